@@ -1,0 +1,155 @@
+/* Clocks, randomness and the log: the little that base asks of the operating system. */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/base.h"
+
+#define LOG_LINE_MAX 4096
+
+static int64_t clock_ms(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * MS_PER_S + now.tv_nsec / 1000000;
+}
+
+int64_t time_mono_ms(void)
+{
+    return clock_ms(CLOCK_MONOTONIC);
+}
+
+int64_t time_boot_ms(void)
+{
+    return clock_ms(CLOCK_BOOTTIME);
+}
+
+int64_t time_wall_ms(void)
+{
+    return clock_ms(CLOCK_REALTIME);
+}
+
+void time_format_iso(int64_t wall_ms, char out[static TIME_ISO_SIZE])
+{
+    time_t seconds = (time_t)(wall_ms / MS_PER_S);
+    struct tm parts;
+    gmtime_r(&seconds, &parts);
+    size_t len = strftime(out, TIME_ISO_SIZE, "%Y-%m-%dT%H:%M:%S", &parts);
+    snprintf(out + len, TIME_ISO_SIZE - len, ".%03dZ", (int)(wall_ms % MS_PER_S));
+}
+
+/* Reads exactly `digits` digits at *at and moves on. */
+static bool iso_number(Slice text, size_t *at, size_t digits, int *ret_value)
+{
+    uint64_t value;
+    if (*at + digits > text.len || !str_to_u64(slice_from(text.data + *at, digits), &value)) {
+        return false;
+    }
+    *at += digits;
+    *ret_value = (int)value;
+    return true;
+}
+
+static bool iso_char(Slice text, size_t *at, char c)
+{
+    if (*at >= text.len || text.data[*at] != c) {
+        return false;
+    }
+    (*at)++;
+    return true;
+}
+
+bool time_parse_iso(Slice text, int64_t *ret_wall_ms)
+{
+    size_t at = 0;
+    struct tm parts = {0};
+    int millis = 0;
+    if (!iso_number(text, &at, 4, &parts.tm_year) || !iso_char(text, &at, '-') ||
+        !iso_number(text, &at, 2, &parts.tm_mon) || !iso_char(text, &at, '-') ||
+        !iso_number(text, &at, 2, &parts.tm_mday) || !iso_char(text, &at, 'T') ||
+        !iso_number(text, &at, 2, &parts.tm_hour) || !iso_char(text, &at, ':') ||
+        !iso_number(text, &at, 2, &parts.tm_min) || !iso_char(text, &at, ':') ||
+        !iso_number(text, &at, 2, &parts.tm_sec)) {
+        return false;
+    }
+    if (iso_char(text, &at, '.') && !iso_number(text, &at, 3, &millis)) {
+        return false;
+    }
+    if (!iso_char(text, &at, 'Z') || at != text.len || parts.tm_mon < 1 || parts.tm_mon > 12 ||
+        parts.tm_mday < 1 || parts.tm_mday > 31 || parts.tm_hour > 23 || parts.tm_min > 59 ||
+        parts.tm_sec > 60) {
+        return false;
+    }
+    parts.tm_year -= 1900;
+    parts.tm_mon -= 1;
+    *ret_wall_ms = (int64_t)timegm(&parts) * MS_PER_S + millis;
+    return true;
+}
+
+void random_bytes(void *out, size_t len)
+{
+    char *at = out;
+    while (len > 0) {
+        ssize_t count = getrandom(at, len, 0);
+        ASSERT(count > 0 || errno == EINTR);
+        if (count > 0) {
+            at += count;
+            len -= (size_t)count;
+        }
+    }
+}
+
+void random_id(char *out, size_t len)
+{
+    static const char digits[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    for (size_t i = 0; i < len; i++) {
+        size_t range = i == 0 ? 26 : 36;
+        uint8_t byte;
+        do {
+            random_bytes(&byte, 1);
+        } while (byte >= 256 / range * range);
+        out[i] = digits[byte % range];
+    }
+    out[len] = '\0';
+}
+
+static atomic_int log_level = LOG_INFO;
+
+void log_set_level(LogLevel level)
+{
+    atomic_store(&log_level, (int)level);
+}
+
+bool log_enabled(LogLevel level)
+{
+    return (int)level >= atomic_load_explicit(&log_level, memory_order_relaxed);
+}
+
+void log_write(LogLevel level, const char *module, const char *format, ...)
+{
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    if (!log_enabled(level)) {
+        return;
+    }
+    char line[LOG_LINE_MAX];
+    char now[TIME_ISO_SIZE];
+    time_format_iso(time_wall_ms(), now);
+    int head = snprintf(line, sizeof(line), "%s %s %s: ", now, names[level], module);
+    va_list args;
+    va_start(args, format);
+    int body = vsnprintf(line + head, sizeof(line) - (size_t)head, format, args);
+    va_end(args);
+    size_t len = (size_t)head + (body > 0 ? (size_t)body : 0);
+    len = len < sizeof(line) - 1 ? len : sizeof(line) - 2;
+    for (size_t i = 0; i < len; i++) {
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f) {
+            line[i] = ' '; /* a log line is one line, whoever wrote the text */
+        }
+    }
+    line[len] = '\n';
+    ssize_t ignored = write(STDERR_FILENO, line, len + 1);
+    (void)ignored;
+}

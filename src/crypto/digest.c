@@ -1,0 +1,107 @@
+/* Digests, key derivation and AES-GCM over OpenSSL's EVP. The digests are fetched once per process
+ * by OpenSSL's own cache behind EVP_sha256(); nothing here keeps state. */
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "crypto/crypto.h"
+
+static const unsigned char *bytes_of(Slice in)
+{
+    return in.len > 0 ? (const unsigned char *)in.data : (const unsigned char *)"";
+}
+
+void sha256(Slice in, uint8_t out[static SHA256_SIZE])
+{
+    int ok = EVP_Digest(bytes_of(in), in.len, out, NULL, EVP_sha256(), NULL);
+    ASSERT(ok == 1);
+}
+
+void hmac_sha256(Slice key, Slice in, uint8_t out[static SHA256_SIZE])
+{
+    unsigned int len = SHA256_SIZE;
+    unsigned char *done =
+        HMAC(EVP_sha256(), bytes_of(key), (int)key.len, bytes_of(in), in.len, out, &len);
+    ASSERT(done != NULL && len == SHA256_SIZE);
+}
+
+void pbkdf2_sha256(Slice password, Slice salt, uint32_t iterations, uint8_t out[static SHA256_SIZE])
+{
+    ASSERT(iterations >= 1 && iterations <= INT32_MAX);
+    int ok = PKCS5_PBKDF2_HMAC((const char *)bytes_of(password), (int)password.len, bytes_of(salt),
+                               (int)salt.len, (int)iterations, EVP_sha256(), SHA256_SIZE, out);
+    ASSERT(ok == 1);
+}
+
+void md5_hex(Slice in, char out[static 33])
+{
+    uint8_t digest[16];
+    int ok = EVP_Digest(bytes_of(in), in.len, digest, NULL, EVP_md5(), NULL);
+    ASSERT(ok == 1);
+    hex_encode(digest, sizeof(digest), out);
+}
+
+bool crypto_equal(const void *a, const void *b, size_t len)
+{
+    return CRYPTO_memcmp(a, b, len) == 0;
+}
+
+void crypto_wipe(void *data, size_t len)
+{
+    OPENSSL_cleanse(data, len);
+}
+
+void aead_seal(const uint8_t key[static AEAD_KEY_SIZE], Slice context, Slice plain, Buf *out)
+{
+    ASSERT(plain.len <= INT32_MAX && context.len <= INT32_MAX);
+    unsigned char nonce[AEAD_NONCE_SIZE];
+    random_bytes(nonce, sizeof(nonce));
+    buf_append(out, nonce, sizeof(nonce));
+    unsigned char *room = (unsigned char *)buf_reserve(out, plain.len + AEAD_TAG_SIZE);
+    if (room == NULL) {
+        return;
+    }
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    int len = 0;
+    int ok = ctx != NULL && EVP_EncryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, nonce) == 1 &&
+             EVP_EncryptUpdate(ctx, NULL, &len, bytes_of(context), (int)context.len) == 1 &&
+             EVP_EncryptUpdate(ctx, room, &len, bytes_of(plain), (int)plain.len) == 1 &&
+             EVP_EncryptFinal_ex(ctx, room + len, &len) == 1 &&
+             EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, AEAD_TAG_SIZE, room + plain.len) == 1;
+    EVP_CIPHER_CTX_free(ctx);
+    ASSERT(ok);
+    buf_commit(out, plain.len + AEAD_TAG_SIZE);
+}
+
+bool aead_open(const uint8_t key[static AEAD_KEY_SIZE], Slice context, Slice sealed, Buf *out,
+               Err *err)
+{
+    if (sealed.len < AEAD_OVERHEAD || sealed.len > INT32_MAX) {
+        return err_set(err, ERR_DENIED, "the sealed text is cut short");
+    }
+    size_t plain_len = sealed.len - AEAD_OVERHEAD;
+    const unsigned char *nonce = (const unsigned char *)sealed.data;
+    const unsigned char *cipher = nonce + AEAD_NONCE_SIZE;
+    unsigned char tag[AEAD_TAG_SIZE];
+    memcpy(tag, cipher + plain_len, sizeof(tag));
+    unsigned char *room = (unsigned char *)buf_reserve(out, plain_len);
+    if (room == NULL) {
+        return err_set(err, ERR_LIMIT, "the sealed text is larger than %zu bytes", out->max);
+    }
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    ASSERT(ctx != NULL);
+    int len = 0;
+    int ok = EVP_DecryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, nonce) == 1 &&
+             EVP_DecryptUpdate(ctx, NULL, &len, bytes_of(context), (int)context.len) == 1 &&
+             EVP_DecryptUpdate(ctx, room, &len, cipher, (int)plain_len) == 1 &&
+             EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, AEAD_TAG_SIZE, tag) == 1 &&
+             EVP_DecryptFinal_ex(ctx, room + len, &len) == 1;
+    EVP_CIPHER_CTX_free(ctx);
+    if (!ok) {
+        crypto_wipe(room, plain_len);
+        return err_set(err, ERR_DENIED,
+                       "the sealed text does not open: wrong key, or changed bytes");
+    }
+    buf_commit(out, plain_len);
+    return true;
+}

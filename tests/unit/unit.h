@@ -1,0 +1,21 @@
+/* What every unit test includes: cmocka with its prerequisites, and base. */
+#ifndef WEIR_TESTS_UNIT_H
+#define WEIR_TESTS_UNIT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/base.h"
+
+#define assert_slice(slice, text)                                                                  \
+    do {                                                                                           \
+        Slice slice_ = (slice);                                                                    \
+        assert_int_equal(slice_.len, strlen(text));                                                \
+        assert_memory_equal(slice_.len > 0 ? slice_.data : "", (text), slice_.len);                \
+    } while (0)
+
+#endif
