@@ -151,7 +151,8 @@ PRINTF_LIKE(2, 3) void buf_printf(Buf *buf, const char *format, ...);
 /* Room for `len` more bytes; the caller writes them and then calls buf_commit. NULL on overflow. */
 char *buf_reserve(Buf *buf, size_t len);
 void buf_commit(Buf *buf, size_t len);
-void buf_consume(Buf *buf, size_t len); /* drops bytes from the front */
+void buf_consume(Buf *buf, size_t len);  /* drops bytes from the front */
+void buf_truncate(Buf *buf, size_t len); /* keeps the first `len` bytes */
 Slice buf_slice(const Buf *buf);
 const char *buf_str(const Buf *buf); /* "" when empty */
 
@@ -226,13 +227,14 @@ void hex_encode(const void *data, size_t len, char *out); /* 2 * len + 1 bytes, 
 NODISCARD bool hex_decode(Slice text, void *out, size_t out_size, size_t *ret_len);
 size_t base64_encoded_len(size_t len);                       /* without the NUL */
 void base64_encode(const void *data, size_t len, char *out); /* RFC 4648, padded; adds a NUL */
+/* Only what base64_encode writes: padded, no white space, unused bits zero. */
 NODISCARD bool base64_decode(Slice text, void *out, size_t out_size, size_t *ret_len);
 
 /* ---- files ------------------------------------------------------------------------------- */
 
 void fd_close(int *fd); /* for CLEANUP; -1 is fine; sets it to -1 */
 NODISCARD bool fd_write_all(int fd, const void *data, size_t len, Err *err);
-/* Appends the whole file to `buf`. */
+/* Appends the whole file to `buf`; ERR_LIMIT where it does not fit below buf->max. */
 NODISCARD bool file_read(const char *path, Buf *buf, Err *err);
 /* Replaces the file so that after a crash there is the old or the new text, never a mixture: a
  * temporary file beside it, fsync, rename, fsync of the folder. */

@@ -8,9 +8,10 @@
 
 typedef struct MapSlot {
     uint64_t hash;
-    char *key; /* NULL: never used; MAP_GONE: removed */
+    char *key; /* NULL: not in use */
     size_t key_len;
     void *value;
+    bool gone; /* not in use, but a search must go on behind it */
 } MapSlot;
 
 struct Map {
@@ -20,9 +21,6 @@ struct Map {
     size_t cap;  /* a power of two */
     MapSlot *slots;
 };
-
-static char map_gone_mark[1]; /* only its address is used */
-#define MAP_GONE (map_gone_mark)
 
 static uint64_t rotate_left(uint64_t value, int bits)
 {
@@ -77,18 +75,13 @@ Map *map_new(void)
     return map;
 }
 
-static bool map_slot_live(const MapSlot *slot)
-{
-    return slot->key != NULL && slot->key != MAP_GONE;
-}
-
 void map_free(Map *map)
 {
     if (map == NULL) {
         return;
     }
     for (size_t i = 0; i < map->cap; i++) {
-        if (map_slot_live(&map->slots[i])) {
+        if (map->slots[i].key != NULL) {
             mem_free(map->slots[i].key);
         }
     }
@@ -107,10 +100,10 @@ static MapSlot *map_find(const Map *map, Slice key, uint64_t hash)
     MapSlot *free_slot = NULL;
     for (size_t i = (size_t)hash & (map->cap - 1);; i = (i + 1) & (map->cap - 1)) {
         MapSlot *slot = &map->slots[i];
-        if (slot->key == NULL) {
+        if (slot->key == NULL && !slot->gone) {
             return free_slot != NULL ? free_slot : slot;
         }
-        if (slot->key == MAP_GONE) {
+        if (slot->gone) {
             free_slot = free_slot != NULL ? free_slot : slot;
         } else if (slot->hash == hash && slice_eq((Slice){slot->key, slot->key_len}, key)) {
             return slot;
@@ -126,7 +119,7 @@ static void map_resize(Map *map, size_t cap)
     map->cap = cap;
     map->used = map->len;
     for (size_t i = 0; i < old_cap; i++) {
-        if (map_slot_live(&old[i])) {
+        if (old[i].key != NULL) {
             *map_find(map, (Slice){old[i].key, old[i].key_len}, old[i].hash) = old[i];
         }
     }
@@ -139,7 +132,7 @@ void *map_get(const Map *map, Slice key)
         return NULL;
     }
     MapSlot *slot = map_find(map, key, sip_hash(map->seed, key));
-    return map_slot_live(slot) ? slot->value : NULL;
+    return slot->key != NULL ? slot->value : NULL;
 }
 
 void *map_set(Map *map, Slice key, void *value)
@@ -150,12 +143,12 @@ void *map_set(Map *map, Slice key, void *value)
     }
     uint64_t hash = sip_hash(map->seed, key);
     MapSlot *slot = map_find(map, key, hash);
-    if (map_slot_live(slot)) {
+    if (slot->key != NULL) {
         void *old = slot->value;
         slot->value = value;
         return old;
     }
-    map->used += slot->key == NULL ? 1 : 0;
+    map->used += slot->gone ? 0 : 1;
     map->len++;
     char *copy = mem_alloc(key.len + 1);
     if (key.len > 0) {
@@ -171,12 +164,12 @@ void *map_remove(Map *map, Slice key)
         return NULL;
     }
     MapSlot *slot = map_find(map, key, sip_hash(map->seed, key));
-    if (!map_slot_live(slot)) {
+    if (slot->key == NULL) {
         return NULL;
     }
     void *old = slot->value;
     mem_free(slot->key);
-    *slot = (MapSlot){.key = MAP_GONE};
+    *slot = (MapSlot){.gone = true};
     map->len--;
     return old;
 }
@@ -185,7 +178,7 @@ bool map_next(const Map *map, size_t *cursor, Slice *ret_key, void **ret_value)
 {
     for (; *cursor < map->cap; (*cursor)++) {
         const MapSlot *slot = &map->slots[*cursor];
-        if (map_slot_live(slot)) {
+        if (slot->key != NULL) {
             *ret_key = (Slice){slot->key, slot->key_len};
             *ret_value = slot->value;
             (*cursor)++;

@@ -2,7 +2,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,34 +38,44 @@ bool fd_write_all(int fd, const void *data, size_t len, Err *err)
     return true;
 }
 
-bool file_read(const char *path, Buf *buf, Err *err)
+/* Reads to the end of `fd`. A full buffer is followed by one more byte, which must not be there. */
+static bool fd_read_all(int fd, const char *path, Buf *buf, Err *err)
 {
-    CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return err_set_errno(err, errno, "cannot read %s", path);
-    }
     for (;;) {
-        size_t step = buf->max - buf->len < READ_STEP ? buf->max - buf->len + 1 : READ_STEP;
-        char *room = step > buf->max - buf->len ? NULL : buf_reserve(buf, step);
-        if (room == NULL) {
-            char extra;
-            ssize_t count = read(fd, &extra, 1);
-            return count == 0
-                       ? true
-                       : err_set(err, ERR_LIMIT, "%s is larger than %zu bytes", path, buf->max);
-        }
-        ssize_t count = read(fd, room, step);
+        size_t left = buf->max - buf->len;
+        char extra;
+        char *room = left == 0 ? &extra : buf_reserve(buf, left < READ_STEP ? left : READ_STEP);
+        ASSERT(room != NULL);
+        ssize_t count = read(fd, room, left == 0 ? 1 : left < READ_STEP ? left : READ_STEP);
         if (count < 0 && errno == EINTR) {
             continue;
         }
         if (count < 0) {
             return err_set_errno(err, errno, "cannot read %s", path);
         }
-        buf_commit(buf, (size_t)count);
         if (count == 0) {
             return true;
         }
+        if (left == 0) {
+            return err_set(err, ERR_LIMIT, "%s is larger than %zu bytes", path, buf->max);
+        }
+        buf_commit(buf, (size_t)count);
     }
+}
+
+bool file_read(const char *path, Buf *buf, Err *err)
+{
+    ASSERT(!buf->overflowed);
+    CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return err_set_errno(err, errno, "cannot read %s", path);
+    }
+    size_t before = buf->len;
+    if (!fd_read_all(fd, path, buf, err)) {
+        buf_truncate(buf, before);
+        return false;
+    }
+    return true;
 }
 
 static bool dir_sync_of(const char *path, Err *err)
@@ -111,6 +120,9 @@ bool file_exists(const char *path)
 
 bool dir_make(const char *path, mode_t mode, Err *err)
 {
+    if (path[0] == '\0') {
+        return err_set_errno(err, ENOENT, "cannot make a folder without a name");
+    }
     CLEANUP(mem_free_ptr) char *copy = mem_strdup(path);
     for (char *at = copy + 1;; at++) {
         if (*at != '/' && *at != '\0') {
@@ -131,49 +143,75 @@ bool dir_make(const char *path, mode_t mode, Err *err)
     }
 }
 
-static int tree_remove_one(const char *path, const struct stat *info, int kind, struct FTW *at)
-{
-    (void)info;
-    (void)at;
-    int failed = kind == FTW_DP ? rmdir(path) : unlink(path);
-    return failed != 0 && errno != ENOENT ? -1 : 0;
-}
+/* What tree_walk does to one entry; `is_dir` folders come after what they hold. */
+typedef struct TreeVisit {
+    const char *verb; /* for messages: "remove" */
+    bool (*visit)(const struct TreeVisit *visit, int parent, const char *name, bool is_dir);
+    uid_t uid;
+    gid_t gid;
+} TreeVisit;
 
-bool tree_remove(const char *path, Err *err)
-{
-    if (nftw(path, tree_remove_one, TREE_DEPTH_MAX, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT) {
-        return err_set_errno(err, errno, "cannot remove %s", path);
-    }
-    return true;
-}
+static bool tree_walk(const TreeVisit *visit, int parent, const char *name, int depth, Err *err);
 
-static bool tree_chown_at(int parent, const char *name, uid_t uid, gid_t gid, int depth, Err *err)
+static bool tree_walk_folder(const TreeVisit *visit, int fd, int depth, Err *err)
 {
-    if (depth > TREE_DEPTH_MAX) {
-        return err_set(err, ERR_LIMIT, "folders nest deeper than %d at %s", TREE_DEPTH_MAX, name);
-    }
-    if (fchownat(parent, name, uid, gid, AT_SYMLINK_NOFOLLOW) != 0) {
-        return err_set_errno(err, errno, "cannot change the owner of %s", name);
-    }
-    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0) {
-        return errno == ENOTDIR || errno == ELOOP
-                   ? true
-                   : err_set_errno(err, errno, "cannot open %s", name);
-    }
     DIR *dir = fdopendir(fd);
     ASSERT(dir != NULL);
     bool ok = true;
     for (struct dirent *entry; ok && (entry = readdir(dir)) != NULL;) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
-            ok = tree_chown_at(dirfd(dir), entry->d_name, uid, gid, depth + 1, err);
+            ok = tree_walk(visit, dirfd(dir), entry->d_name, depth + 1, err);
         }
     }
     closedir(dir);
     return ok;
 }
 
+/* By descriptors, never by path: whoever may write in the tree could otherwise swap a folder for a
+ * link while root walks through it. */
+static bool tree_walk(const TreeVisit *visit, int parent, const char *name, int depth, Err *err)
+{
+    if (depth > TREE_DEPTH_MAX) {
+        return err_set(err, ERR_LIMIT, "folders nest deeper than %d at %s", TREE_DEPTH_MAX, name);
+    }
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && depth > 0) {
+        return true; /* gone since it was listed */
+    }
+    if (fd < 0 && errno != ENOTDIR && errno != ELOOP) {
+        return err_set_errno(err, errno, "cannot %s %s", visit->verb, name);
+    }
+    bool is_dir = fd >= 0;
+    if (is_dir && !tree_walk_folder(visit, fd, depth, err)) {
+        return false;
+    }
+    if (!visit->visit(visit, parent, name, is_dir)) {
+        return err_set_errno(err, errno, "cannot %s %s", visit->verb, name);
+    }
+    return true;
+}
+
+static bool tree_remove_visit(const TreeVisit *visit, int parent, const char *name, bool is_dir)
+{
+    (void)visit;
+    return unlinkat(parent, name, is_dir ? AT_REMOVEDIR : 0) == 0 || errno == ENOENT;
+}
+
+bool tree_remove(const char *path, Err *err)
+{
+    const TreeVisit visit = {.verb = "remove", .visit = tree_remove_visit};
+    return !file_exists(path) || tree_walk(&visit, AT_FDCWD, path, 0, err);
+}
+
+static bool tree_chown_visit(const TreeVisit *visit, int parent, const char *name, bool is_dir)
+{
+    (void)is_dir;
+    return fchownat(parent, name, visit->uid, visit->gid, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 bool tree_chown(const char *path, uid_t uid, gid_t gid, Err *err)
 {
-    return tree_chown_at(AT_FDCWD, path, uid, gid, 0, err);
+    const TreeVisit visit = {
+        .verb = "change the owner of", .visit = tree_chown_visit, .uid = uid, .gid = gid};
+    return tree_walk(&visit, AT_FDCWD, path, 0, err);
 }

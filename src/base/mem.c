@@ -273,6 +273,15 @@ void buf_consume(Buf *buf, size_t len)
     buf->data[buf->len] = '\0';
 }
 
+void buf_truncate(Buf *buf, size_t len)
+{
+    ASSERT(len <= buf->len);
+    buf->len = len;
+    if (buf->data != NULL) {
+        buf->data[len] = '\0';
+    }
+}
+
 Slice buf_slice(const Buf *buf)
 {
     return (Slice){buf->data, buf->len};

@@ -193,7 +193,7 @@ bool base64_decode(Slice text, void *out, size_t out_size, size_t *ret_len)
             }
         }
         size_t count = 3 - padding;
-        if (len + count > out_size) {
+        if (len + count > out_size || (group & ((1u << (8 * padding)) - 1)) != 0) {
             return false;
         }
         for (size_t k = 0; k < count; k++) {

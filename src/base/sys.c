@@ -34,11 +34,12 @@ int64_t time_wall_ms(void)
 
 void time_format_iso(int64_t wall_ms, char out[static TIME_ISO_SIZE])
 {
-    time_t seconds = (time_t)(wall_ms / MS_PER_S);
+    int64_t millis = (wall_ms % MS_PER_S + MS_PER_S) % MS_PER_S; /* before 1970 as well */
+    time_t seconds = (time_t)((wall_ms - millis) / MS_PER_S);
     struct tm parts;
     gmtime_r(&seconds, &parts);
     size_t len = strftime(out, TIME_ISO_SIZE, "%Y-%m-%dT%H:%M:%S", &parts);
-    snprintf(out + len, TIME_ISO_SIZE - len, ".%03dZ", (int)(wall_ms % MS_PER_S));
+    snprintf(out + len, TIME_ISO_SIZE - len, ".%03dZ", (int)millis);
 }
 
 /* Reads exactly `digits` digits at *at and moves on. */
@@ -80,12 +81,17 @@ bool time_parse_iso(Slice text, int64_t *ret_wall_ms)
     }
     if (!iso_char(text, &at, 'Z') || at != text.len || parts.tm_mon < 1 || parts.tm_mon > 12 ||
         parts.tm_mday < 1 || parts.tm_mday > 31 || parts.tm_hour > 23 || parts.tm_min > 59 ||
-        parts.tm_sec > 60) {
+        parts.tm_sec > 59) {
         return false;
     }
     parts.tm_year -= 1900;
     parts.tm_mon -= 1;
-    *ret_wall_ms = (int64_t)timegm(&parts) * MS_PER_S + millis;
+    int day = parts.tm_mday;
+    time_t seconds = timegm(&parts);
+    if (parts.tm_mday != day) {
+        return false; /* a day that the month does not have */
+    }
+    *ret_wall_ms = (int64_t)seconds * MS_PER_S + millis;
     return true;
 }
 

@@ -1,0 +1,224 @@
+/* Files and trees, in a folder of the test's own. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../unit.h"
+
+static int folder_make(void **state)
+{
+    const char *base = getenv("TMPDIR");
+    char *path = mem_printf("%s/weir-test-file-XXXXXX", base != NULL ? base : "/tmp");
+    *state = mkdtemp(path);
+    return *state == NULL ? -1 : 0;
+}
+
+static int folder_remove(void **state)
+{
+    Err err;
+    bool ok = tree_remove(*state, &err) && !file_exists(*state);
+    mem_free(*state);
+    return ok ? 0 : -1;
+}
+
+static mode_t mode_of(const char *path)
+{
+    struct stat info;
+    assert_int_equal(lstat(path, &info), 0);
+    return info.st_mode & 07777;
+}
+
+static void write_text(const char *path, const char *text)
+{
+    Err err;
+    assert_true(file_write(path, slice_of(text), 0600, &err));
+}
+
+static void test_write_and_read(void **state)
+{
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/file", (char *)*state);
+    Err err = {0};
+    assert_false(file_exists(path));
+    mode_t before = umask(077);
+    assert_true(file_write(path, SLICE("first"), 0644, &err));
+    umask(before);
+    assert_int_equal(mode_of(path), 0644); /* the mode asked for, whatever the umask */
+    assert_true(file_write(path, SLICE("second\0!"), 0600, &err));
+    assert_int_equal(mode_of(path), 0600);
+    Buf buf;
+    buf_init(&buf, BUF_MAX_DEFAULT);
+    buf_append_str(&buf, ">");
+    assert_true(file_read(path, &buf, &err));
+    assert_int_equal(buf.len, 9);
+    assert_memory_equal(buf.data, ">second\0!", 9);
+    assert_true(file_write(path, SLICE(""), 0600, &err));
+    buf_clear(&buf);
+    assert_true(file_read(path, &buf, &err));
+    assert_int_equal(buf.len, 0);
+    buf_done(&buf);
+}
+
+static void test_read_limits(void **state)
+{
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/file", (char *)*state);
+    const size_t sizes[] = {1, 9, 10, 65535, 65536, 65537, 200000};
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        CLEANUP(mem_free_ptr) char *text = mem_alloc(sizes[i]);
+        memset(text, 'x', sizes[i]);
+        Err err = {0};
+        assert_true(file_write(path, slice_from(text, sizes[i]), 0600, &err));
+        Buf buf;
+        buf_init(&buf, sizes[i]);
+        assert_true(file_read(path, &buf, &err)); /* exactly the maximum fits */
+        assert_int_equal(buf.len, sizes[i]);
+        assert_memory_equal(buf.data, text, sizes[i]);
+        buf_done(&buf);
+        buf_init(&buf, sizes[i] - 1);
+        assert_false(file_read(path, &buf, &err)); /* one more does not, and nothing is added */
+        assert_int_equal(err.code, ERR_LIMIT);
+        assert_int_equal(buf.len, 0);
+        buf_done(&buf);
+    }
+}
+
+static void test_refusals(void **state)
+{
+    const char *folder = *state;
+    CLEANUP(mem_free_ptr) char *absent = mem_printf("%s/none/file", folder);
+    Buf buf;
+    Err err = {0};
+    buf_init(&buf, 100);
+    assert_false(file_read(absent, &buf, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    assert_non_null(strstr(err.message, absent));
+    assert_false(file_read(folder, &buf, &err));
+    assert_int_equal(err.os_errno, EISDIR);
+    assert_false(file_write(absent, SLICE("x"), 0600, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    assert_false(file_write(folder, SLICE("x"), 0600, &err)); /* and leaves no temporary file */
+    buf_done(&buf);
+}
+
+static void test_full_disk(void **state)
+{
+    (void)state;
+    Err err = {0};
+    int fd = -1;
+    fd_close(&fd);
+    FILE *full = fopen("/dev/full", "w");
+    assert_non_null(full);
+    assert_false(fd_write_all(fileno(full), "x", 1, &err));
+    assert_int_equal(err.os_errno, ENOSPC);
+    fclose(full);
+}
+
+static void test_dir_make(void **state)
+{
+    const char *folder = *state;
+    CLEANUP(mem_free_ptr) char *deep = mem_printf("%s/a//b/c/", folder);
+    CLEANUP(mem_free_ptr) char *file = mem_printf("%s/a/file", folder);
+    CLEANUP(mem_free_ptr) char *below = mem_printf("%s/a/file/x", folder);
+    Err err = {0};
+    assert_true(dir_make(deep, 0700, &err));
+    assert_true(dir_make(deep, 0700, &err));
+    assert_int_equal(mode_of(deep), 0700);
+    write_text(file, "x");
+    assert_false(dir_make(file, 0700, &err));
+    assert_int_equal(err.os_errno, ENOTDIR);
+    assert_false(dir_make(below, 0700, &err));
+    assert_false(dir_make("", 0700, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    assert_true(dir_make("/", 0700, &err));
+}
+
+static void test_tree_remove(void **state)
+{
+    const char *folder = *state;
+    CLEANUP(mem_free_ptr) char *tree = mem_printf("%s/tree", folder);
+    CLEANUP(mem_free_ptr) char *deep = mem_printf("%s/tree/a/b", folder);
+    CLEANUP(mem_free_ptr) char *file = mem_printf("%s/tree/a/b/file", folder);
+    CLEANUP(mem_free_ptr) char *kept_dir = mem_printf("%s/kept", folder);
+    CLEANUP(mem_free_ptr) char *kept = mem_printf("%s/kept/file", folder);
+    CLEANUP(mem_free_ptr) char *link_path = mem_printf("%s/tree/a/link", folder);
+    CLEANUP(mem_free_ptr) char *dangling = mem_printf("%s/tree/dangling", folder);
+    Err err = {0};
+    assert_true(dir_make(deep, 0700, &err) && dir_make(kept_dir, 0700, &err));
+    write_text(file, "x");
+    write_text(kept, "x");
+    assert_int_equal(symlink(kept_dir, link_path), 0);
+    assert_int_equal(symlink("/nowhere", dangling), 0);
+    assert_true(tree_remove(tree, &err));
+    assert_false(file_exists(tree));
+    assert_true(file_exists(kept)); /* the link went, not what it points to */
+    assert_true(tree_remove(tree, &err));
+    assert_true(tree_remove(kept, &err));
+    assert_false(file_exists(kept));
+    assert_int_equal(symlink(kept_dir, tree), 0);
+    assert_true(tree_remove(tree, &err));
+    assert_true(file_exists(kept_dir));
+}
+
+static void test_tree_depth(void **state)
+{
+    Buf path;
+    buf_init(&path, BUF_MAX_DEFAULT);
+    buf_append_str(&path, *state);
+    for (int i = 0; i < 80; i++) {
+        buf_append_str(&path, "/d");
+    }
+    Err err = {0};
+    assert_true(dir_make(buf_str(&path), 0700, &err));
+    CLEANUP(mem_free_ptr) char *top = mem_printf("%s/d", (char *)*state);
+    assert_false(tree_chown(top, getuid(), getgid(), &err));
+    assert_int_equal(err.code, ERR_LIMIT);
+    assert_false(tree_remove(top, &err));
+    assert_int_equal(err.code, ERR_LIMIT);
+    CLEANUP(mem_free_ptr) char *middle = mem_strdup(buf_str(&path));
+    middle[strlen(top) + 2 * 40] = '\0';
+    assert_true(tree_remove(middle, &err));
+    buf_done(&path);
+}
+
+static void test_tree_chown(void **state)
+{
+    const char *folder = *state;
+    bool root = geteuid() == 0;
+    uid_t uid = root ? 12345 : getuid();
+    gid_t gid = root ? 23456 : getgid();
+    CLEANUP(mem_free_ptr) char *outside = mem_printf("%s/outside", folder);
+    CLEANUP(mem_free_ptr) char *tree = mem_printf("%s/tree", folder);
+    CLEANUP(mem_free_ptr) char *deep = mem_printf("%s/tree/a", folder);
+    CLEANUP(mem_free_ptr) char *file = mem_printf("%s/tree/a/file", folder);
+    CLEANUP(mem_free_ptr) char *link_path = mem_printf("%s/tree/a/link", folder);
+    Err err = {0};
+    assert_true(dir_make(deep, 0700, &err) && dir_make(outside, 0700, &err));
+    write_text(file, "x");
+    assert_int_equal(symlink(outside, link_path), 0);
+    assert_true(tree_chown(tree, uid, gid, &err));
+    const char *const owned[] = {tree, deep, file, link_path};
+    struct stat info;
+    for (size_t i = 0; i < ARRAY_LEN(owned); i++) {
+        assert_int_equal(lstat(owned[i], &info), 0);
+        assert_int_equal(info.st_uid, uid);
+        assert_int_equal(info.st_gid, gid);
+    }
+    assert_int_equal(stat(outside, &info), 0);
+    assert_int_equal(info.st_uid, geteuid());
+    CLEANUP(mem_free_ptr) char *absent = mem_printf("%s/absent", folder);
+    assert_false(tree_chown(absent, uid, gid, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+}
+
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, folder_make, folder_remove)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(test_write_and_read),   IN_FOLDER(test_read_limits), IN_FOLDER(test_refusals),
+        cmocka_unit_test(test_full_disk), IN_FOLDER(test_dir_make),    IN_FOLDER(test_tree_remove),
+        IN_FOLDER(test_tree_depth),       IN_FOLDER(test_tree_chown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
