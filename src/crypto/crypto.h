@@ -51,4 +51,15 @@ bool secret_is_set(const Secret *secret);
 bool secret_eq(const Secret *secret, Slice text); /* constant time for equal lengths */
 void secret_done(Secret *secret);
 
+/* ---- secrets at rest: sealed, as text ---------------------------------------------------------
+ */
+
+#define SEALED_PLAIN_MAX ((size_t)1 << 20)
+
+/* Appends base64 of the sealed bytes. `context` is the key of the record that will hold it. */
+void secret_seal(const uint8_t key[static AEAD_KEY_SIZE], Slice context, Slice plain, Buf *out);
+/* ERR_DENIED as aead_open; ERR_LIMIT past SEALED_PLAIN_MAX. Replaces *ret_secret. */
+NODISCARD bool secret_unseal(const uint8_t key[static AEAD_KEY_SIZE], Slice context, Slice text,
+                             Secret *ret_secret, Err *err);
+
 #endif
