@@ -59,6 +59,7 @@ Slice slice_from(const void *data, size_t len);
 bool slice_eq(Slice a, Slice b);
 bool slice_is(Slice a, const char *text);
 bool slice_is_nocase(Slice a, const char *text); /* ASCII */
+int slice_cmp(Slice a, Slice b);                 /* as memcmp; a prefix comes first */
 bool slice_starts(Slice a, const char *prefix);
 bool slice_ends(Slice a, const char *suffix);
 Slice slice_trim(Slice a);               /* without ASCII white space at both ends */
@@ -83,6 +84,7 @@ typedef enum ErrCode {
     ERR_UNAVAILABLE, /* a peer is not there (yet); trying again later is right */
     ERR_LIMIT,       /* a named limit was reached */
     ERR_IO,          /* the operating system refused; os_errno says why */
+    ERR_UNSETTLED,   /* a change was asked for, and whether it took place is unknown */
 } ErrCode;
 
 /* A caller-owned value. A failing call fills it and leaves its ret_ arguments alone. */

@@ -16,6 +16,7 @@ static const ErrInfo err_infos[] = {
     [ERR_CONFLICT] = {"conflict", 5},   [ERR_DENIED] = {"denied", 4},
     [ERR_TIMEOUT] = {"timeout", 6},     [ERR_UNAVAILABLE] = {"unavailable", 1},
     [ERR_LIMIT] = {"limit", 1},         [ERR_IO] = {"io", 1},
+    [ERR_UNSETTLED] = {"unsettled", 1},
 };
 
 const char *err_code_name(ErrCode code)

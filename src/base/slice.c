@@ -19,6 +19,13 @@ bool slice_eq(Slice a, Slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
+int slice_cmp(Slice a, Slice b)
+{
+    size_t common = a.len < b.len ? a.len : b.len;
+    int order = common > 0 ? memcmp(a.data, b.data, common) : 0;
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
 bool slice_is(Slice a, const char *text)
 {
     return slice_eq(a, slice_of(text));

@@ -22,6 +22,18 @@ static void test_slice_compare(void **state)
     assert_false(slice_ends(SLICE("bc"), "abc"));
 }
 
+static void test_slice_order(void **state)
+{
+    (void)state;
+    assert_true(slice_cmp(SLICE("a"), SLICE("b")) < 0);
+    assert_true(slice_cmp(SLICE("b"), SLICE("ab")) > 0);
+    assert_true(slice_cmp(SLICE("a"), SLICE("ab")) < 0);
+    assert_true(slice_cmp(SLICE("ab"), SLICE("a")) > 0);
+    assert_true(slice_cmp(SLICE("\x7f"), SLICE("\x80")) < 0); /* bytes, not characters */
+    assert_int_equal(slice_cmp(SLICE("ab"), SLICE("ab")), 0);
+    assert_int_equal(slice_cmp((Slice){0}, SLICE("")), 0);
+}
+
 static void test_slice_cutting(void **state)
 {
     (void)state;
@@ -151,9 +163,13 @@ static void test_base64_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slice_compare), cmocka_unit_test(test_slice_cutting),
-        cmocka_unit_test(test_numbers),       cmocka_unit_test(test_hex),
-        cmocka_unit_test(test_base64),        cmocka_unit_test(test_base64_refuses),
+        cmocka_unit_test(test_slice_compare),
+        cmocka_unit_test(test_slice_order),
+        cmocka_unit_test(test_slice_cutting),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_hex),
+        cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_base64_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
