@@ -84,16 +84,16 @@ static bool sqlite_fail(const Sqlite *self, const char *doing, Err *err)
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
     case SQLITE_READONLY:
-    case SQLITE_IOERR:
-        if (os_errno != 0) {
-            return err_set_errno(err, os_errno, "cannot %s %s", doing, self->path);
-        }
-        break;
+        return err_set_errno(err, os_errno != 0 ? os_errno : EACCES, "cannot %s %s", doing,
+                             self->path);
     default:
-        break;
+        err_set_errno(err, os_errno != 0 ? os_errno : EIO, "cannot %s %s: %s", doing, self->path,
+                      self->db != NULL ? sqlite3_errmsg(self->db) : "out of memory");
+        if (err != NULL) {
+            err->code = ERR_IO;
+        }
+        return false;
     }
-    return err_set(err, ERR_IO, "cannot %s %s: %s", doing, self->path,
-                   self->db != NULL ? sqlite3_errmsg(self->db) : "out of memory");
 }
 
 /* ---- small SQL --------------------------------------------------------------------------------
