@@ -1,0 +1,57 @@
+# The names that people type. meson and ninja do the building; tools/ does the rest.
+#   make          build/weir            make up      the tier of examples/guide.tf, in front
+#   make test     every test            make quick   format, lint and unit tests, in seconds
+# More: make asan, tsan, fuzz, fresh, format, install, clean.
+BUILD ?= build
+FUZZ_SECONDS ?= 20
+TEST_LIMIT_S ?= 1320
+python = /usr/bin/python3
+
+.PHONY: all up test quick unit asan tsan fuzz fresh format install clean
+
+all:
+	@tools/install.sh run
+	@tools/build.sh $(BUILD)
+
+up: all
+	@exec $(BUILD)/weir up examples/guide.tf
+
+test:
+	@tools/install.sh test
+	@tools/build.sh $(BUILD) -Dtests=true
+	@$(python) tools/run_tests.py --build $(BUILD) --limit-s $(TEST_LIMIT_S)
+
+quick:
+	@tools/install.sh test
+	@$(python) tools/lint.py --build none
+	@tools/build.sh $(BUILD) -Dtests=true
+	@$(python) tools/run_tests.py --build $(BUILD) --quick
+
+asan:
+	@tools/install.sh test
+	@tools/build.sh build-asan -Dtests=true -Db_sanitize=address,undefined -Db_lundef=false
+	@$(python) tools/run_tests.py --build build-asan
+
+tsan:
+	@tools/install.sh test
+	@tools/build.sh build-tsan -Dtests=true -Db_sanitize=thread -Db_lundef=false
+	@$(python) tools/run_tests.py --build build-tsan
+
+fuzz:
+	@tools/install.sh dev
+	@CC=clang tools/build.sh build-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
+	@tools/fuzz.sh build-fuzz $(FUZZ_SECONDS)
+
+# The two commands of the README in a minimal Debian of its own (root only).
+fresh:
+	@tools/install.sh dev
+	@tools/fresh.sh build-fresh
+
+format:
+	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
+
+install: all
+	@meson install -C $(BUILD) --no-rebuild --quiet $(if $(DESTDIR),--destdir '$(DESTDIR)')
+
+clean:
+	rm -rf build build-asan build-tsan build-fuzz build-fresh

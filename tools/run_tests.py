@@ -1,0 +1,180 @@
+#!/usr/bin/python3
+"""Runs every test and counts.
+
+    tools/run_tests.py [--build DIR] [--quick] [--limit-s N] [PYTEST ARGUMENT…]
+
+Unit tests and fuzz regressions by meson, the rest by pytest (--quick leaves that out). Prints
+progress, then each failure, and ends with the line "N passed, N failed, N skipped". The exit code is
+0 only if nothing failed and something passed. Whatever is left of a sanitizer's report counts as a
+failure as well. Several runs may go on side by side: all files it writes are its own.
+"""
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+GRACE_S = 60  # for pytest to end by itself and to take down what it brought up
+
+
+class Count:
+    def __init__(self):
+        self.passed = 0
+        self.failed = []   # (name, text)
+        self.skipped = []  # (name, reason)
+
+    def add_junit(self, path):
+        """Adds the test cases of a JUnit file; returns how many failed."""
+        failed_before = len(self.failed)
+        for suite in ElementTree.parse(path).getroot().iter('testsuite'):
+            for case in suite.iter('testcase'):
+                self._add_case(suite, case)
+        return len(self.failed) - failed_before
+
+    def _add_case(self, suite, case):
+        # meson puts the program into the suite's name, "weir.base.mem"; pytest into the class name.
+        where = case.get('classname') or ''
+        program = (suite.get('name') or '').replace('weir.', '', 1)
+        name = f'{where or program}.{case.get("name")}'.replace('tests.', '', 1)
+        bad = [child for child in case if child.tag in ('failure', 'error')]
+        skip = case.find('skipped')
+        if bad:
+            texts = [child.get('message') or '' for child in bad] + [child.text or '' for child in bad]
+            self.failed.append((name, '\n'.join(text for text in texts if text)))
+        elif skip is not None:
+            self.skipped.append((name, skip.get('message') or skip.text or ''))
+        else:
+            self.passed += 1
+
+    def line(self):
+        return f'{self.passed} passed, {len(self.failed)} failed, {len(self.skipped)} skipped'
+
+
+def environment(build, scratch):
+    """What the tests run with. Sanitizers report into files: engines and daemons have no terminal."""
+    reports = scratch / 'reports'
+    reports.mkdir()
+    reports.chmod(0o1777)
+    env = dict(os.environ, PYTHONDONTWRITEBYTECODE='1', WEIR_BUILD=str(build),
+               WEIR_BIN=str(build / 'weir'))
+    common = f'log_path={reports}/report:print_stacktrace=1'
+    env['ASAN_OPTIONS'] = f'{common}:detect_stack_use_after_return=1'
+    env['UBSAN_OPTIONS'] = f'{common}:halt_on_error=1'
+    env['TSAN_OPTIONS'] = common
+    return env, reports
+
+
+def run_unit(build, env, count, quiet):
+    """The programs that meson knows. A program that ended badly without a failed case counts once."""
+    base = f'testlog-{os.getpid()}'
+    logs = build / 'meson-logs'
+    done = subprocess.run(
+        ['meson', 'test', '-C', build, '--no-rebuild', '--logbase', base],
+        env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    try:
+        failed = count.add_junit(logs / f'{base}.junit.xml')
+        programs = [json.loads(line) for line in (logs / f'{base}.json').read_text().splitlines()]
+    except (OSError, ValueError, ElementTree.ParseError) as error:
+        count.failed.append(('unit', f'{error}\n{done.stdout}'))
+        return
+    finally:
+        for path in logs.glob(f'{base}.*'):
+            path.unlink()
+    for program in programs:
+        bad = program['result'] not in ('OK', 'SKIP', 'EXPECTEDFAIL')
+        if bad:
+            print(f'unit: {program["name"]}: {program["result"]}\n{program.get("stdout") or ""}'
+                  f'{program.get("stderr") or ""}', flush=True)
+        if bad and not named_in(count.failed, program['name']):
+            count.failed.append((program['name'], f'ended with {program["result"]}'))
+    if done.returncode != 0 and failed == 0 and not count.failed:
+        count.failed.append(('unit', f'meson test ended with {done.returncode}\n{done.stdout}'))
+    if not quiet:
+        print(f'unit: {len(programs)} programs, {count.line()}', flush=True)
+
+
+def named_in(failed, program):
+    short = program.split(' / ')[-1]
+    return any(short in name for name, _ in failed)
+
+
+def run_pytest(arguments, env, count, scratch, deadline):
+    report = scratch / 'pytest.xml'
+    command = ['/usr/bin/python3', '-m', 'pytest', '--junitxml', report, '--color=no', '-v',
+               '-p', 'no:cacheprovider', *(arguments or ['tests'])]
+    with subprocess.Popen(command, cwd=ROOT, env=env, start_new_session=False) as process:
+        code = wait_until(process, deadline)
+    if not report.exists():
+        count.failed.append(('pytest', f'ended with {code} and without a report'))
+        return
+    failed = count.add_junit(report)
+    if code is None:
+        count.failed.append(('pytest', 'did not end in time'))
+    elif code != 0 and failed == 0:
+        count.failed.append(('pytest', f'ended with {code}'))
+
+
+def wait_until(process, deadline):
+    """The exit code, or None where it had to be interrupted."""
+    try:
+        return process.wait(None if deadline is None else max(1, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        print('run_tests: the time is up', file=sys.stderr, flush=True)
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    return None
+
+
+def add_reports(reports, count):
+    for path in sorted(reports.iterdir()):
+        text = path.read_text('utf-8', 'replace')
+        if text.strip():
+            count.failed.append((f'sanitizer.{path.name}', text[:6000]))
+
+
+def finish(count, started, terse):
+    for name, reason in count.skipped:
+        print(f'SKIPPED {name}: {reason}')
+    for name, text in count.failed:
+        print(f'FAILED {name}')
+        if not terse:
+            print(re.sub('^', '    ', text.strip()[-3000:], flags=re.M))
+    print(f'({time.monotonic() - started:.0f} s)')
+    if not count.passed and not count.failed:
+        print('no test ran')
+    print(count.line(), flush=True)
+    return 0 if count.passed and not count.failed else 1
+
+
+def main():
+    parser = argparse.ArgumentParser(description='runs every test and counts')
+    parser.add_argument('--build', default='build')
+    parser.add_argument('--quick', action='store_true', help='only the unit tests')
+    parser.add_argument('--limit-s', type=int, help='interrupt what runs longer')
+    options, arguments = parser.parse_known_args()
+    started = time.monotonic()
+    deadline = started + options.limit_s if options.limit_s else None
+    build = (ROOT / options.build).resolve()
+    count = Count()
+    with tempfile.TemporaryDirectory(prefix='weir-tests-') as scratch:
+        os.chmod(scratch, 0o711)
+        env, reports = environment(build, Path(scratch))
+        run_unit(build, env, count, options.quick)
+        if not options.quick:
+            run_pytest(arguments, env, count, Path(scratch), deadline)
+        add_reports(reports, count)
+    return finish(count, started, options.quick)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
