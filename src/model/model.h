@@ -1,0 +1,323 @@
+/*
+ * model: what resources are. Their records (docs/records.md), names and identities, the classes of
+ * machines, the engines' parameters, engine versions, and a table of fields per resource. All of it
+ * is pure: no store, no clock, no thread; facts of the tier and of the host are arguments. The
+ * caller owns every json_t it passes; a returned json_t * is borrowed unless its name ends in _new.
+ *
+ * Texts of errors are those of AWS where AWS has one, so that api can hand them on.
+ */
+#ifndef WEIR_MODEL_H
+#define WEIR_MODEL_H
+
+#include <jansson.h>
+
+#include "base/base.h"
+
+/* ---- members of records -----------------------------------------------------------------------
+ */
+
+/* A member that is absent, null or of another type gives the fallback. `record` may be NULL. */
+const char *member_str(const json_t *record, const char *member, const char *fallback);
+int64_t member_int(const json_t *record, const char *member, int64_t fallback);
+bool member_bool(const json_t *record, const char *member, bool fallback);
+json_t *member_array(const json_t *record, const char *member);  /* NULL where there is none */
+json_t *member_object(const json_t *record, const char *member); /* NULL where there is none */
+/* Whether the array `member` holds the string. */
+bool member_has(const json_t *record, const char *member, const char *text);
+
+/* ---- types of resources and their keys ----------------------------------------------------------
+ */
+
+typedef enum ResourceType {
+    RESOURCE_DB_INSTANCE,
+    RESOURCE_DB_SUBNET_GROUP,
+    RESOURCE_DB_PARAMETER_GROUP,
+    RESOURCE_DB_PROXY,
+    RESOURCE_SECURITY_GROUP,
+    RESOURCE_SECRET,
+    RESOURCE_REPLICATION_GROUP,
+    RESOURCE_CACHE_SUBNET_GROUP,
+    RESOURCE_CACHE_PARAMETER_GROUP,
+} ResourceType;
+#define RESOURCE_TYPES 9
+
+const char *resource_type_name(ResourceType type); /* "db-instance" */
+bool resource_type_parse(Slice name, ResourceType *ret_type);
+
+/* Keys of the store. A byte of an id that a key cannot hold as it is ('/', ' ' and others in the
+ * names of secrets and subnet groups, and '%') is written as %XX. ERR_LIMIT: longer than a key may
+ * be. */
+#define MODEL_KEY_SIZE 513
+NODISCARD bool spec_key(ResourceType type, const char *id, char out[static MODEL_KEY_SIZE],
+                        Err *err);
+NODISCARD bool status_key(ResourceType type, const char *id, char out[static MODEL_KEY_SIZE],
+                          Err *err);
+/* "secretvalue/NAME/VERSION"; version "" gives the prefix of them all. The key is also the context
+ * that the value is sealed under. */
+NODISCARD bool secret_value_key(const char *secret_name, const char *version,
+                                char out[static MODEL_KEY_SIZE], Err *err);
+
+/* ---- identity -----------------------------------------------------------------------------------
+ */
+
+#define MODEL_ACCOUNT_ID "000000000000"
+
+/* Of the tier record; everything that names of resources depend on. */
+typedef struct TierFacts {
+    const char *account;
+    const char *region;
+    unsigned net; /* the tier's addresses are 127.net.0.0/16 */
+} TierFacts;
+
+/* `name` is what the ARN ends in: the identifier; of proxies their resource id (prx-…), of secrets
+ * name and suffix, of security groups the group id. */
+char *arn_make(Arena *arena, const TierFacts *tier, ResourceType type, const char *name);
+/* Kinds of ARN that are no resource of their own. */
+char *arn_make_target_group(Arena *arena, const TierFacts *tier, const char *resource_id);
+char *arn_make_cache_cluster(Arena *arena, const TierFacts *tier, const char *cluster_id);
+/* Of this tier and of one of the types above: ret_name is what arn_make was given. ERR_INVALID with
+ * AWS's text otherwise. */
+NODISCARD bool arn_parse(const TierFacts *tier, Slice arn, ResourceType *ret_type, Slice *ret_name,
+                         Err *err);
+
+/* Made once, when a resource is created. */
+#define MODEL_ID_SIZE 40
+void dbi_resource_id_make(char out[static MODEL_ID_SIZE]);   /* db- and 26 of [a-z0-9] */
+void security_group_id_make(char out[static MODEL_ID_SIZE]); /* sg- and 17 hex digits */
+void security_rule_id_make(char out[static MODEL_ID_SIZE]);  /* sgr- and 17 hex digits */
+void proxy_resource_id_make(char out[static MODEL_ID_SIZE]); /* prx- and 17 hex digits */
+void target_group_id_make(char out[static MODEL_ID_SIZE]);   /* prx-tg- and 17 hex digits */
+void secret_suffix_make(char out[static MODEL_ID_SIZE]);     /* 6 of [a-z0-9] */
+void uuid_make(char out[static MODEL_ID_SIZE]);              /* RFC 9562, version 4 */
+
+/* The network is a fixed fact: one default VPC with a subnet in each of three zones. */
+#define MODEL_VPC_ID                    "vpc-00000000000000001"
+#define MODEL_VPC_CIDR                  "127.0.0.0/8"
+#define MODEL_DEFAULT_SECURITY_GROUP_ID "sg-00000000000000001"
+#define MODEL_ZONES                     "abc"
+#define MODEL_SUBNETS                   3
+
+typedef struct Subnet {
+    const char *id;
+    char zone; /* of MODEL_ZONES */
+} Subnet;
+
+extern const Subnet model_subnets[MODEL_SUBNETS];
+const Subnet *subnet_find(Slice id); /* NULL where there is none */
+#define MODEL_CIDR_SIZE 24
+void subnet_cidr(const Subnet *subnet, unsigned net, char out[static MODEL_CIDR_SIZE]);
+char *zone_name(Arena *arena, const TierFacts *tier, char zone); /* "eu-west-1a" */
+/* The letter of a zone's name ("a" or "eu-west-1a"); 0 where it is none of this tier's. */
+char zone_parse(const TierFacts *tier, Slice name);
+/* "1.7" in records is 127.net.1.7. False where it is not two numbers. */
+#define MODEL_ADDRESS_SIZE 16
+NODISCARD bool endpoint_address(unsigned net, const char *host,
+                                char out[static MODEL_ADDRESS_SIZE]);
+
+/* What a resource without one of its own uses. Neither is in the store. */
+json_t *default_security_group_new(void); /* the spec of the VPC's default group */
+char *default_parameter_group(Arena *arena, const char *family); /* "default.postgres15" */
+#define MODEL_DEFAULT_SUBNET_GROUP "default"
+
+/* ---- what users may write
+ * ------------------------------------------------------------------------
+ */
+
+/* Identifiers and names of each type, as the user writes them (lower-casing is api's). `parameter`
+ * is the input member that the message names. */
+NODISCARD bool identifier_check(ResourceType type, const char *parameter, Slice text, Err *err);
+NODISCARD bool master_username_check(Slice text, Err *err);
+NODISCARD bool master_password_check(Slice text, Err *err);
+NODISCARD bool db_name_check(Slice text, Err *err);
+NODISCARD bool auth_token_check(Slice text, Err *err);
+NODISCARD bool maintenance_window_check(Slice text, Err *err); /* ddd:hh24:mi-ddd:hh24:mi */
+NODISCARD bool daily_window_check(const char *parameter, Slice text, int minutes_min, Err *err);
+/* IPv4 or IPv6 with a prefix length, no host bits. */
+NODISCARD bool cidr_check(Slice text, bool ipv6, Err *err);
+
+/* ---- classes of machines
+ * -------------------------------------------------------------------------
+ */
+
+typedef struct InstanceClass {
+    char name[32]; /* "db.r6g.large", "cache.t4g.micro" */
+    int vcpus;
+    int64_t memory_bytes; /* db: of the machine; cache: ElastiCache's maxmemory of the node type */
+} InstanceClass;
+
+/* ERR_INVALID: unknown; the message names classes near to it. */
+NODISCARD bool instance_class_find(const char *name, InstanceClass *ret_class, Err *err);
+/* Walks the classes whose name starts with `prefix` ("db." or "cache."): start with *cursor = 0,
+ * ends with false. */
+bool instance_class_next(const char *prefix, size_t *cursor, InstanceClass *ret_class);
+
+/* What one of `engines` engines on a host may use: the class's memory, or an equal share of three
+ * quarters of the host where that is less. `note` says so in one line, or is empty. A share moves
+ * with the number of engines; who starts an engine computes it once and keeps it. */
+#define MODEL_NOTE_SIZE 160
+int64_t memory_share(const InstanceClass *class, int64_t host_memory_bytes, int engines,
+                     char note[static MODEL_NOTE_SIZE]);
+
+/* ---- formulas of parameter values
+ * ----------------------------------------------------------------
+ */
+
+typedef struct FormulaFacts {
+    int64_t memory_bytes;  /* DBInstanceClassMemory */
+    int vcpus;             /* DBInstanceVCPU */
+    int64_t storage_bytes; /* AllocatedStorage */
+    int port;              /* EndPointPort */
+} FormulaFacts;
+
+/* RDS's language: integers, {…} with * / + - ( ) log(), variables, LEAST GREATEST SUM. Numbers are
+ * real inside braces and cut to an integer where the braces end. Depth at most 16, 256 bytes. */
+bool formula_is(Slice text); /* has a brace or a function: not a plain value */
+NODISCARD bool formula_eval(Slice text, const FormulaFacts *facts, int64_t *ret_value, Err *err);
+
+/* ---- parameters
+ * ----------------------------------------------------------------------------------
+ */
+
+typedef enum ParameterType {
+    PARAMETER_BOOLEAN,
+    PARAMETER_INTEGER,
+    PARAMETER_REAL,
+    PARAMETER_ENUM,
+    PARAMETER_STRING,
+} ParameterType;
+
+typedef struct ParameterInfo {
+    const char *name;
+    ParameterType type;
+    bool is_static;            /* takes effect with the next restart (pending-reboot) */
+    bool standby_at_least;     /* a standby's value must not be below its primary's */
+    const char *unit;          /* "8kB", "ms", … or "" */
+    const char *allowed;       /* AWS's AllowedValues: "1-100", "0,1", "on,off,auto"; "" any text */
+    const char *default_value; /* a value or a formula; "" where there is none */
+    const char *description;
+    const char *refusal; /* why nobody may set it; NULL where it can be set */
+} ParameterInfo;
+
+/* A family is "postgres15" or "redis7". */
+typedef struct ParameterFamily {
+    const char *name;
+    const char *engine;         /* "postgres", "redis" */
+    const char *major;          /* "15", "7" */
+    const ParameterInfo *infos; /* by name, as strcmp orders */
+    size_t len;
+} ParameterFamily;
+
+/* Families that Weir has a table for. NULL: unknown. */
+const ParameterFamily *parameter_family_find(const char *name);
+/* The table that serves engine and version ("postgres", "15.18"); NULL: none. */
+const ParameterFamily *parameter_family_of(const char *engine, const char *version);
+bool parameter_family_next(size_t *cursor, const ParameterFamily **ret_family);
+const ParameterInfo *parameter_find(const ParameterFamily *family, const char *name);
+
+/* Whether a user may set it so. ERR_UNSUPPORTED: refused by name, with the reason; ERR_INVALID:
+ * unknown, out of range, or a formula that cannot be read. */
+NODISCARD bool parameter_check(const ParameterFamily *family, const char *name, const char *value,
+                               Err *err);
+
+typedef struct ParameterFacts {
+    FormulaFacts formula;
+    bool multi_az;
+} ParameterFacts;
+
+/* The settings an engine starts with: defaults of the family under the group's `parameters` (a
+ * record's object, or NULL), formulas computed, each value as the engine's configuration file takes
+ * it (postgresql.conf without quotes; redis.conf as written). Only what differs from the engine's
+ * own default is there. Parameters with a dot in front that are Weir's ("rds.…") are translated.
+ * The object is the caller's. */
+NODISCARD bool parameters_resolve_new(const ParameterFamily *family, const json_t *parameters,
+                                      const ParameterFacts *facts, json_t **ret_settings, Err *err);
+
+/* ---- engine versions
+ * -----------------------------------------------------------------------------
+ */
+
+typedef struct InstalledVersion {
+    const char *engine;  /* "postgres", "redis" */
+    const char *version; /* "15.18", "7.0.15" */
+} InstalledVersion;
+
+typedef struct EngineVersions {
+    const InstalledVersion *items;
+    size_t len;
+    const char
+        *map; /* the operator's opt-in "14=15,13=15": major asked for = major used; or NULL */
+} EngineVersions;
+
+/* "", a major, or a full version -> the installed one; `requested` that only the map can serve sets
+ * *ret_mapped. ERR_INVALID with the list of what is installed. */
+#define MODEL_VERSION_SIZE 24
+NODISCARD bool engine_version_resolve(const EngineVersions *versions, const char *engine,
+                                      const char *requested, char ret_version[MODEL_VERSION_SIZE],
+                                      bool *ret_mapped, Err *err);
+/* The major of a version: "15" of "15.18", "7" of "7.0.15" (families name no minor). */
+void engine_major(const char *version, char out[static MODEL_VERSION_SIZE]);
+/* A group's family as it counts for compatibility: after the operator's map ("postgres14" is
+ * "postgres15" under "14=15"). NULL: a family that no installed engine has. */
+const ParameterFamily *engine_family_resolve(const EngineVersions *versions, const char *family,
+                                             Err *err);
+
+/* ---- fields
+ * --------------------------------------------------------------------------------------
+ */
+
+typedef enum FieldType {
+    FIELD_STRING,
+    FIELD_INTEGER,
+    FIELD_BOOLEAN,
+    FIELD_LIST,
+    FIELD_OBJECT,
+    FIELD_SECRET, /* never in a record as it came */
+} FieldType;
+
+typedef enum FieldChange {
+    CHANGE_NEVER,     /* create only */
+    CHANGE_IMMEDIATE, /* at once, whatever ApplyImmediately says */
+    CHANGE_PENDING,   /* at once with ApplyImmediately, else kept in `pending` */
+} FieldChange;
+
+typedef enum FieldEffect {
+    EFFECT_NOW,
+    EFFECT_NOT_YET, /* kept and given back as set; `note` says what does not happen */
+    EFFECT_REFUSED, /* only `fallback` (or nothing) is accepted; `note` says why */
+} FieldEffect;
+
+typedef struct FieldInfo {
+    const char *name;      /* in the spec: AWS's output member where there is one */
+    const char *create;    /* the create operation's member; NULL: not an input */
+    const char *modify;    /* the modify operation's member; NULL: none */
+    const char *attribute; /* Terraform's attribute; NULL: none */
+    FieldType type;
+    FieldChange change;
+    FieldEffect effect;
+    int64_t min, max;     /* of integers; both 0: any */
+    const char *fallback; /* JSON text of the value when it is not given; NULL: absent */
+    const char *note;
+} FieldInfo;
+
+const FieldInfo *model_fields(ResourceType type, size_t *ret_len);
+const FieldInfo *field_find(ResourceType type, const char *name);
+
+/* The value's type, range and effect. ERR_INVALID, or ERR_UNSUPPORTED where it is refused by name.
+ */
+NODISCARD bool field_check(const FieldInfo *field, const json_t *value, Err *err);
+/* A new reference to the fallback, or NULL where the field has none. */
+json_t *field_fallback_new(const FieldInfo *field);
+
+/* Walks the fields of a spec that are set and do not have their effect yet: start with *cursor = 0,
+ * ends with NULL. */
+const FieldInfo *field_not_in_effect(ResourceType type, const json_t *spec, size_t *cursor);
+
+/* ---- life cycle
+ * ----------------------------------------------------------------------------------
+ */
+
+/* The status to show. Control's word counts only while it speaks of the spec's generation: a spec
+ * that it has not seen yet is "creating" or "modifying", whatever the record says. */
+const char *resource_status(ResourceType type, const json_t *spec, const json_t *status);
+
+#endif
