@@ -320,4 +320,18 @@ const FieldInfo *field_not_in_effect(ResourceType type, const json_t *spec, size
  * that it has not seen yet is "creating" or "modifying", whatever the record says. */
 const char *resource_status(ResourceType type, const json_t *spec, const json_t *status);
 
+/* ---- records as text, and events ----------------------------------------------------------------
+ */
+
+/* A JSON object; the caller owns it. ERR_INVALID says where the text goes wrong. */
+NODISCARD bool record_parse(Slice text, json_t **ret_record, Err *err);
+/* Compact, members in the order of their names: equal records give equal texts. NUL behind it. */
+Slice record_format(Arena *arena, const json_t *record);
+void record_free_ptr(json_t **record); /* for CLEANUP */
+
+/* What happened to a resource, with its key in the store. A new record each time: keys of the same
+ * millisecond differ by chance. The caller owns it; the key is from the arena. */
+json_t *event_new(Arena *arena, int64_t now_ms, ResourceType type, const char *id,
+                  const char *category, const char *message, const char **ret_key);
+
 #endif
