@@ -171,6 +171,12 @@ const char *buf_str(const Buf *buf); /* "" when empty */
      (vec)->items[(vec)->len++] = (item))
 #define vec_done(vec) (mem_free((vec)->items), (vec)->items = NULL, (vec)->len = (vec)->cap = 0)
 void *vec_grow(void *items, size_t *cap, size_t need, size_t item_size);
+/* The same with the items in an arena: outgrown copies stay there, and there is no vec_done. */
+#define arena_vec_push(arena, vec, item)                                                           \
+    ((vec)->items = arena_vec_grow((arena), (vec)->items, &(vec)->cap, (vec)->len + 1,             \
+                                   sizeof(*(vec)->items)),                                         \
+     (vec)->items[(vec)->len++] = (item))
+void *arena_vec_grow(Arena *arena, void *items, size_t *cap, size_t need, size_t item_size);
 
 /* ---- maps from strings; keyed hashing, so that clients cannot choose collisions ------------- */
 

@@ -294,11 +294,9 @@ const char *buf_str(const Buf *buf)
 
 /* ---- vectors --------------------------------------------------------------------------------- */
 
-void *vec_grow(void *items, size_t *cap, size_t need, size_t item_size)
+/* Doubles *cap until it holds `need`; returns the bytes of that many items. */
+static size_t vec_bytes(size_t *cap, size_t need, size_t item_size)
 {
-    if (need <= *cap) {
-        return items;
-    }
     size_t grown = *cap > 0 ? *cap * 2 : 8;
     while (grown < need) {
         grown *= 2;
@@ -306,5 +304,26 @@ void *vec_grow(void *items, size_t *cap, size_t need, size_t item_size)
     size_t bytes;
     ASSERT(!__builtin_mul_overflow(grown, item_size, &bytes));
     *cap = grown;
-    return mem_realloc(items, bytes);
+    return bytes;
+}
+
+void *vec_grow(void *items, size_t *cap, size_t need, size_t item_size)
+{
+    if (need <= *cap) {
+        return items;
+    }
+    return mem_realloc(items, vec_bytes(cap, need, item_size));
+}
+
+void *arena_vec_grow(Arena *arena, void *items, size_t *cap, size_t need, size_t item_size)
+{
+    if (need <= *cap) {
+        return items;
+    }
+    size_t old_cap = *cap;
+    void *grown = arena_alloc(arena, vec_bytes(cap, need, item_size));
+    if (old_cap > 0) {
+        memcpy(grown, items, old_cap * item_size);
+    }
+    return grown;
 }

@@ -1,0 +1,285 @@
+/*
+ * The parser's core and bodies: arguments and blocks. A syntax error ends the item in which it
+ * stands; reading goes on behind it, so that one run finds the errors of the whole file.
+ */
+#include <stdio.h>
+
+#include "tf/ast_priv.h"
+
+/* ---- core --------------------------------------------------------------------------------- */
+
+static void parser_count_brackets(Parser *parser, TokenKind kind)
+{
+    if (kind == TOKEN_LBRACE || kind == TOKEN_LBRACKET || kind == TOKEN_LPAREN) {
+        parser->brackets++;
+    } else if (kind == TOKEN_RBRACE || kind == TOKEN_RBRACKET || kind == TOKEN_RPAREN ||
+               kind == TOKEN_RBRACE_TRIM) {
+        parser->brackets--;
+    }
+}
+
+void parser_advance(Parser *parser)
+{
+    bool step = parser->token.kind == TOKEN_DOT;
+    do {
+        parser->token = step ? lexer_next_step(&parser->lexer) : lexer_next(&parser->lexer);
+    } while (parser->skip_newlines && parser->token.kind == TOKEN_NEWLINE);
+    parser_count_brackets(parser, parser->token.kind);
+}
+
+void parser_init(Parser *parser, Arena *arena, TfDiagnostics *diagnostics, const TfFile *file)
+{
+    *parser = (Parser){
+        .arena = arena, .diagnostics = diagnostics, .lexer = {.text = file->text, .file = file}};
+    if (slice_starts(file->text, "\xef\xbb\xbf")) {
+        parser->lexer.at = 3;
+    }
+}
+
+bool parser_fail(Parser *parser, TfPos pos, const char *hint, const char *format, ...)
+{
+    parser->errors++;
+    if (!parser->failed && parser->diagnostics != NULL) {
+        char message[512];
+        va_list args;
+        va_start(args, format);
+        vsnprintf(message, sizeof(message), format, args);
+        va_end(args);
+        tf_diagnose(parser->diagnostics, TF_ERROR, pos, message, hint);
+    }
+    parser->failed = true;
+    return false;
+}
+
+/* What somebody probably wanted who wrote a token that the language does not have. */
+static const char *bad_token_hint(Slice text)
+{
+    static const struct {
+        const char *start;
+        const char *hint;
+    } hints[] = {
+        {"/*", "the comment has no end: close it with */"},
+        {"'", "strings stand in double quotes: \"text\""},
+        {"<<", "a heredoc starts with <<NAME or <<-NAME at the end of a line"},
+        {"&", "logical and is &&"},
+        {"|", "logical or is ||"},
+        {";", "write each argument on a line of its own"},
+        {"`", "strings stand in double quotes: \"text\""},
+        {"$", "a reference outside of a string is written without ${ }"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(hints); i++) {
+        if (slice_starts(text, hints[i].start)) {
+            return hints[i].hint;
+        }
+    }
+    return NULL;
+}
+
+bool parser_expected(Parser *parser, const char *what, const char *hint)
+{
+    Token token = parser->token;
+    if (token.kind == TOKEN_BAD) {
+        const char *known = bad_token_hint(token.text);
+        hint = known != NULL ? known : hint;
+    }
+    return parser_fail(parser, token.pos, hint, "%s is expected here, not %s", what,
+                       token_describe(parser->arena, token));
+}
+
+bool parser_enter(Parser *parser)
+{
+    if (parser->depth >= TF_DEPTH_MAX) {
+        return parser_fail(parser, parser->token.pos, NULL, "more than %d levels of nesting",
+                           TF_DEPTH_MAX);
+    }
+    parser->depth++;
+    return true;
+}
+
+void parser_leave(Parser *parser)
+{
+    parser->depth--;
+}
+
+const Argument *body_argument(const Body *body, const char *name)
+{
+    for (size_t i = 0; i < body->arguments.len; i++) {
+        if (slice_is(body->arguments.items[i].name, name)) {
+            return &body->arguments.items[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- recovery ------------------------------------------------------------------------------ */
+
+/* Behind the line in which the item ends that began with `brackets` open, or at the brace that
+ * closes its body. */
+static void parser_recover(Parser *parser, int brackets)
+{
+    TfDiagnostics *diagnostics = parser->diagnostics;
+    parser->diagnostics = NULL;
+    parser->skip_newlines = false;
+    for (;;) {
+        TokenKind kind = parser->token.kind;
+        if (kind == TOKEN_EOF || (kind == TOKEN_RBRACE && parser->brackets < brackets)) {
+            break;
+        }
+        if (kind == TOKEN_NEWLINE && parser->brackets <= brackets) {
+            break;
+        }
+        Expr *ignored;
+        if (kind == TOKEN_QUOTE || kind == TOKEN_HEREDOC || kind == TOKEN_HEREDOC_INDENTED) {
+            (void)parser_template(parser, &ignored);
+            parser->skip_newlines = false;
+        } else {
+            parser_advance(parser);
+        }
+    }
+    parser->diagnostics = diagnostics;
+    parser->failed = false;
+}
+
+/* ---- bodies ------------------------------------------------------------------------------- */
+
+static bool parser_body(Parser *parser, Body *body, bool block);
+
+static bool body_room(Parser *parser, const Body *body)
+{
+    if (body->arguments.len + body->blocks.len >= TF_BODY_ITEMS_MAX) {
+        return parser_fail(parser, parser->token.pos, NULL,
+                           "more than %d arguments and blocks in one body", TF_BODY_ITEMS_MAX);
+    }
+    return true;
+}
+
+/* The line ends, or the body does, on one line with its block. */
+static bool parser_item_end(Parser *parser)
+{
+    TokenKind kind = parser->token.kind;
+    if (kind == TOKEN_NEWLINE) {
+        parser_advance(parser);
+        return true;
+    }
+    if (kind == TOKEN_EOF || kind == TOKEN_RBRACE) {
+        return true;
+    }
+    return parser_expected(parser, "the end of the line",
+                           kind == TOKEN_COMMA ? "arguments of a block are separated by line ends, "
+                                                 "without commas"
+                                               : "write each argument on a line of its own");
+}
+
+static bool parser_argument(Parser *parser, Body *body, Token name)
+{
+    parser_advance(parser);
+    Argument argument = {.name = name.text, .pos = name.pos};
+    TRY(parser_expr(parser, &argument.expr));
+    for (size_t i = 0; i < body->arguments.len; i++) {
+        const Argument *other = &body->arguments.items[i];
+        if (slice_eq(other->name, name.text)) {
+            return parser_fail(parser, name.pos,
+                               arena_printf(parser->arena, "it is set at line %d already",
+                                            tf_pos_line(other->pos)),
+                               "\"%.*s\" is set twice", SLICE_FMT(name.text));
+        }
+    }
+    arena_vec_push(parser->arena, &body->arguments, argument);
+    return parser_item_end(parser);
+}
+
+static bool parser_label(Parser *parser, Block *block)
+{
+    Label label = {.text = parser->token.text, .pos = parser->token.pos};
+    if (block->labels_len == BLOCK_LABELS_MAX) {
+        return parser_expected(parser, "\"{\"", NULL);
+    }
+    if (parser->token.kind == TOKEN_QUOTE) {
+        TRY(parser_plain_string(parser, &label.text));
+    } else {
+        parser_advance(parser);
+    }
+    block->labels[block->labels_len++] = label;
+    return true;
+}
+
+static bool parser_block_body(Parser *parser, Block *block)
+{
+    if (parser->token.kind != TOKEN_LBRACE) {
+        return parser_expected(parser, block->labels_len == 0 ? "\"=\" or \"{\"" : "\"{\"",
+                               "an argument is  name = value, a block is  name { … }");
+    }
+    block->body = ARENA_NEW(parser->arena, Body);
+    block->body->pos = block->pos;
+    TRY(parser_enter(parser));
+    parser_advance(parser);
+    bool ok = parser_body(parser, block->body, true);
+    parser_leave(parser);
+    return ok;
+}
+
+static bool parser_block(Parser *parser, Body *body, Token name)
+{
+    Block block = {.type = name.text, .pos = name.pos};
+    while (parser->token.kind == TOKEN_QUOTE || parser->token.kind == TOKEN_IDENT) {
+        TRY(parser_label(parser, &block));
+    }
+    bool ok = parser_block_body(parser, &block);
+    if (block.body != NULL) {
+        arena_vec_push(parser->arena, &body->blocks, block);
+    }
+    TRY(ok);
+    parser_advance(parser);
+    return parser_item_end(parser);
+}
+
+static bool parser_item(Parser *parser, Body *body)
+{
+    Token name = parser->token;
+    if (name.kind != TOKEN_IDENT) {
+        return parser_expected(parser, "the name of an argument or block", NULL);
+    }
+    TRY(body_room(parser, body));
+    parser_advance(parser);
+    return parser->token.kind == TOKEN_ASSIGN ? parser_argument(parser, body, name)
+                                              : parser_block(parser, body, name);
+}
+
+/* Items up to the closing brace (which stays the present token) of a block, or to the end. */
+static bool parser_body(Parser *parser, Body *body, bool block)
+{
+    for (;;) {
+        int brackets = parser->brackets;
+        int depth = parser->depth;
+        while (parser->token.kind == TOKEN_NEWLINE) {
+            parser_advance(parser);
+        }
+        if (parser->token.kind == TOKEN_EOF) {
+            return !block ||
+                   parser_fail(parser, body->pos, "close it with }", "this block has no end");
+        }
+        if (block && parser->token.kind == TOKEN_RBRACE) {
+            return true;
+        }
+        if (!block && parser->token.kind == TOKEN_RBRACE) {
+            parser->brackets = 0;
+            (void)parser_fail(parser, parser->token.pos, NULL, "this brace closes nothing");
+            parser->failed = false;
+            parser_advance(parser);
+        } else if (!parser_item(parser, body)) {
+            parser->depth = depth;
+            parser_recover(parser, brackets);
+        }
+    }
+}
+
+Body *parse_file(Arena *arena, TfDiagnostics *diagnostics, const TfFile *file)
+{
+    Parser parser;
+    parser_init(&parser, arena, diagnostics, file);
+    Body *body = ARENA_NEW(arena, Body);
+    body->pos = lexer_pos(&parser.lexer, 0);
+    parser_advance(&parser);
+    (void)parser_body(&parser, body, false);
+    return body;
+}
