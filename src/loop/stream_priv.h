@@ -1,0 +1,103 @@
+/* Inside of streams: their life (stream.c), what comes in (stream_read.c), what goes out
+ * (stream_write.c). */
+#ifndef WEIR_STREAM_PRIV_H
+#define WEIR_STREAM_PRIV_H
+
+#include "loop/loop_priv.h"
+
+/*
+ *   stream_connect --> CONNECTING --+--------------------+
+ *                                   v                    v
+ *   stream_adopt ----------------> HANDSHAKE ---------> OPEN --> stream_start_tls: HANDSHAKE
+ *                                   |                    |
+ *       (anything can fail) --------+--> FAILED <--------+
+ *                                          |             | stream_close
+ *                             on_closed    v             v
+ *        stream_abort ------------------> DEAD <------ CLOSING
+ *
+ * CONNECTING  the kernel connects; writes are kept in `early`.
+ * HANDSHAKE   TLS shakes hands; `out` holds its bytes; writes are kept in `early`.
+ * OPEN        data flows.
+ * CLOSING     the owner has left (handlers is NULL): pending bytes go out, our side is ended, input
+ *             is thrown away until the peer ends its own or time is up.
+ * FAILED      the socket is closed; a notice is queued and on_closed will be called.
+ * DEAD        in no list, fd closed; the memory is freed when the batch of events is done.
+ */
+typedef enum StreamState {
+    STREAM_CONNECTING,
+    STREAM_HANDSHAKE,
+    STREAM_OPEN,
+    STREAM_CLOSING,
+    STREAM_FAILED,
+    STREAM_DEAD,
+} StreamState;
+
+/* What the owner is still to be told, in this order. */
+enum {
+    NOTICE_OPEN = 1,
+    NOTICE_READ = 2, /* give `kept` and a seen EOF again */
+    NOTICE_DRAINED = 4,
+    NOTICE_CLOSED = 8,
+};
+
+struct Stream {
+    LoopFd watch;
+    ListNode node;    /* in loop->streams */
+    ListNode touched; /* in loop->touched */
+    ListNode noticed; /* in loop->notices */
+    StreamState state;
+    unsigned notices;
+    const StreamHandlers *handlers;
+    void *user;
+    TlsSession *tls;
+    TlsContext *tls_wanted; /* while connecting: what to do then; a reference of our own */
+    char *tls_host;
+    char *target; /* of stream_connect, in text form */
+    size_t keep_max;
+    size_t pending_max;
+    int64_t timeout_ms;
+    LoopTimer timer; /* connect, handshake, closing */
+    Buf kept;        /* plain text that on_read left */
+    Buf early;       /* plain text written before the stream was open */
+    Buf out;         /* wire bytes that the kernel did not take; `out_sent` of them are gone */
+    size_t out_sent;
+    size_t segment_first, segment_last; /* index + 1 in loop->segments; 0: none */
+    size_t queued;                      /* bytes of the segments */
+    bool full;                          /* the kernel takes no more until EPOLLOUT */
+    bool blocked;                       /* the peer was too slow; on_drained is owed */
+    bool paused;
+    bool in_read;     /* on_read is running */
+    bool eof_seen;    /* the peer's side has ended */
+    bool eof_told;    /* and the owner knows */
+    bool end_wanted;  /* stream_end or stream_close */
+    bool goodbye;     /* close_notify is in `out` or gone */
+    bool end_sent;    /* our side has ended */
+    bool send_failed; /* nothing can be sent any more; what the peer sent before may be readable */
+    Err *failure;     /* for on_closed; NULL: good order */
+};
+
+/* stream.c */
+void stream_touch(Stream *stream);
+void stream_notify(Stream *stream, unsigned notice);
+void stream_fail(Stream *stream, const Err *err); /* NULL: closed in good order */
+void stream_closing_progress(Stream *stream);
+void stream_kill(Stream *stream);   /* to DEAD */
+void stream_opened(Stream *stream); /* the handshake, if any, is done */
+void stream_start_session(Stream *stream, TlsContext *tls, const char *host);
+bool stream_is_live(const Stream *stream);   /* not FAILED, not DEAD */
+void stream_update_interest(Stream *stream); /* what to wait for, from the state */
+void stream_out_release(Stream *stream);     /* frees `out` */
+void stream_name(const Stream *stream, char out[static NET_ADDR_TEXT_SIZE]); /* its peer */
+
+/* stream_read.c */
+void stream_receive(Stream *stream);
+void stream_shake(Stream *stream, Slice cipher); /* goes on with the handshake */
+void stream_take_cipher(Stream *stream, Slice cipher);
+void stream_give_again(Stream *stream); /* `kept`, and EOF if it was seen */
+
+/* stream_write.c */
+void stream_flush(Stream *stream);
+void stream_queue_early(Stream *stream);
+void stream_send_out(Stream *stream);
+
+#endif
