@@ -265,6 +265,7 @@ int64_t time_wall_ms(void); /* since 1970, UTC */
 #define TIME_ISO_SIZE 32
 void time_format_iso(int64_t wall_ms,
                      char out[static TIME_ISO_SIZE]); /* 2026-01-31T12:00:00.000Z */
+/* Also with 0 to 9 digits of a second's fraction (cut to ms), and +01:00 in place of Z. */
 NODISCARD bool time_parse_iso(Slice text, int64_t *ret_wall_ms);
 
 /* ---- randomness ---------------------------------------------------------------------------- */

@@ -63,11 +63,46 @@ static bool iso_char(Slice text, size_t *at, char c)
     return true;
 }
 
+/* Up to nine digits behind the point, cut to milliseconds; none without a point. */
+static bool iso_fraction(Slice text, size_t *at, int *ret_millis)
+{
+    *ret_millis = 0;
+    if (!iso_char(text, at, '.')) {
+        return true;
+    }
+    int digit;
+    size_t count = 0;
+    for (int unit = 100; count < 9 && iso_number(text, at, 1, &digit); count++, unit /= 10) {
+        *ret_millis += digit * unit;
+    }
+    return count > 0;
+}
+
+/* "Z", or how far the clock is ahead of UTC. */
+static bool iso_zone(Slice text, size_t *at, int *ret_minutes)
+{
+    *ret_minutes = 0;
+    if (iso_char(text, at, 'Z')) {
+        return true;
+    }
+    int hours;
+    int minutes;
+    bool behind = iso_char(text, at, '-');
+    if ((!behind && !iso_char(text, at, '+')) || !iso_number(text, at, 2, &hours) ||
+        !iso_char(text, at, ':') || !iso_number(text, at, 2, &minutes) || hours > 23 ||
+        minutes > 59) {
+        return false;
+    }
+    *ret_minutes = (hours * 60 + minutes) * (behind ? -1 : 1);
+    return true;
+}
+
 bool time_parse_iso(Slice text, int64_t *ret_wall_ms)
 {
     size_t at = 0;
     struct tm parts = {0};
-    int millis = 0;
+    int millis;
+    int ahead_minutes;
     if (!iso_number(text, &at, 4, &parts.tm_year) || !iso_char(text, &at, '-') ||
         !iso_number(text, &at, 2, &parts.tm_mon) || !iso_char(text, &at, '-') ||
         !iso_number(text, &at, 2, &parts.tm_mday) || !iso_char(text, &at, 'T') ||
@@ -76,12 +111,11 @@ bool time_parse_iso(Slice text, int64_t *ret_wall_ms)
         !iso_number(text, &at, 2, &parts.tm_sec)) {
         return false;
     }
-    if (iso_char(text, &at, '.') && !iso_number(text, &at, 3, &millis)) {
+    if (!iso_fraction(text, &at, &millis) || !iso_zone(text, &at, &ahead_minutes)) {
         return false;
     }
-    if (!iso_char(text, &at, 'Z') || at != text.len || parts.tm_mon < 1 || parts.tm_mon > 12 ||
-        parts.tm_mday < 1 || parts.tm_mday > 31 || parts.tm_hour > 23 || parts.tm_min > 59 ||
-        parts.tm_sec > 59) {
+    if (at != text.len || parts.tm_mon < 1 || parts.tm_mon > 12 || parts.tm_mday < 1 ||
+        parts.tm_mday > 31 || parts.tm_hour > 23 || parts.tm_min > 59 || parts.tm_sec > 59) {
         return false;
     }
     parts.tm_year -= 1900;
@@ -91,7 +125,7 @@ bool time_parse_iso(Slice text, int64_t *ret_wall_ms)
     if (parts.tm_mday != day) {
         return false; /* a day that the month does not have */
     }
-    *ret_wall_ms = (int64_t)seconds * MS_PER_S + millis;
+    *ret_wall_ms = ((int64_t)seconds - ahead_minutes * 60) * MS_PER_S + millis;
     return true;
 }
 

@@ -44,6 +44,24 @@ static void test_iso(void **state)
     assert_int_equal(wall_ms, INT64_C(1769860800000));
 }
 
+static void test_iso_fractions_and_zones(void **state)
+{
+    (void)state;
+    const struct {
+        const char *text;
+        int64_t wall_ms;
+    } pairs[] = {
+        {"1970-01-01T00:00:00.5Z", 500},         {"1970-01-01T00:00:00.123456Z", 123},
+        {"1970-01-01T00:00:00.999999999Z", 999}, {"1970-01-01T01:00:00+01:00", 0},
+        {"1969-12-31T18:30:00.001-05:30", 1},    {"1970-01-01T00:00:00-00:00", 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+        int64_t wall_ms = 7;
+        assert_true(time_parse_iso(slice_of(pairs[i].text), &wall_ms));
+        assert_int_equal(wall_ms, pairs[i].wall_ms);
+    }
+}
+
 static void test_iso_refuses(void **state)
 {
     (void)state;
@@ -51,7 +69,11 @@ static void test_iso_refuses(void **state)
         "",
         "2026-01-31",
         "2026-01-31T12:00:00",
-        "2026-01-31T12:00:00+01:00",
+        "2026-01-31T12:00:00+0100",
+        "2026-01-31T12:00:00+24:00",
+        "2026-01-31T12:00:00+01:60",
+        "2026-01-31T12:00:00+01:00Z",
+        "2026-01-31T12:00:00+",
         "2026-01-31 12:00:00Z",
         "2026-13-31T12:00:00Z",
         "2026-00-31T12:00:00Z",
@@ -62,7 +84,8 @@ static void test_iso_refuses(void **state)
         "2026-01-31T24:00:00Z",
         "2026-01-31T12:60:00Z",
         "2026-01-31T12:00:60Z",
-        "2026-01-31T12:00:00.1Z",
+        "2026-01-31T12:00:00.Z",
+        "2026-01-31T12:00:00.1234567890Z",
         "2026-01-31T12:00:00.000",
         "2026-01-31T12:00:00.000Zx",
         "2026-01-31T12:00:00.-01Z",
@@ -154,8 +177,11 @@ static void test_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_clocks),      cmocka_unit_test(test_iso),
-        cmocka_unit_test(test_iso_refuses), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_clocks),
+        cmocka_unit_test(test_iso),
+        cmocka_unit_test(test_iso_fractions_and_zones),
+        cmocka_unit_test(test_iso_refuses),
+        cmocka_unit_test(test_random),
         cmocka_unit_test(test_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
