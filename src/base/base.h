@@ -238,6 +238,9 @@ void base64_encode(const void *data, size_t len, char *out); /* RFC 4648, padded
 /* Only what base64_encode writes: padded, no white space, unused bits zero. */
 NODISCARD bool base64_decode(Slice text, void *out, size_t out_size, size_t *ret_len);
 
+/* The length of the well-formed UTF-8 character that `text` starts with (RFC 3629); 0: none. */
+size_t utf8_len(Slice text);
+
 /* ---- files ------------------------------------------------------------------------------- */
 
 void fd_close(int *fd); /* for CLEANUP; -1 is fine; sets it to -1 */

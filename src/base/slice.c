@@ -210,3 +210,24 @@ bool base64_decode(Slice text, void *out, size_t out_size, size_t *ret_len)
     *ret_len = len;
     return true;
 }
+
+size_t utf8_len(Slice text)
+{
+    const uint8_t *bytes = (const uint8_t *)text.data;
+    if (text.len == 0) {
+        return 0;
+    }
+    uint8_t first = bytes[0];
+    size_t len = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (len == 0 || first > 0xf4 || len > text.len) {
+        return 0;
+    }
+    for (size_t i = 1; i < len; i++) {
+        if ((bytes[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    bool too_long = (first == 0xe0 && bytes[1] < 0xa0) || (first == 0xf0 && bytes[1] < 0x90);
+    bool not_scalar = (first == 0xed && bytes[1] > 0x9f) || (first == 0xf4 && bytes[1] > 0x8f);
+    return too_long || not_scalar ? 0 : len;
+}

@@ -160,16 +160,44 @@ static void test_base64_refuses(void **state)
     assert_int_equal(len, 99);
 }
 
+static void test_utf8_len(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t len;
+    } cases[] = {
+        {"a", 1},
+        {"\xc3\xa4x", 2},
+        {"\xe2\x82\xac", 3},
+        {"\xf0\x9f\x98\x80", 4},
+        {"\xf4\x8f\xbf\xbf", 4},
+        {"\xed\x9f\xbf", 3},
+        {"\x80", 0},
+        {"\xc1\xbf", 0},
+        {"\xc3", 0},
+        {"\xc3x", 0},
+        {"\xe0\x9f\xbf", 0},
+        {"\xed\xa0\x80", 0},
+        {"\xf0\x8f\xbf\xbf", 0},
+        {"\xf4\x90\x80\x80", 0},
+        {"\xf5\x80\x80\x80", 0},
+        {"\xff", 0},
+        {"", 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        assert_int_equal(utf8_len(slice_of(cases[i].text)), cases[i].len);
+    }
+    assert_int_equal(utf8_len(SLICE("\0")), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slice_compare),
-        cmocka_unit_test(test_slice_order),
-        cmocka_unit_test(test_slice_cutting),
-        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_hex),
-        cmocka_unit_test(test_base64),
-        cmocka_unit_test(test_base64_refuses),
+        cmocka_unit_test(test_slice_compare), cmocka_unit_test(test_slice_order),
+        cmocka_unit_test(test_utf8_len),      cmocka_unit_test(test_slice_cutting),
+        cmocka_unit_test(test_numbers),       cmocka_unit_test(test_hex),
+        cmocka_unit_test(test_base64),        cmocka_unit_test(test_base64_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
