@@ -203,12 +203,13 @@ void aws_fault_parse(const AwsCall *call, int status, Slice body, AwsFault *ret_
 #define AWS_CLOCK_SKEW_MS  (15 * 60 * MS_PER_S)
 #define AWS_AMZ_DATE_SIZE  17 /* 20260131T120000Z and a NUL */
 #define AWS_ACCESS_KEY_MAX 128
+#define AWS_SCOPE_MAX      64
 
 /* Who signed, and for what. */
 typedef struct AwsCaller {
     char access_key[AWS_ACCESS_KEY_MAX + 1];
-    char region[65];
-    char service[65];
+    char region[AWS_SCOPE_MAX + 1];
+    char service[AWS_SCOPE_MAX + 1];
     bool presigned; /* by the query, not by the Authorization header */
 } AwsCaller;
 
@@ -216,8 +217,8 @@ typedef struct AwsCaller {
 typedef const Secret *(*AwsKeyFind)(void *context, Slice access_key);
 
 /* Checks a request's signature, in the Authorization header or in the query (presigned). The host,
- * X-Amz-Target and X-Amz-Date must be among the signed headers where they are present; a session
- * token is not looked at. What the scope says (region, service) is returned, not judged. The fault
+ * and X-Amz-Target where it is present, must be among the signed headers; a session token is not
+ * looked at. What the scope says (region, service) is returned, not judged. The fault
  * carries the code of the request's protocol: SignatureDoesNotMatch, InvalidClientTokenId,
  * IncompleteSignature, MissingAuthenticationToken, RequestExpired, and their awsJson namesakes. */
 NODISCARD bool aws_sigv4_verify(const AwsHttp *http, int64_t now_ms, AwsKeyFind find, void *context,
