@@ -8,9 +8,12 @@
 
 #include "base/base.h"
 
-#define SHA256_SIZE 32
+#define SHA256_SIZE     32
+
+#define SHA256_HEX_SIZE (2 * SHA256_SIZE + 1)
 
 void sha256(Slice in, uint8_t out[static SHA256_SIZE]);
+void sha256_hex(Slice in, char out[static SHA256_HEX_SIZE]); /* lower case */
 /* FIPS 198-1. */
 void hmac_sha256(Slice key, Slice in, uint8_t out[static SHA256_SIZE]);
 /* PBKDF2-HMAC-SHA-256, one block (RFC 8018; the Hi() of RFC 5802). iterations >= 1. */

@@ -17,6 +17,13 @@ void sha256(Slice in, uint8_t out[static SHA256_SIZE])
     ASSERT(ok == 1);
 }
 
+void sha256_hex(Slice in, char out[static SHA256_HEX_SIZE])
+{
+    uint8_t digest[SHA256_SIZE];
+    sha256(in, digest);
+    hex_encode(digest, sizeof(digest), out);
+}
+
 void hmac_sha256(Slice key, Slice in, uint8_t out[static SHA256_SIZE])
 {
     unsigned int len = SHA256_SIZE;

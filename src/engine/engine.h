@@ -1,0 +1,213 @@
+/*
+ * engine: how to run PostgreSQL and Redis on this host. Configure, make or clone a data directory,
+ * know when it serves, set up roles, observe. Everything here is straight-line blocking code with
+ * deadlines, made for jobs; nothing here decides what should run, and nothing starts an engine:
+ * engine_*_argv give the command that a guard runs.
+ *
+ * Sources: PostgreSQL 15 documentation (server configuration, pg_hba.conf, high availability),
+ * redis.conf of Redis 7.0, RULES F4, F7, F13.
+ */
+#ifndef WEIR_ENGINE_H
+#define WEIR_ENGINE_H
+
+#include "base/base.h"
+#include "loop/loop.h"
+
+/* ---- accounts and files ---------------------------------------------------------------------- */
+
+/* The account `name` when we are root, else ourselves. ERR_NOT_FOUND names the missing account. */
+NODISCARD bool engine_account(const char *name, ProcessAccount *ret_account, Err *err);
+
+/* One node's places. All absolute. */
+typedef struct EnginePaths {
+    const char *root;       /* DATA/zone-Z/NODE, 0700, the engine's account */
+    const char *data;       /* root/data */
+    const char *conf;       /* root/conf */
+    const char *tls;        /* root/tls */
+    const char *log;        /* root/log/engine.log */
+    const char *socket_dir; /* RUN/node/NODE */
+} EnginePaths;
+
+EnginePaths engine_paths(Arena *arena, const char *root, const char *socket_dir);
+/* Makes root, conf, tls, log (not data) and the socket folder with their owners. `readers` may
+ * enter the socket folder beside the engine's account (the data plane's group). */
+NODISCARD bool engine_dirs_make(const EnginePaths *paths, const ProcessAccount *account,
+                                gid_t readers, Err *err);
+
+typedef struct EngineTls {
+    Slice cert_pem; /* server certificate of this node */
+    Slice key_pem;
+    Slice client_cert_pem; /* how this node logs in to the one it follows */
+    Slice client_key_pem;
+    Slice ca_pem;
+} EngineTls;
+
+/* Writes the files under paths->tls, 0600, where they differ. */
+NODISCARD bool engine_tls_write(const EnginePaths *paths, const ProcessAccount *account,
+                                const EngineTls *tls, bool *ret_changed, Err *err);
+
+typedef struct EngineSetting {
+    const char *name;
+    const char *value;
+} EngineSetting;
+
+/* ---- PostgreSQL ------------------------------------------------------------------------------ */
+
+#define PG_SUPERUSER        "rdsadmin"     /* ours; peer authentication only */
+#define PG_REPLICATION_USER "rdsrepladmin" /* physical replication only, by client certificate */
+#define PG_PORT             5432
+
+typedef struct PgInstall {
+    int major;
+    const char *version; /* "15.18" */
+    const char *bin_dir;
+} PgInstall;
+
+typedef struct PgInstalls {
+    const PgInstall *items; /* highest major first */
+    size_t len;
+} PgInstalls;
+
+/* What is installed, by asking each `postgres --version` under /usr/lib/postgresql. */
+NODISCARD bool pg_installs_find(Arena *arena, PgInstalls *ret_installs, Err *err);
+
+/* How a node shall run. Strings are borrowed. */
+typedef struct PgSpec {
+    EnginePaths paths;
+    ProcessAccount account;
+    PgInstall install;
+    const char *cluster_name;      /* shown in ps and logs */
+    const char *listen_address;    /* for replication only */
+    const char *incarnation;       /* "" before there is a data directory */
+    const char *admin_account;     /* the operating system's name of the account we run as */
+    const EngineSetting *settings; /* of the parameter group; ours come after them and win */
+    size_t settings_len;
+    const char *synchronous_standby_names; /* a primary's; "" for none */
+    const char *source_address;            /* NULL: a primary; else the node it follows */
+} PgSpec;
+
+/* The walsender name and the slot of an incarnation: "weir_ID" (RULES F4). */
+#define PG_STANDBY_NAME_SIZE 64
+void pg_standby_name(const char *incarnation, char out[static PG_STANDBY_NAME_SIZE]);
+
+/* Writes postgresql.conf, pg_hba.conf and pg_ident.conf into paths.conf where they differ, durable
+ * before it returns. Also sets standby.signal for a node that follows, and empties
+ * postgresql.auto.conf when the data directory is there (F13: a clone brings its source's). */
+NODISCARD bool pg_configure(const PgSpec *spec, bool *ret_changed, Err *err);
+/* The text of postgresql.conf; pure. */
+void pg_conf_render(const PgSpec *spec, Buf *out);
+
+/* An empty cluster with checksums and C.UTF-8/en_US.UTF-8, as RDS makes them. Wipes what is there.
+ */
+NODISCARD bool pg_initdb(const PgSpec *spec, int64_t timeout_ms, Err *err);
+/* A copy of the source by pg_basebackup, with the slot of spec->incarnation made at the source.
+ * Wipes what is there. */
+NODISCARD bool pg_clone(const PgSpec *spec, int64_t timeout_ms, Err *err);
+/* The command for the guard; NULL-terminated, from the arena. */
+const char *const *pg_argv(Arena *arena, const PgSpec *spec);
+
+/* A session of PG_SUPERUSER over the Unix socket. */
+typedef struct PgSession PgSession;
+NODISCARD bool pg_session_open(const EnginePaths *paths, const char *database,
+                               PgSession **ret_session, Err *err);
+void pg_session_close(PgSession *session); /* NULL is fine */
+void pg_session_close_ptr(PgSession **session);
+/* Runs statements; every one must succeed. ERR_UNAVAILABLE when the server is away. */
+NODISCARD bool pg_exec(PgSession *session, const char *sql, Err *err);
+/* One statement with text parameters; the first column of the first row, or NULL without a row. */
+NODISCARD bool pg_value(PgSession *session, Arena *arena, const char *sql,
+                        const char *const *params, size_t params_len, char **ret_value, Err *err);
+
+typedef enum PgReady {
+    PG_READY_NO,      /* does not answer yet */
+    PG_READY_STARTUP, /* answers: the database system is starting up */
+    PG_READY_YES,
+} PgReady;
+
+PgReady pg_ready(const EnginePaths *paths);
+
+/* What a primary must have, made idempotently: our roles, the master user with its verifier (never
+ * the password itself), the first database, the replication user. */
+typedef struct PgSetup {
+    const char *master_user;
+    const char *master_verifier; /* "SCRAM-SHA-256$…" */
+    const char *database;        /* "" for none */
+} PgSetup;
+NODISCARD bool pg_setup(const EnginePaths *paths, const PgSetup *setup, Err *err);
+
+typedef struct PgStandbySeen {
+    const char *name; /* application_name */
+    const char *state;
+    const char *sync_state;
+    int64_t flush_lag_bytes;
+} PgStandbySeen;
+
+typedef struct PgSeen {
+    bool in_recovery;
+    bool streaming; /* a standby whose receiver is connected */
+    int timeline;
+    const char *lsn;              /* insert position, or the replayed one of a standby */
+    int64_t replay_lag_ms;        /* of a standby; -1 unknown */
+    const char *pending_restart;  /* comma-separated names; "" for none */
+    const char *foreign_settings; /* names that a file other than ours set (F13); "" for none */
+    const char *version;          /* "15.18" */
+    const char *sync_names;       /* as a new session sees them */
+    const PgStandbySeen *standbys;
+    size_t standbys_len;
+} PgSeen;
+
+NODISCARD bool pg_observe(PgSession *session, const EnginePaths *paths, Arena *arena,
+                          PgSeen *ret_seen, Err *err);
+/* Drops the physical slots of ours that no incarnation in `keep` owns and nobody uses. */
+NODISCARD bool pg_slots_trim(PgSession *session, const char *const *keep, size_t keep_len,
+                             Err *err);
+/* Makes changed files count: pg_reload_conf, and waits until a new session sees it. */
+NODISCARD bool pg_reload(PgSession *session, Err *err);
+
+/* ---- Redis ----------------------------------------------------------------------------------- */
+
+#define REDIS_PORT             6379
+#define REDIS_ADMIN_USER       "weir_admin"
+#define REDIS_REPLICATION_USER "weir_replication"
+#define REDIS_CLIENT_USER      "weir_client" /* whom the front logs in as */
+
+typedef struct RedisInstall {
+    const char *version; /* "7.0.15" */
+    const char *program;
+} RedisInstall;
+
+NODISCARD bool redis_install_find(Arena *arena, RedisInstall *ret_install, Err *err);
+
+typedef struct RedisSpec {
+    EnginePaths paths;
+    ProcessAccount account;
+    RedisInstall install;
+    const char *listen_address;
+    const char *admin_password; /* one per group, made by us */
+    const char *replication_password;
+    const char *client_password;
+    const EngineSetting *settings;
+    size_t settings_len;
+    int64_t maxmemory_bytes;
+    const char *source_address; /* NULL: the primary */
+} RedisSpec;
+
+void redis_conf_render(const RedisSpec *spec, Buf *out);
+void redis_acl_render(const RedisSpec *spec, Buf *out);
+NODISCARD bool redis_configure(const RedisSpec *spec, bool *ret_changed, Err *err);
+const char *const *redis_argv(Arena *arena, const RedisSpec *spec);
+
+typedef struct RedisSeen {
+    bool is_replica;
+    bool link_up; /* a replica that follows its primary */
+    bool loading;
+    int64_t offset;
+    int replicas;
+} RedisSeen;
+
+/* Over the Unix socket, as REDIS_ADMIN_USER. */
+NODISCARD bool redis_observe(const RedisSpec *spec, RedisSeen *ret_seen, Err *err);
+/* CONFIG SET for what may change while running, REPLICAOF for the role, ACL LOAD. */
+NODISCARD bool redis_apply(const RedisSpec *spec, Err *err);
+
+#endif

@@ -1,0 +1,31 @@
+/* Shared by the files of engine. */
+#ifndef WEIR_ENGINE_PRIV_H
+#define WEIR_ENGINE_PRIV_H
+
+#include "crypto/crypto.h"
+#include "engine/engine.h"
+#include "loop/loop.h"
+
+/* Makes a folder with exactly this mode, owned by the account and `group` when we are root. */
+NODISCARD bool engine_dir_make(const char *path, mode_t mode, const ProcessAccount *account,
+                               gid_t group, Err *err);
+/* Replaces the file where its text differs, 0600, and then sets *changed (which it never clears).
+ */
+NODISCARD bool engine_file_update(const char *path, Slice text, const ProcessAccount *account,
+                                  bool *changed, Err *err);
+/* The connection string by which spec's node follows its source. */
+void pg_conninfo_render(const PgSpec *spec, Buf *out);
+
+/* Text cells in row order, from the arena; NULL reads as "". */
+typedef struct PgRows {
+    const char **cells;
+    size_t rows;
+    size_t columns;
+} PgRows;
+
+NODISCARD bool pg_rows(PgSession *session, Arena *arena, const char *sql, const char *const *params,
+                       size_t params_len, PgRows *ret_rows, Err *err);
+char *pg_ident_quote(PgSession *session, Arena *arena, const char *name);
+char *pg_literal_quote(PgSession *session, Arena *arena, const char *text);
+
+#endif

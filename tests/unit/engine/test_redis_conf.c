@@ -1,0 +1,75 @@
+/* What Weir writes for Redis: TLS only, ours win, passwords as digests in the ACL file. */
+#include "../unit.h"
+
+#include "engine/engine.h"
+
+static RedisSpec spec_new(Arena *arena)
+{
+    return (RedisSpec){
+        .paths = engine_paths(arena, "/d", "/run/s"),
+        .listen_address = "127.1.128.1",
+        .admin_password = "adminpw",
+        .replication_password = "replpw\"x",
+        .client_password = "clientpw",
+        .maxmemory_bytes = 1000,
+    };
+}
+
+static char *rendered(Arena *arena, const RedisSpec *spec, void (*render)(const RedisSpec *, Buf *))
+{
+    Buf out;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    render(spec, &out);
+    char *text = arena_strdup(arena, buf_str(&out));
+    buf_done(&out);
+    return text;
+}
+
+static void test_conf(void **state)
+{
+    (void)state;
+    Arena *arena = arena_new();
+    RedisSpec spec = spec_new(arena);
+    const EngineSetting settings[] = {{"port", "6379"}, {"maxmemory-policy", "allkeys-lru"}};
+    spec.settings = settings;
+    spec.settings_len = ARRAY_LEN(settings);
+    const char *conf = rendered(arena, &spec, redis_conf_render);
+    const char *theirs = strstr(conf, "port \"6379\"");
+    const char *ours = strstr(conf, "port \"0\"");
+    assert_non_null(theirs);
+    assert_non_null(ours);
+    assert_true(ours > theirs);
+    assert_non_null(strstr(conf, "maxmemory-policy \"allkeys-lru\""));
+    assert_non_null(strstr(conf, "masterauth \"replpw\\\"x\""));
+    assert_null(strstr(conf, "replicaof"));
+    spec.source_address = "127.1.128.2";
+    assert_non_null(
+        strstr(rendered(arena, &spec, redis_conf_render), "replicaof 127.1.128.2 6379\n"));
+    arena_free(arena);
+}
+
+static void test_acl(void **state)
+{
+    (void)state;
+    Arena *arena = arena_new();
+    RedisSpec spec = spec_new(arena);
+    const char *acl = rendered(arena, &spec, redis_acl_render);
+    assert_true(slice_starts(slice_of(acl), "user default off"));
+    assert_null(strstr(acl, "adminpw"));
+    assert_null(strstr(acl, "clientpw"));
+    /* sha256 of "clientpw" */
+    char hex[SHA256_HEX_SIZE];
+    sha256_hex(SLICE("clientpw"), hex);
+    assert_non_null(strstr(acl, arena_printf(arena, "user " REDIS_CLIENT_USER " on #%s ", hex)));
+    assert_non_null(strstr(acl, "-config"));
+    arena_free(arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_conf),
+        cmocka_unit_test(test_acl),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
