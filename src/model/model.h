@@ -184,18 +184,20 @@ typedef enum ParameterType {
     PARAMETER_REAL,
     PARAMETER_ENUM,
     PARAMETER_STRING,
+    PARAMETER_LIST, /* words parted by commas */
 } ParameterType;
 
 typedef struct ParameterInfo {
-    const char *name;
+    const char *name; /* lower case */
     ParameterType type;
-    bool is_static;            /* takes effect with the next restart (pending-reboot) */
-    bool standby_at_least;     /* a standby's value must not be below its primary's */
-    const char *unit;          /* "8kB", "ms", … or "" */
-    const char *allowed;       /* AWS's AllowedValues: "1-100", "0,1", "on,off,auto"; "" any text */
-    const char *default_value; /* a value or a formula; "" where there is none */
-    const char *description;
-    const char *refusal; /* why nobody may set it; NULL where it can be set */
+    bool is_static;        /* takes effect with the next restart (pending-reboot) */
+    bool standby_at_least; /* a standby's value must not be below its primary's */
+    const char *unit;      /* "8kB", "ms", ... or "" */
+    const char *allowed;   /* AWS's AllowedValues: "1-100", "0,1", "on,off,auto"; "" any text */
+    double min, max;       /* of numbers */
+    const char *engine_default; /* "" where the engine has none */
+    const char *family_default; /* a value or a formula; NULL: the engine's */
+    const char *refusal;        /* why nobody may set it; NULL where it can be set */
 } ParameterInfo;
 
 /* A family is "postgres15" or "redis7". */
@@ -219,18 +221,23 @@ const ParameterInfo *parameter_find(const ParameterFamily *family, const char *n
 NODISCARD bool parameter_check(const ParameterFamily *family, const char *name, const char *value,
                                Err *err);
 
-typedef struct ParameterFacts {
-    FormulaFacts formula;
-    bool multi_az;
-} ParameterFacts;
+/* Whether what the group sets suits an instance: with a standby no synchronous_commit below on.
+ * `parameters` is the object of a group's spec, or NULL. ERR_UNSUPPORTED with the reason. */
+NODISCARD bool parameters_check_multi_az(const json_t *parameters, Err *err);
 
-/* The settings an engine starts with: defaults of the family under the group's `parameters` (a
- * record's object, or NULL), formulas computed, each value as the engine's configuration file takes
- * it (postgresql.conf without quotes; redis.conf as written). Only what differs from the engine's
- * own default is there. Parameters with a dot in front that are Weir's ("rds.…") are translated.
- * The object is the caller's. */
+/* The settings that an engine starts with beyond its own defaults: the family's defaults under the
+ * group's `parameters` (the object of its spec, or NULL), formulas computed and kept within their
+ * range, each value as the engine's configuration file takes it, without quotes. Redis: what
+ * ElastiCache splits is one setting again, and "maxmemory" is there. What is Weir's own ("rds.…")
+ * is not among them: see parameter_value. The object is the caller's. */
 NODISCARD bool parameters_resolve_new(const ParameterFamily *family, const json_t *parameters,
-                                      const ParameterFacts *facts, json_t **ret_settings, Err *err);
+                                      const FormulaFacts *facts, json_t **ret_settings, Err *err);
+/* The value as it stands: the group's, else the family's default, else the engine's. NULL: the
+ * family has no such parameter. */
+const char *parameter_value(const ParameterFamily *family, const json_t *parameters,
+                            const char *name);
+/* rds.force_ssl: whether the instance's endpoint refuses clients without TLS. */
+bool parameters_force_ssl(const ParameterFamily *family, const json_t *parameters);
 
 /* ---- engine versions
  * -----------------------------------------------------------------------------
@@ -296,6 +303,7 @@ typedef struct FieldInfo {
     FieldEffect effect;
     int64_t min, max;     /* of integers; both 0: any */
     const char *fallback; /* JSON text of the value when it is not given; NULL: absent */
+    const char *neutral;  /* NOT_YET: the value that asks for nothing; NULL: the fallback */
     const char *note;
 } FieldInfo;
 
