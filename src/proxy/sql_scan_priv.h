@@ -1,0 +1,79 @@
+/*
+ * sql_scan: does a text of SQL change state that outlives its transaction? Read in pieces, so that
+ * no statement is too long for it, without understanding more of the language than it must. It
+ * errs to one side only: whatever it does not know for sure to leave nothing behind, pins.
+ *
+ * What it cannot see is state that a function changes inside the server: docs/proxy.md, "What
+ * pins".
+ */
+#ifndef WEIR_PROXY_SQL_SCAN_PRIV_H
+#define WEIR_PROXY_SQL_SCAN_PRIV_H
+
+#include "base/base.h"
+
+/* Why a session keeps its server connection. The names are in pin_reason_name(). */
+typedef enum PinReason {
+    PIN_NONE = 0,
+    PIN_SETTING,           /* SET, set_config, RESET where it matters */
+    PIN_SQL_PREPARE,       /* PREPARE, EXECUTE */
+    PIN_PROTOCOL_PREPARE,  /* a named Parse */
+    PIN_UNNAMED_STATEMENT, /* an unnamed Parse that was to be bound later */
+    PIN_LISTEN,
+    PIN_TEMPORARY, /* temporary tables, views, sequences */
+    PIN_ADVISORY_LOCK,
+    PIN_HOLD_CURSOR,
+    PIN_LOAD,
+    PIN_SEQUENCE_VALUE, /* currval, lastval */
+    PIN_ANONYMOUS_CODE, /* DO */
+    PIN_STATE_FUNCTION, /* other functions that are known to keep state */
+    PIN_FUNCTION_CALL,  /* the protocol's fast path */
+    PIN_ENCODING,       /* a text whose tokens cannot be told apart */
+    PIN_UNKNOWN_STATEMENT,
+    PIN_CONVERSATION, /* the flow of messages is not certain any more */
+    PIN_REASON_COUNT,
+} PinReason;
+
+const char *pin_reason_name(PinReason reason);     /* "setting": in metrics */
+const char *pin_reason_sentence(PinReason reason); /* for the log, as RDS Proxy words it */
+
+/* How the server will read the text. Zeroed: conforming strings, an encoding that keeps ASCII
+ * apart, nothing set by an init_query. */
+typedef struct SqlDialect {
+    bool backslash_strings; /* standard_conforming_strings is off */
+    bool unsafe_encoding;   /* a byte of a character may look like ASCII (SJIS, BIG5, GBK, …) */
+    bool baseline_set;      /* an init_query made settings that RESET would undo */
+} SqlDialect;
+
+#define SQL_WORD_MAX 64 /* PostgreSQL keeps 63 bytes of a name */
+#define SQL_TAG_MAX  64 /* of a dollar quote; a longer one pins */
+
+/* Zeroed to start, with `dialect` filled in. */
+typedef struct SqlScan {
+    SqlDialect dialect;
+    PinReason pin; /* the first reason found */
+    bool writes;   /* may have moved a sequence */
+    bool ended;    /* a NUL was read: what follows is not text */
+    /* private: the lexer */
+    uint8_t state_;
+    bool escapes_;      /* the string has backslash escapes */
+    bool after_escape_; /* nothing but space since a string with escapes */
+    bool after_u_;      /* the word before was U, which may begin U&'' */
+    uint8_t word_len_;
+    uint8_t tag_len_;
+    uint8_t tag_at_;
+    uint32_t depth_; /* of comments */
+    char word_[SQL_WORD_MAX];
+    char tag_[SQL_TAG_MAX];
+    /* private: the statement */
+    uint8_t kind_;
+    uint8_t words_;  /* so far, counted to 2 */
+    uint8_t before_; /* the word just before, where it matters */
+} SqlScan;
+
+void sql_scan_feed(SqlScan *scan, Slice text);
+void sql_scan_end(SqlScan *scan); /* the text is complete */
+
+/* Whether the characters of a client_encoding never contain bytes that look like ASCII. */
+bool sql_encoding_is_safe(Slice name);
+
+#endif
