@@ -122,23 +122,24 @@ apt() {
         -o Dpkg::Options::=--force-confold "$@" >&2
 }
 
-# True when apt knows a version of every package $@.
-apt_knows() {
-    for package in "$@"; do
-        apt-cache policy "$package" 2>/dev/null | grep -q 'Candidate: [^(]' || return 1
+# True when apt has the list of every archive that it is told to use, and looked less than a day ago.
+# Old lists name packages that are gone, or that have known holes.
+lists_are_fresh() {
+    [ -n "$(find /var/lib/apt/lists -maxdepth 0 -mtime -1)" ] || return 1
+    apt-get indextargets --format '$(FILENAME)' 'Created-By: Packages' | while read -r list; do
+        file_is_there "$list*" || exit 1
     done
 }
 
 apt_install() {
-    if ! apt_knows "$@"; then
+    fresh=''
+    if ! lists_are_fresh; then
         apt update
-        updated=1
+        fresh=1
     fi
     if ! apt install --no-install-recommends "$@"; then
-        if [ -n "${updated:-}" ]; then
-            return 1
-        fi
-        say 'trying again with fresh package lists'
+        [ -z "$fresh" ] || return 1
+        say 'trying again with new package lists'
         apt update
         apt install --no-install-recommends "$@"
     fi
@@ -149,7 +150,10 @@ apt_install() {
 redis_leave_off() {
     case " $* " in
     *' redis-server '*)
-        deb-systemd-helper disable redis-server.service >/dev/null 2>&1 || true
+        # The helper wants to know for which package it is called.
+        DPKG_MAINTSCRIPT_PACKAGE=redis-server deb-systemd-helper disable redis-server.service \
+            >/dev/null 2>&1 || true
+        update-rc.d redis-server disable >/dev/null 2>&1 || true
         ;;
     esac
 }

@@ -70,8 +70,10 @@ static bool host_expect(SSL *ssl, const char *host)
         return X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1;
     }
     ERR_clear_error();
+    /* What SSL_set_tlsext_host_name does, whose cast a compiler refuses. */
+    void *name = (void *)(uintptr_t)host;
     return X509_VERIFY_PARAM_set1_host(param, host, 0) == 1 &&
-           SSL_set_tlsext_host_name(ssl, host) == 1;
+           SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name) == 1;
 }
 
 bool tls_session_new(TlsContext *context, const char *host, TlsSession **ret_session, Err *err)

@@ -281,7 +281,8 @@ typedef void JobRunFn(void *arg, const Job *job); /* on a thread of the pool */
 typedef void JobDoneFn(void *arg);                /* on the loop's thread, always, exactly once */
 
 /* Threads are started when they are needed and stay. */
-Jobs *jobs_new(Loop *loop, size_t threads_max, size_t queue_max);
+NODISCARD bool jobs_new(Loop *loop, size_t threads_max, size_t queue_max, Jobs **ret_jobs,
+                        Err *err);
 /* Cancels all, waits for those that run, calls done for every one that was submitted. */
 void jobs_free(Jobs *jobs);
 /* ERR_LIMIT when queue_max jobs wait; then neither run nor done is called. *ret_job (may be NULL)
@@ -290,7 +291,7 @@ NODISCARD bool jobs_submit(Jobs *jobs, JobRunFn *run, JobDoneFn *done, void *arg
                            Err *err);
 void job_cancel(Job *job);             /* asks; any thread */
 bool job_is_cancelled(const Job *job); /* any thread; long jobs look now and then */
-size_t jobs_waiting(const Jobs *jobs); /* not yet started */
+size_t jobs_waiting(Jobs *jobs);       /* not yet started */
 
 /* ---- programs
  * ------------------------------------------------------------------------------------------ */

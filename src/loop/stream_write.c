@@ -252,7 +252,7 @@ static void flush_tls(Stream *stream)
     if (segments_encrypt(stream, &loop->cipher_out)) {
         struct iovec iov = {loop->cipher_out.data, loop->cipher_out.len};
         size_t sent = wire_send(stream, &iov, 1, iov.iov_len);
-        if (!stream->send_failed) {
+        if (!stream->send_failed && sent < loop->cipher_out.len) {
             buf_append_slice(&stream->out, slice_skip(buf_slice(&loop->cipher_out), sent));
         }
     }

@@ -1,0 +1,69 @@
+"""tools/run_tests.py: what it counts, and when it fails."""
+import importlib.util
+import os
+import subprocess
+
+import pytest
+
+MESON = '''<testsuites tests="4" errors="0" failures="1">
+<testsuite name="weir.base.mem" tests="3" errors="0" failures="1">
+<testcase name="test_a"/><testcase name="test_b"><failure/><system-out>why</system-out></testcase>
+<testcase name="test_c"><skipped message="not here"/></testcase></testsuite></testsuites>'''
+PYTEST = '''<testsuites><testsuite name="pytest" errors="1" failures="0" skipped="0" tests="2">
+<testcase classname="tests.integration.test_up" name="test_x"/>
+<testcase classname="tests.integration.test_up" name="test_y"><error message="setup">trace</error></testcase>
+</testsuite></testsuites>'''
+
+
+@pytest.fixture(scope='module')
+def runner(root):
+    spec = importlib.util.spec_from_file_location('run_tests', root / 'tools/run_tests.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_counts(runner, tmp_path):
+    count = runner.Count()
+    for name, text in (('meson.xml', MESON), ('pytest.xml', PYTEST)):
+        (tmp_path / name).write_text(text)
+        assert count.add_junit(tmp_path / name) == 1
+    assert count.line() == '2 passed, 2 failed, 1 skipped'
+    assert [name for name, _ in count.failed] == ['base.mem.test_b', 'integration.test_up.test_y']
+    assert count.skipped == [('base.mem.test_c', 'not here')]
+
+
+def test_sanitizer_report_fails(runner, tmp_path):
+    count = runner.Count()
+    (tmp_path / 'report.1').write_text('ERROR: AddressSanitizer')
+    (tmp_path / 'report.2').write_text('')
+    runner.add_reports(tmp_path, count)
+    assert [name for name, _ in count.failed] == ['sanitizer.report.1']
+
+
+@pytest.mark.parametrize('passed, failed, code', [(1, 0, 0), (1, 1, 1), (0, 1, 1), (0, 0, 1)])
+def test_exit_code(runner, capsys, passed, failed, code):
+    count = runner.Count()
+    count.passed = passed
+    count.failed = [('a.test', 'text')] * failed
+    assert runner.finish(count, 0.0, terse=False) == code
+    assert capsys.readouterr().out.splitlines()[-1] == f'{passed} passed, {failed} failed, 0 skipped'
+
+
+MESON_BUILD = '''project('weir', 'c')
+test('good', find_program('sh'), args: ['-c', 'echo "1..1"; echo "ok 1 - fine"'], protocol: 'tap')
+test('crash', find_program('sh'), args: ['-c', 'echo "1..2"; echo "ok 1 - fine"; kill -9 $$'], protocol: 'tap')
+test('plain', find_program('false'))
+'''
+
+
+def test_programs_that_end_badly(runner, tmp_path):
+    """A program that dies without naming a failed case is a failure all the same."""
+    (tmp_path / 'meson.build').write_text(MESON_BUILD)
+    subprocess.run(['meson', 'setup', 'build'], cwd=tmp_path, check=True, capture_output=True)
+    count = runner.Count()
+    runner.run_unit(tmp_path / 'build', dict(os.environ), count, quiet=True)
+    assert count.passed == 2
+    assert any('crash' in name for name, _ in count.failed)
+    assert any('plain' in name for name, _ in count.failed)
+    assert not list((tmp_path / 'build/meson-logs').glob('testlog-*'))
