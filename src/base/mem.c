@@ -208,6 +208,7 @@ char *buf_reserve(Buf *buf, size_t len)
         }
         buf->data = mem_realloc(buf->data, cap);
         buf->cap = cap;
+        buf->data[buf->len] = '\0'; /* also where nothing is committed */
     }
     return buf->data + buf->len;
 }

@@ -108,6 +108,19 @@ static void test_buf_maximum(void **state)
     buf_done(&buf);
 }
 
+static void test_buf_reserve_keeps_a_text(void **state)
+{
+    (void)state;
+    char *dirty = mem_alloc(64);
+    memset(dirty, 'x', 64);
+    mem_free(dirty); /* likely to come back as the buffer's */
+    Buf buf;
+    buf_init(&buf, 64);
+    assert_non_null(buf_reserve(&buf, 8));
+    assert_string_equal(buf_str(&buf), ""); /* also where nothing is committed */
+    buf_done(&buf);
+}
+
 static void test_vec(void **state)
 {
     (void)state;
@@ -184,9 +197,13 @@ static void test_err_codes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mem),        cmocka_unit_test(test_arena),
-        cmocka_unit_test(test_buf_append), cmocka_unit_test(test_buf_maximum),
-        cmocka_unit_test(test_vec),        cmocka_unit_test(test_err),
+        cmocka_unit_test(test_mem),
+        cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_buf_append),
+        cmocka_unit_test(test_buf_maximum),
+        cmocka_unit_test(test_buf_reserve_keeps_a_text),
+        cmocka_unit_test(test_vec),
+        cmocka_unit_test(test_err),
         cmocka_unit_test(test_err_codes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
