@@ -42,7 +42,8 @@ class Count:
         # meson puts the program into the suite's name, "weir.base.mem"; pytest into the class name.
         where = case.get('classname') or ''
         program = (suite.get('name') or '').replace('weir.', '', 1)
-        name = f'{where or program}.{case.get("name")}'.replace('tests.', '', 1)
+        name = f'{where or program}.{case.get("name")}'
+        name = re.sub(r'^(weir|tests)\.', '', name)
         bad = [child for child in case if child.tag in ('failure', 'error')]
         skip = case.find('skipped')
         if bad:
