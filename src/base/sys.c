@@ -38,7 +38,8 @@ void time_format_iso(int64_t wall_ms, char out[static TIME_ISO_SIZE])
     time_t seconds = (time_t)((wall_ms - millis) / MS_PER_S);
     struct tm parts;
     gmtime_r(&seconds, &parts);
-    size_t len = strftime(out, TIME_ISO_SIZE, "%Y-%m-%dT%H:%M:%S", &parts);
+    size_t len = (size_t)snprintf(out, TIME_ISO_SIZE, "%04d", parts.tm_year + 1900);
+    len += strftime(out + len, TIME_ISO_SIZE - len, "-%m-%dT%H:%M:%S", &parts);
     snprintf(out + len, TIME_ISO_SIZE - len, ".%03dZ", (int)millis);
 }
 
