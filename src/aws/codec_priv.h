@@ -23,6 +23,8 @@ size_t path_depth(const ValuePath *path);
 
 /* The value that a text stands for, new. NULL where it is not one of this type. */
 json_t *scalar_parse(const AwsShape *shape, Slice text);
+/* Whether a time lies in the years 0001 to 9999, which both XML and JSON can say. */
+bool timestamp_fits(int64_t wall_ms);
 /* "an integer": what scalar_parse wants. */
 const char *scalar_wants(const AwsShape *shape);
 

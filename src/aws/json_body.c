@@ -5,7 +5,7 @@
  */
 #include "aws/codec_priv.h"
 
-#define EPOCH_S_MAX 1e11 /* about the year 5138: a time past it was meant in milliseconds */
+#define EPOCH_S_MAX 1e12 /* far outside of what a time may be; keeps the sum in range */
 
 typedef struct JsonReader {
     bool required;
@@ -28,18 +28,17 @@ static bool refuse(JsonReader *reader, const AwsShape *shape, const ValuePath *p
                          place[0] == '\0' ? "The request" : place, scalar_wants(shape));
 }
 
-static json_t *read_time(const json_t *in)
+static json_t *read_time(const AwsShape *shape, const json_t *in)
 {
     if (json_is_string(in)) {
-        int64_t wall_ms;
-        Slice text = slice_from(json_string_value(in), json_string_length(in));
-        return time_parse_iso(text, &wall_ms) ? json_integer(wall_ms) : NULL;
+        return scalar_parse(shape, slice_from(json_string_value(in), json_string_length(in)));
     }
     double seconds = json_number_value(in);
     if (!json_is_number(in) || !(seconds > -EPOCH_S_MAX && seconds < EPOCH_S_MAX)) {
         return NULL;
     }
-    return json_integer((json_int_t)(seconds * 1000 + (seconds < 0 ? -0.5 : 0.5)));
+    int64_t wall_ms = (int64_t)(seconds * 1000 + (seconds < 0 ? -0.5 : 0.5));
+    return timestamp_fits(wall_ms) ? json_integer(wall_ms) : NULL;
 }
 
 static bool in_range(const AwsShape *shape, json_int_t value)
@@ -66,7 +65,7 @@ static json_t *read_scalar(const AwsShape *shape, json_t *in)
     case AWS_DOUBLE:
         return json_is_number(in) ? json_incref(in) : NULL;
     case AWS_TIMESTAMP:
-        return read_time(in);
+        return read_time(shape, in);
     case AWS_STRUCT:
     case AWS_LIST:
     case AWS_MAP:

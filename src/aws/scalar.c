@@ -77,10 +77,15 @@ static json_t *double_parse(Slice text)
     return *end == '\0' && isfinite(value) ? json_real(value) : NULL;
 }
 
+bool timestamp_fits(int64_t wall_ms)
+{
+    return wall_ms >= INT64_C(-62135596800000) && wall_ms < INT64_C(253402300800000);
+}
+
 static json_t *timestamp_parse(Slice text)
 {
     int64_t wall_ms;
-    return time_parse_iso(text, &wall_ms) ? json_integer(wall_ms) : NULL;
+    return time_parse_iso(text, &wall_ms) && timestamp_fits(wall_ms) ? json_integer(wall_ms) : NULL;
 }
 
 static json_t *blob_parse(Slice text)
@@ -175,7 +180,7 @@ static bool number_format(const AwsShape *shape, const json_t *value,
         return json_is_number(value);
     case AWS_TIMESTAMP:
         time_format_iso((int64_t)json_integer_value(value), space);
-        return json_is_integer(value);
+        return json_is_integer(value) && timestamp_fits((int64_t)json_integer_value(value));
     case AWS_STRING:
     case AWS_ENUM:
     case AWS_BLOB:

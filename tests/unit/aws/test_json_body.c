@@ -90,6 +90,38 @@ static void test_input_missing(void **state)
     }
 }
 
+/* A time in milliseconds where seconds are meant is refused, not taken for the year 58054. */
+static void test_times(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool ok;
+    } cases[] = {
+        {"1769860800", true},
+        {"1769860800.5", true},
+        {"-62135596800", true},
+        {"253402300799", true},
+        {"-62135596801", false},
+        {"253402300800", false},
+        {"1769860800123", false},
+        {"1e300", false},
+        {"\"2026-01-31T12:00:00Z\"", true},
+        {"\"9999-12-31T23:59:59-01:00\"", false},
+        {"\"now\"", false},
+        {"true", false},
+    };
+    AwsCall call = call_of("secretsmanager", "DescribeSecret");
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char body[128];
+        json_t *output = NULL;
+        Err err;
+        snprintf(body, sizeof(body), "{\"CreatedDate\": %s}", cases[i].text);
+        assert_int_equal(aws_output_parse(&call, slice_of(body), &output, &err), cases[i].ok);
+        json_decref(output);
+    }
+}
+
 static void test_deep_input(void **state)
 {
     (void)state;
@@ -229,15 +261,11 @@ static void test_round_trip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_input),
-        cmocka_unit_test(test_input_empty),
-        cmocka_unit_test(test_input_refused),
-        cmocka_unit_test(test_input_missing),
-        cmocka_unit_test(test_deep_input),
-        cmocka_unit_test(test_output),
-        cmocka_unit_test(test_output_of_the_wrong_type),
-        cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_input),         cmocka_unit_test(test_input_empty),
+        cmocka_unit_test(test_input_refused), cmocka_unit_test(test_input_missing),
+        cmocka_unit_test(test_times),         cmocka_unit_test(test_deep_input),
+        cmocka_unit_test(test_output),        cmocka_unit_test(test_output_of_the_wrong_type),
+        cmocka_unit_test(test_faults),        cmocka_unit_test(test_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
