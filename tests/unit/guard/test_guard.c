@@ -538,9 +538,11 @@ static void test_the_account_is_dropped(void **state)
     if (geteuid() != 0) {
         skip();
     }
+    /* Signals 32 and 33 are glibc's own, and may stay ignored: see the loop's test of processes. */
     const char *argv[] = {"/bin/sh", "-c",
                           "grep -E '^(Uid|Gid|Groups|CapEff|SigIgn|SigBlk|Umask):' "
-                          "/proc/self/status | tr '\\t' ' ' > status; "
+                          "/proc/self/status | tr '\\t' ' ' | "
+                          "sed 's/0000000[01][08]0000000/0000000000000000/' > status; "
                           "cat /proc/self/oom_score_adj > oom; ls /proc/self/fd > fds; "
                           "env | sort > env; exit 0",
                           NULL};
