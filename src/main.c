@@ -6,6 +6,7 @@
 
 #include "base/base.h"
 #include "guard/guard.h"
+#include "serve/serve.h"
 
 typedef struct Subcommand {
     const char *name;
@@ -23,6 +24,8 @@ static int version_main(int argc, char **argv)
 
 static const Subcommand subcommands[] = {
     {"guard", guard_main, NULL},
+    {"serve", serve_main, NULL},
+    {"supervise", supervise_main, NULL},
     {"version", version_main, "say which version this is"},
 };
 

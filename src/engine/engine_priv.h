@@ -13,8 +13,8 @@ NODISCARD bool engine_dir_make(const char *path, mode_t mode, const ProcessAccou
  */
 NODISCARD bool engine_file_update(const char *path, Slice text, const ProcessAccount *account,
                                   bool *changed, Err *err);
-/* The connection string by which spec's node follows its source. */
-void pg_conninfo_render(const PgSpec *spec, Buf *out);
+/* The connection string by which spec's node reaches its source, under this walsender name. */
+void pg_conninfo_render(const PgSpec *spec, const char *name, Buf *out);
 
 /* Text cells in row order, from the arena; NULL reads as "". */
 typedef struct PgRows {

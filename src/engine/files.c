@@ -46,6 +46,9 @@ EnginePaths engine_paths(Arena *arena, const char *root, const char *socket_dir)
 bool engine_dir_make(const char *path, mode_t mode, const ProcessAccount *account, gid_t group,
                      Err *err)
 {
+    CLEANUP(mem_free_ptr) char *parent = mem_strdup(path);
+    *strrchr(parent, '/') = '\0';
+    TRY(dir_make(parent, 0711, err)); /* others pass through, and see nothing */
     TRY(dir_make(path, mode, err));
     if (account->drop && chown(path, account->uid, group) != 0) {
         return err_set_errno(err, errno, "cannot give the folder %s to the engine's account", path);

@@ -3,8 +3,10 @@
  * group's settings come first and ours after them, so that ours win; and nothing of a clone's
  * postgresql.auto.conf survives.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "engine/engine_priv.h"
 
@@ -86,10 +88,8 @@ static void conninfo_add(Buf *out, const char *name, const char *value)
     buf_append_char(out, '\'');
 }
 
-void pg_conninfo_render(const PgSpec *spec, Buf *out)
+void pg_conninfo_render(const PgSpec *spec, const char *name, Buf *out)
 {
-    char name[PG_STANDBY_NAME_SIZE];
-    pg_standby_name(spec->incarnation, name);
     char port[8];
     snprintf(port, sizeof(port), "%d", PG_PORT);
     CLEANUP(mem_free_ptr) char *cert = mem_printf("%s/client.crt", spec->paths.tls);
@@ -117,7 +117,7 @@ static void conf_replication(const PgSpec *spec, Buf *out)
     pg_standby_name(spec->incarnation, name);
     Buf conninfo;
     buf_init(&conninfo, CONF_MAX);
-    pg_conninfo_render(spec, &conninfo);
+    pg_conninfo_render(spec, name, &conninfo);
     conf_set(out, "synchronous_standby_names", "");
     conf_set(out, "primary_conninfo", buf_str(&conninfo));
     conf_set(out, "primary_slot_name", name);
@@ -195,6 +195,13 @@ bool pg_configure(const PgSpec *spec, bool *ret_changed, Err *err)
         *ret_changed = changed;
     }
     return ok;
+}
+
+bool pg_stale_lock_remove(const EnginePaths *paths, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/postmaster.pid", paths->data);
+    return unlink(path) == 0 || errno == ENOENT ||
+           err_set_errno(err, errno, "cannot remove %s", path);
 }
 
 const char *const *pg_argv(Arena *arena, const PgSpec *spec)

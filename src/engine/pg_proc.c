@@ -117,7 +117,8 @@ bool pg_clone(const PgSpec *spec, int64_t timeout_ms, Err *err)
     pg_standby_name(spec->incarnation, slot);
     Buf conninfo;
     buf_init(&conninfo, BUF_MAX_DEFAULT);
-    pg_conninfo_render(spec, &conninfo);
+    /* Not the standby's own name: what receives the WAL of a base backup keeps no promise (F4). */
+    pg_conninfo_render(spec, "weir_clone", &conninfo);
     CLEANUP(mem_free_ptr) char *program = mem_printf("%s/pg_basebackup", spec->install.bin_dir);
     const char *const argv[] = {program,
                                 "--pgdata",

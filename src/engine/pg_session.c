@@ -133,21 +133,3 @@ char *pg_literal_quote(PgSession *session, Arena *arena, const char *text)
     PQfreemem(quoted);
     return copy;
 }
-
-PgReady pg_ready(const EnginePaths *paths)
-{
-    char port[8];
-    snprintf(port, sizeof(port), "%d", PG_PORT);
-    const char *const keys[] = {"host", "port", "connect_timeout", NULL};
-    const char *const values[] = {paths->socket_dir, port, "2", NULL};
-    switch (PQpingParams(keys, values, 0)) {
-    case PQPING_OK:
-        return PG_READY_YES;
-    case PQPING_REJECT:
-        return PG_READY_STARTUP;
-    case PQPING_NO_RESPONSE:
-    case PQPING_NO_ATTEMPT:
-        break;
-    }
-    return PG_READY_NO;
-}

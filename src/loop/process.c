@@ -155,6 +155,8 @@ void child_become(const ChildPlan *plan)
     if (plan->parent > 0 ? setpgid(0, 0) != 0 : setsid() < 0) {
         child_give_up(FD_REPORT, STEP_SESSION);
     }
+    /* The account may be allowed to run the program and yet not to walk to it. */
+    int program = open(plan->path, O_PATH | O_CLOEXEC);
     if (!account_drop(&plan->account)) {
         child_give_up(FD_REPORT, STEP_ACCOUNT);
     }
@@ -166,6 +168,9 @@ void child_become(const ChildPlan *plan)
     }
     const char *const *env = plan->env != NULL ? plan->env : (const char *const *)environ;
     execve(plan->path, (char *const *)(uintptr_t)plan->argv, (char *const *)(uintptr_t)env);
+    if (errno == EACCES && program >= 0) {
+        syscall(SYS_execveat, program, "", plan->argv, env, AT_EMPTY_PATH);
+    }
     child_give_up(FD_REPORT, STEP_EXEC);
 }
 

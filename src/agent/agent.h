@@ -1,0 +1,41 @@
+/*
+ * agent: this host. It carries out the goals that control wrote for its nodes (engine processes)
+ * and planes (data-plane processes), and writes what it saw; docs/state.md has the records. It
+ * starts guards and planes detached, finds them again after a restart, and never loses one.
+ *
+ * One job at a time works on a node, on a thread of the loop's job pool; the loop thread only
+ * decides when. Killed at any moment, a new agent goes on from the store, the locks and the files.
+ */
+#ifndef WEIR_AGENT_H
+#define WEIR_AGENT_H
+
+#include "crypto/crypto.h"
+#include "loop/loop.h"
+#include "store/store.h"
+
+typedef struct Agent Agent;
+
+typedef struct AgentOptions {
+    Loop *loop;
+    Jobs *jobs;
+    Store *store;
+    const char *program;       /* the weir binary, for guards and planes */
+    const char *data_dir;      /* absolute */
+    const char *run_dir;       /* absolute */
+    const char *net;           /* "127.1": stands in front of host parts */
+    const char *host;          /* goals of other hosts are not ours */
+    const uint8_t *master_key; /* AEAD_KEY_SIZE bytes; outlives the agent */
+    Slice ca_cert_pem;
+    Slice ca_key_pem;
+    bool quiet; /* log warnings only */
+} AgentOptions;
+
+NODISCARD bool agent_new(const AgentOptions *options, Agent **ret_agent, Err *err);
+/* Forgets everything and leaves engines and planes running (RULES O1, O2). */
+void agent_free(Agent *agent);
+
+/* Stops planes, then primaries, then whatever follows them; calls done on the loop thread when
+ * nothing of the tier runs on this host any more. Goals are not touched. */
+void agent_stop_all(Agent *agent, void (*done)(void *user), void *user);
+
+#endif

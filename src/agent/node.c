@@ -1,0 +1,484 @@
+/*
+ * The life of one node, engine by engine the same: folders and keys, the mark that makes a data
+ * directory count, guards, and the record of what was seen. Runs in jobs; owns nothing but what its
+ * NodeWork holds. Everything is found again from files, locks and the store.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "agent/node_priv.h"
+
+#define CERT_DAYS          825
+#define CERT_RENEW_MS      (30 * 86400 * MS_PER_S)
+#define STOP_TIMEOUT_MS    (30 * MS_PER_S)
+#define ORPHANS_TIMEOUT_MS (10 * MS_PER_S)
+#define MARK_MAX           ((size_t)4096)
+#define RETRY_MIN_MS       200
+#define RETRY_MAX_MS       5000
+#define STOPPED_MS         5000
+#define QUICK_END_MS       10000 /* an engine that lived shorter than this failed to start */
+
+/* ---- places -----------------------------------------------------------------------------------
+ */
+
+const char *node_address(const NodeRun *run, const char *host_part)
+{
+    return arena_printf(run->arena, "%s.%s", run->work->options->net, host_part);
+}
+
+static char *mark_path(const NodeRun *run)
+{
+    return arena_printf(run->arena, "%s/weir-node.json", run->paths.root);
+}
+
+static gid_t readers_group(void)
+{
+    struct passwd entry;
+    struct passwd *found = NULL;
+    char text[4096];
+    getpwnam_r(PLANE_ACCOUNT, &entry, text, sizeof(text), &found);
+    return geteuid() == 0 && found != NULL ? found->pw_gid : getegid();
+}
+
+/* ---- certificates -----------------------------------------------------------------------------
+ */
+
+/* Both pairs go to disk together; the Secrets wipe the keys. */
+static bool certs_issue(NodeRun *run, const ProcessAccount *account, const char *address,
+                        const char *client_name, Err *err)
+{
+    const AgentOptions *options = run->work->options;
+    const char *const names[] = {address, run->work->id, NULL};
+    const CertSpec server = {
+        .common_name = run->work->id, .names = names, .server = true, .valid_days = CERT_DAYS};
+    const CertSpec client = {.common_name = client_name, .client = true, .valid_days = CERT_DAYS};
+    CLEANUP(secret_done) Secret server_key = {0};
+    CLEANUP(secret_done) Secret client_key = {0};
+    Buf server_cert;
+    Buf client_cert;
+    buf_init(&server_cert, BUF_MAX_DEFAULT);
+    buf_init(&client_cert, BUF_MAX_DEFAULT);
+    bool ok = cert_issue(options->ca_cert_pem, options->ca_key_pem, &server, &server_cert,
+                         &server_key, err) &&
+              cert_issue(options->ca_cert_pem, options->ca_key_pem, &client, &client_cert,
+                         &client_key, err);
+    if (ok) {
+        const EngineTls tls = {buf_slice(&server_cert), secret_reveal(&server_key),
+                               buf_slice(&client_cert), secret_reveal(&client_key),
+                               options->ca_cert_pem};
+        bool changed = false;
+        ok = engine_tls_write(&run->paths, account, &tls, &changed, err);
+    }
+    buf_done(&server_cert);
+    buf_done(&client_cert);
+    return ok;
+}
+
+/* Whether the certificate there is for these names and lives long enough. */
+static bool certs_good(const NodeRun *run, const char *issued_path, const char *issued)
+{
+    const char *path = arena_printf(run->arena, "%s/server.crt", run->paths.tls);
+    Buf text;
+    Buf pem;
+    buf_init(&text, MARK_MAX);
+    buf_init(&pem, BUF_MAX_DEFAULT);
+    int64_t expiry = 0;
+    bool good = file_read(issued_path, &text, NULL) && slice_is(buf_slice(&text), issued) &&
+                file_read(path, &pem, NULL) && cert_expiry(buf_slice(&pem), &expiry, NULL) &&
+                expiry - time_wall_ms() > CERT_RENEW_MS;
+    buf_done(&text);
+    buf_done(&pem);
+    return good;
+}
+
+bool node_dirs(NodeRun *run, const ProcessAccount *account, const char *client_name, Err *err)
+{
+    TRY(engine_dirs_make(&run->paths, account, readers_group(), err));
+    const char *address = node_address(run, member_str(run->goal, "address", ""));
+    const char *issued_path = arena_printf(run->arena, "%s/issued", run->paths.tls);
+    const char *issued = arena_printf(run->arena, "%s %s\n", address, client_name);
+    if (certs_good(run, issued_path, issued)) {
+        return true;
+    }
+    TRY(certs_issue(run, account, address, client_name, err));
+    return file_write(issued_path, slice_of(issued), 0600, err);
+}
+
+/* ---- the mark ---------------------------------------------------------------------------------
+ */
+
+bool node_mark_prepared(NodeRun *run, const char *incarnation, Err *err)
+{
+    const char *text = arena_printf(run->arena, "{\"incarnation\": \"%s\"}\n", incarnation);
+    TRY(file_write(mark_path(run), slice_of(text), 0600, err));
+    snprintf(run->work->incarnation, sizeof(run->work->incarnation), "%s", incarnation);
+    return true;
+}
+
+/* What the last agent left: the incarnation of a data directory that counts. */
+static void mark_read(NodeRun *run)
+{
+    if (run->work->incarnation[0] != '\0') {
+        return;
+    }
+    Buf text;
+    buf_init(&text, MARK_MAX);
+    json_t *mark = NULL;
+    if (file_read(mark_path(run), &text, NULL) && record_parse(buf_slice(&text), &mark, NULL)) {
+        snprintf(run->work->incarnation, sizeof(run->work->incarnation), "%s",
+                 member_str(mark, "incarnation", ""));
+    }
+    json_decref(mark);
+    buf_done(&text);
+}
+
+/* ---- secrets and neighbours -------------------------------------------------------------------
+ */
+
+bool node_unseal(const NodeRun *run, const char *sealed, const char *context, Secret *ret_secret,
+                 Err *err)
+{
+    return secret_unseal(run->work->options->master_key, slice_of(context), slice_of(sealed),
+                         ret_secret, err);
+}
+
+static json_t *neighbour_seen(NodeRun *run, const char *node)
+{
+    char key[STORE_KEY_MAX];
+    snprintf(key, sizeof(key), "node/%s/seen", node);
+    StoreItem item;
+    json_t *seen = NULL;
+    if (!store_get(run->work->options->store, slice_of(key), run->arena, &item, NULL) ||
+        !record_parse(item.value, &seen, NULL)) {
+        return NULL;
+    }
+    return seen;
+}
+
+const char *node_incarnation_of(NodeRun *run, const char *node)
+{
+    CLEANUP(record_free_ptr) json_t *seen = neighbour_seen(run, node);
+    return arena_strdup(run->arena, member_str(seen, "incarnation", ""));
+}
+
+bool node_source_serves(NodeRun *run)
+{
+    CLEANUP(record_free_ptr)
+    json_t *seen = neighbour_seen(run, member_str(run->goal, "source", ""));
+    return strcmp(member_str(seen, "state", ""), "running") == 0;
+}
+
+void node_settings(NodeRun *run, const EngineSetting **ret_settings, size_t *ret_len)
+{
+    json_t *settings = member_object(run->goal, "settings");
+    EngineSetting *list = ARENA_ARRAY(run->arena, EngineSetting, json_object_size(settings));
+    size_t len = 0;
+    const char *name;
+    json_t *value;
+    json_object_foreach (settings, name, value) {
+        if (json_is_string(value)) {
+            list[len++] = (EngineSetting){name, json_string_value(value)};
+        }
+    }
+    *ret_settings = list;
+    *ret_len = len;
+}
+
+/* 0.2 s for the first, twice as long for each that follows, 5 s at most. */
+static int64_t backoff_ms(int failures)
+{
+    int64_t delay = RETRY_MIN_MS;
+    for (int i = 1; i < failures && delay < RETRY_MAX_MS; i++) {
+        delay *= 2;
+    }
+    return delay < RETRY_MAX_MS ? delay : RETRY_MAX_MS;
+}
+
+/* ---- guards -----------------------------------------------------------------------------------
+ */
+
+bool node_guard_runs(const NodeRun *run)
+{
+    pid_t pid;
+    return guard_find(run->work->options->run_dir, run->work->id, &pid, NULL);
+}
+
+/* How the last run ended, where nobody asked for it. The next guard removes the record. */
+static bool unasked_end(const NodeRun *run, GuardExit *ret_end)
+{
+    GuardExit end = {0};
+    if (!guard_exit_record_read(run->work->options->run_dir, run->work->id, &end, NULL)) {
+        /* No word: the first start, or the guard was killed with its engine. */
+        *ret_end = (GuardExit){0};
+        return strcmp(member_str(run->seen, "state", ""), "running") == 0;
+    }
+    *ret_end = end;
+    return !end.asked && end.error[0] == '\0';
+}
+
+/* Tells users once; an engine that ends again soon after its start is one story. */
+static void report_end(NodeRun *run, const GuardExit *end)
+{
+    const AgentOptions *options = run->work->options;
+    if (run->work->quick_ends > 1) {
+        return;
+    }
+    char how[PROCESS_EXIT_TEXT_SIZE];
+    process_exit_format(&end->end, how);
+    const char *message = arena_printf(run->arena, "The engine of node %s %s; it is started again.",
+                                       run->work->id, how);
+    log_warn("agent", "%s", message);
+    const char *key = NULL;
+    ResourceType type = RESOURCE_DB_INSTANCE;
+    (void)resource_type_parse(slice_of(member_str(run->goal, "resource", "")), &type);
+    CLEANUP(record_free_ptr)
+    json_t *event = event_new(run->arena, time_wall_ms(), type,
+                              member_str(run->goal, "identifier", ""), "recovery", message, &key);
+    Err err;
+    if (!store_create(options->store, slice_of(key), record_format(run->arena, event), NULL,
+                      &err)) {
+        log_warn("agent", "event not kept: %s", err.message);
+    }
+}
+
+/* An engine that ends soon after its start is started again at growing intervals. */
+static bool start_allowed(NodeRun *run, Err *err)
+{
+    NodeWork *work = run->work;
+    GuardExit end;
+    int64_t now_ms = time_mono_ms();
+    if (now_ms < work->start_after_ms) {
+        return err_set(err, ERR_UNAVAILABLE, "the engine ended soon after its start; waiting");
+    }
+    if (work->start_after_ms == 0 && unasked_end(run, &end)) {
+        bool quick = end.ended_ms > 0 && end.ended_ms - end.started_ms < QUICK_END_MS;
+        work->quick_ends = quick ? work->quick_ends + 1 : 0;
+        report_end(run, &end);
+        if (work->quick_ends > 1) {
+            work->start_after_ms = now_ms + backoff_ms(work->quick_ends);
+            return err_set(err, ERR_UNAVAILABLE, "the engine ended soon after its start; waiting");
+        }
+    }
+    work->start_after_ms = 0;
+    return true;
+}
+
+/* F8: what a guard that died left behind. */
+static bool orphans_kill(NodeRun *run, Err *err)
+{
+    size_t killed = 0;
+    if (!file_exists(run->paths.data)) {
+        return true;
+    }
+    TRY(guard_kill_orphans(run->paths.data, ORPHANS_TIMEOUT_MS, &killed, err));
+    if (killed > 0) {
+        log_warn("agent", "node %s: %zu processes of a dead guard were ended", run->work->id,
+                 killed);
+    }
+    return true;
+}
+
+bool node_guard_start(NodeRun *run, const char *const *argv, const ProcessAccount *account,
+                      Err *err)
+{
+    const AgentOptions *options = run->work->options;
+    TRY(start_allowed(run, err));
+    TRY(orphans_kill(run, err));
+    bool postgres = strcmp(member_str(run->goal, "kind", ""), "postgres") == 0;
+    TRY(!postgres || pg_stale_lock_remove(&run->paths, err));
+    const GuardSpec spec = {
+        .program = options->program,
+        .run = options->run_dir,
+        .node = run->work->id,
+        .log_path = run->paths.log,
+        .cwd = run->paths.data,
+        .account = *account,
+        .argv = argv,
+        .stop_signals = postgres ? "fast=INT,immediate=QUIT" : "fast=TERM",
+        .death_signal = postgres ? "QUIT" : "KILL",
+        .log_fd = -1,
+    };
+    pid_t pid;
+    return guard_spawn(&spec, &pid, err);
+}
+
+bool node_guard_stop(NodeRun *run, Err *err)
+{
+    const AgentOptions *options = run->work->options;
+    if (run->work->session != NULL) {
+        pg_session_close(run->work->session);
+        run->work->session = NULL;
+    }
+    if (!node_guard_runs(run)) {
+        return orphans_kill(run, err);
+    }
+    GuardExit end;
+    return guard_stop(options->run_dir, run->work->id, "fast", STOP_TIMEOUT_MS, &end, err);
+}
+
+/* ---- what was seen ----------------------------------------------------------------------------
+ */
+
+void node_seen_set(NodeRun *run, const char *state, const char *incarnation)
+{
+    json_object_set_new(run->seen, "state", json_string(state));
+    json_object_set_new(run->seen, "incarnation", json_string(incarnation));
+    json_object_set_new(run->seen, "reboot_epoch", json_integer(run->work->reboot_epoch));
+    json_object_del(run->seen, "error");
+}
+
+int64_t node_seen_before(const NodeRun *run, const char *name, int64_t fallback)
+{
+    json_t *before = NULL;
+    if (run->work->seen_text == NULL ||
+        !record_parse(slice_of(run->work->seen_text), &before, NULL)) {
+        return fallback;
+    }
+    int64_t value = member_int(before, name, fallback);
+    json_decref(before);
+    return value;
+}
+
+static void seen_load(NodeRun *run)
+{
+    NodeWork *work = run->work;
+    StoreItem item;
+    const char *key = arena_printf(run->arena, "node/%s/seen", work->id);
+    if (work->seen_text == NULL &&
+        store_get(work->options->store, slice_of(key), run->arena, &item, NULL)) {
+        work->seen_text = mem_printf("%.*s", SLICE_FMT(item.value));
+        work->seen_revision = item.mod_revision;
+    }
+}
+
+bool node_seen_write(NodeRun *run, Err *err)
+{
+    NodeWork *work = run->work;
+    Slice text = record_format(run->arena, run->seen);
+    if (work->seen_text != NULL && slice_is(text, work->seen_text)) {
+        return true;
+    }
+    Slice key = slice_of(arena_printf(run->arena, "node/%s/seen", work->id));
+    Store *store = work->options->store;
+    int64_t revision = 0;
+    bool ok = work->seen_revision == 0
+                  ? store_create(store, key, text, &revision, err)
+                  : store_update(store, key, work->seen_revision, text, &revision, err);
+    if (!ok) {
+        mem_free(work->seen_text); /* read it again before the next try */
+        work->seen_text = NULL;
+        work->seen_revision = 0;
+        return false;
+    }
+    work->seen_revision = revision;
+    mem_free(work->seen_text);
+    work->seen_text = mem_printf("%.*s", SLICE_FMT(text));
+    return true;
+}
+
+/* ---- the step ---------------------------------------------------------------------------------
+ */
+
+static bool node_remove(NodeRun *run, Err *err)
+{
+    TRY(node_guard_stop(run, err));
+    TRY(tree_remove(run->paths.root, err));
+    TRY(tree_remove(run->paths.socket_dir, err));
+    run->work->incarnation[0] = '\0';
+    json_object_clear(run->seen);
+    json_object_set_new(run->seen, "state", json_string("gone"));
+    return true;
+}
+
+static int64_t node_halt(NodeRun *run, Err *err)
+{
+    if (!node_guard_stop(run, err)) {
+        return -1;
+    }
+    node_seen_set(run, "stopped", run->work->incarnation);
+    run->settled = true;
+    return STOPPED_MS;
+}
+
+static int64_t node_act(NodeRun *run, Err *err)
+{
+    if (member_bool(run->goal, "gone", false)) {
+        return node_remove(run, err) ? STOPPED_MS : -1;
+    }
+    mark_read(run);
+    if (run->work->stop_asked || !member_bool(run->goal, "run", true)) {
+        return node_halt(run, err);
+    }
+    return strcmp(member_str(run->goal, "kind", ""), "redis") == 0 ? redis_node_step(run, err)
+                                                                   : pg_node_step(run, err);
+}
+
+/* Waiting for a neighbour or for recovery is not a failure: it is looked at again soon. */
+static int64_t note_failure(NodeRun *run, const Err *err)
+{
+    NodeWork *work = run->work;
+    if (err->code == ERR_UNAVAILABLE) {
+        work->failures = 0;
+        return RETRY_MIN_MS;
+    }
+    work->failures++;
+    log_warn("agent", "node %s: %s", work->id, err->message);
+    json_object_set_new(run->seen, "error", json_string(err->message));
+    return backoff_ms(work->failures);
+}
+
+/* A step that leaves nothing to do has carried out exactly this goal. */
+static void note_done(NodeRun *run, Slice goal_text)
+{
+    char digest[SHA256_HEX_SIZE];
+    sha256_hex(goal_text, digest);
+    if (run->settled) {
+        json_object_set_new(run->seen, "goal", json_string(digest));
+    }
+}
+
+int64_t node_step(NodeWork *work, Slice goal_text)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    NodeRun run = {.work = work, .arena = arena};
+    Err err = {0};
+    if (!record_parse(goal_text, &run.goal, &err)) {
+        log_error("agent", "node %s: %s", work->id, err.message);
+        return RETRY_MAX_MS;
+    }
+    const AgentOptions *options = work->options;
+    run.paths = engine_paths(arena,
+                             arena_printf(arena, "%s/zone-%s/%s", options->data_dir,
+                                          member_str(run.goal, "zone", "a"), work->id),
+                             arena_printf(arena, "%s/node/%s", options->run_dir, work->id));
+    seen_load(&run);
+    if (work->seen_text == NULL || !record_parse(slice_of(work->seen_text), &run.seen, NULL)) {
+        run.seen = json_object();
+    }
+    int64_t again = node_act(&run, &err);
+    if (again < 0) {
+        again = note_failure(&run, &err);
+    } else {
+        work->failures = 0;
+        note_done(&run, goal_text);
+    }
+    if (!node_seen_write(&run, &err)) {
+        log_warn("agent", "node %s: cannot write what was seen: %s", work->id, err.message);
+    }
+    json_decref(run.goal);
+    json_decref(run.seen);
+    return again;
+}
+
+void node_work_done(NodeWork *work)
+{
+    pg_session_close(work->session);
+    json_decref(work->set);
+    mem_free(work->joining);
+    mem_free(work->join_lsn);
+    mem_free(work->seen_text);
+    *work = (NodeWork){0};
+}

@@ -1,0 +1,52 @@
+/* One run of a node's job: what node.c gives to pg_node.c and redis_node.c. */
+#ifndef WEIR_AGENT_NODE_PRIV_H
+#define WEIR_AGENT_NODE_PRIV_H
+
+#include "agent/agent_priv.h"
+
+/* Lives for one call of node_step; everything from its arena. */
+typedef struct NodeRun {
+    NodeWork *work;
+    Arena *arena;
+    json_t *goal;
+    json_t *seen; /* what will be written when the step ends */
+    EnginePaths paths;
+    bool settled; /* the step found nothing left to do */
+} NodeRun;
+
+/* The steps return the milliseconds until they want to run again, or -1 with err set. */
+int64_t pg_node_step(NodeRun *run, Err *err);
+int64_t redis_node_step(NodeRun *run, Err *err);
+
+/* "1.7" of a goal as an address of this tier. */
+const char *node_address(const NodeRun *run, const char *host_part);
+/* Another node's incarnation as its agent reported it; "" when there is none. */
+const char *node_incarnation_of(NodeRun *run, const char *node);
+/* The goal's settings, borrowed from it. */
+void node_settings(NodeRun *run, const EngineSetting **ret_settings, size_t *ret_len);
+/* Whether the node that the goal names as source was last seen running. */
+bool node_source_serves(NodeRun *run);
+NODISCARD bool node_unseal(const NodeRun *run, const char *sealed, const char *context,
+                           Secret *ret_secret, Err *err);
+
+/* Folders, and fresh certificates for this node where there are none; `client_name` is the common
+ * name with which it logs in to the node it follows. */
+NODISCARD bool node_dirs(NodeRun *run, const ProcessAccount *account, const char *client_name,
+                         Err *err);
+/* From here on the data directory counts; before, the next run makes it anew. */
+NODISCARD bool node_mark_prepared(NodeRun *run, const char *incarnation, Err *err);
+
+bool node_guard_runs(const NodeRun *run);
+/* Starts the engine under a guard, after nothing of an earlier one is left. */
+NODISCARD bool node_guard_start(NodeRun *run, const char *const *argv,
+                                const ProcessAccount *account, Err *err);
+/* Stops the engine and waits until it is reaped. */
+NODISCARD bool node_guard_stop(NodeRun *run, Err *err);
+
+void node_seen_set(NodeRun *run, const char *state, const char *incarnation);
+/* An integer of the record as it was before this step. */
+int64_t node_seen_before(const NodeRun *run, const char *name, int64_t fallback);
+/* Writes the record now where it differs from what stands in the store. */
+NODISCARD bool node_seen_write(NodeRun *run, Err *err);
+
+#endif

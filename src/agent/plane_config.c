@@ -1,0 +1,182 @@
+/*
+ * From a plane's goal, in which nothing is secret, to the configuration that its process gets. Pure
+ * but for the certificates it issues.
+ */
+#include <stdio.h>
+
+#include "agent/planes_priv.h"
+
+#define CONFIG_DEPTH_MAX 16
+#define CERT_DAYS        397
+
+typedef struct Expander {
+    const AgentOptions *options;
+    Arena *arena;
+    Err *err;
+} Expander;
+
+static json_t *expand(Expander *expander, const json_t *value, int depth);
+
+static json_t *expand_string(Expander *expander, const char *text)
+{
+    const AgentOptions *options = expander->options;
+    if (strncmp(text, "$net.", 5) == 0) {
+        return json_string(arena_printf(expander->arena, "%s.%s", options->net, text + 5));
+    }
+    if (strncmp(text, "$run/", 5) == 0) {
+        return json_string(arena_printf(expander->arena, "%s/%s", options->run_dir, text + 5));
+    }
+    if (strcmp(text, "$ca") == 0) {
+        return json_stringn(options->ca_cert_pem.data, options->ca_cert_pem.len);
+    }
+    return json_string(text);
+}
+
+static bool open_sealed(Expander *expander, const json_t *object, const char *member,
+                        Secret *secret)
+{
+    return secret_unseal(expander->options->master_key, slice_of(member_str(object, "context", "")),
+                         slice_of(member_str(object, member, "")), secret, expander->err);
+}
+
+static json_t *expand_sealed(Expander *expander, const json_t *object)
+{
+    CLEANUP(secret_done) Secret secret = {0};
+    if (!open_sealed(expander, object, "$sealed", &secret)) {
+        return NULL;
+    }
+    Slice text = secret_reveal(&secret);
+    json_t *value = json_stringn(text.data, text.len);
+    if (value == NULL) {
+        err_set(expander->err, ERR_INVALID, "a secret is not UTF-8 text");
+    }
+    return value;
+}
+
+/* The secret's form is the one RDS Proxy wants: {"username": …, "password": …}. */
+static json_t *expand_credentials(Expander *expander, const json_t *object)
+{
+    CLEANUP(secret_done) Secret secret = {0};
+    if (!open_sealed(expander, object, "$credentials", &secret)) {
+        return NULL;
+    }
+    CLEANUP(record_free_ptr) json_t *parsed = NULL;
+    if (!record_parse(secret_reveal(&secret), &parsed, NULL) ||
+        member_str(parsed, "username", NULL) == NULL ||
+        member_str(parsed, "password", NULL) == NULL) {
+        err_set(expander->err, ERR_INVALID,
+                "the secret %s is not JSON with \"username\" and \"password\"",
+                member_str(object, "context", ""));
+        return NULL;
+    }
+    return json_pack("{s:O, s:O}", "user", json_object_get(parsed, "username"), "password",
+                     json_object_get(parsed, "password"));
+}
+
+static bool expand_cert(Expander *expander, const json_t *wanted, bool server, json_t *into)
+{
+    const char *names[CONFIG_DEPTH_MAX + 1] = {NULL};
+    size_t i;
+    json_t *name;
+    json_array_foreach (wanted, i, name) {
+        CLEANUP(record_free_ptr) json_t *text = expand_string(expander, json_string_value(name));
+        if (i < CONFIG_DEPTH_MAX) {
+            names[i] = arena_strdup(expander->arena, json_string_value(text));
+        }
+    }
+    const char *common_name = server ? names[0] : json_string_value(wanted);
+    const CertSpec spec = {.common_name = common_name,
+                           .names = server ? names : NULL,
+                           .server = server,
+                           .client = !server,
+                           .valid_days = CERT_DAYS};
+    CLEANUP(secret_done) Secret key = {0};
+    Buf cert;
+    buf_init(&cert, BUF_MAX_DEFAULT);
+    bool ok = cert_issue(expander->options->ca_cert_pem, expander->options->ca_key_pem, &spec,
+                         &cert, &key, expander->err);
+    if (ok) {
+        json_object_set_new(into, "cert_pem", json_stringn(cert.data, cert.len));
+        Slice pem = secret_reveal(&key);
+        json_object_set_new(into, "key_pem", json_stringn(pem.data, pem.len));
+    }
+    buf_done(&cert);
+    return ok;
+}
+
+static bool expand_member(Expander *expander, const char *name, const json_t *member, json_t *into,
+                          int depth)
+{
+    if (strcmp(name, "$server_cert") == 0) {
+        return expand_cert(expander, member, true, into);
+    }
+    if (strcmp(name, "$client_cert") == 0) {
+        return expand_cert(expander, member, false, into);
+    }
+    json_t *value = expand(expander, member, depth + 1);
+    return value != NULL && json_object_set_new(into, name, value) == 0;
+}
+
+static json_t *expand_object(Expander *expander, const json_t *object, int depth)
+{
+    if (json_object_get(object, "$sealed") != NULL) {
+        return expand_sealed(expander, object);
+    }
+    if (json_object_get(object, "$credentials") != NULL) {
+        return expand_credentials(expander, object);
+    }
+    json_t *result = json_object();
+    for (void *at = json_object_iter((json_t *)(uintptr_t)object); at != NULL;
+         at = json_object_iter_next((json_t *)(uintptr_t)object, at)) {
+        if (!expand_member(expander, json_object_iter_key(at), json_object_iter_value(at), result,
+                           depth)) {
+            json_decref(result);
+            return NULL;
+        }
+    }
+    return result;
+}
+
+static json_t *expand_array(Expander *expander, const json_t *array, int depth)
+{
+    json_t *result = json_array();
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        json_t *value = expand(expander, json_array_get(array, i), depth + 1);
+        if (value == NULL) {
+            json_decref(result);
+            return NULL;
+        }
+        json_array_append_new(result, value);
+    }
+    return result;
+}
+
+static json_t *expand(Expander *expander, const json_t *value, int depth)
+{
+    if (depth > CONFIG_DEPTH_MAX) {
+        err_set(expander->err, ERR_LIMIT, "a configuration nests deeper than %d", CONFIG_DEPTH_MAX);
+        return NULL;
+    }
+    if (json_is_object(value)) {
+        return expand_object(expander, value, depth);
+    }
+    if (json_is_array(value)) {
+        return expand_array(expander, value, depth);
+    }
+    return json_is_string(value) ? expand_string(expander, json_string_value(value))
+                                 : json_deep_copy(value);
+}
+
+bool plane_config_expand(const AgentOptions *options, const json_t *config, json_t **ret_config,
+                         Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Expander expander = {.options = options, .arena = arena, .err = err};
+    err_set(err, ERR_INTERNAL, "a configuration cannot be expanded");
+    json_t *expanded = expand(&expander, config, 0);
+    if (expanded == NULL) {
+        return false;
+    }
+    *ret_config = expanded;
+    return true;
+}

@@ -1,0 +1,572 @@
+/*
+ * Data-plane processes, seen from the agent. Each holds the lock RUN/plane/ID.lock for life, so
+ * that its pid is found after a restart of ours, and connects to RUN/agent.sock to be told its
+ * configuration. A process that is missing is started; one that runs is never started twice. What
+ * they report is written to plane/ID/seen by a job, one at a time per plane.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/planes_priv.h"
+
+#define PLANE_LINE_MAX   ((size_t)4 << 20)
+#define PLANE_NAME_MAX   127
+#define LOOK_MS          200
+#define SPAWN_AGAIN_MS   1000
+#define STOP_GRACE_MS    5000 /* then SIGKILL */
+#define SEEN_INTERVAL_MS 1000
+
+typedef struct Plane {
+    Planes *planes;
+    char id[PLANE_NAME_MAX + 1];
+    json_t *goal;       /* NULL: gone from the store */
+    int64_t epoch;      /* revision of the goal: what the process is told and reports back */
+    Stream *stream;     /* NULL: not connected */
+    int64_t sent_epoch; /* on this connection; 0: nothing */
+    int64_t spawned_ms;
+    int64_t stop_asked_ms; /* 0: no */
+    json_t *report;        /* applied, refused, status: what seen is made of */
+    bool report_changed;
+    int64_t seen_written_ms;
+    bool in_job;
+    char *job_text;
+    int64_t seen_revision; /* job's own; -1: not known */
+} Plane;
+
+struct Planes {
+    AgentOptions options;
+    Map *planes;
+    StoreWatch *watch;
+    LoopFd *watch_fd;
+    LoopTimer timer;
+    int listen_fd;
+    Listener *listener;
+    bool stopping;
+};
+
+/* ---- finding and starting ---------------------------------------------------------------------
+ */
+
+static char *plane_path(const Planes *planes, const char *id, const char *suffix)
+{
+    return mem_printf("%s/plane/%s%s", planes->options.run_dir, id, suffix);
+}
+
+/* The pid of the process that holds the plane's lock; 0 when there is none. */
+static pid_t plane_pid(const Plane *plane)
+{
+    CLEANUP(mem_free_ptr) char *path = plane_path(plane->planes, plane->id, ".lock");
+    CLEANUP(fd_close) int fd = open(path, O_RDWR | O_CLOEXEC);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fd < 0 || fcntl(fd, F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) {
+        return 0;
+    }
+    return lock.l_pid;
+}
+
+static ProcessAccount plane_account(void)
+{
+    ProcessAccount account;
+    Err err;
+    if (!engine_account(PLANE_ACCOUNT, &account, &err)) {
+        log_warn("agent", "%s; data-plane processes run as root", err.message);
+        account = (ProcessAccount){0};
+    }
+    return account;
+}
+
+static void plane_spawn(Plane *plane)
+{
+    const AgentOptions *options = &plane->planes->options;
+    const char *command =
+        strcmp(member_str(plane->goal, "kind", ""), "front") == 0 ? "front" : "proxy";
+    const char *const argv[] = {options->program, command,          "--id", plane->id,
+                                "--run",          options->run_dir, NULL};
+    CLEANUP(mem_free_ptr) char *log_path = plane_path(plane->planes, plane->id, ".log");
+    CLEANUP(fd_close) int log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    const SpawnSpec spec = {.argv = argv, .cwd = "/", .account = plane_account(), .log_fd = log_fd};
+    Err err;
+    plane->spawned_ms = loop_now_ms(options->loop);
+    pid_t pid;
+    if (!process_spawn(&spec, &pid, NULL, &err)) {
+        log_error("agent", "plane %s: %s", plane->id, err.message);
+    }
+}
+
+/* ---- what was seen ----------------------------------------------------------------------------
+ */
+
+static bool seen_store(Plane *plane, Err *err)
+{
+    Store *store = plane->planes->options.store;
+    CLEANUP(mem_free_ptr) char *key = mem_printf("plane/%s/seen", plane->id);
+    if (plane->seen_revision < 0) {
+        CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+        StoreItem item;
+        bool there = store_get(store, slice_of(key), arena, &item, err);
+        if (!there && err->code != ERR_NOT_FOUND) {
+            return false;
+        }
+        plane->seen_revision = there ? item.mod_revision : 0;
+    }
+    Slice text = slice_of(plane->job_text);
+    int64_t revision = 0;
+    bool ok = plane->seen_revision == 0
+                  ? store_create(store, slice_of(key), text, &revision, err)
+                  : store_update(store, slice_of(key), plane->seen_revision, text, &revision, err);
+    plane->seen_revision = ok ? revision : -1;
+    return ok;
+}
+
+static void seen_job_run(void *arg, const Job *job)
+{
+    (void)job;
+    Plane *plane = arg;
+    Err err;
+    if (!seen_store(plane, &err) && !seen_store(plane, &err)) {
+        log_warn("agent", "plane %s: cannot write what was seen: %s", plane->id, err.message);
+    }
+}
+
+static void plane_free(Plane *plane)
+{
+    if (plane->stream != NULL) {
+        stream_close(plane->stream);
+    }
+    map_remove(plane->planes->planes, slice_of(plane->id));
+    json_decref(plane->goal);
+    json_decref(plane->report);
+    mem_free(plane->job_text);
+    mem_free(plane);
+}
+
+static void seen_job_done(void *arg)
+{
+    Plane *plane = arg;
+    plane->in_job = false;
+    if (plane->goal == NULL) {
+        plane_free(plane);
+    }
+}
+
+static void seen_write(Plane *plane)
+{
+    int64_t now = loop_now_ms(plane->planes->options.loop);
+    if (!plane->report_changed || plane->in_job ||
+        now - plane->seen_written_ms < SEEN_INTERVAL_MS) {
+        return;
+    }
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    mem_free(plane->job_text);
+    plane->job_text = mem_printf("%.*s", SLICE_FMT(record_format(arena, plane->report)));
+    plane->report_changed = false;
+    plane->seen_written_ms = now;
+    plane->in_job =
+        jobs_submit(plane->planes->options.jobs, seen_job_run, seen_job_done, plane, NULL, NULL);
+    plane->report_changed = !plane->in_job;
+}
+
+/* Takes the reference. Important news is written at once, the rest once a second. */
+static void report_set(Plane *plane, const char *member, json_t *value, bool important)
+{
+    if (json_equal(json_object_get(plane->report, member), value)) {
+        json_decref(value);
+        return;
+    }
+    json_object_set_new(plane->report, member, value);
+    plane->report_changed = true;
+    if (important) {
+        plane->seen_written_ms = 0;
+        seen_write(plane);
+    }
+}
+
+/* ---- the conversation -------------------------------------------------------------------------
+ */
+
+static void send_message(Stream *stream, const json_t *message)
+{
+    char *text = json_dumps(message, JSON_COMPACT);
+    size_t len = strlen(text);
+    stream_write(stream, slice_from(text, len));
+    stream_write(stream, SLICE("\n"));
+    crypto_wipe(text, len);
+    free(text);
+}
+
+static void config_send(Plane *plane)
+{
+    if (plane->stream == NULL || plane->sent_epoch == plane->epoch || plane->stop_asked_ms != 0) {
+        return;
+    }
+    Err err;
+    json_t *config = NULL;
+    if (!plane_config_expand(&plane->planes->options, json_object_get(plane->goal, "config"),
+                             &config, &err)) {
+        report_set(plane, "error", json_string(err.message), true);
+        return;
+    }
+    plane->sent_epoch = plane->epoch;
+    json_t *message = json_pack("{s:o, s:I}", "config", config, "epoch", (json_int_t)plane->epoch);
+    send_message(plane->stream, message);
+    json_decref(message);
+}
+
+static void stop_send(Plane *plane)
+{
+    if (plane->stop_asked_ms == 0) {
+        plane->stop_asked_ms = loop_now_ms(plane->planes->options.loop);
+        if (plane->stream != NULL) {
+            json_t *message = json_pack("{s:b}", "stop", 1);
+            send_message(plane->stream, message);
+            json_decref(message);
+        }
+    }
+}
+
+static void plane_event(Plane *plane, const json_t *event)
+{
+    const AgentOptions *options = &plane->planes->options;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *key = NULL;
+    ResourceType type = RESOURCE_DB_PROXY;
+    (void)resource_type_parse(slice_of(member_str(plane->goal, "resource", "")), &type);
+    CLEANUP(record_free_ptr)
+    json_t *record =
+        event_new(arena, time_wall_ms(), type, member_str(plane->goal, "identifier", ""),
+                  "notification", member_str(event, "message", ""), &key);
+    Err err;
+    if (!store_create(options->store, slice_of(key), record_format(arena, record), NULL, &err)) {
+        log_warn("agent", "event not kept: %s", err.message);
+    }
+}
+
+static void plane_message(Plane *plane, const json_t *message)
+{
+    json_t *status = json_object_get(message, "status");
+    json_t *event = json_object_get(message, "event");
+    if (json_object_get(message, "applied") != NULL) {
+        json_object_del(plane->report, "error");
+        report_set(plane, "state", json_string("running"), false);
+        report_set(plane, "applied", json_incref(json_object_get(message, "applied")), true);
+    } else if (json_object_get(message, "refused") != NULL) {
+        report_set(plane, "error", json_incref(json_object_get(message, "error")), true);
+    } else if (status != NULL) {
+        report_set(plane, "status", json_incref(status), false);
+    } else if (event != NULL) {
+        plane_event(plane, event);
+    }
+}
+
+static size_t on_plane_read(void *user, Stream *stream, Slice data)
+{
+    (void)stream;
+    Plane *plane = user;
+    size_t done = 0;
+    const char *end;
+    while ((end = memchr(data.data + done, '\n', data.len - done)) != NULL) {
+        Slice line = slice_from(data.data + done, (size_t)(end - data.data) - done);
+        done = (size_t)(end - data.data) + 1;
+        json_t *message = NULL;
+        if (record_parse(line, &message, NULL)) {
+            plane_message(plane, message);
+        }
+        json_decref(message);
+        if (done == data.len) {
+            break;
+        }
+    }
+    return done;
+}
+
+static void on_plane_closed(void *user, Stream *stream, const Err *err)
+{
+    (void)stream;
+    (void)err;
+    Plane *plane = user;
+    plane->stream = NULL;
+    report_set(plane, "state", json_string("starting"), false);
+}
+
+static const StreamHandlers plane_handlers = {.on_read = on_plane_read,
+                                              .on_closed = on_plane_closed};
+
+/* Only the process that holds the plane's lock may speak for it. */
+static bool greeting_accept(Planes *planes, Stream *stream, const json_t *hello)
+{
+    Plane *plane = map_get(planes->planes, slice_of(member_str(hello, "id", "")));
+    PeerCred peer;
+    if (plane == NULL || !stream_peer_cred(stream, &peer, NULL) || peer.pid != plane_pid(plane)) {
+        return false;
+    }
+    if (plane->stream != NULL) {
+        stream_abort(plane->stream);
+    }
+    plane->stream = stream;
+    plane->sent_epoch = 0;
+    stream_set_handlers(stream, &plane_handlers, plane);
+    report_set(plane, "pid", json_integer(peer.pid), false);
+    config_send(plane);
+    return true;
+}
+
+static size_t on_greeting_read(void *user, Stream *stream, Slice data)
+{
+    Planes *planes = user;
+    const char *end = memchr(data.data, '\n', data.len);
+    if (end == NULL) {
+        return 0;
+    }
+    json_t *message = NULL;
+    size_t len = (size_t)(end - data.data);
+    PeerCred peer;
+    bool ok = stream_peer_cred(stream, &peer, NULL) &&
+              (peer.uid == geteuid() || peer.uid == plane_account().uid) &&
+              record_parse(slice_from(data.data, len), &message, NULL) &&
+              greeting_accept(planes, stream, json_object_get(message, "hello"));
+    json_decref(message);
+    if (!ok) {
+        stream_abort(stream);
+    }
+    return len + 1;
+}
+
+static void on_greeting_closed(void *user, Stream *stream, const Err *err)
+{
+    (void)user;
+    (void)stream;
+    (void)err;
+}
+
+static const StreamHandlers greeting_handlers = {.on_read = on_greeting_read,
+                                                 .on_closed = on_greeting_closed};
+
+static void on_accept(void *user, int fd, const NetAddr *peer)
+{
+    (void)peer;
+    Planes *planes = user;
+    const StreamOptions options = {
+        .handlers = &greeting_handlers, .user = planes, .keep_max = PLANE_LINE_MAX};
+    stream_adopt(planes->options.loop, fd, &options);
+}
+
+/* ---- looking after them -----------------------------------------------------------------------
+ */
+
+static void kill_process(pid_t pid)
+{
+    if (pid > 1) {
+        kill(pid, SIGKILL);
+    }
+}
+
+/* True when no process is left. */
+static bool plane_halt(Plane *plane)
+{
+    pid_t pid = plane_pid(plane);
+    if (pid == 0) {
+        return true;
+    }
+    stop_send(plane);
+    if (loop_now_ms(plane->planes->options.loop) - plane->stop_asked_ms > STOP_GRACE_MS) {
+        kill_process(pid);
+    }
+    return false;
+}
+
+static void plane_look(Plane *plane)
+{
+    int64_t now = loop_now_ms(plane->planes->options.loop);
+    if (member_bool(plane->goal, "gone", false)) {
+        if (plane_halt(plane)) {
+            CLEANUP(mem_free_ptr) char *lock = plane_path(plane->planes, plane->id, ".lock");
+            unlink(lock);
+            report_set(plane, "state", json_string("gone"), true);
+        }
+    } else if (plane->stream == NULL && plane_pid(plane) == 0 &&
+               (plane->spawned_ms == 0 || now - plane->spawned_ms > SPAWN_AGAIN_MS)) {
+        plane_spawn(plane);
+    }
+    seen_write(plane);
+}
+
+static void on_look(void *user)
+{
+    Planes *planes = user;
+    size_t cursor = 0;
+    Slice id;
+    void *value;
+    while (!planes->stopping && map_next(planes->planes, &cursor, &id, &value)) {
+        plane_look(value);
+    }
+}
+
+bool planes_stop(Planes *planes)
+{
+    planes->stopping = true;
+    bool none = true;
+    size_t cursor = 0;
+    Slice id;
+    void *value;
+    while (map_next(planes->planes, &cursor, &id, &value)) {
+        none = plane_halt(value) && none;
+    }
+    return none;
+}
+
+/* ---- goals ------------------------------------------------------------------------------------
+ */
+
+static void goal_set(Planes *planes, Slice id, const StoreItem *item)
+{
+    json_t *goal = NULL;
+    if (id.len > PLANE_NAME_MAX || !record_parse(item->value, &goal, NULL) ||
+        strcmp(member_str(goal, "host", ""), planes->options.host) != 0) {
+        json_decref(goal);
+        return;
+    }
+    Plane *plane = map_get(planes->planes, id);
+    if (plane == NULL) {
+        plane = mem_alloc(sizeof(Plane));
+        plane->planes = planes;
+        plane->seen_revision = -1;
+        plane->report = json_pack("{s:s}", "state", "starting");
+        memcpy(plane->id, id.data, id.len);
+        map_set(planes->planes, id, plane);
+    }
+    json_decref(plane->goal);
+    plane->goal = goal;
+    plane->epoch = item->mod_revision;
+    config_send(plane);
+    if (!planes->stopping) {
+        plane_look(plane);
+    }
+}
+
+static void goal_change(Planes *planes, const StoreChange *change)
+{
+    Slice key = change->item.key;
+    if (!slice_ends(key, "/goal")) {
+        return;
+    }
+    Slice id = slice_from(key.data + 6, key.len - 6 - 5); /* plane/ID/goal */
+    Plane *plane = map_get(planes->planes, id);
+    if (change->kind == STORE_PUT) {
+        goal_set(planes, id, &change->item);
+    } else if (plane != NULL) {
+        json_decref(plane->goal);
+        plane->goal = NULL;
+        if (!plane->in_job) {
+            plane_free(plane);
+        }
+    }
+}
+
+static bool goals_load(Planes *planes, int64_t *ret_revision, Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    StoreRange range;
+    TRY(store_range(planes->options.store, SLICE("plane/"), (Slice){0}, 100000, arena, &range,
+                    err));
+    for (size_t i = 0; i < range.len; i++) {
+        const StoreChange change = {.kind = STORE_PUT, .item = range.items[i]};
+        goal_change(planes, &change);
+    }
+    *ret_revision = range.revision;
+    return true;
+}
+
+static void on_watch(void *user, uint32_t events)
+{
+    (void)events;
+    Planes *planes = user;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    StoreChange change;
+    StoreWatchResult result;
+    while ((result = store_watch_next(planes->watch, arena, &change)) != STORE_WATCH_NOTHING) {
+        int64_t revision;
+        Err err;
+        if (result == STORE_WATCH_CHANGE) {
+            goal_change(planes, &change);
+        } else if (!goals_load(planes, &revision, &err)) {
+            log_error("agent", "cannot read the goals again: %s", err.message);
+        }
+        arena_reset(arena);
+    }
+}
+
+/* ---- life -------------------------------------------------------------------------------------
+ */
+
+/* Root's planes run as an account of their own: they must reach the socket and hold their locks. */
+static bool dirs_make(const AgentOptions *options, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *dir = mem_printf("%s/plane", options->run_dir);
+    TRY(dir_make(dir, 0711, err));
+    ProcessAccount account = plane_account();
+    if (account.drop && chown(dir, account.uid, account.gid) != 0) {
+        return err_set_errno(err, errno, "cannot give %s to the account " PLANE_ACCOUNT, dir);
+    }
+    return true;
+}
+
+static bool listen_start(Planes *planes, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/agent.sock", planes->options.run_dir);
+    NetAddr addr;
+    const NetListenOptions options = {.mode =
+                                          0666}; /* the peer's pid decides, see greeting_accept */
+    return net_addr_parse(path, 0, &addr, err) &&
+           net_listen(&addr, &options, &planes->listen_fd, err) &&
+           listener_new(planes->options.loop, planes->listen_fd, on_accept, planes,
+                        &planes->listener, err);
+}
+
+bool planes_new(const AgentOptions *options, Planes **ret_planes, Err *err)
+{
+    Planes *planes = mem_alloc(sizeof(Planes));
+    planes->options = *options;
+    planes->planes = map_new();
+    planes->listen_fd = -1;
+    int64_t revision = 0;
+    bool ok = dirs_make(options, err) && listen_start(planes, err) &&
+              goals_load(planes, &revision, err) &&
+              store_watch(options->store, SLICE("plane/"), revision, &planes->watch, err) &&
+              loop_fd_add(options->loop, store_watch_fd(planes->watch), EPOLLIN, on_watch, planes,
+                          &planes->watch_fd, err);
+    if (!ok) {
+        planes_free(planes);
+        return false;
+    }
+    loop_timer_start(options->loop, &planes->timer, LOOK_MS, LOOK_MS, on_look, planes);
+    *ret_planes = planes;
+    return true;
+}
+
+void planes_free(Planes *planes)
+{
+    if (planes == NULL) {
+        return;
+    }
+    loop_timer_stop(&planes->timer);
+    loop_fd_remove(planes->watch_fd);
+    store_watch_close(planes->watch);
+    listener_free(planes->listener);
+    fd_close(&planes->listen_fd);
+    size_t cursor = 0;
+    Slice id;
+    void *value;
+    while (map_next(planes->planes, &cursor, &id, &value)) {
+        plane_free(value);
+        cursor = 0;
+    }
+    map_free(planes->planes);
+    mem_free(planes);
+}

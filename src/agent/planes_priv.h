@@ -1,0 +1,26 @@
+/* The agent's side of data-plane processes (docs/state.md, "Data-plane processes"). Loop thread. */
+#ifndef WEIR_AGENT_PLANES_PRIV_H
+#define WEIR_AGENT_PLANES_PRIV_H
+
+#include "agent/agent_priv.h"
+
+typedef struct Planes Planes;
+
+NODISCARD bool planes_new(const AgentOptions *options, Planes **ret_planes, Err *err);
+void planes_free(Planes *planes); /* leaves the processes running; NULL is fine */
+/* Asks all of them to finish; call it until it says that none is left. */
+bool planes_stop(Planes *planes);
+
+/* A goal's config as the process gets it. In it
+ *   "$net.1.7"                              becomes this tier's address,
+ *   "$run/x" (a whole string's start)       the runtime directory,
+ *   {"$sealed": TEXT, "context": KEY}       the opened secret,
+ *   {"$credentials": TEXT, "context": KEY}  {"user": …, "password": …} out of a secret's JSON,
+ *   "$server_cert": [names], "$client_cert": NAME  in an object: "cert_pem" and "key_pem" of a
+ *                                           certificate issued now,
+ *   "$ca"                                   the tier's CA certificate.
+ * The result holds secrets: wipe what is made of it. */
+NODISCARD bool plane_config_expand(const AgentOptions *options, const json_t *config,
+                                   json_t **ret_config, Err *err);
+
+#endif

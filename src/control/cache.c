@@ -1,0 +1,374 @@
+/*
+ * Replication groups: a goal per member, one of which leads, and the front before them. The
+ * passwords that nodes, agent and front use among themselves are made here once per group, and kept
+ * sealed in the group's cluster record.
+ */
+#include <stdio.h>
+
+#include "control/control_priv.h"
+
+#define PLAN_ENGINES_MIN 8 /* as for instances */
+#define PASSWORD_LEN     32
+
+typedef struct Group {
+    World *world;
+    const char *id;
+    const char *plane;
+    const char *cluster_key;
+    const json_t *spec;
+    const json_t *status;
+    json_t *next;
+} Group;
+
+/* ---- the cluster record ------------------------------------------------------------------------
+ */
+
+static json_t *password_new(const Group *group)
+{
+    char password[PASSWORD_LEN + 1];
+    random_id(password, PASSWORD_LEN);
+    Buf sealed;
+    buf_init(&sealed, BUF_MAX_DEFAULT);
+    secret_seal(group->world->facts->master_key, slice_of(group->cluster_key), slice_of(password),
+                &sealed);
+    crypto_wipe(password, sizeof(password));
+    json_t *text = json_stringn(sealed.data, sealed.len);
+    buf_done(&sealed);
+    return text;
+}
+
+static const char *first_member(const Group *group)
+{
+    return member_str(json_array_get(member_array(group->spec, "members"), 0), "CacheClusterId",
+                      "");
+}
+
+static void cluster_ensure(Group *group)
+{
+    if (world_get(group->world, group->cluster_key) != NULL) {
+        return;
+    }
+    json_t *record =
+        json_pack("{s:i, s:s, s:o, s:o, s:o}", "term", 1, "leader", first_member(group),
+                  "admin_password", password_new(group), "replication_password",
+                  password_new(group), "client_password", password_new(group));
+    ASSERT(record != NULL);
+    world_put(group->world, group->cluster_key, record);
+}
+
+static const json_t *cluster_of(const Group *group)
+{
+    return world_get(group->world, group->cluster_key);
+}
+
+static const char *leader_of(const Group *group)
+{
+    return member_str(cluster_of(group), "leader", "");
+}
+
+/* ---- memory and settings -----------------------------------------------------------------------
+ */
+
+static int64_t memory_for(Group *group)
+{
+    const char *class_name = member_str(group->spec, "CacheNodeType", "");
+    InstanceClass class = {.memory_bytes = (int64_t)256 << 20};
+    Err err;
+    if (!instance_class_find(class_name, &class, &err)) {
+        json_object_set_new(group->next, "message", json_string(err.message));
+    }
+    if (strcmp(member_str(group->next, "memory_class", ""), class_name) != 0) {
+        char note[MODEL_NOTE_SIZE];
+        int engines = (int)world_keys(group->world, "node/").len / 2 + 1;
+        int64_t bytes = memory_share(&class, group->world->facts->host_memory_bytes,
+                                     engines > PLAN_ENGINES_MIN ? engines : PLAN_ENGINES_MIN, note);
+        json_object_set_new(group->next, "memory_class", json_string(class_name));
+        json_object_set_new(group->next, "memory_bytes", json_integer(bytes));
+        json_object_set_new(group->next, "notes",
+                            note[0] != '\0' ? json_pack("[s]", note) : json_array());
+    }
+    return member_int(group->next, "memory_bytes", 0);
+}
+
+static json_t *settings_for(Group *group, int64_t memory_bytes)
+{
+    const char *name = member_str(group->spec, "CacheParameterGroupName", "");
+    const json_t *parameters = member_object(
+        world_getf(group->world, "spec/cache-parameter-group/%s", name), "parameters");
+    const FormulaFacts facts = {.memory_bytes = memory_bytes, .vcpus = 1};
+    const ParameterFamily *family =
+        parameter_family_of("redis", member_str(group->spec, "EngineVersion", ""));
+    json_t *settings = NULL;
+    Err err = {0};
+    if (family == NULL || !parameters_resolve_new(family, parameters, &facts, &settings, &err)) {
+        json_object_set_new(group->next, "message",
+                            json_string(family == NULL ? "unknown parameter family" : err.message));
+        return json_object();
+    }
+    return settings;
+}
+
+/* ---- goals -------------------------------------------------------------------------------------
+ */
+
+static const char *node_key(const Group *group, const char *node, const char *leaf)
+{
+    return arena_printf(group->world->arena, "node/%s/%s", node, leaf);
+}
+
+static const char *node_address_of(const Group *group, const char *node)
+{
+    return member_str(world_get(group->world, node_key(group, node, "goal")), "address", "");
+}
+
+static void member_goal_put(Group *group, const json_t *member, json_t *settings)
+{
+    World *world = group->world;
+    const char *node = member_str(member, "CacheClusterId", "");
+    bool primary = strcmp(node, leader_of(group)) == 0;
+    const char *address = address_for(world, ADDRESS_NODE, node_address_of(group, node));
+    json_t *goal = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:O}", "kind", "redis",
+        "resource", "replication-group", "identifier", group->id, "host", world->facts->host,
+        "zone", member_str(member, "zone", "a"), "role", primary ? "primary" : "replica", "address",
+        address, "source", primary ? "" : leader_of(group), "source_address",
+        primary ? "" : node_address_of(group, leader_of(group)), "maxmemory_bytes",
+        (json_int_t)text_int(member_str(settings, "maxmemory", "0"), 0), "reboot_epoch",
+        (json_int_t)member_int(group->spec, "reboot_epoch", 0), "run", 1, "settings", settings);
+    ASSERT(goal != NULL);
+    static const char *const passwords[] = {"admin_password", "replication_password",
+                                            "client_password"};
+    for (size_t i = 0; i < ARRAY_LEN(passwords); i++) {
+        json_object_set(goal, passwords[i], json_object_get(cluster_of(group), passwords[i]));
+    }
+    json_object_set_new(goal, "passwords_context", json_string(group->cluster_key));
+    world_put(world, node_key(group, node, "goal"), goal);
+}
+
+static bool is_member(const Group *group, const char *node)
+{
+    size_t i;
+    json_t *member;
+    json_array_foreach (member_array(group->spec, "members"), i, member) {
+        if (strcmp(member_str(member, "CacheClusterId", ""), node) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Nodes of this group that are no members (any more); `all`: those that are, too. True when none is
+ * left. */
+static bool nodes_remove(Group *group, bool all)
+{
+    bool none = true;
+    WorldKeys keys = world_keys(group->world, "node/");
+    for (size_t i = 0; i < keys.len; i++) {
+        const json_t *goal = world_get(group->world, keys.items[i]);
+        if (!slice_ends(slice_of(keys.items[i]), "/goal") ||
+            strcmp(member_str(goal, "kind", ""), "redis") != 0 ||
+            strcmp(member_str(goal, "identifier", ""), group->id) != 0) {
+            continue;
+        }
+        const char *node =
+            arena_strndup(group->world->arena, keys.items[i] + 5, strlen(keys.items[i]) - 5 - 5);
+        if (all || !is_member(group, node)) {
+            none = instance_node_remove(group->world, node) && none;
+        }
+    }
+    return none;
+}
+
+static void members_put(Group *group)
+{
+    cluster_ensure(group);
+    json_t *settings = settings_for(group, memory_for(group));
+    size_t i;
+    json_t *member;
+    json_array_foreach (member_array(group->spec, "members"), i, member) {
+        member_goal_put(group, member, settings);
+    }
+    json_decref(settings);
+    if (!nodes_remove(group, false)) {
+        group->world->busy = true;
+    }
+}
+
+/* ---- the front ---------------------------------------------------------------------------------
+ */
+
+static json_t *front_nodes(const Group *group)
+{
+    json_t *nodes = json_array();
+    size_t i;
+    json_t *member;
+    json_array_foreach (member_array(group->spec, "members"), i, member) {
+        const char *node = member_str(member, "CacheClusterId", "");
+        const json_t *seen = world_get(group->world, node_key(group, node, "seen"));
+        bool runs = strcmp(member_str(seen, "state", ""), "running") == 0;
+        json_array_append_new(
+            nodes, json_pack("{s:s, s:o, s:i, s:s, s:b}", "id", node, "address",
+                             json_sprintf("$net.%s", node_address_of(group, node)), "port", 6379,
+                             "role", strcmp(node, leader_of(group)) == 0 ? "primary" : "replica",
+                             "available", runs));
+    }
+    return nodes;
+}
+
+static json_t *front_tokens(const Group *group)
+{
+    json_t *tokens = json_array();
+    const char *context = arena_printf(group->world->arena, "spec/replication-group/%s", group->id);
+    size_t i;
+    json_t *token;
+    json_array_foreach (member_array(group->spec, "auth_tokens"), i, token) {
+        json_array_append_new(tokens,
+                              json_pack("{s:O, s:s}", "$sealed", token, "context", context));
+    }
+    return tokens;
+}
+
+static json_t *front_listener(const Group *group, const char *member, const char *endpoint)
+{
+    const char *host = member_str(group->next, member, "");
+    return json_pack("{s:s, s:o, s:i, s:b, s:[o, s]}", "endpoint", endpoint, "address",
+                     json_sprintf("$net.%s", host), "port",
+                     (int)member_int(group->spec, "Port", 6379), "tls",
+                     member_bool(group->spec, "TransitEncryptionEnabled", false), "$server_cert",
+                     json_sprintf("$net.%s", host), group->id);
+}
+
+static void front_put(Group *group)
+{
+    int port = (int)member_int(group->spec, "Port", 6379);
+    json_t *config = json_pack(
+        "{s:s, s:[o, o], s:o, s:o, s:o, s:{s:s, s:{s:O, s:s}, s:s, s:s}}", "kind", "front",
+        "listeners", front_listener(group, "primary_host", "primary"),
+        front_listener(group, "reader_host", "reader"), "security_rules",
+        security_rules(group->world, member_array(group->spec, "SecurityGroupIds"), port),
+        "auth_tokens", front_tokens(group), "nodes", front_nodes(group), "backend", "user",
+        "weir_client", "password", "$sealed", json_object_get(cluster_of(group), "client_password"),
+        "context", group->cluster_key, "ca_pem", "$ca", "$client_cert", "weir_front");
+    ASSERT(config != NULL);
+    plane_put(group->world, group->plane, "front", RESOURCE_REPLICATION_GROUP, group->id, config);
+}
+
+/* ---- status ------------------------------------------------------------------------------------
+ */
+
+static json_t *member_status(Group *group, const json_t *member, bool *all_settled)
+{
+    const char *node = member_str(member, "CacheClusterId", "");
+    bool settled = instance_node_settled(group->world, node);
+    *all_settled = *all_settled && settled;
+    const json_t *seen = world_get(group->world, node_key(group, node, "seen"));
+    bool runs = strcmp(member_str(seen, "state", ""), "running") == 0;
+    const char *error = member_str(seen, "error", "");
+    if (error[0] != '\0') {
+        json_object_set_new(group->next, "message", json_sprintf("node %s: %s", node, error));
+    }
+    bool known =
+        group->status != NULL && strcmp(member_str(group->status, "Status", ""), "creating") != 0;
+    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "CacheClusterId", node, "role",
+                     strcmp(node, leader_of(group)) == 0 ? "primary" : "replica", "zone",
+                     member_str(member, "zone", "a"), "status",
+                     runs    ? "available"
+                     : known ? "modifying"
+                             : "creating",
+                     "host", node_address_of(group, node));
+}
+
+static void group_status(Group *group)
+{
+    bool settled = true;
+    json_t *members = json_array();
+    size_t i;
+    json_t *member;
+    json_array_foreach (member_array(group->spec, "members"), i, member) {
+        json_array_append_new(members, member_status(group, member, &settled));
+    }
+    json_object_set_new(group->next, "members", members);
+    const char *before = member_str(group->status, "Status", "creating");
+    bool ready = settled && plane_ready(group->world, group->plane);
+    const char *word = ready                             ? "available"
+                       : strcmp(before, "creating") == 0 ? "creating"
+                                                         : "modifying";
+    json_object_set_new(group->next, "Status", json_string(word));
+    json_object_set_new(group->next, "parameter_apply_status",
+                        json_string(ready ? "in-sync" : "applying"));
+    if (ready) {
+        json_object_set_new(group->next, "auth_token_epoch",
+                            json_integer(member_int(group->spec, "auth_token_epoch", 0)));
+    } else {
+        group->world->busy = true;
+    }
+    if (ready && strcmp(before, "creating") == 0) {
+        world_event(group->world, RESOURCE_REPLICATION_GROUP, group->id, "creation",
+                    "Replication group created");
+    }
+}
+
+static void group_delete(Group *group)
+{
+    World *world = group->world;
+    json_object_set_new(group->next, "Status", json_string("deleting"));
+    bool plane = plane_remove(world, group->plane);
+    bool nodes = nodes_remove(group, true);
+    if (!plane || !nodes) {
+        world->busy = true;
+        return;
+    }
+    world_delete(world, group->cluster_key);
+    world_delete(world, arena_printf(world->arena, "status/replication-group/%s", group->id));
+    world_delete(world, arena_printf(world->arena, "spec/replication-group/%s", group->id));
+    json_decref(group->next);
+    group->next = NULL;
+    world_event(world, RESOURCE_REPLICATION_GROUP, group->id, "deletion",
+                "Replication group deleted");
+}
+
+static void group_addresses(Group *group, const char *status_path)
+{
+    static const char *const members[] = {"primary_host", "reader_host"};
+    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+        const char *host = member_str(group->next, members[i], "");
+        json_object_set_new(group->next, members[i],
+                            json_string(address_for(group->world, ADDRESS_ENDPOINT, host)));
+        world_put(group->world, status_path, json_deep_copy(group->next));
+    }
+}
+
+static void group_control(World *world, const char *id)
+{
+    const char *status_path = arena_printf(world->arena, "status/replication-group/%s", id);
+    Group group = {.world = world,
+                   .id = id,
+                   .plane = arena_printf(world->arena, "front-%s", id),
+                   .cluster_key = arena_printf(world->arena, "cluster/rg-%s", id),
+                   .spec = world_getf(world, "spec/replication-group/%s", id),
+                   .status = world_get(world, status_path)};
+    group.next = group.status != NULL ? json_deep_copy(group.status) : json_object();
+    json_object_set_new(group.next, "generation",
+                        json_integer(member_int(group.spec, "generation", 0)));
+    json_object_del(group.next, "message");
+    if (member_bool(group.spec, "deleting", false)) {
+        group_delete(&group);
+    } else {
+        group_addresses(&group, status_path);
+        members_put(&group);
+        front_put(&group);
+        group_status(&group);
+    }
+    if (group.next != NULL) {
+        world_put(world, status_path, group.next);
+    }
+}
+
+void control_replication_groups(World *world)
+{
+    static const char prefix[] = "spec/replication-group/";
+    WorldKeys keys = world_keys(world, prefix);
+    for (size_t i = 0; i < keys.len; i++) {
+        group_control(world, keys.items[i] + sizeof(prefix) - 1);
+    }
+}

@@ -1,0 +1,91 @@
+/* Shared by the files of control: the world as one round sees it. */
+#ifndef WEIR_CONTROL_PRIV_H
+#define WEIR_CONTROL_PRIV_H
+
+#include <jansson.h>
+
+#include "control/control.h"
+
+/* A snapshot of the records, and the changes that this round wants. A record that is handed out is
+ * borrowed and not to be changed; a change replaces it whole and is seen at once by later code. */
+typedef struct World World;
+
+struct World {
+    const ControlFacts *facts;
+    Arena *arena;
+    Map *records;          /* key -> WorldRecord */
+    VEC(json_t *) retired; /* replaced values: what was borrowed from them stays valid */
+    bool busy;             /* some resource is on its way */
+};
+
+typedef struct WorldRecord {
+    const char *key;
+    json_t *value;    /* NULL: absent, or to be deleted */
+    int64_t revision; /* 0: not in the store */
+    bool changed;
+} WorldRecord;
+
+NODISCARD bool world_load(Store *store, const ControlFacts *facts, World **ret_world, Err *err);
+void world_free_ptr(World **world);
+
+/* NULL when absent. */
+const json_t *world_get(const World *world, const char *key);
+PRINTF_LIKE(2, 3) const json_t *world_getf(const World *world, const char *key_format, ...);
+/* Takes the reference. Nothing happens where the record says the same already. */
+void world_put(World *world, const char *key, json_t *value);
+void world_delete(World *world, const char *key);
+/* The number that a text is, else the fallback. */
+int64_t text_int(const char *text, int64_t fallback);
+/* Makes an event that tells users what happened; written with the round's changes. */
+void world_event(World *world, ResourceType type, const char *id, const char *category,
+                 const char *message);
+/* Keys below a prefix ("spec/db-instance/"), sorted. */
+typedef struct WorldKeys {
+    const char **items;
+    size_t len;
+} WorldKeys;
+WorldKeys world_keys(const World *world, const char *prefix);
+
+/* Writes the changes. A key that somebody else changed meanwhile is left to the next round. */
+NODISCARD bool world_commit(World *world, Store *store, Err *err);
+
+/* ---- addresses: host parts such as "1.7" ------------------------------------------------------
+ */
+
+typedef enum AddressRange { ADDRESS_ENDPOINT, ADDRESS_NODE } AddressRange;
+
+/* The one that `current` says where it is set, else the lowest that no record holds. */
+const char *address_for(World *world, AddressRange range, const char *current);
+
+/* ---- data-plane processes (plane.c)
+ * -------------------------------------------------------------- */
+
+/* Takes config. `kind` is the subcommand: "proxy" or "front". */
+void plane_put(World *world, const char *plane, const char *kind, ResourceType type, const char *id,
+               json_t *config);
+/* The process serves with exactly the goal that stands in the store. */
+bool plane_ready(const World *world, const char *plane);
+/* True when the process has ended and its records are gone. */
+bool plane_remove(World *world, const char *plane);
+
+/* ---- what others ask of instances
+ * ------------------------------------------------------------------ */
+
+const json_t *instance_find(World *world, const char *dbi); /* its spec; NULL */
+const char *instance_leader(World *world, const char *dbi); /* the node that leads */
+/* The node runs exactly as its goal in the store says. */
+bool instance_node_settled(World *world, const char *node);
+/* True when nothing of an engine node is left and its records are gone. */
+bool instance_node_remove(World *world, const char *node);
+
+/* ---- resources --------------------------------------------------------------------------------
+ */
+
+void control_instances(World *world);
+void control_proxies(World *world);
+void control_replication_groups(World *world);
+
+/* The ingress rules of security groups as the data plane wants them. */
+json_t *security_rules(World *world, const json_t *group_ids, int port);
+
+#endif

@@ -1,0 +1,30 @@
+/* One DB instance within a round: what instance.c and instance_status.c share. */
+#ifndef WEIR_CONTROL_INSTANCE_PRIV_H
+#define WEIR_CONTROL_INSTANCE_PRIV_H
+
+#include "control/control_priv.h"
+
+typedef struct Instance {
+    World *world;
+    const char *id; /* the identifier */
+    const json_t *spec;
+    const json_t *status; /* as it was; NULL for a new instance */
+    json_t *next;         /* the status to write; NULL when the instance is no more */
+    const char *dbi;
+    const char *source; /* the DBI that a replica follows; "" */
+    bool multi_az;
+    bool kept_until_reboot; /* some parameter waits for a reboot */
+} Instance;
+
+/* What the parameter group of the instance sets; NULL for nothing. */
+json_t *instance_parameters(const Instance *instance);
+const char *instance_node(const Instance *instance, int number);
+const json_t *instance_node_seen(const World *world, const char *node);
+
+/* The relay in front of the leader: clients' only way in. */
+const char *instance_plane(const Instance *instance);
+void instance_relay_put(Instance *instance);
+/* Says in instance->next what became of the spec, and reports what users want to hear of. */
+void instance_status(Instance *instance);
+
+#endif

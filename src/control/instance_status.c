@@ -1,0 +1,211 @@
+/* What clients see of a DB instance: its relay, its status word, and the events of its life. */
+#include "control/instance_priv.h"
+
+/* ---- the relay ---------------------------------------------------------------------------------
+ */
+
+const char *instance_plane(const Instance *instance)
+{
+    return arena_printf(instance->world->arena, "relay-%s", instance->dbi);
+}
+
+static json_t *relay_config(const Instance *instance)
+{
+    World *world = instance->world;
+    const char *host = member_str(instance->next, "endpoint_host", "");
+    const char *leader = instance_leader(world, instance->dbi);
+    int port = (int)member_int(instance->spec, "DbInstancePort", 5432);
+    const ParameterFamily *family =
+        parameter_family_of("postgres", member_str(instance->spec, "EngineVersion", ""));
+    bool force_ssl = family != NULL && parameters_force_ssl(family, instance_parameters(instance));
+    json_t *config = json_pack(
+        "{s:s, s:b, s:[{s:o, s:i, s:[o, s]}], s:o, s:{s:{s:s, s:o, s:i}}}", "kind", "relay",
+        "require_tls", force_ssl, "listeners", "address", json_sprintf("$net.%s", host), "port",
+        port, "$server_cert", json_sprintf("$net.%s", host), instance->id, "security_rules",
+        security_rules(world, member_array(instance->spec, "VpcSecurityGroupIds"), port), "relay",
+        "target", "id", leader, "socket_dir", json_sprintf("$run/node/%s", leader), "port", 5432);
+    ASSERT(config != NULL);
+    return config;
+}
+
+void instance_relay_put(Instance *instance)
+{
+    json_t *config = relay_config(instance);
+    plane_put(instance->world, instance_plane(instance), "proxy", RESOURCE_DB_INSTANCE,
+              instance->id, config);
+}
+
+/* ---- readiness ---------------------------------------------------------------------------------
+ */
+
+static bool node_is(const Instance *instance, const char *node, const char *state)
+{
+    return strcmp(member_str(instance_node_seen(instance->world, node), "state", ""), state) == 0;
+}
+
+/* The standby is synchronous in the leader's eyes, and in the cluster's set. */
+static bool standby_ready(const Instance *instance)
+{
+    World *world = instance->world;
+    const char *standby = instance_node(instance, 2);
+    const char *incarnation = member_str(instance_node_seen(world, standby), "incarnation", "");
+    if (!instance_node_settled(world, standby) || incarnation[0] == '\0' ||
+        !member_has(world_getf(world, "cluster/%s", instance->dbi), "set", incarnation)) {
+        return false;
+    }
+    const char *name = arena_printf(world->arena, "weir_%s", incarnation);
+    const json_t *leader = instance_node_seen(world, instance_leader(world, instance->dbi));
+    size_t i;
+    json_t *seen;
+    json_array_foreach (member_array(leader, "standbys"), i, seen) {
+        if (strcmp(member_str(seen, "name", ""), name) == 0 &&
+            strcmp(member_str(seen, "sync_state", ""), "sync") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool leader_ready(const Instance *instance)
+{
+    const char *leader = instance_leader(instance->world, instance->dbi);
+    return node_is(instance, leader, "running") && instance_node_settled(instance->world, leader);
+}
+
+static bool instance_ready(const Instance *instance)
+{
+    return leader_ready(instance) && (!instance->multi_az || standby_ready(instance)) &&
+           plane_ready(instance->world, instance_plane(instance));
+}
+
+static bool instance_stopped(const Instance *instance)
+{
+    return node_is(instance, instance_node(instance, 1), "stopped") &&
+           (!instance->multi_az || node_is(instance, instance_node(instance, 2), "stopped"));
+}
+
+/* ---- the status word ---------------------------------------------------------------------------
+ */
+
+static const char *word_on_the_way(const Instance *instance, const char *before)
+{
+    const json_t *status = instance->status;
+    if (status == NULL || strcmp(before, "creating") == 0) {
+        return "creating";
+    }
+    if (strcmp(before, "stopped") == 0 || strcmp(before, "starting") == 0) {
+        return "starting";
+    }
+    if (member_int(status, "reboot_epoch", 0) != member_int(instance->spec, "reboot_epoch", 0)) {
+        return "rebooting";
+    }
+    if (member_int(status, "generation", 0) != member_int(instance->spec, "generation", 0) ||
+        strcmp(before, "modifying") == 0) {
+        return "modifying";
+    }
+    /* Nobody asked for anything: an engine ended and is on its way back, or its standby is. */
+    return leader_ready(instance)             ? "available"
+           : strcmp(before, "available") == 0 ? "starting"
+                                              : before;
+}
+
+static const char *status_word(const Instance *instance)
+{
+    const char *before = member_str(instance->status, "DBInstanceStatus", "creating");
+    if (strcmp(member_str(instance->spec, "desired_state", "running"), "stopped") == 0) {
+        return instance_stopped(instance) ? "stopped" : "stopping";
+    }
+    return instance_ready(instance) ? "available" : word_on_the_way(instance, before);
+}
+
+/* ---- what goes with it -------------------------------------------------------------------------
+ */
+
+static void status_parameters(Instance *instance)
+{
+    World *world = instance->world;
+    const json_t *first = instance_node_seen(world, instance_node(instance, 1));
+    const json_t *second = instance_node_seen(world, instance_node(instance, 2));
+    bool waits = instance->kept_until_reboot ||
+                 member_str(first, "pending_restart", "")[0] != '\0' ||
+                 member_str(second, "pending_restart", "")[0] != '\0';
+    const char *word = waits ? "pending-reboot" : leader_ready(instance) ? "in-sync" : "applying";
+    json_object_set_new(instance->next, "parameter_apply_status", json_string(word));
+}
+
+static void status_replication(Instance *instance)
+{
+    if (instance->source[0] == '\0') {
+        json_object_del(instance->next, "StatusInfos");
+        return;
+    }
+    const json_t *seen =
+        instance_node_seen(instance->world, instance_leader(instance->world, instance->dbi));
+    bool streams = member_bool(seen, "streaming", false);
+    json_t *info = json_pack("[{s:s, s:b, s:s}]", "StatusType", "read replication", "Normal",
+                             streams, "Status", streams ? "replicating" : "error");
+    json_object_set_new(instance->next, "StatusInfos", info);
+}
+
+static void status_message(Instance *instance, const char *word)
+{
+    static const int numbers[] = {1, 2};
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        const char *node = instance_node(instance, numbers[i]);
+        const char *error = member_str(instance_node_seen(instance->world, node), "error", "");
+        if (error[0] != '\0') {
+            json_object_set_new(instance->next, "message",
+                                json_sprintf("node %s: %s", node, error));
+        }
+    }
+    if (strcmp(word, "available") == 0 && instance->multi_az && !standby_ready(instance)) {
+        json_object_set_new(instance->next, "message",
+                            json_string("the standby is away: commits wait for it"));
+    }
+    const json_t *plane = world_getf(instance->world, "plane/%s/seen", instance_plane(instance));
+    if (member_str(plane, "error", "")[0] != '\0') {
+        json_object_set_new(instance->next, "message",
+                            json_sprintf("endpoint: %s", member_str(plane, "error", "")));
+    }
+}
+
+static void status_events(Instance *instance, const char *before, const char *word)
+{
+    static const struct {
+        const char *before;
+        const char *after;
+        const char *category;
+        const char *message;
+    } moves[] = {
+        {"creating", "available", "creation", "DB instance created"},
+        {"rebooting", "available", "availability", "DB instance restarted"},
+        {"starting", "available", "availability", "DB instance restarted"},
+        {"stopping", "stopped", "notification", "DB instance stopped"},
+        {"modifying", "available", "configuration change", "Finished applying the modification"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(moves); i++) {
+        if (strcmp(before, moves[i].before) == 0 && strcmp(word, moves[i].after) == 0) {
+            world_event(instance->world, RESOURCE_DB_INSTANCE, instance->id, moves[i].category,
+                        moves[i].message);
+        }
+    }
+}
+
+void instance_status(Instance *instance)
+{
+    const char *before = member_str(instance->status, "DBInstanceStatus", "creating");
+    const char *word = status_word(instance);
+    json_object_set_new(instance->next, "DBInstanceStatus", json_string(word));
+    if (strcmp(word, "available") == 0 || strcmp(word, "stopped") == 0) {
+        json_object_set_new(instance->next, "reboot_epoch",
+                            json_integer(member_int(instance->spec, "reboot_epoch", 0)));
+        json_object_set_new(instance->next, "password_epoch",
+                            json_integer(member_int(instance->spec, "password_epoch", 0)));
+    } else {
+        instance->world->busy = true;
+    }
+    status_parameters(instance);
+    status_replication(instance);
+    status_message(instance, word);
+    status_events(instance, before, word);
+}

@@ -1,0 +1,45 @@
+/* Goals of data-plane processes: how every resource with an endpoint asks for one. */
+#include "control/control_priv.h"
+
+static const char *goal_key(const World *world, const char *plane)
+{
+    return arena_printf(world->arena, "plane/%s/goal", plane);
+}
+
+void plane_put(World *world, const char *plane, const char *kind, ResourceType type, const char *id,
+               json_t *config)
+{
+    json_t *goal =
+        json_pack("{s:s, s:s, s:s, s:s, s:o}", "host", world->facts->host, "kind", kind, "resource",
+                  resource_type_name(type), "identifier", id, "config", config);
+    ASSERT(goal != NULL);
+    world_put(world, goal_key(world, plane), goal);
+}
+
+bool plane_ready(const World *world, const char *plane)
+{
+    const WorldRecord *goal = map_get(world->records, slice_of(goal_key(world, plane)));
+    const json_t *seen = world_getf(world, "plane/%s/seen", plane);
+    return goal != NULL && goal->value != NULL && !goal->changed &&
+           strcmp(member_str(seen, "state", ""), "running") == 0 &&
+           member_int(seen, "applied", 0) == goal->revision;
+}
+
+bool plane_remove(World *world, const char *plane)
+{
+    const json_t *old = world_get(world, goal_key(world, plane));
+    if (old == NULL) {
+        return true;
+    }
+    if (!member_bool(old, "gone", false)) {
+        json_t *goal = json_deep_copy(old);
+        json_object_set_new(goal, "gone", json_true());
+        world_put(world, goal_key(world, plane), goal);
+    }
+    if (strcmp(member_str(world_getf(world, "plane/%s/seen", plane), "state", ""), "gone") != 0) {
+        return false;
+    }
+    world_delete(world, goal_key(world, plane));
+    world_delete(world, arena_printf(world->arena, "plane/%s/seen", plane));
+    return true;
+}

@@ -1,0 +1,117 @@
+/* When control runs: a watch on the whole store wakes it, a timer makes sure of it. */
+#include <unistd.h>
+
+#include "serve/serve_priv.h"
+
+#define ROUND_MS      1000 /* at the latest, while nothing changes */
+#define ROUND_BUSY_MS 200  /* while something is on its way */
+#define TRIM_EVERY    600  /* rounds */
+
+struct ControlRunner {
+    Loop *loop;
+    Jobs *jobs;
+    const Tier *tier;
+    StoreWatch *watch;
+    LoopFd *watch_fd;
+    LoopTimer timer;
+    bool in_job;
+    bool again; /* something changed during the round */
+    bool busy;  /* the round's result; the job's while in_job */
+    int64_t host_memory_bytes;
+    unsigned rounds;
+};
+
+static void round_start(ControlRunner *runner);
+
+static void round_run(void *arg, const Job *job)
+{
+    (void)job;
+    ControlRunner *runner = arg;
+    const ControlFacts facts = {.host = TIER_HOST,
+                                .master_key = runner->tier->master_key,
+                                .host_memory_bytes = runner->host_memory_bytes,
+                                .now_ms = time_wall_ms()};
+    Err err;
+    runner->busy = true;
+    if (!control_round(runner->tier->store, &facts, &runner->busy, &err)) {
+        log_warn("control", "%s", err.message);
+    }
+    if (runner->rounds++ % TRIM_EVERY == 0 && !control_trim_events(runner->tier->store, &err)) {
+        log_warn("control", "trimming events: %s", err.message);
+    }
+}
+
+static void on_timer(void *user)
+{
+    round_start(user);
+}
+
+static void round_done(void *arg)
+{
+    ControlRunner *runner = arg;
+    runner->in_job = false;
+    if (runner->again) {
+        round_start(runner);
+    } else {
+        loop_timer_start(runner->loop, &runner->timer, runner->busy ? ROUND_BUSY_MS : ROUND_MS, 0,
+                         on_timer, runner);
+    }
+}
+
+static void round_start(ControlRunner *runner)
+{
+    if (runner->in_job) {
+        runner->again = true;
+        return;
+    }
+    loop_timer_stop(&runner->timer);
+    runner->again = false;
+    Err err;
+    runner->in_job = jobs_submit(runner->jobs, round_run, round_done, runner, NULL, &err);
+    if (!runner->in_job) {
+        log_warn("control", "waits: %s", err.message);
+        loop_timer_start(runner->loop, &runner->timer, ROUND_MS, 0, on_timer, runner);
+    }
+}
+
+static void on_watch(void *user, uint32_t events)
+{
+    (void)events;
+    ControlRunner *runner = user;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    StoreChange change;
+    while (store_watch_next(runner->watch, arena, &change) != STORE_WATCH_NOTHING) {
+        arena_reset(arena);
+    }
+    round_start(runner);
+}
+
+bool control_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, ControlRunner **ret_runner,
+                        Err *err)
+{
+    ControlRunner *runner = mem_alloc(sizeof(ControlRunner));
+    runner->loop = loop;
+    runner->jobs = jobs;
+    runner->tier = tier;
+    runner->host_memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    if (!store_watch(tier->store, SLICE(""), 0, &runner->watch, err) ||
+        !loop_fd_add(loop, store_watch_fd(runner->watch), EPOLLIN, on_watch, runner,
+                     &runner->watch_fd, err)) {
+        control_runner_free(runner);
+        return false;
+    }
+    round_start(runner);
+    *ret_runner = runner;
+    return true;
+}
+
+void control_runner_free(ControlRunner *runner)
+{
+    if (runner == NULL) {
+        return;
+    }
+    loop_timer_stop(&runner->timer);
+    loop_fd_remove(runner->watch_fd);
+    store_watch_close(runner->watch);
+    mem_free(runner);
+}

@@ -1,0 +1,158 @@
+/*
+ * The wiring of a host: one loop, one pool of jobs, the store; on it the agent, control as a job
+ * that runs when the store changes, and the API. Ends by signal or by StopTier, and says by its
+ * exit status whether it should be started again.
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "serve/serve.h"
+#include "serve/serve_priv.h"
+
+#define JOB_THREADS_MAX 16
+#define JOB_QUEUE_MAX   4096
+#define EXIT_STOPPED    0
+#define EXIT_AGAIN      1
+#define EXIT_UNUSABLE   2
+
+typedef struct Serve {
+    Tier tier;
+    Loop *loop;
+    Jobs *jobs;
+    Agent *agent;
+    ControlRunner *control;
+    char *program;
+    int exit_code;
+    bool stopping;
+} Serve;
+
+/* ---- ending ------------------------------------------------------------------------------------
+ */
+
+static void on_stopped(void *user)
+{
+    Serve *serve = user;
+    log_info("serve", "the tier is stopped");
+    serve->exit_code = EXIT_STOPPED;
+    loop_stop(serve->loop);
+}
+
+static void stop_tier(void *user)
+{
+    Serve *serve = user;
+    if (!serve->stopping) {
+        serve->stopping = true;
+        log_info("serve", "stopping the tier");
+        agent_stop_all(serve->agent, on_stopped, serve);
+    }
+}
+
+static void on_signal(void *user, int signo)
+{
+    Serve *serve = user;
+    if (signo == SIGINT) {
+        stop_tier(serve);
+    } else {
+        log_info("serve", "ending; engines and endpoints stay up");
+        serve->exit_code = EXIT_AGAIN;
+        loop_stop(serve->loop);
+    }
+}
+
+/* ---- starting ----------------------------------------------------------------------------------
+ */
+
+static bool agent_start(Serve *serve, Err *err)
+{
+    const AgentOptions options = {
+        .loop = serve->loop,
+        .jobs = serve->jobs,
+        .store = serve->tier.store,
+        .program = serve->program,
+        .data_dir = serve->tier.data_dir,
+        .run_dir = serve->tier.run_dir,
+        .net = serve->tier.net,
+        .host = TIER_HOST,
+        .master_key = serve->tier.master_key,
+        .ca_cert_pem = buf_slice(&serve->tier.ca_cert_pem),
+        .ca_key_pem = secret_reveal(&serve->tier.ca_key_pem),
+    };
+    return agent_new(&options, &serve->agent, err);
+}
+
+static bool serve_start(Serve *serve, Err *err)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
+    TRY(loop_new(&serve->loop, err));
+    TRY(loop_signals(serve->loop, signals, on_signal, serve, err));
+    TRY(jobs_new(serve->loop, JOB_THREADS_MAX, JOB_QUEUE_MAX, &serve->jobs, err));
+    return tier_publish(&serve->tier, err) && agent_start(serve, err) &&
+           control_runner_new(serve->loop, serve->jobs, &serve->tier, &serve->control, err);
+}
+
+/* Jobs first: whatever still runs may use everything else. */
+static void serve_end(Serve *serve)
+{
+    jobs_free(serve->jobs);
+    control_runner_free(serve->control);
+    agent_free(serve->agent);
+    loop_free(serve->loop);
+    tier_close(&serve->tier);
+    mem_free(serve->program);
+}
+
+/* As many descriptors as we may have: connections are bounded by their owners. */
+static void raise_limits(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int serve_run(const char *data_dir)
+{
+    Err err;
+    Serve serve = {.exit_code = EXIT_AGAIN};
+    if (!tier_open(data_dir, &serve.tier, &err)) {
+        log_error("serve", "%s", err.message);
+        return EXIT_UNUSABLE;
+    }
+    serve.program = realpath("/proc/self/exe", NULL);
+    raise_limits();
+    if (serve_start(&serve, &err)) {
+        log_info("serve", "tier %s is up on %s.0.0/16", serve.tier.id, serve.tier.net);
+        loop_run(serve.loop);
+    } else {
+        log_error("serve", "%s", err.message);
+    }
+    serve_end(&serve);
+    return serve.exit_code;
+}
+
+int serve_main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"data", required_argument, NULL, 'd'}, {"verbose", no_argument, NULL, 'v'}, {0}};
+    const char *data_dir = NULL;
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (option == 'd') {
+            data_dir = optarg;
+        } else if (option == 'v') {
+            log_set_level(LOG_DEBUG);
+        } else {
+            return EXIT_UNUSABLE;
+        }
+    }
+    if (data_dir == NULL || optind != argc) {
+        fputs("usage: weir serve --data DIR [--verbose]\n", stderr);
+        return EXIT_UNUSABLE;
+    }
+    return serve_run(data_dir);
+}

@@ -1,0 +1,17 @@
+/* Shared by the files of serve. */
+#ifndef WEIR_SERVE_PRIV_H
+#define WEIR_SERVE_PRIV_H
+
+#include "control/control.h"
+#include "loop/loop.h"
+#include "serve/tier_priv.h"
+
+/* Runs control's rounds: after each change of the store, and now and then. Loop thread; the rounds
+ * are jobs, one at a time. */
+typedef struct ControlRunner ControlRunner;
+
+NODISCARD bool control_runner_new(Loop *loop, Jobs *jobs, const Tier *tier,
+                                  ControlRunner **ret_runner, Err *err);
+void control_runner_free(ControlRunner *runner); /* the jobs are over; NULL is fine */
+
+#endif

@@ -1,0 +1,138 @@
+/*
+ * The supervisor of `weir serve`: starts it, and starts it again whenever it ends without having
+ * been asked to. It knows nothing else, so that there is nothing in it that could fail. SIGTERM and
+ * SIGINT stop the tier; SIGHUP is ignored (a terminal that goes away does not take the tier along).
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "serve/serve.h"
+
+#define AGAIN_MS     200
+#define AGAIN_MAX_MS 1000
+#define STEADY_MS    10000 /* after this long a serve was no failed start */
+
+extern char **environ;
+
+typedef struct Supervisor {
+    char *program;
+    const char *data_dir;
+    sigset_t signals;
+    pid_t child; /* 0: none */
+    bool stopping;
+} Supervisor;
+
+/* The child gets the signal mask of before, and a group of its own: a Ctrl-C in the terminal is for
+ * whoever owns the terminal. */
+static bool child_start(Supervisor *supervisor, Err *err)
+{
+    char *argv[] = {supervisor->program, mem_strdup("serve"), mem_strdup("--data"),
+                    mem_strdup(supervisor->data_dir), NULL};
+    posix_spawnattr_t attributes;
+    sigset_t none;
+    sigemptyset(&none);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setpgroup(&attributes, 0);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+    int failed =
+        posix_spawn(&supervisor->child, supervisor->program, NULL, &attributes, argv, environ);
+    posix_spawnattr_destroy(&attributes);
+    mem_free(argv[1]);
+    mem_free(argv[2]);
+    mem_free(argv[3]);
+    if (failed != 0) {
+        supervisor->child = 0;
+        return err_set_errno(err, failed, "cannot start %s", supervisor->program);
+    }
+    return true;
+}
+
+static void stop_ask(Supervisor *supervisor)
+{
+    supervisor->stopping = true;
+    if (supervisor->child > 0) {
+        kill(supervisor->child, SIGINT);
+    }
+}
+
+/* Waits up to `wait_ms` (-1: for ever) for a signal, and does what it asks for. */
+static void signal_wait(Supervisor *supervisor, int64_t wait_ms)
+{
+    const struct timespec limit = {.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000};
+    int signo = sigtimedwait(&supervisor->signals, NULL, wait_ms < 0 ? NULL : &limit);
+    if (signo == SIGTERM || signo == SIGINT) {
+        stop_ask(supervisor);
+    }
+}
+
+/* The exit status of the child, -1 for a signal. */
+static int child_wait(Supervisor *supervisor)
+{
+    for (;;) {
+        int status;
+        if (waitpid(supervisor->child, &status, WNOHANG) == supervisor->child) {
+            supervisor->child = 0;
+            return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+        }
+        signal_wait(supervisor, -1);
+    }
+}
+
+static int supervise(Supervisor *supervisor)
+{
+    int64_t again_ms = AGAIN_MS;
+    for (;;) {
+        Err err;
+        int64_t started_ms = time_mono_ms();
+        if (!child_start(supervisor, &err)) {
+            log_error("supervise", "%s", err.message);
+            return 1;
+        }
+        if (supervisor->stopping) { /* asked while nobody was there who could */
+            stop_ask(supervisor);
+        }
+        int status = child_wait(supervisor);
+        if (status == 0 || status == 2) {
+            return status;
+        }
+        again_ms = time_mono_ms() - started_ms > STEADY_MS ? AGAIN_MS : again_ms * 2;
+        again_ms = again_ms < AGAIN_MAX_MS ? again_ms : AGAIN_MAX_MS;
+        log_warn("supervise", "weir serve ended (status %d), starting it again", status);
+        signal_wait(supervisor, again_ms);
+    }
+}
+
+int supervise_main(int argc, char **argv)
+{
+    static const struct option options[] = {{"data", required_argument, NULL, 'd'}, {0}};
+    Supervisor supervisor = {0};
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (option != 'd') {
+            return 2;
+        }
+        supervisor.data_dir = optarg;
+    }
+    if (supervisor.data_dir == NULL || optind != argc) {
+        fputs("usage: weir supervise --data DIR\n", stderr);
+        return 2;
+    }
+    signal(SIGHUP, SIG_IGN);
+    sigemptyset(&supervisor.signals);
+    sigaddset(&supervisor.signals, SIGTERM);
+    sigaddset(&supervisor.signals, SIGINT);
+    sigaddset(&supervisor.signals, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &supervisor.signals, NULL);
+    supervisor.program = realpath("/proc/self/exe", NULL);
+    int status = supervise(&supervisor);
+    free(supervisor.program);
+    return status;
+}

@@ -1,0 +1,373 @@
+/*
+ * Opening a tier: its folder, its lock, its key, its store, its certificate authority, its network.
+ * Every part is made once and found again; a run that is cut off leaves nothing that the next one
+ * trips over, since each part is one atomic file or one record.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "serve/tier_priv.h"
+
+#define KEY_FILE_SIZE (2 * AEAD_KEY_SIZE + 1)
+#define NETS_MAX      254
+
+/* ---- the folder --------------------------------------------------------------------------------
+ */
+
+bool tier_folder_check(const char *path, const char *account, Err *err)
+{
+    char text[4096];
+    struct passwd entry;
+    struct passwd *found = NULL;
+    getpwnam_r(account, &entry, text, sizeof(text), &found);
+    if (geteuid() != 0 || found == NULL) {
+        return true;
+    }
+    CLEANUP(mem_free_ptr) char *copy = mem_strdup(path);
+    for (char *at = copy;; at++) {
+        if ((*at != '/' && *at != '\0') || at == copy) {
+            continue;
+        }
+        char end = *at;
+        *at = '\0';
+        struct stat info;
+        if (stat(copy, &info) != 0) {
+            return true; /* from here on it is ours to make */
+        }
+        bool enters = info.st_uid == found->pw_uid   ? (info.st_mode & S_IXUSR) != 0
+                      : info.st_gid == found->pw_gid ? (info.st_mode & S_IXGRP) != 0
+                                                     : (info.st_mode & S_IXOTH) != 0;
+        if (!enters) {
+            return err_set(err, ERR_DENIED,
+                           "the account %s, as which the engines run, cannot enter the folder %s: "
+                           "run `chmod o+x %s`, or choose another --data folder",
+                           account, copy, copy);
+        }
+        *at = end;
+        if (end == '\0') {
+            return true;
+        }
+    }
+}
+
+static bool folder_open(Tier *tier, const char *data_dir, Err *err)
+{
+    TRY(tier_folder_check(data_dir, "postgres", err));
+    TRY(dir_make(data_dir, 0711, err));
+    tier->data_dir = realpath(data_dir, NULL);
+    if (tier->data_dir == NULL) {
+        return err_set_errno(err, errno, "the data directory %s", data_dir);
+    }
+    TRY(tier_folder_check(tier->data_dir, "postgres", err));
+    TRY(tier_folder_check(tier->data_dir, "redis", err));
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/weir.lock", tier->data_dir);
+    tier->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (tier->lock_fd < 0) {
+        return err_set_errno(err, errno, "cannot use the data directory %s", tier->data_dir);
+    }
+    if (fcntl(tier->lock_fd, F_SETLK, &lock) != 0) {
+        return err_set(
+            err, ERR_CONFLICT,
+            "the tier in %s is already up: see `weir status --data %s`, or choose another "
+            "--data folder for a second tier",
+            tier->data_dir, tier->data_dir);
+    }
+    return true;
+}
+
+/* ---- the master key ----------------------------------------------------------------------------
+ */
+
+static bool key_write(const Tier *tier, const char *path, Err *err)
+{
+    char hex[KEY_FILE_SIZE];
+    hex_encode(tier->master_key, AEAD_KEY_SIZE, hex);
+    bool ok = file_write(path, slice_of(hex), 0600, err);
+    crypto_wipe(hex, sizeof(hex));
+    return ok;
+}
+
+/* A store without its key would be a store of secrets that nobody can read: refuse to make one. */
+static bool key_open(Tier *tier, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/master.key", tier->data_dir);
+    CLEANUP(mem_free_ptr) char *store = mem_printf("%s/weir.sqlite", tier->data_dir);
+    if (!file_exists(path)) {
+        if (file_exists(store)) {
+            return err_set(err, ERR_NOT_FOUND,
+                           "%s is missing, and with it every secret of this tier: put it back from "
+                           "where it was kept, or start afresh with another --data folder",
+                           path);
+        }
+        random_bytes(tier->master_key, AEAD_KEY_SIZE);
+        return key_write(tier, path, err);
+    }
+    struct stat info;
+    if (stat(path, &info) != 0 || (info.st_mode & 077) != 0) {
+        return err_set(err, ERR_DENIED, "%s can be read by others: run `chmod 600 %s`", path, path);
+    }
+    Buf text;
+    buf_init(&text, KEY_FILE_SIZE);
+    size_t len = 0;
+    bool ok = file_read(path, &text, err);
+    if (ok && (!hex_decode(slice_trim(buf_slice(&text)), tier->master_key, AEAD_KEY_SIZE, &len) ||
+               len != AEAD_KEY_SIZE)) {
+        ok = err_set(err, ERR_INVALID, "%s does not hold a key of %d hex digits", path,
+                     2 * AEAD_KEY_SIZE);
+    }
+    if (text.data != NULL) {
+        crypto_wipe(text.data, text.len);
+    }
+    buf_done(&text);
+    return ok;
+}
+
+/* ---- records that are made once ----------------------------------------------------------------
+ */
+
+static bool record_load(Tier *tier, const char *key, json_t **ret_record, Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    StoreItem item;
+    return store_get(tier->store, slice_of(key), arena, &item, err) &&
+           record_parse(item.value, ret_record, err);
+}
+
+static bool record_make(Tier *tier, const char *key, const json_t *record, Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    return store_create(tier->store, slice_of(key), record_format(arena, record), NULL, err);
+}
+
+static bool tier_record(Tier *tier, Err *err)
+{
+    CLEANUP(record_free_ptr) json_t *record = NULL;
+    if (!record_load(tier, "tier", &record, err)) {
+        if (err->code != ERR_NOT_FOUND) {
+            return false;
+        }
+        char id[9];
+        random_id(id, sizeof(id) - 1);
+        record = json_pack("{s:i, s:s, s:s, s:s, s:I}", "format", TIER_FORMAT, "id", id, "region",
+                           TIER_REGION, "account", MODEL_ACCOUNT_ID, "created_ms",
+                           (json_int_t)time_wall_ms());
+        TRY(record_make(tier, "tier", record, err));
+    }
+    if (member_int(record, "format", 0) != TIER_FORMAT) {
+        return err_set(
+            err, ERR_CONFLICT,
+            "the data directory %s has format %d, this Weir knows format %d: use the Weir "
+            "that made it",
+            tier->data_dir, (int)member_int(record, "format", 0), TIER_FORMAT);
+    }
+    tier->id = mem_strdup(member_str(record, "id", ""));
+    tier->region = mem_strdup(member_str(record, "region", TIER_REGION));
+    return true;
+}
+
+static json_t *sealed_json(const Tier *tier, const char *key, const Secret *secret)
+{
+    Buf sealed;
+    buf_init(&sealed, BUF_MAX_DEFAULT);
+    secret_seal(tier->master_key, slice_of(key), secret_reveal(secret), &sealed);
+    json_t *text = json_stringn(sealed.data, sealed.len);
+    buf_done(&sealed);
+    return text;
+}
+
+static bool authority_make(Tier *tier, json_t **ret_record, Err *err)
+{
+    Buf cert;
+    buf_init(&cert, BUF_MAX_DEFAULT);
+    CLEANUP(secret_done) Secret key = {0};
+    CLEANUP(mem_free_ptr) char *name = mem_printf("Weir CA %s", tier->id);
+    bool ok = cert_ca_make(name, &cert, &key, err);
+    if (ok) {
+        *ret_record = json_pack("{s:s#, s:o}", "cert", cert.data, (int)cert.len, "key",
+                                sealed_json(tier, "authority", &key));
+        ok = record_make(tier, "authority", *ret_record, err);
+    }
+    buf_done(&cert);
+    return ok;
+}
+
+static bool authority_open(Tier *tier, Err *err)
+{
+    CLEANUP(record_free_ptr) json_t *record = NULL;
+    if (!record_load(tier, "authority", &record, err) &&
+        (err->code != ERR_NOT_FOUND || !authority_make(tier, &record, err))) {
+        return false;
+    }
+    buf_append_str(&tier->ca_cert_pem, member_str(record, "cert", ""));
+    return secret_unseal(tier->master_key, SLICE("authority"),
+                         slice_of(member_str(record, "key", "")), &tier->ca_key_pem, err) ||
+           err_wrap(err, "the CA's key, with %s/master.key", tier->data_dir);
+}
+
+/* The access key of the tier's owner, in AWS's form. */
+static bool access_key_make(Tier *tier, json_t **ret_record, Err *err)
+{
+    char id[ACCESS_KEY_SIZE];
+    random_id(id, ACCESS_KEY_SIZE - 1);
+    for (size_t i = 0; id[i] != '\0'; i++) {
+        id[i] = id[i] >= 'a' ? (char)(id[i] - 'a' + 'A') : id[i];
+    }
+    memcpy(id, "AKIA", 4);
+    char text[41];
+    random_id(text, sizeof(text) - 1);
+    CLEANUP(secret_done) Secret secret = {0};
+    secret_set(&secret, slice_of(text));
+    crypto_wipe(text, sizeof(text));
+    *ret_record =
+        json_pack("{s:s, s:o}", "id", id, "secret", sealed_json(tier, "accesskey", &secret));
+    return record_make(tier, "accesskey", *ret_record, err);
+}
+
+static bool access_key_open(Tier *tier, Err *err)
+{
+    CLEANUP(record_free_ptr) json_t *record = NULL;
+    if (!record_load(tier, "accesskey", &record, err) &&
+        (err->code != ERR_NOT_FOUND || !access_key_make(tier, &record, err))) {
+        return false;
+    }
+    snprintf(tier->access_key, sizeof(tier->access_key), "%s", member_str(record, "id", ""));
+    return secret_unseal(tier->master_key, SLICE("accesskey"),
+                         slice_of(member_str(record, "secret", "")), &tier->secret_key, err);
+}
+
+/* ---- the network -------------------------------------------------------------------------------
+ */
+
+/* The lock is an abstract socket: it holds across chroots, and goes with the process. */
+static int net_lock(unsigned number)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    int len = snprintf(addr.sun_path + 1, sizeof(addr.sun_path) - 1, "weir-net-%u", number);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
+    if (fd >= 0 && bind(fd, (const struct sockaddr *)&addr, size) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static unsigned net_last(const Tier *tier)
+{
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/net", tier->data_dir);
+    Buf text;
+    buf_init(&text, 16);
+    uint64_t number = 0;
+    bool ok = file_read(path, &text, NULL) && str_to_u64(slice_trim(buf_slice(&text)), &number);
+    buf_done(&text);
+    return ok && number <= NETS_MAX ? (unsigned)number : 0;
+}
+
+/* The net of the last time where it is free, else the next free one. Endpoints get their addresses
+ * anew from it, engines and certificates too. */
+static bool net_open(Tier *tier, Err *err)
+{
+    unsigned last = net_last(tier);
+    tier->net_fd = last > 0 ? net_lock(last) : -1;
+    tier->net_number = last;
+    for (unsigned number = 1; tier->net_fd < 0 && number <= NETS_MAX; number++) {
+        tier->net_fd = net_lock(number);
+        tier->net_number = number;
+    }
+    if (tier->net_fd < 0) {
+        return err_set(err, ERR_LIMIT, "all %d networks of 127/8 are held by other tiers",
+                       NETS_MAX);
+    }
+    tier->first = tier->net_number == 1;
+    snprintf(tier->net, sizeof(tier->net), "127.%u", tier->net_number);
+    char text[16];
+    snprintf(text, sizeof(text), "%u\n", tier->net_number);
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/net", tier->data_dir);
+    return tier->net_number == last || file_write(path, slice_of(text), 0644, err);
+}
+
+/* ---- the runtime folder ------------------------------------------------------------------------
+ */
+
+static bool run_open(Tier *tier, Err *err)
+{
+    const char *base = getenv("XDG_RUNTIME_DIR");
+    if (geteuid() == 0) {
+        tier->run_dir = mem_printf("/run/weir/%s", tier->id);
+    } else if (base != NULL && base[0] == '/') {
+        tier->run_dir = mem_printf("%s/weir/%s", base, tier->id);
+    } else {
+        tier->run_dir = mem_printf("/tmp/weir-%u/%s", (unsigned)geteuid(), tier->id);
+    }
+    struct stat info;
+    TRY(dir_make(tier->run_dir, 0711, err));
+    if (lstat(tier->run_dir, &info) != 0 || info.st_uid != geteuid()) {
+        return err_set(err, ERR_DENIED, "the runtime folder %s belongs to somebody else",
+                       tier->run_dir);
+    }
+    return true;
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------
+ */
+
+bool tier_open(const char *data_dir, Tier *ret_tier, Err *err)
+{
+    Tier tier = {.lock_fd = -1, .net_fd = -1};
+    buf_init(&tier.ca_cert_pem, BUF_MAX_DEFAULT);
+    bool ok = folder_open(&tier, data_dir, err) && key_open(&tier, err);
+    if (ok) {
+        CLEANUP(mem_free_ptr) char *path = mem_printf("%s/weir.sqlite", tier.data_dir);
+        ok = store_open_sqlite(path, NULL, &tier.store, err);
+    }
+    ok = ok && tier_record(&tier, err) && authority_open(&tier, err) &&
+         access_key_open(&tier, err) && net_open(&tier, err) && run_open(&tier, err);
+    if (!ok) {
+        tier_close(&tier);
+        return false;
+    }
+    *ret_tier = tier;
+    return true;
+}
+
+void tier_close(Tier *tier)
+{
+    store_close(tier->store);
+    buf_done(&tier->ca_cert_pem);
+    secret_done(&tier->ca_key_pem);
+    secret_done(&tier->secret_key);
+    crypto_wipe(tier->master_key, sizeof(tier->master_key));
+    fd_close(&tier->net_fd);
+    fd_close(&tier->lock_fd);
+    mem_free(tier->id);
+    mem_free(tier->region);
+    mem_free(tier->run_dir);
+    free(tier->data_dir);
+    *tier = (Tier){.lock_fd = -1, .net_fd = -1};
+}
+
+bool tier_publish(const Tier *tier, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *ca_path = mem_printf("%s/ca.pem", tier->data_dir);
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/client.json", tier->data_dir);
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(record_free_ptr)
+    json_t *client = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "endpoint",
+                               arena_printf(arena, "https://%s.0.1:%d", tier->net, TIER_API_PORT),
+                               "region", tier->region, "access_key", tier->access_key, "secret_key",
+                               secret_reveal(&tier->secret_key).data, "ca", ca_path, "run_dir",
+                               tier->run_dir, "net", tier->net);
+    Slice text = record_format(arena, client);
+    bool ok = file_write(ca_path, buf_slice(&tier->ca_cert_pem), 0644, err) &&
+              file_write(path, text, 0600, err);
+    crypto_wipe((char *)(uintptr_t)text.data, text.len);
+    return ok;
+}

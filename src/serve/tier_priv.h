@@ -1,0 +1,45 @@
+/* The tier as its data directory has it. */
+#ifndef WEIR_SERVE_TIER_PRIV_H
+#define WEIR_SERVE_TIER_PRIV_H
+
+#include "crypto/crypto.h"
+#include "model/model.h"
+#include "store/store.h"
+
+#define TIER_FORMAT     1
+#define TIER_REGION     "eu-west-1" /* a valid name that is not us-east-1 */
+#define TIER_API_PORT   4566
+#define ACCESS_KEY_SIZE 21
+#define TIER_HOST       "local"
+
+typedef struct Tier {
+    char *data_dir; /* absolute */
+    char *run_dir;
+    char *id;
+    char *region;
+    char net[8]; /* "127.1" */
+    unsigned net_number;
+    bool first;  /* the lowest net: also at 127.0.0.1 */
+    int lock_fd; /* DATA/weir.lock: one serve per tier */
+    int net_fd;  /* the abstract socket that holds the net */
+    Store *store;
+    uint8_t master_key[AEAD_KEY_SIZE];
+    Buf ca_cert_pem;
+    Secret ca_key_pem;
+    char access_key[ACCESS_KEY_SIZE];
+    Secret secret_key;
+} Tier;
+
+/* Opens, or makes, the tier in this folder. ERR_CONFLICT: another process has it, or a newer Weir
+ * made it; ERR_DENIED: the engines' accounts cannot enter the folder (the message has the command
+ * that opens it). */
+NODISCARD bool tier_open(const char *data_dir, Tier *ret_tier, Err *err);
+void tier_close(Tier *tier);
+
+/* Writes DATA/client.json and DATA/ca.pem: what the weir client reads. */
+NODISCARD bool tier_publish(const Tier *tier, Err *err);
+
+/* The path of a folder that engines' accounts must be able to enter; pure but for stat(2). */
+NODISCARD bool tier_folder_check(const char *path, const char *account, Err *err);
+
+#endif

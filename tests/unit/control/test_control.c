@@ -1,0 +1,414 @@
+/*
+ * Control's rounds over a memory store, with the agent played by the test: what is asked for
+ * becomes goals, what is seen becomes statuses, and a round that finds nothing to do writes
+ * nothing.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../unit.h"
+
+#include "control/control.h"
+
+static const uint8_t master_key[AEAD_KEY_SIZE] = {7};
+
+static const char instance_spec[] =
+    "{\"DBInstanceIdentifier\":\"app\",\"DbiResourceId\":\"db-app\",\"Engine\":\"postgres\","
+    "\"EngineVersion\":\"15.1\",\"DBInstanceClass\":\"db.r6g.large\",\"AllocatedStorage\":100,"
+    "\"MasterUsername\":\"dbadmin\",\"master_password\":\"x\",\"password_epoch\":1,"
+    "\"DBName\":\"app\",\"DbInstancePort\":5432,\"MultiAZ\":true,\"generation\":1,"
+    "\"VpcSecurityGroupIds\":[\"sg-1\"],\"desired_state\":\"running\",\"reboot_epoch\":0}";
+
+static const char replica_spec[] =
+    "{\"DBInstanceIdentifier\":\"app-r\",\"DbiResourceId\":\"db-r\",\"Engine\":\"postgres\","
+    "\"EngineVersion\":\"15.1\",\"DBInstanceClass\":\"db.t3.small\",\"AllocatedStorage\":100,"
+    "\"MasterUsername\":\"dbadmin\",\"DbInstancePort\":5432,\"source\":\"db-app\","
+    "\"generation\":1,\"desired_state\":\"running\",\"reboot_epoch\":0}";
+
+static const char group_spec[] =
+    "{\"GroupId\":\"sg-1\",\"ingress\":[{\"IpProtocol\":\"tcp\",\"FromPort\":5432,\"ToPort\":5432,"
+    "\"CidrIpv4\":\"10.0.0.0/8\"},{\"IpProtocol\":\"tcp\",\"FromPort\":1,\"ToPort\":2,"
+    "\"CidrIpv4\":\"11.0.0.0/8\"}]}";
+
+static bool round_once(Store *store)
+{
+    const ControlFacts facts = {.host = "local",
+                                .master_key = master_key,
+                                .host_memory_bytes = (int64_t)64 << 30,
+                                .now_ms = 1700000000000};
+    bool busy = false;
+    Err err;
+    if (!control_round(store, &facts, &busy, &err)) {
+        fail_msg("%s", err.message);
+    }
+    return busy;
+}
+
+static json_t *get(Store *store, const char *key)
+{
+    Arena *arena = arena_new();
+    StoreItem item;
+    json_t *record = NULL;
+    if (store_get(store, slice_of(key), arena, &item, NULL)) {
+        assert_true(record_parse(item.value, &record, NULL));
+    }
+    arena_free(arena);
+    return record;
+}
+
+static int64_t revision_of(Store *store, const char *key)
+{
+    Arena *arena = arena_new();
+    StoreItem item;
+    int64_t revision = 0;
+    if (store_get(store, slice_of(key), arena, &item, NULL)) {
+        revision = item.mod_revision;
+    }
+    arena_free(arena);
+    return revision;
+}
+
+static void put(Store *store, const char *key, const char *text)
+{
+    int64_t revision = revision_of(store, key);
+    Err err;
+    bool ok = revision == 0
+                  ? store_create(store, slice_of(key), slice_of(text), NULL, &err)
+                  : store_update(store, slice_of(key), revision, slice_of(text), NULL, &err);
+    assert_true(ok);
+}
+
+/* Plays the agent: the node does exactly what its goal says. */
+static void see_node(Store *store, const char *node, const char *incarnation, const char *more)
+{
+    char key[128];
+    snprintf(key, sizeof(key), "node/%s/goal", node);
+    Arena *arena = arena_new();
+    json_t *goal = get(store, key);
+    assert_non_null(goal);
+    char digest[SHA256_HEX_SIZE];
+    sha256_hex(record_format(arena, goal), digest);
+    snprintf(key, sizeof(key), "node/%s/seen", node);
+    put(store, key,
+        arena_printf(arena, "{\"state\":\"running\",\"incarnation\":\"%s\",\"goal\":\"%s\"%s}",
+                     incarnation, digest, more));
+    json_decref(goal);
+    arena_free(arena);
+}
+
+static void see_plane(Store *store, const char *plane)
+{
+    char key[128];
+    char text[128];
+    snprintf(key, sizeof(key), "plane/%s/goal", plane);
+    snprintf(text, sizeof(text), "{\"state\":\"running\",\"applied\":%lld}",
+             (long long)revision_of(store, key));
+    snprintf(key, sizeof(key), "plane/%s/seen", plane);
+    put(store, key, text);
+}
+
+static void assert_member(Store *store, const char *key, const char *member, const char *expected)
+{
+    json_t *record = get(store, key);
+    if (record == NULL) {
+        fail_msg("no record %s", key);
+    }
+    assert_string_equal(member_str(record, member, "(none)"), expected);
+    json_decref(record);
+}
+
+static Store *store_with_instance(void)
+{
+    Store *store = store_open_memory(NULL);
+    put(store, "spec/security-group/sg-1", group_spec);
+    put(store, "spec/db-instance/app", instance_spec);
+    round_once(store);
+    return store;
+}
+
+static void test_goals_of_a_multi_az_instance(void **state)
+{
+    (void)state;
+    Store *store = store_with_instance();
+    assert_member(store, "status/db-instance/app", "DBInstanceStatus", "creating");
+    assert_member(store, "node/db-app-1/goal", "role", "primary");
+    assert_member(store, "node/db-app-1/goal", "zone", "a");
+    assert_member(store, "node/db-app-2/goal", "role", "standby");
+    assert_member(store, "node/db-app-2/goal", "zone", "b");
+    assert_member(store, "node/db-app-2/goal", "source", "db-app-1");
+    assert_member(store, "cluster/db-app", "leader", "db-app-1");
+    json_t *first = get(store, "node/db-app-1/goal");
+    json_t *second = get(store, "node/db-app-2/goal");
+    assert_true(member_has(first, "sync", "db-app-2"));
+    assert_true(member_has(first, "followers", "db-app-2"));
+    assert_string_equal(member_str(second, "source_address", ""),
+                        member_str(first, "address", "x"));
+    assert_string_not_equal(member_str(second, "address", ""), member_str(first, "address", ""));
+    json_decref(first);
+    json_decref(second);
+    store_close(store);
+}
+
+static void test_security_rules_reach_the_relay(void **state)
+{
+    (void)state;
+    Store *store = store_with_instance();
+    json_t *goal = get(store, "plane/relay-db-app/goal");
+    json_t *rules = member_array(member_object(goal, "config"), "security_rules");
+    assert_int_equal(json_array_size(rules), 1); /* the other rule is for other ports */
+    assert_string_equal(member_str(json_array_get(rules, 0), "cidr", ""), "10.0.0.0/8");
+    json_decref(goal);
+    store_close(store);
+}
+
+static void make_available(Store *store)
+{
+    see_node(store, "db-app-1", "a",
+             ",\"standbys\":[{\"name\":\"weir_b\",\"sync_state\":\"sync\"}]");
+    see_node(store, "db-app-2", "b", "");
+    see_plane(store, "relay-db-app");
+    put(store, "cluster/db-app", "{\"leader\":\"db-app-1\",\"set\":[\"a\",\"b\"],\"term\":1}");
+    round_once(store);
+}
+
+/* Available means synchronous: not before the standby is in the set and counted as sync. */
+static void test_available_only_when_synchronous(void **state)
+{
+    (void)state;
+    Store *store = store_with_instance();
+    see_node(store, "db-app-1", "a", "");
+    see_node(store, "db-app-2", "b", "");
+    see_plane(store, "relay-db-app");
+    assert_true(round_once(store));
+    assert_member(store, "status/db-instance/app", "DBInstanceStatus", "creating");
+    put(store, "cluster/db-app", "{\"leader\":\"db-app-1\",\"set\":[\"a\",\"b\"],\"term\":1}");
+    assert_true(round_once(store));
+    assert_member(store, "status/db-instance/app", "DBInstanceStatus", "creating");
+    make_available(store);
+    assert_member(store, "status/db-instance/app", "DBInstanceStatus", "available");
+    store_close(store);
+}
+
+static void test_nothing_to_do_writes_nothing(void **state)
+{
+    (void)state;
+    Store *store = store_with_instance();
+    make_available(store);
+    Arena *arena = arena_new();
+    StoreRange before;
+    StoreRange after;
+    assert_true(store_range(store, SLICE(""), (Slice){0}, 1000, arena, &before, NULL));
+    assert_false(round_once(store));
+    assert_true(store_range(store, SLICE(""), (Slice){0}, 1000, arena, &after, NULL));
+    assert_int_equal(before.revision, after.revision);
+    arena_free(arena);
+    store_close(store);
+}
+
+static void test_an_engine_that_ends_shows(void **state)
+{
+    (void)state;
+    Store *store = store_with_instance();
+    make_available(store);
+    put(store, "node/db-app-1/seen", "{\"state\":\"starting\",\"incarnation\":\"a\"}");
+    round_once(store);
+    assert_member(store, "status/db-instance/app", "DBInstanceStatus", "starting");
+    make_available(store);
+    assert_member(store, "status/db-instance/app", "DBInstanceStatus", "available");
+    put(store, "node/db-app-2/seen", "{\"state\":\"starting\",\"incarnation\":\"b\"}");
+    round_once(store);
+    assert_member(store, "status/db-instance/app", "DBInstanceStatus", "available");
+    assert_member(store, "status/db-instance/app", "message",
+                  "the standby is away: commits wait for it");
+    store_close(store);
+}
+
+static void test_a_replica_follows_the_leader(void **state)
+{
+    (void)state;
+    Store *store = store_with_instance();
+    put(store, "spec/db-instance/app-r", replica_spec);
+    round_once(store);
+    assert_member(store, "node/db-r-1/goal", "role", "replica");
+    assert_member(store, "node/db-r-1/goal", "source", "db-app-1");
+    assert_member(store, "node/db-r-1/goal", "zone", "c");
+    json_t *leader = get(store, "node/db-app-1/goal");
+    json_t *replica = get(store, "node/db-r-1/goal");
+    assert_true(member_has(leader, "followers", "db-r-1"));
+    assert_false(member_has(leader, "sync", "db-r-1"));
+    /* a standby may not run with fewer connections than its primary */
+    assert_string_equal(member_str(member_object(replica, "settings"), "max_connections", "r"),
+                        member_str(member_object(leader, "settings"), "max_connections", "l"));
+    json_decref(leader);
+    json_decref(replica);
+    assert_null(get(store, "cluster/db-r"));
+    store_close(store);
+}
+
+/* F4: a node goes only after its incarnation has left the set. */
+static void test_single_az_waits_for_the_set(void **state)
+{
+    (void)state;
+    Store *store = store_with_instance();
+    make_available(store);
+    char *single = mem_strdup(instance_spec);
+    char *at = strstr(single, "\"MultiAZ\":true");
+    memcpy(at, "\"MultiAZ\":null", 14);
+    put(store, "spec/db-instance/app", single);
+    mem_free(single);
+    round_once(store);
+    json_t *first = get(store, "node/db-app-1/goal");
+    json_t *second = get(store, "node/db-app-2/goal");
+    assert_int_equal(json_array_size(member_array(first, "sync")), 0);
+    assert_false(member_bool(second, "gone", false));
+    json_decref(first);
+    json_decref(second);
+    put(store, "cluster/db-app", "{\"leader\":\"db-app-1\",\"set\":[\"a\"],\"term\":1}");
+    round_once(store);
+    second = get(store, "node/db-app-2/goal");
+    assert_true(member_bool(second, "gone", false));
+    json_decref(second);
+    store_close(store);
+}
+
+static void test_deletion(void **state)
+{
+    (void)state;
+    Store *store = store_with_instance();
+    make_available(store);
+    char *deleting = mem_printf("{\"deleting\":true,%s", instance_spec + 1);
+    put(store, "spec/db-instance/app", deleting);
+    mem_free(deleting);
+    assert_true(round_once(store));
+    assert_member(store, "status/db-instance/app", "DBInstanceStatus", "deleting");
+    put(store, "node/db-app-1/seen", "{\"state\":\"gone\"}");
+    put(store, "node/db-app-2/seen", "{\"state\":\"gone\"}");
+    round_once(store);
+    assert_non_null(get(store, "spec/db-instance/app")); /* the relay still runs */
+    put(store, "plane/relay-db-app/seen", "{\"state\":\"gone\"}");
+    round_once(store);
+    static const char *const gone[] = {"spec/db-instance/app", "status/db-instance/app",
+                                       "cluster/db-app",       "node/db-app-1/goal",
+                                       "node/db-app-1/seen",   "node/db-app-2/goal",
+                                       "node/db-app-2/seen",   "plane/relay-db-app/goal"};
+    for (size_t i = 0; i < ARRAY_LEN(gone); i++) {
+        assert_null(get(store, gone[i]));
+    }
+    store_close(store);
+}
+
+/* A dynamic parameter set with pending-reboot keeps its value until the reboot. */
+static void test_pending_reboot(void **state)
+{
+    (void)state;
+    Store *store = store_open_memory(NULL);
+    char *spec = mem_printf("{\"DBParameterGroupName\":\"pg\",%s", instance_spec + 1);
+    put(store, "spec/db-parameter-group/pg",
+        "{\"parameters\":{\"work_mem\":{\"value\":\"8192\",\"method\":\"immediate\"}}}");
+    put(store, "spec/db-instance/app", spec);
+    round_once(store);
+    json_t *goal = get(store, "node/db-app-1/goal");
+    char *first = mem_strdup(member_str(member_object(goal, "settings"), "work_mem", ""));
+    json_decref(goal);
+    assert_string_not_equal(first, "");
+    put(store, "spec/db-parameter-group/pg",
+        "{\"parameters\":{\"work_mem\":{\"value\":\"16384\",\"method\":\"pending-reboot\"}}}");
+    round_once(store);
+    assert_member(store, "status/db-instance/app", "parameter_apply_status", "pending-reboot");
+    goal = get(store, "node/db-app-1/goal");
+    assert_string_equal(member_str(member_object(goal, "settings"), "work_mem", ""), first);
+    json_decref(goal);
+    char *at = strstr(spec, "\"reboot_epoch\":0");
+    memcpy(at, "\"reboot_epoch\":1", 16);
+    put(store, "spec/db-instance/app", spec);
+    round_once(store);
+    goal = get(store, "node/db-app-1/goal");
+    assert_string_not_equal(member_str(member_object(goal, "settings"), "work_mem", ""), first);
+    json_decref(goal);
+    mem_free(first);
+    mem_free(spec);
+    store_close(store);
+}
+
+static const char cache_spec[] =
+    "{\"ReplicationGroupId\":\"c\",\"CacheNodeType\":\"cache.t4g.micro\",\"Engine\":\"redis\","
+    "\"EngineVersion\":\"7.0.15\",\"Port\":6379,\"TransitEncryptionEnabled\":true,\"generation\":1,"
+    "\"members\":[{\"CacheClusterId\":\"c-001\",\"zone\":\"a\"},"
+    "{\"CacheClusterId\":\"c-002\",\"zone\":\"b\"}],\"auth_tokens\":[\"sealed\"]}";
+
+static void test_a_replication_group(void **state)
+{
+    (void)state;
+    Store *store = store_open_memory(NULL);
+    put(store, "spec/replication-group/c", cache_spec);
+    assert_true(round_once(store));
+    assert_member(store, "node/c-001/goal", "role", "primary");
+    assert_member(store, "node/c-002/goal", "role", "replica");
+    round_once(store);
+    see_node(store, "c-001", "a", "");
+    see_node(store, "c-002", "b", "");
+    round_once(store);
+    see_plane(store, "front-c");
+    round_once(store);
+    assert_member(store, "status/replication-group/c", "Status", "available");
+    /* no secret in the clear: passwords are sealed, and sealed for this record */
+    json_t *cluster = get(store, "cluster/rg-c");
+    Secret secret = {0};
+    assert_true(secret_unseal(master_key, SLICE("cluster/rg-c"),
+                              slice_of(member_str(cluster, "admin_password", "")), &secret, NULL));
+    assert_int_equal(secret_reveal(&secret).len, 32);
+    secret_done(&secret);
+    json_decref(cluster);
+    store_close(store);
+}
+
+static void test_a_proxy(void **state)
+{
+    (void)state;
+    Store *store = store_with_instance();
+    make_available(store);
+    put(store, "spec/secret/s",
+        "{\"Name\":\"s\",\"ARN\":\"arn:s\",\"versions\":{\"v1\":{\"stages\":[\"AWSPREVIOUS\"]},"
+        "\"v2\":{\"stages\":[\"AWSCURRENT\"]}}}");
+    put(store, "secretvalue/s/v1", "{\"sealed\":\"one\"}");
+    put(store, "secretvalue/s/v2", "{\"sealed\":\"two\"}");
+    put(store, "spec/db-proxy/p",
+        "{\"DBProxyName\":\"p\",\"generation\":1,\"RequireTLS\":true,\"IdleClientTimeout\":60,"
+        "\"Auth\":[{\"SecretArn\":\"arn:s\"}],\"targets\":[{\"dbi\":\"db-app\"}],"
+        "\"target_group\":{\"ConnectionPoolConfig\":{\"MaxConnectionsPercent\":50}}}");
+    round_once(store);
+    json_t *goal = get(store, "plane/proxy-p/goal");
+    json_t *config = member_object(goal, "config");
+    json_t *pool = member_object(config, "pool");
+    json_t *user = json_array_get(member_array(pool, "users"), 0);
+    assert_string_equal(member_str(user, "$credentials", ""), "two");
+    assert_string_equal(member_str(user, "context", ""), "secretvalue/s/v2");
+    assert_int_equal(member_int(pool, "max_connections_percent", 0), 50);
+    assert_int_equal(member_int(pool, "max_idle_connections_percent", 0), 25);
+    assert_int_equal(member_int(config, "idle_client_timeout_s", 0), 60);
+    assert_true(member_bool(config, "require_tls", false));
+    assert_string_equal(member_str(member_object(pool, "target"), "id", ""), "db-app-1");
+    json_decref(goal);
+    see_plane(store, "proxy-p");
+    round_once(store);
+    assert_member(store, "status/db-proxy/p", "Status", "available");
+    store_close(store);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_goals_of_a_multi_az_instance),
+        cmocka_unit_test(test_security_rules_reach_the_relay),
+        cmocka_unit_test(test_available_only_when_synchronous),
+        cmocka_unit_test(test_nothing_to_do_writes_nothing),
+        cmocka_unit_test(test_an_engine_that_ends_shows),
+        cmocka_unit_test(test_a_replica_follows_the_leader),
+        cmocka_unit_test(test_single_az_waits_for_the_set),
+        cmocka_unit_test(test_deletion),
+        cmocka_unit_test(test_pending_reboot),
+        cmocka_unit_test(test_a_replication_group),
+        cmocka_unit_test(test_a_proxy),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
