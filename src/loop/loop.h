@@ -200,7 +200,7 @@ typedef struct StreamHandlers {
     /* The peer has ended its side; bytes that were not consumed are in `rest`. We can still write.
      * NULL: as if stream_close were called and then on_closed with err NULL. */
     void (*on_eof)(void *user, Stream *stream, Slice rest);
-    /* A peer that was slower than us has caught up: nothing is pending. May be NULL. */
+    /* After stream_blocked: the peer has caught up, nothing is pending. May be NULL. */
     void (*on_drained)(void *user, Stream *stream);
     /* The last call: the stream ended by itself. err is NULL when the peer closed in good order. */
     void (*on_closed)(void *user, Stream *stream, const Err *err);
@@ -236,6 +236,9 @@ void stream_write(Stream *stream, Slice data);
  * on_read in this turn do, and so does constant text. */
 void stream_write_ref(Stream *stream, Slice data);
 size_t stream_pending(const Stream *stream); /* queued and not yet taken by the kernel */
+/* Whether the kernel did not take all of an earlier turn: the peer is slower than we are. Stop
+ * producing (pause the source); on_drained will say when to go on. */
+bool stream_blocked(const Stream *stream);
 
 void stream_pause(Stream *stream); /* no on_read, no on_eof */
 void stream_resume(Stream *stream);

@@ -69,6 +69,11 @@ size_t stream_pending(const Stream *stream)
     return stream->queued + stream->early.len + (stream->out.len - stream->out_sent);
 }
 
+bool stream_blocked(const Stream *stream)
+{
+    return stream->blocked;
+}
+
 bool stream_is_tls_hello(Slice data)
 {
     return data.len > 0 && data.data[0] == 0x16; /* ContentType handshake, RFC 8446, 5.1 */

@@ -245,6 +245,7 @@ static void test_back_pressure(void **state)
     stream_write(fixture->a.stream, slice_from(data, len));
     turns_settle(fixture->loop);
     assert_in_range(stream_pending(fixture->a.stream), 1, len);
+    assert_true(stream_blocked(fixture->a.stream));
     assert_int_equal(fixture->a.drained, 0);
     stream_write(fixture->a.stream, SLICE("tail"));
     stream_resume(fixture->b.stream);
@@ -253,6 +254,7 @@ static void test_back_pressure(void **state)
     assert_memory_equal(fixture->b.got.data + len, "tail", 4);
     turns_settle(fixture->loop);
     assert_int_equal(fixture->a.drained, 1);
+    assert_false(stream_blocked(fixture->a.stream));
     assert_holds_nothing(fixture->a.stream);
 }
 
