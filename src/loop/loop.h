@@ -148,6 +148,17 @@ void net_addr_format(const NetAddr *addr, char out[static NET_ADDR_TEXT_SIZE]);
 void net_addr_host(const NetAddr *addr, char out[static NET_ADDR_TEXT_SIZE]);
 uint16_t net_addr_port(const NetAddr *addr); /* 0 for Unix sockets */
 
+/* A network: "10.0.0.0/8", "fd00::/8". The bits behind the prefix do not count. */
+typedef struct NetCidr {
+    sa_family_t family;
+    unsigned bits;
+    uint8_t bytes[16];
+} NetCidr;
+
+NODISCARD bool net_cidr_parse(Slice text, NetCidr *ret_cidr, Err *err);
+/* An IPv4 address that came in over IPv6 (::ffff:1.2.3.4) counts as the IPv4 address. */
+bool net_cidr_has(const NetCidr *cidr, const NetAddr *addr);
+
 typedef struct NetListenOptions {
     int backlog;     /* 0: 1024 */
     bool reuse_port; /* several sockets on one port */

@@ -108,6 +108,58 @@ uint16_t net_addr_port(const NetAddr *addr)
     return 0;
 }
 
+bool net_cidr_parse(Slice text, NetCidr *ret_cidr, Err *err)
+{
+    char address[INET6_ADDRSTRLEN];
+    uint64_t bits = 0;
+    Slice rest = text;
+    Slice head = slice_cut(&rest, '/');
+    NetCidr cidr = {.family = memchr(text.data, ':', text.len) != NULL ? AF_INET6 : AF_INET};
+    snprintf(address, sizeof(address), "%.*s", SLICE_FMT(head));
+    if (head.len == 0 || head.len >= sizeof(address) || !str_to_u64(rest, &bits) ||
+        bits > (cidr.family == AF_INET6 ? 128 : 32) ||
+        inet_pton(cidr.family, address, cidr.bytes) != 1) {
+        return err_set(err, ERR_INVALID, "'%.*s' is not a network like 10.0.0.0/8",
+                       SLICE_FMT(text));
+    }
+    cidr.bits = (unsigned)bits;
+    *ret_cidr = cidr;
+    return true;
+}
+
+/* The bytes that count, and which family's they are. */
+static sa_family_t addr_bytes(const NetAddr *addr, const uint8_t **ret_bytes)
+{
+    static const uint8_t mapped[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    if (addr->storage.ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&addr->storage;
+        *ret_bytes = (const uint8_t *)&v4->sin_addr;
+        return AF_INET;
+    }
+    if (addr->storage.ss_family != AF_INET6) {
+        return AF_UNSPEC;
+    }
+    *ret_bytes = ((const struct sockaddr_in6 *)&addr->storage)->sin6_addr.s6_addr;
+    if (memcmp(*ret_bytes, mapped, sizeof(mapped)) == 0) {
+        *ret_bytes += sizeof(mapped);
+        return AF_INET;
+    }
+    return AF_INET6;
+}
+
+bool net_cidr_has(const NetCidr *cidr, const NetAddr *addr)
+{
+    const uint8_t *bytes = NULL;
+    if (addr_bytes(addr, &bytes) != cidr->family) {
+        return false;
+    }
+    unsigned whole = cidr->bits / 8;
+    unsigned left = cidr->bits % 8;
+    uint8_t mask = (uint8_t)(0xff00u >> left);
+    return memcmp(bytes, cidr->bytes, whole) == 0 &&
+           (left == 0 || ((bytes[whole] ^ cidr->bytes[whole]) & mask) == 0);
+}
+
 static void unix_addr_format(const NetAddr *addr, char out[static NET_ADDR_TEXT_SIZE])
 {
     const struct sockaddr_un *sun = (const struct sockaddr_un *)&addr->storage;

@@ -87,6 +87,54 @@ static void test_addresses(void **state)
     assert_true(net_addr_resolve("localhost", 1, &addr, &err));
 }
 
+static bool cidr_has(const char *network, const char *host)
+{
+    NetCidr cidr;
+    NetAddr addr;
+    Err err;
+    assert_true(net_cidr_parse(slice_of(network), &cidr, &err));
+    assert_true(net_addr_parse(host, 1, &addr, &err));
+    return net_cidr_has(&cidr, &addr);
+}
+
+static void test_networks(void **state)
+{
+    (void)state;
+    assert_true(cidr_has("0.0.0.0/0", "203.0.113.9"));
+    assert_true(cidr_has("10.0.0.0/8", "10.255.0.1"));
+    assert_false(cidr_has("10.0.0.0/8", "11.0.0.1"));
+    assert_true(cidr_has("192.168.4.0/22", "192.168.7.255"));
+    assert_false(cidr_has("192.168.4.0/22", "192.168.8.0"));
+    assert_true(cidr_has("10.1.2.3/32", "10.1.2.3"));
+    assert_false(cidr_has("10.1.2.3/32", "10.1.2.2"));
+    assert_true(cidr_has("10.1.2.3/8", "10.9.9.9")); /* bits behind the prefix do not count */
+    assert_true(cidr_has("fd00::/8", "fd12::1"));
+    assert_false(cidr_has("fd00::/8", "fe80::1"));
+    assert_true(cidr_has("::1/128", "::1"));
+    assert_true(cidr_has("10.0.0.0/8", "::ffff:10.1.1.1"));
+    assert_false(cidr_has("::/0", "10.1.1.1"));
+    assert_false(cidr_has("0.0.0.0/0", "fd12::1"));
+    assert_false(cidr_has("0.0.0.0/0", "/run/x.sock"));
+    const char *bad[] = {"",
+                         "10.0.0.0",
+                         "10.0.0.0/",
+                         "/8",
+                         "10.0.0.0/33",
+                         "10.0.0/8",
+                         "10.0.0.0/-1",
+                         "fd00::/129",
+                         "a.b/8",
+                         "10.0.0.0/8/8",
+                         "10.0.0.0/ 8",
+                         "1:2/3"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        NetCidr cidr;
+        Err err;
+        assert_false(net_cidr_parse(slice_of(bad[i]), &cidr, &err));
+        assert_int_equal(err.code, ERR_INVALID);
+    }
+}
+
 /* ---- listening and connecting ---------------------------------------------------------------- */
 
 static void accepted(void *user, int fd, const NetAddr *peer)
@@ -351,6 +399,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_networks),
         TEST(test_addresses),
         TEST(test_tcp),
         TEST(test_unix),
