@@ -5,7 +5,8 @@
 
 #include "loop/loop_priv.h"
 
-#define LISTENER_REST_MS 100
+#define LISTENER_REST_MS      100
+#define LISTENER_LOG_EVERY_MS 60000
 
 struct Listener {
     LoopFd watch;
@@ -13,6 +14,7 @@ struct Listener {
     ListenerFn *fn;
     void *user;
     LoopTimer rest; /* armed: the process is out of file descriptors or memory */
+    int64_t log_after_ms;
 };
 
 static void listener_update(Listener *listener)
@@ -31,8 +33,12 @@ static void listener_rested(void *user)
 /* Level-triggered, a full table would spin: rest, the backlog holds the connections. */
 static void listener_rest(Listener *listener, int os_errno)
 {
-    log_warn("loop", "accepting connections: %s; trying again in %d ms", strerrordesc_np(os_errno),
-             LISTENER_REST_MS);
+    int64_t now_ms = loop_now_ms(listener->watch.loop);
+    if (now_ms >= listener->log_after_ms) {
+        listener->log_after_ms = now_ms + LISTENER_LOG_EVERY_MS;
+        log_warn("loop", "accepting connections: %s; trying again every %d ms",
+                 strerrordesc_np(os_errno), LISTENER_REST_MS);
+    }
     loop_timer_start(listener->watch.loop, &listener->rest, LISTENER_REST_MS, 0, listener_rested,
                      listener);
     listener_update(listener);

@@ -238,6 +238,60 @@ static void test_byte_by_byte(void **state)
     buf_done(&raw.out);
 }
 
+/* A client that vanishes without a close_notify has ended its side all the same. */
+static void test_end_without_goodbye(void **state)
+{
+    Fixture *fixture = *state;
+    Err err;
+    half(fixture, server_options(fixture));
+    RawClient raw = {.fd = fixture->raw, .loop = fixture->loop};
+    buf_init(&raw.out, BUF_MAX_DEFAULT);
+    assert_true(tls_session_new(fixture->client_tls, "db.example", &raw.session, &err));
+    raw_shake(&raw);
+    assert_true(tls_session_write(raw.session, SLICE("last"), &raw.out, &err));
+    raw_send(&raw);
+    fd_close(&fixture->raw);
+    TURN_UNTIL(fixture->loop, fixture->server.eof);
+    assert_slice(buf_slice(&fixture->server.got), "last");
+    tls_session_free(raw.session);
+    buf_done(&raw.out);
+}
+
+/* Ended before it was open: what was queued still goes out, under TLS, and then the end. */
+static void test_end_before_open(void **state)
+{
+    Fixture *fixture = *state;
+    both(fixture, server_options(fixture), client_options(fixture));
+    stream_write(fixture->client.stream, SLICE("one request"));
+    stream_end(fixture->client.stream);
+    TURN_UNTIL(fixture->loop, fixture->server.eof);
+    assert_slice(buf_slice(&fixture->server.got), "one request");
+    stream_write(fixture->server.stream, SLICE("one answer"));
+    stream_close(fixture->server.stream);
+    fixture->server.stream = NULL;
+    TURN_UNTIL(fixture->loop, fixture->client.eof);
+    assert_slice(buf_slice(&fixture->client.got), "one answer");
+}
+
+static void test_close_says_the_last_words(void **state)
+{
+    Fixture *fixture = *state;
+    size_t len = (size_t)3 << 20;
+    CLEANUP(mem_free_ptr) char *data = pattern_make(len);
+    both(fixture, server_options(fixture), client_options(fixture));
+    TURN_UNTIL(fixture->loop, fixture->server.opened && fixture->client.opened);
+    stream_pause(fixture->client.stream);
+    turns_settle(fixture->loop);
+    stream_write(fixture->server.stream, slice_from(data, len));
+    stream_close(fixture->server.stream);
+    fixture->server.stream = NULL;
+    turns_settle(fixture->loop);
+    stream_resume(fixture->client.stream);
+    TURN_UNTIL(fixture->loop, fixture->client.eof);
+    assert_int_equal(fixture->client.got.len, len);
+    assert_memory_equal(fixture->client.got.data, data, len);
+}
+
 /* ---- upgrades -------------------------------------------------------------------------------- */
 
 /* The server's side of PostgreSQL's SSLRequest. */
@@ -452,6 +506,9 @@ int main(void)
         TEST(test_records_are_shared),
         TEST(test_back_pressure),
         TEST(test_byte_by_byte),
+        TEST(test_end_without_goodbye),
+        TEST(test_end_before_open),
+        TEST(test_close_says_the_last_words),
         TEST(test_upgrade),
         TEST(test_upgrade_without_waiting),
         TEST(test_injected_plain_text_is_refused),
