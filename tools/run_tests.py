@@ -31,27 +31,40 @@ class Count:
         self.skipped = []  # (name, reason)
 
     def add_junit(self, path):
-        """Adds the test cases of a JUnit file; returns how many failed."""
+        """Adds the test cases of pytest's JUnit file; returns how many failed."""
         failed_before = len(self.failed)
-        for suite in ElementTree.parse(path).getroot().iter('testsuite'):
-            for case in suite.iter('testcase'):
-                self._add_case(suite, case)
+        for case in ElementTree.parse(path).getroot().iter('testcase'):
+            name = f'{case.get("classname")}.{case.get("name")}'.removeprefix('tests.')
+            bad = [child for child in case if child.tag in ('failure', 'error')]
+            skip = case.find('skipped')
+            if bad:
+                self.failed.append((name, '\n'.join(child.text or child.get('message') or '' for child in bad)))
+            elif skip is not None:
+                self.skipped.append((name, skip.get('message') or ''))
+            else:
+                self.passed += 1
         return len(self.failed) - failed_before
 
-    def _add_case(self, suite, case):
-        # meson puts the program into the suite's name, "weir.base.mem"; pytest into the class name.
-        where = case.get('classname') or ''
-        program = (suite.get('name') or '').replace('weir.', '', 1)
-        name = f'{where or program}.{case.get("name")}'
-        name = re.sub(r'^(weir|tests)\.', '', name)
-        bad = [child for child in case if child.tag in ('failure', 'error')]
-        skip = case.find('skipped')
-        if bad:
-            texts = [child.get('message') or '' for child in bad] + [child.text or '' for child in bad]
-            self.failed.append((name, '\n'.join(text for text in texts if text)))
-        elif skip is not None:
-            self.skipped.append((name, skip.get('message') or skip.text or ''))
-        else:
+    def add_program(self, name, result, output):
+        """Adds a program of meson's: its cases where it speaks TAP, otherwise itself as one."""
+        plan = re.search(r'^1\.\.(\d+)$', output, re.M)
+        failed = skipped = 0
+        cases = re.findall(r'^(not )?ok \d+(?: - (\S+))?.*$', output, re.M) if plan else []
+        skips = set(re.findall(r'^# SKIP (\S+)$', output, re.M))
+        for bad, case in cases:
+            if bad:
+                failed += 1
+                self.failed.append((f'{name}.{case}', ''))
+            elif case in skips:
+                skipped += 1
+                self.skipped.append((f'{name}.{case}', 'not possible for this account or on this machine'))
+        self.passed += len(cases) - failed - skipped
+        ended_well = result in ('OK', 'SKIP')
+        if not failed and not (ended_well and len(cases) == (int(plan.group(1)) if plan else 0)):
+            self.failed.append((name, f'ended with {result}'))
+        elif not plan and result == 'SKIP':
+            self.skipped.append((name, ''))
+        elif not plan:
             self.passed += 1
 
     def line(self):
@@ -73,37 +86,31 @@ def environment(build, scratch):
 
 
 def run_unit(build, env, count, quiet):
-    """The programs that meson knows. A program that ended badly without a failed case counts once."""
+    """The programs that meson knows."""
     base = f'testlog-{os.getpid()}'
     logs = build / 'meson-logs'
     done = subprocess.run(
         ['meson', 'test', '-C', build, '--no-rebuild', '--logbase', base],
         env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     try:
-        failed = count.add_junit(logs / f'{base}.junit.xml')
         programs = [json.loads(line) for line in (logs / f'{base}.json').read_text().splitlines()]
-    except (OSError, ValueError, ElementTree.ParseError) as error:
+    except (OSError, ValueError) as error:
         count.failed.append(('unit', f'{error}\n{done.stdout}'))
         return
     finally:
         for path in logs.glob(f'{base}.*'):
             path.unlink()
     for program in programs:
-        bad = program['result'] not in ('OK', 'SKIP', 'EXPECTEDFAIL')
-        if bad:
-            print(f'unit: {program["name"]}: {program["result"]}\n{program.get("stdout") or ""}'
-                  f'{program.get("stderr") or ""}', flush=True)
-        if bad and not named_in(count.failed, program['name']):
-            count.failed.append((program['name'], f'ended with {program["result"]}'))
-    if done.returncode != 0 and failed == 0 and not count.failed:
+        name = program['name'].split(' / ')[-1]
+        output = program.get('stdout') or ''
+        failed_before = len(count.failed)
+        count.add_program(name, program['result'], output)
+        if len(count.failed) > failed_before:
+            print(f'unit: {name}: {program["result"]}\n{output}{program.get("stderr") or ""}', flush=True)
+    if done.returncode != 0 and not count.failed:
         count.failed.append(('unit', f'meson test ended with {done.returncode}\n{done.stdout}'))
     if not quiet:
         print(f'unit: {len(programs)} programs, {count.line()}', flush=True)
-
-
-def named_in(failed, program):
-    short = program.split(' / ')[-1]
-    return any(short in name for name, _ in failed)
 
 
 def run_pytest(arguments, env, count, scratch, deadline):

@@ -5,13 +5,10 @@ import subprocess
 
 import pytest
 
-MESON = '''<testsuites tests="4" errors="0" failures="1">
-<testsuite name="weir.base.mem" tests="3" errors="0" failures="1">
-<testcase name="test_a"/><testcase name="test_b"><failure/><system-out>why</system-out></testcase>
-<testcase name="test_c"><skipped message="not here"/></testcase></testsuite></testsuites>'''
 PYTEST = '''<testsuites><testsuite name="pytest" errors="1" failures="0" skipped="0" tests="2">
 <testcase classname="tests.integration.test_up" name="test_x"/>
 <testcase classname="tests.integration.test_up" name="test_y"><error message="setup">trace</error></testcase>
+<testcase classname="tests.integration.test_up" name="test_z"><skipped message="not here">more</skipped></testcase>
 </testsuite></testsuites>'''
 
 
@@ -23,14 +20,30 @@ def runner(root):
     return module
 
 
-def test_counts(runner, tmp_path):
+def test_counts_pytest(runner, tmp_path):
     count = runner.Count()
-    for name, text in (('meson.xml', MESON), ('pytest.xml', PYTEST)):
-        (tmp_path / name).write_text(text)
-        assert count.add_junit(tmp_path / name) == 1
-    assert count.line() == '2 passed, 2 failed, 1 skipped'
-    assert [name for name, _ in count.failed] == ['base.mem.test_b', 'integration.test_up.test_y']
-    assert count.skipped == [('base.mem.test_c', 'not here')]
+    (tmp_path / 'pytest.xml').write_text(PYTEST)
+    assert count.add_junit(tmp_path / 'pytest.xml') == 1
+    assert count.line() == '1 passed, 1 failed, 1 skipped'
+    assert count.failed == [('integration.test_up.test_y', 'trace')]
+    assert count.skipped == [('integration.test_up.test_z', 'not here')]
+
+
+@pytest.mark.parametrize('result, output, line', [
+    ('OK', '1..2\nok 1 - a\nok 2 - b\n# ok - all\n', '2 passed, 0 failed, 0 skipped'),
+    ('OK', '1..2\n# SKIP a\nok 1 - a\nok 2 - b\n', '1 passed, 0 failed, 1 skipped'),
+    ('ERROR', '1..2\nnot ok 1 - a\n# why\nok 2 - b\n# not ok - all\n', '1 passed, 1 failed, 0 skipped'),
+    ('ERROR', '1..2\nok 1 - a\n', '1 passed, 1 failed, 0 skipped'),
+    ('OK', '1..2\nok 1 - a\n', '1 passed, 1 failed, 0 skipped'),
+    ('TIMEOUT', '1..1\nok 1 - a\n', '1 passed, 1 failed, 0 skipped'),
+    ('OK', '12 inputs\n', '1 passed, 0 failed, 0 skipped'),
+    ('FAIL', '', '0 passed, 1 failed, 0 skipped'),
+    ('SKIP', '', '0 passed, 0 failed, 1 skipped'),
+])
+def test_counts_a_program(runner, result, output, line):
+    count = runner.Count()
+    count.add_program('base.mem', result, output)
+    assert count.line() == line
 
 
 def test_sanitizer_report_fails(runner, tmp_path):

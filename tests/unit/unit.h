@@ -6,10 +6,20 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
 #include "base/base.h"
+
+/* cmocka's own skip() reports "not ok # SKIP", which readers of TAP take for a failure. This one
+ * ends the test that it stands in as passed; tools/run_tests.py counts the line as skipped. */
+#undef skip
+#define skip()                                                                                     \
+    do {                                                                                           \
+        printf("# SKIP %s\n", __func__);                                                           \
+        return;                                                                                    \
+    } while (0)
 
 #define assert_slice(slice, text)                                                                  \
     do {                                                                                           \
