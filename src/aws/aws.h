@@ -122,7 +122,9 @@ bool aws_fault_set(AwsFault *fault, const AwsService *service, const char *name,
                    ...);
 /* Whether aws_fault_set would find the name. For tests of handlers. */
 bool aws_fault_known(const AwsService *service, const char *name);
-/* InternalFailure, InvalidParameterValue, …: from one of our own errors. */
+/* InternalFailure, InvalidParameterValue, …: from one of our own errors. ServiceUnavailable, from
+ * ERR_UNAVAILABLE and ERR_LIMIT, promises that nothing was done: clients ask again by themselves.
+ */
 bool aws_fault_from_err(AwsFault *fault, const AwsService *service, const Err *err);
 /* The other way, for the client: "code: message". Returns false. */
 bool aws_fault_to_err(const AwsFault *fault, Err *err);

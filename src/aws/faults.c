@@ -92,12 +92,12 @@ static const char *fault_name_of_err(const AwsService *service, ErrCode code)
     case ERR_DENIED:
         return json ? "AccessDeniedException" : "AccessDenied";
     case ERR_UNAVAILABLE:
-    case ERR_TIMEOUT:
     case ERR_LIMIT:
         return "ServiceUnavailable";
     case ERR_NONE:
     case ERR_INTERNAL:
     case ERR_IO:
+    case ERR_TIMEOUT:
     case ERR_UNSETTLED:
         return "InternalFailure";
     }
