@@ -146,7 +146,7 @@ resource "aws_db_parameter_group" "postgres15_readonly" {
 
   parameter {
     name  = "max_standby_streaming_delay"
-    value = "30000"
+    value = "60000"
   }
 
   parameter {
