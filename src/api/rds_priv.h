@@ -1,0 +1,36 @@
+/* What the operations on instances and proxies share. */
+#ifndef WEIR_API_RDS_PRIV_H
+#define WEIR_API_RDS_PRIV_H
+
+#include "api/operations_priv.h"
+
+/* The DBInstance of an output. */
+json_t *instance_view(ApiContext *ctx, const json_t *spec);
+/* {"DBInstance": …} */
+json_t *instance_output(ApiContext *ctx, const json_t *spec);
+const char *instance_id(const json_t *spec);
+
+/* Checks that instances of every origin share; members of the spec, after the field table. */
+NODISCARD bool instance_check(ApiContext *ctx, const json_t *spec);
+/* "14.5" or NULL to the installed version, under the operator's map. */
+NODISCARD bool instance_version(ApiContext *ctx, const char *engine, const char *requested,
+                                json_t *spec);
+NODISCARD bool class_check(ApiContext *ctx, const char *name, const char *prefix);
+/* Seals the password into the spec and raises password_epoch. */
+NODISCARD bool password_set(ApiContext *ctx, json_t *spec, const char *password);
+/* Members that only api writes: identity, epochs, the state that is wanted. */
+void instance_identify(ApiContext *ctx, json_t *spec, const char *id);
+/* The replicas of an instance that are not being deleted; ids, from the context's arena. */
+json_t *replicas_of(ApiContext *ctx, const json_t *spec);
+/* Refuses while the instance is being deleted. */
+NODISCARD bool instance_alive(ApiContext *ctx, const json_t *spec);
+NODISCARD bool quota_check(ApiContext *ctx, ResourceType type, size_t max, const char *code);
+/* Whether a parameter group suits a Multi-AZ instance. */
+NODISCARD bool multi_az_check(ApiContext *ctx, const json_t *spec);
+
+#define INSTANCES_MAX          40
+#define REPLICAS_MAX           15
+#define PROXIES_MAX            20
+#define REPLICATION_GROUPS_MAX 40
+
+#endif
