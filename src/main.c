@@ -5,14 +5,15 @@
 #include <stdio.h>
 
 #include "base/base.h"
+#include "cli/cli.h"
 #include "guard/guard.h"
 #include "serve/serve.h"
 
-typedef struct Subcommand {
+/* The processes that Weir starts itself; people type what cli_commands has. */
+typedef struct Process {
     const char *name;
     int (*run)(int argc, char **argv);
-    const char *summary; /* NULL: a process that Weir starts itself, not for people */
-} Subcommand;
+} Process;
 
 static int version_main(int argc, char **argv)
 {
@@ -22,21 +23,26 @@ static int version_main(int argc, char **argv)
     return 0;
 }
 
-static const Subcommand subcommands[] = {
-    {"guard", guard_main, NULL},
-    {"serve", serve_main, NULL},
-    {"supervise", supervise_main, NULL},
-    {"version", version_main, "say which version this is"},
+static const Process processes[] = {
+    {"guard", guard_main},
+    {"serve", serve_main},
+    {"supervise", supervise_main},
+    {"version", version_main},
 };
 
 static void usage(FILE *out)
 {
-    fputs("usage: weir COMMAND [ARGUMENT...]\n\n", out);
-    for (size_t i = 0; i < ARRAY_LEN(subcommands); i++) {
-        if (subcommands[i].summary != NULL) {
-            fprintf(out, "  %-12s %s\n", subcommands[i].name, subcommands[i].summary);
-        }
+    fputs("usage: weir COMMAND [ARGUMENT…]\n\n"
+          "The database tier of the cloud on your own machines.\n\n",
+          out);
+    size_t len;
+    const CliCommand *commands = cli_commands(&len);
+    for (size_t i = 0; i < len; i++) {
+        fprintf(out, "  %-11s %s\n", commands[i].name, commands[i].summary);
     }
+    fputs("\n`weir COMMAND --help` says more. Exit status: 0 done, 1 error, 2 usage or bad input,\n"
+          "3 not found, 4 denied, 5 conflict, 6 timeout.\n",
+          out);
 }
 
 int main(int argc, char **argv)
@@ -53,11 +59,18 @@ int main(int argc, char **argv)
         usage(stdout);
         return 0;
     }
-    for (size_t i = 0; i < ARRAY_LEN(subcommands); i++) {
-        if (strcmp(name, subcommands[i].name) == 0) {
-            return subcommands[i].run(argc - 1, argv + 1);
+    size_t len;
+    const CliCommand *commands = cli_commands(&len);
+    for (size_t i = 0; i < len; i++) {
+        if (strcmp(name, commands[i].name) == 0) {
+            return commands[i].run(argc - 1, argv + 1);
         }
     }
-    fprintf(stderr, "weir: there is no command '%s'; see weir --help\n", name);
+    for (size_t i = 0; i < ARRAY_LEN(processes); i++) {
+        if (strcmp(name, processes[i].name) == 0) {
+            return processes[i].run(argc - 1, argv + 1);
+        }
+    }
+    fprintf(stderr, "weir: there is no command \"%s\": see `weir --help`\n", name);
     return err_exit_code(ERR_INVALID);
 }

@@ -112,6 +112,7 @@
     X("weir", "StopTier", weir_stop_tier, WRITES)                                                  \
     X("weir", "ListNodes", weir_list_nodes, READS)                                                 \
     X("weir", "ListEvents", weir_list_events, READS)                                               \
+    X("weir", "GetAuthToken", weir_get_auth_token, READS)                                          \
     X("weir", "GetLog", weir_get_log, READS)
 /* clang-format on */
 

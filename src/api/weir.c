@@ -283,3 +283,28 @@ bool weir_get_log(ApiContext *ctx, json_t *input, json_t **ret_output)
     buf_done(&text);
     return ok ? true : refuse_err(ctx, &err);
 }
+
+/* ---- auth tokens --------------------------------------------------------------------------------
+ */
+
+/* The newest token of a cache, for `weir env`: AWS has no word for it, since it never tells. */
+bool weir_get_auth_token(ApiContext *ctx, json_t *input, json_t **ret_output)
+{
+    const char *id = member_str(input, "ReplicationGroupId", "");
+    char key[MODEL_KEY_SIZE];
+    Err err;
+    json_t *spec =
+        spec_key(RESOURCE_REPLICATION_GROUP, id, key, &err) ? record_get(ctx, key) : NULL;
+    const json_t *token = json_array_get(member_array(spec, "auth_tokens"), 0);
+    if (token == NULL) {
+        return refuse(ctx, "ResourceNotFoundException",
+                      "There is no cache \"%s\" with an auth token.", id);
+    }
+    CLEANUP(secret_done) Secret secret = {0};
+    if (!secret_unseal(ctx->api->options.master_key, slice_of(key),
+                       slice_of(json_string_value(token)), &secret, &err)) {
+        return refuse_err(ctx, &err);
+    }
+    *ret_output = json_pack("{s:s}", "AuthToken", secret_reveal(&secret).data);
+    return true;
+}

@@ -41,7 +41,7 @@ bool instance_node_settled(World *world, const char *node)
     return strcmp(member_str(seen, "goal", ""), digest) == 0;
 }
 
-const json_t *instance_find(World *world, const char *dbi)
+const json_t *instance_spec_of(World *world, const char *dbi)
 {
     WorldKeys keys = world_keys(world, "spec/db-instance/");
     for (size_t i = 0; i < keys.len; i++) {

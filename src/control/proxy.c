@@ -84,7 +84,7 @@ static json_t *target_of(Proxy *proxy)
     const char *dbi = member_str(registered, "dbi", "");
     const char *leader = instance_leader(world, dbi);
     const json_t *goal = world_getf(world, "node/%s/goal", leader);
-    if (registered == NULL || instance_find(world, dbi) == NULL || goal == NULL) {
+    if (registered == NULL || instance_spec_of(world, dbi) == NULL || goal == NULL) {
         proxy->problem =
             registered == NULL ? "No target is registered" : "The target does not exist";
         return json_null();

@@ -100,6 +100,7 @@ bool control_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, ControlRunner 
         control_runner_free(runner);
         return false;
     }
+    round_run(runner, NULL); /* nobody is told of yesterday's statuses */
     round_start(runner);
     *ret_runner = runner;
     return true;

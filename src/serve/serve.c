@@ -26,6 +26,7 @@ typedef struct Serve {
     Jobs *jobs;
     Agent *agent;
     ControlRunner *control;
+    ApiRunner *api;
     char *program;
     int exit_code;
     bool stopping;
@@ -92,16 +93,24 @@ static bool serve_start(Serve *serve, Err *err)
     TRY(loop_signals(serve->loop, signals, on_signal, serve, err));
     TRY(jobs_new(serve->loop, JOB_THREADS_MAX, JOB_QUEUE_MAX, &serve->jobs, err));
     return tier_publish(&serve->tier, err) && agent_start(serve, err) &&
-           control_runner_new(serve->loop, serve->jobs, &serve->tier, &serve->control, err);
+           control_runner_new(serve->loop, serve->jobs, &serve->tier, &serve->control, err) &&
+           api_runner_new(serve->loop, serve->jobs, &serve->tier, stop_tier, serve, &serve->api,
+                          err);
 }
 
 /* Jobs first: whatever still runs may use everything else. */
 static void serve_end(Serve *serve)
 {
+    bool stopped = serve->exit_code == EXIT_STOPPED;
     jobs_free(serve->jobs);
+    api_runner_free(serve->api);
     control_runner_free(serve->control);
     agent_free(serve->agent);
     loop_free(serve->loop);
+    Err err;
+    if (stopped && !tree_remove(serve->tier.run_dir, &err)) { /* nothing of the tier runs */
+        log_warn("serve", "%s", err.message);
+    }
     tier_close(&serve->tier);
     mem_free(serve->program);
 }

@@ -14,4 +14,12 @@ NODISCARD bool control_runner_new(Loop *loop, Jobs *jobs, const Tier *tier,
                                   ControlRunner **ret_runner, Err *err);
 void control_runner_free(ControlRunner *runner); /* the jobs are over; NULL is fine */
 
+/* The API: its listeners, and what it asks of this host. `stop` is called on the loop's thread when
+ * somebody asked for the tier to stop. */
+typedef struct ApiRunner ApiRunner;
+
+NODISCARD bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, LoopFn *stop,
+                              void *stop_user, ApiRunner **ret_runner, Err *err);
+void api_runner_free(ApiRunner *runner); /* the jobs are over; NULL is fine */
+
 #endif

@@ -169,6 +169,7 @@ static bool tier_record(Tier *tier, Err *err)
             tier->data_dir, (int)member_int(record, "format", 0), TIER_FORMAT);
     }
     tier->id = mem_strdup(member_str(record, "id", ""));
+    tier->created_ms = member_int(record, "created_ms", 0);
     tier->region = mem_strdup(member_str(record, "region", TIER_REGION));
     return true;
 }

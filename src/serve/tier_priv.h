@@ -17,6 +17,7 @@ typedef struct Tier {
     char *run_dir;
     char *id;
     char *region;
+    int64_t created_ms;
     char net[8]; /* "127.1" */
     unsigned net_number;
     bool first;  /* the lowest net: also at 127.0.0.1 */

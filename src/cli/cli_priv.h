@@ -1,0 +1,105 @@
+/* Shared by the commands. */
+#ifndef WEIR_CLI_PRIV_H
+#define WEIR_CLI_PRIV_H
+
+#include <getopt.h>
+#include <jansson.h>
+
+#include "cli/cli.h"
+#include "client/client.h"
+
+/* ---- one command's run ---------------------------------------------------------------------- */
+
+typedef enum CliFormat { CLI_TABLE, CLI_JSON } CliFormat;
+
+typedef struct Cli {
+    char *data_dir; /* as the user wrote it, or the default */
+    CliFormat format;
+    bool help;      /* --help was given and answered */
+    Client *client; /* cli_connect */
+} Cli;
+
+/* What a command takes beside --data, -o and --help. */
+typedef struct CliSpec {
+    const char *usage;            /* the whole help text */
+    const struct option *options; /* ended by a zero one; flag NULL, val above 255. NULL: none */
+    /* false: it has said on stderr what is wrong. */
+    bool (*on_option)(void *user, int val, const char *argument);
+    void *user;
+} CliSpec;
+
+/* Reads the options; optind is then the first argument. False: cli->help, or it has said on stderr
+ * what is wrong (exit status 2). */
+NODISCARD bool cli_options(Cli *cli, int argc, char **argv, const CliSpec *spec);
+void cli_done(Cli *cli);
+/* ERR_NOT_FOUND: there is no tier in the folder; the message says how to make one. */
+NODISCARD bool cli_connect(Cli *cli, Err *err);
+/* "weir: message", and the exit status that goes with it. */
+int cli_fail(const Err *err);
+
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+/* NULL and err set when it fails. The caller owns the result. */
+json_t *cli_call(Cli *cli, const char *service, const char *operation, json_t *input_taken,
+                 Err *err);
+/* All pages of a describe call, as one array of `member`. */
+json_t *cli_list(Cli *cli, const char *service, const char *operation, const char *member,
+                 Err *err);
+
+/* ---- output ---------------------------------------------------------------------------------- */
+
+/* Whether to colour what goes to this stream: a terminal, and no NO_COLOR. */
+bool cli_colors(FILE *out);
+
+#define TABLE_COLUMNS_MAX 8
+
+/* Rows of text, aligned when printed. Cells are copied. */
+typedef struct Table {
+    size_t columns;
+    size_t state_column; /* coloured by meaning */
+    bool headed;         /* the first row names the columns */
+    VEC(char *) cells;
+} Table;
+
+#define TABLE_NO_STATE TABLE_COLUMNS_MAX
+
+/* With a state column the first row is a head. */
+void table_init(Table *table, size_t columns, size_t state_column);
+void table_done(Table *table);
+void table_row(Table *table, const char *const *cells); /* columns of them; NULL is "" */
+void table_print(const Table *table, FILE *out);
+/* Prints the JSON and frees it. */
+void cli_print_json(json_t *value);
+
+/* ---- the tier as users see it (view.c) ------------------------------------------------------ */
+
+/* {"instances": […], "proxies": […], "caches": […], "nodes": […]}: what the API says, by resource.
+ */
+json_t *view_load(Cli *cli, Err *err);
+void view_print_resources(const json_t *view, FILE *out);
+void view_print_nodes(const json_t *view, FILE *out);
+/* "host:port", or "" while there is none. From the arena. */
+const char *view_instance_endpoint(Arena *arena, const json_t *instance);
+/* Fills host and port of a replication group's primary or reader endpoint; false while there is
+ * none. */
+bool view_cache_endpoint(const json_t *group, const char *member, const char **ret_host,
+                         int *ret_port);
+
+/* ---- commands ---------------------------------------------------------------------------------
+ */
+
+int up_main(int argc, char **argv);
+int down_main(int argc, char **argv);
+int status_main(int argc, char **argv);
+int events_main(int argc, char **argv);
+int logs_main(int argc, char **argv);
+int env_main(int argc, char **argv);
+int psql_main(int argc, char **argv);
+int redis_cli_main(int argc, char **argv);
+int run_main(int argc, char **argv);
+int completion_main(int argc, char **argv);
+
+/* What `weir env` prints, as an object of strings; writes the password file that it names. */
+json_t *env_load(Cli *cli, Err *err);
+
+#endif

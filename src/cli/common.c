@@ -1,0 +1,138 @@
+/* What every command begins and ends with: options, the tier's folder, the connection, calls. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/cli_priv.h"
+#include "model/model.h"
+
+#define OPTIONS_MAX 24
+#define PAGES_MAX   1000
+
+static const struct option common_options[] = {
+    {"data", required_argument, NULL, 'd'},
+    {"output", required_argument, NULL, 'o'},
+    {"help", no_argument, NULL, 'h'},
+};
+
+static char *default_data_dir(void)
+{
+    const char *named = getenv("WEIR_DATA");
+    if (named != NULL && named[0] != '\0') {
+        return mem_strdup(named);
+    }
+    return mem_strdup(geteuid() == 0 ? "/var/lib/weir" : "./.weir");
+}
+
+static bool format_set(Cli *cli, const char *name)
+{
+    if (strcmp(name, "table") == 0 || strcmp(name, "json") == 0) {
+        cli->format = name[0] == 'j' ? CLI_JSON : CLI_TABLE;
+        return true;
+    }
+    fprintf(stderr, "weir: unknown output \"%s\"; there are: table, json\n", name);
+    return false;
+}
+
+static bool common_option(Cli *cli, const CliSpec *spec, int val)
+{
+    switch (val) {
+    case 'd':
+        mem_free(cli->data_dir);
+        cli->data_dir = mem_strdup(optarg);
+        return true;
+    case 'o':
+        return format_set(cli, optarg);
+    case 'h':
+        fputs(spec->usage, stdout);
+        cli->help = true;
+        return false;
+    default:
+        return false; /* getopt has said what is wrong */
+    }
+}
+
+bool cli_options(Cli *cli, int argc, char **argv, const CliSpec *spec)
+{
+    struct option options[OPTIONS_MAX] = {0};
+    size_t len = ARRAY_LEN(common_options);
+    memcpy(options, common_options, sizeof(common_options));
+    for (const struct option *own = spec->options; own != NULL && own->name != NULL; own++) {
+        ASSERT(len < OPTIONS_MAX - 1 && own->val > 255);
+        options[len++] = *own;
+    }
+    *cli = (Cli){.data_dir = default_data_dir()};
+    for (int val; (val = getopt_long(argc, argv, "+o:h", options, NULL)) != -1;) {
+        bool ok =
+            val > 255 ? spec->on_option(spec->user, val, optarg) : common_option(cli, spec, val);
+        if (!ok) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void cli_done(Cli *cli)
+{
+    client_close(cli->client);
+    mem_free(cli->data_dir);
+    *cli = (Cli){0};
+}
+
+bool cli_connect(Cli *cli, Err *err)
+{
+    ClientSettings settings;
+    if (!client_settings_load(cli->data_dir, &settings, err)) {
+        if (err->code == ERR_NOT_FOUND) {
+            err_set(err, ERR_NOT_FOUND,
+                    "there is no tier in %s: start one with `weir up --data %s`, or name another "
+                    "folder with --data or WEIR_DATA",
+                    cli->data_dir, cli->data_dir);
+        }
+        return false;
+    }
+    bool ok = client_open(&settings, &cli->client, err);
+    client_settings_done(&settings);
+    return ok;
+}
+
+int cli_fail(const Err *err)
+{
+    fprintf(stderr, "weir: %s\n", err->message);
+    return err_exit_code(err->code);
+}
+
+json_t *cli_call(Cli *cli, const char *service, const char *operation, json_t *input_taken,
+                 Err *err)
+{
+    json_t *output = NULL;
+    bool ok = client_call(cli->client, service, operation, input_taken, &output, NULL, err);
+    json_decref(input_taken);
+    return ok ? output : NULL;
+}
+
+json_t *cli_list(Cli *cli, const char *service, const char *operation, const char *member, Err *err)
+{
+    json_t *all = json_array();
+    const char *marker = NULL;
+    CLEANUP(record_free_ptr) json_t *page = NULL;
+    for (int i = 0; i < PAGES_MAX; i++) {
+        json_t *input = json_object();
+        if (marker != NULL) {
+            json_object_set_new(input, "Marker", json_string(marker));
+        }
+        json_t *next = cli_call(cli, service, operation, input, err);
+        json_decref(page);
+        page = next;
+        if (page == NULL) {
+            json_decref(all);
+            return NULL;
+        }
+        json_array_extend(all, member_array(page, member));
+        marker = member_str(page, "Marker", NULL);
+        if (marker == NULL || marker[0] == '\0') {
+            return all;
+        }
+    }
+    return all;
+}

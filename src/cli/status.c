@@ -1,0 +1,220 @@
+/* `weir status`, `weir events` and `weir logs`: looking at a tier. */
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "cli/up_priv.h"
+#include "model/model.h"
+
+#define FOLLOW_MS 500
+
+/* ---- status ------------------------------------------------------------------------------------
+ */
+
+int status_main(int argc, char **argv)
+{
+    static const CliSpec spec = {
+        .usage = "usage: weir status [--data DIR] [-o table|json]\n\n"
+                 "Shows the resources of the tier with their endpoints, and the processes behind "
+                 "them.\n"};
+    Cli cli;
+    Err err;
+    if (!cli_options(&cli, argc, argv, &spec)) {
+        int status = cli.help ? 0 : err_exit_code(ERR_INVALID);
+        cli_done(&cli);
+        return status;
+    }
+    json_t *view = cli_connect(&cli, &err) ? view_load(&cli, &err) : NULL;
+    int status = view == NULL ? cli_fail(&err) : 0;
+    if (view != NULL && cli.format == CLI_JSON) {
+        cli_print_json(view);
+    } else if (view != NULL) {
+        view_print_resources(view, stdout);
+        fputc('\n', stdout);
+        view_print_nodes(view, stdout);
+        json_decref(view);
+    }
+    cli_done(&cli);
+    return status;
+}
+
+/* ---- events ------------------------------------------------------------------------------------
+ */
+
+enum { OPTION_FOLLOW = 256, OPTION_SOURCE, OPTION_LINES };
+
+typedef struct Looking {
+    bool follow;
+    const char *source;
+    int64_t lines;
+} Looking;
+
+static bool on_looking_option(void *user, int val, const char *argument)
+{
+    Looking *looking = user;
+    if (val == OPTION_FOLLOW) {
+        looking->follow = true;
+    } else if (val == OPTION_SOURCE) {
+        looking->source = argument;
+    } else if (!str_to_i64(slice_of(argument), &looking->lines) || looking->lines < 1) {
+        fprintf(stderr, "weir: --lines takes a number from 1, not \"%s\"\n", argument);
+        return false;
+    }
+    return true;
+}
+
+static void event_print(const json_t *event, FILE *out)
+{
+    char when[TIME_ISO_SIZE];
+    time_format_iso(member_int(event, "Time", 0), when);
+    fprintf(out, "%.19sZ  %-18s  %s  %s\n", when, member_str(event, "SourceType", ""),
+            member_str(event, "SourceIdentifier", ""), member_str(event, "Message", ""));
+}
+
+/* Prints what is new, and remembers in *after how far it came. */
+static bool events_once(Cli *cli, const Looking *looking, char **after, bool print, Err *err)
+{
+    json_t *input = json_object();
+    if (*after != NULL) {
+        json_object_set_new(input, "After", json_string(*after));
+    }
+    if (looking->source != NULL) {
+        json_object_set_new(input, "SourceIdentifier", json_string(looking->source));
+    }
+    json_t *output = cli_call(cli, "weir", "ListEvents", input, err);
+    if (output == NULL) {
+        return false;
+    }
+    if (cli->format == CLI_JSON && !looking->follow) {
+        cli_print_json(json_incref(member_array(output, "Events")));
+    } else if (print) {
+        size_t i;
+        json_t *event;
+        json_array_foreach (member_array(output, "Events"), i, event) {
+            event_print(event, stdout);
+        }
+        fflush(stdout);
+    }
+    const char *last = member_str(output, "Last", NULL);
+    if (last != NULL && last[0] != '\0') {
+        mem_free(*after);
+        *after = mem_strdup(last);
+    }
+    json_decref(output);
+    return true;
+}
+
+bool events_new(Cli *cli, char **after, bool print, Err *err)
+{
+    const Looking looking = {.follow = true};
+    return events_once(cli, &looking, after, print, err);
+}
+
+int events_main(int argc, char **argv)
+{
+    static const struct option options[] = {{"follow", no_argument, NULL, OPTION_FOLLOW},
+                                            {"source", required_argument, NULL, OPTION_SOURCE},
+                                            {0}};
+    Looking looking = {0};
+    const CliSpec spec = {
+        .usage = "usage: weir events [--follow] [--source NAME] [--data DIR] [-o table|json]\n\n"
+                 "Shows what happened to the tier, the oldest first.\n"
+                 "  --follow       goes on with what happens from now on\n"
+                 "  --source NAME  only of this resource\n",
+        .options = options,
+        .on_option = on_looking_option,
+        .user = &looking};
+    Cli cli;
+    Err err;
+    char *after = NULL;
+    int status = 0;
+    if (!cli_options(&cli, argc, argv, &spec)) {
+        status = cli.help ? 0 : err_exit_code(ERR_INVALID);
+    } else if (!cli_connect(&cli, &err) || !events_once(&cli, &looking, &after, true, &err)) {
+        status = cli_fail(&err);
+    }
+    const struct timespec pause = {.tv_nsec = FOLLOW_MS * 1000000};
+    while (status == 0 && looking.follow) {
+        nanosleep(&pause, NULL);
+        if (!events_once(&cli, &looking, &after, true, &err)) {
+            status = cli_fail(&err);
+        }
+    }
+    mem_free(after);
+    cli_done(&cli);
+    return status;
+}
+
+/* ---- logs --------------------------------------------------------------------------------------
+ */
+
+/* A node by its own name, or the first of a resource. */
+static const char *log_node(Cli *cli, const char *name, json_t **nodes, Err *err)
+{
+    *nodes = cli_list(cli, "weir", "ListNodes", "Nodes", err);
+    const char *of_resource = NULL;
+    size_t i;
+    json_t *node;
+    json_array_foreach (*nodes, i, node) {
+        const char *id = member_str(node, "NodeId", "");
+        if (strcmp(id, name) == 0) {
+            return id;
+        }
+        if (of_resource == NULL && strcmp(member_str(node, "ResourceId", ""), name) == 0) {
+            of_resource = id;
+        }
+    }
+    if (*nodes != NULL && of_resource == NULL) {
+        err_set(err, ERR_NOT_FOUND, "there is no node or resource \"%s\": see `weir status`", name);
+    }
+    return of_resource;
+}
+
+static bool log_print(Cli *cli, const char *name, const Looking *looking, Err *err)
+{
+    CLEANUP(record_free_ptr) json_t *nodes = NULL;
+    const char *node = log_node(cli, name, &nodes, err);
+    if (node == NULL) {
+        return false;
+    }
+    json_t *output =
+        cli_call(cli, "weir", "GetLog",
+                 json_pack("{s:s, s:I}", "NodeId", node, "Lines", (json_int_t)looking->lines), err);
+    if (output == NULL) {
+        return false;
+    }
+    size_t i;
+    json_t *line;
+    json_array_foreach (member_array(output, "Lines"), i, line) {
+        puts(json_string_value(line));
+    }
+    json_decref(output);
+    return true;
+}
+
+int logs_main(int argc, char **argv)
+{
+    static const struct option options[] = {{"lines", required_argument, NULL, OPTION_LINES}, {0}};
+    Looking looking = {.lines = 100};
+    const CliSpec spec = {
+        .usage = "usage: weir logs [--lines N] [--data DIR] NAME\n\n"
+                 "Shows the end of an engine's log. NAME is a node or a resource of `weir "
+                 "status`.\n"
+                 "  --lines N  this many lines (100)\n",
+        .options = options,
+        .on_option = on_looking_option,
+        .user = &looking};
+    Cli cli;
+    Err err;
+    int status = 0;
+    if (!cli_options(&cli, argc, argv, &spec)) {
+        status = cli.help ? 0 : err_exit_code(ERR_INVALID);
+    } else if (optind + 1 != argc) {
+        fputs(spec.usage, stderr);
+        status = err_exit_code(ERR_INVALID);
+    } else if (!cli_connect(&cli, &err) || !log_print(&cli, argv[optind], &looking, &err)) {
+        status = cli_fail(&err);
+    }
+    cli_done(&cli);
+    return status;
+}

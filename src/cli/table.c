@@ -1,0 +1,108 @@
+/* Tables for people and JSON for programs. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/cli_priv.h"
+
+#define GREEN  "\033[32m"
+#define YELLOW "\033[33m"
+#define RED    "\033[31m"
+#define BOLD   "\033[1m"
+#define PLAIN  "\033[0m"
+
+bool cli_colors(FILE *out)
+{
+    const char *no_color = getenv("NO_COLOR");
+    const char *term = getenv("TERM");
+    return isatty(fileno(out)) && (no_color == NULL || no_color[0] == '\0') &&
+           (term == NULL || strcmp(term, "dumb") != 0);
+}
+
+void table_init(Table *table, size_t columns, size_t state_column)
+{
+    ASSERT(columns <= TABLE_COLUMNS_MAX);
+    *table = (Table){
+        .columns = columns, .state_column = state_column, .headed = state_column != TABLE_NO_STATE};
+}
+
+void table_done(Table *table)
+{
+    for (size_t i = 0; i < table->cells.len; i++) {
+        mem_free(table->cells.items[i]);
+    }
+    vec_done(&table->cells);
+}
+
+void table_row(Table *table, const char *const *cells)
+{
+    for (size_t i = 0; i < table->columns; i++) {
+        vec_push(&table->cells, mem_strdup(cells[i] != NULL ? cells[i] : ""));
+    }
+}
+
+/* How wide a text is on the screen: its characters, as far as they are one column each. */
+static size_t width_of(const char *text)
+{
+    size_t width = 0;
+    for (; *text != '\0'; text++) {
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    }
+    return width;
+}
+
+static const char *state_color(const char *state)
+{
+    static const char *const good[] = {"available", "running", "active", "sync"};
+    static const char *const bad[] = {"failed", "error", "stopped"};
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        if (strcmp(state, good[i]) == 0) {
+            return GREEN;
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        if (strcmp(state, bad[i]) == 0) {
+            return RED;
+        }
+    }
+    return YELLOW;
+}
+
+static void cell_print(const Table *table, size_t row, size_t column, size_t width, bool colors,
+                       FILE *out)
+{
+    const char *text = table->cells.items[row * table->columns + column];
+    const char *color = !colors                         ? NULL
+                        : row == 0 && table->headed     ? BOLD
+                        : column == table->state_column ? state_color(text)
+                                                        : NULL;
+    bool last = column + 1 == table->columns;
+    size_t padding = last ? 0 : width - width_of(text) + 2;
+    fprintf(out, "%s%s%s%*s", color != NULL ? color : "", text, color != NULL ? PLAIN : "",
+            (int)padding, "");
+}
+
+void table_print(const Table *table, FILE *out)
+{
+    size_t widths[TABLE_COLUMNS_MAX] = {0};
+    for (size_t i = 0; i < table->cells.len; i++) {
+        size_t width = width_of(table->cells.items[i]);
+        size_t column = i % table->columns;
+        widths[column] = width > widths[column] ? width : widths[column];
+    }
+    bool colors = cli_colors(out);
+    for (size_t row = 0; row < table->cells.len / table->columns; row++) {
+        for (size_t column = 0; column < table->columns; column++) {
+            cell_print(table, row, column, widths[column], colors, out);
+        }
+        fputc('\n', out);
+    }
+}
+
+void cli_print_json(json_t *value)
+{
+    char *text = json_dumps(value, JSON_INDENT(2) | JSON_SORT_KEYS);
+    puts(text != NULL ? text : "null");
+    free(text);
+    json_decref(value);
+}

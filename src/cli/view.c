@@ -1,0 +1,146 @@
+/* The tier as the API describes it, for status, up and env. */
+#include <stdio.h>
+
+#include "cli/cli_priv.h"
+#include "model/model.h"
+
+static bool view_add(Cli *cli, json_t *view, const char *name, const char *service,
+                     const char *operation, const char *member, Err *err)
+{
+    json_t *list = cli_list(cli, service, operation, member, err);
+    return list != NULL && json_object_set_new(view, name, list) == 0;
+}
+
+json_t *view_load(Cli *cli, Err *err)
+{
+    json_t *view = json_object();
+    if (view_add(cli, view, "instances", "rds", "DescribeDBInstances", "DBInstances", err) &&
+        view_add(cli, view, "proxies", "rds", "DescribeDBProxies", "DBProxies", err) &&
+        view_add(cli, view, "caches", "elasticache", "DescribeReplicationGroups",
+                 "ReplicationGroups", err) &&
+        view_add(cli, view, "nodes", "weir", "ListNodes", "Nodes", err)) {
+        return view;
+    }
+    json_decref(view);
+    return NULL;
+}
+
+const char *view_instance_endpoint(Arena *arena, const json_t *instance)
+{
+    const json_t *endpoint = member_object(instance, "Endpoint");
+    const char *host = member_str(endpoint, "Address", "");
+    return host[0] == '\0'
+               ? ""
+               : arena_printf(arena, "%s:%d", host, (int)member_int(endpoint, "Port", 5432));
+}
+
+bool view_cache_endpoint(const json_t *group, const char *member, const char **ret_host,
+                         int *ret_port)
+{
+    const json_t *node_group = json_array_get(member_array(group, "NodeGroups"), 0);
+    const json_t *endpoint = member_object(node_group, member);
+    const char *host = member_str(endpoint, "Address", "");
+    if (host[0] == '\0') {
+        return false;
+    }
+    *ret_host = host;
+    *ret_port = (int)member_int(endpoint, "Port", 6379);
+    return true;
+}
+
+/* ---- resources ---------------------------------------------------------------------------------
+ */
+
+static const char *instance_kind(const json_t *instance)
+{
+    if (member_str(instance, "ReadReplicaSourceDBInstanceIdentifier", "")[0] != '\0') {
+        return "read replica";
+    }
+    return member_bool(instance, "MultiAZ", false) ? "instance, Multi-AZ" : "instance";
+}
+
+static void add_instances(Arena *arena, Table *table, const json_t *view)
+{
+    size_t i;
+    json_t *instance;
+    json_array_foreach (member_array(view, "instances"), i, instance) {
+        const json_t *group = json_array_get(member_array(instance, "DBParameterGroups"), 0);
+        bool reboot = strcmp(member_str(group, "ParameterApplyStatus", ""), "pending-reboot") == 0;
+        const char *const cells[] = {
+            member_str(instance, "DBInstanceIdentifier", ""), instance_kind(instance),
+            member_str(instance, "DBInstanceStatus", ""), view_instance_endpoint(arena, instance),
+            reboot ? "parameters wait for a reboot" : ""};
+        table_row(table, cells);
+    }
+}
+
+static void add_proxies(Arena *arena, Table *table, const json_t *view)
+{
+    size_t i;
+    json_t *proxy;
+    json_array_foreach (member_array(view, "proxies"), i, proxy) {
+        const char *host = member_str(proxy, "Endpoint", "");
+        const char *const cells[] = {
+            member_str(proxy, "DBProxyName", ""), "proxy", member_str(proxy, "Status", ""),
+            host[0] != '\0' ? arena_printf(arena, "%s:5432", host) : "", ""};
+        table_row(table, cells);
+    }
+}
+
+static void add_caches(Arena *arena, Table *table, const json_t *view)
+{
+    static const char *const endpoints[][2] = {{"PrimaryEndpoint", "cache, primary endpoint"},
+                                               {"ReaderEndpoint", "cache, reader endpoint"}};
+    size_t i;
+    json_t *group;
+    json_array_foreach (member_array(view, "caches"), i, group) {
+        for (size_t k = 0; k < ARRAY_LEN(endpoints); k++) {
+            const char *host = "";
+            int port = 0;
+            bool there = view_cache_endpoint(group, endpoints[k][0], &host, &port);
+            const char *const cells[] = {member_str(group, "ReplicationGroupId", ""),
+                                         endpoints[k][1], member_str(group, "Status", ""),
+                                         there ? arena_printf(arena, "%s:%d", host, port) : "", ""};
+            table_row(table, cells);
+        }
+    }
+}
+
+void view_print_resources(const json_t *view, FILE *out)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    static const char *const head[] = {"NAME", "KIND", "STATUS", "ENDPOINT", "NOTE"};
+    Table table;
+    table_init(&table, ARRAY_LEN(head), 2);
+    table_row(&table, head);
+    add_instances(arena, &table, view);
+    add_proxies(arena, &table, view);
+    add_caches(arena, &table, view);
+    table_print(&table, out);
+    table_done(&table);
+}
+
+/* ---- nodes -------------------------------------------------------------------------------------
+ */
+
+void view_print_nodes(const json_t *view, FILE *out)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    static const char *const head[] = {"NODE",  "OF",          "ROLE", "ZONE",
+                                       "STATE", "REPLICATION", "ERROR"};
+    Table table;
+    table_init(&table, ARRAY_LEN(head), 4);
+    table_row(&table, head);
+    size_t i;
+    json_t *node;
+    json_array_foreach (member_array(view, "nodes"), i, node) {
+        const char *const cells[] = {
+            member_str(node, "NodeId", ""),   member_str(node, "ResourceId", ""),
+            member_str(node, "Role", ""),     member_str(node, "Zone", ""),
+            member_str(node, "State", ""),    member_str(node, "SyncState", ""),
+            member_str(node, "LastError", "")};
+        table_row(&table, cells);
+    }
+    table_print(&table, out);
+    table_done(&table);
+}

@@ -1,0 +1,228 @@
+/*
+ * The API of a tier on this host: what it needs to know of the host (engines installed, logs,
+ * keys), its certificate, and its listeners at 127.N.0.1:4566 and, for the first tier,
+ * 127.0.0.1:4566.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "engine/engine.h"
+#include "serve/serve_priv.h"
+
+#define API_CERT_DAYS 397
+#define LISTENERS_MAX 3
+
+struct ApiRunner {
+    const Tier *tier;
+    Arena *arena; /* what the options point to */
+    Api *api;
+    TlsContext *tls;
+    int fds[LISTENERS_MAX];
+    size_t fds_len;
+    LoopFn *stop;
+    void *stop_user;
+};
+
+/* ---- what the API asks of the host -------------------------------------------------------------
+ */
+
+static const Secret *key_find(void *context, Slice access_key)
+{
+    const ApiRunner *runner = context;
+    return slice_is(access_key, runner->tier->access_key) ? &runner->tier->secret_key : NULL;
+}
+
+static void on_stop(void *context)
+{
+    ApiRunner *runner = context;
+    runner->stop(runner->stop_user);
+}
+
+static bool log_open(const ApiRunner *runner, const char *node_id, int *ret_fd, Err *err)
+{
+    static const char zones[] = MODEL_ZONES;
+    for (const char *zone = zones; *zone != '\0'; zone++) {
+        CLEANUP(mem_free_ptr)
+        char *path =
+            mem_printf("%s/zone-%c/%s/log/engine.log", runner->tier->data_dir, *zone, node_id);
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd >= 0) {
+            *ret_fd = fd;
+            return true;
+        }
+    }
+    return err_set(err, ERR_NOT_FOUND, "node %s has no log on this host", node_id);
+}
+
+static bool log_stat(void *context, const char *node_id, int64_t *ret_bytes,
+                     int64_t *ret_written_ms, Err *err)
+{
+    CLEANUP(fd_close) int fd = -1;
+    TRY(log_open(context, node_id, &fd, err));
+    struct stat info;
+    if (fstat(fd, &info) != 0) {
+        return err_set_errno(err, errno, "the log of node %s", node_id);
+    }
+    *ret_bytes = info.st_size;
+    *ret_written_ms = (int64_t)info.st_mtim.tv_sec * MS_PER_S + info.st_mtim.tv_nsec / 1000000;
+    return true;
+}
+
+static bool log_read(void *context, const char *node_id, int64_t offset, size_t max, Buf *out,
+                     Err *err)
+{
+    CLEANUP(fd_close) int fd = -1;
+    TRY(log_open(context, node_id, &fd, err));
+    char *room = buf_reserve(out, max);
+    if (room == NULL) {
+        return err_set(err, ERR_LIMIT, "a piece of a log is larger than asked for");
+    }
+    ssize_t count = pread(fd, room, max, offset);
+    if (count < 0) {
+        return err_set_errno(err, errno, "the log of node %s", node_id);
+    }
+    buf_commit(out, (size_t)count);
+    return true;
+}
+
+/* ---- what is installed -------------------------------------------------------------------------
+ */
+
+/* An engine that is missing is no error here: making an instance of it is. */
+static EngineVersions versions_find(Arena *arena)
+{
+    PgInstalls postgres = {0};
+    RedisInstall redis = {0};
+    Err err;
+    if (!pg_installs_find(arena, &postgres, &err)) {
+        log_warn("serve", "%s", err.message);
+    }
+    bool has_redis = redis_install_find(arena, &redis, &err);
+    if (!has_redis) {
+        log_warn("serve", "%s", err.message);
+    }
+    InstalledVersion *items = ARENA_ARRAY(arena, InstalledVersion, postgres.len + 1);
+    size_t len = 0;
+    for (size_t i = 0; i < postgres.len; i++) {
+        items[len++] = (InstalledVersion){"postgres", postgres.items[i].version};
+    }
+    if (has_redis) {
+        items[len++] = (InstalledVersion){"redis", redis.version};
+    }
+    return (EngineVersions){.items = items, .len = len};
+}
+
+/* ---- starting ----------------------------------------------------------------------------------
+ */
+
+static bool tls_make(ApiRunner *runner, Err *err)
+{
+    const Tier *tier = runner->tier;
+    Arena *arena = runner->arena;
+    const char *domains[] = {"rds", "elasticache", "secretsmanager", "sts", "ec2", "monitoring"};
+    const char **names = ARENA_ARRAY(arena, const char *, ARRAY_LEN(domains) + 4);
+    size_t len = 0;
+    names[len++] = arena_printf(arena, "%s.0.1", tier->net);
+    names[len++] = "127.0.0.1";
+    names[len++] = "localhost";
+    for (size_t i = 0; i < ARRAY_LEN(domains); i++) {
+        names[len++] = arena_printf(arena, "%s.%s.amazonaws.com", domains[i], tier->region);
+    }
+    const CertSpec spec = {
+        .common_name = "weir api", .names = names, .server = true, .valid_days = API_CERT_DAYS};
+    Buf cert;
+    buf_init(&cert, BUF_MAX_DEFAULT);
+    CLEANUP(secret_done) Secret key = {0};
+    bool ok = cert_issue(buf_slice(&tier->ca_cert_pem), secret_reveal(&tier->ca_key_pem), &spec,
+                         &cert, &key, err);
+    if (ok) {
+        const TlsServerOptions options = {.cert_pem = buf_slice(&cert),
+                                          .key_pem = secret_reveal(&key)};
+        ok = tls_server_context_new(&options, &runner->tls, err);
+    }
+    buf_done(&cert);
+    return ok;
+}
+
+static bool listen_at(ApiRunner *runner, const char *address, uint16_t port, Err *err)
+{
+    NetAddr addr;
+    int fd = -1;
+    const NetListenOptions options = {0};
+    TRY(net_addr_parse(address, port, &addr, err));
+    TRY(net_listen(&addr, &options, &fd, err));
+    runner->fds[runner->fds_len++] = fd;
+    return api_listen(runner->api, fd, err);
+}
+
+/* The tier's own address must work; the others are conveniences. */
+static bool listen_all(ApiRunner *runner, Err *err)
+{
+    const Tier *tier = runner->tier;
+    const char *address = arena_printf(runner->arena, "%s.0.1", tier->net);
+    TRY(listen_at(runner, address, TIER_API_PORT, err));
+    Err ignored;
+    if (tier->first && !listen_at(runner, "127.0.0.1", TIER_API_PORT, &ignored)) {
+        log_warn("serve", "not at 127.0.0.1:%d: %s", TIER_API_PORT, ignored.message);
+    }
+    /* Where SDKs that ignore AWS_ENDPOINT_URL connect to, see `weir run`. */
+    if (geteuid() == 0 && !listen_at(runner, address, 443, &ignored)) {
+        log_warn("serve", "not at %s:443: %s", address, ignored.message);
+    }
+    return true;
+}
+
+bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, LoopFn *stop, void *stop_user,
+                    ApiRunner **ret_runner, Err *err)
+{
+    ApiRunner *runner = mem_alloc(sizeof(ApiRunner));
+    runner->tier = tier;
+    runner->arena = arena_new();
+    runner->stop = stop;
+    runner->stop_user = stop_user;
+    if (!tls_make(runner, err)) {
+        api_runner_free(runner);
+        return false;
+    }
+    const ApiOptions options = {
+        .loop = loop,
+        .jobs = jobs,
+        .tls = runner->tls,
+        .store = tier->store,
+        .master_key = tier->master_key,
+        .tier = {.account = MODEL_ACCOUNT_ID, .region = tier->region, .net = tier->net_number},
+        .tier_id = tier->id,
+        .host = TIER_HOST,
+        .endpoint = arena_printf(runner->arena, "https://%s.0.1:%d", tier->net, TIER_API_PORT),
+        .tier_created_ms = tier->created_ms,
+        .versions = versions_find(runner->arena),
+        .key_find = key_find,
+        .logs = {.stat = log_stat, .read = log_read},
+        .stop = on_stop,
+        .context = runner,
+    };
+    if (!api_new(&options, &runner->api, err) || !listen_all(runner, err)) {
+        api_runner_free(runner);
+        return false;
+    }
+    *ret_runner = runner;
+    return true;
+}
+
+void api_runner_free(ApiRunner *runner)
+{
+    if (runner == NULL) {
+        return;
+    }
+    api_free(runner->api);
+    tls_context_free(runner->tls);
+    for (size_t i = 0; i < runner->fds_len; i++) {
+        fd_close(&runner->fds[i]);
+    }
+    arena_free(runner->arena);
+    mem_free(runner);
+}
