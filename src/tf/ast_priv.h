@@ -16,6 +16,7 @@ struct TfFile {
     size_t order;
     bool json;
     bool private_values; /* variable values: diagnostics show the line up to "=" only */
+    bool hidden;         /* … and of this one not even that */
 };
 
 /* ---- tokens ------------------------------------------------------------------------------- */
@@ -228,11 +229,15 @@ struct Body {
     VEC(Argument) arguments;
     VEC(Block) blocks;
     TfPos pos;
+    bool broken; /* a syntax error is in it, so something may be missing */
 };
 
 const Argument *body_argument(const Body *body, const char *name); /* NULL when absent */
+const Argument *body_find(const Body *body, Slice name);           /* the same */
 
 /* ---- parsing ------------------------------------------------------------------------------ */
+
+#define PARSER_OPEN_MAX 512
 
 typedef struct Parser {
     Arena *arena;
@@ -240,14 +245,18 @@ typedef struct Parser {
     Lexer lexer;
     Token token; /* the one being looked at; the lexer stands right behind it */
     bool skip_newlines;
-    int brackets; /* how many are open */
-    int depth;    /* of the recursion */
-    bool failed;  /* in the present item: further errors in it would only be echoes */
+    char open[PARSER_OPEN_MAX]; /* which brackets are open; beyond that many they only count */
+    int brackets;               /* how many are open */
+    bool in_quote;              /* a quoted string is open */
+    int quote_brackets;         /* how many brackets were, at the outermost open quote */
+    int depth;                  /* of the recursion */
+    bool failed;                /* in the present item: further errors in it would only be echoes */
     size_t errors;
 } Parser;
 
 void parser_init(Parser *parser, Arena *arena, TfDiagnostics *diagnostics, const TfFile *file);
 void parser_advance(Parser *parser);
+void parser_open_bracket(Parser *parser, char bracket); /* one of { [ ( */
 /* Reports (the first in an item) and returns false. */
 PRINTF_LIKE(4, 5)
 bool parser_fail(Parser *parser, TfPos pos, const char *hint, const char *format, ...);

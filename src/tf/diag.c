@@ -60,7 +60,7 @@ static char *line_clean(Arena *arena, Slice line)
 
 static const char *pos_source_line(Arena *arena, TfPos pos)
 {
-    if (pos.file == NULL) {
+    if (pos.file == NULL || pos.file->hidden) {
         return NULL;
     }
     Slice rest = slice_skip(pos.file->text, line_start(pos));

@@ -38,8 +38,9 @@ static bool lexer_skip_comment(Lexer *lexer)
     return false;
 }
 
-/* Skips white space and comments, but not line ends. False at an unclosed comment. */
-static bool lexer_skip_space(Lexer *lexer)
+/* Skips white space and comments, but not line ends. False at an unclosed comment, which begins at
+ * *ret_bad_at. */
+static bool lexer_skip_space(Lexer *lexer, size_t *ret_bad_at)
 {
     for (;;) {
         char c = lexer_peek(lexer, 0);
@@ -49,6 +50,7 @@ static bool lexer_skip_space(Lexer *lexer)
         } else if (c == '#' || (c == '/' && next == '/')) {
             lexer_skip_line(lexer);
         } else if (c == '/' && next == '*') {
+            *ret_bad_at = lexer->at;
             TRY(lexer_skip_comment(lexer));
         } else {
             return true;
@@ -161,9 +163,9 @@ static Token lexer_name(Lexer *lexer)
 
 static Token lexer_read(Lexer *lexer, bool fraction)
 {
-    size_t start = lexer->at;
-    if (!lexer_skip_space(lexer)) {
-        return lexer_token(lexer, TOKEN_BAD, start);
+    size_t bad_at;
+    if (!lexer_skip_space(lexer, &bad_at)) {
+        return lexer_token(lexer, TOKEN_BAD, bad_at);
     }
     if (lexer_at_end(lexer)) {
         return lexer_token(lexer, TOKEN_EOF, lexer->at);
@@ -205,6 +207,7 @@ const char *token_describe(Arena *arena, Token token)
     if (token.kind == TOKEN_HEREDOC || token.kind == TOKEN_HEREDOC_INDENTED) {
         return "a heredoc";
     }
-    size_t shown = utf8_bytes(token.text, 40);
-    return arena_printf(arena, "\"%.*s\"", (int)shown, token.text.data);
+    Slice rest = token.text;
+    Slice line = slice_cut(&rest, '\n');
+    return arena_printf(arena, "\"%.*s\"", (int)utf8_bytes(line, 40), line.data);
 }

@@ -8,13 +8,35 @@
 
 /* ---- core --------------------------------------------------------------------------------- */
 
+void parser_open_bracket(Parser *parser, char bracket)
+{
+    if (parser->brackets < PARSER_OPEN_MAX) {
+        parser->open[parser->brackets] = bracket;
+    }
+    parser->brackets++;
+}
+
+/* Closes what was opened last of that kind, and all that was left open in it. */
+static void parser_close_bracket(Parser *parser, char bracket)
+{
+    int at = parser->brackets - 1;
+    while (at >= 0 && at < PARSER_OPEN_MAX && parser->open[at] != bracket &&
+           (bracket == '{' || parser->open[at] != '{')) {
+        at--;
+    }
+    if (at >= 0 && (at >= PARSER_OPEN_MAX || parser->open[at] == bracket)) {
+        parser->brackets = at;
+    }
+}
+
 static void parser_count_brackets(Parser *parser, TokenKind kind)
 {
     if (kind == TOKEN_LBRACE || kind == TOKEN_LBRACKET || kind == TOKEN_LPAREN) {
-        parser->brackets++;
-    } else if (kind == TOKEN_RBRACE || kind == TOKEN_RBRACKET || kind == TOKEN_RPAREN ||
-               kind == TOKEN_RBRACE_TRIM) {
-        parser->brackets--;
+        parser_open_bracket(parser, parser->token.text.data[0]);
+    } else if (kind == TOKEN_RBRACE || kind == TOKEN_RBRACE_TRIM) {
+        parser_close_bracket(parser, '{');
+    } else if (kind == TOKEN_RBRACKET || kind == TOKEN_RPAREN) {
+        parser_close_bracket(parser, kind == TOKEN_RPAREN ? '(' : '[');
     }
 }
 
@@ -101,37 +123,100 @@ void parser_leave(Parser *parser)
     parser->depth--;
 }
 
-const Argument *body_argument(const Body *body, const char *name)
+const Argument *body_find(const Body *body, Slice name)
 {
     for (size_t i = 0; i < body->arguments.len; i++) {
-        if (slice_is(body->arguments.items[i].name, name)) {
+        if (slice_eq(body->arguments.items[i].name, name)) {
             return &body->arguments.items[i];
         }
     }
     return NULL;
 }
 
+const Argument *body_argument(const Body *body, const char *name)
+{
+    return body_find(body, slice_of(name));
+}
+
 /* ---- recovery ------------------------------------------------------------------------------ */
 
-/* Behind the line in which the item ends that began with `brackets` open, or at the brace that
+/* A quoted string ends with its line: behind one in which something is wrong, reading goes on there
+ * as if it had been closed. */
+static void parser_leave_quote(Parser *parser)
+{
+    Lexer *lexer = &parser->lexer;
+    if (!parser->in_quote) {
+        return;
+    }
+    while (lexer->at < lexer->text.len && lexer->text.data[lexer->at] != '\n') {
+        lexer->at++;
+    }
+    parser->brackets = parser->quote_brackets;
+    parser->in_quote = false;
+    parser->token.kind = TOKEN_BAD;
+    parser_advance(parser);
+}
+
+static bool parser_at_template(const Parser *parser)
+{
+    return parser->token.kind == TOKEN_QUOTE || parser->token.kind == TOKEN_HEREDOC ||
+           parser->token.kind == TOKEN_HEREDOC_INDENTED;
+}
+
+/* Whether the item that began with `brackets` open ends here: at a line end, or at the brace that
  * closes its body. */
+static bool parser_item_ends(const Parser *parser, int brackets)
+{
+    TokenKind kind = parser->token.kind;
+    return kind == TOKEN_EOF || (kind == TOKEN_RBRACE && parser->brackets < brackets) ||
+           (kind == TOKEN_NEWLINE && parser->brackets <= brackets);
+}
+
+static void parser_skip_template(Parser *parser)
+{
+    Expr *ignored;
+    bool quoted = parser->token.kind == TOKEN_QUOTE;
+    bool ok = parser_template(parser, &ignored);
+    parser->skip_newlines = false;
+    if (!ok && quoted) {
+        parser_leave_quote(parser);
+    } else if (!ok) {
+        parser_advance(parser);
+    }
+}
+
+/* NAME = at the start of a line, where a bracket other than { was left open: the next item. */
+static bool parser_at_new_item(const Parser *parser)
+{
+    Slice text = parser->lexer.text;
+    Slice after = slice_skip(text, parser->lexer.at);
+    bool bracket = parser->brackets > 0 && parser->brackets <= PARSER_OPEN_MAX &&
+                   parser->open[parser->brackets - 1] != '{';
+    if (!bracket || parser->token.kind != TOKEN_IDENT) {
+        return false;
+    }
+    for (const char *c = parser->token.text.data; c > text.data && c[-1] != '\n'; c--) {
+        if (c[-1] != ' ' && c[-1] != '\t') {
+            return false;
+        }
+    }
+    after = slice_trim(slice_cut(&after, '\n'));
+    return slice_starts(after, "=") && !slice_starts(after, "==");
+}
+
 static void parser_recover(Parser *parser, int brackets)
 {
     TfDiagnostics *diagnostics = parser->diagnostics;
     parser->diagnostics = NULL;
     parser->skip_newlines = false;
-    for (;;) {
-        TokenKind kind = parser->token.kind;
-        if (kind == TOKEN_EOF || (kind == TOKEN_RBRACE && parser->brackets < brackets)) {
-            break;
-        }
-        if (kind == TOKEN_NEWLINE && parser->brackets <= brackets) {
-            break;
-        }
-        Expr *ignored;
-        if (kind == TOKEN_QUOTE || kind == TOKEN_HEREDOC || kind == TOKEN_HEREDOC_INDENTED) {
-            (void)parser_template(parser, &ignored);
-            parser->skip_newlines = false;
+    parser_leave_quote(parser);
+    bool new_item = parser_at_new_item(parser);
+    if (new_item) {
+        parser->brackets = brackets;
+    }
+    while (!parser_item_ends(parser, brackets) && !new_item) {
+        if (parser_at_template(parser)) {
+            parser_skip_template(parser);
         } else {
             parser_advance(parser);
         }
@@ -142,7 +227,7 @@ static void parser_recover(Parser *parser, int brackets)
 
 /* ---- bodies ------------------------------------------------------------------------------- */
 
-static bool parser_body(Parser *parser, Body *body, bool block);
+static void parser_body(Parser *parser, Body *body, bool block);
 
 static bool body_room(Parser *parser, const Body *body)
 {
@@ -175,14 +260,12 @@ static bool parser_argument(Parser *parser, Body *body, Token name)
     parser_advance(parser);
     Argument argument = {.name = name.text, .pos = name.pos};
     TRY(parser_expr(parser, &argument.expr));
-    for (size_t i = 0; i < body->arguments.len; i++) {
-        const Argument *other = &body->arguments.items[i];
-        if (slice_eq(other->name, name.text)) {
-            return parser_fail(parser, name.pos,
-                               arena_printf(parser->arena, "it is set at line %d already",
-                                            tf_pos_line(other->pos)),
-                               "\"%.*s\" is set twice", SLICE_FMT(name.text));
-        }
+    const Argument *other = body_find(body, name.text);
+    if (other != NULL) {
+        return parser_fail(
+            parser, name.pos,
+            arena_printf(parser->arena, "it is set at line %d already", tf_pos_line(other->pos)),
+            "\"%.*s\" is set twice", SLICE_FMT(name.text));
     }
     arena_vec_push(parser->arena, &body->arguments, argument);
     return parser_item_end(parser);
@@ -213,9 +296,9 @@ static bool parser_block_body(Parser *parser, Block *block)
     block->body->pos = block->pos;
     TRY(parser_enter(parser));
     parser_advance(parser);
-    bool ok = parser_body(parser, block->body, true);
+    parser_body(parser, block->body, true);
     parser_leave(parser);
-    return ok;
+    return true;
 }
 
 static bool parser_block(Parser *parser, Body *body, Token name)
@@ -224,11 +307,12 @@ static bool parser_block(Parser *parser, Body *body, Token name)
     while (parser->token.kind == TOKEN_QUOTE || parser->token.kind == TOKEN_IDENT) {
         TRY(parser_label(parser, &block));
     }
-    bool ok = parser_block_body(parser, &block);
-    if (block.body != NULL) {
-        arena_vec_push(parser->arena, &body->blocks, block);
+    TRY(parser_block_body(parser, &block));
+    arena_vec_push(parser->arena, &body->blocks, block);
+    if (parser->token.kind != TOKEN_RBRACE) { /* reported: it has no end */
+        parser->brackets--;
+        return true;
     }
-    TRY(ok);
     parser_advance(parser);
     return parser_item_end(parser);
 }
@@ -245,8 +329,41 @@ static bool parser_item(Parser *parser, Body *body)
                                               : parser_block(parser, body, name);
 }
 
+/* A top-level block at the start of a line: the block around it lacks its end. */
+static bool parser_at_top_level(const Parser *parser)
+{
+    static const char *const names[] = {"resource", "variable", "output",   "locals",
+                                        "data",     "module",   "provider", "terraform"};
+    const Token *token = &parser->token;
+    const char *text = parser->lexer.text.data;
+    bool line_start = token->text.data == text || token->text.data[-1] == '\n';
+    if (token->kind != TOKEN_IDENT || !line_start) {
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (slice_is(token->text, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void parser_stray_brace(Parser *parser)
+{
+    (void)parser_fail(parser, parser->token.pos, NULL, "this brace closes nothing");
+    parser->failed = false;
+    parser_advance(parser);
+}
+
+static void parser_no_end(Parser *parser, Body *body)
+{
+    body->broken = true;
+    (void)parser_fail(parser, body->pos, "close it with }", "this block has no end");
+    parser->failed = false;
+}
+
 /* Items up to the closing brace (which stays the present token) of a block, or to the end. */
-static bool parser_body(Parser *parser, Body *body, bool block)
+static void parser_body(Parser *parser, Body *body, bool block)
 {
     for (;;) {
         int brackets = parser->brackets;
@@ -254,19 +371,18 @@ static bool parser_body(Parser *parser, Body *body, bool block)
         while (parser->token.kind == TOKEN_NEWLINE) {
             parser_advance(parser);
         }
-        if (parser->token.kind == TOKEN_EOF) {
-            return !block ||
-                   parser_fail(parser, body->pos, "close it with }", "this block has no end");
+        TokenKind kind = parser->token.kind;
+        if ((block && kind == TOKEN_RBRACE) || (!block && kind == TOKEN_EOF)) {
+            return;
         }
-        if (block && parser->token.kind == TOKEN_RBRACE) {
-            return true;
+        if (block && (kind == TOKEN_EOF || parser_at_top_level(parser))) {
+            parser_no_end(parser, body);
+            return;
         }
-        if (!block && parser->token.kind == TOKEN_RBRACE) {
-            parser->brackets = 0;
-            (void)parser_fail(parser, parser->token.pos, NULL, "this brace closes nothing");
-            parser->failed = false;
-            parser_advance(parser);
+        if (kind == TOKEN_RBRACE) {
+            parser_stray_brace(parser);
         } else if (!parser_item(parser, body)) {
+            body->broken = true;
             parser->depth = depth;
             parser_recover(parser, brackets);
         }
@@ -280,6 +396,6 @@ Body *parse_file(Arena *arena, TfDiagnostics *diagnostics, const TfFile *file)
     Body *body = ARENA_NEW(arena, Body);
     body->pos = lexer_pos(&parser.lexer, 0);
     parser_advance(&parser);
-    (void)parser_body(&parser, body, false);
+    parser_body(&parser, body, false);
     return body;
 }

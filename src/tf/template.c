@@ -202,7 +202,7 @@ static bool template_piece(Template *template)
         piece.trim_before = true;
         parser->lexer.at++;
     }
-    parser->brackets++;
+    parser_open_bracket(parser, '{');
     parser->skip_newlines = true;
     parser->token = (Token){.kind = TOKEN_LBRACE};
     parser_advance(parser);
@@ -499,7 +499,13 @@ bool parser_template(Parser *parser, Expr **ret_expr)
                          .marker = open.text,
                          .pos = open.pos,
                          .line_start = true};
+    bool in_quote = parser->in_quote;
+    if (open.kind == TOKEN_QUOTE && !in_quote) {
+        parser->in_quote = true;
+        parser->quote_brackets = parser->brackets;
+    }
     TRY(template_read(&template, open.kind == TOKEN_HEREDOC_INDENTED, ret_expr));
+    parser->in_quote = in_quote;
     parser->skip_newlines = outer;
     parser->token = open;
     parser_advance(parser);

@@ -23,7 +23,8 @@
 /* ---- limits ------------------------------------------------------------------------------- */
 
 #define TF_SOURCE_MAX       ((size_t)1 << 20) /* bytes of one source or input */
-#define TF_SOURCES_MAX      256               /* sources and variable files */
+#define TF_SOURCES_MAX      256
+#define TF_INPUTS_MAX       1024
 #define TF_DEPTH_MAX        120               /* nesting of expressions, blocks, templates, types */
 #define TF_BODY_ITEMS_MAX   2048              /* arguments and blocks of one body */
 #define TF_DECLARATIONS_MAX 8192              /* resources, variables, locals and outputs */
