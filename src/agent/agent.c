@@ -45,8 +45,8 @@ static void node_wake(AgentNode *node);
 
 static void node_job_run(void *arg, const Job *job)
 {
-    (void)job;
     AgentNode *node = arg;
+    node->work.job = job;
     node->again_ms = node_step(&node->work, slice_of(node->job_goal));
 }
 

@@ -38,6 +38,7 @@ void cluster_names(const json_t *set, const char *leader_incarnation, const char
 /* Only the job in progress touches it. */
 typedef struct NodeWork {
     const AgentOptions *options;
+    const Job *job; /* in progress */
     char id[NODE_ID_MAX + 1];
     char incarnation[NODE_ID_MAX + 1]; /* "" until there is a data directory */
     PgSession *session;                /* of a running PostgreSQL; NULL when away */

@@ -74,6 +74,7 @@ static bool pg_node_init(PgNode *node, NodeRun *run, Err *err)
     node->primary = strcmp(member_str(run->goal, "role", ""), "primary") == 0;
     PgSpec *spec = &node->spec;
     spec->paths = run->paths;
+    spec->job = run->work->job;
     spec->incarnation = run->work->incarnation;
     spec->cluster_name = member_str(run->goal, "identifier", "");
     spec->listen_address = node_address(run, member_str(run->goal, "address", ""));

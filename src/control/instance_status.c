@@ -158,6 +158,13 @@ static void status_message(Instance *instance, const char *word)
                                 json_sprintf("node %s: %s", node, error));
         }
     }
+    const json_t *leader =
+        instance_node_seen(instance->world, instance_leader(instance->world, instance->dbi));
+    if (member_str(leader, "foreign_settings", "")[0] != '\0') {
+        json_object_set_new(instance->next, "message",
+                            json_sprintf("set outside of Weir's configuration: %s",
+                                         member_str(leader, "foreign_settings", "")));
+    }
     if (strcmp(word, "available") == 0 && instance->multi_az && !standby_ready(instance)) {
         json_object_set_new(instance->next, "message",
                             json_string("the standby is away: commits wait for it"));

@@ -84,6 +84,7 @@ typedef struct PgSpec {
     size_t settings_len;
     const char *synchronous_standby_names; /* a primary's; "" for none */
     const char *source_address;            /* NULL: a primary; else the node it follows */
+    const Job *job;                        /* the programs end when it is cancelled; NULL: none */
 } PgSpec;
 
 /* The walsender name and the slot of an incarnation: "weir_ID" (RULES F4). */

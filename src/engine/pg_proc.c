@@ -85,8 +85,12 @@ static bool data_fresh(const PgSpec *spec, Err *err)
 static bool run_as_engine(const PgSpec *spec, const char *const *argv, int64_t timeout_ms, Err *err)
 {
     static const char *const env[] = {"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", NULL};
-    const CommandSpec command = {
-        .argv = argv, .env = env, .cwd = "/", .account = spec->account, .timeout_ms = timeout_ms};
+    const CommandSpec command = {.argv = argv,
+                                 .env = env,
+                                 .cwd = "/",
+                                 .account = spec->account,
+                                 .timeout_ms = timeout_ms,
+                                 .job = spec->job};
     CommandResult result;
     bool ok = command_run(&command, &result, err);
     command_result_done(&result);

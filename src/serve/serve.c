@@ -14,16 +14,18 @@
 #include "serve/serve.h"
 #include "serve/serve_priv.h"
 
-#define JOB_THREADS_MAX 16
-#define JOB_QUEUE_MAX   4096
-#define EXIT_STOPPED    0
-#define EXIT_AGAIN      1
-#define EXIT_UNUSABLE   2
+#define REQUEST_THREADS_MAX 16 /* of the API and of control */
+#define NODE_THREADS_MAX    64 /* nodes at work at a time: a clone may take hours */
+#define JOB_QUEUE_MAX       4096
+#define EXIT_STOPPED        0
+#define EXIT_AGAIN          1
+#define EXIT_UNUSABLE       2
 
 typedef struct Serve {
     Tier tier;
     Loop *loop;
-    Jobs *jobs;
+    Jobs *jobs;      /* of the API and of control */
+    Jobs *node_jobs; /* of the agent */
     Agent *agent;
     ControlRunner *control;
     ApiRunner *api;
@@ -72,7 +74,7 @@ static bool agent_start(Serve *serve, Err *err)
 {
     const AgentOptions options = {
         .loop = serve->loop,
-        .jobs = serve->jobs,
+        .jobs = serve->node_jobs,
         .store = serve->tier.store,
         .program = serve->program,
         .data_dir = serve->tier.data_dir,
@@ -91,7 +93,8 @@ static bool serve_start(Serve *serve, Err *err)
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
     TRY(loop_new(&serve->loop, err));
     TRY(loop_signals(serve->loop, signals, on_signal, serve, err));
-    TRY(jobs_new(serve->loop, JOB_THREADS_MAX, JOB_QUEUE_MAX, &serve->jobs, err));
+    TRY(jobs_new(serve->loop, REQUEST_THREADS_MAX, JOB_QUEUE_MAX, &serve->jobs, err));
+    TRY(jobs_new(serve->loop, NODE_THREADS_MAX, JOB_QUEUE_MAX, &serve->node_jobs, err));
     return tier_publish(&serve->tier, err) && agent_start(serve, err) &&
            control_runner_new(serve->loop, serve->jobs, &serve->tier, &serve->control, err) &&
            api_runner_new(serve->loop, serve->jobs, &serve->tier, stop_tier, serve, &serve->api,
@@ -103,6 +106,7 @@ static void serve_end(Serve *serve)
 {
     bool stopped = serve->exit_code == EXIT_STOPPED;
     jobs_free(serve->jobs);
+    jobs_free(serve->node_jobs);
     api_runner_free(serve->api);
     control_runner_free(serve->control);
     agent_free(serve->agent);
