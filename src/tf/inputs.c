@@ -81,6 +81,23 @@ static void read_input(Loader *loader, Source *source, size_t order)
     }
 }
 
+/* What the expression gives, without quoting it when something is wrong: it may be a password. */
+static const TfValue *private_value(Loader *loader, Expr *expr)
+{
+    TfDiagnostics *diagnostics = loader->diagnostics;
+    TfDiagnostics ignored;
+    tf_diagnostics_init(&ignored, loader->arena);
+    loader->diagnostics = &ignored;
+    const TfValue *value = constant_value(loader, expr, "a value");
+    loader->diagnostics = diagnostics;
+    if (ignored.errors > 0) {
+        loader_error(loader, expr->pos,
+                     "a value is \"text\" in double quotes, 60, true, null, [list] or {object}",
+                     "this value cannot be evaluated");
+    }
+    return value;
+}
+
 /* ---- values --------------------------------------------------------------------------------- */
 
 /* What an input says of the variable: its value and where that stands. NULL when it says nothing.
@@ -95,8 +112,7 @@ static const TfValue *source_value(Loader *loader, const Source *source, const N
     if (source->input->name == NULL) {
         const Argument *argument = body_argument(source->body, node->name);
         *ret_pos = argument != NULL ? argument->pos : (TfPos){0};
-        return argument != NULL ? constant_value(loader, argument->expr, "the value of a variable")
-                                : NULL;
+        return argument != NULL ? private_value(loader, argument->expr) : NULL;
     }
     if (strcmp(source->input->name, node->name) != 0) {
         return NULL;
@@ -107,7 +123,7 @@ static const TfValue *source_value(Loader *loader, const Source *source, const N
     }
     Expr *expr = parse_expression(loader->arena, loader->diagnostics, source->file,
                                   source->file->text, *ret_pos);
-    return constant_value(loader, expr, "the value of a variable");
+    return private_value(loader, expr);
 }
 
 /* The first input that has a value, else the default, else NULL. */

@@ -58,18 +58,31 @@ void parser_init(Parser *parser, Arena *arena, TfDiagnostics *diagnostics, const
     }
 }
 
+/* Messages quote the text; what is quoted of a file of variable values may be a password. */
+static bool parser_fail_private(Parser *parser, TfPos pos)
+{
+    tf_diagnose(parser->diagnostics, TF_ERROR, pos, "this is not how a value is written",
+                "a value is \"text\" in double quotes, 60, true, null, [list] or {object}");
+    return false;
+}
+
 bool parser_fail(Parser *parser, TfPos pos, const char *hint, const char *format, ...)
 {
+    bool reported = parser->failed || parser->diagnostics == NULL;
     parser->errors++;
-    if (!parser->failed && parser->diagnostics != NULL) {
-        char message[512];
-        va_list args;
-        va_start(args, format);
-        vsnprintf(message, sizeof(message), format, args);
-        va_end(args);
-        tf_diagnose(parser->diagnostics, TF_ERROR, pos, message, hint);
-    }
     parser->failed = true;
+    if (reported) {
+        return false;
+    }
+    if (pos.file->private_values) {
+        return parser_fail_private(parser, pos);
+    }
+    char message[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    tf_diagnose(parser->diagnostics, TF_ERROR, pos, message, hint);
     return false;
 }
 

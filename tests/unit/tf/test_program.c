@@ -378,6 +378,31 @@ static void test_bad_inputs(void **state)
     loaded_done(&loaded);
 }
 
+/* Nothing of what stands in a file of values, or behind --var, is quoted. */
+static void test_private_inputs(void **state)
+{
+    (void)state;
+    TfSource source = {"main.tf", SLICE("variable \"a\" {\n  type = list(string)\n}\n")};
+    static const char *const texts[] = {
+        "a = hunter2",   "a = \"hunter2",   "a = hunter2(1)",      "a = [\"x\" hunter2]",
+        "a = hunter2.x", "hunter2",         "a = <<hunter2\nx",    "a = \"${hunter2}\"",
+        "a = 'hunter2'", "a = var.hunter2", "a = [[\"hunter2\"]]",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        bool value = slice_starts(slice_of(texts[i]), "a = ");
+        const TfInput inputs[] = {
+            {TF_FROM_FILE, "a.tfvars", NULL, slice_of(texts[i])},
+            {TF_FROM_OPTION, "--var", "a", slice_of(texts[i] + (value ? 4 : 0))},
+        };
+        for (size_t j = 0; j < ARRAY_LEN(inputs); j++) {
+            Loaded loaded = load_many(&source, 1, &inputs[j], 1);
+            assert_null(loaded.program);
+            assert_null(strstr(diagnostics_text(&loaded), "hunter2"));
+            loaded_done(&loaded);
+        }
+    }
+}
+
 /* ---- the JSON syntax ----------------------------------------------------------------------------
  */
 
@@ -486,8 +511,9 @@ int main(void)
         cmocka_unit_test(test_for_each),       cmocka_unit_test(test_count_zero),
         cmocka_unit_test(test_blocks),         cmocka_unit_test(test_needs),
         cmocka_unit_test(test_inputs),         cmocka_unit_test(test_bad_inputs),
-        cmocka_unit_test(test_json),           cmocka_unit_test(test_json_errors),
-        cmocka_unit_test(test_files),          cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_private_inputs), cmocka_unit_test(test_json),
+        cmocka_unit_test(test_json_errors),    cmocka_unit_test(test_files),
+        cmocka_unit_test(test_truncated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
