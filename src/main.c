@@ -6,6 +6,7 @@
 
 #include "base/base.h"
 #include "cli/cli.h"
+#include "front/front.h"
 #include "guard/guard.h"
 #include "serve/serve.h"
 
@@ -24,10 +25,8 @@ static int version_main(int argc, char **argv)
 }
 
 static const Process processes[] = {
-    {"guard", guard_main},
-    {"serve", serve_main},
-    {"supervise", supervise_main},
-    {"version", version_main},
+    {"front", front_main},         {"guard", guard_main},     {"serve", serve_main},
+    {"supervise", supervise_main}, {"version", version_main},
 };
 
 static void usage(FILE *out)

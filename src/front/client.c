@@ -1,0 +1,517 @@
+/*
+ * The client's side. Commands are walked over, not assembled: each is looked at when its name is
+ * there, and then forwarded in whatever pieces it comes. Only AUTH, HELLO, SELECT and CLIENT are
+ * read. The front answers itself only where no reply of the node is due, so that replies are always
+ * in the order of the commands; otherwise it sends the node something that has the same answer.
+ */
+#include "front/front_priv.h"
+
+#define NAME_BYTES_MAX     512                 /* within these the name of a command is there */
+#define KEEP_MAX           ((size_t)192 << 10) /* of a command that is not yet looked at */
+#define WRONG_PASSWORD_LEN 32
+
+static const char noauth[] = "NOAUTH Authentication required.";
+static const char noauth_hello[] =
+    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO "
+    "<proto> "
+    "AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol "
+    "version at the same time";
+static const char wrongpass[] = "WRONGPASS invalid username-password pair or user is disabled.";
+static const char no_password_is_set[] =
+    "ERR AUTH <password> called without any password configured for the default user. Are you sure "
+    "your configuration is correct?";
+
+static const char *unavailable_text(const FrontClient *client)
+{
+    return client->reader
+               ? "LOADING Weir has no replica for this at the moment; nothing was carried out"
+               : "LOADING Weir has no primary for this at the moment; nothing was carried out";
+}
+
+/* ---- small parts ------------------------------------------------------------------------------
+ */
+
+static void client_put(FrontClient *client, Buf *out)
+{
+    stream_write(client->stream, buf_slice(out));
+    buf_done(out);
+}
+
+void front_client_error(FrontClient *client, const char *text)
+{
+    Buf out;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    resp_put_error(&out, slice_of(text));
+    client_put(client, &out);
+}
+
+static void client_simple(FrontClient *client, const char *text)
+{
+    Buf out;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    resp_put_simple(&out, slice_of(text));
+    client_put(client, &out);
+}
+
+void front_client_pause(FrontClient *client, FrontPause why)
+{
+    client->paused |= (unsigned)why;
+    stream_pause(client->stream);
+}
+
+void front_client_resume(FrontClient *client, FrontPause why)
+{
+    client->paused &= ~(unsigned)why;
+    if (client->paused == 0) {
+        stream_resume(client->stream);
+    }
+}
+
+/* The last of it; its stream is somebody else's by now. */
+static void client_free(FrontClient *client)
+{
+    Front *front = client->front;
+    front_link_drop(client);
+    loop_timer_stop(&client->hold);
+    list_remove(&front->clients, &client->node);
+    front->counts[client->reader]--;
+    mem_free(client);
+}
+
+void front_client_close(FrontClient *client)
+{
+    stream_close(client->stream);
+    client_free(client);
+}
+
+bool front_client_is_idle(const FrontClient *client)
+{
+    return front_session_is_quiet(&client->session) && resp_scan_idle(&client->scan) &&
+           client->paused == 0 && !client->resetting;
+}
+
+/* ---- logging in -------------------------------------------------------------------------------
+ */
+
+static bool login_fits(const FrontClient *client, const FrontLogin *login)
+{
+    const FrontConfig *config = client->front->config;
+    bool known = login->user.len == 0 || slice_is(login->user, "default");
+    bool fits = config->tokens.len == 0 || front_token_fits(config, login->password);
+    return known && fits;
+}
+
+/* Whether a reply of the front's own is in order now. */
+static bool client_is_quiet(const FrontClient *client)
+{
+    return client->link != LINK_READY || front_session_is_quiet(&client->session);
+}
+
+/* A command of the front's own making, whose reply is the client's. */
+static void client_forward_made(FrontClient *client, Buf *made)
+{
+    stream_write(client->back, buf_slice(made));
+    buf_done(made);
+    front_session_sent(&client->session, COMMAND_OTHER, NULL);
+}
+
+/* The node says what the front would say: it knows one password, and no other. */
+static void client_forward_auth(FrontClient *client, bool good)
+{
+    const FrontConfig *config = client->front->config;
+    char wrong[WRONG_PASSWORD_LEN + 1];
+    Buf out;
+    random_id(wrong, WRONG_PASSWORD_LEN);
+    Slice args[] = {SLICE("AUTH"), slice_of(config->backend_user),
+                    good ? secret_reveal(&config->backend_password) : slice_of(wrong)};
+    buf_init(&out, BUF_MAX_DEFAULT);
+    resp_put_command(&out, args, ARRAY_LEN(args));
+    client_forward_made(client, &out);
+}
+
+static void client_auth(FrontClient *client, const FrontLogin *login)
+{
+    bool good = login->refused == NULL && login_fits(client, login);
+    const char *error = login->refused != NULL ? login->refused : good ? NULL : wrongpass;
+    if (good && client->front->config->tokens.len == 0 && login->user.len == 0) {
+        error = no_password_is_set;
+    }
+    client->authenticated = client->authenticated || good;
+    if (!client_is_quiet(client)) {
+        client_forward_auth(client, error == NULL);
+    } else if (error != NULL) {
+        front_client_error(client, error);
+    } else {
+        client_simple(client, "OK");
+    }
+}
+
+/* False: the link is not ready; HELLO is looked at again when it is. */
+static bool client_hello(FrontClient *client, const FrontCommand *command, const FrontLogin *login)
+{
+    const char *error = login->refused;
+    if (error == NULL && login->given && !login_fits(client, login)) {
+        error = wrongpass;
+    } else if (error == NULL && !login->given && !client->authenticated) {
+        error = noauth_hello;
+    }
+    if (error != NULL && client_is_quiet(client)) {
+        front_client_error(client, error);
+        return true;
+    }
+    if (error != NULL) {
+        client_forward_auth(client, false);
+        return true;
+    }
+    client->authenticated = true;
+    if (client->refusing) {
+        front_client_error(client, unavailable_text(client));
+        return true;
+    }
+    if (!front_link_need(client)) {
+        return false;
+    }
+    Buf out;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    front_login_put_hello(login, &out);
+    stream_write(client->back, buf_slice(&out));
+    buf_done(&out);
+    front_session_sent(&client->session, COMMAND_HELLO, command);
+    return true;
+}
+
+/* ---- leaving and starting over ----------------------------------------------------------------
+ */
+
+/* False: the client is gone. */
+static bool client_quit(FrontClient *client, Slice bytes)
+{
+    if (client->link == LINK_READY) {
+        front_link_forward(client, bytes);
+        front_session_sent(&client->session, COMMAND_QUIT, NULL);
+        client->quitting = true; /* the node answers, and hangs up */
+        return true;
+    }
+    client_simple(client, "OK");
+    front_client_close(client);
+    return false;
+}
+
+static void client_begin_anew(FrontClient *client)
+{
+    client->authenticated = client->front->config->tokens.len == 0;
+    client->session = (FrontSession){0};
+}
+
+static void client_reset(FrontClient *client, Slice bytes)
+{
+    if (client->link == LINK_READY) {
+        front_link_forward(client, bytes);
+        front_session_sent(&client->session, COMMAND_RESET, NULL);
+        client->resetting = true;
+        front_client_pause(client, PAUSE_LINK);
+        return;
+    }
+    front_link_drop(client);
+    client_begin_anew(client);
+    client_simple(client, "RESET");
+}
+
+void front_client_reset_done(FrontClient *client)
+{
+    client->resetting = false;
+    front_link_drop(client);
+    client_begin_anew(client);
+    front_client_resume(client, PAUSE_LINK);
+}
+
+/* The client says nothing more. The node hears of it at once, so that it waits for nobody; what it
+ * still answers goes out, and its own end closes the client. */
+static void client_end(FrontClient *client)
+{
+    client->quitting = true;
+    stream_end(client->back);
+}
+
+/* ---- commands ---------------------------------------------------------------------------------
+ */
+
+/* What one step over the input came to. */
+typedef enum Step {
+    STEP_TOOK, /* the rest has moved on */
+    STEP_WAIT, /* for more bytes, or for the link */
+    STEP_GONE, /* the client is */
+} Step;
+
+/* No command that the front can follow. The node says so itself, behind what it still has to say,
+ * and hangs up. */
+static Step client_bad(FrontClient *client, Slice *rest, const char *text)
+{
+    if (client->link == LINK_READY) {
+        front_link_forward(client, *rest);
+        client_end(client);
+        return STEP_TOOK;
+    }
+    front_client_error(client, text);
+    front_client_close(client);
+    return STEP_GONE;
+}
+
+/* The next `len` bytes belong to the command that is under way. */
+static void client_take(FrontClient *client, Slice *rest, size_t len, bool whole)
+{
+    if (client->fate == FATE_PASS) {
+        front_link_forward(client, slice_from(rest->data, len));
+        if (whole) {
+            front_session_sent(&client->session, client->kind, NULL);
+        }
+    } else if (whole) {
+        front_client_error(client, client->refusal);
+    }
+    *rest = slice_skip(*rest, len);
+}
+
+static Step client_step_within(FrontClient *client, Slice *rest)
+{
+    size_t len;
+    WireResult result = resp_scan(&client->scan, *rest, &len);
+    if (result == WIRE_BAD) {
+        return client_bad(client, rest, "ERR Protocol error");
+    }
+    client_take(client, rest, len, result == WIRE_DONE);
+    return STEP_TOOK;
+}
+
+/* A command that is there as a whole, and is the front's to handle. */
+static Step client_step_own(FrontClient *client, Slice *rest, FrontCommandKind kind, size_t len)
+{
+    Slice bytes = slice_from(rest->data, len);
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    FrontCommand command;
+    FrontLogin login;
+    if (!front_command_read(bytes, kind, arena, &command)) {
+        return client_bad(client, rest, "ERR Protocol error");
+    }
+    front_login_parse(&command, &login);
+    if (kind == COMMAND_AUTH) {
+        client_auth(client, &login);
+    } else if (kind == COMMAND_HELLO) {
+        if (!client_hello(client, &command, &login)) {
+            return STEP_WAIT;
+        }
+    } else if (kind == COMMAND_QUIT) {
+        if (!client_quit(client, bytes)) {
+            return STEP_GONE;
+        }
+    } else if (kind == COMMAND_RESET) {
+        client_reset(client, bytes);
+    } else {
+        front_link_forward(client, bytes);
+        front_session_sent(&client->session, kind, &command);
+    }
+    *rest = slice_skip(*rest, len);
+    return STEP_TOOK;
+}
+
+static bool is_for_the_front(FrontCommandKind kind)
+{
+    return front_command_is_read(kind) || kind == COMMAND_QUIT || kind == COMMAND_RESET;
+}
+
+/* Those that an unknown client may use as well. */
+static bool is_for_anybody(FrontCommandKind kind)
+{
+    return kind == COMMAND_AUTH || kind == COMMAND_HELLO || kind == COMMAND_QUIT ||
+           kind == COMMAND_RESET;
+}
+
+/* A command begins, and its name is known; `whole` tells whether it is all there. */
+static Step client_step_begin(FrontClient *client, Slice *rest, const RespScan *scan, size_t len,
+                              bool whole)
+{
+    FrontCommandKind kind = front_command_kind(slice_from(scan->kept, scan->kept_len));
+    bool anybody = is_for_anybody(kind);
+    bool unknown = !client->authenticated && !anybody;
+    if (kind == COMMAND_HTTP) {
+        front_client_close(client);
+        return STEP_GONE;
+    }
+    if (unknown || (client->refusing && !anybody)) {
+        client->fate = FATE_REFUSE;
+        client->refusal = unknown ? noauth : unavailable_text(client);
+    } else if (is_for_the_front(kind) && !whole) {
+        return rest->len < COMMAND_BYTES_MAX
+                   ? STEP_WAIT
+                   : client_bad(client, rest, "ERR Protocol error: too big");
+    } else if (!anybody && !front_link_need(client)) {
+        return STEP_WAIT;
+    } else if (is_for_the_front(kind)) {
+        return client_step_own(client, rest, kind, len);
+    } else {
+        client->fate = FATE_PASS;
+        client->kind = kind;
+    }
+    client->scan = *scan;
+    client_take(client, rest, len, whole);
+    return STEP_TOOK;
+}
+
+static Step client_step(FrontClient *client, Slice *rest)
+{
+    if (!resp_scan_idle(&client->scan)) {
+        return client_step_within(client, rest);
+    }
+    RespScan scan = client->scan;
+    size_t len;
+    WireResult result = resp_scan(&scan, *rest, &len);
+    if (result == WIRE_BAD) {
+        return client_bad(client, rest, "ERR Protocol error");
+    }
+    bool empty = scan.type == '*' ? scan.count <= 0 : scan.kept_len == 0;
+    if (result == WIRE_DONE && empty) {
+        *rest = slice_skip(*rest, len); /* nothing is answered to it */
+        return STEP_TOOK;
+    }
+    bool named = rest->len >= NAME_BYTES_MAX && rest->data[0] == '*';
+    if (result == WIRE_MORE && !named) {
+        return STEP_WAIT; /* an inline command is short, and is looked at as a whole */
+    }
+    return client_step_begin(client, rest, &scan, len, result == WIRE_DONE);
+}
+
+static size_t client_on_read(void *user, Stream *stream, Slice data)
+{
+    (void)stream;
+    FrontClient *client = user;
+    Slice rest = data;
+    Step step = STEP_TOOK;
+    client->last_ms = loop_now_ms(client->front->loop);
+    while (step == STEP_TOOK && rest.len > 0 && !client->resetting) {
+        if (client->quitting) {
+            return data.len;
+        }
+        step = client_step(client, &rest);
+    }
+    if (step == STEP_GONE) {
+        return data.len;
+    }
+    if (client->refusing && resp_scan_idle(&client->scan)) {
+        client->refusing = false; /* what came in meanwhile is answered */
+    }
+    return data.len - rest.len;
+}
+
+/* ---- the link's news --------------------------------------------------------------------------
+ */
+
+static void client_hold_over(void *user)
+{
+    FrontClient *client = user;
+    front_link_drop(client);
+    client->refusing = true;
+    front_client_resume(client, PAUSE_LINK);
+}
+
+bool front_link_need(FrontClient *client)
+{
+    if (client->link == LINK_READY) {
+        return true;
+    }
+    if (client->link == LINK_NONE) {
+        front_link_begin(client);
+    }
+    if (!loop_timer_armed(&client->hold)) {
+        loop_timer_start(client->front->loop, &client->hold, client->front->config->hold_ms, 0,
+                         client_hold_over, client);
+    }
+    front_client_pause(client, PAUSE_LINK);
+    return false;
+}
+
+void front_client_link_ready(FrontClient *client)
+{
+    loop_timer_stop(&client->hold);
+    front_client_resume(client, PAUSE_LINK);
+}
+
+void front_client_link_lost(FrontClient *client, const char *why)
+{
+    bool half_told = !resp_scan_idle(&client->replies);
+    bool movable = front_session_can_move(&client->session);
+    uint64_t unanswered = front_session_unanswered(&client->session);
+    front_link_drop(client);
+    if (client->quitting || half_told) {
+        front_client_close(client);
+        return;
+    }
+    CLEANUP(mem_free_ptr)
+    char *text = mem_printf("UNAVAILABLE Weir: %s; whether this was carried out is not known", why);
+    if (!movable || client->resetting) {
+        front_client_error(client, text);
+        front_client_close(client);
+        return;
+    }
+    for (; unanswered > 0; unanswered--) {
+        front_client_error(client, text);
+    }
+    front_session_cut(&client->session);
+    if (!resp_scan_idle(&client->scan)) {
+        client->fate = FATE_REFUSE; /* the node has not got all of it */
+        client->refusal = unavailable_text(client);
+    }
+    front_client_resume(client, PAUSE_FLOW);
+}
+
+/* ---- the stream -------------------------------------------------------------------------------
+ */
+
+static void client_on_eof(void *user, Stream *stream, Slice rest)
+{
+    (void)stream;
+    (void)rest;
+    FrontClient *client = user;
+    if (client->link != LINK_READY) {
+        front_client_close(client);
+        return;
+    }
+    client_end(client);
+}
+
+static void client_on_drained(void *user, Stream *stream)
+{
+    (void)stream;
+    FrontClient *client = user;
+    if (client->back != NULL) {
+        stream_resume(client->back);
+    }
+}
+
+static void client_on_closed(void *user, Stream *stream, const Err *err)
+{
+    (void)stream;
+    if (err != NULL) {
+        log_debug(FRONT_MODULE, "a client is gone: %s", err->message);
+    }
+    client_free(user);
+}
+
+void front_client_new(Front *front, bool reader, TlsContext *tls, int fd)
+{
+    static const StreamHandlers handlers = {
+        .on_read = client_on_read,
+        .on_eof = client_on_eof,
+        .on_drained = client_on_drained,
+        .on_closed = client_on_closed,
+    };
+    FrontClient *client = mem_alloc(sizeof(FrontClient));
+    StreamOptions options = {
+        .handlers = &handlers, .user = client, .tls = tls, .keep_max = KEEP_MAX};
+    client->front = front;
+    client->reader = reader;
+    client->scan.requests = true;
+    client->authenticated = front->config->tokens.len == 0;
+    client->last_ms = loop_now_ms(front->loop);
+    client->stream = stream_adopt(front->loop, fd, &options);
+    list_push_back(&front->clients, &client->node);
+    front->counts[reader]++;
+}

@@ -1,0 +1,270 @@
+/*
+ * Inside the front. Pure: config.c (what the agent sends), command.c (what a client asks for),
+ * session.c (what a backend connection holds of its client). Shells: client.c (the client's side),
+ * link.c (the node's side), front.c (endpoints, nodes, timers).
+ *
+ * A FrontClient owns its two streams; everything else hangs from Front. One thread.
+ */
+#ifndef WEIR_FRONT_PRIV_H
+#define WEIR_FRONT_PRIV_H
+
+#include <jansson.h>
+
+#include "front/front.h"
+#include "loop/loop.h"
+#include "plane/plane.h"
+#include "wire/wire.h"
+
+#define FRONT_MODULE "front"
+
+/* ---- config.c ---------------------------------------------------------------------------------
+ */
+
+#define FRONT_LISTENERS_MAX       16
+#define FRONT_NODES_MAX           64
+#define FRONT_TOKENS_MAX          16
+#define FRONT_RULES_MAX           1024
+#define FRONT_CLIENTS_MAX_DEFAULT 65000
+#define FRONT_HOLD_MS_DEFAULT     5000
+
+typedef struct FrontListenerConfig {
+    bool reader;
+    NetAddr addr;
+    TlsContext *tls; /* NULL: plain */
+} FrontListenerConfig;
+
+typedef struct FrontNodeConfig {
+    char *id;
+    char *host; /* the address as text: what the node's certificate must hold */
+    NetAddr addr;
+    bool primary;
+    bool available;
+} FrontNodeConfig;
+
+typedef struct FrontConfig {
+    VEC(FrontListenerConfig) listeners;
+    VEC(FrontNodeConfig) nodes; /* at most one is the primary */
+    VEC(NetCidr) rules;
+    VEC(Secret) tokens; /* none: clients need not authenticate */
+    char *backend_user;
+    Secret backend_password;
+    TlsContext *backend_tls; /* NULL: plain */
+    size_t clients_max;
+    int64_t idle_timeout_ms; /* 0: never */
+    int64_t hold_ms;
+} FrontConfig;
+
+NODISCARD bool front_config_parse(const json_t *json, FrontConfig **ret_config, Err *err);
+void front_config_free(FrontConfig *config); /* NULL is fine */
+/* Takes as long whichever token it is. */
+bool front_token_fits(const FrontConfig *config, Slice token);
+
+/* ---- command.c --------------------------------------------------------------------------------
+ */
+
+/* Commands that the front has to understand, by what they mean to it. */
+typedef enum FrontCommandKind {
+    COMMAND_OTHER,
+    COMMAND_AUTH,
+    COMMAND_HELLO,
+    COMMAND_QUIT,
+    COMMAND_RESET,
+    COMMAND_SELECT,
+    COMMAND_CLIENT,
+    COMMAND_MULTI,
+    COMMAND_MULTI_END, /* EXEC, DISCARD */
+    COMMAND_WATCH,
+    COMMAND_UNWATCH,
+    COMMAND_STREAM, /* from here on replies cannot be counted: SUBSCRIBE and its like, MONITOR */
+    COMMAND_HTTP,   /* a browser that was led here; Redis hangs up on it, too */
+} FrontCommandKind;
+
+FrontCommandKind front_command_kind(Slice name); /* in upper case */
+/* Whether the arguments matter, so that the whole command must be there. */
+bool front_command_is_read(FrontCommandKind kind);
+
+#define COMMAND_ARGS_MAX  16
+#define COMMAND_BYTES_MAX ((size_t)16 << 10) /* of a command that is read */
+
+typedef struct FrontCommand {
+    FrontCommandKind kind;
+    Slice args[COMMAND_ARGS_MAX]; /* without quotes; args[0] is the name */
+    size_t args_len;              /* all of them: may be more than COMMAND_ARGS_MAX */
+} FrontCommand;
+
+/* Reads a whole command; texts that need unquoting go into the arena. False: it is malformed. */
+NODISCARD bool front_command_read(Slice bytes, FrontCommandKind kind, Arena *arena,
+                                  FrontCommand *ret_command);
+
+/* What AUTH and HELLO ask for. */
+typedef struct FrontLogin {
+    const char *refused; /* the error reply, without its "-"; NULL: it is well formed */
+    bool given;          /* a password was given */
+    Slice user;          /* empty: AUTH without one */
+    Slice password;
+    Slice proto; /* of HELLO; data == NULL: none */
+    Slice name;  /* of HELLO SETNAME; data == NULL: none */
+} FrontLogin;
+
+void front_login_parse(const FrontCommand *command, FrontLogin *ret_login);
+/* HELLO without its AUTH, as it goes on to the node. */
+void front_login_put_hello(const FrontLogin *login, Buf *out);
+
+/* ---- session.c --------------------------------------------------------------------------------
+ */
+
+#define SESSION_MARKS_MAX 8
+#define SESSION_NAME_MAX  64
+
+typedef enum FrontMarkKind { MARK_DB, MARK_PROTO, MARK_NAME } FrontMarkKind;
+
+/* A command whose reply decides whether the session has changed. */
+typedef struct FrontMark {
+    uint64_t number; /* of the reply */
+    FrontMarkKind kind;
+    int64_t value;
+    char name[SESSION_NAME_MAX + 1];
+} FrontMark;
+
+/* What a connection to a node holds of its client. Zeroed to start (protocol 2, database 0). */
+typedef struct FrontSession {
+    /* Can be made again elsewhere. */
+    int64_t db;
+    int64_t proto; /* 0: never asked for */
+    char name[SESSION_NAME_MAX + 1];
+    /* Cannot. */
+    bool multi;
+    bool watching;
+    bool bound;     /* tracking and other things that only the node knows */
+    bool streaming; /* replies are not counted any more */
+    /* Commands sent whole, and replies had. */
+    uint64_t sent;
+    uint64_t answered;
+    FrontMark marks[SESSION_MARKS_MAX];
+    size_t marks_len;
+} FrontSession;
+
+/* A whole command went to the node. `command` is NULL where its kind is not one that is read. */
+void front_session_sent(FrontSession *session, FrontCommandKind kind, const FrontCommand *command);
+/* A whole reply came. */
+void front_session_answered(FrontSession *session, const RespScan *reply);
+uint64_t front_session_unanswered(const FrontSession *session); /* 0 while streaming */
+/* Nothing would be lost with the connection but what is unanswered. */
+bool front_session_can_move(const FrontSession *session);
+/* Nothing is under way: a reply of the front's own is in order here. */
+bool front_session_is_quiet(const FrontSession *session);
+/* After the connection is lost: what can be made again stays. */
+void front_session_cut(FrontSession *session);
+/* Logs in and makes the session again; returns how many replies that has. */
+int front_session_greet(const FrontSession *session, Slice user, Slice password, Buf *out);
+
+/* ---- front.c ----------------------------------------------------------------------------------
+ */
+
+typedef struct Front Front;
+typedef struct FrontClient FrontClient;
+
+typedef struct FrontNode {
+    ListNode node;
+    char *id;
+    char *host;
+    NetAddr addr;
+    bool primary;
+    bool available;
+    bool gone;          /* no longer configured: freed with its last connection */
+    bool failing;       /* the last attempt failed */
+    int64_t rest_until; /* loop time */
+    size_t connections;
+} FrontNode;
+
+struct Front {
+    Loop *loop;
+    Plane *plane;
+    FrontConfig *config; /* NULL until the first one */
+    List endpoints;
+    List nodes;
+    List clients;
+    size_t counts[2]; /* clients by endpoint: primary, reader */
+    List waiting;     /* clients without a node */
+    bool stopping;
+    bool lingering; /* all clients have been told */
+    LoopTimer retry;
+    LoopTimer second;
+    LoopTimer stop;
+};
+
+/* The node for a new connection; NULL: none at the moment. */
+FrontNode *front_pick(Front *front, bool reader);
+void front_wait(Front *front, FrontClient *client); /* tries again for it until client_unwait */
+void front_unwait(Front *front, FrontClient *client);
+void front_node_failed(Front *front, FrontNode *node, const Err *err);
+void front_node_works(Front *front, FrontNode *node);
+void front_node_release(Front *front, FrontNode *node); /* one connection less */
+
+/* ---- client.c and link.c ----------------------------------------------------------------------
+ */
+
+typedef enum FrontLinkState {
+    LINK_NONE,
+    LINK_WAITING,    /* for a node: in front->waiting */
+    LINK_CONNECTING, /* TCP and TLS */
+    LINK_GREETING,   /* logging in, making the session again */
+    LINK_READY,
+} FrontLinkState;
+
+typedef enum FrontPause {
+    PAUSE_LINK = 1, /* there is nobody to send it to */
+    PAUSE_FLOW = 2, /* the node is slower than the client */
+} FrontPause;
+
+/* What becomes of the command that is coming in. */
+typedef enum FrontFate { FATE_PASS, FATE_REFUSE } FrontFate;
+
+struct FrontClient {
+    ListNode node;
+    Front *front;
+    bool reader;
+    Stream *stream;
+    RespScan scan; /* over the client's commands */
+    FrontFate fate;
+    FrontCommandKind kind; /* of the command that is passing */
+    const char *refusal;   /* of the one that is refused */
+    bool authenticated;
+    bool refusing;  /* held for too long: answer what has come in */
+    bool quitting;  /* QUIT went to the node, or the client has ended its side */
+    bool resetting; /* RESET went to the node */
+    unsigned paused;
+    int64_t last_ms;
+    LoopTimer hold;
+    /* link.c */
+    FrontLinkState link;
+    ListNode waiting;
+    FrontNode *at;
+    bool at_primary; /* what the node was when it was chosen */
+    Stream *back;
+    RespScan replies;
+    int greeting_left;
+    FrontSession session;
+};
+
+void front_client_new(Front *front, bool reader, TlsContext *tls, int fd);
+void front_client_pause(FrontClient *client, FrontPause why);
+void front_client_resume(FrontClient *client, FrontPause why);
+void front_client_error(FrontClient *client, const char *text); /* a reply: "CODE message" */
+void front_client_close(FrontClient *client); /* sends what is queued; the client is dead */
+/* The link is ready; or gone, and with it what was unanswered. */
+void front_client_link_ready(FrontClient *client);
+void front_client_link_lost(FrontClient *client, const char *why);
+void front_client_reset_done(FrontClient *client);
+bool front_client_is_idle(const FrontClient *client);
+
+/* False: not ready yet; the client is paused, and front_client_link_ready follows. */
+bool front_link_need(FrontClient *client);
+void front_link_begin(FrontClient *client);
+void front_link_forward(FrontClient *client, Slice bytes);
+/* Ends it without a word to the client. */
+void front_link_drop(FrontClient *client);
+/* Leaves a node before the link was ready, and waits for another. */
+void front_link_elsewhere(FrontClient *client);
+
+#endif
