@@ -102,6 +102,12 @@ bool aws_enum_has(const AwsShape *shape, Slice value);
 /* A deep copy in which every sensitive member is "***": what may be logged. */
 json_t *aws_redacted(const AwsShape *shape, const json_t *value);
 
+/* ---- names of endpoints ------------------------------------------------------------------- */
+
+/* Ended by NULL, from the arena: the hosts that SDKs connect to where nothing tells them of this
+ * API ("rds.eu-west-1.amazonaws.com", …), and that it can stand in for. */
+const char *const *aws_public_hosts(Arena *arena, const char *region);
+
 /* ---- faults ------------------------------------------------------------------------------- */
 
 /* What a caller is told instead of a result; caller-owned, like Err. */

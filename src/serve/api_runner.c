@@ -123,17 +123,18 @@ static bool tls_make(ApiRunner *runner, Err *err)
 {
     const Tier *tier = runner->tier;
     Arena *arena = runner->arena;
-    const char *domains[] = {"rds", "elasticache", "secretsmanager", "sts", "ec2", "monitoring"};
-    const char **names = ARENA_ARRAY(arena, const char *, ARRAY_LEN(domains) + 4);
-    size_t len = 0;
-    names[len++] = arena_printf(arena, "%s.0.1", tier->net);
-    names[len++] = "127.0.0.1";
-    names[len++] = "localhost";
-    for (size_t i = 0; i < ARRAY_LEN(domains); i++) {
-        names[len++] = arena_printf(arena, "%s.%s.amazonaws.com", domains[i], tier->region);
+    VEC(const char *) names = {0};
+    arena_vec_push(arena, &names, arena_printf(arena, "%s.0.1", tier->net));
+    arena_vec_push(arena, &names, "127.0.0.1");
+    arena_vec_push(arena, &names, "localhost");
+    for (const char *const *host = aws_public_hosts(arena, tier->region); *host != NULL; host++) {
+        arena_vec_push(arena, &names, *host);
     }
-    const CertSpec spec = {
-        .common_name = "weir api", .names = names, .server = true, .valid_days = API_CERT_DAYS};
+    arena_vec_push(arena, &names, NULL);
+    const CertSpec spec = {.common_name = "weir api",
+                           .names = names.items,
+                           .server = true,
+                           .valid_days = API_CERT_DAYS};
     Buf cert;
     buf_init(&cert, BUF_MAX_DEFAULT);
     CLEANUP(secret_done) Secret key = {0};
@@ -169,8 +170,10 @@ static bool listen_all(ApiRunner *runner, Err *err)
     if (tier->first && !listen_at(runner, "127.0.0.1", TIER_API_PORT, &ignored)) {
         log_warn("serve", "not at 127.0.0.1:%d: %s", TIER_API_PORT, ignored.message);
     }
-    /* Where SDKs that ignore AWS_ENDPOINT_URL connect to, see `weir run`. */
-    if (geteuid() == 0 && !listen_at(runner, address, 443, &ignored)) {
+    /* Where SDKs that ignore AWS_ENDPOINT_URL connect to, see `weir run`. An ordinary user is
+     * usually not permitted to, which is nothing to warn of. */
+    if (!listen_at(runner, address, 443, &ignored) &&
+        !(geteuid() != 0 && ignored.code == ERR_DENIED)) {
         log_warn("serve", "not at %s:443: %s", address, ignored.message);
     }
     return true;

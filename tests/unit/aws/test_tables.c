@@ -27,6 +27,24 @@ static void test_services(void **state)
     assert_string_equal(service_of("elasticache")->version, "2015-02-02");
 }
 
+/* Each service that AWS has is reached at its public name as well. */
+static void test_public_hosts(void **state)
+{
+    (void)state;
+    Arena *arena = arena_new();
+    const char *const *hosts = aws_public_hosts(arena, "eu-west-1");
+    for (size_t i = 0; aws_service_at(i) != NULL; i++) {
+        const char *name = aws_service_at(i)->name;
+        const char *wanted = arena_printf(arena, "%s.eu-west-1.amazonaws.com", name);
+        bool found = false;
+        for (size_t k = 0; hosts[k] != NULL; k++) {
+            found = found || strcmp(hosts[k], wanted) == 0;
+        }
+        assert_true(found == (strcmp(name, "weir") != 0));
+    }
+    arena_free(arena);
+}
+
 static void test_target(void **state)
 {
     (void)state;
@@ -181,13 +199,10 @@ static void test_redacted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_services),
-        cmocka_unit_test(test_target),
-        cmocka_unit_test(test_operations_are_sorted_and_found),
-        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_newer_members),
-        cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_errors_become_faults_and_back),
+        cmocka_unit_test(test_services), cmocka_unit_test(test_public_hosts),
+        cmocka_unit_test(test_target),   cmocka_unit_test(test_operations_are_sorted_and_found),
+        cmocka_unit_test(test_shapes),   cmocka_unit_test(test_newer_members),
+        cmocka_unit_test(test_faults),   cmocka_unit_test(test_errors_become_faults_and_back),
         cmocka_unit_test(test_redacted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
