@@ -446,13 +446,13 @@ void front_client_link_lost(FrontClient *client, const char *why)
     }
     CLEANUP(mem_free_ptr)
     char *text = mem_printf("UNAVAILABLE Weir: %s; whether this was carried out is not known", why);
-    if (!movable || client->resetting) {
-        front_client_error(client, text);
-        front_client_close(client);
-        return;
-    }
     for (; unanswered > 0; unanswered--) {
         front_client_error(client, text);
+    }
+    if (!movable || client->resetting) {
+        front_client_close(client); /* whoever waits for no reply gets none: it would be taken for
+                                       the next command's */
+        return;
     }
     front_session_cut(&client->session);
     if (!resp_scan_idle(&client->scan)) {

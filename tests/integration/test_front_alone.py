@@ -511,6 +511,9 @@ def test_a_switch_of_the_primary(own_group):
     quiet = own_group.raw()
     talk(quiet, f'AUTH {TOKEN}\r\nSELECT 4\r\nCLIENT SETNAME raw\r\n', '+OK\r\n+OK\r\n+OK\r\n')
     blocked = own_group.blocked()
+    listener = own_group.client().pubsub()
+    listener.subscribe('news')
+    assert listener.get_message(timeout=PATIENCE_S)['type'] == 'subscribe'
     switch(own_group, own_group.nodes[1])
     # What was under way is told so; the connection goes on with the new primary.
     assert hear(blocked, 'known\r\n').startswith('-UNAVAILABLE Weir: the primary has changed; whether')
@@ -521,8 +524,12 @@ def test_a_switch_of_the_primary(own_group):
     assert own_group.nodes[1].admin().info('replication')['role'] == 'master'
     pipe.multi()
     pipe.set('k', 'lost')
-    with pytest.raises(redis.RedisError):  # what was watched is not known there: never a silent success
+    with pytest.raises(redis.WatchError):  # what was watched is not known there: never a silent success
         pipe.execute()
+    # Subscribers are disconnected, and their libraries subscribe again by themselves.
+    wait_for(lambda: listener.get_message(timeout=1), 'the listener does not come back')
+    assert client.publish('news', 'hello') == 1
+    assert listener.get_message(timeout=PATIENCE_S)['data'] == 'hello'
     assert client.get('k') == 'w'
     for peer in (quiet, blocked):
         peer.close()
