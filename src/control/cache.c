@@ -18,6 +18,7 @@ typedef struct Group {
     const json_t *spec;
     const json_t *status;
     json_t *next;
+    int64_t idle_timeout_s; /* Redis's `timeout`, which the front keeps */
 } Group;
 
 /* ---- the cluster record ------------------------------------------------------------------------
@@ -183,6 +184,7 @@ static void members_put(Group *group)
 {
     cluster_ensure(group);
     json_t *settings = settings_for(group, memory_for(group));
+    group->idle_timeout_s = text_int(member_str(settings, "timeout", "0"), 0);
     size_t i;
     json_t *member;
     json_array_foreach (member_array(group->spec, "members"), i, member) {
@@ -242,8 +244,9 @@ static void front_put(Group *group)
 {
     int port = (int)member_int(group->spec, "Port", 6379);
     json_t *config = json_pack(
-        "{s:s, s:[o, o], s:o, s:o, s:o, s:{s:s, s:{s:O, s:s}, s:s, s:s}}", "kind", "front",
-        "listeners", front_listener(group, "primary_host", "primary"),
+        "{s:s, s:I, s:[o, o], s:o, s:o, s:o, s:{s:s, s:{s:O, s:s}, s:s, s:s}}", "kind", "front",
+        "idle_timeout_s", (json_int_t)group->idle_timeout_s, "listeners",
+        front_listener(group, "primary_host", "primary"),
         front_listener(group, "reader_host", "reader"), "security_rules",
         security_rules(group->world, member_array(group->spec, "SecurityGroupIds"), port),
         "auth_tokens", front_tokens(group), "nodes", front_nodes(group), "backend", "user",

@@ -351,6 +351,16 @@ static void test_a_replication_group(void **state)
     see_plane(store, "front-c");
     round_once(store);
     assert_member(store, "status/replication-group/c", "Status", "available");
+    /* the front keeps what Redis calls timeout */
+    put(store, "spec/cache-parameter-group/quiet",
+        "{\"parameters\":{\"timeout\":{\"value\":\"30\",\"method\":\"immediate\"}}}");
+    char *spec = mem_printf("{\"CacheParameterGroupName\":\"quiet\",%s", cache_spec + 1);
+    put(store, "spec/replication-group/c", spec);
+    mem_free(spec);
+    round_once(store);
+    json_t *goal = get(store, "plane/front-c/goal");
+    assert_int_equal(member_int(member_object(goal, "config"), "idle_timeout_s", 0), 30);
+    json_decref(goal);
     /* no secret in the clear: passwords are sealed, and sealed for this record */
     json_t *cluster = get(store, "cluster/rg-c");
     Secret secret = {0};
