@@ -1,0 +1,226 @@
+/* Proxies, their target group and targets. */
+#include "harness.h"
+
+#define SUBNETS "'VpcSubnetIds': ['subnet-0000000000000000a', 'subnet-0000000000000000b']"
+#define AUTH    "'Auth': [{'AuthScheme': 'SECRETS', 'SecretArn': '$secret', 'IAMAuth': 'DISABLED'}]"
+#define PROXY                                                                                      \
+    "'DBProxyName': 'App-Proxy', 'EngineFamily': 'POSTGRESQL', 'RoleArn': "                        \
+    "'arn:aws:iam::000000000000:role/weir', " SUBNETS ", " AUTH
+
+static void run(Harness *harness, const char *operation, const char *input, const char *fault,
+                const char *expect)
+{
+    Step step = {operation, input, fault, expect};
+    run_step(harness, &step);
+}
+
+static void keep(Harness *harness, const char *operation, const char *input, const char *name,
+                 const char *path)
+{
+    json_t *output = NULL;
+    AwsFault fault;
+    assert_true(harness_call(harness, operation, input, &output, &fault));
+    harness_keep(harness, name, output, path);
+    json_decref(output);
+}
+
+/* A secret, an instance, and a proxy. */
+static int proxy_setup(void **state)
+{
+    harness_setup(state);
+    Harness *harness = *state;
+    keep(harness, "secretsmanager:CreateSecret", "{'Name': 'app', 'SecretString': '{}'}", "secret",
+         "ARN");
+    keep(harness, "rds:CreateDBInstance",
+         "{'DBInstanceIdentifier': 'app', 'Engine': 'postgres', 'DBInstanceClass': 'db.t4g.micro', "
+         "'AllocatedStorage': 20, 'MasterUsername': 'a', 'MasterUserPassword': '12345678'}",
+         "dbi", "DBInstance.DbiResourceId");
+    keep(harness, "rds:CreateDBProxy",
+         "{" PROXY ", 'IdleClientTimeout': 900, 'Tags': [{'Key': 'Environment', 'Value': 'p'}]}",
+         "arn", "DBProxy.DBProxyArn");
+    return 0;
+}
+
+static void test_create_and_describe(void **state)
+{
+    Harness *harness = *state;
+    run(harness, "rds:DescribeDBProxies", "{'DBProxyName': 'app-proxy'}", NULL,
+        "{'DBProxies': [{'DBProxyName': 'app-proxy', 'Status': 'creating', 'EngineFamily': "
+        "'POSTGRESQL', 'RequireTLS': false, 'IdleClientTimeout': 900, 'DebugLogging': false, "
+        "'VpcId': 'vpc-00000000000000001', 'VpcSecurityGroupIds': ['sg-00000000000000001'], "
+        "'VpcSubnetIds': ['subnet-0000000000000000a', 'subnet-0000000000000000b'], 'Auth': "
+        "[{'AuthScheme': 'SECRETS', 'SecretArn': '$secret', 'IAMAuth': 'DISABLED', "
+        "'ClientPasswordAuthType': 'POSTGRES_SCRAM_SHA_256'}], 'Endpoint': null}]}");
+    harness_put(harness, "status/db-proxy/app-proxy",
+                "{'Status': 'available', 'generation': 1, 'endpoint_host': '1.9'}");
+    run(harness, "rds:DescribeDBProxies", NULL, NULL,
+        "{'DBProxies': [{'Status': 'available', 'Endpoint': '127.5.1.9'}]}");
+    static const Step steps[] = {
+        {"rds:ListTagsForResource", "{'ResourceName': '$arn'}", NULL,
+         "{'TagList': [{'Key': 'Environment', 'Value': 'p'}]}"},
+        {"rds:CreateDBProxy", "{" PROXY "}", "DBProxyAlreadyExistsFault", NULL},
+        {"rds:DescribeDBProxies", "{'DBProxyName': 'nope'}", "DBProxyNotFoundFault", NULL},
+    };
+    RUN_STEPS(harness, steps);
+}
+
+static void test_create_refusals(void **state)
+{
+    static const Step steps[] = {
+        {"rds:CreateDBProxy", "{" PROXY ", 'DBProxyName': 'x', 'EngineFamily': 'MYSQL'}",
+         "InvalidParameterCombination", "MYSQL"},
+        {"rds:CreateDBProxy", "{" PROXY ", 'DBProxyName': 'x', 'Auth': []}",
+         "InvalidParameterValue", "Auth"},
+        {"rds:CreateDBProxy",
+         "{" PROXY ", 'DBProxyName': 'x', 'Auth': [{'SecretArn': 'arn:nope'}]}",
+         "InvalidParameterValue", "arn:nope"},
+        {"rds:CreateDBProxy",
+         "{" PROXY ", 'DBProxyName': 'x', 'Auth': [{'SecretArn': '$secret', 'IAMAuth': "
+         "'REQUIRED'}]}",
+         "InvalidParameterCombination", "IAM"},
+        {"rds:CreateDBProxy",
+         "{" PROXY ", 'DBProxyName': 'x', 'Auth': [{'SecretArn': '$secret', "
+         "'ClientPasswordAuthType': 'POSTGRES_MD5'}]}",
+         "InvalidParameterCombination", "POSTGRES_MD5"},
+        {"rds:CreateDBProxy", "{" PROXY ", 'DBProxyName': 'x', 'VpcSubnetIds': ['subnet-1']}",
+         "InvalidSubnet", "subnet-1"},
+        {"rds:CreateDBProxy",
+         "{" PROXY ", 'DBProxyName': 'x', 'VpcSubnetIds': ['subnet-0000000000000000a']}",
+         "InvalidSubnet", "two Availability Zones"},
+        {"rds:CreateDBProxy", "{" PROXY ", 'DBProxyName': 'x', 'IdleClientTimeout': 0}",
+         "InvalidParameterValue", "IdleClientTimeout"},
+        {"rds:CreateDBProxy", "{" PROXY ", 'DBProxyName': 'x', 'DefaultAuthScheme': 'IAM_AUTH'}",
+         "InvalidParameterCombination", "IAM"},
+        {"rds:CreateDBProxy", "{" PROXY ", 'DBProxyName': 'a--b'}", "InvalidParameterValue",
+         "hyphens"},
+    };
+    RUN_STEPS((Harness *)*state, steps);
+}
+
+static void test_modify_and_delete(void **state)
+{
+    static const Step steps[] = {
+        {"rds:ModifyDBProxy",
+         "{'DBProxyName': 'app-proxy', 'NewDBProxyName': 'app-proxy', " AUTH
+         ", 'RequireTLS': true, 'IdleClientTimeout': 60, 'DebugLogging': true, 'SecurityGroups': "
+         "['sg-00000000000000001']}",
+         NULL, "{'DBProxy': {'RequireTLS': true, 'IdleClientTimeout': 60, 'DebugLogging': true}}"},
+        {"rds:ModifyDBProxy", "{'DBProxyName': 'app-proxy', 'NewDBProxyName': 'other'}",
+         "InvalidParameterCombination", "renaming"},
+        {"rds:ModifyDBProxy", "{'DBProxyName': 'app-proxy', 'SecurityGroups': ['sg-nope']}",
+         "InvalidParameterValue", "sg-nope"},
+        {"rds:DeleteDBProxy", "{'DBProxyName': 'app-proxy'}", NULL,
+         "{'DBProxy': {'Status': 'deleting'}}"},
+        {"rds:DeleteDBProxy", "{'DBProxyName': 'app-proxy'}", "InvalidDBProxyStateFault", NULL},
+    };
+    RUN_STEPS((Harness *)*state, steps);
+}
+
+static void test_target_group(void **state)
+{
+    static const Step steps[] = {
+        {"rds:DescribeDBProxyTargetGroups", "{'DBProxyName': 'app-proxy'}", NULL,
+         "{'TargetGroups': [{'TargetGroupName': 'default', 'IsDefault': true, 'DBProxyName': "
+         "'app-proxy', 'TargetGroupArn': '*', 'ConnectionPoolConfig': {'MaxConnectionsPercent': "
+         "100, 'MaxIdleConnectionsPercent': 50, 'ConnectionBorrowTimeout': 120, "
+         "'SessionPinningFilters': []}}]}"},
+        {"rds:ModifyDBProxyTargetGroup",
+         "{'DBProxyName': 'app-proxy', 'TargetGroupName': 'default', 'ConnectionPoolConfig': "
+         "{'MaxConnectionsPercent': 80, 'MaxIdleConnectionsPercent': 0, 'ConnectionBorrowTimeout': "
+         "5}}",
+         NULL,
+         "{'DBProxyTargetGroup': {'ConnectionPoolConfig': {'MaxConnectionsPercent': 80, "
+         "'MaxIdleConnectionsPercent': 0, 'ConnectionBorrowTimeout': 5}}}"},
+        {"rds:ModifyDBProxyTargetGroup",
+         "{'DBProxyName': 'app-proxy', 'TargetGroupName': 'default', 'ConnectionPoolConfig': "
+         "{'MaxConnectionsPercent': 10, 'MaxIdleConnectionsPercent': 20}}",
+         "InvalidParameterValue", "MaxIdleConnectionsPercent"},
+        {"rds:ModifyDBProxyTargetGroup",
+         "{'DBProxyName': 'app-proxy', 'TargetGroupName': 'default', 'ConnectionPoolConfig': "
+         "{'MaxConnectionsPercent': 101}}",
+         "InvalidParameterValue", "between 1 and 100"},
+        {"rds:ModifyDBProxyTargetGroup",
+         "{'DBProxyName': 'app-proxy', 'TargetGroupName': 'default', 'ConnectionPoolConfig': "
+         "{'SessionPinningFilters': ['EXCLUDE_VARIABLE_SETS']}}",
+         "InvalidParameterCombination", "session pinning filters"},
+        {"rds:ModifyDBProxyTargetGroup", "{'DBProxyName': 'app-proxy', 'TargetGroupName': 'other'}",
+         "DBProxyTargetGroupNotFoundFault", NULL},
+    };
+    RUN_STEPS((Harness *)*state, steps);
+}
+
+/* Terraform compares RdsResourceId with what it registered: that text comes back as it was. */
+static void test_targets(void **state)
+{
+    Harness *harness = *state;
+    static const Step steps[] = {
+        {"rds:RegisterDBProxyTargets",
+         "{'DBProxyName': 'app-proxy', 'TargetGroupName': 'default', 'DBInstanceIdentifiers': "
+         "['$dbi']}",
+         NULL,
+         "{'DBProxyTargets': [{'RdsResourceId': '$dbi', 'Type': 'RDS_INSTANCE', 'Role': "
+         "'READ_WRITE', 'Port': 5432, 'TargetArn': 'arn:aws:rds:eu-west-1:000000000000:db:app', "
+         "'TargetHealth': {'State': 'REGISTERING'}}]}"},
+        {"rds:RegisterDBProxyTargets",
+         "{'DBProxyName': 'app-proxy', 'DBInstanceIdentifiers': ['app']}",
+         "DBProxyTargetAlreadyRegisteredFault", NULL},
+        {"rds:RegisterDBProxyTargets",
+         "{'DBProxyName': 'app-proxy', 'DBInstanceIdentifiers': ['nobody']}", "DBInstanceNotFound",
+         NULL},
+        {"rds:RegisterDBProxyTargets",
+         "{'DBProxyName': 'app-proxy', 'DBClusterIdentifiers': ['c']}",
+         "InvalidParameterCombination", "clusters"},
+        {"rds:RegisterDBProxyTargets", "{'DBProxyName': 'nope', 'DBInstanceIdentifiers': ['app']}",
+         "DBProxyNotFoundFault", NULL},
+        {"rds:DescribeDBProxyTargets", "{'DBProxyName': 'app-proxy'}", NULL,
+         "{'Targets': [{'RdsResourceId': '$dbi'}]}"},
+    };
+    RUN_STEPS(harness, steps);
+    json_t *instance = harness_get(harness, "spec/db-instance/app");
+    CLEANUP(mem_free_ptr)
+    char *status =
+        mem_printf("{'Status': 'available', 'generation': 2, 'targets': [{'dbi': '%s', 'State': "
+                   "'UNAVAILABLE', 'Reason': 'AUTH_FAILURE', 'Description': 'd'}]}",
+                   member_str(instance, "DbiResourceId", ""));
+    json_decref(instance);
+    harness_put(harness, "status/db-proxy/app-proxy", status);
+    harness_put(harness, "status/db-instance/app", "{'endpoint_host': '1.2', 'generation': 1}");
+    static const Step more[] = {
+        {"rds:DescribeDBProxyTargets", "{'DBProxyName': 'app-proxy'}", NULL,
+         "{'Targets': [{'Endpoint': '127.5.1.2', 'TargetHealth': {'State': 'UNAVAILABLE', "
+         "'Reason': 'AUTH_FAILURE', 'Description': 'd'}}]}"},
+        {"rds:DeregisterDBProxyTargets",
+         "{'DBProxyName': 'app-proxy', 'DBInstanceIdentifiers': ['app']}", NULL, NULL},
+        {"rds:DeregisterDBProxyTargets",
+         "{'DBProxyName': 'app-proxy', 'DBInstanceIdentifiers': ['app']}",
+         "DBProxyTargetNotFoundFault", NULL},
+        {"rds:DescribeDBProxyTargets", "{'DBProxyName': 'app-proxy'}", NULL, "{'Targets': []}"},
+    };
+    RUN_STEPS(harness, more);
+}
+
+static void test_a_replica_is_no_target(void **state)
+{
+    static const Step steps[] = {
+        {"rds:CreateDBInstanceReadReplica",
+         "{'DBInstanceIdentifier': 'r', 'SourceDBInstanceIdentifier': 'app'}", NULL, NULL},
+        {"rds:RegisterDBProxyTargets",
+         "{'DBProxyName': 'app-proxy', 'DBInstanceIdentifiers': ['r']}", "InvalidDBInstanceState",
+         "read replica"},
+    };
+    RUN_STEPS((Harness *)*state, steps);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define API_TEST(f) cmocka_unit_test_setup_teardown(f, proxy_setup, harness_teardown)
+        API_TEST(test_create_and_describe),
+        API_TEST(test_create_refusals),
+        API_TEST(test_modify_and_delete),
+        API_TEST(test_target_group),
+        API_TEST(test_targets),
+        API_TEST(test_a_replica_is_no_target),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
