@@ -228,8 +228,10 @@ static void report_end(NodeRun *run, const GuardExit *end)
     }
     char how[PROCESS_EXIT_TEXT_SIZE];
     process_exit_format(&end->end, how);
-    const char *message = arena_printf(run->arena, "The engine of node %s %s; it is started again.",
-                                       run->work->id, how);
+    const char *message =
+        arena_printf(run->arena, "The %s of %s (node %s) %s; it is started again.",
+                     member_str(run->goal, "role", "engine"),
+                     member_str(run->goal, "identifier", ""), run->work->id, how);
     log_warn("agent", "%s", message);
     const char *key = NULL;
     ResourceType type = RESOURCE_DB_INSTANCE;

@@ -114,7 +114,8 @@ static const char *sync_state(ApiContext *ctx, const json_t *goal, const json_t 
             return member_str(standby, "sync_state", NULL);
         }
     }
-    return NULL;
+    /* Redis has no word for it: its replicas never hold up a write. */
+    return member_bool(seen, "link_up", false) ? "async" : NULL;
 }
 
 static json_t *node_view(ApiContext *ctx, const char *node_id, const json_t *goal,
