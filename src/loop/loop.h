@@ -251,6 +251,10 @@ size_t stream_pending(const Stream *stream); /* queued and not yet taken by the 
  * producing (pause the source); on_drained will say when to go on. */
 bool stream_blocked(const Stream *stream);
 
+/* Asks the kernel: nothing has come that was not read, not even the end. For a connection that lay
+ * idle, in front of a request that must not be lost. One system call. */
+bool stream_quiet(const Stream *stream);
+
 void stream_pause(Stream *stream); /* no on_read, no on_eof */
 void stream_resume(Stream *stream);
 bool stream_paused(const Stream *stream);

@@ -240,3 +240,10 @@ void stream_receive(Stream *stream)
         stream_take_cipher(stream, slice_from(room, (size_t)len));
     }
 }
+
+bool stream_quiet(const Stream *stream)
+{
+    char byte;
+    return stream->state == STREAM_OPEN && !stream->eof_seen && stream->kept.len == 0 &&
+           recv(stream->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
