@@ -162,13 +162,11 @@ void pg_put_negotiate(Buf *out, uint16_t minor, const Slice *unknown, size_t unk
 
 /* ---- to a server ----------------------------------------------------------------------------- */
 
-void pg_put_start(Buf *out, uint16_t minor, const Slice *names_and_values, size_t pair_count)
+void pg_put_start(Buf *out, uint16_t minor, Slice params)
 {
     size_t mark = put_begin_untyped(out);
     pg_put_u32(out, (uint32_t)PG_PROTOCOL_MAJOR << 16 | minor);
-    for (size_t i = 0; i < 2 * pair_count; i++) {
-        pg_put_str(out, names_and_values[i]);
-    }
+    buf_append_slice(out, params);
     buf_append_char(out, '\0');
     pg_put_end(out, mark);
 }

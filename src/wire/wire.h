@@ -192,7 +192,8 @@ void pg_put_command_complete(Buf *out, Slice tag);
 void pg_put_negotiate(Buf *out, uint16_t minor, const Slice *unknown, size_t unknown_count);
 
 /* To a server. */
-void pg_put_start(Buf *out, uint16_t minor, const Slice *names_and_values, size_t pair_count);
+/* `params`: name, NUL, value, NUL, …, as pg_params_next reads them; without the last NUL. */
+void pg_put_start(Buf *out, uint16_t minor, Slice params);
 void pg_put_cancel(Buf *out, uint32_t pid, Slice key);
 void pg_put_ssl_request(Buf *out);
 void pg_put_password(Buf *out, Slice password);

@@ -124,9 +124,7 @@ static void test_start_session(void **state)
     (void)state;
     Buf packet;
     buf_init(&packet, BUF_MAX_DEFAULT);
-    Slice pairs[] = {SLICE("user"), SLICE("ann"),  SLICE("database"),
-                     SLICE(""),     SLICE("user"), SLICE("bob")};
-    pg_put_start(&packet, 2, pairs, 3);
+    pg_put_start(&packet, 2, SLICE("user\0ann\0database\0\0user\0bob\0"));
     buf_append_str(&packet, "more");
     PgStart start;
     for (size_t cut = 1; cut < packet.len - 4; cut++) {
