@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "front/front.h"
 #include "guard/guard.h"
+#include "proxy/proxy.h"
 #include "serve/serve.h"
 
 /* The processes that Weir starts itself; people type what cli_commands has. */
@@ -25,8 +26,8 @@ static int version_main(int argc, char **argv)
 }
 
 static const Process processes[] = {
-    {"front", front_main},         {"guard", guard_main},     {"serve", serve_main},
-    {"supervise", supervise_main}, {"version", version_main},
+    {"front", front_main}, {"guard", guard_main},         {"proxy", proxy_main},
+    {"serve", serve_main}, {"supervise", supervise_main}, {"version", version_main},
 };
 
 static void usage(FILE *out)

@@ -1,0 +1,52 @@
+/* Server connections of all workers together, and what is known of the target. */
+#include <stdio.h>
+
+#include "proxy/proxy_priv.h"
+
+bool proxy_budget_take(ProxyBudget *budget)
+{
+    unsigned open = atomic_load(&budget->open);
+    while (open < atomic_load(&budget->max)) {
+        if (atomic_compare_exchange_weak(&budget->open, &open, open + 1)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void proxy_budget_give(ProxyBudget *budget)
+{
+    unsigned before = atomic_fetch_sub(&budget->open, 1);
+    ASSERT(before > 0);
+}
+
+static void health_set(ProxyHealth *health, TargetState state, const char *reason,
+                       const char *description)
+{
+    pthread_mutex_lock(&health->lock);
+    health->seen_ms = time_mono_ms();
+    if (health->state != state) {
+        health->changed_ms = health->seen_ms;
+    }
+    health->state = state;
+    health->reason = reason;
+    snprintf(health->description, sizeof(health->description), "%s", description);
+    pthread_mutex_unlock(&health->lock);
+}
+
+void proxy_health_good(ProxyHealth *health)
+{
+    health_set(health, TARGET_AVAILABLE, "", "");
+}
+
+void proxy_health_bad(ProxyHealth *health, const char *reason, const char *description)
+{
+    health_set(health, TARGET_UNAVAILABLE, reason, description);
+}
+
+void proxy_health_doubt(ProxyHealth *health)
+{
+    pthread_mutex_lock(&health->lock);
+    health->seen_ms = 0;
+    pthread_mutex_unlock(&health->lock);
+}

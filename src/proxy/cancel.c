@@ -1,0 +1,155 @@
+/*
+ * Cancel requests. The key names the worker and the slot of the client; the request travels there,
+ * and from there to PostgreSQL over a connection of its own, with the key of the server connection
+ * that the client has at that moment. Until PostgreSQL has closed that connection, the server
+ * connection goes to nobody else: the signal would hit the wrong query. The requester's connection
+ * is closed last, so that whoever waits for that knows that the request was delivered.
+ */
+#include "proxy/proxy_priv.h"
+
+#define CANCEL_MS 5000
+#define SLOT_BITS 27
+#define SLOT_MASK (((uint32_t)1 << SLOT_BITS) - 1)
+
+typedef struct Cancel {
+    ProxyWorker *origin, *target;
+    PoolHandle requester; /* on origin */
+    PoolHandle server;    /* on target */
+    uint32_t pid;
+    char key[CANCEL_KEY_SIZE];
+    Stream *stream;
+    LoopTimer timer;
+    Buf packet;
+} Cancel;
+
+/* Back on the requester's worker. */
+static void cancel_close_requester(void *user)
+{
+    Cancel *cancel = user;
+    ProxyClient *client = pool_get(cancel->origin->client_slots, cancel->requester);
+    if (client != NULL) {
+        proxy_client_close(client);
+    }
+    mem_free(cancel);
+}
+
+static void cancel_finish(Cancel *cancel)
+{
+    ProxyServer *server = pool_get(cancel->target->server_slots, cancel->server);
+    loop_timer_stop(&cancel->timer);
+    buf_done(&cancel->packet);
+    if (server != NULL) {
+        proxy_server_cancel_done(server);
+    }
+    loop_post(cancel->origin->loop, cancel_close_requester, cancel);
+}
+
+static void cancel_on_open(void *user, Stream *stream)
+{
+    Cancel *cancel = user;
+    stream_write(stream, buf_slice(&cancel->packet));
+}
+
+static size_t cancel_on_read(void *user, Stream *stream, Slice data)
+{
+    (void)user;
+    (void)stream;
+    return data.len; /* PostgreSQL does not answer a cancel request */
+}
+
+static void cancel_on_closed(void *user, Stream *stream, const Err *err)
+{
+    (void)stream;
+    (void)err;
+    cancel_finish(user);
+}
+
+static const StreamHandlers cancel_handlers = {
+    .on_open = cancel_on_open, .on_read = cancel_on_read, .on_closed = cancel_on_closed};
+
+static void cancel_late(void *user)
+{
+    Cancel *cancel = user;
+    stream_abort(cancel->stream);
+    cancel_finish(cancel);
+}
+
+/* The server connection that the request is about; NULL: the key is wrong, or there is nothing to
+ * cancel. */
+static ProxyServer *cancel_find(const Cancel *cancel)
+{
+    const ProxyWorker *worker = cancel->target;
+    uint32_t slot = cancel->pid & SLOT_MASK;
+    if (slot == 0 || slot > worker->client_handles.len) {
+        return NULL;
+    }
+    ProxyClient *client = pool_get(worker->client_slots, worker->client_handles.items[slot - 1]);
+    if (client == NULL || client->cancel_key == 0 ||
+        !crypto_equal(&client->cancel_key, cancel->key, CANCEL_KEY_SIZE)) {
+        return NULL;
+    }
+    ProxyServer *server = client->server;
+    bool busy = server != NULL && server->state == SERVER_LINKED && server->key_len > 0 &&
+                server->cancels < PROXY_CANCELS_MAX && !flight_is_empty(&server->exchange.flight);
+    return busy ? server : NULL;
+}
+
+/* On the client's worker. */
+static void cancel_deliver(void *user)
+{
+    Cancel *cancel = user;
+    ProxyWorker *worker = cancel->target;
+    ProxyServer *server = cancel_find(cancel);
+    if (server == NULL) {
+        cancel_finish(cancel);
+        return;
+    }
+    proxy_worker_count(worker, STAT_CANCELS, 1);
+    cancel->server = server->handle;
+    server->cancels++;
+    buf_init(&cancel->packet, BUF_MAX_DEFAULT);
+    pg_put_cancel(&cancel->packet, server->pid, slice_from(server->key, server->key_len));
+    NetAddr addr = proxy_worker_target(worker);
+    StreamOptions options = {.handlers = &cancel_handlers, .user = cancel};
+    cancel->stream = stream_connect(worker->loop, &addr, &options);
+    loop_timer_start(worker->loop, &cancel->timer, CANCEL_MS, 0, cancel_late, cancel);
+}
+
+/* ---- the requester
+ * ------------------------------------------------------------------------------- */
+
+static size_t requester_on_read(void *user, Stream *stream, Slice data)
+{
+    (void)user;
+    (void)stream;
+    return data.len;
+}
+
+static void requester_on_closed(void *user, Stream *stream, const Err *err)
+{
+    (void)stream;
+    (void)err;
+    proxy_client_gone(user);
+}
+
+static const StreamHandlers requester_handlers = {.on_read = requester_on_read,
+                                                  .on_closed = requester_on_closed};
+
+void proxy_cancel_request(ProxyClient *client, uint32_t pid, Slice key)
+{
+    Proxy *proxy = client->worker->proxy;
+    uint32_t index = pid >> SLOT_BITS;
+    if (index >= proxy->worker_count || key.len != CANCEL_KEY_SIZE) {
+        proxy_client_close(client);
+        return;
+    }
+    Cancel *cancel = mem_alloc(sizeof(Cancel));
+    cancel->origin = client->worker;
+    cancel->target = &proxy->workers[index];
+    cancel->requester = client->handle;
+    cancel->pid = pid;
+    memcpy(cancel->key, key.data, CANCEL_KEY_SIZE);
+    client->state = CLIENT_CANCEL;
+    stream_set_handlers(client->stream, &requester_handlers, client);
+    loop_post(cancel->target->loop, cancel_deliver, cancel);
+}

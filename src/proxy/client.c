@@ -1,0 +1,307 @@
+/*
+ * A client in session: its messages go to the server connection that it has, or that it is lent for
+ * a transaction. A stream that must wait (for a connection, for room, for a slow server) is paused
+ * with its bytes still in it, so that nothing is buffered here.
+ */
+#include <stdio.h>
+
+#include "proxy/proxy_priv.h"
+
+/* ---- the end -----------------------------------------------------------------------------------
+ */
+
+void proxy_client_gone(ProxyClient *client)
+{
+    ProxyWorker *worker = client->worker;
+    ProxyPool *pool = client->pool;
+    proxy_pool_wait_end(client);
+    if (client->server != NULL) {
+        proxy_server_abandon(client->server);
+    }
+    proxy_client_login_done(client);
+    loop_timer_stop(&client->timer);
+    list_remove(&worker->clients, &client->node);
+    params_unref(client->told);
+    proxy_worker_count(worker, STAT_CLIENTS, -1);
+    proxy_worker_count(worker, STAT_CLIENTS_TLS, client->tls ? -1 : 0);
+    proxy_worker_count(worker, STAT_CLIENTS_PINNED, client->pinned_counted ? -1 : 0);
+    pool_release(worker->client_slots, client->handle);
+    if (pool != NULL) {
+        pool->clients--;
+        proxy_pool_unused(pool);
+    }
+    atomic_fetch_sub(&worker->proxy->clients, 1);
+    proxy_worker_client_gone(worker);
+}
+
+void proxy_client_close(ProxyClient *client)
+{
+    stream_close(client->stream);
+    proxy_client_gone(client);
+}
+
+void proxy_client_refuse(ProxyClient *client, const PgError *error)
+{
+    Buf out;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    pg_put_error(&out, error);
+    stream_write(client->stream, buf_slice(&out));
+    buf_done(&out);
+    proxy_client_close(client);
+}
+
+void proxy_client_fatal(ProxyClient *client, const char *sqlstate, const char *message,
+                        const char *detail)
+{
+    PgError error = {.severity = SLICE("FATAL"),
+                     .sqlstate = slice_of(sqlstate),
+                     .message = slice_of(message),
+                     .detail = slice_of(detail)};
+    proxy_client_refuse(client, &error);
+}
+
+static bool has_work(const ProxyClient *client)
+{
+    const ProxyServer *server = client->server;
+    if (server == NULL) {
+        return false;
+    }
+    const Exchange *exchange = &server->exchange;
+    return client->session.mid_message || exchange->status != 'I' ||
+           !flight_is_empty(&exchange->flight);
+}
+
+void proxy_client_drain(ProxyClient *client)
+{
+    if (client->worker->draining && client->state != CLIENT_CANCEL &&
+        (client->state != CLIENT_READY || !has_work(client))) {
+        proxy_client_fatal(client, "57P01", "terminating connection due to administrator command",
+                           NULL);
+    }
+}
+
+/* ---- waiting and idling
+ * -------------------------------------------------------------------------- */
+
+void proxy_client_resume(ProxyClient *client)
+{
+    if (client->state == CLIENT_READY && !client->wants_room) {
+        stream_resume(client->stream);
+    }
+}
+
+static void idle_check(void *user);
+
+static void idle_timer_start(ProxyClient *client, int64_t delay_ms)
+{
+    loop_timer_start(client->worker->loop, &client->timer, delay_ms, 0, idle_check, client);
+}
+
+/* A message does not touch the timer: it looks by itself when the time would have come. */
+static void idle_check(void *user)
+{
+    ProxyClient *client = user;
+    ProxyWorker *worker = client->worker;
+    int64_t limit = worker->config->idle_client_ms;
+    int64_t now = loop_now_ms(worker->loop);
+    bool waits_for_us =
+        client->state != CLIENT_READY ||
+        (client->server != NULL && !flight_is_empty(&client->server->exchange.flight));
+    if (limit == 0 || waits_for_us) {
+        client->active_ms = now;
+    }
+    if (limit > 0 && now - client->active_ms >= limit) {
+        proxy_worker_count(worker, STAT_IDLE_TIMEOUTS, 1);
+        proxy_client_fatal(client, "57P05", "terminating connection due to idle-session timeout",
+                           "The client sent nothing for as long as idle_client_timeout allows.");
+        return;
+    }
+    idle_timer_start(client, limit > 0 ? client->active_ms + limit - now : PROXY_LOGIN_MS);
+}
+
+void proxy_client_idle_rearm(ProxyClient *client)
+{
+    if (client->state == CLIENT_READY || client->state == CLIENT_WAITING) {
+        idle_timer_start(client, 0);
+    }
+}
+
+/* ---- what the client says
+ * ------------------------------------------------------------------------ */
+
+typedef struct Run {
+    Slice data;
+    size_t at;   /* understood so far */
+    size_t sent; /* of it, passed on or dropped */
+} Run;
+
+typedef enum Next {
+    NEXT_PIECE,
+    NEXT_STOP, /* the rest must wait; the stream is paused */
+    NEXT_GONE, /* the client is no more */
+} Next;
+
+static void run_flush(const ProxyClient *client, Run *run)
+{
+    if (run->at > run->sent && client->server != NULL) {
+        stream_write_ref(client->server->stream,
+                         (Slice){run->data.data + run->sent, run->at - run->sent});
+    }
+    run->sent = run->at;
+}
+
+static void run_drop(const ProxyClient *client, Run *run, size_t len)
+{
+    run_flush(client, run);
+    run->at += len;
+    run->sent = run->at;
+}
+
+void proxy_client_pinned(ProxyClient *client, PinReason reason)
+{
+    ProxyWorker *worker = client->worker;
+    proxy_stat_add(&worker->pins[reason], 1);
+    proxy_worker_count(worker, STAT_CLIENTS_PINNED, client->pinned_counted ? 0 : 1);
+    client->pinned_counted = true;
+    if (worker->config->debug_logging) {
+        log_warn("proxy",
+                 "[clientConnection=%u] The client session was pinned to the database connection "
+                 "[dbConnection=%u] for the remainder of the session. The proxy can't reuse this "
+                 "connection until the session ends. Reason: %s",
+                 (unsigned)client->handle, client->server != NULL ? client->server->pid : 0,
+                 pin_reason_sentence(reason));
+    }
+}
+
+static void inject(ProxyClient *client, Run *run, unsigned bits)
+{
+    run_flush(client, run);
+    for (unsigned bit = 1; bit <= bits; bit *= 2) {
+        if ((bits & bit) != 0) {
+            stream_write_ref(client->server->stream, session_inject_bytes(bit));
+        }
+    }
+}
+
+static Next wait_for_room(ProxyClient *client, Run *run, unsigned bits)
+{
+    inject(client, run, bits);
+    client->wants_room = true;
+    stream_pause(client->stream);
+    return NEXT_STOP;
+}
+
+static void say_ready(ProxyClient *client)
+{
+    stream_write_ref(client->stream, SLICE("Z\0\0\0\5I"));
+}
+
+static Next take_piece(ProxyClient *client, Run *run, const PgPiece *piece, PgFramer before)
+{
+    SessionOut out;
+    Exchange *exchange = client->server != NULL ? &client->server->exchange : NULL;
+    switch (session_client_piece(&client->session, exchange, piece, &out)) {
+    case STEP_FORWARD:
+        if (out.inject != 0) {
+            inject(client, run, out.inject);
+        }
+        run->at += piece->raw.len;
+        if (out.pinned != PIN_NONE) {
+            proxy_client_pinned(client, out.pinned);
+        }
+        return NEXT_PIECE;
+    case STEP_DROP:
+        run_drop(client, run, piece->raw.len);
+        return NEXT_PIECE;
+    case STEP_READY:
+        run_drop(client, run, piece->raw.len);
+        say_ready(client);
+        return NEXT_PIECE;
+    case STEP_BORROW:
+        client->framer = before;
+        return proxy_pool_borrow(client->pool, client) != NULL ? NEXT_PIECE : NEXT_STOP;
+    case STEP_WAIT:
+        client->framer = before;
+        return wait_for_room(client, run, out.inject);
+    case STEP_END:
+        run_flush(client, run);
+        proxy_client_close(client);
+        return NEXT_GONE;
+    case STEP_REFUSE:
+    default:
+        run_flush(client, run);
+        proxy_client_fatal(client, "08P01", out.problem, NULL);
+        return NEXT_GONE;
+    }
+}
+
+static size_t client_on_read(void *user, Stream *stream, Slice data)
+{
+    ProxyClient *client = user;
+    Run run = {.data = data};
+    client->active_ms = loop_now_ms(client->worker->loop);
+    if (client->server != NULL && stream_blocked(client->server->stream)) {
+        stream_pause(stream);
+        return 0;
+    }
+    Next next = NEXT_PIECE;
+    while (next == NEXT_PIECE) {
+        PgPiece piece;
+        PgFramer before = client->framer;
+        WireResult result = pg_framer_next(&client->framer, &client->worker->client_policy,
+                                           slice_skip(data, run.at), &piece);
+        if (result == WIRE_MORE) {
+            break;
+        }
+        if (result == WIRE_BAD) {
+            proxy_client_fatal(client, "08P01", "invalid message length", NULL);
+            return data.len;
+        }
+        next = take_piece(client, &run, &piece, before);
+    }
+    if (next == NEXT_GONE) {
+        return data.len;
+    }
+    run_flush(client, &run);
+    return run.at;
+}
+
+size_t proxy_client_feed(ProxyClient *client, Slice data)
+{
+    return client_on_read(client, client->stream, data);
+}
+
+static void client_on_drained(void *user, Stream *stream)
+{
+    ProxyClient *client = user;
+    (void)stream;
+    if (client->server != NULL) {
+        stream_resume(client->server->stream);
+    }
+}
+
+static void client_on_closed(void *user, Stream *stream, const Err *err)
+{
+    (void)stream;
+    (void)err;
+    proxy_client_gone(user);
+}
+
+static const StreamHandlers client_handlers = {
+    .on_read = client_on_read,
+    .on_drained = client_on_drained,
+    .on_closed = client_on_closed,
+};
+
+void proxy_client_start_session(ProxyClient *client)
+{
+    int64_t limit = client->worker->config->idle_client_ms;
+    proxy_client_login_done(client);
+    client->state = CLIENT_READY;
+    client->active_ms = loop_now_ms(client->worker->loop);
+    client->framer = (PgFramer){0};
+    proxy_worker_count(client->worker, STAT_LOGINS, 1);
+    stream_set_handlers(client->stream, &client_handlers, client);
+    idle_timer_start(client, limit > 0 ? limit : PROXY_LOGIN_MS);
+    stream_resume(client->stream);
+}

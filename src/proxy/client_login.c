@@ -1,0 +1,520 @@
+/*
+ * From a new connection to a session: TLS, start packet, SCRAM against the users' passwords, and
+ * what a server says at login, repeated from the last one that did. Texts are those of RDS Proxy
+ * where it has one; an unknown role goes through the whole exchange before it hears of it.
+ */
+#include <stdio.h>
+
+#include "proxy/proxy_priv.h"
+
+#define AUTH_MESSAGE_MAX 8192
+
+struct Login {
+    bool ssl_asked, gss_asked, direct_tls;
+    bool over_limit;
+    bool sasl_began;
+    char *user;
+    char *database;
+    ParamList *params;
+    TlsContext *tls;    /* of the listener; NULL: none */
+    ScramServer *scram; /* NULL until it is known who logs in */
+};
+
+typedef enum LoginStep {
+    LOGIN_MORE,  /* nothing can be done before more bytes are here */
+    LOGIN_TAKEN, /* *ret_used bytes are done with */
+    LOGIN_LEFT,  /* the same, and the bytes behind them are somebody else's: TLS, or the session */
+    LOGIN_GONE,  /* the client is no more */
+} LoginStep;
+
+void proxy_client_login_done(ProxyClient *client)
+{
+    Login *login = client->login;
+    if (login == NULL) {
+        return;
+    }
+    if (login->scram != NULL) {
+        scram_server_done(login->scram);
+        mem_free(login->scram);
+    }
+    tls_context_free(login->tls);
+    mem_free(login->user);
+    mem_free(login->database);
+    params_unref(login->params);
+    mem_free(login);
+    client->login = NULL;
+}
+
+static void send_buf(ProxyClient *client, Buf *out)
+{
+    stream_write(client->stream, buf_slice(out));
+    buf_done(out);
+}
+
+/* ---- authenticated
+ * ------------------------------------------------------------------------------- */
+
+void proxy_client_put_key(ProxyClient *client, Buf *out)
+{
+    char key[CANCEL_KEY_SIZE];
+    uint32_t pid = client->worker->index << 27 | (uint32_t)client->handle;
+    random_bytes(&client->cancel_key, sizeof(client->cancel_key));
+    memcpy(key, &client->cancel_key, sizeof(key));
+    pg_put_key_data(out, pid, slice_from(key, sizeof(key)));
+}
+
+void proxy_client_welcome(ProxyClient *client)
+{
+    Buf out;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    client->told = params_ref(client->pool->welcome);
+    params_put_changes(NULL, client->told, &out);
+    proxy_client_put_key(client, &out);
+    pg_put_ready(&out, 'I');
+    send_buf(client, &out);
+    proxy_client_start_session(client);
+}
+
+static void authenticated(ProxyClient *client)
+{
+    Login *login = client->login;
+    ProxyWorker *worker = client->worker;
+    loop_timer_stop(&client->timer);
+    client->pool =
+        proxy_pool_for(worker, slice_of(login->user), slice_of(login->database), login->params);
+    client->pool->clients++;
+    session_init(&client->session, false);
+    PinReason pin = session_check_start(&client->session, params_slice(login->params));
+    if (pin != PIN_NONE) {
+        proxy_client_pinned(client, pin);
+    }
+    if (client->pool->welcome != NULL) {
+        proxy_client_welcome(client);
+        return;
+    }
+    client->state = CLIENT_WELCOME;
+    stream_pause(client->stream);
+    proxy_pool_wait(client->pool, client);
+}
+
+/* ---- SCRAM
+ * --------------------------------------------------------------------------------------- */
+
+static void put_nonce(char out[static SCRAM_NONCE_RAW * 2])
+{
+    uint8_t raw[SCRAM_NONCE_RAW];
+    random_bytes(raw, sizeof(raw));
+    base64_encode(raw, sizeof(raw), out);
+}
+
+static void scram_begin(ProxyClient *client)
+{
+    Login *login = client->login;
+    ProxyWorker *worker = client->worker;
+    Slice name = slice_of(login->user);
+    const ProxyUser *user = proxy_config_user(worker->config, name);
+    ScramVerifier verifier;
+    uint8_t binding[TLS_END_POINT_MAX];
+    size_t binding_len = 0;
+    Buf out;
+    if (user != NULL) {
+        verifier = user->verifier;
+    } else {
+        scram_verifier_mock(name, worker->proxy->mock_secret, &verifier);
+    }
+    if (client->tls &&
+        !tls_session_end_point(stream_tls(client->stream), binding, &binding_len, NULL)) {
+        binding_len = 0;
+    }
+    login->scram = mem_alloc(sizeof(ScramServer));
+    scram_server_init(login->scram, &verifier, user == NULL, slice_from(binding, binding_len));
+    crypto_wipe(&verifier, sizeof(verifier));
+    client->state = CLIENT_AUTH;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    pg_put_auth_sasl(&out, binding_len > 0);
+    send_buf(client, &out);
+}
+
+static void auth_denied(ProxyClient *client)
+{
+    const Login *login = client->login;
+    char message[256];
+    proxy_worker_count(client->worker, STAT_AUTH_FAILED, 1);
+    if (login->scram->doomed) {
+        snprintf(message, sizeof(message),
+                 "This RDS proxy has no credentials for the role %.*s. Check the credentials for "
+                 "this role and try again.",
+                 PG_NAME_MAX, login->user);
+    } else {
+        snprintf(message, sizeof(message),
+                 "The password that was provided for the role %.*s is wrong.", PG_NAME_MAX,
+                 login->user);
+    }
+    proxy_client_fatal(client, "28P01", message, NULL);
+}
+
+static ScramOutcome scram_first(ProxyClient *client, Slice body, Buf *answer, Err *err)
+{
+    Login *login = client->login;
+    Slice mechanism;
+    Slice response;
+    char nonce[SCRAM_NONCE_RAW * 2];
+    login->sasl_began = true;
+    if (!pg_get_sasl_initial(body, &mechanism, &response)) {
+        err_set(err, ERR_INVALID, "malformed SASLInitialResponse message");
+        return SCRAM_BAD;
+    }
+    put_nonce(nonce);
+    return scram_server_first(login->scram, mechanism, response, slice_of(nonce), answer, err);
+}
+
+static void scram_answer(ProxyClient *client, bool last, const Buf *answer)
+{
+    Buf out;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    pg_put_auth(&out, last ? PG_AUTH_SASL_FINAL : PG_AUTH_SASL_CONTINUE, buf_slice(answer));
+    if (last) {
+        pg_put_auth(&out, PG_AUTH_OK, (Slice){0});
+    }
+    send_buf(client, &out);
+}
+
+static LoginStep take_auth(ProxyClient *client, Slice body)
+{
+    Login *login = client->login;
+    bool last = login->sasl_began;
+    Err err;
+    Buf answer;
+    buf_init(&answer, BUF_MAX_DEFAULT);
+    ScramOutcome outcome = last ? scram_server_final(login->scram, body, &answer, &err)
+                                : scram_first(client, body, &answer, &err);
+    if (outcome == SCRAM_OK) {
+        scram_answer(client, last, &answer);
+    }
+    buf_done(&answer);
+    if (outcome == SCRAM_DENIED) {
+        auth_denied(client);
+        return LOGIN_GONE;
+    }
+    if (outcome == SCRAM_BAD) {
+        proxy_worker_count(client->worker, STAT_AUTH_FAILED, 1);
+        proxy_client_fatal(client, "08P01", err.message, NULL);
+        return LOGIN_GONE;
+    }
+    if (!last) {
+        return LOGIN_TAKEN;
+    }
+    authenticated(client);
+    return LOGIN_LEFT;
+}
+
+static LoginStep auth_step(ProxyClient *client, Slice data, size_t *ret_used)
+{
+    PgPolicy policy = {.head_max = AUTH_MESSAGE_MAX};
+    PgPiece piece;
+    pg_policy_want(&policy, "p");
+    WireResult result = pg_framer_next(&client->framer, &policy, data, &piece);
+    if (result == WIRE_MORE) {
+        return LOGIN_MORE;
+    }
+    if (result == WIRE_BAD || piece.type != 'p' || !piece.last) {
+        proxy_client_fatal(client, "08P01", "expected a password response", NULL);
+        return LOGIN_GONE;
+    }
+    *ret_used = piece.raw.len;
+    return take_auth(client, piece.body);
+}
+
+/* ---- the start packet
+ * ---------------------------------------------------------------------------- */
+
+static bool is_off(Slice value)
+{
+    static const char *const words[] = {"", "0", "false", "off", "no", "f", "n"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        if (slice_is_nocase(value, words[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The newest minor version we speak is 0, and we know no options of the protocol. */
+static void negotiate(ProxyClient *client, const PgStart *start)
+{
+    Slice unknown[16];
+    size_t count = 0;
+    Slice rest = start->params;
+    Slice name;
+    Slice value;
+    while (count < ARRAY_LEN(unknown) && pg_params_next(&rest, &name, &value)) {
+        if (slice_starts(name, "_pq_.")) {
+            unknown[count++] = name;
+        }
+    }
+    if (start->minor > 0 || count > 0) {
+        Buf out;
+        buf_init(&out, BUF_MAX_DEFAULT);
+        pg_put_negotiate(&out, 0, unknown, count);
+        send_buf(client, &out);
+    }
+}
+
+static void refuse_plain(ProxyClient *client, Slice user, Slice database)
+{
+    char peer[NET_ADDR_TEXT_SIZE] = "?";
+    NetAddr addr;
+    if (!client->worker->config->relay) {
+        proxy_client_fatal(client, "28000", "This RDS Proxy requires TLS connections.", NULL);
+        return;
+    }
+    if (stream_peer_addr(client->stream, &addr, NULL)) {
+        net_addr_host(&addr, peer);
+    }
+    CLEANUP(mem_free_ptr)
+    char *message = mem_printf("no pg_hba.conf entry for host \"%s\", user \"%.*s\", database "
+                               "\"%.*s\", no encryption",
+                               peer, SLICE_FMT(user), SLICE_FMT(database));
+    proxy_client_fatal(client, "28000", message, NULL);
+}
+
+/* Why a start packet is refused before anybody is asked for a password; false: it was, and the
+ * client is gone. */
+static bool start_admitted(ProxyClient *client, const PgStart *start, Slice user, Slice database)
+{
+    const ProxyWorker *worker = client->worker;
+    bool relay = worker->config->relay;
+    Slice replication = pg_params_get(start->params, "replication");
+    if (client->login->over_limit) {
+        char message[128];
+        snprintf(message, sizeof(message),
+                 "The maximum number of client connections to the proxy exceeded %u.",
+                 worker->config->clients_max);
+        proxy_worker_count(client->worker, STAT_REFUSED_BY_LIMIT, 1);
+        proxy_client_fatal(client, "53300", message, NULL);
+    } else if (start->major != PG_PROTOCOL_MAJOR) {
+        proxy_client_fatal(
+            client, "0A000",
+            relay ? "unsupported frontend protocol: only version 3.0 is supported"
+                  : "Feature not supported: RDS Proxy supports only version 3.0 of the "
+                    "PostgreSQL messaging protocol.",
+            NULL);
+    } else if (worker->draining) {
+        proxy_client_fatal(client, "57P03", "the database system is shutting down", NULL);
+    } else if (user.len == 0) {
+        proxy_client_fatal(
+            client, "28000",
+            "A user name is missing from the connection startup packet. Provide a user "
+            "name for this connection.",
+            NULL);
+    } else if (worker->config->require_tls && !client->tls) {
+        refuse_plain(client, user, database);
+    } else if (replication.data != NULL && !is_off(replication)) {
+        proxy_client_fatal(
+            client, "0A000",
+            relay ? "replication connections through this endpoint are not supported; "
+                    "create a read replica instead"
+                  : "Feature not supported: RDS Proxy currently doesn't support streaming "
+                    "replication mode.",
+            NULL);
+    } else {
+        return true;
+    }
+    return false;
+}
+
+static LoginStep take_start(ProxyClient *client, const PgStart *start)
+{
+    Slice user = pg_params_get(start->params, "user");
+    Slice database = pg_params_get(start->params, "database");
+    database = database.len > 0 ? database : user;
+    if (!start_admitted(client, start, user, database)) {
+        return LOGIN_GONE;
+    }
+    negotiate(client, start);
+    if (client->worker->config->relay) {
+        return proxy_relay_start(client, start->params) ? LOGIN_LEFT : LOGIN_GONE;
+    }
+    Login *login = client->login;
+    login->user = mem_printf("%.*s", SLICE_FMT(user));
+    login->database = mem_printf("%.*s", SLICE_FMT(database));
+    login->params = params_of_start(start->params);
+    scram_begin(client);
+    return LOGIN_TAKEN;
+}
+
+/* ---- TLS
+ * ----------------------------------------------------------------------------------------- */
+
+static LoginStep take_ssl_request(ProxyClient *client)
+{
+    Login *login = client->login;
+    if (client->tls || login->ssl_asked) {
+        proxy_client_close(client);
+        return LOGIN_GONE;
+    }
+    login->ssl_asked = true;
+    stream_write_ref(client->stream, login->tls != NULL ? SLICE("S") : SLICE("N"));
+    if (login->tls == NULL) {
+        return LOGIN_TAKEN;
+    }
+    stream_start_tls(client->stream, login->tls, NULL);
+    return LOGIN_LEFT;
+}
+
+static LoginStep take_gss_request(ProxyClient *client)
+{
+    if (client->tls || client->login->gss_asked) {
+        proxy_client_close(client);
+        return LOGIN_GONE;
+    }
+    client->login->gss_asked = true;
+    stream_write_ref(client->stream, SLICE("N"));
+    return LOGIN_TAKEN;
+}
+
+static LoginStep take_tls_hello(ProxyClient *client)
+{
+    Login *login = client->login;
+    if (client->tls || login->ssl_asked || login->tls == NULL) {
+        proxy_client_close(client);
+        return LOGIN_GONE;
+    }
+    login->direct_tls = true;
+    stream_start_tls(client->stream, login->tls, NULL);
+    return LOGIN_LEFT;
+}
+
+static void login_on_open(void *user, Stream *stream)
+{
+    ProxyClient *client = user;
+    const TlsSession *tls = stream_tls(stream);
+    if (tls == NULL || client->tls) {
+        return;
+    }
+    /* Without the negotiation that SSLRequest is, ALPN says that the client means PostgreSQL. */
+    if (client->login->direct_tls && tls_session_alpn(tls).len == 0) {
+        proxy_client_close(client);
+        return;
+    }
+    client->tls = true;
+    proxy_worker_count(client->worker, STAT_CLIENTS_TLS, 1);
+}
+
+/* ---- the stream
+ * ---------------------------------------------------------------------------------- */
+
+static LoginStep start_step(ProxyClient *client, Slice data, size_t *ret_used)
+{
+    PgStart start;
+    WireResult result = pg_start_read(data, &start);
+    if (result == WIRE_MORE) {
+        return LOGIN_MORE;
+    }
+    if (result == WIRE_BAD) {
+        proxy_client_close(client); /* whatever it speaks, it would not understand us */
+        return LOGIN_GONE;
+    }
+    *ret_used = start.len;
+    switch (start.kind) {
+    case PG_START_SSL:
+        return take_ssl_request(client);
+    case PG_START_GSS:
+        return take_gss_request(client);
+    case PG_START_TLS:
+        return take_tls_hello(client);
+    case PG_START_CANCEL:
+        proxy_cancel_request(client, start.cancel_pid, start.cancel_key);
+        return LOGIN_GONE;
+    case PG_START_SESSION:
+    default:
+        return take_start(client, &start);
+    }
+}
+
+static size_t login_on_read(void *user, Stream *stream, Slice data)
+{
+    ProxyClient *client = user;
+    size_t at = 0;
+    (void)stream;
+    for (;;) {
+        size_t used = 0;
+        Slice rest = slice_skip(data, at);
+        LoginStep step = client->state == CLIENT_AUTH ? auth_step(client, rest, &used)
+                                                      : start_step(client, rest, &used);
+        at += used;
+        if (step == LOGIN_GONE) {
+            return data.len;
+        }
+        if (step == LOGIN_LEFT && client->state == CLIENT_READY && at < data.len) {
+            return at +
+                   proxy_client_feed(client, slice_skip(data, at)); /* it did not wait for us */
+        }
+        if (step != LOGIN_TAKEN) {
+            return at;
+        }
+    }
+}
+
+static void login_on_closed(void *user, Stream *stream, const Err *err)
+{
+    (void)stream;
+    (void)err;
+    proxy_client_gone(user);
+}
+
+static const StreamHandlers login_handlers = {
+    .on_open = login_on_open,
+    .on_read = login_on_read,
+    .on_closed = login_on_closed,
+};
+
+static void login_late(void *user)
+{
+    proxy_client_close(user);
+}
+
+/* ---- accepting
+ * ----------------------------------------------------------------------------------- */
+
+static TlsContext *listener_tls(const ProxyWorker *worker, const ProxySocket *socket)
+{
+    const ProxyConfig *config = worker->config;
+    for (size_t i = 0; i < config->listener_count; i++) {
+        if (config->listeners[i].socket == socket) {
+            return config->listeners[i].tls[worker->index];
+        }
+    }
+    return NULL;
+}
+
+/* Past the limit a client is told so, but so many are not even told. */
+#define OVER_LIMIT_MAX 100
+
+void proxy_client_accept(ProxyWorker *worker, int fd, const ProxySocket *socket)
+{
+    PoolHandle handle;
+    unsigned before = atomic_fetch_add(&worker->proxy->clients, 1);
+    ProxyClient *client = before < worker->config->clients_max + OVER_LIMIT_MAX
+                              ? pool_acquire(worker->client_slots, &handle)
+                              : NULL;
+    if (client == NULL) {
+        atomic_fetch_sub(&worker->proxy->clients, 1);
+        proxy_worker_count(worker, STAT_REFUSED_BY_LIMIT, 1);
+        fd_close(&fd);
+        return;
+    }
+    proxy_worker_remember(worker, handle);
+    TlsContext *tls = listener_tls(worker, socket);
+    client->worker = worker;
+    client->handle = handle;
+    client->login = mem_alloc(sizeof(Login));
+    client->login->tls = tls != NULL ? tls_context_ref(tls) : NULL;
+    client->login->over_limit = before >= worker->config->clients_max;
+    list_push_back(&worker->clients, &client->node);
+    proxy_worker_count(worker, STAT_CLIENTS, 1);
+    StreamOptions options = {
+        .handlers = &login_handlers, .user = client, .pending_max = PROXY_PENDING_MAX};
+    client->stream = stream_adopt(worker->loop, fd, &options);
+    loop_timer_start(worker->loop, &client->timer, PROXY_LOGIN_MS, 0, login_late, client);
+}

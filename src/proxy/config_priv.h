@@ -1,0 +1,99 @@
+/*
+ * config: what a proxy is told (docs/proxy.md, "Configuration"). Read from JSON without side
+ * effects, made ready (verifiers, TLS contexts, sockets) by the process, and from then on immutable
+ * and shared by all workers.
+ */
+#ifndef WEIR_PROXY_CONFIG_PRIV_H
+#define WEIR_PROXY_CONFIG_PRIV_H
+
+#include <jansson.h>
+#include <stdatomic.h>
+
+#include "loop/loop.h"
+#include "wire/wire.h"
+
+#define PROXY_WORKERS_MAX            16
+#define PROXY_WORKERS_DEFAULT        2
+#define PROXY_LISTENERS_MAX          16
+#define PROXY_RULES_MAX              1000
+#define PROXY_USERS_MAX              200 /* secrets of one proxy, as RDS */
+#define PROXY_CLIENTS_MAX_DEFAULT    10000
+#define PROXY_CLIENTS_MAX            100000
+#define PROXY_SERVERS_MAX            10000
+#define PROXY_BORROW_TIMEOUT_DEFAULT 120  /* s */
+#define PROXY_IDLE_CLIENT_DEFAULT    1800 /* s */
+#define PROXY_IDLE_SERVER_DEFAULT    300  /* s */
+
+/* A source that may connect. */
+typedef struct ProxyRule {
+    NetCidr cidr;
+    uint16_t from_port, to_port; /* of the listener */
+} ProxyRule;
+
+/* A bound socket, which outlives configurations that agree on it. */
+typedef struct ProxySocket {
+    atomic_size_t refs;
+    char *address;
+    uint16_t port;
+    int fd;
+} ProxySocket;
+
+typedef struct ProxyListener {
+    char *address;
+    uint16_t port;
+    char *cert_pem; /* NULL: no TLS here */
+    Secret key_pem;
+    ProxySocket *socket;                /* made by the process */
+    TlsContext *tls[PROXY_WORKERS_MAX]; /* one per worker; NULL: no TLS */
+} ProxyListener;
+
+typedef struct ProxyUser {
+    char *name;
+    Secret password;
+    ScramVerifier verifier; /* made by the process */
+} ProxyUser;
+
+typedef struct ProxyTarget {
+    char *id; /* NULL: there is no target at present */
+    char *socket_dir;
+    uint16_t port;
+    uint32_t max_connections;
+    bool read_only;
+} ProxyTarget;
+
+typedef struct ProxyConfig {
+    atomic_size_t refs;
+    bool relay;
+    uint32_t workers;
+    ProxyListener listeners[PROXY_LISTENERS_MAX];
+    size_t listener_count;
+    bool require_tls;
+    bool debug_logging;
+    bool rules_given; /* without them everybody may connect */
+    ProxyRule *rules;
+    size_t rule_count;
+    uint32_t clients_max;
+    int64_t idle_client_ms; /* 0: no limit */
+    ProxyTarget target;
+    /* pool only */
+    ProxyUser *users;
+    size_t user_count;
+    uint32_t servers_max; /* connections to the target, of all workers together */
+    uint32_t servers_idle_max;
+    int64_t borrow_ms; /* 0: no limit */
+    int64_t idle_server_ms;
+    char *init_query; /* NULL: none */
+} ProxyConfig;
+
+/* Every member that is missing, wrong, or not known is refused by name. */
+NODISCARD bool proxy_config_parse(const json_t *json, ProxyConfig **ret_config, Err *err);
+ProxyConfig *proxy_config_ref(ProxyConfig *config); /* any thread */
+void proxy_config_unref(ProxyConfig *config);       /* any thread; NULL is fine */
+
+const ProxyUser *proxy_config_user(const ProxyConfig *config, Slice name); /* NULL: unknown */
+/* Whether this peer may connect to a listener on `port`. */
+bool proxy_config_admits(const ProxyConfig *config, const NetAddr *peer, uint16_t port);
+ProxySocket *proxy_socket_ref(ProxySocket *socket);
+void proxy_socket_unref(ProxySocket *socket); /* closes with the last; NULL is fine */
+
+#endif

@@ -1,0 +1,201 @@
+/* See flight_priv.h. The head of the queue is what the server works on; it is popped by the message
+ * that ends its answer. */
+#include "proxy/flight_priv.h"
+
+#define MASK (FLIGHT_MAX - 1)
+
+static char entry_at(const Flight *flight, size_t index)
+{
+    return (char)(flight->entries[(flight->first + index) & MASK] & ~FLIGHT_OURS);
+}
+
+static char head_type(const Flight *flight)
+{
+    return flight->len > 0 ? entry_at(flight, 0) : '\0';
+}
+
+static bool head_is_ours(const Flight *flight)
+{
+    return flight->len > 0 && (flight->entries[flight->first & MASK] & FLIGHT_OURS) != 0;
+}
+
+/* The end of a COPY has no answer of its own: it goes with what stood before it. */
+static void pop(Flight *flight)
+{
+    do {
+        flight->first = (flight->first + 1) & MASK;
+        flight->len--;
+    } while (head_type(flight) == 'c');
+}
+
+static void remove_at(Flight *flight, size_t index)
+{
+    for (size_t i = index; i + 1 < flight->len; i++) {
+        flight->entries[(flight->first + i) & MASK] =
+            flight->entries[(flight->first + i + 1) & MASK];
+    }
+    flight->len--;
+}
+
+bool flight_is_full(const Flight *flight)
+{
+    return flight->len == FLIGHT_MAX;
+}
+
+bool flight_is_empty(const Flight *flight)
+{
+    return flight->len == 0 && !flight->skipping && !flight->copying && !flight->unsure;
+}
+
+void flight_push(Flight *flight, char type, bool ours)
+{
+    ASSERT(!flight_is_full(flight));
+    if (flight->copying && type == 'S') {
+        flight->sync_in_copy = true;
+        return;
+    }
+    if (flight->copying && type == 'c') {
+        flight->copying = false;
+        return;
+    }
+    if (flight->skipping && type != 'S') {
+        return;
+    }
+    flight->skipping = false;
+    if (type == 'c' && flight->len == 0) {
+        return;
+    }
+    uint8_t entry = (uint8_t)((uint8_t)type | (ours ? FLIGHT_OURS : 0));
+    flight->entries[(flight->first + flight->len) & MASK] = entry;
+    flight->len++;
+}
+
+/* CopyInResponse: what was sent behind the head is read as COPY data, up to its end. */
+static void copy_begin(Flight *flight)
+{
+    flight->copying = true;
+    for (size_t i = 1; i < flight->len && flight->copying;) {
+        char type = entry_at(flight, i);
+        if (type != 'S' && type != 'c') {
+            i++; /* the server ends the connection over it */
+            continue;
+        }
+        flight->sync_in_copy = flight->sync_in_copy || type == 'S';
+        flight->copying = type == 'S';
+        remove_at(flight, i);
+    }
+}
+
+static void copy_end(Flight *flight)
+{
+    flight->copying = false;
+    flight->sync_in_copy = false;
+}
+
+/* The server drops what it gets until a Sync. */
+static void skip_to_sync(Flight *flight)
+{
+    while (flight->len > 0 && entry_at(flight, 0) != 'S') {
+        flight->first = (flight->first + 1) & MASK;
+        flight->len--;
+    }
+    flight->skipping = flight->len == 0;
+}
+
+static void answer_error(Flight *flight, FlightAnswer *answer)
+{
+    char head = head_type(flight);
+    answer->own_failed = head_is_ours(flight);
+    answer->failed = head;
+    /* Was the Sync read before the error, and ignored, or after it, and will be answered? */
+    flight->unsure = flight->unsure || flight->sync_in_copy;
+    copy_end(flight);
+    if (head != '\0' && strchr("PBDCE", head) != NULL) {
+        skip_to_sync(flight);
+    }
+}
+
+/* Whether the message ends the answer to the head; sets unsure where it cannot answer it at all. */
+static bool ends_answer(Flight *flight, char type)
+{
+    char head = head_type(flight);
+    const char *enders = "";
+    const char *inside = "";
+    switch (head) {
+    case 'P':
+        enders = "1";
+        break;
+    case 'B':
+        enders = "2";
+        break;
+    case 'C':
+        enders = "3";
+        break;
+    case 'D':
+        enders = "Tn";
+        inside = "t";
+        break;
+    case 'E':
+        enders = "CIs";
+        inside = "DTHGWdc";
+        break;
+    case 'Q':
+        enders = "Z";
+        inside = "TDCIHGWdc";
+        break;
+    case 'F':
+        enders = "Z";
+        inside = "V";
+        break;
+    case 'S':
+        enders = "Z";
+        break;
+    default:
+        break;
+    }
+    if (strchr(enders, type) != NULL) {
+        return true;
+    }
+    if (strchr(inside, type) == NULL) {
+        flight->unsure = true;
+    }
+    return false;
+}
+
+FlightAnswer flight_answer(Flight *flight, char type)
+{
+    FlightAnswer answer = {.ours = head_is_ours(flight)};
+    switch (type) {
+    case 'A':
+    case 'S':
+        answer.ours = false;
+        return answer;
+    case 'N':
+        return answer;
+    case 'D': /* by far the most frequent */
+        if (head_type(flight) != 'Q' && head_type(flight) != 'E') {
+            flight->unsure = true;
+        }
+        return answer;
+    case 'E':
+        answer_error(flight, &answer);
+        return answer;
+    case 'G':
+        copy_begin(flight);
+        break;
+    case 'C':
+        copy_end(flight);
+        break;
+    case 'Z':
+        answer.ready = true;
+        break;
+    default:
+        break;
+    }
+    if (type == '\0') {
+        flight->unsure = true;
+    } else if (ends_answer(flight, type)) {
+        pop(flight);
+    }
+    return answer;
+}

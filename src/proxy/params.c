@@ -1,0 +1,136 @@
+/* See params_priv.h. A start packet has at most 10,000 bytes, and a server reports about fifteen
+ * settings: linear searches are right here. */
+#include "proxy/params_priv.h"
+
+ParamList *params_new(Slice bytes)
+{
+    ParamList *list = mem_alloc(sizeof(ParamList) + bytes.len + 1);
+    list->refs = 1;
+    list->len = bytes.len;
+    if (bytes.len > 0) {
+        memcpy(list->bytes, bytes.data, bytes.len);
+    }
+    return list;
+}
+
+ParamList *params_ref(ParamList *list)
+{
+    list->refs++;
+    return list;
+}
+
+void params_unref(ParamList *list)
+{
+    if (list != NULL && --list->refs == 0) {
+        mem_free(list);
+    }
+}
+
+Slice params_slice(const ParamList *list)
+{
+    return (Slice){list->bytes, list->len};
+}
+
+bool params_equal(const ParamList *a, const ParamList *b)
+{
+    return a == b || slice_eq(params_slice(a), params_slice(b));
+}
+
+static int compare_nocase(Slice a, Slice b)
+{
+    size_t len = a.len < b.len ? a.len : b.len;
+    int order = len > 0 ? strncasecmp(a.data, b.data, len) : 0;
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+static void put_pair(Buf *out, Slice name, Slice value)
+{
+    pg_put_str(out, name);
+    pg_put_str(out, value);
+}
+
+ParamList *params_with(const ParamList *list, Slice name, Slice value)
+{
+    Buf out;
+    buf_init(&out, PARAMS_BYTES_MAX);
+    Slice rest = params_slice(list);
+    Slice old_name;
+    Slice old_value;
+    bool placed = false;
+    while (pg_params_next(&rest, &old_name, &old_value)) {
+        int order = compare_nocase(old_name, name);
+        if (order >= 0 && !placed) {
+            put_pair(&out, name, value);
+            placed = true;
+        }
+        if (order != 0) {
+            put_pair(&out, old_name, old_value);
+        }
+    }
+    if (!placed) {
+        put_pair(&out, name, value);
+    }
+    ParamList *result = out.overflowed ? NULL : params_new(buf_slice(&out));
+    buf_done(&out);
+    return result;
+}
+
+Slice params_value(const ParamList *list, const char *name)
+{
+    Slice rest = params_slice(list);
+    Slice found;
+    Slice value;
+    while (pg_params_next(&rest, &found, &value)) {
+        if (slice_is_nocase(found, name)) {
+            return value;
+        }
+    }
+    return (Slice){0};
+}
+
+void params_put_changes(const ParamList *before, const ParamList *after, Buf *out)
+{
+    if (before == after) {
+        return;
+    }
+    Slice rest = params_slice(after);
+    Slice name;
+    Slice value;
+    while (pg_params_next(&rest, &name, &value)) {
+        Slice old = before != NULL ? pg_params_get(params_slice(before), name.data) : (Slice){0};
+        if (old.data == NULL || !slice_eq(old, value)) {
+            pg_put_parameter(out, name, value);
+        }
+    }
+}
+
+/* Names that a server takes for what they are only in this spelling. */
+static bool is_own_business(Slice name)
+{
+    return slice_is(name, "user") || slice_is(name, "database") || slice_is(name, "replication") ||
+           slice_starts(name, "_pq_.");
+}
+
+ParamList *params_of_start(Slice start_params)
+{
+    ParamList *list = params_new((Slice){0});
+    Slice name;
+    Slice value;
+    while (pg_params_next(&start_params, &name, &value)) {
+        if (is_own_business(name)) {
+            continue;
+        }
+        Buf lower;
+        buf_init(&lower, PG_START_MAX);
+        for (size_t i = 0; i < name.len; i++) {
+            char c = name.data[i];
+            buf_append_char(&lower, c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c);
+        }
+        ParamList *longer = params_with(list, buf_slice(&lower), value);
+        ASSERT(longer != NULL); /* a start packet is shorter than the limit */
+        buf_done(&lower);
+        params_unref(list);
+        list = longer;
+    }
+    return list;
+}

@@ -1,0 +1,36 @@
+/*
+ * params: small lists of settings, in the form of a start packet: name, NUL, value, NUL, in the
+ * order of their names. Read them with pg_params_next. Immutable and counted, so that "the same
+ * list" is mostly the same pointer.
+ */
+#ifndef WEIR_PROXY_PARAMS_PRIV_H
+#define WEIR_PROXY_PARAMS_PRIV_H
+
+#include "wire/wire.h"
+
+#define PARAMS_BYTES_MAX ((size_t)64 << 10) /* what a server may report */
+
+typedef struct ParamList {
+    size_t refs; /* of one thread */
+    size_t len;
+    char bytes[]; /* ends with one more NUL, which is not counted */
+} ParamList;
+
+ParamList *params_new(Slice bytes); /* one reference; the order is the caller's */
+ParamList *params_ref(ParamList *list);
+void params_unref(ParamList *list); /* NULL is fine */
+Slice params_slice(const ParamList *list);
+bool params_equal(const ParamList *a, const ParamList *b);
+/* A new list in which `name` has `value`; NULL where it would be longer than PARAMS_BYTES_MAX. The
+ * names are compared without case. */
+ParamList *params_with(const ParamList *list, Slice name, Slice value);
+Slice params_value(const ParamList *list, const char *name); /* data == NULL: absent */
+/* Appends a ParameterStatus for each setting that `before` (may be NULL) lacks or has otherwise. */
+void params_put_changes(const ParamList *before, const ParamList *after, Buf *out);
+
+/* What of a start packet makes server connections different, other than user and database: lower
+ * case names, the last of each counts, without what is the connection's own business
+ * (replication, _pq_.*). Two clients with equal lists may share. */
+ParamList *params_of_start(Slice start_params);
+
+#endif

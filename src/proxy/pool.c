@@ -1,0 +1,453 @@
+/*
+ * Pools of server connections and who waits for them. Within a worker the longest waiting client
+ * goes first; between workers a connection that becomes free here is given up when somebody
+ * elsewhere has waited longer by PROXY_FAIR_MS: then its place in the budget changes hands.
+ *
+ * A connection is opened for a waiter when the budget has room. When it has none, an idle
+ * connection that nobody here wants is closed for it, here or on another worker.
+ */
+#include "proxy/proxy_priv.h"
+
+/* ---- pools by key ------------------------------------------------------------------------------
+ */
+
+static void key_build(Slice user, Slice database, const ParamList *params, Buf *key)
+{
+    pg_put_str(key, user);
+    pg_put_str(key, database);
+    buf_append_slice(key, params_slice(params));
+}
+
+static ProxyPool *pool_new_for(ProxyWorker *worker, Slice key, Slice user, Slice database,
+                               ParamList *params)
+{
+    ProxyPool *pool = mem_alloc(sizeof(ProxyPool));
+    pool->worker = worker;
+    pool->key = mem_alloc(key.len);
+    pool->key_len = key.len;
+    memcpy(pool->key, key.data, key.len);
+    pool->user = mem_printf("%.*s", SLICE_FMT(user));
+    pool->database = mem_printf("%.*s", SLICE_FMT(database));
+    pool->params = params_ref(params);
+    list_init(&pool->idle);
+    list_init(&pool->waiters);
+    map_set(worker->pools, key, pool);
+    return pool;
+}
+
+ProxyPool *proxy_pool_for(ProxyWorker *worker, Slice user, Slice database, ParamList *params)
+{
+    Buf key;
+    buf_init(&key, BUF_MAX_DEFAULT);
+    key_build(user, database, params, &key);
+    ProxyPool *pool = map_get(worker->pools, buf_slice(&key));
+    if (pool == NULL) {
+        pool = pool_new_for(worker, buf_slice(&key), user, database, params);
+    }
+    buf_done(&key);
+    return pool;
+}
+
+void proxy_pool_unused(ProxyPool *pool)
+{
+    if (pool->clients > 0 || pool->servers > 0) {
+        return;
+    }
+    ASSERT(pool->waiters.len == 0 && pool->idle.len == 0);
+    map_remove(pool->worker->pools, slice_from(pool->key, pool->key_len));
+    params_unref(pool->params);
+    params_unref(pool->welcome);
+    crypto_wipe(&pool->keys, sizeof(pool->keys));
+    mem_free(pool->key);
+    mem_free(pool->user);
+    mem_free(pool->database);
+    mem_free(pool);
+}
+
+/* ---- idle connections --------------------------------------------------------------------------
+ */
+
+static void idle_count_publish(ProxyWorker *worker)
+{
+    atomic_store_explicit(&worker->idle_count, (unsigned)worker->idle.len, memory_order_relaxed);
+}
+
+static void pool_idle_add(ProxyServer *server)
+{
+    ProxyWorker *worker = server->worker;
+    server->state = SERVER_IDLE;
+    server->idle_ms = loop_now_ms(worker->loop);
+    list_push_front(&server->pool->idle, &server->idle_node);
+    list_push_front(&worker->idle, &server->lru_node);
+    idle_count_publish(worker);
+}
+
+void proxy_pool_idle_remove(ProxyServer *server)
+{
+    if (server->idle_node.next != NULL) {
+        list_remove(&server->pool->idle, &server->idle_node);
+        list_remove(&server->worker->idle, &server->lru_node);
+        idle_count_publish(server->worker);
+    }
+}
+
+static ProxyServer *idle_oldest(ProxyWorker *worker)
+{
+    ListNode *node = worker->idle.head.prev;
+    return worker->idle.len > 0 ? CONTAINER_OF(node, ProxyServer, lru_node) : NULL;
+}
+
+static void trim_idle(ProxyWorker *worker)
+{
+    const ProxyConfig *config = worker->config;
+    int64_t now = loop_now_ms(worker->loop);
+    unsigned idle = 0;
+    for (uint32_t i = 0; i < worker->proxy->worker_count; i++) {
+        idle += atomic_load_explicit(&worker->proxy->workers[i].idle_count, memory_order_relaxed);
+    }
+    for (ProxyServer *server; (server = idle_oldest(worker)) != NULL;) {
+        bool too_many =
+            idle > config->servers_idle_max && now - server->idle_ms >= config->idle_server_ms;
+        bool too_old = now - server->opened_ms >= PROXY_SERVER_AGE_MS;
+        if (!too_many && !too_old) {
+            return;
+        }
+        idle--;
+        proxy_server_retire(server);
+    }
+}
+
+/* One worker at a time, or two would both close what is one too many. */
+void proxy_worker_trim_idle(ProxyWorker *worker)
+{
+    atomic_bool *trimming = &worker->proxy->trimming;
+    if (!atomic_exchange(trimming, true)) {
+        trim_idle(worker);
+        atomic_store(trimming, false);
+    }
+}
+
+/* ---- waiting -----------------------------------------------------------------------------------
+ */
+
+static ProxyClient *first_waiter(const ProxyPool *pool)
+{
+    ListNode *node = list_first(&pool->waiters);
+    return node != NULL ? CONTAINER_OF(node, ProxyClient, wait_node) : NULL;
+}
+
+/* The pool whose first waiter is the oldest; with `openable`, only among those that want one more
+ * connection than are being opened. */
+static ProxyPool *oldest_pool(const ProxyWorker *worker, bool openable)
+{
+    ProxyPool *oldest = NULL;
+    LIST_FOR_EACH (&worker->waiting, node) {
+        ProxyPool *pool = CONTAINER_OF(node, ProxyPool, waiting_node);
+        if (openable && pool->connecting >= pool->waiters.len) {
+            continue;
+        }
+        if (oldest == NULL ||
+            first_waiter(pool)->wait_since_ms < first_waiter(oldest)->wait_since_ms) {
+            oldest = pool;
+        }
+    }
+    return oldest;
+}
+
+static void oldest_publish(ProxyWorker *worker)
+{
+    ProxyPool *pool = oldest_pool(worker, false);
+    int64_t since = pool != NULL ? first_waiter(pool)->wait_since_ms : 0;
+    atomic_store(&worker->oldest_wait_ms, since);
+}
+
+static void wait_tick(void *user);
+
+void proxy_pool_wait(ProxyPool *pool, ProxyClient *client)
+{
+    ProxyWorker *worker = pool->worker;
+    if (pool->waiters.len == 0) {
+        list_push_back(&worker->waiting, &pool->waiting_node);
+    }
+    client->wait_since_ms = loop_now_ms(worker->loop);
+    list_push_back(&pool->waiters, &client->wait_node);
+    proxy_worker_count(worker, STAT_CLIENTS_WAITING, 1);
+    worker->waiter_count++;
+    if (!loop_timer_armed(&worker->wait_timer)) {
+        loop_timer_start(worker->loop, &worker->wait_timer, PROXY_WAIT_TICK_MS, PROXY_WAIT_TICK_MS,
+                         wait_tick, worker);
+    }
+    oldest_publish(worker);
+    proxy_worker_pump_soon(worker);
+}
+
+void proxy_pool_wait_end(ProxyClient *client)
+{
+    if (client->wait_node.next == NULL) {
+        return;
+    }
+    ProxyPool *pool = client->pool;
+    ProxyWorker *worker = pool->worker;
+    list_remove(&pool->waiters, &client->wait_node);
+    proxy_worker_count(worker, STAT_CLIENTS_WAITING, -1);
+    worker->waiter_count--;
+    if (pool->waiters.len == 0) {
+        list_remove(&worker->waiting, &pool->waiting_node);
+    }
+    oldest_publish(worker);
+}
+
+void proxy_pool_fail_waiters(ProxyPool *pool, const PgError *error)
+{
+    pool->clients++; /* so that the pool outlives the last of them */
+    for (ProxyClient *client; (client = first_waiter(pool)) != NULL;) {
+        proxy_client_refuse(client, error);
+    }
+    pool->clients--;
+    proxy_pool_unused(pool);
+}
+
+/* The wording of RDS Proxy; the detail is ours. */
+static void waiter_timed_out(ProxyClient *client)
+{
+    ProxyWorker *worker = client->worker;
+    const Err *problem = &worker->server_problem;
+    bool failed = problem->code != ERR_NONE;
+    CLEANUP(mem_free_ptr)
+    char *detail = failed ? mem_printf("The last attempt to connect failed: %s.", problem->message)
+                          : mem_printf("All %u connections are in use.",
+                                       atomic_load(&worker->proxy->budget.max));
+    proxy_worker_count(worker, STAT_BORROW_TIMEOUTS, 1);
+    proxy_client_fatal(client, failed ? "08001" : "53300",
+                       "Timed-out waiting to acquire database connection.", detail);
+}
+
+/* The first waiter of each pool is its oldest. */
+static void waiters_time_out(ProxyWorker *worker)
+{
+    int64_t limit = worker->config->borrow_ms;
+    for (ProxyPool *pool; limit > 0 && (pool = oldest_pool(worker, false)) != NULL;) {
+        ProxyClient *client = first_waiter(pool);
+        if (loop_now_ms(worker->loop) - client->wait_since_ms < limit) {
+            return;
+        }
+        waiter_timed_out(client);
+    }
+}
+
+/* ---- who is next -------------------------------------------------------------------------------
+ */
+
+/* The longest wait on another worker, as a time; 0: nobody waits. */
+static int64_t oldest_elsewhere(const ProxyWorker *worker, ProxyWorker **ret_worker)
+{
+    int64_t oldest = 0;
+    for (uint32_t i = 0; i < worker->proxy->worker_count; i++) {
+        ProxyWorker *other = &worker->proxy->workers[i];
+        int64_t since = other == worker ? 0 : atomic_load(&other->oldest_wait_ms);
+        if (since != 0 && (oldest == 0 || since < oldest)) {
+            oldest = since;
+            *ret_worker = other;
+        }
+    }
+    return oldest;
+}
+
+/* Whether a free connection of `pool` should rather make room for another pool's or another
+ * worker's waiter than serve `next` (NULL: would lie idle). Where the budget has room, nobody needs
+ * it to. */
+static bool should_make_room(ProxyPool *pool, const ProxyClient *next)
+{
+    ProxyWorker *worker = pool->worker;
+    ProxyWorker *other;
+    const ProxyBudget *budget = &worker->proxy->budget;
+    int64_t elsewhere = oldest_elsewhere(worker, &other);
+    ProxyPool *here = oldest_pool(worker, true);
+    if ((elsewhere == 0 && here == NULL) ||
+        atomic_load(&budget->open) < atomic_load(&budget->max)) {
+        return false;
+    }
+    int64_t mine = INT64_MAX;
+    if (next != NULL) {
+        /* A login costs more than a query: the other must have waited twice as long. */
+        int64_t now = loop_now_ms(worker->loop);
+        mine = next->wait_since_ms - (now - next->wait_since_ms) - PROXY_FAIR_MS;
+    }
+    bool theirs_older = elsewhere != 0 && elsewhere < mine;
+    bool ours_older = here != NULL && here != pool && first_waiter(here)->wait_since_ms < mine;
+    return theirs_older || ours_older;
+}
+
+/* Those who only wait for the settings that a login reports need no connection of their own. */
+static void welcome_waiters(ProxyPool *pool)
+{
+    for (ListNode *node = list_first(&pool->waiters); node != NULL && pool->welcome != NULL;) {
+        ProxyClient *client = CONTAINER_OF(node, ProxyClient, wait_node);
+        node = list_next(&pool->waiters, node);
+        if (client->state == CLIENT_WELCOME) {
+            proxy_pool_wait_end(client);
+            proxy_client_welcome(client);
+        }
+    }
+}
+
+void proxy_pool_available(ProxyServer *server)
+{
+    ProxyPool *pool = server->pool;
+    ProxyWorker *worker = server->worker;
+    if (worker->waiting.len > 0) {
+        welcome_waiters(pool);
+    }
+    ProxyClient *next = first_waiter(pool);
+    ProxyBudget *budget = &worker->proxy->budget;
+    bool over = atomic_load(&budget->open) > atomic_load(&budget->max);
+    if (server->retired || worker->draining || over || should_make_room(pool, next)) {
+        proxy_server_retire(server);
+        return;
+    }
+    if (next == NULL) {
+        pool_idle_add(server);
+        return;
+    }
+    proxy_pool_wait_end(next);
+    proxy_server_link(server, next);
+    proxy_client_resume(next);
+}
+
+/* One that has ended, or is about to say so, while it lay idle must not get a request: nobody could
+ * tell then whether it was carried out. */
+static bool still_good(const ProxyServer *server)
+{
+    int64_t idle = loop_now_ms(server->worker->loop) - server->idle_ms;
+    return idle < PROXY_CHECK_IDLE_MS || stream_quiet(server->stream);
+}
+
+static ProxyServer *take_idle(ProxyPool *pool)
+{
+    for (ListNode *node; (node = list_first(&pool->idle)) != NULL;) {
+        ProxyServer *server = CONTAINER_OF(node, ProxyServer, idle_node);
+        if (still_good(server)) {
+            proxy_pool_idle_remove(server);
+            return server;
+        }
+        proxy_server_retire(server);
+    }
+    return NULL;
+}
+
+ProxyServer *proxy_pool_borrow(ProxyPool *pool, ProxyClient *client)
+{
+    ProxyServer *server = pool->waiters.len == 0 ? take_idle(pool) : NULL;
+    if (server != NULL) {
+        proxy_server_link(server, client);
+        return server;
+    }
+    client->state = CLIENT_WAITING;
+    stream_pause(client->stream);
+    proxy_pool_wait(pool, client);
+    return NULL;
+}
+
+/* ---- making room -------------------------------------------------------------------------------
+ */
+
+static void yield_one(void *user)
+{
+    ProxyWorker *worker = user;
+    atomic_store(&worker->yield_asked, false);
+    ProxyServer *server = idle_oldest(worker);
+    if (server != NULL) {
+        proxy_server_retire(server);
+    }
+}
+
+static void pump_posted(void *user)
+{
+    ProxyWorker *worker = user;
+    atomic_store(&worker->nudged, false);
+    proxy_worker_pump_soon(worker);
+}
+
+/* Somebody gave a place in the budget back. */
+void proxy_worker_permit_freed(ProxyWorker *worker)
+{
+    ProxyWorker *other = NULL;
+    if (oldest_elsewhere(worker, &other) != 0 && !atomic_exchange(&other->nudged, true)) {
+        loop_post(other->loop, pump_posted, other);
+    }
+    if (worker->waiting.len > 0) {
+        proxy_worker_pump_soon(worker);
+    }
+}
+
+static void make_room(ProxyWorker *worker)
+{
+    if (worker->leaving + worker->connecting >= worker->waiter_count) {
+        return; /* enough is on its way */
+    }
+    ProxyServer *server = idle_oldest(worker);
+    if (server != NULL) {
+        proxy_server_retire(server);
+        return;
+    }
+    for (uint32_t i = 0; i < worker->proxy->worker_count; i++) {
+        ProxyWorker *other = &worker->proxy->workers[i];
+        if (other != worker && atomic_load(&other->idle_count) > 0) {
+            if (!atomic_exchange(&other->yield_asked, true)) {
+                loop_post(other->loop, yield_one, other);
+            }
+            return;
+        }
+    }
+}
+
+static void pump(void *user)
+{
+    ProxyWorker *worker = user;
+    while (worker->connecting < PROXY_CONNECTING_MAX && !worker->draining &&
+           proxy_worker_has_target(worker) && loop_now_ms(worker->loop) >= worker->retry_at_ms) {
+        ProxyPool *pool = oldest_pool(worker, true);
+        if (pool == NULL) {
+            return;
+        }
+        if (!proxy_budget_take(&worker->proxy->budget)) {
+            make_room(worker);
+            return;
+        }
+        if (proxy_server_open(worker, pool, NULL) == NULL) {
+            proxy_budget_give(&worker->proxy->budget);
+            return;
+        }
+    }
+}
+
+void proxy_worker_pump_soon(ProxyWorker *worker)
+{
+    loop_defer(worker->loop, &worker->pump, pump, worker);
+}
+
+static void wait_tick(void *user)
+{
+    ProxyWorker *worker = user;
+    waiters_time_out(worker);
+    if (worker->waiting.len == 0) {
+        loop_timer_stop(&worker->wait_timer);
+        return;
+    }
+    proxy_worker_pump_soon(worker);
+}
+
+void proxy_worker_waits_init(ProxyWorker *worker)
+{
+    worker->pools = map_new();
+    list_init(&worker->waiting);
+    list_init(&worker->idle);
+}
+
+void proxy_worker_waits_done(ProxyWorker *worker)
+{
+    loop_timer_stop(&worker->wait_timer);
+    loop_defer_cancel(&worker->pump);
+    ASSERT(map_len(worker->pools) == 0);
+    map_free(worker->pools);
+}

@@ -1,0 +1,12 @@
+/*
+ * proxy: the PostgreSQL data plane. `weir proxy --id ID --run RUN` serves one aws_db_proxy (a pool
+ * in transaction mode) or one instance endpoint (a relay, one server connection per client). What
+ * it is told, what it reports and how it behaves is in docs/proxy.md.
+ */
+#ifndef WEIR_PROXY_H
+#define WEIR_PROXY_H
+
+/* Runs until it is told to stop; the exit code (err_exit_code). */
+int proxy_main(int argc, char **argv);
+
+#endif

@@ -1,0 +1,370 @@
+/*
+ * The shell of the proxy: who owns what, and on which thread.
+ *
+ *   Proxy         the process: plane, configuration, sockets, budget    main thread
+ *   ProxyWorker   a thread with a loop; everything below is its alone
+ *     ProxyDoor     a listener on a shared socket
+ *     ProxyClient   a client's connection and its Session
+ *     ProxyPool     server connections that may replace each other: same user, database, settings
+ *     ProxyServer   a connection to PostgreSQL and its Exchange
+ *
+ * Threads meet in four places: the configuration (immutable, counted), the budget (atomics,
+ * touched when a server connection is opened or closed, or somebody waits), posts to another loop
+ * (cancel requests, "give an idle connection up", "there is room"), and counters that one worker
+ * writes and the main thread reads. There is no lock on the way of a query.
+ */
+#ifndef WEIR_PROXY_PRIV_H
+#define WEIR_PROXY_PRIV_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+
+#include "loop/loop.h"
+#include "plane/plane.h"
+#include "proxy/config_priv.h"
+#include "proxy/params_priv.h"
+#include "proxy/session_priv.h"
+
+#define PROXY_LOGIN_MS        30000 /* from a client's connect to its authentication */
+#define PROXY_SERVER_LOGIN_MS 30000
+#define PROXY_SERVER_AGE_MS   ((int64_t)24 * 3600 * 1000) /* then it is closed when it is free */
+#define PROXY_CONNECTING_MAX  8                           /* server logins at once, per worker */
+#define PROXY_RETRY_MIN_MS    100 /* after a server did not let us in; doubles up to */
+#define PROXY_RETRY_MAX_MS    1000
+#define PROXY_WAIT_TICK_MS    50    /* how exactly a borrow times out */
+#define PROXY_FAIR_MS         50    /* a waiter elsewhere that is older by this much goes first */
+#define PROXY_PROBE_MS        10000 /* between looks at a target that nobody uses */
+#define PROXY_PROBE_DOWN_MS   1000
+#define PROXY_CHECK_IDLE_MS   10   /* a connection idle for longer is looked at before it is lent */
+#define PROXY_DRAIN_MS        3000 /* the agent kills after 5 s */
+#define PROXY_CANCELS_MAX     4    /* under way for one server connection */
+#define PROXY_PENDING_MAX     ((size_t)64 << 20) /* to one peer; a stream is paused long before */
+
+typedef struct Proxy Proxy;
+typedef struct ProxyWorker ProxyWorker;
+typedef struct ProxyClient ProxyClient;
+typedef struct ProxyServer ProxyServer;
+typedef struct ProxyPool ProxyPool;
+
+/* ---- counters ----------------------------------------------------------------------------------
+ */
+
+typedef enum ProxyStat {
+    STAT_CLIENTS,
+    STAT_CLIENTS_TLS,
+    STAT_CLIENTS_WAITING,
+    STAT_CLIENTS_PINNED,
+    STAT_SERVERS,
+    STAT_SERVERS_BORROWED,
+    STAT_ACCEPTED, /* from here on they only grow */
+    STAT_REFUSED_BY_RULE,
+    STAT_REFUSED_BY_LIMIT,
+    STAT_AUTH_FAILED,
+    STAT_LOGINS,
+    STAT_BORROWS,
+    STAT_BORROW_TIMEOUTS,
+    STAT_IDLE_TIMEOUTS,
+    STAT_SERVERS_OPENED,
+    STAT_SERVERS_FAILED,
+    STAT_CANCELS,
+    STAT_COUNT,
+} ProxyStat;
+
+/* One writer, so that no locked instruction is needed. */
+static inline void proxy_stat_add(atomic_uint_fast64_t *counter, int64_t change)
+{
+    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, value + (uint64_t)change, memory_order_relaxed);
+}
+
+/* ---- the budget: server connections of all workers together ------------------------------------
+ */
+
+typedef struct ProxyBudget {
+    atomic_uint max;
+    atomic_uint open;
+} ProxyBudget;
+
+bool proxy_budget_take(ProxyBudget *budget);
+void proxy_budget_give(ProxyBudget *budget);
+
+/* ---- the target's health, as the main thread reports it ----------------------------------------
+ */
+
+typedef enum TargetState { TARGET_REGISTERING, TARGET_AVAILABLE, TARGET_UNAVAILABLE } TargetState;
+
+typedef struct ProxyHealth {
+    pthread_mutex_t lock; /* taken when something changes, never on the way of a query */
+    TargetState state;
+    const char *reason; /* UNREACHABLE, CONNECTION_FAILED, AUTH_FAILURE, PENDING_PROXY_CAPACITY */
+    char description[256];
+    int64_t changed_ms;
+    int64_t seen_ms; /* the last answer of either kind */
+} ProxyHealth;
+
+void proxy_health_good(ProxyHealth *health);
+void proxy_health_bad(ProxyHealth *health, const char *reason, const char *description);
+void proxy_health_doubt(ProxyHealth *health); /* look again soon */
+
+/* ---- clients -----------------------------------------------------------------------------------
+ */
+
+/*
+ *   START -> (TLS) -> START -> AUTH -> WELCOME -> READY <-> WAITING
+ *                        \-> RELAY_LOGIN -----------> READY
+ *         \-> CANCEL
+ */
+typedef enum ClientState {
+    CLIENT_START,       /* its first packets: TLS, cancel, start */
+    CLIENT_AUTH,        /* SCRAM */
+    CLIENT_WELCOME,     /* waits for a server's settings, which nobody in this pool has seen yet */
+    CLIENT_RELAY_LOGIN, /* the server authenticates it */
+    CLIENT_READY,       /* in session; `server` says whether it is linked */
+    CLIENT_WAITING,     /* waits for a server connection; its stream is paused */
+    CLIENT_CANCEL,      /* waits until its cancel request has been delivered */
+} ClientState;
+
+typedef struct Login Login;
+
+struct ProxyClient {
+    ProxyWorker *worker;
+    PoolHandle handle;
+    ClientState state;
+    bool tls;
+    bool pinned_counted;
+    bool wants_room; /* paused until the server has answered something */
+    Stream *stream;
+    PgFramer framer;
+    Session session;
+    ProxyServer *server;
+    ProxyPool *pool;
+    ParamList *told;    /* the settings that it was told last */
+    Login *login;       /* NULL when done */
+    ListNode node;      /* in worker->clients */
+    ListNode wait_node; /* in pool->waiters */
+    int64_t wait_since_ms;
+    int64_t active_ms;
+    uint32_t cancel_key;
+    LoopTimer timer;
+};
+
+/* client.c: in session */
+void proxy_client_start_session(ProxyClient *client); /* login is done, and the client was told */
+void proxy_client_resume(ProxyClient *client);
+size_t proxy_client_feed(ProxyClient *client,
+                         Slice data);              /* as if read; returns what was consumed */
+void proxy_client_idle_rearm(ProxyClient *client); /* the limit has changed */
+/* The client is told, and gone: do not touch it any more. */
+void proxy_client_fatal(ProxyClient *client, const char *sqlstate, const char *message,
+                        const char *detail);
+void proxy_client_refuse(ProxyClient *client, const PgError *error);
+void proxy_client_close(ProxyClient *client); /* without a word */
+void proxy_client_gone(ProxyClient *client);  /* its stream is gone already */
+void proxy_client_pinned(ProxyClient *client, PinReason reason);
+void proxy_client_drain(ProxyClient *client); /* closes it where it has nothing under way */
+
+/* client_login.c: up to the session */
+void proxy_client_accept(ProxyWorker *worker, int fd, const ProxySocket *socket);
+void proxy_client_login_done(ProxyClient *client); /* frees `login` */
+/* The pool knows what a server says at login: tell it, and begin. */
+void proxy_client_welcome(ProxyClient *client);
+void proxy_client_put_key(ProxyClient *client, Buf *out);
+
+/* relay.c */
+/* False: there is no target, and the client is gone. */
+bool proxy_relay_start(ProxyClient *client, Slice start_params);
+
+/* ---- servers -----------------------------------------------------------------------------------
+ */
+
+/*
+ *   CONNECTING -> LOGIN -> (INIT) -> IDLE <-> LINKED
+ *                                      \        |
+ *   CONNECTING -> RELAY_LOGIN -> LINKED-+-> DRAINING -> gone
+ *   LINKED -> PARKED (a cancel is still under way) -> IDLE
+ */
+typedef enum ServerState {
+    SERVER_CONNECTING,
+    SERVER_LOGIN,
+    SERVER_INIT,
+    SERVER_RELAY_LOGIN,
+    SERVER_IDLE,
+    SERVER_LINKED,
+    SERVER_PARKED,
+    SERVER_DRAINING, /* we have said goodbye; it counts until PostgreSQL has closed */
+} ServerState;
+
+struct ProxyServer {
+    ProxyWorker *worker;
+    PoolHandle handle;
+    ServerState state;
+    bool probe;    /* opened to see whether the target lives */
+    bool budgeted; /* holds a place in the budget */
+    bool fatal;    /* PostgreSQL has told why it ends */
+    bool retired;  /* not to be used again */
+    Stream *stream;
+    ProxyPool *pool; /* NULL: a relay's, or a probe */
+    ProxyClient *client;
+    ListNode node;      /* in worker->servers */
+    ListNode idle_node; /* in pool->idle */
+    ListNode lru_node;  /* in worker->idle */
+    PgFramer framer;
+    ParamList *params;  /* what it has reported */
+    SqlDialect dialect; /* as of them */
+    ScramClient *scram;
+    char *user; /* of a probe */
+    Buf hello;  /* of a relay: the start packet */
+    uint32_t pid;
+    uint32_t key_len;
+    uint8_t key[PG_CANCEL_KEY_MAX];
+    unsigned cancels;  /* under way */
+    PoolHandle writer; /* who may have moved sequences on it; 0: nobody */
+    int64_t opened_ms;
+    int64_t idle_ms; /* since when */
+    LoopTimer timer;
+    Exchange exchange;
+};
+
+/* server.c: in use */
+/* Opens a connection for a pool, for a relay's client, or as a probe. */
+ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient *relay_client);
+void proxy_server_link(ProxyServer *server, ProxyClient *client);
+/* The client has left: back to the pool if nothing is left behind, closed otherwise. */
+void proxy_server_abandon(ProxyServer *server);
+void proxy_server_release(ProxyServer *server); /* at rest: to the next waiter, or idle */
+void proxy_server_retire(ProxyServer *server);  /* says goodbye; do not touch it any more */
+void proxy_server_lost(ProxyServer *server, const char *why); /* its stream is gone; frees it */
+bool proxy_server_set_param(ProxyServer *server, Slice name, Slice value);
+void proxy_server_cancel_done(ProxyServer *server);
+extern const StreamHandlers proxy_server_handlers;
+
+/* server_login.c: up to IDLE */
+extern const StreamHandlers proxy_server_login_handlers;
+void proxy_server_login_late(void *server); /* its timer */
+void proxy_server_login_failed(ProxyServer *server, const PgError *error);
+void proxy_server_connect_failed(ProxyServer *server, const Err *err);
+
+/* relay.c */
+extern const StreamHandlers proxy_relay_server_handlers;
+
+/* ---- pools -------------------------------------------------------------------------------------
+ */
+
+struct ProxyPool {
+    ProxyWorker *worker;
+    char *key;
+    size_t key_len;
+    char *user;
+    char *database;
+    ParamList *params;  /* what is asked for at login */
+    ParamList *welcome; /* what a server said last; NULL: nobody has logged in yet */
+    ScramKeys keys;
+    List idle;             /* the one used last first */
+    List waiters;          /* first come first */
+    ListNode waiting_node; /* in worker->waiting */
+    size_t clients, servers, connecting;
+};
+
+ProxyPool *proxy_pool_for(ProxyWorker *worker, Slice user, Slice database, ParamList *params);
+void proxy_pool_unused(ProxyPool *pool); /* frees it if so */
+/* A connection, linked; or NULL: the client waits, and goes on by itself. */
+ProxyServer *proxy_pool_borrow(ProxyPool *pool, ProxyClient *client);
+void proxy_pool_wait(ProxyPool *pool, ProxyClient *client);
+void proxy_pool_wait_end(ProxyClient *client);
+/* A server connection of the pool is free: the next one in turn gets it. */
+void proxy_pool_available(ProxyServer *server);
+void proxy_pool_idle_remove(ProxyServer *server);
+/* Everybody who waits in it gets this error. */
+void proxy_pool_fail_waiters(ProxyPool *pool, const PgError *error);
+void proxy_worker_pump_soon(ProxyWorker *worker);
+void proxy_worker_permit_freed(ProxyWorker *worker);
+void proxy_worker_waits_init(ProxyWorker *worker);
+void proxy_worker_waits_done(ProxyWorker *worker);
+void proxy_worker_trim_idle(ProxyWorker *worker);
+
+/* ---- cancel requests
+ * ----------------------------------------------------------------------------- */
+
+void proxy_cancel_request(ProxyClient *client, uint32_t pid, Slice key);
+#define CANCEL_KEY_SIZE 4
+
+/* ---- workers
+ * ------------------------------------------------------------------------------------- */
+
+typedef struct ProxyDoor {
+    ProxyWorker *worker;
+    ProxySocket *socket;
+    Listener *listener;
+    uint16_t port;
+} ProxyDoor;
+
+struct ProxyWorker {
+    Proxy *proxy;
+    uint32_t index;
+    pthread_t thread;
+    Loop *loop;
+    ProxyConfig *config;
+    PgPolicy client_policy, server_policy;
+    VEC(ProxyDoor *) doors;
+    Pool *client_slots, *server_slots;
+    VEC(PoolHandle) client_handles; /* by slot */
+    List clients, servers;
+    Map *pools;
+    List waiting; /* pools with waiters */
+    List idle;    /* servers, the one used last first */
+    size_t connecting, leaving, waiter_count;
+    int64_t retry_at_ms, retry_delay_ms;
+    Err server_problem; /* why the last one did not let us in */
+    LoopDefer pump;
+    LoopTimer wait_timer, tick, drain_timer;
+    bool draining, probing;
+    /* Read by others. */
+    _Alignas(64) atomic_int_fast64_t oldest_wait_ms; /* 0: nobody waits here */
+    atomic_uint idle_count;
+    atomic_bool nudged, yield_asked;
+    atomic_uint_fast64_t stats[STAT_COUNT];
+    atomic_uint_fast64_t pins[PIN_REASON_COUNT];
+};
+
+static inline void proxy_worker_count(ProxyWorker *worker, ProxyStat stat, int64_t change)
+{
+    proxy_stat_add(&worker->stats[stat], change);
+}
+
+NODISCARD bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err);
+void proxy_worker_apply(ProxyWorker *worker,
+                        ProxyConfig *config);       /* main thread; returns when it is done */
+void proxy_worker_drain(ProxyWorker *worker);       /* main thread */
+void proxy_worker_server_gone(ProxyWorker *worker); /* one server connection less */
+void proxy_worker_remember(ProxyWorker *worker, PoolHandle client);
+void proxy_worker_client_gone(ProxyWorker *worker); /* one client less */
+void proxy_worker_done(ProxyWorker *worker);        /* main thread, after the join */
+NetAddr proxy_worker_target(const ProxyWorker *worker);
+bool proxy_worker_has_target(const ProxyWorker *worker);
+
+/* ---- the process
+ * ----------------------------------------------------------------------------------- */
+
+struct Proxy {
+    Loop *loop;
+    const char *id;
+    Plane *plane;
+    ProxyConfig *config;
+    ProxyWorker *workers;
+    uint32_t worker_count, workers_running;
+    ProxyBudget budget;
+    ProxyHealth health;
+    atomic_uint clients;
+    atomic_bool trimming; /* one worker looks at idle connections */
+    uint8_t mock_secret[SHA256_SIZE];
+    sem_t applied;
+    LoopTimer tick, stop_timer;
+    bool stopping;
+    int exit_code;
+};
+
+/* status.c */
+json_t *proxy_status_of(Proxy *proxy);
+
+#endif

@@ -1,0 +1,207 @@
+/*
+ * A relay's login: the client's start packet goes on to PostgreSQL, and the two authenticate each
+ * other through us; we follow the messages, and put a cancel key of our own in the place of
+ * PostgreSQL's. From the first ReadyForQuery on it is a session like any other, that keeps its
+ * server connection.
+ */
+#include "proxy/proxy_priv.h"
+
+static void put_hello(ProxyServer *server, Slice params)
+{
+    Buf list;
+    Slice name;
+    Slice value;
+    buf_init(&list, PG_START_MAX);
+    buf_init(&server->hello, BUF_MAX_DEFAULT);
+    while (pg_params_next(&params, &name, &value)) {
+        if (!slice_starts(name, "_pq_.") && !slice_is(name, "replication")) {
+            pg_put_str(&list, name);
+            pg_put_str(&list, value);
+        }
+    }
+    pg_put_start(&server->hello, 0, buf_slice(&list));
+    buf_done(&list);
+}
+
+static void refuse_without_server(ProxyClient *client, const char *detail)
+{
+    const char *id = client->worker->config->target.id;
+    CLEANUP(mem_free_ptr)
+    char *message =
+        mem_printf("The instance %s is not available: it is starting, or it is stopped.",
+                   id != NULL ? id : "of this endpoint");
+    proxy_client_fatal(client, "57P03", message, detail);
+}
+
+/* ---- the client, until it is in session
+ * ----------------------------------------------------------- */
+
+static size_t relay_client_on_read(void *user, Stream *stream, Slice data)
+{
+    ProxyClient *client = user;
+    PgPolicy policy = {0};
+    size_t at = 0;
+    PgPiece piece;
+    (void)stream;
+    for (;;) {
+        WireResult result = pg_framer_next(&client->framer, &policy, slice_skip(data, at), &piece);
+        if (result == WIRE_MORE) {
+            return at;
+        }
+        if (result == WIRE_BAD || piece.type != 'p') {
+            proxy_client_close(client); /* it gives up, or is confused */
+            return data.len;
+        }
+        stream_write_ref(client->server->stream, piece.raw);
+        at += piece.raw.len;
+    }
+}
+
+static void relay_client_on_closed(void *user, Stream *stream, const Err *err)
+{
+    (void)stream;
+    (void)err;
+    proxy_client_gone(user);
+}
+
+static const StreamHandlers relay_client_handlers = {
+    .on_read = relay_client_on_read,
+    .on_closed = relay_client_on_closed,
+};
+
+bool proxy_relay_start(ProxyClient *client, Slice start_params)
+{
+    ProxyWorker *worker = client->worker;
+    if (!proxy_worker_has_target(worker)) {
+        refuse_without_server(client, "No instance stands behind this endpoint at present.");
+        return false;
+    }
+    ProxyServer *server = proxy_server_open(worker, NULL, client);
+    if (server == NULL) {
+        proxy_client_fatal(client, "53300", "sorry, too many clients already", NULL);
+        return false;
+    }
+    put_hello(server, start_params);
+    client->server = server;
+    client->framer = (PgFramer){0};
+    client->state = CLIENT_RELAY_LOGIN;
+    session_init(&client->session, true);
+    proxy_client_login_done(client);
+    stream_set_handlers(client->stream, &relay_client_handlers, client);
+    return true;
+}
+
+/* ---- the server, until the client is in session
+ * ---------------------------------------------------- */
+
+static void relay_on_open(void *user, Stream *stream)
+{
+    ProxyServer *server = user;
+    server->state = SERVER_RELAY_LOGIN;
+    stream_write(stream, buf_slice(&server->hello));
+    buf_done(&server->hello);
+    proxy_health_good(&server->worker->proxy->health);
+}
+
+static bool take_key_data(ProxyServer *server, const PgPiece *piece)
+{
+    Slice key;
+    Buf out;
+    if (!piece->last || !pg_get_key_data(piece->body, &server->pid, &key)) {
+        return false;
+    }
+    server->key_len = (uint32_t)key.len;
+    memcpy(server->key, key.data, key.len);
+    buf_init(&out, BUF_MAX_DEFAULT);
+    proxy_client_put_key(server->client, &out);
+    stream_write(server->client->stream, buf_slice(&out));
+    buf_done(&out);
+    return true;
+}
+
+static bool take_parameter(ProxyServer *server, const PgPiece *piece)
+{
+    Slice name;
+    Slice value;
+    return piece->last && pg_get_parameter(piece->body, &name, &value) &&
+           proxy_server_set_param(server, name, value);
+}
+
+/* False: PostgreSQL breaks the protocol. */
+static bool take_piece(ProxyServer *server, const PgPiece *piece)
+{
+    ProxyClient *client = server->client;
+    PgError error;
+    if (piece->first && piece->type == 'K') {
+        return take_key_data(server, piece);
+    }
+    stream_write_ref(client->stream, piece->raw);
+    if (!piece->first) {
+        return true;
+    }
+    switch (piece->type) {
+    case 'S':
+        return take_parameter(server, piece);
+    case 'E':
+        server->fatal = piece->last && pg_get_error(piece->body, &error);
+        return true;
+    case 'Z':
+        stream_set_handlers(server->stream, &proxy_server_handlers, server);
+        proxy_server_link(server, client);
+        proxy_client_start_session(client);
+        return true;
+    default:
+        return true;
+    }
+}
+
+static void relay_broken(ProxyServer *server)
+{
+    stream_abort(server->stream);
+    proxy_server_lost(server, "PostgreSQL broke the protocol at login.");
+}
+
+static size_t relay_on_read(void *user, Stream *stream, Slice data)
+{
+    ProxyServer *server = user;
+    size_t at = 0;
+    (void)stream;
+    while (server->state == SERVER_RELAY_LOGIN) {
+        PgPiece piece;
+        WireResult result = pg_framer_next(&server->framer, &server->worker->server_policy,
+                                           slice_skip(data, at), &piece);
+        if (result == WIRE_MORE) {
+            return at;
+        }
+        at += piece.raw.len;
+        if (result == WIRE_BAD || !take_piece(server, &piece)) {
+            relay_broken(server);
+            return data.len;
+        }
+    }
+    return at;
+}
+
+static void relay_on_closed(void *user, Stream *stream, const Err *err)
+{
+    ProxyServer *server = user;
+    ProxyClient *client = server->client;
+    const char *why = err != NULL ? err->message : "PostgreSQL closed it.";
+    (void)stream;
+    proxy_worker_count(server->worker, STAT_SERVERS_FAILED, 1);
+    if (server->state != SERVER_CONNECTING) {
+        proxy_server_lost(server, why);
+        return;
+    }
+    proxy_health_bad(&server->worker->proxy->health, "UNREACHABLE", why);
+    server->client = NULL;
+    client->server = NULL;
+    proxy_server_lost(server, why);
+    refuse_without_server(client, why);
+}
+
+const StreamHandlers proxy_relay_server_handlers = {
+    .on_open = relay_on_open,
+    .on_read = relay_on_read,
+    .on_closed = relay_on_closed,
+};

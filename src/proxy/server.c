@@ -1,0 +1,447 @@
+/*
+ * A connection to PostgreSQL in use: linked to a client, handed on at rest, drained at its end. It
+ * keeps its place in the budget until PostgreSQL itself has closed, because until then a backend is
+ * there that counts for max_connections.
+ */
+#include "proxy/proxy_priv.h"
+
+/* ---- life --------------------------------------------------------------------------------------
+ */
+
+static StreamOptions server_stream_options(ProxyServer *server, const StreamHandlers *handlers)
+{
+    return (StreamOptions){.handlers = handlers,
+                           .user = server,
+                           .pending_max = PROXY_PENDING_MAX,
+                           .timeout_ms = PROXY_SERVER_LOGIN_MS};
+}
+
+ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient *relay_client)
+{
+    PoolHandle handle;
+    ProxyServer *server = pool_acquire(worker->server_slots, &handle);
+    if (server == NULL) {
+        return NULL;
+    }
+    server->worker = worker;
+    server->handle = handle;
+    server->pool = pool;
+    server->client = relay_client;
+    server->budgeted = pool != NULL;
+    server->probe = pool == NULL && relay_client == NULL;
+    server->opened_ms = loop_now_ms(worker->loop);
+    server->params = params_new((Slice){0});
+    list_push_back(&worker->servers, &server->node);
+    if (pool != NULL) {
+        pool->servers++;
+        pool->connecting++;
+        worker->connecting++;
+    }
+    proxy_worker_count(worker, STAT_SERVERS, 1);
+    NetAddr addr = proxy_worker_target(worker);
+    const StreamHandlers *handlers =
+        relay_client != NULL ? &proxy_relay_server_handlers : &proxy_server_login_handlers;
+    StreamOptions options = server_stream_options(server, handlers);
+    server->stream = stream_connect(worker->loop, &addr, &options);
+    if (relay_client == NULL) {
+        loop_timer_start(worker->loop, &server->timer, PROXY_SERVER_LOGIN_MS, 0,
+                         proxy_server_login_late, server);
+    }
+    return server;
+}
+
+static bool is_logging_in(const ProxyServer *server)
+{
+    return server->state == SERVER_CONNECTING || server->state == SERVER_LOGIN ||
+           server->state == SERVER_INIT;
+}
+
+/* Leaves the state in which it counted as being opened or as leaving. */
+static void server_count_out(ProxyServer *server)
+{
+    ProxyWorker *worker = server->worker;
+    if (server->pool != NULL && is_logging_in(server)) {
+        server->pool->connecting--;
+        worker->connecting--;
+    } else if (server->state == SERVER_DRAINING) {
+        worker->leaving--;
+    }
+}
+
+static void server_unlink(ProxyServer *server)
+{
+    ProxyClient *client = server->client;
+    if (client == NULL) {
+        return;
+    }
+    if (server->exchange.wrote) {
+        server->writer = client->handle;
+    }
+    client->server = NULL;
+    server->client = NULL;
+    if (server->state == SERVER_LINKED) {
+        proxy_worker_count(server->worker, STAT_SERVERS_BORROWED, -1);
+    }
+}
+
+static void server_free(ProxyServer *server)
+{
+    ProxyWorker *worker = server->worker;
+    ProxyPool *pool = server->pool;
+    bool budgeted = server->budgeted;
+    ASSERT(server->client == NULL);
+    proxy_pool_idle_remove(server);
+    server_count_out(server);
+    loop_timer_stop(&server->timer);
+    list_remove(&worker->servers, &server->node);
+    params_unref(server->params);
+    if (server->scram != NULL) {
+        crypto_wipe(server->scram, sizeof(*server->scram));
+        mem_free(server->scram);
+    }
+    mem_free(server->user);
+    buf_done(&server->hello);
+    worker->probing = worker->probing && !server->probe;
+    proxy_worker_count(worker, STAT_SERVERS, -1);
+    pool_release(worker->server_slots, server->handle);
+    if (pool != NULL) {
+        pool->servers--;
+        proxy_pool_unused(pool);
+    }
+    if (budgeted) {
+        proxy_budget_give(&worker->proxy->budget);
+        proxy_worker_permit_freed(worker);
+    }
+    proxy_worker_server_gone(worker);
+}
+
+/* ---- the end -----------------------------------------------------------------------------------
+ */
+
+static size_t draining_on_read(void *user, Stream *stream, Slice data)
+{
+    (void)user;
+    (void)stream;
+    return data.len;
+}
+
+static void draining_on_closed(void *user, Stream *stream, const Err *err)
+{
+    (void)stream;
+    (void)err;
+    server_free(user);
+}
+
+static const StreamHandlers draining_handlers = {.on_read = draining_on_read,
+                                                 .on_closed = draining_on_closed};
+
+/* In the middle of a message no Terminate can be put on the line: the end of the line says it. */
+static void server_leave(ProxyServer *server, bool mid_message)
+{
+    bool open = server->state != SERVER_CONNECTING;
+    bool in_session = server->state == SERVER_IDLE || server->state == SERVER_LINKED ||
+                      server->state == SERVER_PARKED || server->probe;
+    server_unlink(server);
+    proxy_pool_idle_remove(server);
+    server_count_out(server);
+    server->state = SERVER_DRAINING;
+    server->worker->leaving++;
+    loop_timer_stop(&server->timer);
+    if (!open) {
+        stream_abort(server->stream);
+        server_free(server);
+        return;
+    }
+    stream_set_handlers(server->stream, &draining_handlers, server);
+    if (in_session && !mid_message) {
+        stream_write_ref(server->stream, SLICE("X\0\0\0\4"));
+    }
+    stream_end(server->stream);
+    stream_resume(server->stream);
+}
+
+void proxy_server_retire(ProxyServer *server)
+{
+    server_leave(server, false);
+}
+
+void proxy_server_abandon(ProxyServer *server)
+{
+    server_leave(server, server->client != NULL && server->client->session.mid_message);
+}
+
+void proxy_server_lost(ProxyServer *server, const char *why)
+{
+    ProxyClient *client = server->client;
+    bool told = server->fatal;
+    if (server->state == SERVER_IDLE || server->state == SERVER_LINKED) {
+        proxy_health_doubt(&server->worker->proxy->health);
+    }
+    server_unlink(server);
+    server_free(server);
+    if (client == NULL) {
+        return;
+    }
+    if (told) {
+        proxy_client_close(client); /* behind PostgreSQL's own words */
+    } else {
+        proxy_client_fatal(client, "08006", "The connection to the database was lost.", why);
+    }
+}
+
+/* ---- linked and free ----------------------------------------------------------------------------
+ */
+
+void proxy_server_link(ProxyServer *server, ProxyClient *client)
+{
+    ProxyWorker *worker = server->worker;
+    bool moved = server->writer != 0 && server->writer != client->handle;
+    server->state = SERVER_LINKED;
+    server->client = client;
+    client->server = server;
+    client->state = CLIENT_READY;
+    proxy_worker_count(worker, STAT_SERVERS_BORROWED, 1);
+    proxy_worker_count(worker, STAT_BORROWS, 1);
+    unsigned inject = session_link(&client->session, &server->exchange, server->dialect, moved);
+    if (inject != 0) {
+        stream_write_ref(server->stream, session_inject_bytes(inject));
+        server->writer = 0;
+    }
+    if (client->told != server->params && client->told != NULL) {
+        Buf changes;
+        buf_init(&changes, BUF_MAX_DEFAULT);
+        params_put_changes(client->told, server->params, &changes);
+        stream_write(client->stream, buf_slice(&changes));
+        buf_done(&changes);
+        params_unref(client->told);
+        client->told = params_ref(server->params);
+    }
+}
+
+/* The same settings are the same list, so that the next link need not compare. */
+static void server_share_params(ProxyServer *server)
+{
+    ParamList *welcome = server->pool->welcome;
+    if (server->params != welcome && params_equal(server->params, welcome)) {
+        params_unref(server->params);
+        server->params = params_ref(welcome);
+    }
+}
+
+void proxy_server_release(ProxyServer *server)
+{
+    server_unlink(server);
+    server_share_params(server);
+    if (server->cancels > 0) {
+        server->state = SERVER_PARKED; /* or the cancel would hit the next client */
+        return;
+    }
+    server->state = SERVER_IDLE;
+    proxy_pool_available(server);
+}
+
+void proxy_server_cancel_done(ProxyServer *server)
+{
+    ASSERT(server->cancels > 0);
+    server->cancels--;
+    if (server->cancels == 0 && server->state == SERVER_PARKED) {
+        server->state = SERVER_IDLE;
+        proxy_pool_available(server);
+    }
+}
+
+bool proxy_server_set_param(ProxyServer *server, Slice name, Slice value)
+{
+    ParamList *params = params_with(server->params, name, value);
+    if (params == NULL) {
+        return false;
+    }
+    ProxyClient *client = server->client;
+    if (client != NULL && client->told == server->params) {
+        params_unref(client->told);
+        client->told = params_ref(params);
+    }
+    params_unref(server->params);
+    server->params = params;
+    server->dialect = (SqlDialect){
+        .backslash_strings = slice_is(params_value(params, "standard_conforming_strings"), "off"),
+        .unsafe_encoding = !sql_encoding_is_safe(params_value(params, "client_encoding")),
+        .baseline_set = server->worker->config->init_query != NULL,
+    };
+    return true;
+}
+
+/* ---- what PostgreSQL says
+ * ------------------------------------------------------------------------ */
+
+typedef struct Run {
+    Slice data;
+    size_t at;   /* understood so far */
+    size_t sent; /* of it, passed on or dropped */
+} Run;
+
+static void run_flush(const ProxyServer *server, Run *run)
+{
+    if (run->at > run->sent && server->client != NULL) {
+        stream_write_ref(server->client->stream,
+                         (Slice){run->data.data + run->sent, run->at - run->sent});
+    }
+    run->sent = run->at;
+}
+
+/* Nobody asked: settings and notices may come, and the words with which it ends. */
+static bool take_unasked(ProxyServer *server, const PgPiece *piece)
+{
+    Slice name;
+    Slice value;
+    if (!piece->first) {
+        return true;
+    }
+    switch (piece->type) {
+    case 'S':
+        return pg_get_parameter(piece->body, &name, &value) &&
+               proxy_server_set_param(server, name, value);
+    case 'N':
+    case 'A':
+        return true;
+    case 'E':
+        server->fatal = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool take_setting(ProxyServer *server, const PgPiece *piece)
+{
+    Slice name;
+    Slice value;
+    return piece->last && pg_get_parameter(piece->body, &name, &value) &&
+           proxy_server_set_param(server, name, value);
+}
+
+static void note_fatal(ProxyServer *server, const PgPiece *piece)
+{
+    PgError error;
+    if (piece->last && pg_get_error(piece->body, &error)) {
+        server->fatal =
+            server->fatal || slice_is(error.severity, "FATAL") || slice_is(error.severity, "PANIC");
+    }
+}
+
+static void after_answer(ProxyServer *server)
+{
+    ProxyClient *client = server->client;
+    if (client->wants_room && !flight_is_full(&server->exchange.flight)) {
+        client->wants_room = false;
+        proxy_client_resume(client);
+    }
+}
+
+/* False: the server breaks the protocol; problem says how. */
+static bool take_linked(ProxyServer *server, Run *run, const PgPiece *piece,
+                        const char **ret_problem)
+{
+    ProxyClient *client = server->client;
+    SessionOut out;
+    SessionStep step = session_server_piece(&client->session, &server->exchange, piece, &out);
+    *ret_problem = out.problem;
+    if (step == STEP_REFUSE) {
+        return false;
+    }
+    if (piece->first && piece->type == 'S' && !take_setting(server, piece)) {
+        *ret_problem = "the server sent a malformed or endless ParameterStatus";
+        return false;
+    }
+    if (piece->first && piece->type == 'E') {
+        note_fatal(server, piece);
+    }
+    if (step == STEP_DROP) {
+        run_flush(server, run);
+        run->sent += piece->raw.len;
+    }
+    run->at += piece->raw.len;
+    if (out.pinned != PIN_NONE) {
+        proxy_client_pinned(client, out.pinned);
+    }
+    after_answer(server);
+    if (out.at_rest) {
+        run_flush(server, run);
+        proxy_server_release(server);
+        proxy_client_drain(client);
+    }
+    return true;
+}
+
+static bool take_piece(ProxyServer *server, Run *run, const PgPiece *piece,
+                       const char **ret_problem)
+{
+    if (server->state == SERVER_LINKED) {
+        return take_linked(server, run, piece, ret_problem);
+    }
+    run->at += piece->raw.len;
+    run->sent = run->at;
+    *ret_problem = "the server sent what nobody asked for";
+    TRY(take_unasked(server, piece));
+    if (server->fatal) {
+        proxy_server_retire(server); /* it is about to close */
+    }
+    return true;
+}
+
+static void server_broken(ProxyServer *server, const char *problem)
+{
+    log_warn("proxy", "a server connection is closed: %s", problem);
+    stream_abort(server->stream);
+    proxy_server_lost(server, problem);
+}
+
+static size_t server_on_read(void *user, Stream *stream, Slice data)
+{
+    ProxyServer *server = user;
+    PoolHandle handle = server->handle;
+    ProxyWorker *worker = server->worker;
+    Run run = {.data = data};
+    if (server->client != NULL && stream_blocked(server->client->stream)) {
+        stream_pause(stream);
+        return 0;
+    }
+    /* Released at rest, it may have been closed to make room. */
+    while (pool_get(worker->server_slots, handle) != NULL && server->state != SERVER_DRAINING) {
+        PgPiece piece;
+        const char *problem = "the server sent a message of an impossible length";
+        WireResult result = pg_framer_next(&server->framer, &worker->server_policy,
+                                           slice_skip(data, run.at), &piece);
+        if (result == WIRE_MORE) {
+            run_flush(server, &run);
+            return run.at;
+        }
+        if (result == WIRE_BAD || !take_piece(server, &run, &piece, &problem)) {
+            run_flush(server, &run);
+            server_broken(server, problem);
+            return data.len;
+        }
+    }
+    return data.len;
+}
+
+static void server_on_drained(void *user, Stream *stream)
+{
+    ProxyServer *server = user;
+    (void)stream;
+    if (server->client != NULL) {
+        proxy_client_resume(server->client);
+    }
+}
+
+static void server_on_closed(void *user, Stream *stream, const Err *err)
+{
+    (void)stream;
+    proxy_server_lost(user, err != NULL ? err->message : "PostgreSQL closed it.");
+}
+
+const StreamHandlers proxy_server_handlers = {
+    .on_read = server_on_read,
+    .on_drained = server_on_drained,
+    .on_closed = server_on_closed,
+};

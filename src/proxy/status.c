@@ -1,0 +1,82 @@
+/* What the process reports each second: sums of the workers' counters, and the target's health. */
+#include "proxy/proxy_priv.h"
+
+static const struct {
+    const char *name;
+    ProxyStat stat;
+} reported[] = {
+    {"clients", STAT_CLIENTS},
+    {"clients_tls", STAT_CLIENTS_TLS},
+    {"clients_waiting", STAT_CLIENTS_WAITING},
+    {"clients_pinned", STAT_CLIENTS_PINNED},
+    {"servers", STAT_SERVERS},
+    {"servers_borrowed", STAT_SERVERS_BORROWED},
+    {"accepted", STAT_ACCEPTED},
+    {"refused_by_rule", STAT_REFUSED_BY_RULE},
+    {"refused_by_limit", STAT_REFUSED_BY_LIMIT},
+    {"auth_failed", STAT_AUTH_FAILED},
+    {"logins", STAT_LOGINS},
+    {"borrows", STAT_BORROWS},
+    {"timeouts", STAT_BORROW_TIMEOUTS},
+    {"idle_timeouts", STAT_IDLE_TIMEOUTS},
+    {"servers_opened", STAT_SERVERS_OPENED},
+    {"servers_failed", STAT_SERVERS_FAILED},
+    {"cancels", STAT_CANCELS},
+};
+STATIC_ASSERT(ARRAY_LEN(reported) == STAT_COUNT, "every counter is reported");
+
+static uint64_t stat_sum(const Proxy *proxy, ProxyStat stat)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < proxy->worker_count; i++) {
+        sum += atomic_load_explicit(&proxy->workers[i].stats[stat], memory_order_relaxed);
+    }
+    return sum;
+}
+
+static json_t *pins_of(const Proxy *proxy)
+{
+    json_t *pins = json_object();
+    for (PinReason reason = PIN_NONE; reason < PIN_REASON_COUNT; reason++) {
+        uint64_t sum = 0;
+        for (uint32_t i = 0; i < proxy->worker_count; i++) {
+            sum += atomic_load_explicit(&proxy->workers[i].pins[reason], memory_order_relaxed);
+        }
+        if (sum > 0) {
+            json_object_set_new(pins, pin_reason_name(reason), json_integer((json_int_t)sum));
+        }
+    }
+    return pins;
+}
+
+static json_t *target_of(Proxy *proxy)
+{
+    static const char *const states[] = {"REGISTERING", "AVAILABLE", "UNAVAILABLE"};
+    ProxyHealth *health = &proxy->health;
+    const ProxyTarget *target = &proxy->config->target;
+    pthread_mutex_lock(&health->lock);
+    json_t *description = json_string(health->description);
+    json_t *json =
+        json_pack("{s:s, s:s, s:s, s:s, s:o}", "id", target->id != NULL ? target->id : "", "role",
+                  target->read_only ? "READ_ONLY" : "READ_WRITE", "state", states[health->state],
+                  "reason", health->reason != NULL ? health->reason : "", "description",
+                  description != NULL ? description : json_string(""));
+    pthread_mutex_unlock(&health->lock);
+    return json;
+}
+
+json_t *proxy_status_of(Proxy *proxy)
+{
+    json_t *status = json_object();
+    for (size_t i = 0; i < ARRAY_LEN(reported); i++) {
+        json_object_set_new(status, reported[i].name,
+                            json_integer((json_int_t)stat_sum(proxy, reported[i].stat)));
+    }
+    json_object_set_new(status, "pinned", pins_of(proxy));
+    json_t *targets = json_array();
+    if (proxy->config->target.id != NULL) {
+        json_array_append_new(targets, target_of(proxy));
+    }
+    json_object_set_new(status, "targets", targets);
+    return status;
+}

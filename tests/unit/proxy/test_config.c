@@ -1,0 +1,205 @@
+/* What a proxy is told: good and bad JSON, networks, lists of settings. */
+#include "../unit.h"
+
+#include "proxy/config_priv.h"
+#include "proxy/params_priv.h"
+
+static bool parse(const char *text, ProxyConfig **ret_config, Err *err)
+{
+    json_t *json = json_loads(text, 0, NULL);
+    assert_non_null(json);
+    bool ok = proxy_config_parse(json, ret_config, err);
+    json_decref(json);
+    return ok;
+}
+
+static const char pool_text[] =
+    "{\"kind\":\"pool\",\"listeners\":[{\"address\":\"127.0.0.1\",\"port\":5432,\"cert_pem\":\"c\","
+    "\"key_pem\":\"k\"}],\"require_tls\":true,\"idle_client_timeout_s\":60,\"security_rules\":["
+    "{\"cidr\":\"10.0.0.0/8\"},{\"cidr\":\"::1/128\",\"from_port\":5000,\"to_port\":6000}],"
+    "\"debug_logging\":true,\"workers\":3,\"pool\":{\"users\":[{\"user\":\"ann\",\"password\":"
+    "\"p q\"}],\"target\":{\"id\":\"db-1\",\"socket_dir\":\"/run/x\",\"port\":5433,"
+    "\"max_connections\":50},\"max_connections_percent\":30,\"max_idle_connections_percent\":10,"
+    "\"connection_borrow_timeout_s\":5,\"init_query\":\"\",\"read_only\":true}}";
+
+static void test_pool(void **state)
+{
+    (void)state;
+    ProxyConfig *config;
+    Err err;
+    if (!parse(pool_text, &config, &err)) {
+        fail_msg("%s", err.message);
+    }
+    assert_false(config->relay);
+    assert_true(config->require_tls && config->debug_logging && config->rules_given);
+    assert_int_equal(config->workers, 3);
+    assert_int_equal(config->listener_count, 1);
+    assert_int_equal(config->idle_client_ms, 60000);
+    assert_int_equal(config->servers_max, 15);
+    assert_int_equal(config->servers_idle_max, 5);
+    assert_int_equal(config->borrow_ms, 5000);
+    assert_null(config->init_query);
+    assert_true(config->target.read_only);
+    assert_int_equal(config->target.port, 5433);
+    const ProxyUser *user = proxy_config_user(config, SLICE("ann"));
+    assert_non_null(user);
+    assert_int_equal(secret_reveal(&user->password).len, 3);
+    assert_null(proxy_config_user(config, SLICE("an")));
+    ProxyConfig *again = proxy_config_ref(config);
+    proxy_config_unref(again);
+    proxy_config_unref(config);
+}
+
+static void test_defaults(void **state)
+{
+    (void)state;
+    ProxyConfig *config;
+    Err err;
+    assert_true(parse("{\"kind\":\"pool\",\"listeners\":[{\"address\":\"127.0.0.1\"}],\"pool\":{"
+                      "\"target\":null}}",
+                      &config, &err));
+    assert_int_equal(config->listeners[0].port, 5432);
+    assert_null(config->target.id);
+    assert_false(config->rules_given);
+    assert_int_equal(config->workers, PROXY_WORKERS_DEFAULT);
+    assert_int_equal(config->borrow_ms, 120000);
+    assert_int_equal(config->idle_client_ms, 1800000);
+    proxy_config_unref(config);
+    assert_true(parse("{\"kind\":\"relay\",\"listeners\":[{\"address\":\"127.0.0.1\"}],\"relay\":{"
+                      "\"target\":{\"socket_dir\":\"/x\"}}}",
+                      &config, &err));
+    assert_true(config->relay);
+    assert_int_equal(config->idle_client_ms, 0);
+    proxy_config_unref(config);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    const char *const bad[][2] = {
+        {"[]", "proxy must be an object"},
+        {"{}", "proxy.listeners"},
+        {"{\"listeners\":[]}", "proxy.listeners"},
+        {"{\"listeners\":[{\"port\":1}]}", "listeners[].address"},
+        {"{\"listeners\":[{\"address\":\"a\",\"port\":0}]}", "listeners[].port"},
+        {"{\"listeners\":[{\"address\":\"a\",\"cert_pem\":\"x\"}]}", "listeners[].key_pem"},
+        {"{\"listeners\":[{\"address\":\"a\",\"prot\":5}]}", "listeners[].prot"},
+        {"{\"listeners\":[{\"address\":\"a\"}]}", "proxy.kind"},
+        {"{\"listeners\":[{\"address\":\"a\"}],\"kind\":\"x\"}", "relay or pool, not x"},
+        {"{\"listeners\":[{\"address\":\"a\"}],\"kind\":\"relay\"}", "relay must be an object"},
+        {"{\"listeners\":[{\"address\":\"a\"}],\"kind\":\"relay\",\"relay\":{},\"what\":1}",
+         "proxy.what is not known"},
+        {"{\"listeners\":[{\"address\":\"a\"}],\"kind\":\"relay\",\"relay\":{\"target\":{}}}",
+         "target.socket_dir"},
+        {"{\"listeners\":[{\"address\":\"a\"}],\"kind\":\"pool\",\"pool\":{\"users\":[{\"user\":"
+         "\"a\"}]}}",
+         "pool.users[].password"},
+        {"{\"listeners\":[{\"address\":\"a\"}],\"kind\":\"pool\",\"pool\":{\"users\":[{\"user\":"
+         "\"a\",\"password\":\"\"},{\"user\":\"a\",\"password\":\"\"}]}}",
+         "pool.users has a twice"},
+        {"{\"listeners\":[{\"address\":\"a\"}],\"kind\":\"pool\",\"pool\":{"
+         "\"max_connections_percent\":101}}",
+         "max_connections_percent must be a number from 1 to 100"},
+        {"{\"listeners\":[{\"address\":\"a\"}],\"kind\":\"pool\",\"pool\":{},\"security_rules\":[{"
+         "\"cidr\":\"10.0.0.0\"}]}",
+         "'10.0.0.0' is not a network"},
+        {"{\"listeners\":[{\"address\":\"a\"}],\"kind\":\"pool\",\"pool\":{},\"require_tls\":1}",
+         "proxy.require_tls must be true or false"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        ProxyConfig *config;
+        Err err;
+        assert_false(parse(bad[i][0], &config, &err));
+        if (strstr(err.message, bad[i][1]) == NULL) {
+            fail_msg("%s: not named in: %s", bad[i][1], err.message);
+        }
+    }
+}
+
+static bool admits(const char *cidr, const char *peer, uint16_t port)
+{
+    ProxyRule rule = {.from_port = 5000, .to_port = 5999};
+    NetAddr addr;
+    Err err;
+    assert_true(net_cidr_parse(slice_of(cidr), &rule.cidr, &err));
+    assert_true(net_addr_parse(peer, 1, &addr, &err));
+    ProxyConfig config = {.rules_given = true, .rules = &rule, .rule_count = 1};
+    return proxy_config_admits(&config, &addr, port);
+}
+
+static void test_rules(void **state)
+{
+    (void)state;
+    assert_true(admits("10.0.0.0/8", "10.255.1.2", 5432));
+    assert_false(admits("10.0.0.0/8", "11.0.0.1", 5432));
+    assert_true(admits("0.0.0.0/0", "::ffff:1.2.3.4", 5432));
+    assert_false(admits("0.0.0.0/0", "::1", 5432));
+    assert_false(admits("::/0", "/tmp/socket", 5432));
+    /* Ports are the listener's. */
+    assert_false(admits("10.0.0.0/8", "10.0.0.1", 6000));
+    assert_false(admits("10.0.0.0/8", "10.0.0.1", 4999));
+    /* An empty list admits nobody, no list everybody. */
+    NetAddr addr;
+    Err err;
+    assert_true(net_addr_parse("10.0.0.1", 1, &addr, &err));
+    ProxyConfig config = {.rules_given = true};
+    assert_false(proxy_config_admits(&config, &addr, 5432));
+    config.rules_given = false;
+    assert_true(proxy_config_admits(&config, &addr, 5432));
+}
+
+static void test_start_params(void **state)
+{
+    (void)state;
+    ParamList *a = params_of_start(
+        SLICE("user\0ann\0TimeZone\0UTC\0client_encoding\0UTF8\0database\0d\0timezone\0CET\0\0"));
+    ParamList *b = params_of_start(
+        SLICE("CLIENT_ENCODING\0UTF8\0user\0bob\0TIMEZONE\0CET\0_pq_.x\0001\0replication\0no\0\0"));
+    assert_true(params_equal(a, b));
+    assert_true(slice_eq(params_slice(a), SLICE("client_encoding\0UTF8\0timezone\0CET\0")));
+    ParamList *c = params_of_start(SLICE("client_encoding\0LATIN1\0timezone\0CET\0\0"));
+    assert_false(params_equal(a, c));
+    params_unref(a);
+    params_unref(b);
+    params_unref(c);
+}
+
+static void test_param_changes(void **state)
+{
+    (void)state;
+    ParamList *empty = params_new((Slice){0});
+    ParamList *one = params_with(empty, SLICE("b"), SLICE("1"));
+    ParamList *two = params_with(one, SLICE("a"), SLICE("2"));
+    ParamList *three = params_with(two, SLICE("B"), SLICE("3"));
+    assert_true(slice_eq(params_slice(two), SLICE("a\0002\0b\0001\0")));
+    assert_slice(params_value(three, "b"), "3");
+    assert_null(params_value(three, "x").data);
+    Buf out;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    params_put_changes(two, two, &out);
+    assert_int_equal(out.len, 0);
+    params_put_changes(one, two, &out);
+    assert_true(slice_eq(buf_slice(&out), SLICE("S\0\0\0\x8"
+                                                "a\0002\0")));
+    buf_clear(&out);
+    params_put_changes(NULL, two, &out);
+    assert_int_equal(out.len, 18);
+    buf_done(&out);
+    CLEANUP(mem_free_ptr) char *lengthy = mem_alloc(PARAMS_BYTES_MAX + 1);
+    memset(lengthy, 'x', PARAMS_BYTES_MAX);
+    assert_null(params_with(two, SLICE("c"), slice_of(lengthy)));
+    ParamList *lists[] = {empty, one, two, three};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        params_unref(lists[i]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pool),         cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_refused),      cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_start_params), cmocka_unit_test(test_param_changes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

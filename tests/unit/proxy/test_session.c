@@ -1,0 +1,474 @@
+/* Conversations: who gets which message, when the server connection is free again, what pins. */
+#include "../unit.h"
+
+#include "proxy/session_priv.h"
+
+typedef struct Talk {
+    Session session;
+    Exchange exchange;
+    SessionOut out;
+} Talk;
+
+static void talk_init(Talk *t)
+{
+    memset(t, 0, sizeof(*t));
+    session_init(&t->session, false);
+    assert_int_equal(session_link(&t->session, &t->exchange, (SqlDialect){0}, false), 0);
+}
+
+static SessionStep client_raw(Talk *t, char type, Slice body)
+{
+    PgPiece piece = {.type = type,
+                     .first = true,
+                     .last = true,
+                     .body_len = (uint32_t)body.len,
+                     .raw = body,
+                     .body = body};
+    return session_client_piece(&t->session, &t->exchange, &piece, &t->out);
+}
+
+/* The usual body of each type, with `text` where there is a text or a name. */
+static SessionStep client(Talk *t, char type, const char *text)
+{
+    Buf buf;
+    PgPiece piece;
+    PgFramer framer = {0};
+    PgPolicy policy = {0};
+    buf_init(&buf, BUF_MAX_DEFAULT);
+    switch (type) {
+    case 'Q':
+        pg_put_query(&buf, slice_of(text));
+        break;
+    case 'P':
+        pg_put_parse(&buf, SLICE(""), slice_of(text));
+        break;
+    case 'B':
+        pg_put_bind(&buf, SLICE(""), slice_of(text));
+        break;
+    case 'D':
+        pg_put_describe(&buf, 'S', slice_of(text));
+        break;
+    case 'C':
+        pg_put_close(&buf, 'S', slice_of(text));
+        break;
+    case 'E':
+        pg_put_execute(&buf, slice_of(text), 0);
+        break;
+    default:
+        pg_put_end(&buf, pg_put_begin(&buf, type));
+        break;
+    }
+    assert_true(pg_framer_next(&framer, &policy, buf_slice(&buf), &piece) == WIRE_DONE);
+    SessionStep step = session_client_piece(&t->session, &t->exchange, &piece, &t->out);
+    buf_done(&buf);
+    return step;
+}
+
+/* One message per character; 'I' and 'T' behind a 'Z' are its status. Returns who got them, as one
+ * letter per message: f(orwarded), d(ropped), r(efused). */
+static const char *server(Talk *t, const char *types)
+{
+    static char steps[64];
+    size_t count = 0;
+    for (const char *type = types; *type != '\0'; type++) {
+        bool ready = *type == 'Z';
+        Slice body = ready ? (Slice){type + 1, 1} : SLICE("");
+        PgPiece piece = {.type = *type, .first = true, .last = true, .raw = body, .body = body};
+        SessionStep step = session_server_piece(&t->session, &t->exchange, &piece, &t->out);
+        steps[count++] = step == STEP_FORWARD ? 'f' : step == STEP_DROP ? 'd' : 'r';
+        type += ready ? 1 : 0;
+    }
+    steps[count] = '\0';
+    return steps;
+}
+
+static void all_forwarded(Talk *t, const char *types)
+{
+    const char *steps = server(t, types);
+    assert_int_equal(strspn(steps, "f"), strlen(steps));
+}
+
+static void test_simple(void **state)
+{
+    (void)state;
+    Talk t;
+    talk_init(&t);
+    assert_true(client(&t, 'Q', "select 1") == STEP_FORWARD);
+    all_forwarded(&t, "TDDC");
+    assert_false(t.out.at_rest);
+    all_forwarded(&t, "ZI");
+    assert_true(t.out.at_rest);
+    client(&t, 'Q', "begin");
+    all_forwarded(&t, "CZT");
+    assert_false(t.out.at_rest);
+    client(&t, 'Q', "bad");
+    all_forwarded(&t, "EZE");
+    assert_false(t.out.at_rest);
+    client(&t, 'Q', "rollback");
+    all_forwarded(&t, "CZI");
+    assert_int_equal(t.session.pin, PIN_UNKNOWN_STATEMENT); /* "bad" */
+    assert_false(t.out.at_rest);
+}
+
+static void test_unlinked(void **state)
+{
+    (void)state;
+    Session session;
+    SessionOut out;
+    session_init(&session, false);
+    const struct {
+        char type;
+        SessionStep step;
+    } cases[] = {{'Q', STEP_BORROW}, {'P', STEP_BORROW}, {'B', STEP_BORROW}, {'E', STEP_BORROW},
+                 {'D', STEP_BORROW}, {'C', STEP_BORROW}, {'F', STEP_BORROW}, {'S', STEP_READY},
+                 {'H', STEP_DROP},   {'d', STEP_DROP},   {'c', STEP_DROP},   {'f', STEP_DROP},
+                 {'X', STEP_END},    {'p', STEP_REFUSE}, {'Z', STEP_REFUSE}, {0, STEP_REFUSE}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        PgPiece piece = {.type = cases[i].type, .first = true, .last = true};
+        assert_int_equal(session_client_piece(&session, NULL, &piece, &out), cases[i].step);
+    }
+    /* A long message that nobody needs, in pieces. */
+    PgPiece piece = {.type = 'd', .first = true};
+    assert_true(session_client_piece(&session, NULL, &piece, &out) == STEP_DROP);
+    piece.first = false;
+    assert_true(session_client_piece(&session, NULL, &piece, &out) == STEP_DROP);
+    piece.last = true;
+    assert_true(session_client_piece(&session, NULL, &piece, &out) == STEP_DROP);
+    piece = (PgPiece){.type = 'Q', .first = true};
+    assert_true(session_client_piece(&session, NULL, &piece, &out) == STEP_BORROW);
+}
+
+static void test_extended_and_pipelines(void **state)
+{
+    (void)state;
+    Talk t;
+    talk_init(&t);
+    for (int i = 0; i < 2; i++) {
+        client(&t, 'P', "select $1");
+        client(&t, 'B', "");
+        client(&t, 'D', "");
+        client(&t, 'E', "");
+        client(&t, 'S', "");
+    }
+    all_forwarded(&t, "12tTDCZI");
+    assert_false(t.out.at_rest); /* the second batch is on its way */
+    all_forwarded(&t, "12tnCZI");
+    assert_true(t.out.at_rest);
+    /* Without a Sync nothing is at rest, whatever was answered. */
+    client(&t, 'Q', "select 1");
+    client(&t, 'P', "select 2");
+    all_forwarded(&t, "TDCZI");
+    assert_false(t.out.at_rest);
+    client(&t, 'H', "");
+    all_forwarded(&t, "1");
+    client(&t, 'B', "");
+    client(&t, 'S', "");
+    all_forwarded(&t, "2ZI");
+    assert_true(t.out.at_rest);
+    assert_int_equal(t.session.pin, PIN_NONE);
+}
+
+static void test_errors_skip_to_sync(void **state)
+{
+    (void)state;
+    Talk t;
+    talk_init(&t);
+    client(&t, 'P', "select 1");
+    client(&t, 'B', "");
+    client(&t, 'E', "");
+    all_forwarded(&t, "E"); /* the Parse failed, and no Sync is out yet */
+    assert_true(t.exchange.flight.skipping);
+    client(&t, 'P', "select 1");
+    client(&t, 'Q', "select 1"); /* skipped as well */
+    client(&t, 'S', "");
+    all_forwarded(&t, "ZI");
+    assert_true(t.out.at_rest);
+    assert_int_equal(t.session.pin, PIN_NONE); /* the unnamed statement never came to be */
+    /* An error with the next batch behind it. */
+    client(&t, 'P', "select 1");
+    client(&t, 'B', "");
+    client(&t, 'E', "");
+    client(&t, 'S', "");
+    client(&t, 'P', "select 1");
+    client(&t, 'B', "");
+    client(&t, 'S', "");
+    all_forwarded(&t, "12EZI");
+    assert_false(t.out.at_rest);
+    all_forwarded(&t, "12ZI");
+    assert_true(t.out.at_rest);
+    /* An error of Sync itself: a deferred constraint. */
+    client(&t, 'P', "insert into t values (1)");
+    client(&t, 'B', "");
+    client(&t, 'E', "");
+    client(&t, 'S', "");
+    all_forwarded(&t, "12CEZI");
+    assert_true(t.out.at_rest);
+}
+
+static void test_copy_in(void **state)
+{
+    (void)state;
+    Talk t;
+    talk_init(&t);
+    client(&t, 'Q', "copy t from stdin");
+    all_forwarded(&t, "G");
+    client(&t, 'd', "");
+    client(&t, 'c', "");
+    all_forwarded(&t, "CZI");
+    assert_true(t.out.at_rest);
+    /* libpq: a Sync behind the Execute, which the server ignores, and one behind the data. */
+    client(&t, 'P', "copy t from stdin");
+    client(&t, 'B', "");
+    client(&t, 'E', "");
+    client(&t, 'S', "");
+    all_forwarded(&t, "12G");
+    client(&t, 'd', "");
+    client(&t, 'c', "");
+    client(&t, 'S', "");
+    all_forwarded(&t, "CZI");
+    assert_true(t.out.at_rest);
+    /* The data sent at once, before the server asks for it. */
+    client(&t, 'P', "copy t from stdin");
+    client(&t, 'B', "");
+    client(&t, 'E', "");
+    client(&t, 'd', "");
+    client(&t, 'c', "");
+    client(&t, 'S', "");
+    all_forwarded(&t, "12GCZI");
+    assert_true(t.out.at_rest);
+    /* Failed by the client; an error while data is still coming. */
+    client(&t, 'Q', "copy t from stdin");
+    all_forwarded(&t, "G");
+    client(&t, 'f', "");
+    all_forwarded(&t, "EZI");
+    assert_true(t.out.at_rest);
+    client(&t, 'Q', "copy t from stdin");
+    all_forwarded(&t, "GE");
+    client(&t, 'd', "");
+    client(&t, 'c', "");
+    all_forwarded(&t, "ZI");
+    assert_true(t.out.at_rest);
+    assert_int_equal(t.session.pin, PIN_NONE);
+    /* An error where an ignored Sync may or may not have been read: never at rest again. */
+    client(&t, 'P', "copy t from stdin");
+    client(&t, 'B', "");
+    client(&t, 'E', "");
+    client(&t, 'S', "");
+    all_forwarded(&t, "12GE");
+    client(&t, 'c', "");
+    client(&t, 'S', "");
+    all_forwarded(&t, "ZI");
+    assert_false(t.out.at_rest);
+    assert_int_equal(t.session.pin, PIN_CONVERSATION);
+}
+
+static void test_copy_out_and_others(void **state)
+{
+    (void)state;
+    Talk t;
+    talk_init(&t);
+    client(&t, 'Q', "copy t to stdout; select 1; ");
+    all_forwarded(&t, "HddcCTDCIZI");
+    assert_true(t.out.at_rest);
+    client(&t, 'P', "copy t to stdout");
+    client(&t, 'B', "");
+    client(&t, 'E', "");
+    client(&t, 'S', "");
+    all_forwarded(&t, "12HdcCNASZI");
+    assert_true(t.out.at_rest);
+    client(&t, 'P', "select 1");
+    client(&t, 'B', "");
+    client(&t, 'E', "");
+    client(&t, 'E', "");
+    client(&t, 'C', "");
+    client(&t, 'S', "");
+    all_forwarded(&t, "12DsDC3ZI");
+    assert_true(t.out.at_rest);
+    all_forwarded(&t, "E"); /* unasked: the server is going down */
+    assert_int_equal(t.session.pin, PIN_NONE);
+    client(&t, 'F', "");
+    all_forwarded(&t, "VZI");
+    assert_int_equal(t.session.pin, PIN_FUNCTION_CALL);
+}
+
+static void test_pins(void **state)
+{
+    (void)state;
+    Talk t;
+    talk_init(&t);
+    client(&t, 'Q', "set x = 1");
+    assert_int_equal(t.out.pinned, PIN_SETTING);
+    client(&t, 'Q', "listen c"); /* the first reason stays, and is told once */
+    assert_int_equal(t.out.pinned, PIN_NONE);
+    assert_int_equal(t.session.pin, PIN_SETTING);
+    all_forwarded(&t, "CZICZI");
+    assert_false(t.out.at_rest);
+
+    talk_init(&t);
+    assert_true(client_raw(&t, 'P', SLICE("name\0select 1\0\0\0")) == STEP_FORWARD);
+    assert_int_equal(t.out.pinned, PIN_PROTOCOL_PREPARE);
+
+    talk_init(&t);
+    client(&t, 'P', "set x = 1");
+    assert_int_equal(t.out.pinned, PIN_SETTING);
+
+    talk_init(&t);
+    assert_true(client_raw(&t, 'B', SLICE("garbage")) == STEP_FORWARD);
+    assert_int_equal(t.out.pinned, PIN_CONVERSATION);
+
+    /* The server says what nothing in flight explains. */
+    talk_init(&t);
+    client(&t, 'Q', "select 1");
+    all_forwarded(&t, "2ZI");
+    assert_int_equal(t.session.pin, PIN_CONVERSATION);
+    assert_false(t.out.at_rest);
+
+    Session session;
+    session_init(&session, false);
+    assert_int_equal(session_check_start(&session, SLICE("TimeZone\0UTC\0\0")), PIN_NONE);
+    assert_int_equal(session_check_start(&session, SLICE("options\0-c search_path=pg_temp\0\0")),
+                     PIN_TEMPORARY);
+}
+
+static void test_unnamed_statements(void **state)
+{
+    (void)state;
+    Talk t;
+    talk_init(&t);
+    /* Not parsed here: what may be there is somebody else's, and is closed first. */
+    assert_true(client(&t, 'B', "") == STEP_FORWARD);
+    assert_int_equal(t.out.inject, INJECT_CLOSE_UNNAMED);
+    client(&t, 'E', "");
+    client(&t, 'S', "");
+    assert_string_equal(server(&t, "3EZI"), "dff");
+    assert_true(t.out.at_rest);
+    talk_init(&t);
+    client(&t, 'D', "");
+    assert_int_equal(t.out.inject, INJECT_CLOSE_UNNAMED);
+    client(&t, 'D', "");
+    assert_int_equal(t.out.inject, 0);
+    /* Behind a simple query there is none. */
+    talk_init(&t);
+    client(&t, 'Q', "select 1");
+    client(&t, 'B', "");
+    assert_int_equal(t.out.inject, 0);
+    /* Described now, bound later: kept. */
+    talk_init(&t);
+    client(&t, 'P', "select $1");
+    client(&t, 'D', "");
+    client(&t, 'S', "");
+    all_forwarded(&t, "1tTZI");
+    assert_false(t.out.at_rest);
+    assert_int_equal(t.session.pin, PIN_UNNAMED_STATEMENT);
+}
+
+static void test_sequences(void **state)
+{
+    (void)state;
+    Talk t;
+    talk_init(&t);
+    assert_int_equal(session_link(&t.session, &t.exchange, (SqlDialect){0}, true),
+                     INJECT_DISCARD_SEQUENCES);
+    client(&t, 'Q', "select 1");
+    assert_string_equal(server(&t, "NCZI"), "ddd");
+    assert_false(t.out.at_rest);
+    all_forwarded(&t, "TDCZI");
+    assert_true(t.out.at_rest);
+    assert_false(t.exchange.wrote);
+    client(&t, 'Q', "insert into t values (1)");
+    assert_true(t.exchange.wrote);
+    session_link(&t.session, &t.exchange, (SqlDialect){0}, true);
+    assert_string_equal(server(&t, "E"), "r");
+    assert_non_null(t.out.problem);
+}
+
+static void test_long_messages(void **state)
+{
+    (void)state;
+    Talk t;
+    talk_init(&t);
+    Slice text = SLICE("select 'x'; listen c\0");
+    PgPiece piece = {.type = 'Q', .first = true, .raw = {text.data, 8}, .body = {text.data, 8}};
+    assert_true(session_client_piece(&t.session, &t.exchange, &piece, &t.out) == STEP_FORWARD);
+    /* The answer to what was before must not free the connection in the middle of a message. */
+    all_forwarded(&t, "EZI");
+    assert_false(t.out.at_rest);
+    piece = (PgPiece){.type = 'Q', .last = true, .body = slice_skip(text, 8)};
+    assert_true(session_client_piece(&t.session, &t.exchange, &piece, &t.out) == STEP_FORWARD);
+    assert_int_equal(t.out.pinned, PIN_LISTEN);
+    /* Pieces of an answer that is ours are dropped with it. */
+    talk_init(&t);
+    session_link(&t.session, &t.exchange, (SqlDialect){0}, true);
+    piece = (PgPiece){.type = 'C', .first = true};
+    assert_true(session_server_piece(&t.session, &t.exchange, &piece, &t.out) == STEP_DROP);
+    piece.first = false;
+    assert_true(session_server_piece(&t.session, &t.exchange, &piece, &t.out) == STEP_DROP);
+}
+
+static void test_full_flight_waits(void **state)
+{
+    (void)state;
+    Talk t;
+    talk_init(&t);
+    int sent = 0;
+    while (client(&t, 'C', "x") == STEP_FORWARD) {
+        sent++;
+        assert_true(sent < FLIGHT_MAX);
+    }
+    assert_int_equal(t.out.inject, INJECT_FLUSH);
+    assert_true(sent >= FLIGHT_MAX - 2);
+    all_forwarded(&t, "333");
+    assert_true(client(&t, 'C', "x") == STEP_FORWARD);
+}
+
+static void test_relay(void **state)
+{
+    (void)state;
+    Talk t;
+    talk_init(&t);
+    session_init(&t.session, true);
+    client(&t, 'Q', "set x = 1");
+    client(&t, 'B', "");
+    assert_int_equal(t.out.inject, 0);
+    assert_int_equal(t.session.pin, PIN_NONE);
+    all_forwarded(&t, "CZI");
+    assert_false(t.out.at_rest);
+    assert_int_equal(session_link(&t.session, &t.exchange, (SqlDialect){0}, true), 0);
+}
+
+static void test_injected_bytes(void **state)
+{
+    (void)state;
+    PgFramer framer = {0};
+    PgPolicy policy = {0};
+    PgPiece piece;
+    for (unsigned bit = INJECT_CLOSE_UNNAMED; bit <= INJECT_DISCARD_SEQUENCES; bit *= 2) {
+        Slice bytes = session_inject_bytes(bit);
+        assert_true(pg_framer_next(&framer, &policy, bytes, &piece) == WIRE_DONE);
+        assert_true(piece.last && piece.raw.len == bytes.len);
+        PgTarget target;
+        Slice text;
+        assert_true(piece.type == 'H' || (piece.type == 'Q' && pg_get_query(piece.body, &text)) ||
+                    (piece.type == 'C' && pg_get_target(piece.body, &target)));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_simple),
+        cmocka_unit_test(test_unlinked),
+        cmocka_unit_test(test_extended_and_pipelines),
+        cmocka_unit_test(test_errors_skip_to_sync),
+        cmocka_unit_test(test_copy_in),
+        cmocka_unit_test(test_copy_out_and_others),
+        cmocka_unit_test(test_pins),
+        cmocka_unit_test(test_unnamed_statements),
+        cmocka_unit_test(test_sequences),
+        cmocka_unit_test(test_long_messages),
+        cmocka_unit_test(test_full_flight_waits),
+        cmocka_unit_test(test_relay),
+        cmocka_unit_test(test_injected_bytes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
