@@ -347,11 +347,7 @@ static int down_run(Cli *cli, const Down *down)
     if (!down_connect(cli, down->destroy, &err)) {
         return cli_fail(&err);
     }
-    int status = down->destroy ? up_destroy_all(cli) : 0;
-    if (status != 0) {
-        return status;
-    }
-    if (!stop_and_wait(cli, &err)) {
+    if ((down->destroy && !up_destroy_all(cli, &err)) || !stop_and_wait(cli, &err)) {
         return cli_fail(&err);
     }
     if (down->destroy && !up_folder_remove(cli->data_dir, &err)) {

@@ -25,10 +25,3 @@ void up_files_done(Up *up)
 {
     (void)up;
 }
-
-int up_destroy_all(Cli *cli)
-{
-    (void)cli;
-    fputs("weir: removing all resources is not there yet: delete them through the API\n", stderr);
-    return err_exit_code(ERR_UNSUPPORTED);
-}

@@ -19,8 +19,8 @@ int up_files_check(Up *up, char **files);
 /* Applies them with progress; the exit status. */
 int up_files_apply(Up *up, Cli *cli);
 void up_files_done(Up *up);
-/* Removes every resource, and says which protected ones it removed; the exit status. */
-int up_destroy_all(Cli *cli);
+/* Removes every resource, protected ones included, and says what it removed. */
+NODISCARD bool up_destroy_all(Cli *cli, Err *err);
 /* Removes what a stopped tier leaves in its folder, and the folder when nothing else is in it. */
 NODISCARD bool up_folder_remove(const char *data_dir, Err *err);
 
