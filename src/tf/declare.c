@@ -194,6 +194,8 @@ static void declare_output(Loader *loader, Block *block)
                  arena_printf(loader->arena, "output \"%s\"", node->name));
     const Argument *value = body_argument(block->body, "value");
     node->expr = value != NULL ? value->expr : NULL;
+    const Argument *depends_on = body_argument(block->body, "depends_on");
+    node->output.depends_on = depends_on != NULL ? depends_on->expr : NULL;
     node->output.sensitive = body_flag(loader, block->body, "sensitive", false);
     node->output.description = body_text(loader, block->body, "description");
 }

@@ -110,6 +110,9 @@ static void load_references(Loader *loader)
         } else if (node->expr != NULL) {
             resolve_expr(loader, &context, node->expr);
         }
+        if (node->kind == NODE_OUTPUT && node->output.depends_on != NULL) {
+            resolve_depends_on(loader, node, node->output.depends_on);
+        }
     }
     resolve_report_missing(loader);
 }

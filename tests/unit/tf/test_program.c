@@ -232,6 +232,16 @@ static void test_count_zero(void **state)
     loaded_done(&loaded);
 }
 
+/* An output may name what it waits for; a name that is not declared is found there too. */
+static void test_output_depends_on(void **state)
+{
+    (void)state;
+    assert_diagnostics("output \"o\" {\n  value = 1\n  depends_on = [aws_security_group.g]\n}\n",
+                       "error: main.tf:3: aws_security_group.g is not declared\n"
+                       "  3 |   depends_on = [aws_security_group.g]\n"
+                       "    declare it: resource \"aws_security_group\" \"g\" { … }\n");
+}
+
 static void test_blocks(void **state)
 {
     (void)state;
@@ -509,11 +519,11 @@ int main(void)
         cmocka_unit_test(test_set_attributes), cmocka_unit_test(test_late_error),
         cmocka_unit_test(test_positions),      cmocka_unit_test(test_lifecycle),
         cmocka_unit_test(test_for_each),       cmocka_unit_test(test_count_zero),
-        cmocka_unit_test(test_blocks),         cmocka_unit_test(test_needs),
-        cmocka_unit_test(test_inputs),         cmocka_unit_test(test_bad_inputs),
-        cmocka_unit_test(test_private_inputs), cmocka_unit_test(test_json),
-        cmocka_unit_test(test_json_errors),    cmocka_unit_test(test_files),
-        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_blocks),         cmocka_unit_test(test_output_depends_on),
+        cmocka_unit_test(test_needs),          cmocka_unit_test(test_inputs),
+        cmocka_unit_test(test_bad_inputs),     cmocka_unit_test(test_private_inputs),
+        cmocka_unit_test(test_json),           cmocka_unit_test(test_json_errors),
+        cmocka_unit_test(test_files),          cmocka_unit_test(test_truncated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
