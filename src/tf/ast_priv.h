@@ -275,7 +275,8 @@ Body *parse_file(Arena *arena, TfDiagnostics *diagnostics, const TfFile *file);
 Body *parse_json_file(Arena *arena, TfDiagnostics *diagnostics, const TfFile *file, bool values);
 /* In the JSON syntax a nested block is an object or a list of them: appends those to the blocks of
  * `body`. False, without a report, when the argument is neither. */
-bool json_blocks(Arena *arena, TfDiagnostics *diagnostics, const Argument *argument, Body *body);
+NODISCARD bool json_blocks(Arena *arena, TfDiagnostics *diagnostics, const Argument *argument,
+                           Body *body);
 /* One expression that is the whole text; with `fixed_pos` every position is that. */
 Expr *parse_expression(Arena *arena, TfDiagnostics *diagnostics, const TfFile *file, Slice text,
                        TfPos fixed_pos);
@@ -297,7 +298,7 @@ bool expr_is_string(const Expr *expr, Slice *ret_text);
 
 /* The code point at data[*at], which it moves on. False, moving one byte, when it is not UTF-8. */
 bool utf8_next(Slice text, size_t *at, uint32_t *ret_code);
-bool utf8_valid(Slice text, size_t *ret_bad_at);
+NODISCARD bool utf8_valid(Slice text, size_t *ret_bad_at);
 size_t utf8_count(Slice text);
 /* The bytes that `count` code points from the start take; all of it when it has fewer. */
 size_t utf8_bytes(Slice text, size_t count);

@@ -37,6 +37,7 @@ typedef struct Variable {
 
 typedef struct Output {
     bool sensitive;
+    const Expr *depends_on; /* NULL: none */
     const char *description;
 } Output;
 
@@ -144,7 +145,7 @@ const TfValue *eval_quietly(Eval *eval, const Expr *expr, bool *ret_failed);
 /* A true or false condition; false with a report otherwise. An unknown one: *ret_unknown. */
 bool eval_condition(Eval *eval, const Expr *expr, bool *ret_condition, bool *ret_unknown,
                     bool *ret_sensitive);
-/* Lists that stand for the elements of a collection: the same value, checked. */
+/* Whether the value of `expr` has elements to go through; false with a report when it is none. */
 bool eval_iterable(Eval *eval, const Expr *expr, const TfValue *value);
 
 /* ---- functions ---------------------------------------------------------------------------- */

@@ -240,7 +240,7 @@ static void parser_recover(Parser *parser, int brackets)
 
 /* ---- bodies ------------------------------------------------------------------------------- */
 
-static void parser_body(Parser *parser, Body *body, bool block);
+static void parser_body(Parser *parser, Body *body, int brackets);
 
 static bool body_room(Parser *parser, const Body *body)
 {
@@ -308,8 +308,9 @@ static bool parser_block_body(Parser *parser, Block *block)
     block->body = ARENA_NEW(parser->arena, Body);
     block->body->pos = block->pos;
     TRY(parser_enter(parser));
+    int brackets = parser->brackets;
     parser_advance(parser);
-    parser_body(parser, block->body, true);
+    parser_body(parser, block->body, brackets);
     parser_leave(parser);
     return true;
 }
@@ -323,7 +324,6 @@ static bool parser_block(Parser *parser, Body *body, Token name)
     TRY(parser_block_body(parser, &block));
     arena_vec_push(parser->arena, &body->blocks, block);
     if (parser->token.kind != TOKEN_RBRACE) { /* reported: it has no end */
-        parser->brackets--;
         return true;
     }
     parser_advance(parser);
@@ -375,12 +375,22 @@ static void parser_no_end(Parser *parser, Body *body)
     parser->failed = false;
 }
 
-/* Items up to the closing brace (which stays the present token) of a block, or to the end. */
-static void parser_body(Parser *parser, Body *body, bool block)
+/* A closing brace within something wrong may have closed the block too: it is open all the same. */
+static void parser_at_least(Parser *parser, int brackets)
 {
+    if (parser->brackets < brackets) {
+        parser->brackets = brackets - 1;
+        parser_open_bracket(parser, '{');
+    }
+}
+
+/* Items up to the closing brace (which stays the present token) of a block, in which `brackets` are
+ * open, or up to the end of the file, where none are. */
+static void parser_body(Parser *parser, Body *body, int brackets)
+{
+    bool block = brackets > 0;
+    int depth = parser->depth;
     for (;;) {
-        int brackets = parser->brackets;
-        int depth = parser->depth;
         while (parser->token.kind == TOKEN_NEWLINE) {
             parser_advance(parser);
         }
@@ -390,8 +400,10 @@ static void parser_body(Parser *parser, Body *body, bool block)
         }
         if (block && (kind == TOKEN_EOF || parser_at_top_level(parser))) {
             parser_no_end(parser, body);
+            parser->brackets = brackets - 1;
             return;
         }
+        parser_at_least(parser, brackets);
         if (kind == TOKEN_RBRACE) {
             parser_stray_brace(parser);
         } else if (!parser_item(parser, body)) {
@@ -409,6 +421,6 @@ Body *parse_file(Arena *arena, TfDiagnostics *diagnostics, const TfFile *file)
     Body *body = ARENA_NEW(arena, Body);
     body->pos = lexer_pos(&parser.lexer, 0);
     parser_advance(&parser);
-    parser_body(&parser, body, false);
+    parser_body(&parser, body, 0);
     return body;
 }

@@ -10,18 +10,19 @@
 
 /* A decimal number with optional sign, fraction and exponent, and nothing else. False when it is
  * none or beyond a double. */
-bool number_parse(Slice text, TfNumber *ret_number);
+NODISCARD bool number_parse(Slice text, TfNumber *ret_number);
 TfNumber number_of_int(int64_t integer);
 TfNumber number_of_real(double real); /* finite; exact when it is whole and below 2^53 */
 int number_compare(TfNumber a, TfNumber b);
 /* Plain decimal, without an exponent; up to 15 digits of what is not exact. */
 void number_format(TfNumber number, Buf *out);
 /* False when the result is no finite number: division by zero, overflow of a double. */
-bool number_add(TfNumber a, TfNumber b, TfNumber *ret_sum);
-bool number_subtract(TfNumber a, TfNumber b, TfNumber *ret_difference);
-bool number_multiply(TfNumber a, TfNumber b, TfNumber *ret_product);
-bool number_divide(TfNumber a, TfNumber b, TfNumber *ret_quotient);
-bool number_modulo(TfNumber a, TfNumber b, TfNumber *ret_rest); /* the sign is that of a */
+NODISCARD bool number_add(TfNumber a, TfNumber b, TfNumber *ret_sum);
+NODISCARD bool number_subtract(TfNumber a, TfNumber b, TfNumber *ret_difference);
+NODISCARD bool number_multiply(TfNumber a, TfNumber b, TfNumber *ret_product);
+NODISCARD bool number_divide(TfNumber a, TfNumber b, TfNumber *ret_quotient);
+NODISCARD bool number_modulo(TfNumber a, TfNumber b,
+                             TfNumber *ret_rest); /* the sign is that of a */
 
 /* ---- values ------------------------------------------------------------------------------- */
 
