@@ -23,6 +23,7 @@ typedef struct Cli {
 typedef struct CliSpec {
     const char *usage;            /* the whole help text */
     const struct option *options; /* ended by a zero one; flag NULL, val above 255. NULL: none */
+    bool options_last; /* options may stand behind arguments: weir plan FILE --detailed-exitcode */
     /* false: it has said on stderr what is wrong. */
     bool (*on_option)(void *user, int val, const char *argument);
     void *user;

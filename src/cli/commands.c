@@ -1,11 +1,12 @@
 /* The table of commands, and what is made of it: shell completion. */
 #include <stdio.h>
 
-#include "cli/cli_priv.h"
+#include "cli/plan_priv.h"
 
 static const CliCommand commands[] = {
     {"up", up_main, "[FILE…] [--detach]", "start the tier and apply the files"},
     {"down", down_main, "[--destroy --yes]", "stop the tier"},
+    {"plan", plan_main, "[FILE…]", "what apply would change, attribute by attribute"},
     {"status", status_main, "", "resources, endpoints and processes"},
     {"events", events_main, "[--follow]", "what happened"},
     {"logs", logs_main, "NAME", "the end of an engine's log"},

@@ -62,7 +62,8 @@ bool cli_options(Cli *cli, int argc, char **argv, const CliSpec *spec)
         options[len++] = *own;
     }
     *cli = (Cli){.data_dir = default_data_dir()};
-    for (int val; (val = getopt_long(argc, argv, "+o:h", options, NULL)) != -1;) {
+    const char *shorts = spec->options_last ? "o:h" : "+o:h";
+    for (int val; (val = getopt_long(argc, argv, shorts, options, NULL)) != -1;) {
         bool ok =
             val > 255 ? spec->on_option(spec->user, val, optarg) : common_option(cli, spec, val);
         if (!ok) {
