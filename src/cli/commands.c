@@ -13,6 +13,7 @@ static const CliCommand commands[] = {
     {"env", env_main, "", "environment for applications"},
     {"psql", psql_main, "NAME", "psql at an instance or a proxy"},
     {"redis-cli", redis_cli_main, "NAME", "redis-cli at a cache"},
+    {"run", run_main, "COMMAND [ARGUMENT…]", "an AWS application on the tier, unchanged"},
     {"completion", completion_main, "bash", "shell completion"},
 };
 
@@ -34,7 +35,8 @@ int completion_main(int argc, char **argv)
           "    local word=${COMP_WORDS[COMP_CWORD]}\n"
           "    case $word in\n"
           "    -*) COMPREPLY=($(compgen -W '--data --output --help --detach --var --var-file "
-          "--destroy --yes --follow --source --lines --detailed-exitcode' -- \"$word\")) ;;\n"
+          "--destroy --yes --follow --source --lines --detailed-exitcode --aws-hosts "
+          "--no-aws-hosts' -- \"$word\")) ;;\n"
           "    *)\n"
           "        if [ \"$COMP_CWORD\" = 1 ]; then\n"
           "            COMPREPLY=($(compgen -W '",
