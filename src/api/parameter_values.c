@@ -160,11 +160,12 @@ static json_t *parameter_view(ApiContext *ctx, const ParameterInfo *info, const 
 {
     const char *fallback =
         info->family_default != NULL ? info->family_default : info->engine_default;
-    const char *unit = info->unit[0] != '\0' ? arena_printf(ctx->arena, "(%s) ", info->unit) : "";
-    const char *text = info->refusal != NULL ? info->refusal : "";
+    const char *refusal = info->refusal != NULL ? info->refusal : "";
+    const char *gap = info->unit[0] != '\0' && refusal[0] != '\0' ? " " : "";
+    const char *unit = info->unit[0] != '\0' ? arena_printf(ctx->arena, "(%s)", info->unit) : "";
     json_t *view =
-        json_pack("{s:s, s:s+, s:s, s:s, s:s, s:b, s:s, s:s}", "ParameterName", info->name,
-                  "Description", unit, text, "Source", source_word(info, set), "ApplyType",
+        json_pack("{s:s, s:s++, s:s, s:s, s:s, s:b, s:s, s:s}", "ParameterName", info->name,
+                  "Description", unit, gap, refusal, "Source", source_word(info, set), "ApplyType",
                   info->is_static ? "static" : "dynamic", "DataType", type_word(info->type),
                   "IsModifiable", info->refusal == NULL, "ApplyMethod",
                   member_str(set, "method", info->is_static ? "pending-reboot" : "immediate"),

@@ -95,6 +95,17 @@ static bool replica_check(ApiContext *ctx, const json_t *spec)
                : true;
 }
 
+static bool backups_check(ApiContext *ctx, const json_t *input, const json_t *spec)
+{
+    json_t *replicas = context_own(ctx, replicas_of(ctx, spec));
+    bool off = member_int(input, "BackupRetentionPeriod", -1) == 0;
+    return off && json_array_size(replicas) > 0
+               ? refuse(ctx, "InvalidParameterCombination",
+                        "BackupRetentionPeriod cannot be 0: %s has read replicas, such as %s.",
+                        instance_id(spec), json_string_value(json_array_get(replicas, 0)))
+               : true;
+}
+
 bool rds_modify_instance(ApiContext *ctx, json_t *input, json_t **ret_output)
 {
     static const char *const handled[] = {"DBInstanceIdentifier",
@@ -113,6 +124,7 @@ bool rds_modify_instance(ApiContext *ctx, json_t *input, json_t **ret_output)
         json_object_set_new(input, "DBSubnetGroupName", json_string(subnet_group));
     }
     return rename_check(ctx, input, spec) && version_change(ctx, input, spec) &&
+           backups_check(ctx, input, spec) &&
            fields_modify(ctx, RESOURCE_DB_INSTANCE, input, handled,
                          input_flag(input, "ApplyImmediately"), spec) &&
            groups_change(ctx, input, spec) && password_change(ctx, input, spec) &&

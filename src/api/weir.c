@@ -254,6 +254,19 @@ static json_t *last_lines(Slice text, int64_t lines, bool *ret_more)
     return list;
 }
 
+/* Of a node that there is: its id becomes part of a path. */
+static bool node_check(ApiContext *ctx, const char *node)
+{
+    char key[MODEL_KEY_SIZE] = "";
+    bool plain = strlen(node) < 128 && strchr(node, '/') == NULL && node[0] != '.';
+    if (plain) {
+        snprintf(key, sizeof(key), "node/%s/goal", node);
+    }
+    return plain && record_get(ctx, key) != NULL
+               ? true
+               : refuse(ctx, "ResourceNotFoundException", "There is no node %.100s.", node);
+}
+
 bool weir_get_log(ApiContext *ctx, json_t *input, json_t **ret_output)
 {
     const ApiOptions *options = &ctx->api->options;
@@ -262,7 +275,7 @@ bool weir_get_log(ApiContext *ctx, json_t *input, json_t **ret_output)
     int64_t size;
     int64_t written_ms;
     Err err;
-    TRY(input_required(ctx, input, "NodeId", &node));
+    TRY(input_required(ctx, input, "NodeId", &node) && node_check(ctx, node));
     if (lines < 1 || lines > LOG_LINES_MAX) {
         return refuse(ctx, "InvalidParameterException", "Lines is 1 to %d.", LOG_LINES_MAX);
     }

@@ -18,14 +18,16 @@ static bool version_starts(const char *version, Slice requested)
            (version[requested.len] == '\0' || version[requested.len] == '.');
 }
 
-/* Installed versions are listed highest first; the first that fits is the newest. */
+/* Installed versions are listed highest first; the first that fits is the newest. Whoever asks for
+ * none in particular gets one that there is a table of parameters for. */
 static const char *installed_find(const EngineVersions *versions, const char *engine,
                                   Slice requested)
 {
     for (size_t i = 0; i < versions->len; i++) {
         const InstalledVersion *item = &versions->items[i];
-        if (strcmp(item->engine, engine) == 0 &&
-            (requested.len == 0 || version_starts(item->version, requested))) {
+        bool fits = requested.len > 0 ? version_starts(item->version, requested)
+                                      : parameter_family_of(engine, item->version) != NULL;
+        if (fits && strcmp(item->engine, engine) == 0) {
             return item->version;
         }
     }

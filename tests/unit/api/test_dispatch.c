@@ -238,6 +238,8 @@ static void test_nodes_events_and_logs(void **state)
         {"weir:GetLog", "{'NodeId': 'n1', 'Lines': 2}", NULL,
          "{'Lines': ['two', 'three'], 'Truncated': true}"},
         {"weir:GetLog", "{'NodeId': 'n2'}", "ResourceNotFoundException", NULL},
+        {"weir:GetLog", "{'NodeId': '../n1'}", "ResourceNotFoundException", NULL},
+        {"weir:GetLog", "{'NodeId': 'n1/goal'}", "ResourceNotFoundException", NULL},
         {"rds:DescribeEvents", NULL, NULL,
          "{'Events': [{'SourceIdentifier': 'app', 'SourceType': 'db-instance', 'Message': 'made', "
          "'EventCategories': ['creation'], 'SourceArn': "

@@ -421,6 +421,8 @@ static void test_replicas(void **state)
         {"rds:ModifyDBInstance",
          "{'DBInstanceIdentifier': 'app-r0', 'MultiAZ': true, 'ApplyImmediately': true}",
          "InvalidParameterCombination", "standby for a read replica"},
+        {"rds:ModifyDBInstance", "{'DBInstanceIdentifier': 'app', 'BackupRetentionPeriod': 0}",
+         "InvalidParameterCombination", "app-r0"},
         {"rds:PromoteReadReplica", "{'DBInstanceIdentifier': 'app-r0'}",
          "InvalidParameterCombination", "promoting"},
         {"rds:PromoteReadReplica", "{'DBInstanceIdentifier': 'app'}", "InvalidDBInstanceState",

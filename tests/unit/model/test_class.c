@@ -92,7 +92,8 @@ static void test_versions(void **state)
     } cases[] = {
         {"postgres", "15", NULL, "15.18", false},
         {"postgres", "15.18", NULL, "15.18", false},
-        {"postgres", "", NULL, "16.4", false},
+        {"postgres", "16", NULL, "16.4", false},
+        {"postgres", "", NULL, "15.18", false},
         {"postgres", "15.1", NULL, NULL, false},
         {"postgres", "14.5", NULL, NULL, false},
         {"postgres", "14.5", "14=15", "15.18", true},
