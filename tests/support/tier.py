@@ -124,7 +124,13 @@ class Tier:
         """The pids of the tier's processes whose command line matches."""
         return sorted(pid for pid, command in self.processes().items() if re.search(pattern, command))
 
+    def run_folder(self):
+        """Where the tier's sockets and locks are while it is up."""
+        return json.loads((self.data / 'client.json').read_text())['run_dir']
+
     def learn_run_folders(self):
+        with contextlib.suppress(OSError):
+            self.run_folders.add(self.run_folder())
         for command in self.processes().values():
             self.run_folders.update(re.findall(r'--run[ =](\S+)', command))
 

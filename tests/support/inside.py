@@ -1,0 +1,126 @@
+"""A tier seen from its host: nodes and their processes, engines through their Unix sockets."""
+import os
+import signal
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+
+from support.watch import wait_until
+
+ADMIN = 'rdsadmin'  # the engine's own superuser; only Weir's account gets in as it
+PASSWORD = 'first-Password.1'
+
+
+def stat_fields(pid):
+    """The fields of /proc/PID/stat from the state on, or None when there is no such process."""
+    with suppress(OSError):
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+    return None
+
+
+def is_alive(pid):
+    fields = stat_fields(pid)
+    return fields is not None and fields[0] not in 'ZX'
+
+
+class Inside:
+    """What is behind one tier."""
+
+    def __init__(self, tier):
+        self.tier = tier
+
+    # ---- nodes ---------------------------------------------------------------------------------
+
+    def nodes(self, resource=None):
+        return [node for node in self.tier.json('status')['nodes'] if resource in (None, node['ResourceId'])]
+
+    def node(self, resource, role, number=0):
+        return [node for node in self.nodes(resource) if node['Role'] == role][number]
+
+    def is_settled(self, *resources):
+        """Every node runs, and every standby is synchronous."""
+        nodes = [node for name in resources for node in self.nodes(name)]
+        return bool(nodes) and all(
+            node['State'] == 'running' and (node['Role'] != 'standby' or node.get('SyncState') == 'sync')
+            for node in nodes)
+
+    def wait_settled(self, *resources, timeout_s=120):
+        try:
+            wait_until(lambda: self.is_settled(*resources), f'{resources} settled', timeout_s)
+        except AssertionError as error:
+            raise AssertionError(f'{error}\n{self.tier.command("status").stdout}{self.tier.engine_logs()}') from None
+
+    # ---- processes -----------------------------------------------------------------------------
+
+    def folder(self, node):
+        return self.tier.data / f'zone-{node["Zone"]}' / node['NodeId']
+
+    def engine_processes(self, node):
+        """Every process of the node's engine, which all stand in its data directory. The guard is not one."""
+        data = str(self.folder(node) / 'data')
+        guard = self.guard(node)
+        pids = []
+        for entry in Path('/proc').iterdir():
+            with suppress(OSError):
+                if entry.name.isdigit() and int(entry.name) != guard and os.readlink(entry / 'cwd') == data:
+                    pids.append(int(entry.name))
+        return sorted(pids)
+
+    def guard(self, node):
+        """The pid of the node's guard, or None."""
+        found = self.tier.find(rf'weir guard --node {node["NodeId"]} ')
+        return found[0] if found else None
+
+    def engine(self, node):
+        """The pid of the engine's first process, whose parent is the guard; None while there is none."""
+        guard = self.guard(node)
+        for pid in self.engine_processes(node):
+            fields = stat_fields(pid)
+            if fields and guard and int(fields[1]) == guard:
+                return pid
+        return None
+
+    def plane(self, pattern):
+        """The pid of a data-plane process, or None."""
+        found = self.tier.find(rf'weir (proxy|front) --id {pattern}')
+        return found[0] if found else None
+
+    def serve(self):
+        found = self.tier.find(r'weir serve --data')
+        return found[0] if found else None
+
+    @contextmanager
+    def stopped(self, node):
+        """While the block runs the node's engine stands still."""
+        pids = self.engine_processes(node)
+        assert pids
+        try:
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    # ---- engines -------------------------------------------------------------------------------
+
+    def connect(self, node, user=ADMIN, database='postgres', **options):
+        arguments = {'password': PASSWORD} if user != ADMIN else {}
+        return psycopg.connect(host=f'{self.tier.run_folder()}/node/{node["NodeId"]}', user=user, dbname=database,
+                               connect_timeout=15, autocommit=True, **arguments, **options)
+
+    def sql(self, node, statement, **options):
+        """All rows of a statement, or None where it has none."""
+        with self.connect(node, **options) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else None
+
+    def value(self, node, statement, **options):
+        return self.sql(node, statement, **options)[0][0]
+
+    # ---- events --------------------------------------------------------------------------------
+
+    def events(self, resource):
+        return [event['Message'] for event in self.tier.json('events', '--source', resource)]
