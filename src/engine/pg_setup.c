@@ -5,7 +5,12 @@
  *
  * A role with CREATEROLE may, in PostgreSQL 15, grant itself any role that is not a superuser: also
  * the three predefined ones that read and write the server's files or run its programs. They are
- * therefore marked as superusers, which only a superuser may grant; nobody ever is a member.
+ * therefore marked as superusers, which only a superuser may grant; nobody ever is a member. The
+ * user by which standbys replicate is one for the same reason: nobody else can grant, rename or
+ * drop it. pg_hba.conf lets it replicate, with a certificate of ours, and nothing more.
+ *
+ * The database postgres stays Weir's, for Weir's own sessions are there: the master user may do
+ * everything in it, but not rename it, drop it, or close it to connections.
  */
 #include "engine/engine_priv.h"
 
@@ -20,7 +25,7 @@ static const char roles_sql[] =
     "    END IF;\n"
     "  END LOOP;\n"
     "  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '" PG_REPLICATION_USER "') THEN\n"
-    "    CREATE ROLE " PG_REPLICATION_USER " LOGIN REPLICATION;\n"
+    "    CREATE ROLE " PG_REPLICATION_USER " LOGIN SUPERUSER REPLICATION;\n"
     "  END IF;\n"
     "END $$;\n"
     "GRANT pg_monitor, pg_signal_backend, pg_checkpoint, pg_read_all_data, pg_write_all_data,\n"
@@ -55,7 +60,11 @@ static bool setup_master(PgSession *session, Arena *arena, const PgSetup *setup,
 static bool setup_database(PgSession *session, Arena *arena, const PgSetup *setup, Err *err)
 {
     const char *user = pg_ident_quote(session, arena, setup->master_user);
-    TRY(pg_exec(session, arena_printf(arena, "ALTER DATABASE postgres OWNER TO %s", user), err));
+    const char *grants = arena_printf(arena,
+                                      "GRANT ALL ON DATABASE postgres TO %s WITH GRANT OPTION;"
+                                      "GRANT ALL ON SCHEMA public TO %s WITH GRANT OPTION",
+                                      user, user);
+    TRY(pg_exec(session, grants, err));
     if (setup->database[0] == '\0') {
         return true;
     }
