@@ -53,6 +53,7 @@ typedef struct NodeWork {
     int failures;
     int quick_ends;         /* of the engine, in a row */
     int64_t start_after_ms; /* of CLOCK_MONOTONIC; 0: at once */
+    bool left_running;      /* the engine that served has gone, and no other was started yet */
     bool stop_asked;        /* set by the loop thread between jobs: the tier stops */
 } NodeWork;
 

@@ -213,21 +213,33 @@ static bool unasked_end(const NodeRun *run, GuardExit *ret_end)
     if (!guard_exit_record_read(run->work->options->run_dir, run->work->id, &end, NULL)) {
         /* No word: the first start, or the guard was killed with its engine. */
         *ret_end = (GuardExit){0};
-        return strcmp(member_str(run->seen, "state", ""), "running") == 0;
+        return run->work->left_running;
     }
     *ret_end = end;
     return !end.asked && end.error[0] == '\0';
 }
 
-/* Tells users once; an engine that ends again soon after its start is one story. */
+/* Between two steps the engine of a node that served has gone. Noted before this step says anything
+ * else of the node, and kept until the next start. */
+static void note_left_running(NodeRun *run)
+{
+    if (strcmp(member_str(run->seen, "state", ""), "running") == 0 && !node_guard_runs(run)) {
+        run->work->left_running = true;
+    }
+}
+
+/* Tells users once; an engine that ends again and again before it serves is one story. */
 static void report_end(NodeRun *run, const GuardExit *end)
 {
     const AgentOptions *options = run->work->options;
-    if (run->work->quick_ends > 1) {
+    if (run->work->quick_ends > 1 && !run->work->left_running) {
         return;
     }
     char how[PROCESS_EXIT_TEXT_SIZE];
     process_exit_format(&end->end, how);
+    if (end->ended_ms == 0) {
+        snprintf(how, sizeof(how), "ended together with its guard");
+    }
     const char *message =
         arena_printf(run->arena, "The %s of %s (node %s) %s; it is started again.",
                      member_str(run->goal, "role", "engine"),
@@ -304,7 +316,9 @@ bool node_guard_start(NodeRun *run, const char *const *argv, const ProcessAccoun
         .log_fd = -1,
     };
     pid_t pid;
-    return guard_spawn(&spec, &pid, err);
+    TRY(guard_spawn(&spec, &pid, err));
+    run->work->left_running = false;
+    return true;
 }
 
 bool node_guard_stop(NodeRun *run, Err *err)
@@ -400,6 +414,7 @@ static int64_t node_halt(NodeRun *run, Err *err)
     if (!node_guard_stop(run, err)) {
         return -1;
     }
+    run->work->left_running = false;
     node_seen_set(run, "stopped", run->work->incarnation);
     run->settled = true;
     return STOPPED_MS;
@@ -460,6 +475,7 @@ int64_t node_step(NodeWork *work, Slice goal_text)
     if (work->seen_text == NULL || !record_parse(slice_of(work->seen_text), &run.seen, NULL)) {
         run.seen = json_object();
     }
+    note_left_running(&run);
     int64_t again = node_act(&run, &err);
     if (again < 0) {
         again = note_failure(&run, &err);
