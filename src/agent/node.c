@@ -118,21 +118,46 @@ bool node_mark_prepared(NodeRun *run, const char *incarnation, Err *err)
     return true;
 }
 
-/* What the last agent left: the incarnation of a data directory that counts. */
-static void mark_read(NodeRun *run)
+/* What the last agent left: the incarnation of a data directory that counts. Only a mark that is
+ * not there means that there is none: one that cannot be read must not end in a fresh directory. */
+static bool mark_read(NodeRun *run, Err *err)
 {
     if (run->work->incarnation[0] != '\0') {
-        return;
+        return true;
     }
     Buf text;
     buf_init(&text, MARK_MAX);
-    json_t *mark = NULL;
-    if (file_read(mark_path(run), &text, NULL) && record_parse(buf_slice(&text), &mark, NULL)) {
+    CLEANUP(record_free_ptr) json_t *mark = NULL;
+    bool there = file_read(mark_path(run), &text, err);
+    bool ok = there ? record_parse(buf_slice(&text), &mark, err) : err->code == ERR_NOT_FOUND;
+    buf_done(&text);
+    if (ok) {
         snprintf(run->work->incarnation, sizeof(run->work->incarnation), "%s",
                  member_str(mark, "incarnation", ""));
     }
-    json_decref(mark);
-    buf_done(&text);
+    return ok || err_wrap(err, "the mark of the data directory of node %s", run->work->id);
+}
+
+bool node_may_begin_anew(NodeRun *run, const char *cluster, Err *err)
+{
+    CLEANUP(record_free_ptr) json_t *record = NULL;
+    StoreItem item;
+    const char *key = arena_printf(run->arena, "cluster/%s", cluster);
+    if (!store_get(run->work->options->store, slice_of(key), run->arena, &item, err)) {
+        return err->code == ERR_NOT_FOUND;
+    }
+    TRY(record_parse(item.value, &record, err));
+    const json_t *set = json_object_get(record, "set");
+    const char *last = member_str(run->seen, "incarnation", "");
+    bool leads = strcmp(member_str(record, "leader", ""), run->work->id) == 0;
+    if ((leads && json_array_size(set) > 0) || (last[0] != '\0' && cluster_set_has(set, last))) {
+        return err_set(
+            err, ERR_DENIED,
+            "the data directory of node %s is not in %s, and its cluster counts on it: is a "
+            "volume not mounted?",
+            run->work->id, run->paths.root);
+    }
+    return true;
 }
 
 /* ---- secrets and neighbours -------------------------------------------------------------------
@@ -425,7 +450,9 @@ static int64_t node_act(NodeRun *run, Err *err)
     if (member_bool(run->goal, "gone", false)) {
         return node_remove(run, err) ? STOPPED_MS : -1;
     }
-    mark_read(run);
+    if (!mark_read(run, err)) {
+        return -1;
+    }
     if (run->work->stop_asked || !member_bool(run->goal, "run", true)) {
         return node_halt(run, err);
     }

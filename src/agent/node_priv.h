@@ -33,6 +33,9 @@ NODISCARD bool node_unseal(const NodeRun *run, const char *sealed, const char *c
  * name with which it logs in to the node it follows. */
 NODISCARD bool node_dirs(NodeRun *run, const ProcessAccount *account, const char *client_name,
                          Err *err);
+/* Whether an empty data directory may be made where there is none (F4): not when the cluster's set
+ * counts on one. ERR_DENIED says what may be wrong. */
+NODISCARD bool node_may_begin_anew(NodeRun *run, const char *cluster, Err *err);
 /* From here on the data directory counts; before, the next run makes it anew. */
 NODISCARD bool node_mark_prepared(NodeRun *run, const char *incarnation, Err *err);
 

@@ -27,16 +27,22 @@ static bool record_write(PgNode *node, const char *added, Err *err)
     return true;
 }
 
+static bool is_wanted(const PgNode *node, const char *incarnation)
+{
+    for (size_t i = 0; i < node->wanted_len; i++) {
+        if (strcmp(incarnation, node->wanted[i]) == 0) {
+            return true;
+        }
+    }
+    return strcmp(incarnation, node->run->work->incarnation) == 0;
+}
+
 static bool set_has_unwanted(const PgNode *node)
 {
     size_t i;
     json_t *member;
     json_array_foreach (node->run->work->set, i, member) {
-        bool wanted = strcmp(json_string_value(member), node->run->work->incarnation) == 0;
-        for (size_t k = 0; k < node->wanted_len; k++) {
-            wanted = wanted || strcmp(json_string_value(member), node->wanted[k]) == 0;
-        }
-        if (!wanted) {
+        if (!is_wanted(node, json_string_value(member))) {
             return true;
         }
     }
@@ -46,8 +52,13 @@ static bool set_has_unwanted(const PgNode *node)
 /* The record comes first, then the names: whoever runs weaker than before has asked the store. */
 bool pg_node_claim(PgNode *node, Err *err)
 {
-    if (node->primary && (node->run->work->set == NULL || set_has_unwanted(node))) {
-        return record_write(node, NULL, err);
+    NodeWork *work = node->run->work;
+    bool stale = work->joining != NULL && !is_wanted(node, work->joining);
+    if (node->primary && (work->set == NULL || stale || set_has_unwanted(node))) {
+        TRY(record_write(node, NULL, err));
+        if (stale) { /* its name may bind already: from here on it need not */
+            pg_node_join_end(work);
+        }
     }
     return true;
 }

@@ -99,6 +99,7 @@ static bool prepare(PgNode *node, Err *err)
     if (run->work->incarnation[0] != '\0') {
         return true;
     }
+    TRY(node_may_begin_anew(run, node->cluster, err));
     char incarnation[17];
     random_id(incarnation, sizeof(incarnation) - 1);
     node->spec.incarnation = arena_strdup(run->arena, incarnation);
@@ -125,6 +126,9 @@ static bool start(PgNode *node, Err *err)
     work->session = NULL;
     work->password_epoch = -1;
     pg_node_join_end(work);
+    json_decref(work->set); /* every start has a compare-and-swap of its own (F2) */
+    work->set = NULL;
+    work->applied = true; /* what it starts with says it all */
     if (!node->primary && !node_source_serves(run)) {
         node_seen_set(run, "waiting", work->incarnation);
         return err_set(err, ERR_UNAVAILABLE, "waiting for %s", member_str(run->goal, "source", ""));
@@ -210,8 +214,10 @@ static bool serve(PgNode *node, bool *ret_busy, Err *err)
     TRY(pg_node_claim(node, err)); /* after a restart of ours the engine may already run */
     bool changed = false;
     TRY(pg_node_configure(node, &changed, err));
-    if (changed) {
+    work->applied = work->applied && !changed;
+    if (!work->applied) { /* also what another agent wrote before it was killed */
         TRY(pg_reload(work->session, err));
+        work->applied = true;
     }
     TRY(setup(node, err));
     PgSeen seen;

@@ -141,7 +141,12 @@ static json_t *expand_array(Expander *expander, const json_t *array, int depth)
 {
     json_t *result = json_array();
     for (size_t i = 0; i < json_array_size(array); i++) {
-        json_t *value = expand(expander, json_array_get(array, i), depth + 1);
+        const json_t *item = json_array_get(array, i);
+        json_t *value = expand(expander, item, depth + 1);
+        if (value == NULL && json_object_get(item, "$credentials") != NULL) {
+            log_warn("agent", "%s; this user cannot log in", expander->err->message);
+            continue; /* the others can, and rules must take effect */
+        }
         if (value == NULL) {
             json_decref(result);
             return NULL;

@@ -22,6 +22,7 @@
 #define SPAWN_AGAIN_MS   1000
 #define STOP_GRACE_MS    5000 /* then SIGKILL */
 #define SEEN_INTERVAL_MS 1000
+#define CONFIG_AGAIN_MS  5000
 
 typedef struct Plane {
     Planes *planes;
@@ -32,6 +33,7 @@ typedef struct Plane {
     int64_t sent_epoch; /* on this connection; 0: nothing */
     int64_t spawned_ms;
     int64_t stop_asked_ms; /* 0: no */
+    int64_t again_ms;      /* when a configuration that failed is tried again; 0: none did */
     json_t *report;        /* applied, refused, status: what seen is made of */
     bool report_changed;
     int64_t seen_written_ms;
@@ -42,6 +44,7 @@ typedef struct Plane {
 
 struct Planes {
     AgentOptions options;
+    ProcessAccount account; /* of the processes */
     Map *planes;
     StoreWatch *watch;
     LoopFd *watch_fd;
@@ -71,17 +74,6 @@ static pid_t plane_pid(const Plane *plane)
     return lock.l_pid;
 }
 
-static ProcessAccount plane_account(void)
-{
-    ProcessAccount account;
-    Err err;
-    if (!engine_account(PLANE_ACCOUNT, &account, &err)) {
-        log_warn("agent", "%s; data-plane processes run as root", err.message);
-        account = (ProcessAccount){0};
-    }
-    return account;
-}
-
 static void plane_spawn(Plane *plane)
 {
     const AgentOptions *options = &plane->planes->options;
@@ -89,9 +81,11 @@ static void plane_spawn(Plane *plane)
         strcmp(member_str(plane->goal, "kind", ""), "front") == 0 ? "front" : "proxy";
     const char *const argv[] = {options->program, command,          "--id", plane->id,
                                 "--run",          options->run_dir, NULL};
-    CLEANUP(mem_free_ptr) char *log_path = plane_path(plane->planes, plane->id, ".log");
-    CLEANUP(fd_close) int log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-    const SpawnSpec spec = {.argv = argv, .cwd = "/", .account = plane_account(), .log_fd = log_fd};
+    CLEANUP(mem_free_ptr) char *log_path = mem_printf("%s/log/%s.log", options->run_dir, plane->id);
+    CLEANUP(fd_close)
+    int log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+    const SpawnSpec spec = {
+        .argv = argv, .cwd = "/", .account = plane->planes->account, .log_fd = log_fd};
     Err err;
     plane->spawned_ms = loop_now_ms(options->loop);
     pid_t pid;
@@ -211,8 +205,10 @@ static void config_send(Plane *plane)
     if (!plane_config_expand(&plane->planes->options, json_object_get(plane->goal, "config"),
                              &config, &err)) {
         report_set(plane, "error", json_string(err.message), true);
+        plane->again_ms = loop_now_ms(plane->planes->options.loop) + CONFIG_AGAIN_MS;
         return;
     }
+    plane->again_ms = 0;
     plane->sent_epoch = plane->epoch;
     json_t *message = json_pack("{s:o, s:I}", "config", config, "epoch", (json_int_t)plane->epoch);
     send_message(plane->stream, message);
@@ -258,6 +254,7 @@ static void plane_message(Plane *plane, const json_t *message)
         report_set(plane, "applied", json_incref(json_object_get(message, "applied")), true);
     } else if (json_object_get(message, "refused") != NULL) {
         report_set(plane, "error", json_incref(json_object_get(message, "error")), true);
+        plane->again_ms = loop_now_ms(plane->planes->options.loop) + CONFIG_AGAIN_MS;
     } else if (status != NULL) {
         report_set(plane, "status", json_incref(status), false);
     } else if (event != NULL) {
@@ -326,10 +323,7 @@ static size_t on_greeting_read(void *user, Stream *stream, Slice data)
     }
     json_t *message = NULL;
     size_t len = (size_t)(end - data.data);
-    PeerCred peer;
-    bool ok = stream_peer_cred(stream, &peer, NULL) &&
-              (peer.uid == geteuid() || peer.uid == plane_account().uid) &&
-              record_parse(slice_from(data.data, len), &message, NULL) &&
+    bool ok = record_parse(slice_from(data.data, len), &message, NULL) &&
               greeting_accept(planes, stream, json_object_get(message, "hello"));
     json_decref(message);
     if (!ok) {
@@ -352,6 +346,13 @@ static void on_accept(void *user, int fd, const NetAddr *peer)
 {
     (void)peer;
     Planes *planes = user;
+    struct ucred peer_cred;
+    socklen_t size = sizeof(peer_cred);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer_cred, &size) != 0 ||
+        (peer_cred.uid != geteuid() && peer_cred.uid != planes->account.uid)) {
+        close(fd);
+        return;
+    }
     const StreamOptions options = {
         .handlers = &greeting_handlers, .user = planes, .keep_max = PLANE_LINE_MAX};
     stream_adopt(planes->options.loop, fd, &options);
@@ -393,6 +394,9 @@ static void plane_look(Plane *plane)
     } else if (plane->stream == NULL && plane_pid(plane) == 0 &&
                (plane->spawned_ms == 0 || now - plane->spawned_ms > SPAWN_AGAIN_MS)) {
         plane_spawn(plane);
+    } else if (plane->again_ms > 0 && now >= plane->again_ms) {
+        plane->sent_epoch = 0;
+        config_send(plane);
     }
     seen_write(plane);
 }
@@ -506,12 +510,18 @@ static void on_watch(void *user, uint32_t events)
  */
 
 /* Root's planes run as an account of their own: they must reach the socket and hold their locks. */
-static bool dirs_make(const AgentOptions *options, Err *err)
+static bool dirs_make(Planes *planes, Err *err)
 {
-    CLEANUP(mem_free_ptr) char *dir = mem_printf("%s/plane", options->run_dir);
+    if (!engine_account(PLANE_ACCOUNT, &planes->account, err)) {
+        return err_set(err, ERR_NOT_FOUND,
+                       "the system has no account \"" PLANE_ACCOUNT "\": run `useradd --system "
+                       "--no-create-home --shell /usr/sbin/nologin " PLANE_ACCOUNT "`");
+    }
+    CLEANUP(mem_free_ptr) char *log_dir = mem_printf("%s/log", planes->options.run_dir);
+    CLEANUP(mem_free_ptr) char *dir = mem_printf("%s/plane", planes->options.run_dir);
+    TRY(dir_make(log_dir, 0700, err));
     TRY(dir_make(dir, 0711, err));
-    ProcessAccount account = plane_account();
-    if (account.drop && chown(dir, account.uid, account.gid) != 0) {
+    if (planes->account.drop && lchown(dir, planes->account.uid, planes->account.gid) != 0) {
         return err_set_errno(err, errno, "cannot give %s to the account " PLANE_ACCOUNT, dir);
     }
     return true;
@@ -536,7 +546,7 @@ bool planes_new(const AgentOptions *options, Planes **ret_planes, Err *err)
     planes->planes = map_new();
     planes->listen_fd = -1;
     int64_t revision = 0;
-    bool ok = dirs_make(options, err) && listen_start(planes, err) &&
+    bool ok = dirs_make(planes, err) && listen_start(planes, err) &&
               goals_load(planes, &revision, err) &&
               store_watch(options->store, SLICE("plane/"), revision, &planes->watch, err) &&
               loop_fd_add(options->loop, store_watch_fd(planes->watch), EPOLLIN, on_watch, planes,

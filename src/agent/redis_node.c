@@ -76,7 +76,8 @@ static bool serve(RedisNode *node, bool *ret_busy, Err *err)
     NodeRun *run = node->run;
     bool changed = false;
     TRY(redis_configure(&node->spec, &changed, err));
-    if (changed || !run->work->applied) {
+    run->work->applied = run->work->applied && !changed;
+    if (!run->work->applied) {
         TRY(redis_apply(&node->spec, err));
         run->work->applied = true;
     }

@@ -250,6 +250,10 @@ NODISCARD bool file_read(const char *path, Buf *buf, Err *err);
 /* Replaces the file so that after a crash there is the old or the new text, never a mixture: a
  * temporary file beside it, fsync, rename, fsync of the folder. */
 NODISCARD bool file_write(const char *path, Slice text, mode_t mode, Err *err);
+/* The same, owned by this account from the moment that it stands there; -1 leaves either as it is.
+ */
+NODISCARD bool file_write_as(const char *path, Slice text, mode_t mode, uid_t uid, gid_t gid,
+                             Err *err);
 bool file_exists(const char *path);
 /* Makes the folder and its parents; one that is there already is fine. The mode is for new ones. */
 NODISCARD bool dir_make(const char *path, mode_t mode, Err *err);

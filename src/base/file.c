@@ -95,6 +95,11 @@ static bool dir_sync_of(const char *path, Err *err)
 
 bool file_write(const char *path, Slice text, mode_t mode, Err *err)
 {
+    return file_write_as(path, text, mode, (uid_t)-1, (gid_t)-1, err);
+}
+
+bool file_write_as(const char *path, Slice text, mode_t mode, uid_t uid, gid_t gid, Err *err)
+{
     char suffix[9];
     random_id(suffix, sizeof(suffix) - 1);
     CLEANUP(mem_free_ptr) char *temporary = mem_printf("%s.%s.tmp", path, suffix);
@@ -103,7 +108,8 @@ bool file_write(const char *path, Slice text, mode_t mode, Err *err)
     if (fd < 0) {
         return err_set_errno(err, errno, "cannot write %s", path);
     }
-    if (fchmod(fd, mode) != 0 || !fd_write_all(fd, text.data, text.len, err) || fsync(fd) != 0 ||
+    if (fchown(fd, uid, gid) != 0 || fchmod(fd, mode) != 0 ||
+        !fd_write_all(fd, text.data, text.len, err) || fsync(fd) != 0 ||
         rename(temporary, path) != 0) {
         int saved = errno;
         unlink(temporary);

@@ -354,7 +354,8 @@ static void nodes_put(Instance *instance)
         json_object_set_new(instance->next, "secondary_zone", json_stringn(&other, 1));
     } else {
         json_object_del(instance->next, "secondary_zone");
-        if (!set_holds(instance, second)) {
+        /* Its leader must have let go of it: nobody may be about to take it into the set. */
+        if (!set_holds(instance, second) && instance_node_settled(instance->world, first)) {
             instance_node_remove(instance->world, second);
         }
     }

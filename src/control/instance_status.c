@@ -104,9 +104,10 @@ static const char *word_on_the_way(const Instance *instance, const char *before)
         return "modifying";
     }
     /* Nobody asked for anything: an engine ended and is on its way back, or its standby is. */
-    return leader_ready(instance)             ? "available"
-           : strcmp(before, "available") == 0 ? "starting"
-                                              : before;
+    const char *leader = instance_leader(instance->world, instance->dbi);
+    return node_is(instance, leader, "running") ? "available"
+           : strcmp(before, "available") == 0   ? "starting"
+                                                : before;
 }
 
 static const char *status_word(const Instance *instance)

@@ -186,20 +186,38 @@ static bool record_commit(World *world, Store *store, const WorldRecord *record,
                                  : store_update(store, key, record->revision, text, NULL, err);
 }
 
-bool world_commit(World *world, Store *store, Err *err)
+/* Whether the change takes a spec away: that comes last, when all that hung on it is gone. */
+static bool is_farewell(const WorldRecord *record)
+{
+    return record->value == NULL && slice_starts(slice_of(record->key), "spec/");
+}
+
+static bool commit_pass(World *world, Store *store, bool farewells, bool *conflict, Err *err)
 {
     size_t cursor = 0;
     Slice key;
     void *value;
     while (map_next(world->records, &cursor, &key, &value)) {
         WorldRecord *record = value;
-        if (!record->changed || record_commit(world, store, record, err)) {
+        if (!record->changed || is_farewell(record) != farewells ||
+            record_commit(world, store, record, err)) {
             continue;
         }
         if (err->code != ERR_CONFLICT && err->code != ERR_EXISTS) {
             return err_wrap(err, "writing %s", record->key);
         }
-        world->busy = true; /* somebody else was there first */
+        *conflict = true; /* somebody else was there first */
     }
+    return true;
+}
+
+bool world_commit(World *world, Store *store, Err *err)
+{
+    bool conflict = false;
+    TRY(commit_pass(world, store, false, &conflict, err));
+    if (!conflict) {
+        TRY(commit_pass(world, store, true, &conflict, err));
+    }
+    world->busy = world->busy || conflict;
     return true;
 }

@@ -6,13 +6,16 @@
 #include "engine/engine.h"
 #include "loop/loop.h"
 
-/* Makes a folder with exactly this mode, owned by the account and `group` when we are root. */
-NODISCARD bool engine_dir_make(const char *path, mode_t mode, const ProcessAccount *account,
-                               gid_t group, Err *err);
-/* Replaces the file where its text differs, 0600, and then sets *changed (which it never clears).
- */
+/* Makes a folder of the engine's account with exactly this group and mode. */
+NODISCARD bool engine_dir_make(const char *path, const ProcessAccount *account, gid_t group,
+                               mode_t mode, Err *err);
+/* Replaces the file where its text differs, and then sets *changed (which it never clears). The
+ * engine's account may read it. */
 NODISCARD bool engine_file_update(const char *path, Slice text, const ProcessAccount *account,
                                   bool *changed, Err *err);
+/* The same for a file that is the engine's own, in its data directory. */
+NODISCARD bool engine_data_file_update(const char *path, Slice text, const ProcessAccount *account,
+                                       bool *changed, Err *err);
 /* The connection string by which spec's node reaches its source, under this walsender name. */
 void pg_conninfo_render(const PgSpec *spec, const char *name, Buf *out);
 

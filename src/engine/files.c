@@ -1,6 +1,7 @@
 /*
- * A node's folders, keys and generated files. Everything belongs to the engine's account and is
- * closed to others, but for the socket folder, which the data plane's group may enter.
+ * A node's folders, keys and generated files. What we go by is ours, and the engine's account may
+ * only read it; its data and its log are its own; the data plane's group may enter the socket
+ * folder. Root writes nothing below a folder that the engine could have swapped.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,48 +44,76 @@ EnginePaths engine_paths(Arena *arena, const char *root, const char *socket_dir)
     };
 }
 
-bool engine_dir_make(const char *path, mode_t mode, const ProcessAccount *account, gid_t group,
-                     Err *err)
+/* Owner and mode go by descriptor: what stands there may be a link that somebody else made. */
+static bool dir_set(const char *path, mode_t mode, uid_t uid, gid_t gid, Err *err)
 {
     CLEANUP(mem_free_ptr) char *parent = mem_strdup(path);
     *strrchr(parent, '/') = '\0';
     TRY(dir_make(parent, 0711, err)); /* others pass through, and see nothing */
-    TRY(dir_make(path, mode, err));
-    if (account->drop && chown(path, account->uid, group) != 0) {
-        return err_set_errno(err, errno, "cannot give the folder %s to the engine's account", path);
+    if (mkdir(path, mode) != 0 && errno != EEXIST) {
+        return err_set_errno(err, errno, "cannot make the folder %s", path);
     }
-    if (chmod(path, mode) != 0) {
-        return err_set_errno(err, errno, "cannot set the mode of %s", path);
+    CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || (geteuid() == 0 && fchown(fd, uid, gid) != 0) || fchmod(fd, mode) != 0) {
+        return err_set_errno(err, errno, "cannot set up the folder %s", path);
     }
     return true;
+}
+
+bool engine_dir_make(const char *path, const ProcessAccount *account, gid_t group, mode_t mode,
+                     Err *err)
+{
+    return dir_set(path, mode, account->uid, group, err);
+}
+
+/* Ours: the engine's account may look, and change nothing that we go by. */
+static bool dir_ours(const char *path, const ProcessAccount *account, Err *err)
+{
+    return dir_set(path, account->drop ? 0750 : 0700, geteuid(), account->gid, err);
 }
 
 bool engine_dirs_make(const EnginePaths *paths, const ProcessAccount *account, gid_t readers,
                       Err *err)
 {
     CLEANUP(mem_free_ptr) char *log_dir = mem_printf("%s/log", paths->root);
-    return engine_dir_make(paths->root, 0700, account, account->gid, err) &&
-           engine_dir_make(paths->conf, 0700, account, account->gid, err) &&
-           engine_dir_make(paths->tls, 0700, account, account->gid, err) &&
-           engine_dir_make(log_dir, 0700, account, account->gid, err) &&
-           engine_dir_make(paths->socket_dir, 0750, account, readers, err);
+    return dir_ours(paths->root, account, err) && dir_ours(paths->conf, account, err) &&
+           dir_ours(paths->tls, account, err) &&
+           engine_dir_make(log_dir, account, account->gid, 0700, err) &&
+           engine_dir_make(paths->socket_dir, account, readers, 0750, err);
+}
+
+static bool file_is(const char *path, Slice text)
+{
+    Buf old;
+    buf_init(&old, CONF_SIZE_MAX);
+    bool same = file_read(path, &old, NULL) && slice_eq(buf_slice(&old), text);
+    if (old.data != NULL) {
+        crypto_wipe(old.data, old.len);
+    }
+    buf_done(&old);
+    return same;
 }
 
 bool engine_file_update(const char *path, Slice text, const ProcessAccount *account, bool *changed,
                         Err *err)
 {
-    Buf old;
-    buf_init(&old, CONF_SIZE_MAX);
-    bool same = file_read(path, &old, NULL) && slice_eq(buf_slice(&old), text);
-    crypto_wipe(old.data, old.len);
-    buf_done(&old);
-    if (same) {
+    if (file_is(path, text)) {
         return true;
     }
-    TRY(file_write(path, text, 0600, err));
-    if (account->drop && lchown(path, account->uid, account->gid) != 0) {
-        return err_set_errno(err, errno, "cannot give %s to the engine's account", path);
+    TRY(account->drop ? file_write_as(path, text, 0640, geteuid(), account->gid, err)
+                      : file_write(path, text, 0600, err));
+    *changed = true;
+    return true;
+}
+
+bool engine_data_file_update(const char *path, Slice text, const ProcessAccount *account,
+                             bool *changed, Err *err)
+{
+    if (file_is(path, text)) {
+        return true;
     }
+    TRY(account->drop ? file_write_as(path, text, 0600, account->uid, account->gid, err)
+                      : file_write(path, text, 0600, err));
     *changed = true;
     return true;
 }

@@ -167,11 +167,11 @@ static bool data_files(const PgSpec *spec, bool *changed, Err *err)
     }
     CLEANUP(mem_free_ptr) char *auto_conf = mem_printf("%s/postgresql.auto.conf", spec->paths.data);
     CLEANUP(mem_free_ptr) char *standby = mem_printf("%s/standby.signal", spec->paths.data);
-    TRY(engine_file_update(auto_conf, SLICE("# Weir keeps this file empty.\n"), &spec->account,
-                           changed, err));
+    TRY(engine_data_file_update(auto_conf, SLICE("# Weir keeps this file empty.\n"), &spec->account,
+                                changed, err));
     /* Never taken away here: a promotion does that, when it has its timeline. */
     return spec->source_address == NULL ||
-           engine_file_update(standby, SLICE(""), &spec->account, changed, err);
+           engine_data_file_update(standby, SLICE(""), &spec->account, changed, err);
 }
 
 bool pg_configure(const PgSpec *spec, bool *ret_changed, Err *err)

@@ -79,7 +79,7 @@ bool pg_installs_find(Arena *arena, PgInstalls *ret_installs, Err *err)
 static bool data_fresh(const PgSpec *spec, Err *err)
 {
     TRY(tree_remove(spec->paths.data, err));
-    return engine_dir_make(spec->paths.data, 0700, &spec->account, spec->account.gid, err);
+    return engine_dir_make(spec->paths.data, &spec->account, spec->account.gid, 0700, err);
 }
 
 static bool run_as_engine(const PgSpec *spec, const char *const *argv, int64_t timeout_ms, Err *err)

@@ -134,7 +134,7 @@ static bool conf_write(const RedisSpec *spec, const char *name,
 bool redis_configure(const RedisSpec *spec, bool *ret_changed, Err *err)
 {
     bool changed = false;
-    TRY(engine_dir_make(spec->paths.data, 0700, &spec->account, spec->account.gid, err));
+    TRY(engine_dir_make(spec->paths.data, &spec->account, spec->account.gid, 0700, err));
     TRY(conf_write(spec, "redis.conf", redis_conf_render, &changed, err));
     TRY(conf_write(spec, "users.acl", redis_acl_render, &changed, err));
     *ret_changed = changed;

@@ -49,7 +49,11 @@ static bool log_open(const ApiRunner *runner, const char *node_id, int *ret_fd, 
         CLEANUP(mem_free_ptr)
         char *path =
             mem_printf("%s/zone-%c/%s/log/engine.log", runner->tier->data_dir, *zone, node_id);
-        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        struct stat info;
+        if (fd >= 0 && (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))) {
+            fd_close(&fd);
+        }
         if (fd >= 0) {
             *ret_fd = fd;
             return true;

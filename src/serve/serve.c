@@ -135,7 +135,9 @@ static int serve_run(const char *data_dir)
     Serve serve = {.exit_code = EXIT_AGAIN};
     if (!tier_open(data_dir, &serve.tier, &err)) {
         log_error("serve", "%s", err.message);
-        return EXIT_UNUSABLE;
+        bool lasting = err.code == ERR_INVALID || err.code == ERR_DENIED ||
+                       err.code == ERR_CONFLICT || err.code == ERR_NOT_FOUND;
+        return lasting ? EXIT_UNUSABLE : EXIT_AGAIN;
     }
     serve.program = realpath("/proc/self/exe", NULL);
     raise_limits();

@@ -30,17 +30,19 @@ typedef struct Supervisor {
     bool stopping;
 } Supervisor;
 
-/* The child gets the signal mask of before, and a group of its own: a Ctrl-C in the terminal is for
- * whoever owns the terminal. */
+/* The child takes its ends when its loop does, and has a group of its own: a Ctrl-C in the terminal
+ * is for whoever owns the terminal. */
 static bool child_start(Supervisor *supervisor, Err *err)
 {
     char *argv[] = {supervisor->program, mem_strdup("serve"), mem_strdup("--data"),
                     mem_strdup(supervisor->data_dir), NULL};
     posix_spawnattr_t attributes;
-    sigset_t none;
-    sigemptyset(&none);
+    sigset_t ends; /* they wait until it is ready to be asked */
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGTERM);
     posix_spawnattr_init(&attributes);
-    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigmask(&attributes, &ends);
     posix_spawnattr_setpgroup(&attributes, 0);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
     int failed =
@@ -95,7 +97,11 @@ static int supervise(Supervisor *supervisor)
         int64_t started_ms = time_mono_ms();
         if (!child_start(supervisor, &err)) {
             log_error("supervise", "%s", err.message);
-            return 1;
+            signal_wait(supervisor, AGAIN_MAX_MS);
+            if (supervisor->stopping) {
+                return 1;
+            }
+            continue;
         }
         if (supervisor->stopping) { /* asked while nobody was there who could */
             stop_ask(supervisor);
