@@ -73,17 +73,31 @@ static json_t *expand_credentials(Expander *expander, const json_t *object)
                      json_object_get(parsed, "password"));
 }
 
-static bool expand_cert(Expander *expander, const json_t *wanted, bool server, json_t *into)
+/* The names of a server's certificate, ended by NULL. All of 127/8 is localhost, and that is what
+ * some clients check where the host is an address (pg for Node before 8.23.1). */
+static const char **expand_names(Expander *expander, const json_t *wanted)
 {
-    const char *names[CONFIG_DEPTH_MAX + 1] = {NULL};
+    VEC(const char *) names = {0};
+    bool local = false;
     size_t i;
     json_t *name;
     json_array_foreach (wanted, i, name) {
-        CLEANUP(record_free_ptr) json_t *text = expand_string(expander, json_string_value(name));
-        if (i < CONFIG_DEPTH_MAX) {
-            names[i] = arena_strdup(expander->arena, json_string_value(text));
-        }
+        CLEANUP(record_free_ptr)
+        json_t *expanded = expand_string(expander, json_string_value(name));
+        const char *text = arena_strdup(expander->arena, json_string_value(expanded));
+        arena_vec_push(expander->arena, &names, text);
+        local = local || strncmp(text, "127.", 4) == 0;
     }
+    if (local) {
+        arena_vec_push(expander->arena, &names, "localhost");
+    }
+    arena_vec_push(expander->arena, &names, NULL);
+    return names.items;
+}
+
+static bool expand_cert(Expander *expander, const json_t *wanted, bool server, json_t *into)
+{
+    const char **names = expand_names(expander, wanted);
     const char *common_name = server ? names[0] : json_string_value(wanted);
     const CertSpec spec = {.common_name = common_name,
                            .names = server ? names : NULL,

@@ -17,7 +17,8 @@ bool planes_stop(Planes *planes);
  *   {"$sealed": TEXT, "context": KEY}       the opened secret,
  *   {"$credentials": TEXT, "context": KEY}  {"user": …, "password": …} out of a secret's JSON,
  *   "$server_cert": [names], "$client_cert": NAME  in an object: "cert_pem" and "key_pem" of a
- *                                           certificate issued now,
+ *                                           certificate issued now (also for localhost where a name
+ *                                           is a loopback address),
  *   "$ca"                                   the tier's CA certificate.
  * The result holds secrets: wipe what is made of it. */
 NODISCARD bool plane_config_expand(const AgentOptions *options, const json_t *config,

@@ -3,6 +3,8 @@ release()) and no other. The repository does not hold the program: it is taken o
 import json
 import os
 import re
+import socket
+import ssl
 import subprocess
 import uuid
 from pathlib import Path
@@ -77,3 +79,14 @@ def test_guide_program(tier, program, row):
     with tier.postgres(tier.env()['DB_PROXY_ENDPOINT']) as connection:
         stored = connection.execute('SELECT name, email FROM users WHERE id = %s', [identity]).fetchone()
     assert stored == ('Ada Lovelace', f'new-{email}')
+
+
+def test_certificates_are_for_localhost_as_well(tier):
+    """Drivers that are given an address for a host check the certificate against localhost: pg for Node before 8.23.1, for one."""
+    proxy, cache = tier.env()['DB_PROXY_ENDPOINT'], tier.env()['REDIS_HOST']
+    with tier.postgres('localhost', hostaddr=proxy, password=json.loads(tier.aws('secretsmanager').get_secret_value(
+            SecretId=tier.env()['DB_SECRET_ARN'])['SecretString'])['password']) as connection:
+        assert connection.execute('SELECT 1').fetchone() == (1,)
+    context = ssl.create_default_context(cafile=tier.env()['AWS_CA_BUNDLE'])
+    with socket.create_connection((cache, 6379), 10) as plain, context.wrap_socket(plain, server_hostname='localhost'):
+        pass
