@@ -136,6 +136,8 @@ static bool start(PgNode *node, Err *err)
     TRY(find_install(run, &node->spec, err));
     TRY(prepare(node, err));
     TRY(pg_node_claim(node, err));
+    TRY(pg_floor_keep(&node->spec, err));
+    pg_floor_apply(run->arena, &node->spec);
     bool ignored = false;
     TRY(pg_node_configure(node, &ignored, err));
     work->reboot_epoch = member_int(run->goal, "reboot_epoch", 0);
@@ -211,6 +213,7 @@ static bool serve(PgNode *node, bool *ret_busy, Err *err)
     NodeRun *run = node->run;
     NodeWork *work = run->work;
     TRY(session_ensure(node, err));
+    pg_floor_apply(run->arena, &node->spec);
     TRY(pg_node_claim(node, err)); /* after a restart of ours the engine may already run */
     bool changed = false;
     TRY(pg_node_configure(node, &changed, err));
@@ -229,6 +232,11 @@ static bool serve(PgNode *node, bool *ret_busy, Err *err)
     if (!node->primary && !seen.in_recovery) {
         return err_set(err, ERR_CONFLICT, "node %s runs as a primary, but its goal is to follow %s",
                        work->id, member_str(run->goal, "source", ""));
+    }
+    if (seen.replay_paused) { /* nobody else may pause it */
+        log_info("agent", "node %s starts again with the settings of its primary", work->id);
+        *ret_busy = true;
+        return node_guard_stop(run, err);
     }
     if (node->primary) {
         TRY(pg_node_lead(node, &seen, ret_busy, err));

@@ -98,6 +98,16 @@ NODISCARD bool pg_configure(const PgSpec *spec, bool *ret_changed, Err *err);
 /* The text of postgresql.conf; pure. */
 void pg_conf_render(const PgSpec *spec, Buf *out);
 
+/* A follower must not run with less of max_connections and its like than its primary had when it
+ * wrote the WAL that is replayed next. pg_floor_keep, called before each start, notes what the
+ * control file says in paths.conf; pg_floor_apply raises the settings of a spec to what was noted.
+ * Both do nothing for a primary. */
+NODISCARD bool pg_floor_keep(const PgSpec *spec, Err *err);
+void pg_floor_apply(Arena *arena, PgSpec *spec);
+/* Their pure parts: pg_controldata's output to the note, and the note to settings. */
+void pg_floor_render(Slice control_data, Buf *out);
+void pg_floor_raise(Arena *arena, Slice floor, PgSpec *spec);
+
 /* An empty cluster with checksums and C.UTF-8/en_US.UTF-8, as RDS makes them. Wipes what is there.
  */
 NODISCARD bool pg_initdb(const PgSpec *spec, int64_t timeout_ms, Err *err);
@@ -141,7 +151,8 @@ typedef struct PgStandbySeen {
 
 typedef struct PgSeen {
     bool in_recovery;
-    bool streaming; /* a standby whose receiver is connected */
+    bool streaming;     /* a standby whose receiver is connected */
+    bool replay_paused; /* a standby that needs a start with more of what its primary has */
     int timeline;
     const char *lsn;              /* insert position, or the replayed one of a standby */
     int64_t replay_lag_ms;        /* of a standby; -1 unknown */

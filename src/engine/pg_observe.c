@@ -21,7 +21,8 @@ static const char node_sql[] =
     " (SELECT coalesce(string_agg(name, ',' ORDER BY name), '') FROM pg_settings"
     " WHERE sourcefile IS NOT NULL AND sourcefile <> $1),"
     " current_setting('synchronous_standby_names'),"
-    " split_part(current_setting('server_version'), ' ', 1)";
+    " split_part(current_setting('server_version'), ' ', 1),"
+    " CASE WHEN pg_is_in_recovery() THEN pg_get_wal_replay_pause_state() ELSE '' END";
 
 static const char standbys_sql[] =
     "SELECT application_name, state, sync_state,"
@@ -58,7 +59,7 @@ bool pg_observe(PgSession *session, const EnginePaths *paths, Arena *arena, PgSe
     const char *ours = arena_printf(arena, "%s/postgresql.conf", paths->conf);
     PgRows rows;
     TRY(pg_rows(session, arena, node_sql, &ours, 1, &rows, err));
-    ASSERT(rows.rows == 1 && rows.columns == 9);
+    ASSERT(rows.rows == 1 && rows.columns == 10);
     PgSeen seen = {
         .in_recovery = strcmp(rows.cells[0], "t") == 0,
         .streaming = strcmp(rows.cells[1], "0") != 0,
@@ -69,6 +70,7 @@ bool pg_observe(PgSession *session, const EnginePaths *paths, Arena *arena, PgSe
         .foreign_settings = rows.cells[6],
         .sync_names = rows.cells[7],
         .version = rows.cells[8],
+        .replay_paused = strcmp(rows.cells[9], "paused") == 0,
     };
     if (!seen.in_recovery) {
         TRY(observe_standbys(session, arena, &seen, err));

@@ -39,11 +39,15 @@ class Inside:
         return [node for node in self.nodes(resource) if node['Role'] == role][number]
 
     def is_settled(self, *resources):
-        """Every node runs, and every standby is synchronous."""
-        nodes = [node for name in resources for node in self.nodes(name)]
-        return bool(nodes) and all(
-            node['State'] == 'running' and (node['Role'] != 'standby' or node.get('SyncState') == 'sync')
-            for node in nodes)
+        """The resources are available, every node runs, and every standby is synchronous."""
+        view = self.tier.json('status')
+        words = {item['DBInstanceIdentifier']: item['DBInstanceStatus'] for item in view['instances']}
+        words.update({item['ReplicationGroupId']: item['Status'] for item in view['caches']})
+        nodes = [node for node in view['nodes'] if node['ResourceId'] in resources]
+        return {node['ResourceId'] for node in nodes} == set(resources) and all(
+            words.get(name) == 'available' for name in resources) and all(
+                node['State'] == 'running' and (node['Role'] != 'standby' or node.get('SyncState') == 'sync')
+                for node in nodes)
 
     def wait_settled(self, *resources, timeout_s=120):
         try:

@@ -164,10 +164,50 @@ static void test_only_standbys_get_in_by_tcp(void **state)
     arena_free(arena);
 }
 
+static const char control_data[] = "pg_control version number:            1300\n"
+                                   "wal_level setting:                    replica\n"
+                                   "max_connections setting:              112\n"
+                                   "max_worker_processes setting:         8\n"
+                                   "max_wal_senders setting:              20\n"
+                                   "max_prepared_xacts setting:           5\n"
+                                   "max_locks_per_xact setting:           64\n";
+
+/* Recovery ends for good where a follower has less than its primary had. */
+static void test_a_follower_has_what_its_primary_had(void **state)
+{
+    (void)state;
+    Arena *arena = arena_new();
+    Buf floor;
+    buf_init(&floor, BUF_MAX_DEFAULT);
+    pg_floor_render(slice_of(control_data), &floor);
+    assert_string_equal(buf_str(&floor), "max_connections = 112\nmax_worker_processes = 8\n"
+                                         "max_prepared_transactions = 5\n"
+                                         "max_locks_per_transaction = 64\n");
+    PgSpec spec = spec_new(arena, "/d");
+    spec.source_address = "127.1.128.2";
+    const EngineSetting settings[] = {
+        {"max_connections", "60"}, {"max_worker_processes", "12"}, {"work_mem", "8192"}};
+    spec.settings = settings;
+    spec.settings_len = ARRAY_LEN(settings);
+    pg_floor_raise(arena, buf_slice(&floor), &spec);
+    const char *conf = rendered(arena, &spec);
+    assert_string_equal(last_value(arena, conf, "max_connections"), "'112'");
+    assert_string_equal(last_value(arena, conf, "max_worker_processes"), "'12'");
+    assert_string_equal(last_value(arena, conf, "max_prepared_transactions"), "'5'");
+    assert_null(last_value(arena, conf, "max_locks_per_transaction"));
+    assert_string_equal(last_value(arena, conf, "work_mem"), "'8192'");
+    pg_floor_raise(arena, SLICE(""), &spec);
+    pg_floor_raise(arena, SLICE("max_connections = much\nmax_connections"), &spec);
+    assert_string_equal(last_value(arena, rendered(arena, &spec), "max_connections"), "'112'");
+    buf_done(&floor);
+    arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ours_win),
+        cmocka_unit_test(test_a_follower_has_what_its_primary_had),
         cmocka_unit_test(test_quoting),
         cmocka_unit_test(test_a_follower),
         cmocka_unit_test(test_configure),
