@@ -90,7 +90,10 @@ static bool request_verify(Request *request)
     snprintf(request->reply->access_key, sizeof(request->reply->access_key), "%s",
              request->caller.access_key);
     if (strcmp(request->caller.region, options->tier.region) != 0) {
-        return aws_fault_set(&request->fault, NULL, "SignatureDoesNotMatch",
+        AwsProtocol protocol = aws_protocol_of(request->http);
+        bool json = protocol == AWS_JSON_1_0 || protocol == AWS_JSON_1_1;
+        return aws_fault_set(&request->fault, NULL,
+                             json ? "InvalidSignatureException" : "SignatureDoesNotMatch",
                              "Credential should be scoped to a valid region, not '%s'. This tier's "
                              "region is %s.",
                              request->caller.region, options->tier.region);

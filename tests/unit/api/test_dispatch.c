@@ -21,6 +21,8 @@ static void test_refused_requests(void **state)
          403, "SignatureDoesNotMatch"},
         {"sts", "Action=GetCallerIdentity&Version=2011-06-15", FORM, NULL, "very secret",
          "us-east-1", 0, "SignatureDoesNotMatch"},
+        {"secretsmanager", "{}", "application/x-amz-json-1.1", "secretsmanager.ListSecrets",
+         "very secret", "us-east-1", 400, "InvalidSignatureException"},
         {"rds", "Action=MakeCoffee&Version=2014-10-31", FORM, NULL, "very secret", HARNESS_REGION,
          400, "InvalidAction"},
         {"rds", "Version=2014-10-31", FORM, NULL, "very secret", HARNESS_REGION, 400, NULL},
