@@ -35,6 +35,21 @@ typedef struct ContextRecord {
     bool dirty;
 } ContextRecord;
 
+typedef struct RecordItem {
+    const char *key;
+    json_t *value; /* the context's */
+} RecordItem;
+
+typedef struct RecordList {
+    RecordItem *items; /* with room for one more */
+    size_t len;
+} RecordList;
+
+typedef struct ContextList {
+    const char *prefix;
+    RecordList list;
+} ContextList;
+
 typedef struct ApiContext {
     Api *api;
     Arena *arena;
@@ -47,6 +62,7 @@ typedef struct ApiContext {
     Err broken; /* code != ERR_NONE: the store failed */
     bool stop;  /* the tier shall stop after this */
     VEC(ContextRecord) records;
+    VEC(ContextList) lists;
     VEC(json_t *) owned;
 } ApiContext;
 
@@ -63,17 +79,8 @@ json_t *record_get(ApiContext *ctx, const char *key);
 void record_put(ApiContext *ctx, const char *key, json_t *value); /* takes its own reference */
 void record_delete(ApiContext *ctx, const char *key);
 
-typedef struct RecordItem {
-    const char *key;
-    json_t *value; /* the context's */
-} RecordItem;
-
-typedef struct RecordList {
-    RecordItem *items;
-    size_t len;
-} RecordList;
-
-/* What the store holds below the prefix, in the order of keys. Not part of the transaction. */
+/* What the store holds below the prefix, in the order of keys; asked again, the same answer. Not
+ * part of the transaction, and not to be altered. */
 RecordList record_list(ApiContext *ctx, const char *prefix);
 
 /* The same by type and id. */

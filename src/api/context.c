@@ -20,6 +20,7 @@ void context_done(ApiContext *ctx)
     }
     vec_done(&ctx->owned);
     vec_done(&ctx->records);
+    vec_done(&ctx->lists);
 }
 
 json_t *context_own(ApiContext *ctx, json_t *value)
@@ -87,7 +88,7 @@ json_t *record_get(ApiContext *ctx, const char *key)
     return context_record(ctx, key)->value;
 }
 
-RecordList record_list(ApiContext *ctx, const char *prefix)
+static RecordList list_load(ApiContext *ctx, const char *prefix)
 {
     VEC(RecordItem) found = {0};
     Slice after = {0};
@@ -114,6 +115,18 @@ RecordList record_list(ApiContext *ctx, const char *prefix)
     }
     vec_done(&found);
     return list;
+}
+
+RecordList record_list(ApiContext *ctx, const char *prefix)
+{
+    for (size_t i = 0; i < ctx->lists.len; i++) {
+        if (strcmp(ctx->lists.items[i].prefix, prefix) == 0) {
+            return ctx->lists.items[i].list;
+        }
+    }
+    ContextList loaded = {arena_strdup(ctx->arena, prefix), list_load(ctx, prefix)};
+    vec_push(&ctx->lists, loaded);
+    return loaded.list;
 }
 
 /* ---- writing -----------------------------------------------------------------------------------
