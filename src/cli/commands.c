@@ -1,12 +1,13 @@
 /* The table of commands, and what is made of it: shell completion. */
 #include <stdio.h>
 
-#include "cli/plan_priv.h"
+#include "cli/apply_priv.h"
 
 static const CliCommand commands[] = {
     {"up", up_main, "[FILE…] [--detach]", "start the tier and apply the files"},
     {"down", down_main, "[--destroy --yes]", "stop the tier"},
     {"plan", plan_main, "[FILE…]", "what apply would change, attribute by attribute"},
+    {"apply", apply_main, "[FILE…]", "make the tier as the Terraform files say"},
     {"status", status_main, "", "resources, endpoints and processes"},
     {"events", events_main, "[--follow]", "what happened"},
     {"logs", logs_main, "NAME", "the end of an engine's log"},
@@ -36,7 +37,7 @@ int completion_main(int argc, char **argv)
           "    case $word in\n"
           "    -*) COMPREPLY=($(compgen -W '--data --output --help --detach --var --var-file "
           "--destroy --yes --follow --source --lines --detailed-exitcode --aws-hosts "
-          "--no-aws-hosts' -- \"$word\")) ;;\n"
+          "--replace --no-aws-hosts' -- \"$word\")) ;;\n"
           "    *)\n"
           "        if [ \"$COMP_CWORD\" = 1 ]; then\n"
           "            COMPREPLY=($(compgen -W '",

@@ -23,9 +23,6 @@ bool plan_option(void *user, int val, const char *argument)
     case OPTION_YES:
         command->yes = true;
         return true;
-    case OPTION_NO_WAIT:
-        command->no_wait = true;
-        return true;
     default:
         UNREACHABLE();
     }
@@ -93,27 +90,56 @@ static void say_line(void *user, const char *line)
     fprintf(stderr, "weir: %s\n", line);
 }
 
+typedef struct Attempt {
+    Plan *plan;
+    Arena *arena;
+    const PlanCommand *command;
+    char **files;
+    const Caller *caller;
+    TfDiagnostics diagnostics;
+    Err err;
+} Attempt;
+
+static bool attempt(Attempt *attempt, bool make_up)
+{
+    SourceOptions paths = plan_sources(attempt->command, attempt->files);
+    ProgramOptions load = {.caller = attempt->caller, .make_up = make_up, .say = say_line};
+    PlanOptions options = {attempt->command->replace.items, attempt->command->replace.len};
+    TfProgram *program;
+    Sources sources;
+    *attempt->plan = (Plan){0};
+    attempt->err = (Err){0};
+    tf_diagnostics_init(&attempt->diagnostics, attempt->arena);
+    return sources_read(attempt->arena, &paths, &sources, &attempt->err) &&
+           program_load(attempt->arena, &sources, &load, &attempt->diagnostics, &program,
+                        &attempt->err) &&
+           plan_make(attempt->plan, attempt->arena, program, attempt->caller, &options,
+                     &attempt->diagnostics, &attempt->err);
+}
+
+/* Whether a variable is without a value that could be made up. */
+static bool has_needs(const Plan *plan)
+{
+    size_t len;
+    (void)tf_needs(plan->program, &len);
+    return len > 0;
+}
+
 bool plan_from_files(Plan *plan, Arena *arena, const PlanCommand *command, char **files,
                      const Caller *caller, bool make_up, int *ret_status)
 {
-    SourceOptions paths = plan_sources(command, files);
-    ProgramOptions load = {.caller = caller, .make_up = make_up, .say = say_line};
-    PlanOptions options = {command->replace.items, command->replace.len};
-    TfDiagnostics diagnostics;
-    TfProgram *program;
-    Sources sources;
-    Err err = {0};
-    *plan = (Plan){0};
-    tf_diagnostics_init(&diagnostics, arena);
-    bool ok = sources_read(arena, &paths, &sources, &err) &&
-              program_load(arena, &sources, &load, &diagnostics, &program, &err) &&
-              plan_make(plan, arena, program, caller, &options, &diagnostics, &err);
+    Attempt try = {plan, arena, command, files, caller, {0}, {0}};
+    bool ok = attempt(&try, false);
+    if (ok && make_up && has_needs(plan)) { /* only now that nothing is wrong with the files */
+        plan_done(plan);
+        ok = attempt(&try, true);
+    }
     if (!ok) {
-        *ret_status = plan_fail(&diagnostics, &err);
+        *ret_status = plan_fail(&try.diagnostics, &try.err);
         plan_done(plan);
         return false;
     }
-    print_diagnostics(&diagnostics); /* warnings */
+    print_diagnostics(&try.diagnostics); /* warnings */
     return true;
 }
 

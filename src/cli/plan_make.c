@@ -208,13 +208,24 @@ static const char *replaced_by(const PlanItem *item)
     return "what it belongs to";
 }
 
+/* A replica's data is its source's, and a secret in its recovery window can be restored. */
+static bool has_own_data(const Present *present)
+{
+    if (present->kind == &kind_db_instance) {
+        return member_str(present->attributes, "replicate_source_db", "")[0] == '\0';
+    }
+    bool kept = present->kind == &kind_secret &&
+                strcmp(kept_str(present, "recovery_window_in_days", "30"), "0") != 0;
+    return present->kind->holds_data && !kept;
+}
+
 static const char *replace_refusal(const Maker *maker, const PlanItem *item)
 {
     Arena *arena = maker->plan->arena;
     if (item->instance->prevent_destroy) {
         return "prevent_destroy is set";
     }
-    if (item->kind->holds_data && !may_replace(maker->options, item->address)) {
+    if (has_own_data(item->present) && !may_replace(maker->options, item->address)) {
         return arena_printf(
             arena,
             "%s cannot be changed in place: --replace '%s' destroys the %s with its "
@@ -337,13 +348,13 @@ static bool is_claimed(const Plan *plan, const Present *present)
     return false;
 }
 
-static void plan_removal(Plan *plan, Present *present, const char *address, bool checked)
+static void plan_removal(Plan *plan, Present *present)
 {
-    PlanItem *item = item_new(plan, present->kind, address);
+    PlanItem *item = item_new(plan, present->kind, present->address);
     item->action = PLAN_DESTROY;
     item->key = present->key;
     item->present = present;
-    if (checked && present->kind->destroy_refusal != NULL) {
+    if (present->kind->destroy_refusal != NULL) {
         item->refusal = present->kind->destroy_refusal(present);
     }
 }
@@ -359,7 +370,7 @@ static void plan_removals(Plan *plan)
             bool ours = present->address != NULL && present->kind->destroy != NULL &&
                         !present->fixed && !is_leaving(present);
             if (ours && destroy_rank(present) == rank && !is_claimed(plan, present)) {
-                plan_removal(plan, present, present->address, true);
+                plan_removal(plan, present);
             }
         }
     }
@@ -409,26 +420,6 @@ bool plan_make(Plan *plan, Arena *arena, TfProgram *program, const Caller *calle
     return true;
 }
 
-bool plan_everything_goes(Plan *plan, Arena *arena, const Caller *caller, Err *err)
-{
-    *plan = (Plan){.arena = arena};
-    present_list_init(&plan->present, arena);
-    TRY(read_present(plan, caller, err));
-    for (int rank = 0; rank < RANKS; rank++) {
-        for (size_t i = 0; i < plan->present.list.len; i++) {
-            Present *present = plan->present.list.items[i];
-            if (present->kind->destroy != NULL && !present->fixed &&
-                destroy_rank(present) == rank) {
-                const char *name = arena_printf(arena, "%s %s", present->kind->noun, present->key);
-                plan_removal(plan, present, present->address != NULL ? present->address : name,
-                             false);
-            }
-        }
-    }
-    count_actions(plan);
-    return true;
-}
-
 void plan_done(Plan *plan)
 {
     present_list_done(&plan->present);
@@ -455,7 +446,7 @@ bool plan_loses_data(const Plan *plan)
     for (size_t i = 0; i < plan->items.len; i++) {
         const PlanItem *item = plan->items.items[i];
         bool goes = item->action == PLAN_DESTROY || item->action == PLAN_REPLACE;
-        if (goes && item->kind->holds_data) {
+        if (goes && has_own_data(item->present)) {
             return true;
         }
     }

@@ -154,7 +154,7 @@ typedef struct PlanItem {
 
 typedef struct Plan {
     Arena *arena;
-    TfProgram *program;  /* NULL: everything is to go */
+    TfProgram *program;
     PresentList present; /* what was read */
     Applied applied;
     Facts facts;
@@ -176,8 +176,6 @@ bool plan_is_refused(const Plan *plan);
 /* Items that would destroy data, or replace it. */
 bool plan_loses_data(const Plan *plan);
 PlanItem *plan_find(const Plan *plan, const char *address);
-/* Everything the API lists, for destroying it all. */
-NODISCARD bool plan_everything_goes(Plan *plan, Arena *arena, const Caller *caller, Err *err);
 /* In which order things go: lower ones first. */
 int destroy_rank(const Present *present);
 /* Tells the program what the resource is, for those that refer to it. While it is not `settled`,
@@ -191,6 +189,7 @@ Present *plan_remember(Plan *plan, const Present *present);
 
 void plan_format(const Plan *plan, bool colors, Buf *out);
 json_t *plan_to_json_new(const Plan *plan);
+json_t *outputs_to_json_new(const TfOutput *outputs, size_t len);
 const char *plan_action_name(PlanAction action); /* "create", … */
 
 /* ---- the command line (plan_command.c)
@@ -202,7 +201,7 @@ typedef struct PlanCommand {
     VEC(const char *) var_files;
     VEC(const char *) replace;
     bool detailed_exitcode; /* plan */
-    bool yes, no_wait;      /* apply */
+    bool yes;               /* apply */
 } PlanCommand;
 
 enum {
@@ -211,7 +210,6 @@ enum {
     OPTION_REPLACE,
     OPTION_DETAILED_EXITCODE,
     OPTION_YES,
-    OPTION_NO_WAIT,
 };
 
 bool plan_option(void *command, int val, const char *argument); /* for CliSpec */

@@ -40,6 +40,25 @@ static void show_difference(const Difference *difference, Buf *out)
     buf_append_char(out, '\n');
 }
 
+#define NOTE_WIDTH  94
+#define NOTE_INDENT "      "
+
+/* A long list goes on in the next line. */
+static void show_note(const char *note, Buf *out)
+{
+    Slice rest = slice_of(note);
+    while (rest.len > NOTE_WIDTH) {
+        size_t cut = NOTE_WIDTH;
+        while (cut > 0 && rest.data[cut - 1] != ' ') {
+            cut--;
+        }
+        cut = cut > 0 ? cut : NOTE_WIDTH;
+        buf_printf(out, NOTE_INDENT "%.*s\n", SLICE_FMT(slice_trim(slice_from(rest.data, cut))));
+        rest = slice_skip(rest, cut);
+    }
+    buf_printf(out, NOTE_INDENT "%.*s\n", SLICE_FMT(rest));
+}
+
 static void show_item(const PlanItem *item, size_t width, bool colors, Buf *out)
 {
     if (item->action == PLAN_NONE && item->notes.len == 0) {
@@ -56,7 +75,7 @@ static void show_item(const PlanItem *item, size_t width, bool colors, Buf *out)
         buf_printf(out, "      refused: %s\n", item->refusal);
     }
     for (size_t i = 0; i < item->notes.len; i++) {
-        buf_printf(out, "      %s\n", item->notes.items[i]);
+        show_note(item->notes.items[i], out);
     }
 }
 
@@ -142,6 +161,15 @@ static json_t *item_json(const PlanItem *item)
                              differences_json(item), "notes", notes);
     if (item->refusal != NULL) {
         json_object_set_new(tree, "refused", json_string(item->refusal));
+    }
+    return tree;
+}
+
+json_t *outputs_to_json_new(const TfOutput *outputs, size_t len)
+{
+    json_t *tree = json_object();
+    for (size_t i = 0; i < len; i++) {
+        json_object_set_new(tree, outputs[i].name, value_json(outputs[i].value));
     }
     return tree;
 }

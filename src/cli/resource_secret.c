@@ -105,7 +105,7 @@ static bool secret_destroy(Change *change, Err *err)
     const char *window = kept_str(change->present, "recovery_window_in_days", "30");
     json_t *input = json_pack("{s:s}", "SecretId", change->present->handle);
     int64_t days;
-    if (change->at_once || strcmp(window, "0") == 0 || !str_to_i64(slice_of(window), &days)) {
+    if (strcmp(window, "0") == 0 || !str_to_i64(slice_of(window), &days)) {
         json_object_set_new(input, "ForceDeleteWithoutRecovery", json_true());
     } else {
         json_object_set_new(input, "RecoveryWindowInDays", json_integer(days));

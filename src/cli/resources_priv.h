@@ -136,7 +136,6 @@ typedef struct Change {
     const json_t *desired;  /* NULL when destroying */
     const Present *present; /* NULL when creating */
     const json_t *changed;  /* names of attributes and blocks, as an array; NULL when creating */
-    bool at_once;           /* destroying: without recovery window */
     AwsFault fault;         /* of the call that failed; code "" where none did */
 } Change;
 

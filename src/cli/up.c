@@ -209,6 +209,15 @@ static bool stay_in_front(Cli *cli, const sigset_t *signals)
 /* ---- weir up -----------------------------------------------------------------------------------
  */
 
+/* Whether a signal that ends it waits already. */
+static bool is_ending(const sigset_t *signals)
+{
+    sigset_t pending;
+    sigset_t both;
+    return sigpending(&pending) == 0 && sigandset(&both, &pending, signals) == 0 &&
+           sigisemptyset(&both) == 0;
+}
+
 static int up_run(Cli *cli, Up *up, char **files)
 {
     Err err;
@@ -232,7 +241,8 @@ static int up_run(Cli *cli, Up *up, char **files)
         return cli_fail(&err);
     }
     status = up_files_apply(up, cli);
-    if (!up_wait_available(cli, &err) || !endpoints_show(cli, &err)) {
+    bool ending = is_ending(&signals);
+    if (!ending && (!up_wait_available(cli, &err) || !endpoints_show(cli, &err))) {
         return cli_fail(&err);
     }
     if (up->detach || attached) {
@@ -290,7 +300,6 @@ int up_main(int argc, char **argv)
     int status = cli_options(&cli, argc, argv, &spec) ? up_run(&cli, &up, argv + optind)
                  : cli.help                           ? 0
                                                       : err_exit_code(ERR_INVALID);
-    up_files_done(&up);
     vec_done(&up.vars);
     vec_done(&up.var_files);
     cli_done(&cli);

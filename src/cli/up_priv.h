@@ -10,7 +10,7 @@ typedef struct Up {
     bool detach;
     VEC(const char *) vars; /* NAME=VALUE */
     VEC(const char *) var_files;
-    void *files; /* up_files_check's */
+    char **files; /* up_files_check's; NULL-terminated */
 } Up;
 
 /* Reads the files (NULL-terminated) before anything is started; says all that is wrong with them
@@ -18,7 +18,6 @@ typedef struct Up {
 int up_files_check(Up *up, char **files);
 /* Applies them with progress; the exit status. */
 int up_files_apply(Up *up, Cli *cli);
-void up_files_done(Up *up);
 /* Removes every resource, protected ones included, and says what it removed. */
 NODISCARD bool up_destroy_all(Cli *cli, Err *err);
 /* Removes what a stopped tier leaves in its folder, and the folder when nothing else is in it. */

@@ -141,7 +141,15 @@ static void log_call(Fixture *fixture, const char *operation, const json_t *inpu
         name = member_str(input, names[i], "");
     }
     const char *colon = strrchr(name, ':');
-    buf_printf(&fixture->log, "%s %s\n", operation, colon != NULL ? colon + 1 : name);
+    Slice shown = slice_of(colon != NULL ? colon + 1 : name);
+    if (strstr(name, ":secret:") != NULL) {
+        shown.len -= strlen("-abcdef");
+    }
+    for (size_t i = 0; i < 2; i++) { /* ids are made up anew each time */
+        static const char *const prefixes[] = {"sg-", "prx-"};
+        shown.len = slice_starts(shown, prefixes[i]) ? strlen(prefixes[i]) : shown.len;
+    }
+    buf_printf(&fixture->log, "%s %.*s\n", operation, SLICE_FMT(shown));
 }
 
 static bool fixture_call(void *context, const char *service, const char *operation,
@@ -229,11 +237,100 @@ void assert_plan(Fixture *fixture, const char *text, const char *shown)
     buf_init(&out, BUF_MAX_DEFAULT);
     (void)fixture_plan(fixture, text, &plan, &out);
     if (strcmp(buf_str(&out), shown) != 0) {
-        print_message("got\n%s\nwanted\n%s\n", buf_str(&out), shown);
+        fprintf(stderr, "got\n%s\nwanted\n%s\n", buf_str(&out), shown);
         fail();
     }
     buf_done(&out);
     plan_done(&plan);
+}
+
+void assert_no_changes(Fixture *fixture, const char *text)
+{
+    Plan plan;
+    Buf out;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    if (!fixture_plan(fixture, text, &plan, &out) || !plan_is_empty(&plan)) {
+        fprintf(stderr, "%s\n", buf_str(&out));
+        fail();
+    }
+    buf_done(&out);
+    plan_done(&plan);
+}
+
+/* ---- applying ---------------------------------------------------------------------------------
+ */
+
+static bool source_open(void *context, Caller *ret_caller, Err *err)
+{
+    (void)err;
+    *ret_caller = fixture_caller(context);
+    return true;
+}
+
+static void source_close(void *context, Caller *caller)
+{
+    (void)context;
+    (void)caller;
+}
+
+static void on_state(void *user, const char *address, const char *state, int64_t elapsed_ms)
+{
+    (void)user;
+    (void)address;
+    (void)state;
+    (void)elapsed_ms;
+}
+
+static void on_end(void *user, const char *address, const char *text, int64_t elapsed_ms)
+{
+    (void)elapsed_ms;
+    buf_printf(user, "%s: %s\n", address, text);
+}
+
+static void on_tick(void *user)
+{
+    (void)user;
+}
+
+bool fixture_apply(Fixture *fixture, const char *text, Buf *out)
+{
+    Plan plan;
+    Buf shown;
+    Err err;
+    TfDiagnostics diagnostics;
+    ApplyResult result;
+    buf_init(&shown, BUF_MAX_DEFAULT);
+    if (!fixture_plan(fixture, text, &plan, &shown)) {
+        fail_msg("%s", buf_str(&shown));
+    }
+    const ApplyOptions options = {
+        .source = {source_open, source_close, fixture}, .calls_max = 1, .poll_ms = 1};
+    const ApplyProgress progress = {on_state, on_end, on_end, on_tick, out};
+    tf_diagnostics_init(&diagnostics, fixture->arena);
+    bool ok = apply_run(&plan, &options, &progress, &result, &diagnostics, &err);
+    tf_diagnostics_format(&diagnostics, out);
+    buf_done(&shown);
+    plan_done(&plan);
+    return ok;
+}
+
+void assert_applies(Fixture *fixture, const char *text)
+{
+    Buf out;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    if (!fixture_apply(fixture, text, &out)) {
+        fail_msg("%s", buf_str(&out));
+    }
+    buf_done(&out);
+}
+
+void assert_log(Fixture *fixture, const char *log)
+{
+    if (strcmp(buf_str(&fixture->log), log) != 0) {
+        fprintf(stderr, "got\n%s\nwanted\n%s\n", buf_str(&fixture->log), log);
+        fail();
+    }
+    buf_clear(&fixture->log);
 }
 
 char *fixture_read_file(Fixture *fixture, const char *name)

@@ -7,7 +7,7 @@
 
 #include "../api/harness.h"
 
-#include "cli/plan_priv.h"
+#include "cli/apply_priv.h"
 
 typedef struct Fixture {
     Harness *harness;
@@ -32,6 +32,14 @@ TfProgram *fixture_load(Fixture *fixture, const char *text);
 /* Loads and plans. False: `out` holds the diagnostics. Otherwise the plan as people see it. */
 bool fixture_plan(Fixture *fixture, const char *text, Plan *plan, Buf *out);
 void assert_plan(Fixture *fixture, const char *text, const char *shown);
+void assert_no_changes(Fixture *fixture, const char *text);
+/* Plans and applies. Appends to `out` what progress says, in the order of its end, and the
+ * diagnostics. */
+bool fixture_apply(Fixture *fixture, const char *text, Buf *out);
+/* The same, which must succeed. */
+void assert_applies(Fixture *fixture, const char *text);
+/* What changed the tier since the log was cleared. */
+void assert_log(Fixture *fixture, const char *log);
 char *fixture_read_file(Fixture *fixture, const char *name); /* of the repository */
 
 #endif

@@ -14,8 +14,10 @@ static void test_guide(void **state)
                 "  + aws_db_parameter_group.postgres15_readonly        create\n"
                 "  + aws_db_instance.primary                           create\n"
                 "      not yet in effect: allocated_storage, max_allocated_storage, storage_type, "
-                "storage_encrypted, backup_retention_period, backup_window, maintenance_window, "
-                "monitoring_interval, performance_insights_enabled\n"
+                "storage_encrypted,\n"
+                "      backup_retention_period, backup_window, maintenance_window, "
+                "monitoring_interval,\n"
+                "      performance_insights_enabled\n"
                 "  + aws_db_instance.read_replica[0]                   create\n"
                 "      not yet in effect: storage_encrypted, monitoring_interval, "
                 "performance_insights_enabled\n"
@@ -29,8 +31,8 @@ static void test_guide(void **state)
                 "  + aws_db_proxy_target.primary                       create\n"
                 "  + aws_elasticache_parameter_group.redis_params      create\n"
                 "  + aws_elasticache_replication_group.redis_cluster   create\n"
-                "      not yet in effect: automatic_failover_enabled, at_rest_encryption_enabled, "
-                "maintenance_window, snapshot_retention_limit, snapshot_window\n"
+                "      not yet in effect: automatic_failover_enabled, at_rest_encryption_enabled,\n"
+                "      maintenance_window, snapshot_retention_limit, snapshot_window\n"
                 "\n"
                 "17 to create, 0 to change, 0 to destroy.\n");
 }

@@ -1,0 +1,194 @@
+/*
+ * Progress for people. On a terminal each resource that is under way has a line with its state and
+ * its seconds, redrawn in place below the lines of those that are through; elsewhere every event is
+ * a line.
+ */
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "cli/apply_priv.h"
+
+#define REDRAW_MS      200
+#define COLUMNS_USUAL  80
+#define COLUMNS_LEAST  20
+#define ADDRESS_COLUMN 44
+
+typedef struct Line {
+    char *address;
+    char *state;
+    int64_t begun_ms;
+} Line;
+
+struct Display {
+    FILE *out;
+    bool live;
+    bool colors;
+    VEC(Line) lines; /* under way */
+    size_t drawn;    /* lines on the screen that are to be redrawn */
+    int64_t drawn_ms;
+};
+
+Display *display_new(FILE *out)
+{
+    Display *display = mem_alloc(sizeof(Display));
+    display->out = out;
+    display->live = isatty(fileno(out)) != 0;
+    display->colors = cli_colors(out);
+    return display;
+}
+
+static void line_done(Line *line)
+{
+    mem_free(line->address);
+    mem_free(line->state);
+}
+
+void display_free(Display *display)
+{
+    if (display != NULL) {
+        for (size_t i = 0; i < display->lines.len; i++) {
+            line_done(&display->lines.items[i]);
+        }
+        vec_done(&display->lines);
+        mem_free(display);
+    }
+}
+
+static Line *line_find(Display *display, const char *address)
+{
+    for (size_t i = 0; i < display->lines.len; i++) {
+        if (strcmp(display->lines.items[i].address, address) == 0) {
+            return &display->lines.items[i];
+        }
+    }
+    return NULL;
+}
+
+static void line_drop(Display *display, const char *address)
+{
+    Line *line = line_find(display, address);
+    if (line != NULL) {
+        line_done(line);
+        size_t at = (size_t)(line - display->lines.items);
+        memmove(line, line + 1, (display->lines.len - at - 1) * sizeof(Line));
+        display->lines.len--;
+    }
+}
+
+/* ---- drawing ----------------------------------------------------------------------------------
+ */
+
+static size_t columns(const Display *display)
+{
+    struct winsize size;
+    if (ioctl(fileno(display->out), TIOCGWINSZ, &size) != 0 || size.ws_col == 0) {
+        return COLUMNS_USUAL;
+    }
+    return size.ws_col > COLUMNS_LEAST ? size.ws_col : COLUMNS_LEAST;
+}
+
+/* Cut so that it does not wrap: a wrapped line could not be redrawn. */
+static void draw_line(const Line *line, size_t width, int64_t now_ms, Buf *out)
+{
+    char text[512];
+    int seconds = (int)((now_ms - line->begun_ms) / MS_PER_S);
+    int len = snprintf(text, sizeof(text), "%-*s %4d s  %s", ADDRESS_COLUMN, line->address, seconds,
+                       line->state);
+    size_t shown = (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1;
+    shown = shown < width - 1 ? shown : width - 1;
+    while (shown > 0 && ((unsigned char)text[shown] & 0xc0) == 0x80) {
+        shown--; /* not within a character */
+    }
+    buf_append(out, text, shown);
+    buf_append_char(out, '\n');
+}
+
+static void erase(Display *display, Buf *out)
+{
+    for (size_t i = 0; i < display->drawn; i++) {
+        buf_append_str(out, "\033[1A\033[2K");
+    }
+    display->drawn = 0;
+}
+
+static void draw(Display *display, Buf *out)
+{
+    size_t width = columns(display);
+    display->drawn_ms = time_mono_ms();
+    for (size_t i = 0; i < display->lines.len; i++) {
+        draw_line(&display->lines.items[i], width, display->drawn_ms, out);
+    }
+    display->drawn = display->lines.len;
+}
+
+/* Puts `text`, a whole line or nothing, above the lines that are under way. */
+static void put(Display *display, const char *text)
+{
+    Buf out;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    if (display->live) {
+        erase(display, &out);
+    }
+    buf_append_str(&out, text);
+    if (display->live) {
+        draw(display, &out);
+    }
+    fputs(buf_str(&out), display->out);
+    fflush(display->out);
+    buf_done(&out);
+}
+
+/* ---- events -----------------------------------------------------------------------------------
+ */
+
+static void on_state(void *user, const char *address, const char *state, int64_t elapsed_ms)
+{
+    Display *display = user;
+    Line *line = line_find(display, address);
+    if (line == NULL) {
+        Line new_line = {.address = mem_strdup(address), .begun_ms = time_mono_ms() - elapsed_ms};
+        vec_push(&display->lines, new_line);
+        line = &display->lines.items[display->lines.len - 1];
+    }
+    mem_free(line->state);
+    line->state = mem_strdup(state);
+    CLEANUP(mem_free_ptr) char *text = mem_printf("%s: %s\n", address, state);
+    put(display, display->live ? "" : text);
+}
+
+static void put_end(Display *display, const char *address, const char *color, const char *text,
+                    int64_t elapsed_ms)
+{
+    line_drop(display, address);
+    double seconds = (double)elapsed_ms / (double)MS_PER_S;
+    CLEANUP(mem_free_ptr)
+    char *line = display->live ? mem_printf("%-*s %6.1f s  %s%s%s\n", ADDRESS_COLUMN, address,
+                                            seconds, display->colors ? color : "", text,
+                                            display->colors ? "\033[0m" : "")
+                               : mem_printf("%s: %s after %.1f s\n", address, text, seconds);
+    put(display, line);
+}
+
+static void on_done(void *user, const char *address, const char *state, int64_t elapsed_ms)
+{
+    put_end(user, address, "\033[32m", state, elapsed_ms);
+}
+
+static void on_error(void *user, const char *address, const char *message, int64_t elapsed_ms)
+{
+    CLEANUP(mem_free_ptr) char *text = mem_printf("failed: %s", message);
+    put_end(user, address, "\033[31m", text, elapsed_ms);
+}
+
+static void on_tick(void *user)
+{
+    Display *display = user;
+    if (display->live && time_mono_ms() - display->drawn_ms >= REDRAW_MS) {
+        put(display, "");
+    }
+}
+
+ApplyProgress display_progress(Display *display)
+{
+    return (ApplyProgress){on_state, on_done, on_error, on_tick, display};
+}
