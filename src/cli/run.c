@@ -39,22 +39,19 @@ typedef struct Run {
 
 static const char usage[] =
     "usage: weir run [--aws-hosts | --no-aws-hosts] [--data DIR] [--] COMMAND [ARGUMENT…]\n\n"
-    "Runs an application that was written for AWS on the tier, unchanged: with the environment of\n"
-    "`weir env`, and otherwise as if COMMAND had been typed, with its exit status (126: it cannot "
-    "be\n"
-    "run, 127: it is not there). Variables that would lead an SDK elsewhere (AWS_PROFILE,\n"
-    "AWS_SESSION_TOKEN, AWS_ENDPOINT_URL_…) are not passed on.\n\n"
-    "Some SDKs ignore AWS_ENDPOINT_URL: aws-sdk v2 for JavaScript, awscli and boto3 of Debian 12.\n"
-    "For them COMMAND sees an /etc/hosts of its own, in which secretsmanager.REGION.amazonaws.com\n"
-    "and its like are the tier. The tier must be listening at port 443 for that: root's does, and "
-    "an\n"
-    "ordinary user's does after\n"
+    "Runs an application that was written for AWS on the tier, unchanged: with the environment\n"
+    "of `weir env`, and otherwise as if COMMAND had been typed, with its exit status (126: it\n"
+    "cannot be run, 127: it is not there). Variables that would lead an SDK elsewhere\n"
+    "(AWS_PROFILE, AWS_SESSION_TOKEN, AWS_ENDPOINT_URL_…) are not passed on.\n\n"
+    "Some SDKs ignore AWS_ENDPOINT_URL: aws-sdk v2 for JavaScript, awscli and boto3 of Debian\n"
+    "12. For them COMMAND sees an /etc/hosts of its own, in which\n"
+    "secretsmanager.REGION.amazonaws.com and its like are the tier. For that the tier must be\n"
+    "listening at port 443: root's does, and an ordinary user's does after\n"
     "  sysctl -w net.ipv4.ip_unprivileged_port_start=443\n"
-    "and a new `weir up`. Where it is not possible, aws-sdk v2 is told the endpoint by a preload "
-    "of\n"
-    "Node (NODE_OPTIONS), and one line says that other such SDKs do not reach the tier.\n"
+    "and a new start. Where it is not possible, aws-sdk v2 is told the endpoint by a preload of\n"
+    "Node (NODE_OPTIONS), and a note says that other such SDKs do not reach the tier.\n"
     "  --aws-hosts     fails where an /etc/hosts of its own is not possible\n"
-    "  --no-aws-hosts  sets the environment, and does nothing else (no note either)\n";
+    "  --no-aws-hosts  sets the environment, and does nothing else\n";
 
 /* ---- whether the tier is at port 443 ------------------------------------------------------ */
 
@@ -186,11 +183,10 @@ static bool names_use(Run *run, Err *err)
         return err_set(err, problem.code, "--aws-hosts: %s", problem.message);
     }
     if (!is_node(run->arena, run->command[0])) {
-        fprintf(
-            stderr,
-            "weir: note: SDKs that ignore AWS_ENDPOINT_URL, as awscli and boto3 of Debian 12 do, "
-            "will not reach the tier: %s\n",
-            problem.message);
+        fprintf(stderr,
+                "weir: note: SDKs that ignore AWS_ENDPOINT_URL, as awscli and boto3 of "
+                "Debian 12 do, will not reach the tier: %s\n",
+                problem.message);
     }
     return preload_use(run, err);
 }
