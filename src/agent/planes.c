@@ -36,6 +36,7 @@ typedef struct Plane {
     int64_t again_ms;      /* when a configuration that failed is tried again; 0: none did */
     json_t *report;        /* applied, refused, status: what seen is made of */
     bool report_changed;
+    bool served; /* a process of it has greeted, and its end is not told yet */
     int64_t seen_written_ms;
     bool in_job;
     char *job_text;
@@ -227,7 +228,7 @@ static void stop_send(Plane *plane)
     }
 }
 
-static void plane_event(Plane *plane, const json_t *event)
+static void plane_event(Plane *plane, const char *category, const char *message)
 {
     const AgentOptions *options = &plane->planes->options;
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
@@ -235,9 +236,8 @@ static void plane_event(Plane *plane, const json_t *event)
     ResourceType type = RESOURCE_DB_PROXY;
     (void)resource_type_parse(slice_of(member_str(plane->goal, "resource", "")), &type);
     CLEANUP(record_free_ptr)
-    json_t *record =
-        event_new(arena, time_wall_ms(), type, member_str(plane->goal, "identifier", ""),
-                  "notification", member_str(event, "message", ""), &key);
+    json_t *record = event_new(arena, time_wall_ms(), type,
+                               member_str(plane->goal, "identifier", ""), category, message, &key);
     Err err;
     if (!store_create(options->store, slice_of(key), record_format(arena, record), NULL, &err)) {
         log_warn("agent", "event not kept: %s", err.message);
@@ -258,7 +258,7 @@ static void plane_message(Plane *plane, const json_t *message)
     } else if (status != NULL) {
         report_set(plane, "status", json_incref(status), false);
     } else if (event != NULL) {
-        plane_event(plane, event);
+        plane_event(plane, "notification", member_str(event, "message", ""));
     }
 }
 
@@ -308,6 +308,7 @@ static bool greeting_accept(Planes *planes, Stream *stream, const json_t *hello)
     }
     plane->stream = stream;
     plane->sent_epoch = 0;
+    plane->served = true;
     stream_set_handlers(stream, &plane_handlers, plane);
     report_set(plane, "pid", json_integer(peer.pid), false);
     config_send(plane);
@@ -382,6 +383,20 @@ static bool plane_halt(Plane *plane)
     return false;
 }
 
+/* Tells users that a process which served has ended unasked. */
+static void plane_again(Plane *plane)
+{
+    if (plane->served) {
+        CLEANUP(mem_free_ptr)
+        char *message = mem_printf("The endpoint of %s (process %s) ended; it is started again.",
+                                   member_str(plane->goal, "identifier", ""), plane->id);
+        log_warn("agent", "%s", message);
+        plane_event(plane, "recovery", message);
+        plane->served = false;
+    }
+    plane_spawn(plane);
+}
+
 static void plane_look(Plane *plane)
 {
     int64_t now = loop_now_ms(plane->planes->options.loop);
@@ -393,7 +408,7 @@ static void plane_look(Plane *plane)
         }
     } else if (plane->stream == NULL && plane_pid(plane) == 0 &&
                (plane->spawned_ms == 0 || now - plane->spawned_ms > SPAWN_AGAIN_MS)) {
-        plane_spawn(plane);
+        plane_again(plane);
     } else if (plane->again_ms > 0 && now >= plane->again_ms) {
         plane->sent_epoch = 0;
         config_send(plane);

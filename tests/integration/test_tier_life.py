@@ -1,17 +1,20 @@
 """One tier with everything in it, and what may happen to it: a standby that stands still, every process killed
 with -9, a changed parameter, a master user who wants more, `weir down` and `weir up`."""
+import json
 import os
 import signal
 import threading
 
 import psycopg
 import pytest
+import redis
 
 from support.inside import PASSWORD, Inside, is_alive
 from support.tier import Tier
 from support.watch import wait_until
 
 TOKEN = '0123456789abcdef-token'
+SUBNETS = ['subnet-0000000000000000a', 'subnet-0000000000000000b']
 
 
 def create_instance(rds, name, **more):
@@ -22,7 +25,7 @@ def create_instance(rds, name, **more):
 
 
 def create_all(tier):
-    """A Multi-AZ instance with parameters of its own, a replica of it, and a cache of three nodes."""
+    """A Multi-AZ instance with parameters of its own, a replica of it, a proxy, and a cache of three nodes."""
     rds = tier.aws('rds')
     rds.create_db_parameter_group(DBParameterGroupName='tuned', DBParameterGroupFamily='postgres15', Description='x')
     create_instance(rds, 'main', MultiAZ=True, DBParameterGroupName='tuned')
@@ -30,6 +33,12 @@ def create_all(tier):
     tier.aws('elasticache').create_replication_group(
         ReplicationGroupId='cache', ReplicationGroupDescription='x', Engine='redis', CacheNodeType='cache.t3.micro',
         NumCacheClusters=3, AutomaticFailoverEnabled=True, TransitEncryptionEnabled=True, AuthToken=TOKEN)
+    secret = tier.aws('secretsmanager').create_secret(Name='login', SecretString=json.dumps(
+        {'username': 'dbadmin', 'password': PASSWORD}))['ARN']
+    rds.create_db_proxy(
+        DBProxyName='pool', EngineFamily='POSTGRESQL', RoleArn='arn:aws:iam::000000000000:role/weir-proxy',
+        VpcSubnetIds=SUBNETS, Auth=[{'AuthScheme': 'SECRETS', 'SecretArn': secret, 'IAMAuth': 'DISABLED'}])
+    rds.register_db_proxy_targets(DBProxyName='pool', DBInstanceIdentifiers=['main'])
 
 
 @pytest.fixture(scope='module')
@@ -41,6 +50,7 @@ def live(weir):
         create_all(tier)
         inside = Inside(tier)
         inside.wait_settled('main', 'reader', 'cache')
+        tier.env(fresh=True)
         main = inside.node('main', 'primary')
         inside.sql(main, 'CREATE TABLE note (id int PRIMARY KEY, text text)', user='dbadmin', database='shop')
         inside.sql(main, "INSERT INTO note SELECT i, 'row ' || i FROM generate_series(1, 100) i", user='dbadmin',
@@ -203,6 +213,47 @@ def test_everything_is_killed_at_once(live):
     assert rows(live, main) == 100
 
 
+def reads_rows(live, host):
+    """True when a client of the endpoint gets every row."""
+    def look():
+        with live.tier.postgres(host, dbname='shop') as connection:
+            return connection.execute('SELECT count(*) FROM note').fetchone()[0] == 100
+    return when_up(look)
+
+
+def answers(live, host):
+    """True when a client of the cache's endpoint may write and read."""
+    try:
+        with live.tier.redis(host) as client:
+            return client.set('key', 'value') and client.get('key') == 'value'
+    except redis.RedisError:
+        return None
+
+
+def endpoints(live):
+    """Per data-plane process: the pattern of its id, its resource, and a look through its endpoint."""
+    view = live.tier.json('status')
+    hosts = {item['DBInstanceIdentifier']: item['Endpoint']['Address'] for item in view['instances']}
+    pool = view['proxies'][0]['Endpoint']
+    primary = view['caches'][0]['NodeGroups'][0]['PrimaryEndpoint']['Address']
+    dbi = live.node('main', 'primary')['NodeId'].removesuffix('-1')
+    return {'relay': (f'relay-{dbi} ', 'main', lambda: reads_rows(live, hosts['main'])),
+            'proxy': ('proxy-pool ', 'pool', lambda: reads_rows(live, pool)),
+            'front': ('front-cache ', 'cache', lambda: answers(live, primary))}
+
+
+@pytest.mark.parametrize('kind', ['relay', 'proxy', 'front'])
+def test_a_killed_endpoint_is_back(live, kind):
+    pattern, resource, look = endpoints(live)[kind]
+    wait_until(look, f'the {kind} answers')
+    told = len(live.events(resource))
+    pid = live.plane(pattern)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: live.plane(pattern) not in (None, pid), f'another {kind}')
+    wait_until(look, f'the {kind} answers')
+    wait_until(lambda: any('started again' in message for message in live.events(resource)[told:]), 'the event')
+
+
 # ---- the master user -----------------------------------------------------------------------------
 
 
@@ -320,3 +371,6 @@ def test_down_and_up_bring_the_same_data_back(live):
     live.wait_settled('main', 'reader', 'cache')
     assert {(node['NodeId'], node['Incarnation']) for node in live.nodes()} == before
     assert all(rows(live, node) == 100 for node in [*live.nodes('main'), *live.nodes('reader')])
+    tier.env(fresh=True)
+    for kind, (_, _, look) in endpoints(live).items():
+        wait_until(look, f'the {kind} answers')

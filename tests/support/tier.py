@@ -66,9 +66,9 @@ class Tier:
     def json(self, *words, **options):
         return json.loads(self.command(*words, '-o', 'json', **options).stdout)
 
-    def env(self):
-        """What `weir env` gives to an application."""
-        if self._env is None:
+    def env(self, fresh=False):
+        """What `weir env` gives to an application; kept until the next `weir up`, or until asked for afresh."""
+        if self._env is None or fresh:
             self._env = {name: str(value) for name, value in self.json('env').items()}
         return self._env
 
