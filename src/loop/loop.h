@@ -254,6 +254,9 @@ bool stream_blocked(const Stream *stream);
 /* Asks the kernel: nothing has come that was not read, not even the end. For a connection that lay
  * idle, in front of a request that must not be lost. One system call. */
 bool stream_quiet(const Stream *stream);
+/* Asks the kernel: the peer has ended its side, also where bytes before that are still to be read
+ * or the stream is paused. One system call. */
+bool stream_peer_ended(const Stream *stream);
 
 void stream_pause(Stream *stream); /* no on_read, no on_eof */
 void stream_resume(Stream *stream);

@@ -3,6 +3,7 @@
  * ones. An owner may do anything to the stream inside on_read: the state is looked at anew after
  * it. */
 #include <errno.h>
+#include <poll.h>
 
 #include "loop/stream_priv.h"
 
@@ -246,4 +247,10 @@ bool stream_quiet(const Stream *stream)
     char byte;
     return stream->state == STREAM_OPEN && !stream->eof_seen && stream->kept.len == 0 &&
            recv(stream->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+bool stream_peer_ended(const Stream *stream)
+{
+    struct pollfd ask = {.fd = stream->watch.fd, .events = POLLRDHUP};
+    return stream->state != STREAM_OPEN || stream->eof_seen || poll(&ask, 1, 0) > 0;
 }
