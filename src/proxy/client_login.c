@@ -88,6 +88,9 @@ static void authenticated(ProxyClient *client)
     if (pin != PIN_NONE) {
         proxy_client_pinned(client, pin);
     }
+    if (client->pool->welcome == NULL) {
+        proxy_welcome_find(&worker->proxy->welcomes, client->pool);
+    }
     if (client->pool->welcome != NULL) {
         proxy_client_welcome(client);
         return;

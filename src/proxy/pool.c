@@ -64,6 +64,18 @@ void proxy_pool_unused(ProxyPool *pool)
     mem_free(pool);
 }
 
+void proxy_worker_forget_welcomes(ProxyWorker *worker)
+{
+    size_t cursor = 0;
+    Slice key;
+    void *value;
+    while (map_next(worker->pools, &cursor, &key, &value)) {
+        ProxyPool *pool = value;
+        params_unref(pool->welcome);
+        pool->welcome = NULL;
+    }
+}
+
 /* ---- idle connections --------------------------------------------------------------------------
  */
 
@@ -97,6 +109,12 @@ static ProxyServer *idle_oldest(ProxyWorker *worker)
     return worker->idle.len > 0 ? CONTAINER_OF(node, ProxyServer, lru_node) : NULL;
 }
 
+/* The limit was lowered; those that are leaving already count no more. */
+static bool over_budget(const ProxyBudget *budget, const ProxyWorker *worker)
+{
+    return atomic_load(&budget->open) > atomic_load(&budget->max) + worker->leaving;
+}
+
 static void trim_idle(ProxyWorker *worker)
 {
     const ProxyConfig *config = worker->config;
@@ -109,7 +127,7 @@ static void trim_idle(ProxyWorker *worker)
         bool too_many =
             idle > config->servers_idle_max && now - server->idle_ms >= config->idle_server_ms;
         bool too_old = now - server->opened_ms >= PROXY_SERVER_AGE_MS;
-        if (!too_many && !too_old) {
+        if (!too_many && !too_old && !over_budget(&worker->proxy->budget, worker)) {
             return;
         }
         idle--;
@@ -278,6 +296,19 @@ static bool should_make_room(ProxyPool *pool, const ProxyClient *next)
     return theirs_older || ours_older;
 }
 
+/* The first who still waits: those who have hung up are let go, for a connection would be spent on
+ * an answer that nobody reads. */
+static ProxyClient *next_waiter(ProxyPool *pool)
+{
+    for (ProxyClient *client; (client = first_waiter(pool)) != NULL;) {
+        if (!stream_peer_ended(client->stream)) {
+            return client;
+        }
+        proxy_client_close(client);
+    }
+    return NULL;
+}
+
 /* Those who only wait for the settings that a login reports need no connection of their own. */
 static void welcome_waiters(ProxyPool *pool)
 {
@@ -298,10 +329,9 @@ void proxy_pool_available(ProxyServer *server)
     if (worker->waiting.len > 0) {
         welcome_waiters(pool);
     }
-    ProxyClient *next = first_waiter(pool);
-    ProxyBudget *budget = &worker->proxy->budget;
-    bool over = atomic_load(&budget->open) > atomic_load(&budget->max);
-    if (server->retired || worker->draining || over || should_make_room(pool, next)) {
+    ProxyClient *next = next_waiter(pool);
+    if (server->retired || worker->draining || over_budget(&worker->proxy->budget, worker) ||
+        should_make_room(pool, next)) {
         proxy_server_retire(server);
         return;
     }
@@ -309,6 +339,7 @@ void proxy_pool_available(ProxyServer *server)
         pool_idle_add(server);
         return;
     }
+    ASSERT(next->state == CLIENT_WAITING); /* those of CLIENT_WELCOME were served above */
     proxy_pool_wait_end(next);
     proxy_server_link(server, next);
     proxy_client_resume(next);
@@ -426,10 +457,24 @@ void proxy_worker_pump_soon(ProxyWorker *worker)
     loop_defer(worker->loop, &worker->pump, pump, worker);
 }
 
+/* So that nothing is done elsewhere for the sake of a client that is not there any more. */
+static void waiters_check(ProxyWorker *worker)
+{
+    for (ListNode *node = list_first(&worker->waiting); node != NULL;) {
+        ProxyPool *pool = CONTAINER_OF(node, ProxyPool, waiting_node);
+        node = list_next(&worker->waiting, node);
+        pool->clients++; /* keeps it while its waiters go */
+        next_waiter(pool);
+        pool->clients--;
+        proxy_pool_unused(pool);
+    }
+}
+
 static void wait_tick(void *user)
 {
     ProxyWorker *worker = user;
     waiters_time_out(worker);
+    waiters_check(worker);
     if (worker->waiting.len == 0) {
         loop_timer_stop(&worker->wait_timer);
         return;

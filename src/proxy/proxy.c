@@ -171,6 +171,9 @@ static bool on_config(void *user, const json_t *json, Err *err)
     if (old == NULL) {
         return workers_start(proxy, config, err) || first_config_failed(proxy, err);
     }
+    if (proxy_config_outdates(old, config)) {
+        proxy_welcomes_forget(&proxy->welcomes);
+    }
     for (uint32_t i = 0; i < proxy->worker_count; i++) {
         proxy_worker_apply(&proxy->workers[i], config);
     }
@@ -241,6 +244,7 @@ static void proxy_done(Proxy *proxy)
     loop_free(proxy->loop);
     sem_destroy(&proxy->applied);
     pthread_mutex_destroy(&proxy->health.lock);
+    proxy_welcomes_done(&proxy->welcomes);
 }
 
 int proxy_main(int argc, char **argv)
@@ -254,6 +258,7 @@ int proxy_main(int argc, char **argv)
     Proxy proxy = {0};
     sem_init(&proxy.applied, 0, 0);
     pthread_mutex_init(&proxy.health.lock, NULL);
+    proxy_welcomes_init(&proxy.welcomes);
     if (proxy_start(&proxy, &args, &err)) {
         log_info("proxy", "%s is running", proxy.id);
         loop_run(proxy.loop);

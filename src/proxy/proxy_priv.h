@@ -8,7 +8,7 @@
  *     ProxyPool     server connections that may replace each other: same user, database, settings
  *     ProxyServer   a connection to PostgreSQL and its Exchange
  *
- * Threads meet in four places: the configuration (immutable, counted), the budget (atomics,
+ * Threads meet in few places: the configuration (immutable, counted), the budget (atomics,
  * touched when a server connection is opened or closed, or somebody waits), posts to another loop
  * (cancel requests, "give an idle connection up", "there is room"), and counters that one worker
  * writes and the main thread reads. There is no lock on the way of a query.
@@ -107,6 +107,20 @@ void proxy_health_good(ProxyHealth *health);
 void proxy_health_bad(ProxyHealth *health, const char *reason, const char *description);
 void proxy_health_doubt(ProxyHealth *health); /* look again soon */
 
+/* ---- what servers say at login ------------------------------------------------------------------
+ */
+
+typedef struct ProxyWelcomes {
+    pthread_mutex_t lock; /* taken at a first login */
+    Map *map;             /* from the key of a pool to a ParamList that nobody else holds */
+} ProxyWelcomes;
+
+void proxy_welcomes_init(ProxyWelcomes *welcomes);
+void proxy_welcomes_done(ProxyWelcomes *welcomes);
+void proxy_welcome_share(ProxyWelcomes *welcomes, const ProxyPool *pool); /* pool->welcome is new */
+void proxy_welcomes_forget(ProxyWelcomes *welcomes);
+void proxy_welcome_find(ProxyWelcomes *welcomes, ProxyPool *pool); /* sets it if known */
+
 /* ---- clients -----------------------------------------------------------------------------------
  */
 
@@ -183,6 +197,7 @@ bool proxy_relay_start(ProxyClient *client, Slice start_params);
  *                                      \        |
  *   CONNECTING -> RELAY_LOGIN -> LINKED-+-> DRAINING -> gone
  *   LINKED -> PARKED (a cancel is still under way) -> IDLE
+ *   LINKED -> ORPHAN (its client left in the middle: brought to rest) -> IDLE
  */
 typedef enum ServerState {
     SERVER_CONNECTING,
@@ -192,6 +207,7 @@ typedef enum ServerState {
     SERVER_IDLE,
     SERVER_LINKED,
     SERVER_PARKED,
+    SERVER_ORPHAN,
     SERVER_DRAINING, /* we have said goodbye; it counts until PostgreSQL has closed */
 } ServerState;
 
@@ -199,10 +215,11 @@ struct ProxyServer {
     ProxyWorker *worker;
     PoolHandle handle;
     ServerState state;
-    bool probe;    /* opened to see whether the target lives */
-    bool budgeted; /* holds a place in the budget */
-    bool fatal;    /* PostgreSQL has told why it ends */
-    bool retired;  /* not to be used again */
+    bool probe;       /* opened to see whether the target lives */
+    bool budgeted;    /* holds a place in the budget */
+    bool fatal;       /* PostgreSQL has told why it ends */
+    bool rolled_back; /* of an orphan */
+    bool retired;     /* not to be used again */
     Stream *stream;
     ProxyPool *pool; /* NULL: a relay's, or a probe */
     ProxyClient *client;
@@ -281,6 +298,7 @@ void proxy_worker_pump_soon(ProxyWorker *worker);
 void proxy_worker_permit_freed(ProxyWorker *worker);
 void proxy_worker_waits_init(ProxyWorker *worker);
 void proxy_worker_waits_done(ProxyWorker *worker);
+void proxy_worker_forget_welcomes(ProxyWorker *worker);
 void proxy_worker_trim_idle(ProxyWorker *worker);
 
 /* ---- cancel requests
@@ -340,6 +358,7 @@ void proxy_worker_server_gone(ProxyWorker *worker); /* one server connection les
 void proxy_worker_remember(ProxyWorker *worker, PoolHandle client);
 void proxy_worker_client_gone(ProxyWorker *worker); /* one client less */
 void proxy_worker_done(ProxyWorker *worker);        /* main thread, after the join */
+bool proxy_config_outdates(const ProxyConfig *old, const ProxyConfig *config);
 NetAddr proxy_worker_target(const ProxyWorker *worker);
 bool proxy_worker_has_target(const ProxyWorker *worker);
 
@@ -355,6 +374,7 @@ struct Proxy {
     uint32_t worker_count, workers_running;
     ProxyBudget budget;
     ProxyHealth health;
+    ProxyWelcomes welcomes;
     atomic_uint clients;
     atomic_bool trimming; /* one worker looks at idle connections */
     uint8_t mock_secret[SHA256_SIZE];

@@ -140,7 +140,8 @@ static void server_leave(ProxyServer *server, bool mid_message)
 {
     bool open = server->state != SERVER_CONNECTING;
     bool in_session = server->state == SERVER_IDLE || server->state == SERVER_LINKED ||
-                      server->state == SERVER_PARKED || server->probe;
+                      server->state == SERVER_PARKED || server->state == SERVER_ORPHAN ||
+                      server->probe;
     server_unlink(server);
     proxy_pool_idle_remove(server);
     server_count_out(server);
@@ -165,9 +166,55 @@ void proxy_server_retire(ProxyServer *server)
     server_leave(server, false);
 }
 
+/* ---- without its client
+ * -------------------------------------------------------------------------- */
+
+/* One of ours, in front of whatever comes. */
+static void send_own(ProxyServer *server, char type, Slice bytes)
+{
+    flight_push(&server->exchange.flight, type, true);
+    stream_write_ref(server->stream, bytes);
+}
+
+/* Whether what the client has begun can be brought to an end without it. */
+static bool can_come_to_rest(const ProxyServer *server)
+{
+    const ProxyClient *client = server->client;
+    const Flight *flight = &server->exchange.flight;
+    return server->state == SERVER_LINKED && server->pool != NULL && !server->retired &&
+           !server->worker->draining && client != NULL && client->session.pin == PIN_NONE &&
+           !client->session.mid_message && !flight->copying && !flight->unsure &&
+           flight->len + 2 <= FLIGHT_MAX;
+}
+
+/* A Sync ends what was sent, also behind an error; a transaction that is open then is rolled back.
+ * Clients that run out of patience are many, and a new login costs more than this. */
 void proxy_server_abandon(ProxyServer *server)
 {
-    server_leave(server, server->client != NULL && server->client->session.mid_message);
+    if (!can_come_to_rest(server)) {
+        server_leave(server, server->client != NULL && server->client->session.mid_message);
+        return;
+    }
+    server_unlink(server);
+    server->state = SERVER_ORPHAN;
+    server->rolled_back = false;
+    stream_resume(server->stream);
+    send_own(server, 'S', SLICE("S\0\0\0\4"));
+}
+
+static void orphan_ready(ProxyServer *server)
+{
+    if (!flight_is_empty(&server->exchange.flight)) {
+        return;
+    }
+    if (server->exchange.status == 'I') {
+        proxy_server_release(server);
+    } else if (server->rolled_back) {
+        proxy_server_retire(server);
+    } else {
+        server->rolled_back = true;
+        send_own(server, 'Q', SLICE("Q\0\0\0\15ROLLBACK\0"));
+    }
 }
 
 void proxy_server_lost(ProxyServer *server, const char *why)
@@ -222,7 +269,7 @@ void proxy_server_link(ProxyServer *server, ProxyClient *client)
 static void server_share_params(ProxyServer *server)
 {
     ParamList *welcome = server->pool->welcome;
-    if (server->params != welcome && params_equal(server->params, welcome)) {
+    if (welcome != NULL && server->params != welcome && params_equal(server->params, welcome)) {
         params_unref(server->params);
         server->params = params_ref(welcome);
     }
@@ -230,8 +277,12 @@ static void server_share_params(ProxyServer *server)
 
 void proxy_server_release(ProxyServer *server)
 {
+    ProxyClient *client = server->client;
     server_unlink(server);
     server_share_params(server);
+    if (client != NULL && stream_paused(client->stream)) {
+        proxy_client_resume(client); /* it waited for this server to take more */
+    }
     if (server->cancels > 0) {
         server->state = SERVER_PARKED; /* or the cancel would hit the next client */
         return;
@@ -373,11 +424,42 @@ static bool take_linked(ProxyServer *server, Run *run, const PgPiece *piece,
     return true;
 }
 
+/* Nobody wants to hear it; it only has to come to rest. */
+static bool take_orphan(ProxyServer *server, Run *run, const PgPiece *piece)
+{
+    run->at += piece->raw.len;
+    run->sent = run->at;
+    if (!piece->first) {
+        return true;
+    }
+    Flight *flight = &server->exchange.flight;
+    FlightAnswer answer = flight_answer(flight, piece->type);
+    if (piece->type == 'E') {
+        note_fatal(server, piece);
+    }
+    if (piece->type == 'S' && !take_setting(server, piece)) {
+        return false;
+    }
+    if (answer.own_failed || flight->unsure || flight->copying) {
+        proxy_server_retire(server);
+        return true;
+    }
+    if (answer.ready) {
+        TRY(pg_get_ready(piece->body, &server->exchange.status));
+        orphan_ready(server);
+    }
+    return true;
+}
+
 static bool take_piece(ProxyServer *server, Run *run, const PgPiece *piece,
                        const char **ret_problem)
 {
     if (server->state == SERVER_LINKED) {
         return take_linked(server, run, piece, ret_problem);
+    }
+    if (server->state == SERVER_ORPHAN) {
+        *ret_problem = "the server sent a malformed message";
+        return take_orphan(server, run, piece);
     }
     run->at += piece->raw.len;
     run->sent = run->at;

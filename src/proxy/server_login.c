@@ -228,10 +228,26 @@ static void probe_done(ProxyServer *server)
     proxy_server_retire(server);
 }
 
+/* What a login of the configuration before says is of no interest any more. */
+static void set_welcome(ProxyServer *server)
+{
+    ProxyPool *pool = server->pool;
+    if (server->retired) {
+        return;
+    }
+    if (pool->welcome == NULL || !params_equal(pool->welcome, server->params)) {
+        params_unref(pool->welcome);
+        pool->welcome = params_ref(server->params);
+        proxy_welcome_share(&server->worker->proxy->welcomes, pool);
+    } else {
+        params_unref(server->params);
+        server->params = params_ref(pool->welcome);
+    }
+}
+
 static void login_complete(ProxyServer *server)
 {
     ProxyWorker *worker = server->worker;
-    ProxyPool *pool = server->pool;
     loop_timer_stop(&server->timer);
     mem_free(server->scram);
     server->scram = NULL;
@@ -239,14 +255,8 @@ static void login_complete(ProxyServer *server)
     worker->retry_delay_ms = 0;
     worker->server_problem = (Err){0};
     proxy_health_good(&worker->proxy->health);
-    if (pool->welcome == NULL || !params_equal(pool->welcome, server->params)) {
-        params_unref(pool->welcome);
-        pool->welcome = params_ref(server->params);
-    } else {
-        params_unref(server->params);
-        server->params = params_ref(pool->welcome);
-    }
-    pool->connecting--;
+    set_welcome(server);
+    server->pool->connecting--;
     worker->connecting--;
     server->state = SERVER_IDLE;
     stream_set_handlers(server->stream, &proxy_server_handlers, server);

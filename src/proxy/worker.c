@@ -114,7 +114,8 @@ static bool texts_equal(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-static bool servers_outdated(const ProxyConfig *old, const ProxyConfig *config)
+/* What servers said, and the connections to them, are of the old configuration. */
+bool proxy_config_outdates(const ProxyConfig *old, const ProxyConfig *config)
 {
     return old->target.port != config->target.port ||
            !texts_equal(old->target.socket_dir, config->target.socket_dir) ||
@@ -208,8 +209,9 @@ static void apply(void *user)
             log_error("proxy", "worker %u cannot accept: %s", worker->index, err.message);
         }
     }
-    if (servers_outdated(old, job->config)) {
+    if (proxy_config_outdates(old, job->config)) {
         worker->retry_at_ms = 0;
+        proxy_worker_forget_welcomes(worker);
         servers_retire(worker);
     }
     if (old->idle_client_ms != job->config->idle_client_ms) {

@@ -2,7 +2,7 @@
 import asyncio
 import contextlib
 import os
-import shutil
+import random
 import signal
 import socket
 import struct
@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from support.certs import Authority
-from support.engines import account_folder, as_account, give, own_address, postgres_bin, stop
+from support.engines import account_folder, as_account, own_address, postgres_bin, stop
 from support.plane_agent import PlaneProcess, Refused
 
 pytestmark = pytest.mark.timeout(120)
@@ -321,8 +321,14 @@ def test_named_statements_pin(pool):
         assert pool.await_status(lambda s: s['clients_pinned'] == 1)['pinned'] == {'protocol_prepare': 1}
 
 
-def test_sequences_are_not_a_strangers(pool):
-    pool.configure({'max_connections_percent': 10})
+def one_server(proxy):
+    """One connection, on one worker: everybody has the same."""
+    proxy.configure({'max_connections_percent': 10}, workers=1)
+    return proxy
+
+
+def test_sequences_are_not_a_strangers(proxy):
+    pool = one_server(proxy)
     with pool.connect() as writer, pool.connect() as reader:
         writer.execute("INSERT INTO t (v) VALUES ('x')")
         with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
@@ -332,6 +338,83 @@ def test_sequences_are_not_a_strangers(pool):
             writer.execute("INSERT INTO t (v) VALUES ('y')")
             own = writer.execute('SELECT lastval(), max(id) FROM t').fetchone()
         assert own[0] == own[1]
+
+
+class Visitor:
+    """A client that leaves state wherever it can, and looks for that of others."""
+
+    def __init__(self, pool, number):
+        self.pool = pool
+        self.mark = f'mark {number}'
+        self.number = number
+        self.random = random.Random(number)
+
+    def visit(self, seconds):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with self.pool.connect(self.random.choice([ANN, BOB]), prepare_threshold=self.random.choice([None, 0])) as c:
+                for _ in range(self.random.randrange(1, 8)):
+                    self.random.choice([self.local, self.session, self.table, self.prepared, self.sequence, self.plain,
+                                        self.rolled_back])(c)
+
+    def plain(self, c):
+        assert c.execute('SELECT %s::text', (self.mark,)).fetchone() == (self.mark,)
+        assert c.execute("SHOW work_mem").fetchone()[0] in ('4MB', self.own_memory())
+
+    def own_memory(self):
+        return f'{1000 + self.number}kB'
+
+    def local(self, c):
+        with c.transaction():
+            c.execute(f"SET LOCAL work_mem = '{self.own_memory()}'")
+            assert c.execute('SHOW work_mem').fetchone() == (self.own_memory(),)
+
+    def session(self, c):
+        if self.random.randrange(4) == 0:
+            c.execute(f"SET work_mem = '{self.own_memory()}'")
+            for _ in range(3):
+                assert c.execute('SHOW work_mem').fetchone() == (self.own_memory(),)
+
+    def table(self, c):
+        if self.random.randrange(4) == 0:
+            c.execute('CREATE TEMP TABLE IF NOT EXISTS visitors AS SELECT %s::text AS mark', (self.mark,))
+            assert c.execute('SELECT mark FROM visitors').fetchall() == [(self.mark,)]
+
+    def prepared(self, c):
+        if self.random.randrange(4) == 0:
+            c.execute(f"PREPARE same_name AS SELECT '{self.mark}'")
+            assert c.execute('EXECUTE same_name').fetchone() == (self.mark,)
+            c.execute('DEALLOCATE same_name')
+
+    def sequence(self, c):
+        with contextlib.suppress(psycopg.errors.ObjectNotInPrerequisiteState):
+            own = c.execute('INSERT INTO t (v) VALUES (%s) RETURNING id', (self.mark,)).fetchone()
+            assert c.execute('SELECT lastval()').fetchone() == own
+
+    def rolled_back(self, c):
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            with c.transaction():
+                c.execute(f"SET LOCAL work_mem = '{self.own_memory()}'")
+                c.execute('SELECT 1/0')
+
+
+def test_nobody_sees_anothers_state(pool):
+    pool.configure({'max_connections_percent': 60})
+    errors = []
+
+    def visit(number):
+        try:
+            Visitor(pool, number).visit(6)
+        except BaseException as error:  # pylint: disable=broad-except
+            errors.append(error)
+
+    threads = [threading.Thread(target=visit, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert len(pool.status()['pinned']) >= 3
 
 
 # ---- the protocol -------------------------------------------------------------------------------
@@ -542,7 +625,7 @@ def test_five_hundred_idle_clients(pool):
         for client in clients[::50]:
             assert client.execute('SELECT 1').fetchone() == (1,)
     pool.await_status(lambda s: s['clients'] == 0)
-    assert len(os.listdir(f'/proc/{process}/fd')) <= files - 500
+    wait_for(lambda: len(os.listdir(f'/proc/{process}/fd')) <= files - 500, 'descriptors stay')
 
 
 # ---- the server goes away -----------------------------------------------------------------------
@@ -584,15 +667,67 @@ def test_one_backend_ended(pool, postgres):
                 other.execute('SELECT 1')
 
 
-def test_client_leaves_in_the_middle(pool, postgres):
-    pool.configure({'max_connections_percent': 10})
+def leave(connection):
+    """Ends it as a killed program does: without a word."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as end:
+        end.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+def test_clients_that_leave_in_the_middle(proxy):
+    """What they began is brought to an end, and their server connection serves the next."""
+    pool = one_server(proxy)
     with pool.connect() as other:
+        pid = pool.pid_of(other)
         leaver = pool.connect()
         leaver.execute('BEGIN')
         leaver.execute("INSERT INTO t (v) VALUES ('left')")
-        os.close(os.dup(leaver.fileno()))
-        leaver.pgconn.finish()
-        assert other.execute("SELECT count(*) FROM t WHERE v = 'left'").fetchone() == (0,)
+        leave(leaver)
+        assert other.execute("SELECT count(*), pg_backend_pid() FROM t WHERE v = 'left'").fetchone() == (0, pid)
+        leaver = pool.connect()
+        with contextlib.suppress(psycopg.Error):
+            leaver.execute('BEGIN')
+            leaver.execute('SELECT 1/0')
+        leave(leaver)
+        assert pool.pid_of(other) == pid
+        leaver = pool.connect()
+        leaver.pgconn.send_query(b'SELECT pg_sleep(0.5)')
+        time.sleep(0.1)
+        leave(leaver)
+        assert pool.pid_of(other) == pid
+        leaver = pool.connect()
+        leaver.pgconn.enter_pipeline_mode()
+        leaver.pgconn.send_query_params(b'SELECT pg_sleep(0.2)', None)
+        leaver.pgconn.send_flush_request()
+        leaver.pgconn.flush()
+        time.sleep(0.1)
+        leave(leaver)
+        assert pool.pid_of(other) == pid
+        # COPY data is missing: nobody can send it, so that connection ends.
+        leaver = pool.connect()
+        leaver.execute('CREATE TABLE l (a int)')
+        leaver.pgconn.exec_(b'COPY l FROM STDIN')
+        leave(leaver)
+        assert pool.pid_of(other) != pid
+        other.execute('DROP TABLE l')
+
+
+def test_waiters_that_leave_are_let_go(proxy):
+    pool = one_server(proxy)
+    with pool.connect() as holder:
+        with holder.transaction():
+            pid = pool.pid_of(holder)
+            waiters = [pool.connect() for _ in range(10)]
+            for waiter in waiters:
+                waiter.pgconn.send_query(b"INSERT INTO t (v) VALUES ('nobody waits for this')")
+                waiter.pgconn.flush()
+            pool.await_status(lambda s: s['clients_waiting'] == 10)
+            for waiter in waiters:
+                leave(waiter)
+            pool.await_status(lambda s: s['clients_waiting'] == 0)
+        assert pool.pid_of(holder) == pid
+        assert holder.execute("SELECT count(*) FROM t WHERE v LIKE 'nobody%'").fetchone() == (0,)
+        assert pool.status()['servers_opened'] == 1
 
 
 # ---- configuration ------------------------------------------------------------------------------

@@ -1,0 +1,58 @@
+/* What servers say at login, shared by the workers: a client whose like another worker has seen is
+ * let in without a server connection. Looked up once per pool and worker. */
+#include "proxy/proxy_priv.h"
+
+#define WELCOMES_MAX 1000 /* then it starts over: clients choose what their settings are */
+
+static void welcomes_clear(Map *map)
+{
+    size_t cursor = 0;
+    Slice key;
+    void *value;
+    while (map_next(map, &cursor, &key, &value)) {
+        params_unref(value);
+    }
+    map_free(map);
+}
+
+void proxy_welcomes_init(ProxyWelcomes *welcomes)
+{
+    pthread_mutex_init(&welcomes->lock, NULL);
+    welcomes->map = map_new();
+}
+
+void proxy_welcomes_done(ProxyWelcomes *welcomes)
+{
+    welcomes_clear(welcomes->map);
+    pthread_mutex_destroy(&welcomes->lock);
+}
+
+void proxy_welcomes_forget(ProxyWelcomes *welcomes)
+{
+    pthread_mutex_lock(&welcomes->lock);
+    welcomes_clear(welcomes->map);
+    welcomes->map = map_new();
+    pthread_mutex_unlock(&welcomes->lock);
+}
+
+void proxy_welcome_share(ProxyWelcomes *welcomes, const ProxyPool *pool)
+{
+    pthread_mutex_lock(&welcomes->lock);
+    if (map_len(welcomes->map) >= WELCOMES_MAX) {
+        welcomes_clear(welcomes->map);
+        welcomes->map = map_new();
+    }
+    ParamList *copy = params_new(params_slice(pool->welcome));
+    params_unref(map_set(welcomes->map, slice_from(pool->key, pool->key_len), copy));
+    pthread_mutex_unlock(&welcomes->lock);
+}
+
+void proxy_welcome_find(ProxyWelcomes *welcomes, ProxyPool *pool)
+{
+    pthread_mutex_lock(&welcomes->lock);
+    const ParamList *found = map_get(welcomes->map, slice_from(pool->key, pool->key_len));
+    if (found != NULL && pool->welcome == NULL) {
+        pool->welcome = params_new(params_slice(found));
+    }
+    pthread_mutex_unlock(&welcomes->lock);
+}
