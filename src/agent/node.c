@@ -238,7 +238,7 @@ static bool unasked_end(const NodeRun *run, GuardExit *ret_end)
     if (!guard_exit_record_read(run->work->options->run_dir, run->work->id, &end, NULL)) {
         /* No word: the first start, or the guard was killed with its engine. */
         *ret_end = (GuardExit){0};
-        return run->work->left_running;
+        return run->work->left_running || run->was_running;
     }
     *ret_end = end;
     return !end.asked && end.error[0] == '\0';
@@ -248,7 +248,8 @@ static bool unasked_end(const NodeRun *run, GuardExit *ret_end)
  * else of the node, and kept until the next start. */
 static void note_left_running(NodeRun *run)
 {
-    if (strcmp(member_str(run->seen, "state", ""), "running") == 0 && !node_guard_runs(run)) {
+    run->was_running = strcmp(member_str(run->seen, "state", ""), "running") == 0;
+    if (run->was_running && !node_guard_runs(run)) {
         run->work->left_running = true;
     }
 }
@@ -257,7 +258,7 @@ static void note_left_running(NodeRun *run)
 static void report_end(NodeRun *run, const GuardExit *end)
 {
     const AgentOptions *options = run->work->options;
-    if (run->work->quick_ends > 1 && !run->work->left_running) {
+    if (run->work->quick_ends > 1 && !run->work->left_running && !run->was_running) {
         return;
     }
     char how[PROCESS_EXIT_TEXT_SIZE];

@@ -11,7 +11,8 @@ typedef struct NodeRun {
     json_t *goal;
     json_t *seen; /* what will be written when the step ends */
     EnginePaths paths;
-    bool settled; /* the step found nothing left to do */
+    bool was_running; /* it served when this step began */
+    bool settled;     /* the step found nothing left to do */
 } NodeRun;
 
 /* The steps return the milliseconds until they want to run again, or -1 with err set. */
