@@ -39,33 +39,6 @@ def kill_serve(inside):
     os.kill(pid, signal.SIGKILL)
 
 
-def test_creation_goes_on_wherever_it_was_cut_off(weir, record_property):
-    record_property('seed', SEED)
-    chance = random.Random(SEED)
-    with own_tier(weir) as tier:
-        inside = Inside(tier)
-        create_instance(tier, 'main', MultiAZ=True)
-        tier.aws('rds').create_db_instance_read_replica(DBInstanceIdentifier='reader',
-                                                        SourceDBInstanceIdentifier='main')
-        tier.aws('elasticache').create_replication_group(
-            ReplicationGroupId='cache', ReplicationGroupDescription='x', Engine='redis',
-            CacheNodeType='cache.t3.micro', NumCacheClusters=2, AutomaticFailoverEnabled=True)
-        for _ in range(KILLS):
-            time.sleep(chance.uniform(0.02, 1.2))  # the moment is what is tried
-            kill_serve(inside)
-        wait_until(lambda: tier.command('status', check=False).returncode == 0, f'the API answers (seed {SEED})')
-        inside.wait_settled('main', 'reader', 'cache')
-        main = inside.node('main', 'primary')
-        assert len(inside.nodes('main')) == 2
-        inside.sql(main, 'CREATE TABLE note (id int)', user='dbadmin', database='shop')
-        for node in inside.nodes('reader') + [inside.node('main', 'standby')]:
-            wait_until(lambda node=node: inside.value(node, "SELECT count(*) FROM pg_class WHERE relname = 'note'",
-                                                      database='shop') == 1, 'the table arrives')
-        assert inside.events('main').count('DB instance created') == 1
-        slots = inside.value(main, 'SELECT count(*) FROM pg_replication_slots')
-        assert slots == 2, 'only the standby and the replica have slots'
-
-
 def test_deletion_goes_on_wherever_it_was_cut_off(weir):
     with own_tier(weir) as tier:
         inside = Inside(tier)
