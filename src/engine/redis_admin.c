@@ -14,7 +14,8 @@
 
 #define REPLY_MAX        ((size_t)1 << 20)
 #define IO_TIMEOUT_S     3
-#define COMMAND_ARGS_MAX 8
+#define COMMAND_ARGS_MAX 64
+#define ACL_MAX          ((size_t)1 << 20)
 
 bool redis_install_find(Arena *arena, RedisInstall *ret_install, Err *err)
 {
@@ -192,8 +193,60 @@ static bool apply_settings(int fd, const RedisSpec *spec, Buf *reply, Err *err)
             return false;
         }
     }
-    static const char *const acl[] = {"ACL", "LOAD", NULL};
-    return admin_call(fd, acl, reply, err);
+    return true;
+}
+
+/* Redis reads the files again, also where their names are as before. */
+static bool apply_certs(int fd, const RedisSpec *spec, Buf *reply, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *cert = mem_printf("%s/server.crt", spec->paths.tls);
+    CLEANUP(mem_free_ptr) char *key = mem_printf("%s/server.key", spec->paths.tls);
+    CLEANUP(mem_free_ptr) char *client_cert = mem_printf("%s/client.crt", spec->paths.tls);
+    CLEANUP(mem_free_ptr) char *client_key = mem_printf("%s/client.key", spec->paths.tls);
+    const char *const set[] = {"CONFIG",
+                               "SET",
+                               "tls-cert-file",
+                               cert,
+                               "tls-key-file",
+                               key,
+                               "tls-client-cert-file",
+                               client_cert,
+                               "tls-client-key-file",
+                               client_key,
+                               NULL};
+    return admin_call(fd, set, reply, err);
+}
+
+/* One line of the ACL file, "user NAME RULE…", as ACL SETUSER. */
+static bool apply_user(int fd, Slice line, Buf *reply, Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *words[COMMAND_ARGS_MAX] = {"ACL", "SETUSER"};
+    size_t count = 2;
+    (void)slice_cut(&line, ' '); /* "user" */
+    while (line.len > 0) {
+        ASSERT(count + 2 < COMMAND_ARGS_MAX);
+        words[count++] = arena_slice_str(arena, slice_cut(&line, ' '));
+        if (count == 3) {
+            words[count++] = "reset";
+        }
+    }
+    return admin_call(fd, words, reply, err);
+}
+
+/* User by user, in place: ACL LOAD would disconnect everybody who is logged in, ourselves and the
+ * replicas included. */
+static bool apply_users(int fd, const RedisSpec *spec, Buf *reply, Err *err)
+{
+    Buf text;
+    buf_init(&text, ACL_MAX);
+    redis_acl_render(spec, &text);
+    bool ok = true;
+    for (Slice rest = buf_slice(&text); ok && rest.len > 0;) {
+        ok = apply_user(fd, slice_cut(&rest, '\n'), reply, err);
+    }
+    buf_done(&text);
+    return ok;
 }
 
 static bool apply_role(int fd, const RedisSpec *spec, Buf *reply, Err *err)
@@ -211,6 +264,7 @@ bool redis_apply(const RedisSpec *spec, Err *err)
     buf_init(&reply, REPLY_MAX);
     CLEANUP(fd_close) int fd = -1;
     bool ok = admin_open(spec, &fd, &reply, err) && apply_settings(fd, spec, &reply, err) &&
+              apply_certs(fd, spec, &reply, err) && apply_users(fd, spec, &reply, err) &&
               apply_role(fd, spec, &reply, err);
     buf_done(&reply);
     return ok;
