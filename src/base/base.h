@@ -254,6 +254,9 @@ NODISCARD bool file_write(const char *path, Slice text, mode_t mode, Err *err);
  */
 NODISCARD bool file_write_as(const char *path, Slice text, mode_t mode, uid_t uid, gid_t gid,
                              Err *err);
+/* Removes the temporary files that writes of this path left which were killed. Nobody may be
+ * writing it meanwhile. */
+void file_write_sweep(const char *path);
 bool file_exists(const char *path);
 /* Makes the folder and its parents; one that is there already is fine. The mode is for new ones. */
 NODISCARD bool dir_make(const char *path, mode_t mode, Err *err);

@@ -10,6 +10,7 @@
 
 #define TREE_DEPTH_MAX 64
 #define READ_STEP      ((size_t)65536)
+#define TEMPORARY_ID   8 /* letters in "NAME.ID.tmp" */
 
 void fd_close(int *fd)
 {
@@ -100,8 +101,8 @@ bool file_write(const char *path, Slice text, mode_t mode, Err *err)
 
 bool file_write_as(const char *path, Slice text, mode_t mode, uid_t uid, gid_t gid, Err *err)
 {
-    char suffix[9];
-    random_id(suffix, sizeof(suffix) - 1);
+    char suffix[TEMPORARY_ID + 1];
+    random_id(suffix, TEMPORARY_ID);
     CLEANUP(mem_free_ptr) char *temporary = mem_printf("%s.%s.tmp", path, suffix);
     CLEANUP(fd_close)
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
@@ -116,6 +117,30 @@ bool file_write_as(const char *path, Slice text, mode_t mode, uid_t uid, gid_t g
         return err_set_errno(err, saved, "cannot write %s", path);
     }
     return dir_sync_of(path, err);
+}
+
+static bool is_temporary_of(Slice name, Slice file)
+{
+    return name.len == file.len + 1 + TEMPORARY_ID + strlen(".tmp") &&
+           slice_eq(slice_from(name.data, file.len), file) && name.data[file.len] == '.' &&
+           slice_ends(name, ".tmp");
+}
+
+void file_write_sweep(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    CLEANUP(mem_free_ptr)
+    char *folder = slash != NULL ? mem_printf("%.*s/", (int)(slash - path), path) : mem_strdup(".");
+    Slice file = slice_of(slash != NULL ? slash + 1 : path);
+    DIR *dir = opendir(folder);
+    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
+        if (is_temporary_of(slice_of(entry->d_name), file)) {
+            unlinkat(dirfd(dir), entry->d_name, 0);
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
 }
 
 bool file_exists(const char *path)

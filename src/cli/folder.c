@@ -15,6 +15,7 @@ bool up_folder_remove(const char *data_dir, Err *err)
     for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
         CLEANUP(mem_free_ptr) char *path = mem_printf("%s/%s", data_dir, ours[i]);
         TRY(tree_remove(path, err));
+        file_write_sweep(path);
     }
     if (rmdir(data_dir) != 0 && errno != ENOTEMPTY && errno != EEXIST && errno != ENOENT) {
         return err_set_errno(err, errno, "cannot remove %s", data_dir);

@@ -101,6 +101,29 @@ static void test_refusals(void **state)
     buf_done(&buf);
 }
 
+/* What a write leaves that is killed goes, and nothing else. */
+static void test_sweep(void **state)
+{
+    const char *folder = *state;
+    static const char *const stay[] = {"file", "file.tmp", "file.abcdefgh.txt",
+                                       "file2.abcdefgh.tmp", "file.abcdefghi.tmp"};
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/file", folder);
+    CLEANUP(mem_free_ptr) char *left = mem_printf("%s/file.abcdefgh.tmp", folder);
+    CLEANUP(mem_free_ptr) char *absent = mem_printf("%s/none/file", folder);
+    write_text(left, "half");
+    for (size_t i = 0; i < ARRAY_LEN(stay); i++) {
+        CLEANUP(mem_free_ptr) char *other = mem_printf("%s/%s", folder, stay[i]);
+        write_text(other, "x");
+    }
+    file_write_sweep(path);
+    assert_false(file_exists(left));
+    for (size_t i = 0; i < ARRAY_LEN(stay); i++) {
+        CLEANUP(mem_free_ptr) char *other = mem_printf("%s/%s", folder, stay[i]);
+        assert_true(file_exists(other));
+    }
+    file_write_sweep(absent);
+}
+
 static void test_full_disk(void **state)
 {
     (void)state;
@@ -216,9 +239,11 @@ static void test_tree_chown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(test_write_and_read),   IN_FOLDER(test_read_limits), IN_FOLDER(test_refusals),
-        cmocka_unit_test(test_full_disk), IN_FOLDER(test_dir_make),    IN_FOLDER(test_tree_remove),
-        IN_FOLDER(test_tree_depth),       IN_FOLDER(test_tree_chown),
+        IN_FOLDER(test_write_and_read),   IN_FOLDER(test_read_limits),
+        IN_FOLDER(test_refusals),         IN_FOLDER(test_sweep),
+        cmocka_unit_test(test_full_disk), IN_FOLDER(test_dir_make),
+        IN_FOLDER(test_tree_remove),      IN_FOLDER(test_tree_depth),
+        IN_FOLDER(test_tree_chown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
