@@ -111,6 +111,7 @@
     X("weir", "PutTierOption", weir_put_option, WRITES)                                            \
     X("weir", "StopTier", weir_stop_tier, WRITES)                                                  \
     X("weir", "ListNodes", weir_list_nodes, READS)                                                 \
+    X("weir", "ListRemarks", weir_list_remarks, READS)                                             \
     X("weir", "ListEvents", weir_list_events, READS)                                               \
     X("weir", "GetAuthToken", weir_get_auth_token, READS)                                          \
     X("weir", "GetLog", weir_get_log, READS)

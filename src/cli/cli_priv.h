@@ -69,6 +69,8 @@ void table_init(Table *table, size_t columns, size_t state_column);
 void table_done(Table *table);
 void table_row(Table *table, const char *const *cells); /* columns of them; NULL is "" */
 void table_print(const Table *table, FILE *out);
+/* The text in lines of at most `width` bytes behind the indent, cut at spaces. */
+void text_wrap(const char *text, const char *indent, size_t width, Buf *out);
 /* Prints the JSON and frees it. */
 void cli_print_json(json_t *value);
 

@@ -43,22 +43,6 @@ static void show_difference(const Difference *difference, Buf *out)
 #define NOTE_WIDTH  94
 #define NOTE_INDENT "      "
 
-/* A long list goes on in the next line. */
-static void show_note(const char *note, Buf *out)
-{
-    Slice rest = slice_of(note);
-    while (rest.len > NOTE_WIDTH) {
-        size_t cut = NOTE_WIDTH;
-        while (cut > 0 && rest.data[cut - 1] != ' ') {
-            cut--;
-        }
-        cut = cut > 0 ? cut : NOTE_WIDTH;
-        buf_printf(out, NOTE_INDENT "%.*s\n", SLICE_FMT(slice_trim(slice_from(rest.data, cut))));
-        rest = slice_skip(rest, cut);
-    }
-    buf_printf(out, NOTE_INDENT "%.*s\n", SLICE_FMT(rest));
-}
-
 static void show_item(const PlanItem *item, size_t width, bool colors, Buf *out)
 {
     if (item->action == PLAN_NONE && item->notes.len == 0) {
@@ -75,7 +59,7 @@ static void show_item(const PlanItem *item, size_t width, bool colors, Buf *out)
         buf_printf(out, "      refused: %s\n", item->refusal);
     }
     for (size_t i = 0; i < item->notes.len; i++) {
-        show_note(item->notes.items[i], out);
+        text_wrap(item->notes.items[i], NOTE_INDENT, NOTE_WIDTH, out);
     }
 }
 

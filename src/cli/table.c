@@ -106,3 +106,18 @@ void cli_print_json(json_t *value)
     free(text);
     json_decref(value);
 }
+
+void text_wrap(const char *text, const char *indent, size_t width, Buf *out)
+{
+    Slice rest = slice_of(text);
+    while (rest.len > width) {
+        size_t cut = width;
+        while (cut > 0 && rest.data[cut - 1] != ' ') {
+            cut--;
+        }
+        cut = cut > 0 ? cut : width;
+        buf_printf(out, "%s%.*s\n", indent, SLICE_FMT(slice_trim(slice_from(rest.data, cut))));
+        rest = slice_skip(rest, cut);
+    }
+    buf_printf(out, "%s%.*s\n", indent, SLICE_FMT(rest));
+}

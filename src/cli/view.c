@@ -18,7 +18,8 @@ json_t *view_load(Cli *cli, Err *err)
         view_add(cli, view, "proxies", "rds", "DescribeDBProxies", "DBProxies", err) &&
         view_add(cli, view, "caches", "elasticache", "DescribeReplicationGroups",
                  "ReplicationGroups", err) &&
-        view_add(cli, view, "nodes", "weir", "ListNodes", "Nodes", err)) {
+        view_add(cli, view, "nodes", "weir", "ListNodes", "Nodes", err) &&
+        view_add(cli, view, "remarks", "weir", "ListRemarks", "Remarks", err)) {
         return view;
     }
     json_decref(view);
@@ -106,6 +107,29 @@ static void add_caches(Arena *arena, Table *table, const json_t *view)
     }
 }
 
+#define REMARK_INDENT "  "
+#define REMARK_WIDTH  94
+
+/* One paragraph per resource that has something to say. */
+static void print_remarks(const json_t *view, FILE *out)
+{
+    Buf text;
+    buf_init(&text, BUF_MAX_DEFAULT);
+    const char *before = "";
+    size_t i;
+    json_t *remark;
+    json_array_foreach (member_array(view, "remarks"), i, remark) {
+        const char *id = member_str(remark, "ResourceId", "");
+        if (strcmp(id, before) != 0) {
+            buf_printf(&text, "\n%s\n", id);
+        }
+        text_wrap(member_str(remark, "Message", ""), REMARK_INDENT, REMARK_WIDTH, &text);
+        before = id;
+    }
+    fputs(buf_str(&text), out);
+    buf_done(&text);
+}
+
 void view_print_resources(const json_t *view, FILE *out)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
@@ -118,6 +142,7 @@ void view_print_resources(const json_t *view, FILE *out)
     add_caches(arena, &table, view);
     table_print(&table, out);
     table_done(&table);
+    print_remarks(view, out);
 }
 
 /* ---- nodes -------------------------------------------------------------------------------------

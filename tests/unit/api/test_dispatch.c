@@ -224,7 +224,18 @@ static void test_nodes_events_and_logs(void **state)
     harness_put(harness, "event/2-b",
                 "{'type': 'replication-group', 'id': 'r', 'message': 'm2', "
                 "'categories': [], 'time_ms': 1699999999500}");
+    harness_put(
+        harness, "spec/db-instance/app",
+        "{'DBInstanceIdentifier': 'app', 'AllocatedStorage': 20, 'StorageEncrypted': true}");
+    harness_put(harness, "status/db-instance/app",
+                "{'message': 'waits', 'notes': ['smaller than asked for']}");
     static const Step steps[] = {
+        {"weir:ListRemarks", "{'ResourceId': 'app'}", NULL,
+         "{'Remarks': [{'ResourceType': 'db-instance', 'ResourceId': 'app', 'Kind': 'state',"
+         " 'Message': 'waits'}, {'Kind': 'note', 'Message': 'smaller than asked for'},"
+         " {'Kind': 'not-in-effect',"
+         " 'Message': 'not yet in effect: allocated_storage, storage_encrypted'}]}"},
+        {"weir:ListRemarks", "{'ResourceId': 'other'}", NULL, "{'Remarks': []}"},
         {"weir:ListNodes", NULL, NULL,
          "{'Nodes': [{'NodeId': 'n1', 'ResourceType': 'db-instance', 'ResourceId': 'app', "
          "'State': 'running', 'Pid': 77, 'Role': 'primary', 'Zone': 'a', 'Address': "
