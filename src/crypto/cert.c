@@ -131,6 +131,13 @@ bool cert_expiry(Slice cert_pem, int64_t *ret_wall_ms, Err *err)
     return true;
 }
 
+bool cert_is_due(Slice cert_pem, int64_t now_ms)
+{
+    const int64_t left_ms = (int64_t)(CERT_END_DAYS - CERT_RENEW_DAYS) * 86400 * MS_PER_S;
+    int64_t end_ms = 0;
+    return !cert_expiry(cert_pem, &end_ms, NULL) || end_ms - now_ms < left_ms;
+}
+
 /* ---- the parts of a certificate -------------------------------------------------------------- */
 
 static bool serial_set(X509 *cert)

@@ -70,6 +70,11 @@ NODISCARD bool secret_unseal(const uint8_t key[static AEAD_KEY_SIZE], Slice cont
  */
 
 #define CERT_CA_DAYS 3650
+/* How long the tier's end certificates are valid, and after how long another one takes their place.
+ */
+#define CERT_END_DAYS   397
+#define CERT_RENEW_DAYS 300
+#define CERT_RENEW_MS   ((int64_t)CERT_RENEW_DAYS * 86400 * MS_PER_S)
 
 /* Names are NULL-terminated lists; NULL is the empty one. */
 typedef struct CertSpec {
@@ -88,6 +93,8 @@ NODISCARD bool cert_issue(Slice ca_cert_pem, Slice ca_key_pem, const CertSpec *s
                           Secret *ret_key_pem, Err *err);
 /* When the first certificate of the text ends. */
 NODISCARD bool cert_expiry(Slice cert_pem, int64_t *ret_wall_ms, Err *err);
+/* Whether an end certificate of the tier is to be renewed by now; also what cannot be read is. */
+bool cert_is_due(Slice cert_pem, int64_t now_ms);
 
 /* ---- TLS 1.2 and 1.3 over memory ---------------------------------------------------------------
  */

@@ -281,6 +281,7 @@ static bool spawn_process(const GuardSpec *spec, pid_t *ret_pid, int *ret_pidfd,
     SpawnSpec process = {
         .argv = words.items,
         .env = spec->env != NULL ? spec->env : plain_env,
+        .held_fd = spec->held_fd,
         .log_fd = spec->log_fd,
     };
     bool ok = process_spawn(&process, ret_pid, ret_pidfd, err);

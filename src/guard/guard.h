@@ -44,6 +44,7 @@ typedef struct GuardSpec {
     const char *const *argv;  /* the engine: an absolute path, and arguments without secrets */
     const char *const *env;   /* the engine's whole environment, NULL-terminated. NULL: PATH and
                                  LC_ALL=C */
+    int held_fd;              /* the guard keeps it open as its stdin; 0: none */
     int log_fd;               /* the guard's own log; -1: none. Stays the caller's */
 } GuardSpec;
 

@@ -358,12 +358,13 @@ typedef struct SpawnSpec {
     const char *const *env;
     const char *cwd;
     ProcessAccount account;
-    int log_fd; /* becomes its stdout and stderr; -1: /dev/null. Stays the caller's */
+    int held_fd; /* becomes its stdin, not to be read but to be held; 0: /dev/null */
+    int log_fd;  /* becomes its stdout and stderr; -1: /dev/null. Both stay the caller's */
 } SpawnSpec;
 
 /* Starts a program that lives on its own: in a new session, not our child, with nothing of ours but
- * log_fd. Returns once the program is executing. *ret_pidfd (may be NULL) refers to exactly that
- * process and is the caller's. Blocks for milliseconds. */
+ * held_fd and log_fd. Returns once the program is executing. *ret_pidfd (may be NULL) refers to
+ * exactly that process and is the caller's. Blocks for milliseconds. */
 NODISCARD bool process_spawn(const SpawnSpec *spec, pid_t *ret_pid, int *ret_pidfd, Err *err);
 
 #endif

@@ -97,6 +97,7 @@ bool process_spawn(const SpawnSpec *spec, pid_t *ret_pid, int *ret_pidfd, Err *e
         plan.env = spec->env;
         plan.cwd = spec->cwd;
         plan.account = spec->account;
+        plan.input_fd = spec->held_fd > 0 ? spec->held_fd : -1;
         plan.output_fd = plan.error_fd = spec->log_fd;
         plan.report_fd = pipes.report[1];
         ok = spawn_run(&plan, &pipes, &pid, &pidfd, err);

@@ -13,7 +13,6 @@
 #include "engine/engine.h"
 #include "serve/serve_priv.h"
 
-#define API_CERT_DAYS 397
 #define LISTENERS_MAX 3
 
 struct ApiRunner {
@@ -21,6 +20,7 @@ struct ApiRunner {
     Arena *arena; /* what the options point to */
     Api *api;
     TlsContext *tls;
+    LoopTimer tls_renew;
     int fds[LISTENERS_MAX];
     size_t fds_len;
     LoopFn *stop;
@@ -138,7 +138,7 @@ static bool tls_make(ApiRunner *runner, Err *err)
     const CertSpec spec = {.common_name = "weir api",
                            .names = names.items,
                            .server = true,
-                           .valid_days = API_CERT_DAYS};
+                           .valid_days = CERT_END_DAYS};
     Buf cert;
     buf_init(&cert, BUF_MAX_DEFAULT);
     CLEANUP(secret_done) Secret key = {0};
@@ -147,10 +147,25 @@ static bool tls_make(ApiRunner *runner, Err *err)
     if (ok) {
         const TlsServerOptions options = {.cert_pem = buf_slice(&cert),
                                           .key_pem = secret_reveal(&key)};
+        TlsContext *before = runner->tls;
         ok = tls_server_context_new(&options, &runner->tls, err);
+        if (ok) {
+            tls_context_free(before);
+        }
     }
     buf_done(&cert);
     return ok;
+}
+
+static void on_tls_renew(void *user)
+{
+    ApiRunner *runner = user;
+    Err err;
+    if (tls_make(runner, &err)) {
+        api_set_tls(runner->api, runner->tls);
+    } else {
+        log_error("serve", "the API keeps its certificate: %s", err.message);
+    }
 }
 
 static bool listen_at(ApiRunner *runner, const char *address, uint16_t port, Err *err)
@@ -216,6 +231,7 @@ bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, LoopFn *stop, void
         api_runner_free(runner);
         return false;
     }
+    loop_timer_start(loop, &runner->tls_renew, CERT_RENEW_MS, CERT_RENEW_MS, on_tls_renew, runner);
     *ret_runner = runner;
     return true;
 }
@@ -225,6 +241,7 @@ void api_runner_free(ApiRunner *runner)
     if (runner == NULL) {
         return;
     }
+    loop_timer_stop(&runner->tls_renew);
     api_free(runner->api);
     tls_context_free(runner->tls);
     for (size_t i = 0; i < runner->fds_len; i++) {

@@ -3,6 +3,7 @@
  * that runs when the store changes, and the API. Ends by signal or by StopTier, and says by its
  * exit status whether it should be started again.
  */
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #define REQUEST_THREADS_MAX 16 /* of the API and of control */
 #define NODE_THREADS_MAX    64 /* nodes at work at a time: a clone may take hours */
 #define JOB_QUEUE_MAX       4096
+#define NET_FD_MAX          1024
 #define EXIT_STOPPED        0
 #define EXIT_AGAIN          1
 #define EXIT_UNUSABLE       2
@@ -80,6 +82,7 @@ static bool agent_start(Serve *serve, Err *err)
         .data_dir = serve->tier.data_dir,
         .run_dir = serve->tier.run_dir,
         .net = serve->tier.net,
+        .net_fd = serve->tier.mark_fd,
         .host = TIER_HOST,
         .master_key = serve->tier.master_key,
         .ca_cert_pem = buf_slice(&serve->tier.ca_cert_pem),
@@ -129,11 +132,11 @@ static void raise_limits(void)
     }
 }
 
-static int serve_run(const char *data_dir)
+static int serve_run(const char *data_dir, int net_fd)
 {
     Err err;
     Serve serve = {.exit_code = EXIT_AGAIN};
-    if (!tier_open(data_dir, &serve.tier, &err)) {
+    if (!tier_open(data_dir, net_fd, &serve.tier, &err)) {
         log_error("serve", "%s", err.message);
         bool lasting = err.code == ERR_INVALID || err.code == ERR_DENIED ||
                        err.code == ERR_CONFLICT || err.code == ERR_NOT_FOUND;
@@ -153,12 +156,18 @@ static int serve_run(const char *data_dir)
 
 int serve_main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"data", required_argument, NULL, 'd'}, {"verbose", no_argument, NULL, 'v'}, {0}};
+    static const struct option options[] = {{"data", required_argument, NULL, 'd'},
+                                            {"net-fd", required_argument, NULL, 'n'},
+                                            {"verbose", no_argument, NULL, 'v'},
+                                            {0}};
     const char *data_dir = NULL;
+    int64_t net_fd = -1;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (option == 'd') {
             data_dir = optarg;
+        } else if (option == 'n' && str_to_i64(slice_of(optarg), &net_fd) && net_fd > 2 &&
+                   net_fd <= NET_FD_MAX) {
+            fcntl((int)net_fd, F_SETFD, FD_CLOEXEC);
         } else if (option == 'v') {
             log_set_level(LOG_DEBUG);
         } else {
@@ -169,5 +178,5 @@ int serve_main(int argc, char **argv)
         fputs("usage: weir serve --data DIR [--verbose]\n", stderr);
         return EXIT_UNUSABLE;
     }
-    return serve_run(data_dir);
+    return serve_run(data_dir, (int)net_fd);
 }

@@ -1,7 +1,9 @@
 /*
  * The supervisor of `weir serve`: starts it, and starts it again whenever it ends without having
- * been asked to. It knows nothing else, so that there is nothing in it that could fail. SIGTERM and
- * SIGINT stop the tier; SIGHUP is ignored (a terminal that goes away does not take the tier along).
+ * been asked to. It keeps the socket by which serve holds the tier's network, so that no other tier
+ * takes it meanwhile. It knows nothing else, so that there is nothing in it that could fail.
+ * SIGTERM and SIGINT stop the tier; SIGHUP is ignored (a terminal that goes away does not take the
+ * tier along).
  */
 #include <errno.h>
 #include <getopt.h>
@@ -9,6 +11,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +22,8 @@
 #define AGAIN_MS     200
 #define AGAIN_MAX_MS 1000
 #define STEADY_MS    10000 /* after this long a serve was no failed start */
+#define NET_FD       3     /* serve's, and NET_FD_TEXT */
+#define NET_FD_TEXT  "3"
 
 extern char **environ;
 
@@ -27,6 +32,7 @@ typedef struct Supervisor {
     const char *data_dir;
     sigset_t signals;
     pid_t child; /* 0: none */
+    int net_fd;  /* not yet bound before the first serve has found a net */
     bool stopping;
 } Supervisor;
 
@@ -34,8 +40,9 @@ typedef struct Supervisor {
  * is for whoever owns the terminal. */
 static bool child_start(Supervisor *supervisor, Err *err)
 {
-    char *argv[] = {supervisor->program, mem_strdup("serve"), mem_strdup("--data"),
-                    mem_strdup(supervisor->data_dir), NULL};
+    const char *const argv[] = {supervisor->program, "serve",     "--data", supervisor->data_dir,
+                                "--net-fd",          NET_FD_TEXT, NULL};
+    posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
     sigset_t ends; /* they wait until it is ready to be asked */
     sigemptyset(&ends);
@@ -45,12 +52,12 @@ static bool child_start(Supervisor *supervisor, Err *err)
     posix_spawnattr_setsigmask(&attributes, &ends);
     posix_spawnattr_setpgroup(&attributes, 0);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-    int failed =
-        posix_spawn(&supervisor->child, supervisor->program, NULL, &attributes, argv, environ);
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_adddup2(&files, supervisor->net_fd, NET_FD);
+    int failed = posix_spawn(&supervisor->child, supervisor->program, &files, &attributes,
+                             (char *const *)(uintptr_t)argv, environ);
+    posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&attributes);
-    mem_free(argv[1]);
-    mem_free(argv[2]);
-    mem_free(argv[3]);
     if (failed != 0) {
         supervisor->child = 0;
         return err_set_errno(err, failed, "cannot start %s", supervisor->program);
@@ -138,7 +145,9 @@ int supervise_main(int argc, char **argv)
     sigaddset(&supervisor.signals, SIGCHLD);
     sigprocmask(SIG_BLOCK, &supervisor.signals, NULL);
     supervisor.program = realpath("/proc/self/exe", NULL);
+    supervisor.net_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int status = supervise(&supervisor);
+    fd_close(&supervisor.net_fd);
     free(supervisor.program);
     return status;
 }

@@ -16,7 +16,6 @@
 #include "serve/tier_priv.h"
 
 #define KEY_FILE_SIZE (2 * AEAD_KEY_SIZE + 1)
-#define NETS_MAX      254
 
 /* ---- the folder --------------------------------------------------------------------------------
  */
@@ -57,6 +56,16 @@ bool tier_folder_check(const char *path, const char *account, Err *err)
     }
 }
 
+/* What an earlier serve left that was killed while it wrote. */
+static void folder_sweep(const Tier *tier)
+{
+    static const char *const ours[] = {"master.key", "client.json", "ca.pem", "net"};
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+        CLEANUP(mem_free_ptr) char *path = mem_printf("%s/%s", tier->data_dir, ours[i]);
+        file_write_sweep(path);
+    }
+}
+
 static bool folder_open(Tier *tier, const char *data_dir, Err *err)
 {
     TRY(tier_folder_check(data_dir, "postgres", err));
@@ -80,6 +89,7 @@ static bool folder_open(Tier *tier, const char *data_dir, Err *err)
             "--data folder for a second tier",
             tier->data_dir, tier->data_dir);
     }
+    folder_sweep(tier);
     return true;
 }
 
@@ -244,85 +254,42 @@ static bool access_key_open(Tier *tier, Err *err)
                          slice_of(member_str(record, "secret", "")), &tier->secret_key, err);
 }
 
-/* ---- the network -------------------------------------------------------------------------------
- */
-
-/* The lock is an abstract socket: it holds across chroots, and goes with the process. */
-static int net_lock(unsigned number)
-{
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    int len = snprintf(addr.sun_path + 1, sizeof(addr.sun_path) - 1, "weir-net-%u", number);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
-    if (fd >= 0 && bind(fd, (const struct sockaddr *)&addr, size) != 0) {
-        close(fd);
-        fd = -1;
-    }
-    return fd;
-}
-
-static unsigned net_last(const Tier *tier)
-{
-    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/net", tier->data_dir);
-    Buf text;
-    buf_init(&text, 16);
-    uint64_t number = 0;
-    bool ok = file_read(path, &text, NULL) && str_to_u64(slice_trim(buf_slice(&text)), &number);
-    buf_done(&text);
-    return ok && number <= NETS_MAX ? (unsigned)number : 0;
-}
-
-/* The net of the last time where it is free, else the next free one. Endpoints get their addresses
- * anew from it, engines and certificates too. */
-static bool net_open(Tier *tier, Err *err)
-{
-    unsigned last = net_last(tier);
-    tier->net_fd = last > 0 ? net_lock(last) : -1;
-    tier->net_number = last;
-    for (unsigned number = 1; tier->net_fd < 0 && number <= NETS_MAX; number++) {
-        tier->net_fd = net_lock(number);
-        tier->net_number = number;
-    }
-    if (tier->net_fd < 0) {
-        return err_set(err, ERR_LIMIT, "all %d networks of 127/8 are held by other tiers",
-                       NETS_MAX);
-    }
-    tier->first = tier->net_number == 1;
-    snprintf(tier->net, sizeof(tier->net), "127.%u", tier->net_number);
-    char text[16];
-    snprintf(text, sizeof(text), "%u\n", tier->net_number);
-    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/net", tier->data_dir);
-    return tier->net_number == last || file_write(path, slice_of(text), 0644, err);
-}
-
 /* ---- the runtime folder ------------------------------------------------------------------------
  */
+
+/* Who may rename in the folder above ours could put another in its place. */
+static bool run_base_check(const char *base, Err *err)
+{
+    struct stat info;
+    if (lstat(base, &info) != 0) {
+        return err_set_errno(err, errno, "the runtime folder %s", base);
+    }
+    return (S_ISDIR(info.st_mode) && info.st_uid == geteuid() && (info.st_mode & 022) == 0) ||
+           err_set(err, ERR_DENIED,
+                   "the runtime folder %s is not a folder of this account that nobody else may "
+                   "write: remove it, or set XDG_RUNTIME_DIR",
+                   base);
+}
 
 static bool run_open(Tier *tier, Err *err)
 {
     const char *base = getenv("XDG_RUNTIME_DIR");
-    if (geteuid() == 0) {
-        tier->run_dir = mem_printf("/run/weir/%s", tier->id);
-    } else if (base != NULL && base[0] == '/') {
-        tier->run_dir = mem_printf("%s/weir/%s", base, tier->id);
-    } else {
-        tier->run_dir = mem_printf("/tmp/weir-%u/%s", (unsigned)geteuid(), tier->id);
-    }
-    struct stat info;
-    TRY(dir_make(tier->run_dir, 0711, err));
-    if (lstat(tier->run_dir, &info) != 0 || info.st_uid != geteuid()) {
-        return err_set(err, ERR_DENIED, "the runtime folder %s belongs to somebody else",
-                       tier->run_dir);
-    }
-    return true;
+    CLEANUP(mem_free_ptr)
+    char *folder = geteuid() == 0                   ? mem_strdup("/run/weir")
+                   : base != NULL && base[0] == '/' ? mem_printf("%s/weir", base)
+                                                    : mem_printf("/tmp/weir-%u", geteuid());
+    tier->run_dir = mem_printf("%s/%s", folder, tier->id);
+    TRY(dir_make(folder, 0711, err));
+    TRY(run_base_check(folder, err));
+    return dir_make(tier->run_dir, 0711, err);
 }
 
 /* ---- all of it ---------------------------------------------------------------------------------
  */
 
-bool tier_open(const char *data_dir, Tier *ret_tier, Err *err)
+bool tier_open(const char *data_dir, int net_fd, Tier *ret_tier, Err *err)
 {
-    Tier tier = {.lock_fd = -1, .net_fd = -1};
+    Tier tier = {.lock_fd = -1, .net_fd = -1, .mark_fd = -1};
     buf_init(&tier.ca_cert_pem, BUF_MAX_DEFAULT);
     bool ok = folder_open(&tier, data_dir, err) && key_open(&tier, err);
     if (ok) {
@@ -330,7 +297,7 @@ bool tier_open(const char *data_dir, Tier *ret_tier, Err *err)
         ok = store_open_sqlite(path, NULL, &tier.store, err);
     }
     ok = ok && tier_record(&tier, err) && authority_open(&tier, err) &&
-         access_key_open(&tier, err) && net_open(&tier, err) && run_open(&tier, err);
+         access_key_open(&tier, err) && tier_net_open(&tier, net_fd, err) && run_open(&tier, err);
     if (!ok) {
         tier_close(&tier);
         return false;
@@ -347,12 +314,13 @@ void tier_close(Tier *tier)
     secret_done(&tier->secret_key);
     crypto_wipe(tier->master_key, sizeof(tier->master_key));
     fd_close(&tier->net_fd);
+    fd_close(&tier->mark_fd);
     fd_close(&tier->lock_fd);
     mem_free(tier->id);
     mem_free(tier->region);
     mem_free(tier->run_dir);
     free(tier->data_dir);
-    *tier = (Tier){.lock_fd = -1, .net_fd = -1};
+    *tier = (Tier){.lock_fd = -1, .net_fd = -1, .mark_fd = -1};
 }
 
 bool tier_publish(const Tier *tier, Err *err)

@@ -23,6 +23,7 @@ typedef struct Tier {
     bool first;  /* the lowest net: also at 127.0.0.1 */
     int lock_fd; /* DATA/weir.lock: one serve per tier */
     int net_fd;  /* the abstract socket that holds the net */
+    int mark_fd; /* and the one that whoever uses the net has, see net.c */
     Store *store;
     uint8_t master_key[AEAD_KEY_SIZE];
     Buf ca_cert_pem;
@@ -31,11 +32,15 @@ typedef struct Tier {
     Secret secret_key;
 } Tier;
 
-/* Opens, or makes, the tier in this folder. ERR_CONFLICT: another process has it, or a newer Weir
+/* Opens, or makes, the tier in this folder. `net_fd`, which becomes the tier's: a socket that holds
+ * its net already, or will; -1: a new one. ERR_CONFLICT: another process has it, or a newer Weir
  * made it; ERR_DENIED: the engines' accounts cannot enter the folder (the message has the command
  * that opens it). */
-NODISCARD bool tier_open(const char *data_dir, Tier *ret_tier, Err *err);
+NODISCARD bool tier_open(const char *data_dir, int net_fd, Tier *ret_tier, Err *err);
 void tier_close(Tier *tier);
+
+/* Takes the net of the last time where that is possible, else the next free one. */
+NODISCARD bool tier_net_open(Tier *tier, int lock_fd, Err *err);
 
 /* Writes DATA/client.json and DATA/ca.pem: what the weir client reads. */
 NODISCARD bool tier_publish(const Tier *tier, Err *err);

@@ -77,12 +77,15 @@ class Inside:
         return found[0] if found else None
 
     def engine(self, node):
-        """The pid of the engine's first process, whose parent is the guard; None while there is none."""
+        """The pid of the engine's first process, whose parent is the guard; None while there is none. (What a
+        killed one leaves becomes the guard's child, too, until it is reaped.)"""
         guard = self.guard(node)
         for pid in self.engine_processes(node):
             fields = stat_fields(pid)
-            if fields and guard and int(fields[1]) == guard:
-                return pid
+            with suppress(OSError):
+                title = Path(f'/proc/{pid}/cmdline').read_bytes()  # of a zombie: nothing
+                if fields and guard and int(fields[1]) == guard and title and not title.startswith(b'postgres: '):
+                    return pid
         return None
 
     def plane(self, pattern):

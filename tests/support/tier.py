@@ -134,11 +134,6 @@ class Tier:
         for command in self.processes().values():
             self.run_folders.update(re.findall(r'--run[ =](\S+)', command))
 
-    def net_lock(self):
-        """The name of the tier's lock on its network, or None."""
-        found = re.search(r'//127\.(\d+)\.', (self._env or {}).get('AWS_ENDPOINT_URL', ''))
-        return f'@weir-net-{found.group(1)}' if found else None
-
     def leftovers(self):
         """What is still there and should not be, as lines."""
         deadline = time.monotonic() + LEAVE_S
@@ -150,9 +145,10 @@ class Tier:
                 lines.append(f'runtime folder {folder}')
         if self.data.exists():
             lines += [f'file {path}' for path in sorted(self.data.rglob('*'))[:20]]
-        lock = self.net_lock()
-        if lock and re.search(rf'\s{lock}$', Path('/proc/net/unix').read_text(), re.M):
-            lines.append(f'network lock {lock}')
+        for run in self.run_folders:  # the last part is the tier's id
+            mark = re.search(rf'@weir-net-\d+/{re.escape(Path(run).name)}/\S+', Path('/proc/net/unix').read_text())
+            if mark:
+                lines.append(f'network mark {mark.group()}')
         return lines
 
     def engine_logs(self, lines=15):

@@ -164,6 +164,20 @@ static void test_expiry(void **state)
     assert_int_equal(err.code, ERR_INVALID);
 }
 
+static void test_due(void **state)
+{
+    Fixture *fixture = *state;
+    Err err;
+    int64_t now_ms = time_wall_ms();
+    CertSpec spec = {.common_name = "db", .server = true, .valid_days = CERT_END_DAYS};
+    assert_true(issue(fixture, &spec, &err));
+    Slice cert = buf_slice(&fixture->cert);
+    assert_false(cert_is_due(cert, now_ms));
+    assert_false(cert_is_due(cert, now_ms + CERT_RENEW_MS - 60000));
+    assert_true(cert_is_due(cert, now_ms + CERT_RENEW_MS + 60000));
+    assert_true(cert_is_due(SLICE("not a certificate"), now_ms));
+}
+
 static void test_bad_input(void **state)
 {
     Fixture *fixture = *state;
@@ -201,6 +215,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_openssl_shows, setup, teardown),
         cmocka_unit_test_setup_teardown(test_name_is_data, setup, teardown),
         cmocka_unit_test_setup_teardown(test_expiry, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_due, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_input, setup, teardown),
     };
     return cmocka_run_group_tests_name("cert", tests, NULL, NULL);
