@@ -153,8 +153,13 @@ tier_answers() {
     )
 }
 
+# The names of what a tier runs, as far as it still runs.
+processes_left() {
+    cat /proc/[0-9]*/comm 2>/dev/null | grep -E '^(weir|postgres|redis)' | tr '\n' ' ' || true
+}
+
 make_up() {
-    local started=$SECONDS process code
+    local started=$SECONDS process code left
     say 'make up'
     set -m # a group of its own, which Ctrl-C reaches
     make up >"$log" 2>&1 </dev/null &
@@ -173,9 +178,8 @@ make_up() {
     0 | 2 | 130) ;; # make itself dies of Ctrl-C, however well the tier ended
     *) give_up "make up ended with $code at Ctrl-C" ;;
     esac
-    if pgrep -l 'weir|postgres|redis' >/tmp/left; then
-        give_up "still there after Ctrl-C: $(tr '\n' ' ' </tmp/left)"
-    fi
+    left=$(processes_left)
+    [ -z "$left" ] || give_up "still there after Ctrl-C: $left"
 }
 
 make_test() {

@@ -20,6 +20,7 @@ typedef struct AgentNode {
     char *job_goal;  /* what the job in progress works on */
     int64_t again_ms;
     bool in_job;
+    Job *job;    /* while in_job */
     bool wake;   /* asked for while a job was in progress */
     bool failed; /* the last step: only its timer, its guard or a new goal wake it */
     LoopTimer timer;
@@ -112,7 +113,8 @@ static void node_wake(AgentNode *node)
     mem_free(node->job_goal);
     node->job_goal = mem_strdup(node->goal_text);
     Err err;
-    if (!jobs_submit(node->agent->options.jobs, node_job_run, node_job_done, node, NULL, &err)) {
+    if (!jobs_submit(node->agent->options.jobs, node_job_run, node_job_done, node, &node->job,
+                     &err)) {
         log_warn("agent", "node %s waits: %s", node->work.id, err.message);
         loop_timer_start(node->agent->options.loop, &node->timer, MS_PER_S, 0, on_timer, node);
         return;
@@ -120,15 +122,24 @@ static void node_wake(AgentNode *node)
     node->in_job = true;
 }
 
+/* What a node that shall end need not finish first: a clone may take hours. */
+static void node_cancel(AgentNode *node)
+{
+    if (node->in_job) {
+        job_cancel(node->job);
+    }
+}
+
 static void node_goal_set(Agent *agent, Slice id, Slice goal)
 {
     AgentNode *node = map_get(agent->nodes, id);
+    CLEANUP(record_free_ptr) json_t *record = NULL;
+    if (!record_parse(goal, &record, NULL)) {
+        return;
+    }
     if (node == NULL) {
-        json_t *record = NULL;
-        bool ours = id.len <= NODE_ID_MAX && record_parse(goal, &record, NULL) &&
-                    strcmp(member_str(record, "host", ""), agent->options.host) == 0;
-        json_decref(record);
-        if (!ours) {
+        if (id.len > NODE_ID_MAX ||
+            strcmp(member_str(record, "host", ""), agent->options.host) != 0) {
             return;
         }
         node = mem_alloc(sizeof(AgentNode));
@@ -142,6 +153,9 @@ static void node_goal_set(Agent *agent, Slice id, Slice goal)
     }
     mem_free(node->goal_text);
     node->goal_text = mem_printf("%.*s", SLICE_FMT(goal));
+    if (member_bool(record, "gone", false) || !member_bool(record, "run", true)) {
+        node_cancel(node);
+    }
     node_wake(node);
 }
 
@@ -209,15 +223,17 @@ static bool nodes_load(Agent *agent, int64_t *ret_revision, Err *err)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Slice after = {0};
-    for (;;) {
+    for (bool first = true;; first = false) {
         StoreRange range;
         TRY(store_range(agent->options.store, SLICE(WATCH_PREFIX_NODE), after, GOALS_MAX, arena,
                         &range, err));
+        if (first) { /* what changed since then is told by the watch */
+            *ret_revision = range.revision;
+        }
         for (size_t i = 0; i < range.len; i++) {
             const StoreChange change = {.kind = STORE_PUT, .item = range.items[i]};
             node_change(agent, &change);
         }
-        *ret_revision = range.revision;
         if (!range.more) {
             return true;
         }
@@ -325,7 +341,9 @@ static bool nodes_stop(Agent *agent, bool primaries)
         if (node_is_primary(node) != primaries) {
             continue;
         }
-        if (!node->in_job && !node->work.stop_asked) {
+        if (!node->work.stop_asked && node->in_job) {
+            node_cancel(node);
+        } else if (!node->work.stop_asked) {
             node->work.stop_asked = true;
             node_wake(node);
         }

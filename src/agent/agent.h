@@ -23,6 +23,7 @@ typedef struct AgentOptions {
     const char *data_dir;      /* absolute */
     const char *run_dir;       /* absolute */
     const char *net;           /* "127.1": stands in front of host parts */
+    int net_fd;                /* whoever uses the net has it open; 0: nobody does */
     const char *host;          /* goals of other hosts are not ours */
     const uint8_t *master_key; /* AEAD_KEY_SIZE bytes; outlives the agent */
     Slice ca_cert_pem;

@@ -45,10 +45,13 @@ typedef struct NodeWork {
     json_t *set;                       /* of the cluster record, as this process last wrote it */
     char *joining;   /* the standby whose name binds already, not yet in the set */
     char *join_lsn;  /* what it must have flushed for that; NULL until the name binds */
+    char *admit_lsn; /* what the set's standbys must have flushed before clients see it; NULL until
+                        their names bind */
     char *seen_text; /* as last written */
     int64_t seen_revision;
     int64_t password_epoch; /* applied to the running engine; -1: not yet */
     int64_t reboot_epoch;   /* of the running engine */
+    int64_t certs_look_ms;  /* of CLOCK_MONOTONIC: when its certificates are looked at next */
     bool applied;           /* the running engine has what its files say */
     int failures;
     int quick_ends;         /* of the engine, in a row */

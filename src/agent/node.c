@@ -11,11 +11,11 @@
 
 #include "agent/node_priv.h"
 
-#define CERT_DAYS          825
-#define CERT_RENEW_MS      (30 * 86400 * MS_PER_S)
+#define CERTS_LOOK_MS      (3600 * MS_PER_S)
 #define STOP_TIMEOUT_MS    (30 * MS_PER_S)
 #define ORPHANS_TIMEOUT_MS (10 * MS_PER_S)
 #define MARK_MAX           ((size_t)4096)
+#define RANGE_STEP         1000
 #define RETRY_MIN_MS       200
 #define RETRY_MAX_MS       5000
 #define STOPPED_MS         5000
@@ -34,7 +34,7 @@ static char *mark_path(const NodeRun *run)
     return arena_printf(run->arena, "%s/weir-node.json", run->paths.root);
 }
 
-static gid_t readers_group(void)
+gid_t node_readers(void)
 {
     struct passwd entry;
     struct passwd *found = NULL;
@@ -53,8 +53,9 @@ static bool certs_issue(NodeRun *run, const ProcessAccount *account, const char 
     const AgentOptions *options = run->work->options;
     const char *const names[] = {address, run->work->id, NULL};
     const CertSpec server = {
-        .common_name = run->work->id, .names = names, .server = true, .valid_days = CERT_DAYS};
-    const CertSpec client = {.common_name = client_name, .client = true, .valid_days = CERT_DAYS};
+        .common_name = run->work->id, .names = names, .server = true, .valid_days = CERT_END_DAYS};
+    const CertSpec client = {
+        .common_name = client_name, .client = true, .valid_days = CERT_END_DAYS};
     CLEANUP(secret_done) Secret server_key = {0};
     CLEANUP(secret_done) Secret client_key = {0};
     Buf server_cert;
@@ -85,26 +86,41 @@ static bool certs_good(const NodeRun *run, const char *issued_path, const char *
     Buf pem;
     buf_init(&text, MARK_MAX);
     buf_init(&pem, BUF_MAX_DEFAULT);
-    int64_t expiry = 0;
     bool good = file_read(issued_path, &text, NULL) && slice_is(buf_slice(&text), issued) &&
-                file_read(path, &pem, NULL) && cert_expiry(buf_slice(&pem), &expiry, NULL) &&
-                expiry - time_wall_ms() > CERT_RENEW_MS;
+                file_read(path, &pem, NULL) && !cert_is_due(buf_slice(&pem), time_wall_ms());
     buf_done(&text);
     buf_done(&pem);
     return good;
 }
 
-bool node_dirs(NodeRun *run, const ProcessAccount *account, const char *client_name, Err *err)
+static bool certs_ensure(NodeRun *run, const ProcessAccount *account, const char *client_name,
+                         bool *ret_issued, Err *err)
 {
-    TRY(engine_dirs_make(&run->paths, account, readers_group(), err));
     const char *address = node_address(run, member_str(run->goal, "address", ""));
     const char *issued_path = arena_printf(run->arena, "%s/issued", run->paths.tls);
     const char *issued = arena_printf(run->arena, "%s %s\n", address, client_name);
+    run->work->certs_look_ms = time_mono_ms() + CERTS_LOOK_MS;
     if (certs_good(run, issued_path, issued)) {
         return true;
     }
     TRY(certs_issue(run, account, address, client_name, err));
+    *ret_issued = true;
     return file_write(issued_path, slice_of(issued), 0600, err);
+}
+
+bool node_dirs(NodeRun *run, const ProcessAccount *account, const char *client_name, Err *err)
+{
+    bool ignored = false;
+    return engine_dirs_make(&run->paths, account, err) &&
+           certs_ensure(run, account, client_name, &ignored, err);
+}
+
+bool node_certs_renew(NodeRun *run, const ProcessAccount *account, const char *client_name,
+                      bool *ret_renewed, Err *err)
+{
+    *ret_renewed = false;
+    return time_mono_ms() < run->work->certs_look_ms ||
+           certs_ensure(run, account, client_name, ret_renewed, err);
 }
 
 /* ---- the mark ---------------------------------------------------------------------------------
@@ -170,29 +186,63 @@ bool node_unseal(const NodeRun *run, const char *sealed, const char *context, Se
                          ret_secret, err);
 }
 
-static json_t *neighbour_seen(NodeRun *run, const char *node)
+json_t *node_neighbour(NodeRun *run, const char *node, const char *record)
 {
     char key[STORE_KEY_MAX];
-    snprintf(key, sizeof(key), "node/%s/seen", node);
+    snprintf(key, sizeof(key), "node/%s/%s", node, record);
     StoreItem item;
-    json_t *seen = NULL;
+    json_t *value = NULL;
     if (!store_get(run->work->options->store, slice_of(key), run->arena, &item, NULL) ||
-        !record_parse(item.value, &seen, NULL)) {
+        !record_parse(item.value, &value, NULL)) {
         return NULL;
     }
-    return seen;
+    return value;
 }
 
-const char *node_incarnation_of(NodeRun *run, const char *node)
+/* The node whose "seen" of `range` has this data directory; NULL. */
+static const char *owner_in(NodeRun *run, const StoreRange *range, const char *incarnation)
 {
-    CLEANUP(record_free_ptr) json_t *seen = neighbour_seen(run, node);
-    return arena_strdup(run->arena, member_str(seen, "incarnation", ""));
+    for (size_t i = 0; i < range->len; i++) {
+        Slice key = range->items[i].key;
+        CLEANUP(record_free_ptr) json_t *seen = NULL;
+        if (slice_ends(key, "/seen") && record_parse(range->items[i].value, &seen, NULL) &&
+            strcmp(member_str(seen, "incarnation", ""), incarnation) == 0) {
+            size_t around = strlen("node/") + strlen("/seen");
+            return arena_slice_str(run->arena,
+                                   slice_from(key.data + strlen("node/"), key.len - around));
+        }
+    }
+    return NULL;
+}
+
+static bool node_follows_us(NodeRun *run, const char *node)
+{
+    CLEANUP(record_free_ptr) json_t *goal = node_neighbour(run, node, "goal");
+    return strcmp(member_str(goal, "source", ""), run->work->id) == 0 &&
+           !member_bool(goal, "gone", false);
+}
+
+bool node_is_follower(NodeRun *run, const char *incarnation)
+{
+    Slice after = {0};
+    for (;;) {
+        StoreRange range;
+        if (!store_range(run->work->options->store, SLICE("node/"), after, RANGE_STEP, run->arena,
+                         &range, NULL)) {
+            return true; /* unknown is yes: its slot keeps what it needs */
+        }
+        const char *owner = owner_in(run, &range, incarnation);
+        if (owner != NULL || !range.more) {
+            return owner != NULL && node_follows_us(run, owner);
+        }
+        after = range.items[range.len - 1].key;
+    }
 }
 
 bool node_source_serves(NodeRun *run)
 {
     CLEANUP(record_free_ptr)
-    json_t *seen = neighbour_seen(run, member_str(run->goal, "source", ""));
+    json_t *seen = node_neighbour(run, member_str(run->goal, "source", ""), "seen");
     return strcmp(member_str(seen, "state", ""), "running") == 0;
 }
 
@@ -339,6 +389,7 @@ bool node_guard_start(NodeRun *run, const char *const *argv, const ProcessAccoun
         .argv = argv,
         .stop_signals = postgres ? "fast=INT,immediate=QUIT" : "fast=TERM",
         .death_signal = postgres ? "QUIT" : "KILL",
+        .held_fd = options->net_fd,
         .log_fd = -1,
     };
     pid_t pid;
@@ -429,9 +480,11 @@ static bool node_remove(NodeRun *run, Err *err)
     TRY(node_guard_stop(run, err));
     TRY(tree_remove(run->paths.root, err));
     TRY(tree_remove(run->paths.socket_dir, err));
+    TRY(tree_remove(run->paths.client_dir, err));
     run->work->incarnation[0] = '\0';
     json_object_clear(run->seen);
     json_object_set_new(run->seen, "state", json_string("gone"));
+    run->settled = true;
     return true;
 }
 
@@ -495,10 +548,9 @@ int64_t node_step(NodeWork *work, Slice goal_text)
         return RETRY_MAX_MS;
     }
     const AgentOptions *options = work->options;
-    run.paths = engine_paths(arena,
-                             arena_printf(arena, "%s/zone-%s/%s", options->data_dir,
-                                          member_str(run.goal, "zone", "a"), work->id),
-                             arena_printf(arena, "%s/node/%s", options->run_dir, work->id));
+    const char *zone_dir =
+        arena_printf(arena, "%s/zone-%s", options->data_dir, member_str(run.goal, "zone", "a"));
+    run.paths = engine_paths(arena, zone_dir, options->run_dir, work->id);
     seen_load(&run);
     if (work->seen_text == NULL || !record_parse(slice_of(work->seen_text), &run.seen, NULL)) {
         run.seen = json_object();
@@ -525,6 +577,7 @@ void node_work_done(NodeWork *work)
     json_decref(work->set);
     mem_free(work->joining);
     mem_free(work->join_lsn);
+    mem_free(work->admit_lsn);
     mem_free(work->seen_text);
     *work = (NodeWork){0};
 }

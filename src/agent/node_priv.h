@@ -21,10 +21,14 @@ int64_t redis_node_step(NodeRun *run, Err *err);
 
 /* "1.7" of a goal as an address of this tier. */
 const char *node_address(const NodeRun *run, const char *host_part);
-/* Another node's incarnation as its agent reported it; "" when there is none. */
-const char *node_incarnation_of(NodeRun *run, const char *node);
+/* "goal" or "seen" of another node, the caller's; NULL when it cannot be had. */
+json_t *node_neighbour(NodeRun *run, const char *node, const char *record);
 /* The goal's settings, borrowed from it. */
 void node_settings(NodeRun *run, const EngineSetting **ret_settings, size_t *ret_len);
+/* Who may enter the folder by which clients reach an engine: the data plane's group. */
+gid_t node_readers(void);
+/* Whether a node with this data directory follows this one, or may do so. */
+bool node_is_follower(NodeRun *run, const char *incarnation);
 /* Whether the node that the goal names as source was last seen running. */
 bool node_source_serves(NodeRun *run);
 NODISCARD bool node_unseal(const NodeRun *run, const char *sealed, const char *context,
@@ -34,6 +38,10 @@ NODISCARD bool node_unseal(const NodeRun *run, const char *sealed, const char *c
  * name with which it logs in to the node it follows. */
 NODISCARD bool node_dirs(NodeRun *run, const ProcessAccount *account, const char *client_name,
                          Err *err);
+/* Of a running node, now and then: others in the place of certificates that end before long, which
+ * the engine has to read then. */
+NODISCARD bool node_certs_renew(NodeRun *run, const ProcessAccount *account,
+                                const char *client_name, bool *ret_renewed, Err *err);
 /* Whether an empty data directory may be made where there is none (F4): not when the cluster's set
  * counts on one. ERR_DENIED says what may be wrong. */
 NODISCARD bool node_may_begin_anew(NodeRun *run, const char *cluster, Err *err);

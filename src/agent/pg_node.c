@@ -50,22 +50,38 @@ static bool find_install(NodeRun *run, PgSpec *spec, Err *err)
                    "PostgreSQL %d is not installed: apt-get install postgresql-%d", major, major);
 }
 
-/* The incarnations, as their agents reported them, of the nodes that a list of the goal names. */
-static const char **incarnations_of(NodeRun *run, const char *list, size_t *ret_len)
+/* The nodes that a list of the goal names, as their agents reported them. */
+static PgPeer *peers_of(NodeRun *run, const char *list, size_t *ret_len)
 {
     json_t *nodes = json_object_get(run->goal, list);
-    const char **names = ARENA_ARRAY(run->arena, const char *, json_array_size(nodes));
+    PgPeer *peers = ARENA_ARRAY(run->arena, PgPeer, json_array_size(nodes));
     size_t len = 0;
     size_t i;
     json_t *node;
     json_array_foreach (nodes, i, node) {
-        const char *incarnation = node_incarnation_of(run, json_string_value(node));
+        CLEANUP(record_free_ptr)
+        json_t *seen = node_neighbour(run, json_string_value(node), "seen");
+        const char *incarnation = member_str(seen, "incarnation", "");
         if (incarnation[0] != '\0') {
-            names[len++] = incarnation;
+            peers[len++] = (PgPeer){
+                .incarnation = arena_strdup(run->arena, incarnation),
+                .has_data = strcmp(member_str(seen, "state", ""), "preparing") != 0,
+            };
         }
     }
     *ret_len = len;
-    return names;
+    return peers;
+}
+
+/* Who shall be in the set. */
+static void wanted_init(PgNode *node)
+{
+    size_t len = 0;
+    const PgPeer *peers = peers_of(node->run, "sync", &len);
+    node->wanted = ARENA_ARRAY(node->run->arena, const char *, len);
+    for (size_t i = 0; i < len; i++) {
+        node->wanted[node->wanted_len++] = peers[i].incarnation;
+    }
 }
 
 static bool pg_node_init(PgNode *node, NodeRun *run, Err *err)
@@ -84,8 +100,8 @@ static bool pg_node_init(PgNode *node, NodeRun *run, Err *err)
         spec->source_address = node_address(run, member_str(run->goal, "source_address", ""));
     }
     node_settings(run, &spec->settings, &spec->settings_len);
-    node->wanted = incarnations_of(run, "sync", &node->wanted_len);
-    node->followers = incarnations_of(run, "followers", &node->followers_len);
+    wanted_init(node);
+    node->followers = peers_of(run, "followers", &node->followers_len);
     return engine_account("postgres", &spec->account, err);
 }
 
@@ -126,6 +142,8 @@ static bool start(PgNode *node, Err *err)
     work->session = NULL;
     work->password_epoch = -1;
     pg_node_join_end(work);
+    mem_free(work->admit_lsn);
+    work->admit_lsn = NULL;
     json_decref(work->set); /* every start has a compare-and-swap of its own (F2) */
     work->set = NULL;
     work->applied = true; /* what it starts with says it all */
@@ -142,6 +160,7 @@ static bool start(PgNode *node, Err *err)
     TRY(pg_node_configure(node, &ignored, err));
     work->reboot_epoch = member_int(run->goal, "reboot_epoch", 0);
     node_seen_set(run, "starting", work->incarnation);
+    TRY(node_seen_write(run, err)); /* what it starts with is known, whatever becomes of us */
     return node_guard_start(run, pg_argv(run->arena, &node->spec), &node->spec.account, err);
 }
 
@@ -167,6 +186,7 @@ static bool setup(PgNode *node, Err *err)
     buf_done(&text);
     const PgSetup what = {.master_user = member_str(run->goal, "master_user", ""),
                           .master_verifier = verifier_text,
+                          .password_epoch = epoch,
                           .database = member_str(run->goal, "database", "")};
     TRY(pg_setup(&node->spec.paths, &what, err));
     run->work->password_epoch = epoch;
@@ -186,6 +206,7 @@ static void seen_describe(PgNode *node, const PgSeen *seen)
     json_object_set_new(record, "foreign_settings", json_string(seen->foreign_settings));
     json_object_set_new(record, "sync_names", json_string(seen->sync_names));
     json_object_set_new(record, "version", json_string(seen->version));
+    json_object_set_new(record, "open", json_boolean(node->open));
     json_object_set_new(record, "password_epoch", json_integer(node->run->work->password_epoch));
     json_t *standbys = json_array();
     for (size_t i = 0; i < seen->standbys_len; i++) {
@@ -208,6 +229,25 @@ static bool session_ensure(PgNode *node, Err *err)
     return pg_session_open(&node->spec.paths, "postgres", &work->session, err);
 }
 
+/* Lets clients in, where they were not yet since the engine was started. */
+static bool admit(PgNode *node, Err *err)
+{
+    const EnginePaths *paths = &node->spec.paths;
+    node->open = pg_gate_is_open(paths);
+    if (node->open) {
+        return true;
+    }
+    bool admits = !node->primary;
+    if (node->primary) {
+        TRY(pg_node_admits(node, &admits, err));
+    }
+    if (admits) {
+        TRY(pg_gate_open(paths, node_readers(), err));
+        node->open = true;
+    }
+    return true;
+}
+
 static bool serve(PgNode *node, bool *ret_busy, Err *err)
 {
     NodeRun *run = node->run;
@@ -216,8 +256,10 @@ static bool serve(PgNode *node, bool *ret_busy, Err *err)
     pg_floor_apply(run->arena, &node->spec);
     TRY(pg_node_claim(node, err)); /* after a restart of ours the engine may already run */
     bool changed = false;
+    bool renewed = false;
     TRY(pg_node_configure(node, &changed, err));
-    work->applied = work->applied && !changed;
+    TRY(node_certs_renew(run, &node->spec.account, PG_REPLICATION_USER, &renewed, err));
+    work->applied = work->applied && !changed && !renewed;
     if (!work->applied) { /* also what another agent wrote before it was killed */
         TRY(pg_reload(work->session, err));
         work->applied = true;
@@ -238,13 +280,14 @@ static bool serve(PgNode *node, bool *ret_busy, Err *err)
         *ret_busy = true;
         return node_guard_stop(run, err);
     }
+    TRY(admit(node, err));
     if (node->primary) {
         TRY(pg_node_lead(node, &seen, ret_busy, err));
     }
     bool follows = node->primary || seen.streaming;
     node_seen_set(run, follows ? "running" : "starting", work->incarnation);
     seen_describe(node, &seen);
-    *ret_busy = *ret_busy || !follows;
+    *ret_busy = *ret_busy || !follows || !node->open;
     return true;
 }
 

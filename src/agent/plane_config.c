@@ -7,7 +7,6 @@
 #include "agent/planes_priv.h"
 
 #define CONFIG_DEPTH_MAX 16
-#define CERT_DAYS        397
 
 typedef struct Expander {
     const AgentOptions *options;
@@ -103,7 +102,7 @@ static bool expand_cert(Expander *expander, const json_t *wanted, bool server, j
                            .names = server ? names : NULL,
                            .server = server,
                            .client = !server,
-                           .valid_days = CERT_DAYS};
+                           .valid_days = CERT_END_DAYS};
     CLEANUP(secret_done) Secret key = {0};
     Buf cert;
     buf_init(&cert, BUF_MAX_DEFAULT);

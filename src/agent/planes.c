@@ -33,12 +33,14 @@ typedef struct Plane {
     int64_t sent_epoch; /* on this connection; 0: nothing */
     int64_t spawned_ms;
     int64_t stop_asked_ms; /* 0: no */
-    int64_t again_ms;      /* when a configuration that failed is tried again; 0: none did */
+    int64_t again_ms;      /* when the configuration is sent again: after a failure, and before its
+                              certificates end; 0: not sent yet */
     json_t *report;        /* applied, refused, status: what seen is made of */
     bool report_changed;
     bool served; /* a process of it has greeted, and its end is not told yet */
     int64_t seen_written_ms;
     bool in_job;
+    bool job_failed; /* job's own until it is over */
     char *job_text;
     int64_t seen_revision; /* job's own; -1: not known */
 } Plane;
@@ -85,8 +87,11 @@ static void plane_spawn(Plane *plane)
     CLEANUP(mem_free_ptr) char *log_path = mem_printf("%s/log/%s.log", options->run_dir, plane->id);
     CLEANUP(fd_close)
     int log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
-    const SpawnSpec spec = {
-        .argv = argv, .cwd = "/", .account = plane->planes->account, .log_fd = log_fd};
+    const SpawnSpec spec = {.argv = argv,
+                            .cwd = "/",
+                            .account = plane->planes->account,
+                            .held_fd = options->net_fd,
+                            .log_fd = log_fd};
     Err err;
     plane->spawned_ms = loop_now_ms(options->loop);
     pid_t pid;
@@ -125,7 +130,8 @@ static void seen_job_run(void *arg, const Job *job)
     (void)job;
     Plane *plane = arg;
     Err err;
-    if (!seen_store(plane, &err) && !seen_store(plane, &err)) {
+    plane->job_failed = !seen_store(plane, &err) && !seen_store(plane, &err);
+    if (plane->job_failed) {
         log_warn("agent", "plane %s: cannot write what was seen: %s", plane->id, err.message);
     }
 }
@@ -146,6 +152,7 @@ static void seen_job_done(void *arg)
 {
     Plane *plane = arg;
     plane->in_job = false;
+    plane->report_changed = plane->report_changed || plane->job_failed; /* once more */
     if (plane->goal == NULL) {
         plane_free(plane);
     }
@@ -209,7 +216,7 @@ static void config_send(Plane *plane)
         plane->again_ms = loop_now_ms(plane->planes->options.loop) + CONFIG_AGAIN_MS;
         return;
     }
-    plane->again_ms = 0;
+    plane->again_ms = loop_now_ms(plane->planes->options.loop) + CERT_RENEW_MS;
     plane->sent_epoch = plane->epoch;
     json_t *message = json_pack("{s:o, s:I}", "config", config, "epoch", (json_int_t)plane->epoch);
     send_message(plane->stream, message);
@@ -404,6 +411,7 @@ static void plane_look(Plane *plane)
         if (plane_halt(plane)) {
             CLEANUP(mem_free_ptr) char *lock = plane_path(plane->planes, plane->id, ".lock");
             unlink(lock);
+            report_set(plane, "applied", json_integer(plane->epoch), false);
             report_set(plane, "state", json_string("gone"), true);
         }
     } else if (plane->stream == NULL && plane_pid(plane) == 0 &&

@@ -75,8 +75,10 @@ static bool serve(RedisNode *node, bool *ret_busy, Err *err)
 {
     NodeRun *run = node->run;
     bool changed = false;
+    bool renewed = false;
     TRY(redis_configure(&node->spec, &changed, err));
-    run->work->applied = run->work->applied && !changed;
+    TRY(node_certs_renew(run, &node->spec.account, REDIS_REPLICATION_USER, &renewed, err));
+    run->work->applied = run->work->applied && !changed && !renewed;
     if (!run->work->applied) {
         TRY(redis_apply(&node->spec, err));
         run->work->applied = true;

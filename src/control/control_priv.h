@@ -73,7 +73,7 @@ bool plane_remove(World *world, const char *plane);
 
 const json_t *instance_spec_of(World *world, const char *dbi); /* its spec; NULL */
 const char *instance_leader(World *world, const char *dbi);    /* the node that leads */
-/* The node runs exactly as its goal in the store says. */
+/* The node is exactly as its goal in the store says. */
 bool instance_node_settled(World *world, const char *node);
 /* True when nothing of an engine node is left and its records are gone. */
 bool instance_node_remove(World *world, const char *node);

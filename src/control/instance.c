@@ -28,7 +28,7 @@ const json_t *instance_node_seen(const World *world, const char *node)
     return world_getf(world, "node/%s/seen", node);
 }
 
-/* The node is running, and exactly as its goal in the store says. */
+/* The node is exactly as its goal in the store says. */
 bool instance_node_settled(World *world, const char *node)
 {
     const json_t *goal = node_goal(world, node);
@@ -299,7 +299,9 @@ bool instance_node_remove(World *world, const char *node)
         return true;
     }
     node_goal_end(world, node);
-    if (strcmp(member_str(instance_node_seen(world, node), "state", ""), "gone") != 0) {
+    /* The word of an earlier node of this name does not count: it is of another goal. */
+    if (strcmp(member_str(instance_node_seen(world, node), "state", ""), "gone") != 0 ||
+        !instance_node_settled(world, node)) {
         return false;
     }
     world_delete(world, arena_printf(world->arena, "node/%s/goal", node));

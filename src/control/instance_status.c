@@ -23,7 +23,8 @@ static json_t *relay_config(const Instance *instance)
         "require_tls", force_ssl, "listeners", "address", json_sprintf("$net.%s", host), "port",
         port, "$server_cert", json_sprintf("$net.%s", host), instance->id, "security_rules",
         security_rules(world, member_array(instance->spec, "VpcSecurityGroupIds"), port), "relay",
-        "target", "id", leader, "socket_dir", json_sprintf("$run/node/%s", leader), "port", 5432);
+        "target", "id", leader, "socket_dir", json_sprintf("$run/clients/%s", leader), "port",
+        5432);
     ASSERT(config != NULL);
     return config;
 }
@@ -66,10 +67,18 @@ static bool standby_ready(const Instance *instance)
     return false;
 }
 
+/* The leader runs, and clients may see what it has. */
+static bool leader_open(const Instance *instance)
+{
+    const char *leader = instance_leader(instance->world, instance->dbi);
+    return node_is(instance, leader, "running") &&
+           member_bool(instance_node_seen(instance->world, leader), "open", false);
+}
+
 static bool leader_ready(const Instance *instance)
 {
     const char *leader = instance_leader(instance->world, instance->dbi);
-    return node_is(instance, leader, "running") && instance_node_settled(instance->world, leader);
+    return leader_open(instance) && instance_node_settled(instance->world, leader);
 }
 
 static bool instance_ready(const Instance *instance)
@@ -104,10 +113,9 @@ static const char *word_on_the_way(const Instance *instance, const char *before)
         return "modifying";
     }
     /* Nobody asked for anything: an engine ended and is on its way back, or its standby is. */
-    const char *leader = instance_leader(instance->world, instance->dbi);
-    return node_is(instance, leader, "running") ? "available"
-           : strcmp(before, "available") == 0   ? "starting"
-                                                : before;
+    return leader_open(instance)              ? "available"
+           : strcmp(before, "available") == 0 ? "starting"
+                                              : before;
 }
 
 static const char *status_word(const Instance *instance)
@@ -165,6 +173,10 @@ static void status_message(Instance *instance, const char *word)
         json_object_set_new(instance->next, "message",
                             json_sprintf("set outside of Weir's configuration: %s",
                                          member_str(leader, "foreign_settings", "")));
+    }
+    if (strcmp(member_str(leader, "state", ""), "running") == 0 && !leader_open(instance)) {
+        json_object_set_new(instance->next, "message",
+                            json_string("clients wait until the standby has what they would see"));
     }
     if (strcmp(word, "available") == 0 && instance->multi_az && !standby_ready(instance)) {
         json_object_set_new(instance->next, "message",

@@ -16,13 +16,19 @@ void plane_put(World *world, const char *plane, const char *kind, ResourceType t
     world_put(world, goal_key(world, plane), goal);
 }
 
-bool plane_ready(const World *world, const char *plane)
+/* The process is in this state by exactly the goal that stands in the store. */
+static bool plane_is(const World *world, const char *plane, const char *state)
 {
     const WorldRecord *goal = map_get(world->records, slice_of(goal_key(world, plane)));
     const json_t *seen = world_getf(world, "plane/%s/seen", plane);
     return goal != NULL && goal->value != NULL && !goal->changed &&
-           strcmp(member_str(seen, "state", ""), "running") == 0 &&
+           strcmp(member_str(seen, "state", ""), state) == 0 &&
            member_int(seen, "applied", 0) == goal->revision;
+}
+
+bool plane_ready(const World *world, const char *plane)
+{
+    return plane_is(world, plane, "running");
 }
 
 bool plane_remove(World *world, const char *plane)
@@ -36,7 +42,7 @@ bool plane_remove(World *world, const char *plane)
         json_object_set_new(goal, "gone", json_true());
         world_put(world, goal_key(world, plane), goal);
     }
-    if (strcmp(member_str(world_getf(world, "plane/%s/seen", plane), "state", ""), "gone") != 0) {
+    if (!plane_is(world, plane, "gone")) {
         return false;
     }
     world_delete(world, goal_key(world, plane));

@@ -91,7 +91,7 @@ static json_t *target_of(Proxy *proxy)
     }
     const char *connections = member_str(member_object(goal, "settings"), "max_connections", "100");
     json_t *target = json_pack("{s:s, s:o, s:i, s:I}", "id", leader, "socket_dir",
-                               json_sprintf("$run/node/%s", leader), "port", 5432,
+                               json_sprintf("$run/clients/%s", leader), "port", 5432,
                                "max_connections", (json_int_t)text_int(connections, 100));
     ASSERT(target != NULL);
     return target;

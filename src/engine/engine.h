@@ -25,14 +25,14 @@ typedef struct EnginePaths {
     const char *conf;       /* root/conf */
     const char *tls;        /* root/tls */
     const char *log;        /* root/log/engine.log */
-    const char *socket_dir; /* RUN/node/NODE */
+    const char *socket_dir; /* RUN/node/NODE: the engine's own, and root's */
+    const char *client_dir; /* RUN/clients/NODE: the data plane's way in, see pg_gate_open */
 } EnginePaths;
 
-EnginePaths engine_paths(Arena *arena, const char *root, const char *socket_dir);
-/* Makes root, conf, tls, log (not data) and the socket folder with their owners. `readers` may
- * enter the socket folder beside the engine's account (the data plane's group). */
-NODISCARD bool engine_dirs_make(const EnginePaths *paths, const ProcessAccount *account,
-                                gid_t readers, Err *err);
+/* The places of `node` in the folder of its zone and in the runtime folder. */
+EnginePaths engine_paths(Arena *arena, const char *zone_dir, const char *run_dir, const char *node);
+/* Makes root, conf, tls, log (not data) and the socket folder with their owners. */
+NODISCARD bool engine_dirs_make(const EnginePaths *paths, const ProcessAccount *account, Err *err);
 
 typedef struct EngineTls {
     Slice cert_pem; /* server certificate of this node */
@@ -134,13 +134,20 @@ NODISCARD bool pg_value(PgSession *session, Arena *arena, const char *sql,
 NODISCARD bool pg_stale_lock_remove(const EnginePaths *paths, Err *err);
 
 /* What a primary must have, made idempotently: our roles, the master user with its verifier (never
- * the password itself), the first database, the replication user. */
+ * the password itself), the first database, the replication user. The cluster itself remembers what
+ * was done: a password that its user has changed since stays. */
 typedef struct PgSetup {
     const char *master_user;
     const char *master_verifier; /* "SCRAM-SHA-256$…" */
+    int64_t password_epoch;      /* of the verifier */
     const char *database;        /* "" for none */
 } PgSetup;
 NODISCARD bool pg_setup(const EnginePaths *paths, const PgSetup *setup, Err *err);
+
+/* Whether clients reach the engine that runs; and letting them, through client_dir, which `readers`
+ * may enter. Holds for this run of the engine: the next one starts with its gate closed. */
+bool pg_gate_is_open(const EnginePaths *paths);
+NODISCARD bool pg_gate_open(const EnginePaths *paths, gid_t readers, Err *err);
 
 typedef struct PgStandbySeen {
     const char *name; /* application_name */
@@ -166,9 +173,15 @@ typedef struct PgSeen {
 
 NODISCARD bool pg_observe(PgSession *session, const EnginePaths *paths, Arena *arena,
                           PgSeen *ret_seen, Err *err);
-/* Drops the physical slots of ours that no incarnation in `keep` owns and nobody uses. */
-NODISCARD bool pg_slots_trim(PgSession *session, const char *const *keep, size_t keep_len,
-                             Err *err);
+/* Makes the physical slot of an incarnation where there is none. */
+NODISCARD bool pg_slot_ensure(PgSession *session, const char *incarnation, Err *err);
+/* The incarnations that own a physical slot of ours which nobody uses at present. */
+typedef struct PgSlots {
+    const char **incarnations;
+    size_t len;
+} PgSlots;
+NODISCARD bool pg_slots_idle(PgSession *session, Arena *arena, PgSlots *ret_slots, Err *err);
+NODISCARD bool pg_slot_drop(PgSession *session, const char *incarnation, Err *err);
 /* Makes changed files count: pg_reload_conf, and waits until a new session sees it. */
 NODISCARD bool pg_reload(PgSession *session, Err *err);
 
@@ -215,7 +228,8 @@ typedef struct RedisSeen {
 
 /* Over the Unix socket, as REDIS_ADMIN_USER. */
 NODISCARD bool redis_observe(const RedisSpec *spec, RedisSeen *ret_seen, Err *err);
-/* CONFIG SET for what may change while running, REPLICAOF for the role, ACL LOAD. */
+/* CONFIG SET for what may change while running and for its certificates, ACL SETUSER for each user,
+ * REPLICAOF for the role. Nobody is disconnected where nothing changed. */
 NODISCARD bool redis_apply(const RedisSpec *spec, Err *err);
 
 #endif

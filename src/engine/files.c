@@ -1,7 +1,7 @@
 /*
  * A node's folders, keys and generated files. What we go by is ours, and the engine's account may
- * only read it; its data and its log are its own; the data plane's group may enter the socket
- * folder. Root writes nothing below a folder that the engine could have swapped.
+ * only read it; its data, its log and its socket are its own. Root writes nothing below a folder
+ * that the engine could have swapped.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,15 +32,17 @@ bool engine_account(const char *name, ProcessAccount *ret_account, Err *err)
     return true;
 }
 
-EnginePaths engine_paths(Arena *arena, const char *root, const char *socket_dir)
+EnginePaths engine_paths(Arena *arena, const char *zone_dir, const char *run_dir, const char *node)
 {
+    const char *root = arena_printf(arena, "%s/%s", zone_dir, node);
     return (EnginePaths){
-        .root = arena_strdup(arena, root),
+        .root = root,
         .data = arena_printf(arena, "%s/data", root),
         .conf = arena_printf(arena, "%s/conf", root),
         .tls = arena_printf(arena, "%s/tls", root),
         .log = arena_printf(arena, "%s/log/engine.log", root),
-        .socket_dir = arena_strdup(arena, socket_dir),
+        .socket_dir = arena_printf(arena, "%s/node/%s", run_dir, node),
+        .client_dir = arena_printf(arena, "%s/clients/%s", run_dir, node),
     };
 }
 
@@ -72,14 +74,13 @@ static bool dir_ours(const char *path, const ProcessAccount *account, Err *err)
     return dir_set(path, account->drop ? 0750 : 0700, geteuid(), account->gid, err);
 }
 
-bool engine_dirs_make(const EnginePaths *paths, const ProcessAccount *account, gid_t readers,
-                      Err *err)
+bool engine_dirs_make(const EnginePaths *paths, const ProcessAccount *account, Err *err)
 {
     CLEANUP(mem_free_ptr) char *log_dir = mem_printf("%s/log", paths->root);
     return dir_ours(paths->root, account, err) && dir_ours(paths->conf, account, err) &&
            dir_ours(paths->tls, account, err) &&
            engine_dir_make(log_dir, account, account->gid, 0700, err) &&
-           engine_dir_make(paths->socket_dir, account, readers, 0750, err);
+           engine_dir_make(paths->socket_dir, account, account->gid, 0700, err);
 }
 
 static bool file_is(const char *path, Slice text)

@@ -1,5 +1,5 @@
 /* What a running PostgreSQL says of itself, and the two small things that are done to it while it
- * runs: reloading its configuration and trimming slots. */
+ * runs: reloading its configuration, and making and dropping slots. */
 #include <stdio.h>
 #include <time.h>
 
@@ -79,34 +79,41 @@ bool pg_observe(PgSession *session, const EnginePaths *paths, Arena *arena, PgSe
     return true;
 }
 
-static bool name_is_kept(const char *slot, const char *const *keep, size_t keep_len)
-{
-    for (size_t i = 0; i < keep_len; i++) {
-        char name[PG_STANDBY_NAME_SIZE];
-        pg_standby_name(keep[i], name);
-        if (strcmp(slot, name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool pg_slots_trim(PgSession *session, const char *const *keep, size_t keep_len, Err *err)
+bool pg_slot_ensure(PgSession *session, const char *incarnation, Err *err)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    char name[PG_STANDBY_NAME_SIZE];
+    pg_standby_name(incarnation, name);
+    const char *const params[] = {name};
+    char *ignored = NULL;
+    return pg_value(session, arena,
+                    "SELECT pg_create_physical_replication_slot($1, true) WHERE NOT EXISTS"
+                    " (SELECT FROM pg_replication_slots WHERE slot_name = $1)",
+                    params, 1, &ignored, err);
+}
+
+bool pg_slots_idle(PgSession *session, Arena *arena, PgSlots *ret_slots, Err *err)
+{
     PgRows rows;
     TRY(pg_rows(session, arena,
-                "SELECT slot_name FROM pg_replication_slots WHERE NOT active"
-                " AND slot_type = 'physical' AND slot_name LIKE 'weir\\_%'",
+                "SELECT substr(slot_name, length('weir_') + 1) FROM pg_replication_slots"
+                " WHERE NOT active AND slot_type = 'physical' AND slot_name LIKE 'weir\\_%'",
                 NULL, 0, &rows, err));
-    for (size_t i = 0; i < rows.rows; i++) {
-        char *ignored = NULL;
-        if (!name_is_kept(rows.cells[i], keep, keep_len)) {
-            TRY(pg_value(session, arena, "SELECT pg_drop_replication_slot($1)", &rows.cells[i], 1,
-                         &ignored, err));
-        }
-    }
+    *ret_slots = (PgSlots){rows.cells, rows.rows};
     return true;
+}
+
+bool pg_slot_drop(PgSession *session, const char *incarnation, Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    char name[PG_STANDBY_NAME_SIZE];
+    pg_standby_name(incarnation, name);
+    const char *const params[] = {name};
+    char *ignored = NULL;
+    return pg_value(session, arena,
+                    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+                    " WHERE slot_name = $1 AND NOT active",
+                    params, 1, &ignored, err);
 }
 
 bool pg_reload(PgSession *session, Err *err)

@@ -1,14 +1,18 @@
 /*
- * Sessions of PG_SUPERUSER over the Unix socket, by libpq, blocking, each statement under a
- * statement_timeout and each read under TCP-less liveness of the local socket. A session is used by
- * one thread at a time and owned by its opener.
+ * Sessions of PG_SUPERUSER over the Unix socket, by libpq. Calls block, but never for ever: a
+ * server that works is stopped by statement_timeout, and one that stands still (a stopped process,
+ * a hung disk) is given up a little later. A session is used by one thread at a time and owned by
+ * its opener.
  */
+#include <errno.h>
 #include <libpq-fe.h>
+#include <poll.h>
 #include <stdio.h>
 
 #include "engine/engine_priv.h"
 
 #define STATEMENT_TIMEOUT "15s"
+#define ANSWER_WAIT_MS    (20 * MS_PER_S) /* longer than STATEMENT_TIMEOUT */
 
 struct PgSession {
     PGconn *conn;
@@ -18,9 +22,9 @@ static bool result_bad(PgSession *session, PGresult *result, Err *err)
 {
     const char *text =
         result != NULL ? PQresultErrorMessage(result) : PQerrorMessage(session->conn);
-    Slice line = slice_of(text != NULL && *text != '\0' ? text : "no answer from PostgreSQL");
+    Slice line = slice_of(text != NULL && *text != '\0' ? text : "PostgreSQL does not answer");
     line = slice_trim(slice_cut(&line, '\n'));
-    bool away = PQstatus(session->conn) != CONNECTION_OK;
+    bool away = result == NULL || PQstatus(session->conn) != CONNECTION_OK;
     return err_set(err, away ? ERR_UNAVAILABLE : ERR_INTERNAL, "%.*s", SLICE_FMT(line));
 }
 
@@ -72,9 +76,52 @@ void pg_session_close_ptr(PgSession **session)
     *session = NULL;
 }
 
+/* Reads what there is; false when the time is over or the connection broke. */
+static bool answer_wait(PGconn *conn, int64_t end_ms)
+{
+    while (PQisBusy(conn)) {
+        int64_t left = end_ms - time_mono_ms();
+        struct pollfd entry = {.fd = PQsocket(conn), .events = POLLIN};
+        int count = left > 0 ? poll(&entry, 1, (int)left) : 0;
+        if (count == 0 || (count < 0 && errno != EINTR) || !PQconsumeInput(conn)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The last result of what was sent, or the first that is an error, as PQexec gives it. NULL: there
+ * is none, and the session is of no more use. */
+static PGresult *answer_take(PGconn *conn)
+{
+    int64_t end_ms = time_mono_ms() + ANSWER_WAIT_MS;
+    PGresult *answer = NULL;
+    for (;;) {
+        if (!answer_wait(conn, end_ms)) {
+            PQclear(answer);
+            return NULL;
+        }
+        PGresult *next = PQgetResult(conn);
+        if (next == NULL) {
+            return answer;
+        }
+        if (answer != NULL && PQresultStatus(answer) == PGRES_FATAL_ERROR) {
+            PQclear(next);
+        } else {
+            PQclear(answer);
+            answer = next;
+        }
+    }
+}
+
+static PGresult *answer_of(PgSession *session, int sent)
+{
+    return sent ? answer_take(session->conn) : NULL;
+}
+
 bool pg_exec(PgSession *session, const char *sql, Err *err)
 {
-    PGresult *result = PQexec(session->conn, sql);
+    PGresult *result = answer_of(session, PQsendQuery(session->conn, sql));
     ExecStatusType status = PQresultStatus(result);
     bool ok = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
     if (!ok) {
@@ -87,8 +134,8 @@ bool pg_exec(PgSession *session, const char *sql, Err *err)
 bool pg_rows(PgSession *session, Arena *arena, const char *sql, const char *const *params,
              size_t params_len, PgRows *ret_rows, Err *err)
 {
-    PGresult *result =
-        PQexecParams(session->conn, sql, (int)params_len, NULL, params, NULL, NULL, 0);
+    int sent = PQsendQueryParams(session->conn, sql, (int)params_len, NULL, params, NULL, NULL, 0);
+    PGresult *result = answer_of(session, sent);
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
         result_bad(session, result, err);
         PQclear(result);

@@ -9,10 +9,17 @@
  * user by which standbys replicate is one for the same reason: nobody else can grant, rename or
  * drop it. pg_hba.conf lets it replicate, with a certificate of ours, and nothing more.
  *
+ * What was done is noted as the comment of our own role, which goes wherever the data goes: into a
+ * standby, a clone, a restored copy.
+ *
  * The database postgres stays Weir's, for Weir's own sessions are there: the master user may do
  * everything in it, but not rename it, drop it, or close it to connections.
  */
+#include <inttypes.h>
+
 #include "engine/engine_priv.h"
+
+#define SETUP_VERSION 1 /* raised with every change of what is made here */
 
 static const char roles_sql[] =
     "DO $$\n"
@@ -44,16 +51,18 @@ static bool role_exists(PgSession *session, Arena *arena, const char *name, bool
     return true;
 }
 
-static bool setup_master(PgSession *session, Arena *arena, const PgSetup *setup, Err *err)
+static bool setup_master(PgSession *session, Arena *arena, const PgSetup *setup, bool password,
+                         Err *err)
 {
     bool exists = false;
     TRY(role_exists(session, arena, setup->master_user, &exists, err));
     const char *user = pg_ident_quote(session, arena, setup->master_user);
     const char *verifier = pg_literal_quote(session, arena, setup->master_verifier);
+    const char *clause = password || !exists ? arena_printf(arena, "PASSWORD %s", verifier) : "";
     const char *sql = arena_printf(arena,
                                    "%s ROLE %s LOGIN CREATEDB CREATEROLE NOSUPERUSER NOREPLICATION"
-                                   " PASSWORD %s; GRANT rds_superuser TO %s WITH ADMIN OPTION;",
-                                   exists ? "ALTER" : "CREATE", user, verifier, user);
+                                   " %s; GRANT rds_superuser TO %s WITH ADMIN OPTION;",
+                                   exists ? "ALTER" : "CREATE", user, clause, user);
     return pg_exec(session, sql, err);
 }
 
@@ -79,14 +88,45 @@ static bool setup_database(PgSession *session, Arena *arena, const PgSetup *setu
     return pg_exec(session, arena_printf(arena, "CREATE DATABASE %s OWNER %s", name, user), err);
 }
 
+/* "setup 1, password 3": which version of all this was made, and the master password's epoch. */
+static bool mark_read(PgSession *session, Arena *arena, const char **ret_mark, Err *err)
+{
+    char *mark = NULL;
+    TRY(pg_value(session, arena,
+                 "SELECT shobj_description(oid, 'pg_authid') FROM pg_authid"
+                 " WHERE rolname = '" PG_SUPERUSER "'",
+                 NULL, 0, &mark, err));
+    *ret_mark = mark != NULL ? mark : "";
+    return true;
+}
+
+static bool mark_write(PgSession *session, Arena *arena, const char *mark, Err *err)
+{
+    const char *text = pg_literal_quote(session, arena, mark);
+    return pg_exec(session, arena_printf(arena, "COMMENT ON ROLE " PG_SUPERUSER " IS %s", text),
+                   err);
+}
+
+static bool setup_with(PgSession *session, Arena *arena, const PgSetup *setup, Err *err)
+{
+    const char *password = arena_printf(arena, ", password %" PRId64, setup->password_epoch);
+    const char *mark = arena_printf(arena, "setup %d%s", SETUP_VERSION, password);
+    const char *before = "";
+    TRY(mark_read(session, arena, &before, err));
+    if (strcmp(before, mark) == 0) {
+        return true;
+    }
+    bool set_password = !slice_ends(slice_of(before), password);
+    return pg_exec(session, roles_sql, err) &&
+           setup_master(session, arena, setup, set_password, err) &&
+           setup_database(session, arena, setup, err) && mark_write(session, arena, mark, err);
+}
+
 bool pg_setup(const EnginePaths *paths, const PgSetup *setup, Err *err)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(pg_session_close_ptr) PgSession *session = NULL;
     TRY(pg_session_open(paths, "postgres", &session, err));
-    if (!pg_exec(session, roles_sql, err) || !setup_master(session, arena, setup, err) ||
-        !setup_database(session, arena, setup, err)) {
-        return err_wrap(err, "setting up the master user and its database");
-    }
-    return true;
+    return setup_with(session, arena, setup, err) ||
+           err_wrap(err, "setting up the master user and its database");
 }

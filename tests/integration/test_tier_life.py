@@ -1,5 +1,6 @@
 """One tier with everything in it, and what may happen to it: a standby that stands still, every process killed
 with -9, a changed parameter, a master user who wants more, `weir down` and `weir up`."""
+import contextlib
 import json
 import os
 import signal
@@ -190,15 +191,58 @@ def test_a_killed_backend_takes_the_engine_along_and_it_is_back(live):
     assert rows(live, main) == 100
 
 
-def test_serve_is_killed_and_engines_stay(live):
+def test_serve_is_killed_and_engines_and_clients_stay(live):
     engines = {node['NodeId']: live.engine(node) for node in live.nodes()}
     assert all(engines.values())
-    serve = live.serve()
-    os.kill(serve, signal.SIGKILL)
-    wait_until(lambda: live.serve() not in (None, serve), 'another weir serve')
-    wait_until(lambda: live.tier.command('status', check=False).returncode == 0, 'the API answers')
-    live.wait_settled('main', 'reader', 'cache')
+    view = live.tier.json('status')
+    cache = view['caches'][0]['NodeGroups'][0]['PrimaryEndpoint']['Address']
+    pool = view['proxies'][0]['Endpoint']
+    link_losses = [log.read_text().count('Connection with replica') for log in redis_logs(live)]
+    with live.tier.redis(cache, single_connection_client=True) as client, \
+            live.tier.postgres(pool, dbname='shop') as session:
+        connection = client.client_id()
+        session.execute("SET application_name = 'stays'")
+        serve = live.serve()
+        os.kill(serve, signal.SIGKILL)
+        wait_until(lambda: live.serve() not in (None, serve), 'another weir serve')
+        wait_until(lambda: live.tier.command('status', check=False).returncode == 0, 'the API answers')
+        live.wait_settled('main', 'reader', 'cache')
+        assert client.client_id() == connection  # it would connect again where it was cut
+        assert session.execute('SHOW application_name').fetchone() == ('stays',)
     assert {node['NodeId']: live.engine(node) for node in live.nodes()} == engines
+    assert [log.read_text().count('Connection with replica') for log in redis_logs(live)] == link_losses
+
+
+def redis_logs(live):
+    return sorted(live.tier.data.glob('zone-*/cache-*/log/engine.log'))
+
+
+def test_after_a_start_clients_see_only_what_the_standby_has(live):
+    """RULES F7: a commit that waited for the standby is there after a restart, and must not be seen before the
+    standby has it as well."""
+    main, standby = live.node('main', 'primary'), live.node('main', 'standby')
+    host = live.tier.json('status')['instances'][0]['Endpoint']['Address']
+    engine = live.engine(main)
+
+    def insert():
+        with contextlib.suppress(psycopg.OperationalError), live.tier.postgres(host, dbname='shop') as connection:
+            connection.execute("INSERT INTO note VALUES (3000, 'nobody was told')")
+    writer = threading.Thread(target=insert)
+    with live.stopped(standby):
+        writer.start()
+        wait_until(lambda: live.sql(main, "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"),
+                   'the commit waits')
+        os.kill(engine, signal.SIGKILL)
+        writer.join(60)
+        wait_until(lambda: live.engine(main) not in (None, engine), 'the primary starts again')
+        wait_until(lambda: when_up(lambda: rows(live, main)) == 101, 'the row is there')
+        wait_until(lambda: 'clients wait until the standby has' in live.tier.command('status').stdout, 'the message')
+        with pytest.raises(psycopg.OperationalError, match='is not available'):
+            live.tier.postgres(host, dbname='shop')
+    wait_until(lambda: reads(live, host, 'SELECT count(*) FROM note WHERE id = 3000') == 1, 'clients are let in')
+    assert live.value(standby, 'SELECT count(*) FROM note WHERE id = 3000', database='shop') == 1
+    live.wait_settled('main')
+    live.sql(main, 'DELETE FROM note WHERE id = 3000', user='dbadmin', database='shop')
 
 
 def test_everything_is_killed_at_once(live):
@@ -213,12 +257,17 @@ def test_everything_is_killed_at_once(live):
     assert rows(live, main) == 100
 
 
-def reads_rows(live, host):
-    """True when a client of the endpoint gets every row."""
+def reads(live, host, statement):
+    """The value that a client of the endpoint gets, or None while it is not served."""
     def look():
         with live.tier.postgres(host, dbname='shop') as connection:
-            return connection.execute('SELECT count(*) FROM note').fetchone()[0] == 100
+            return connection.execute(statement).fetchone()[0]
     return when_up(look)
+
+
+def reads_rows(live, host):
+    """True when a client of the endpoint gets every row."""
+    return reads(live, host, 'SELECT count(*) FROM note') == 100
 
 
 def answers(live, host):
@@ -353,6 +402,23 @@ def test_the_password_is_changed(live):
     assert not logs_in(PASSWORD)
     rds.modify_db_instance(DBInstanceIdentifier='main', MasterUserPassword=PASSWORD, ApplyImmediately=True)
     wait_until(lambda: logs_in(PASSWORD), 'the first password opens again')
+
+
+def test_a_password_that_its_user_changed_stays(live):
+    """Weir sets the master password when somebody asks Weir for it, not at each start."""
+    main = live.node('main', 'primary')
+    host = live.tier.json('status')['instances'][0]['Endpoint']['Address']
+    with live.tier.postgres(host, dbname='shop') as connection:
+        connection.execute("ALTER ROLE dbadmin PASSWORD 'third-Password.3'")
+    engine = live.engine(main)
+    os.kill(engine, signal.SIGKILL)
+    wait_back(live, main, engine)
+    live.tier.postgres(host, dbname='shop', password='third-Password.3', passfile='/dev/null').close()
+    with pytest.raises(psycopg.OperationalError, match='password authentication failed'):
+        live.tier.postgres(host, dbname='shop')
+    live.tier.aws('rds').modify_db_instance(DBInstanceIdentifier='main', MasterUserPassword=PASSWORD,
+                                            ApplyImmediately=True)
+    wait_until(lambda: reads(live, host, 'SELECT 1'), 'the password that Weir was asked for opens')
 
 
 # ---- down and up ---------------------------------------------------------------------------------

@@ -78,8 +78,8 @@ static void put(Store *store, const char *key, const char *text)
     assert_true(ok);
 }
 
-/* Plays the agent: the node does exactly what its goal says. */
-static void see_node(Store *store, const char *node, const char *incarnation, const char *more)
+/* Plays the agent: the node is in this state by exactly its goal. */
+static void see_node_in(Store *store, const char *node, const char *state, const char *more)
 {
     char key[128];
     snprintf(key, sizeof(key), "node/%s/goal", node);
@@ -90,21 +90,32 @@ static void see_node(Store *store, const char *node, const char *incarnation, co
     sha256_hex(record_format(arena, goal), digest);
     snprintf(key, sizeof(key), "node/%s/seen", node);
     put(store, key,
-        arena_printf(arena, "{\"state\":\"running\",\"incarnation\":\"%s\",\"goal\":\"%s\"%s}",
-                     incarnation, digest, more));
+        arena_printf(arena, "{\"state\":\"%s\",\"goal\":\"%s\"%s}", state, digest, more));
     json_decref(goal);
     arena_free(arena);
 }
 
-static void see_plane(Store *store, const char *plane)
+static void see_node(Store *store, const char *node, const char *incarnation, const char *more)
+{
+    char *all = mem_printf(",\"open\":true,\"incarnation\":\"%s\"%s", incarnation, more);
+    see_node_in(store, node, "running", all);
+    mem_free(all);
+}
+
+static void see_plane_in(Store *store, const char *plane, const char *state)
 {
     char key[128];
     char text[128];
     snprintf(key, sizeof(key), "plane/%s/goal", plane);
-    snprintf(text, sizeof(text), "{\"state\":\"running\",\"applied\":%lld}",
+    snprintf(text, sizeof(text), "{\"state\":\"%s\",\"applied\":%lld}", state,
              (long long)revision_of(store, key));
     snprintf(key, sizeof(key), "plane/%s/seen", plane);
     put(store, key, text);
+}
+
+static void see_plane(Store *store, const char *plane)
+{
+    see_plane_in(store, plane, "running");
 }
 
 static void assert_member(Store *store, const char *key, const char *member, const char *expected)
@@ -286,11 +297,11 @@ static void test_deletion(void **state)
     mem_free(deleting);
     assert_true(round_once(store));
     assert_member(store, "status/db-instance/app", "DBInstanceStatus", "deleting");
-    put(store, "node/db-app-1/seen", "{\"state\":\"gone\"}");
-    put(store, "node/db-app-2/seen", "{\"state\":\"gone\"}");
+    see_node_in(store, "db-app-1", "gone", "");
+    see_node_in(store, "db-app-2", "gone", "");
     round_once(store);
-    assert_non_null(get(store, "spec/db-instance/app")); /* the relay still runs */
-    put(store, "plane/relay-db-app/seen", "{\"state\":\"gone\"}");
+    assert_true(revision_of(store, "spec/db-instance/app") > 0); /* the relay still runs */
+    see_plane_in(store, "relay-db-app", "gone");
     round_once(store);
     static const char *const gone[] = {"spec/db-instance/app", "status/db-instance/app",
                                        "cluster/db-app",       "node/db-app-1/goal",
@@ -299,6 +310,46 @@ static void test_deletion(void **state)
     for (size_t i = 0; i < ARRAY_LEN(gone); i++) {
         assert_null(get(store, gone[i]));
     }
+    store_close(store);
+}
+
+/* What an agent said of an earlier resource of the same name is no word on this one. */
+static void test_only_this_goal_can_be_gone(void **state)
+{
+    (void)state;
+    Store *store = store_with_instance();
+    make_available(store);
+    put(store, "node/db-app-1/seen", "{\"state\":\"gone\",\"goal\":\"an earlier one\"}");
+    put(store, "plane/relay-db-app/seen", "{\"state\":\"gone\",\"applied\":1}");
+    char *deleting = mem_printf("{\"deleting\":true,%s", instance_spec + 1);
+    put(store, "spec/db-instance/app", deleting);
+    mem_free(deleting);
+    assert_true(round_once(store));
+    see_node_in(store, "db-app-2", "gone", "");
+    assert_true(round_once(store));
+    assert_true(revision_of(store, "spec/db-instance/app") > 0);
+    assert_true(revision_of(store, "node/db-app-1/goal") > 0);
+    assert_true(revision_of(store, "plane/relay-db-app/goal") > 0);
+    see_node_in(store, "db-app-1", "gone", "");
+    see_plane_in(store, "relay-db-app", "gone");
+    round_once(store);
+    assert_null(get(store, "spec/db-instance/app"));
+    store_close(store);
+}
+
+/* Clients are let in only when the standby has what they would see (RULES F7). */
+static void test_a_closed_leader_is_not_available(void **state)
+{
+    (void)state;
+    Store *store = store_with_instance();
+    make_available(store);
+    see_node_in(store, "db-app-1", "running", ",\"open\":false,\"incarnation\":\"a\"");
+    round_once(store);
+    assert_member(store, "status/db-instance/app", "DBInstanceStatus", "starting");
+    assert_member(store, "status/db-instance/app", "message",
+                  "clients wait until the standby has what they would see");
+    make_available(store);
+    assert_member(store, "status/db-instance/app", "DBInstanceStatus", "available");
     store_close(store);
 }
 
@@ -421,6 +472,8 @@ int main(void)
         cmocka_unit_test(test_a_replica_follows_the_leader),
         cmocka_unit_test(test_single_az_waits_for_the_set),
         cmocka_unit_test(test_deletion),
+        cmocka_unit_test(test_only_this_goal_can_be_gone),
+        cmocka_unit_test(test_a_closed_leader_is_not_available),
         cmocka_unit_test(test_pending_reboot),
         cmocka_unit_test(test_a_replication_group),
         cmocka_unit_test(test_a_proxy),

@@ -10,7 +10,7 @@
 static PgSpec spec_new(Arena *arena, const char *root)
 {
     return (PgSpec){
-        .paths = engine_paths(arena, root, "/run/s"),
+        .paths = engine_paths(arena, root, "/run", "s"),
         .cluster_name = "app's db",
         .listen_address = "127.1.128.1",
         .incarnation = "abc",

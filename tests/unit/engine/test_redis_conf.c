@@ -6,7 +6,7 @@
 static RedisSpec spec_new(Arena *arena)
 {
     return (RedisSpec){
-        .paths = engine_paths(arena, "/d", "/run/s"),
+        .paths = engine_paths(arena, "/d", "/run", "s"),
         .listen_address = "127.1.128.1",
         .admin_password = "adminpw",
         .replication_password = "replpw\"x",
