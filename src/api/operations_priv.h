@@ -114,6 +114,7 @@
     X("weir", "ListRemarks", weir_list_remarks, READS)                                             \
     X("weir", "ListEvents", weir_list_events, READS)                                               \
     X("weir", "GetAuthToken", weir_get_auth_token, READS)                                          \
+    X("weir", "GetMasterUserPassword", weir_get_master_user_password, READS)                       \
     X("weir", "GetLog", weir_get_log, READS)
 /* clang-format on */
 

@@ -298,27 +298,50 @@ bool weir_get_log(ApiContext *ctx, json_t *input, json_t **ret_output)
     return ok ? true : refuse_err(ctx, &err);
 }
 
-/* ---- auth tokens --------------------------------------------------------------------------------
+/* ---- passwords ----------------------------------------------------------------------------------
  */
 
-/* The newest token of a cache, for `weir env`: AWS has no word for it, since it never tells. */
-bool weir_get_auth_token(ApiContext *ctx, json_t *input, json_t **ret_output)
+/* Of these AWS has no word, since it never tells: the keys of the API open everything here anyway,
+ * and `weir env`, `weir psql` and `weir redis-cli` are for those who have them. */
+static bool sealed_output(ApiContext *ctx, ResourceType type, const char *id, const char *sealed,
+                          const char *member, json_t **ret_output)
 {
-    const char *id = member_str(input, "ReplicationGroupId", "");
-    char key[MODEL_KEY_SIZE];
     Err err;
-    json_t *spec =
-        spec_key(RESOURCE_REPLICATION_GROUP, id, key, &err) ? record_get(ctx, key) : NULL;
-    const json_t *token = json_array_get(member_array(spec, "auth_tokens"), 0);
-    if (token == NULL) {
-        return refuse(ctx, "ResourceNotFoundException",
-                      "There is no cache \"%s\" with an auth token.", id);
-    }
+    char key[MODEL_KEY_SIZE];
     CLEANUP(secret_done) Secret secret = {0};
-    if (!secret_unseal(ctx->api->options.master_key, slice_of(key),
-                       slice_of(json_string_value(token)), &secret, &err)) {
+    if (!spec_key(type, id, key, &err) ||
+        !secret_unseal(ctx->api->options.master_key, slice_of(key), slice_of(sealed), &secret,
+                       &err)) {
         return refuse_err(ctx, &err);
     }
-    *ret_output = json_pack("{s:s}", "AuthToken", secret_reveal(&secret).data);
+    *ret_output = json_pack("{s:s}", member, secret_reveal(&secret).data);
     return true;
+}
+
+/* The newest token of a cache. */
+bool weir_get_auth_token(ApiContext *ctx, json_t *input, json_t **ret_output)
+{
+    const char *id = input_lower(ctx, input, "ReplicationGroupId");
+    const json_t *spec = spec_get(ctx, RESOURCE_REPLICATION_GROUP, id);
+    const json_t *token = json_array_get(member_array(spec, "auth_tokens"), 0);
+    return token != NULL ? sealed_output(ctx, RESOURCE_REPLICATION_GROUP, id,
+                                         json_string_value(token), "AuthToken", ret_output)
+                         : refuse(ctx, "ResourceNotFoundException",
+                                  "There is no cache \"%s\" with an auth token.", id);
+}
+
+/* The master password as the API set it last; a replica has its source's. */
+bool weir_get_master_user_password(ApiContext *ctx, json_t *input, json_t **ret_output)
+{
+    const char *id = input_lower(ctx, input, "DBInstanceIdentifier");
+    const json_t *spec = spec_get(ctx, RESOURCE_DB_INSTANCE, id);
+    const char *owner = member_str(spec, "ReadReplicaSourceDBInstanceIdentifier", id);
+    if (owner != id) {
+        spec = spec_get(ctx, RESOURCE_DB_INSTANCE, owner);
+    }
+    const char *sealed = member_str(spec, "master_password", NULL);
+    return sealed != NULL ? sealed_output(ctx, RESOURCE_DB_INSTANCE, owner, sealed,
+                                          "MasterUserPassword", ret_output)
+                          : refuse(ctx, "ResourceNotFoundException",
+                                   "There is no instance \"%s\" with a master password.", id);
 }

@@ -162,6 +162,8 @@ static void test_auth_tokens(void **state)
 {
     Harness *harness = *state;
     assert_int_equal(token_count(harness), 1);
+    run(harness, "weir:GetAuthToken", "{'ReplicationGroupId': 'app-redis'}", NULL,
+        "{'AuthToken': 'token-token-token'}");
     static const Step rotate[] = {
         {"elasticache:ModifyReplicationGroup",
          "{'ReplicationGroupId': 'app-redis', 'AuthToken': 'token-token-two!'}",
@@ -177,6 +179,8 @@ static void test_auth_tokens(void **state)
     };
     RUN_STEPS(harness, rotate);
     assert_int_equal(token_count(harness), 2);
+    run(harness, "weir:GetAuthToken", "{'ReplicationGroupId': 'App-Redis'}", NULL,
+        "{'AuthToken': 'token-token-three'}");
     static const Step set[] = {
         {"elasticache:ModifyReplicationGroup",
          "{'ReplicationGroupId': 'app-redis', 'AuthToken': 'token-token-three', "
@@ -193,6 +197,14 @@ static void test_auth_tokens(void **state)
     };
     RUN_STEPS(harness, set);
     assert_int_equal(token_count(harness), 1);
+    static const Step none[] = {
+        {"elasticache:CreateReplicationGroup", "{" GROUP ", 'ReplicationGroupId': 'plain'}", NULL,
+         NULL},
+        {"weir:GetAuthToken", "{'ReplicationGroupId': 'plain'}", "ResourceNotFoundException",
+         "plain"},
+        {"weir:GetAuthToken", "{'ReplicationGroupId': '../x'}", "ResourceNotFoundException", NULL},
+    };
+    RUN_STEPS(harness, none);
 }
 
 static void test_modify(void **state)

@@ -109,6 +109,29 @@ static void test_the_password_is_sealed(void **state)
     json_decref(spec);
 }
 
+static void test_the_master_password_is_told(void **state)
+{
+    Harness *harness = *state;
+    make_app(harness);
+    available(harness, "status/db-instance/app", 1);
+    static const Step steps[] = {
+        {"rds:CreateDBInstanceReadReplica",
+         "{'DBInstanceIdentifier': 'reader', 'SourceDBInstanceIdentifier': 'app'}", NULL, NULL},
+        {"weir:GetMasterUserPassword", "{'DBInstanceIdentifier': 'App'}", NULL,
+         "{'MasterUserPassword': 'secret-12'}"},
+        {"rds:ModifyDBInstance",
+         "{'DBInstanceIdentifier': 'app', 'MasterUserPassword': 'secret-34'}", NULL, NULL},
+        {"weir:GetMasterUserPassword", "{'DBInstanceIdentifier': 'app'}", NULL,
+         "{'MasterUserPassword': 'secret-34'}"},
+        {"weir:GetMasterUserPassword", "{'DBInstanceIdentifier': 'reader'}", NULL,
+         "{'MasterUserPassword': 'secret-34'}"},
+        {"weir:GetMasterUserPassword", "{'DBInstanceIdentifier': 'nobody'}",
+         "ResourceNotFoundException", "nobody"},
+        {"weir:GetMasterUserPassword", NULL, "ValidationException", NULL},
+    };
+    RUN_STEPS(harness, steps);
+}
+
 static void test_the_guides_attributes_are_kept(void **state)
 {
     Harness *harness = *state;
@@ -572,6 +595,7 @@ int main(void)
         API_TEST(test_create_and_describe),
         API_TEST(test_found_by_resource_id_and_filters),
         API_TEST(test_the_password_is_sealed),
+        API_TEST(test_the_master_password_is_told),
         API_TEST(test_the_guides_attributes_are_kept),
         API_TEST(test_create_refusals),
         API_TEST(test_version_map),
