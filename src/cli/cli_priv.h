@@ -102,7 +102,10 @@ int redis_cli_main(int argc, char **argv);
 int run_main(int argc, char **argv);
 int completion_main(int argc, char **argv);
 
-/* What `weir env` prints, as an object of strings; writes the password file that it names. */
-json_t *env_load(Cli *cli, Err *err);
+typedef struct LoginList LoginList;
+
+/* What `weir env` prints, as an object of strings; writes the password file that it names. The
+ * logins (NULL: not wanted) live in the arena. NULL: it failed. */
+json_t *env_load(Cli *cli, Arena *arena, LoginList *ret_logins, Err *err);
 
 #endif

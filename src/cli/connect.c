@@ -5,71 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "cli/cli_priv.h"
-#include "model/model.h"
-
-typedef struct Target {
-    char host[256];
-    char port[8];
-    char user[128];
-    char database[128];
-} Target;
-
-static void target_set(Target *target, const char *host, int port)
-{
-    snprintf(target->host, sizeof(target->host), "%s", host);
-    snprintf(target->port, sizeof(target->port), "%d", port);
-}
-
-/* The instance, by name; of a replica the user and database are its source's. */
-static const json_t *instance_named(const json_t *view, const char *name)
-{
-    size_t i;
-    json_t *instance;
-    json_array_foreach (member_array(view, "instances"), i, instance) {
-        if (strcmp(member_str(instance, "DBInstanceIdentifier", ""), name) == 0) {
-            return instance;
-        }
-    }
-    return NULL;
-}
-
-static bool target_find(const json_t *view, const char *name, Target *target, Err *err)
-{
-    const json_t *instance = instance_named(view, name);
-    const json_t *first = json_array_get(member_array(view, "instances"), 0);
-    size_t i;
-    json_t *proxy;
-    json_array_foreach (member_array(view, "proxies"), i, proxy) {
-        if (strcmp(member_str(proxy, "DBProxyName", ""), name) == 0) {
-            target_set(target, member_str(proxy, "Endpoint", ""), 5432);
-            instance = first;
-        }
-    }
-    if (instance == NULL) {
-        return err_set(err, ERR_NOT_FOUND,
-                       "there is no instance or proxy \"%s\": see `weir status`", name);
-    }
-    const json_t *endpoint = member_object(instance, "Endpoint");
-    if (target->host[0] == '\0') {
-        target_set(target, member_str(endpoint, "Address", ""),
-                   (int)member_int(endpoint, "Port", 5432));
-    }
-    const char *database = member_str(instance, "DBName", "");
-    snprintf(target->user, sizeof(target->user), "%s", member_str(instance, "MasterUsername", ""));
-    snprintf(target->database, sizeof(target->database), "%s",
-             database[0] != '\0' ? database : "postgres");
-    return true;
-}
-
-static void environment_set(const json_t *vars)
-{
-    const char *name;
-    json_t *value;
-    json_object_foreach ((json_t *)(uintptr_t)vars, name, value) {
-        setenv(name, json_string_value(value), 1);
-    }
-}
+#include "cli/login_priv.h"
+#include "cli/plan_priv.h"
 
 /* Replaces us by the program; returns only when that failed. */
 static bool program_run(const char *program, const char *const *fixed, char **more, Err *err)
@@ -86,52 +23,116 @@ static bool program_run(const char *program, const char *const *fixed, char **mo
     return err_set_errno(err, errno, "cannot run %s", program);
 }
 
+/* ---- psql --------------------------------------------------------------------------------------
+ */
+
+static void environment_set(const json_t *vars)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach ((json_t *)(uintptr_t)vars, name, value) {
+        setenv(name, json_string_value(value), 1);
+    }
+}
+
+/* By environment, so that the user's own arguments come first: `weir psql NAME DATABASE`. */
+static void login_use(const Login *login)
+{
+    char port[16];
+    snprintf(port, sizeof(port), "%d", login->port);
+    setenv("PGHOST", login->host, 1);
+    setenv("PGPORT", port, 1);
+    setenv("PGUSER", login->user, 1);
+    setenv("PGDATABASE", login->database, 1);
+    unsetenv("PGHOSTADDR"); /* these two lead elsewhere */
+    unsetenv("PGSERVICE");
+}
+
 static bool psql_run(Cli *cli, char **arguments, Err *err)
 {
-    CLEANUP(record_free_ptr) json_t *view = view_load(cli, err);
-    CLEANUP(record_free_ptr) json_t *vars = view != NULL ? env_load(cli, err) : NULL;
-    Target target = {0};
-    if (vars == NULL || !target_find(view, arguments[0], &target, err)) {
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    LoginList logins;
+    CLEANUP(record_free_ptr) json_t *vars = env_load(cli, arena, &logins, err);
+    if (vars == NULL) {
         return false;
     }
+    const Login *login = logins_find(&logins, arguments[0]);
+    if (login == NULL) {
+        return err_set(err, ERR_NOT_FOUND,
+                       "there is no instance or proxy \"%s\": see `weir status`", arguments[0]);
+    }
+    if (login->host[0] == '\0') {
+        return err_set(err, ERR_CONFLICT, "%s has no endpoint yet: see `weir status`", login->name);
+    }
     environment_set(vars);
-    const char *const argv[] = {"psql",      "-h", target.host,     "-p", target.port, "-U",
-                                target.user, "-d", target.database, NULL};
+    login_use(login);
+    const char *const argv[] = {"psql", NULL};
     return program_run("psql", argv, arguments + 1, err);
+}
+
+/* ---- redis-cli ---------------------------------------------------------------------------------
+ */
+
+static const json_t *cache_named(const json_t *caches, const char *name)
+{
+    size_t i;
+    json_t *cache;
+    json_array_foreach ((json_t *)(uintptr_t)caches, i, cache) {
+        if (strcmp(member_str(cache, "ReplicationGroupId", ""), name) == 0) {
+            return cache;
+        }
+    }
+    return NULL;
+}
+
+/* A token of somebody else's cache would make this one refuse the session. */
+static bool token_use(Cli *cli, Arena *arena, const json_t *cache, Err *err)
+{
+    Caller caller = client_caller(cli->client);
+    const char *token;
+    TRY(login_cache_token(&caller, arena, cache, &token, err));
+    if (token != NULL) {
+        setenv("REDISCLI_AUTH", token, 1);
+    } else {
+        unsetenv("REDISCLI_AUTH");
+    }
+    return true;
 }
 
 static bool redis_cli_run(Cli *cli, char **arguments, Err *err)
 {
-    CLEANUP(record_free_ptr) json_t *view = view_load(cli, err);
-    CLEANUP(record_free_ptr) json_t *vars = view != NULL ? env_load(cli, err) : NULL;
-    const json_t *group = NULL;
-    size_t i;
-    json_t *candidate;
-    json_array_foreach (member_array(view, "caches"), i, candidate) {
-        if (strcmp(member_str(candidate, "ReplicationGroupId", ""), arguments[0]) == 0) {
-            group = candidate;
-        }
-    }
-    if (vars == NULL) {
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(record_free_ptr)
+    json_t *caches =
+        cli_list(cli, "elasticache", "DescribeReplicationGroups", "ReplicationGroups", err);
+    if (caches == NULL) {
         return false;
     }
+    const json_t *cache = cache_named(caches, arguments[0]);
     const char *host;
     int port;
-    if (group == NULL || !view_cache_endpoint(group, "PrimaryEndpoint", &host, &port)) {
+    if (cache == NULL) {
         return err_set(err, ERR_NOT_FOUND, "there is no cache \"%s\": see `weir status`",
                        arguments[0]);
     }
-    Target target = {0};
-    target_set(&target, host, port);
-    bool tls = member_bool(group, "TransitEncryptionEnabled", false);
-    setenv("REDISCLI_AUTH", member_str(vars, "REDIS_AUTH_TOKEN", ""), 1);
-    const char *const argv[] = {"redis-cli", "-h",
-                                target.host, "-p",
-                                target.port, tls ? "--tls" : NULL,
-                                "--cacert",  member_str(vars, "AWS_CA_BUNDLE", ""),
-                                NULL};
-    return program_run("redis-cli", argv, arguments + 1, err);
+    if (!view_cache_endpoint(cache, "PrimaryEndpoint", &host, &port)) {
+        return err_set(err, ERR_CONFLICT, "%s has no endpoint yet: see `weir status`",
+                       arguments[0]);
+    }
+    ClientSettings settings;
+    TRY(client_settings_load(cli->data_dir, &settings, err));
+    bool tls = member_bool(cache, "TransitEncryptionEnabled", false);
+    const char *const argv[] = {
+        "redis-cli",          "-h",       host,        "-p", arena_printf(arena, "%d", port),
+        tls ? "--tls" : NULL, "--cacert", settings.ca, NULL};
+    bool ok =
+        token_use(cli, arena, cache, err) && program_run("redis-cli", argv, arguments + 1, err);
+    client_settings_done(&settings);
+    return ok;
 }
+
+/* ---- both --------------------------------------------------------------------------------------
+ */
 
 static int connect_command(int argc, char **argv, const char *usage,
                            bool (*run)(Cli *, char **, Err *))
@@ -154,18 +155,20 @@ static int connect_command(int argc, char **argv, const char *usage,
 
 int psql_main(int argc, char **argv)
 {
-    return connect_command(argc, argv,
-                           "usage: weir psql [--data DIR] NAME [ARGUMENT…]\n\n"
-                           "Opens psql at an instance or a proxy as its master user. The arguments "
-                           "are psql's.\n",
-                           psql_run);
+    return connect_command(
+        argc, argv,
+        "usage: weir psql [--data DIR] NAME [ARGUMENT…]\n\n"
+        "Opens psql at an instance or a proxy as its master user, in the database that the\n"
+        "instance was made with. The arguments are psql's and count before that.\n",
+        psql_run);
 }
 
 int redis_cli_main(int argc, char **argv)
 {
-    return connect_command(argc, argv,
-                           "usage: weir redis-cli [--data DIR] NAME [ARGUMENT…]\n\n"
-                           "Opens redis-cli at a cache's primary endpoint. The arguments are "
-                           "redis-cli's.\n",
-                           redis_cli_run);
+    return connect_command(
+        argc, argv,
+        "usage: weir redis-cli [--data DIR] NAME [ARGUMENT…]\n\n"
+        "Opens redis-cli at a cache's primary endpoint, with its auth token. The "
+        "arguments\nare redis-cli's.\n",
+        redis_cli_run);
 }

@@ -6,14 +6,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "cli/cli_priv.h"
-#include "model/model.h"
+#include "cli/login_priv.h"
+#include "cli/plan_priv.h"
 
 typedef struct Env {
     Cli *cli;
     Arena *arena;
     json_t *vars;
-    Buf passwords; /* lines of a .pgpass file */
 } Env;
 
 static void env_set(Env *env, const char *name, const char *value)
@@ -50,74 +49,26 @@ static bool env_tier(Env *env, Err *err)
 /* ---- databases ---------------------------------------------------------------------------------
  */
 
-/* A field of .pgpass: ':' and '\' are escaped. */
-static void pgpass_field(Buf *out, const char *text, char end)
-{
-    for (; *text != '\0'; text++) {
-        if (*text == ':' || *text == '\\') {
-            buf_append_char(out, '\\');
-        }
-        buf_append_char(out, *text);
-    }
-    buf_append_char(out, end);
-}
-
-static void pgpass_line(Env *env, const char *host, int port, const char *user,
-                        const char *password)
-{
-    char text[16];
-    snprintf(text, sizeof(text), "%d", port);
-    pgpass_field(&env->passwords, host, ':');
-    pgpass_field(&env->passwords, text, ':');
-    pgpass_field(&env->passwords, "*", ':');
-    pgpass_field(&env->passwords, user, ':');
-    pgpass_field(&env->passwords, password, '\n');
-}
-
-/* The credentials of a secret that a proxy uses: valid at the proxy and at every instance. */
-static void secret_lines(Env *env, const json_t *view, const json_t *proxy, const char *arn)
-{
-    Err err;
-    CLEANUP(record_free_ptr)
-    json_t *secret = cli_call(env->cli, "secretsmanager", "GetSecretValue",
-                              json_pack("{s:s}", "SecretId", arn), &err);
-    CLEANUP(record_free_ptr) json_t *credentials = NULL;
-    if (secret == NULL ||
-        !record_parse(slice_of(member_str(secret, "SecretString", "")), &credentials, NULL)) {
-        return;
-    }
-    const char *user = member_str(credentials, "username", "");
-    const char *password = member_str(credentials, "password", "");
-    pgpass_line(env, member_str(proxy, "Endpoint", ""), 5432, user, password);
-    size_t i;
-    json_t *instance;
-    json_array_foreach (member_array(view, "instances"), i, instance) {
-        const json_t *endpoint = member_object(instance, "Endpoint");
-        if (strcmp(member_str(instance, "MasterUsername", ""), user) == 0) {
-            pgpass_line(env, member_str(endpoint, "Address", ""),
-                        (int)member_int(endpoint, "Port", 5432), user, password);
-        }
-    }
-}
-
+/* Those of the first proxy; the password file has all of them. */
 static void env_proxies(Env *env, const json_t *view)
 {
-    size_t i;
-    json_t *proxy;
-    json_array_foreach (member_array(view, "proxies"), i, proxy) {
-        if (i == 0) {
-            env_set(env, "DB_PROXY_ENDPOINT", member_str(proxy, "Endpoint", ""));
-        }
-        size_t k;
-        json_t *auth;
-        json_array_foreach (member_array(proxy, "Auth"), k, auth) {
-            const char *arn = member_str(auth, "SecretArn", "");
-            if (i == 0 && k == 0) {
-                env_set(env, "DB_SECRET_ARN", arn);
-            }
-            secret_lines(env, view, proxy, arn);
-        }
+    const json_t *proxy = json_array_get(member_array(view, "proxies"), 0);
+    const json_t *auth = json_array_get(member_array(proxy, "Auth"), 0);
+    env_set(env, "DB_PROXY_ENDPOINT", member_str(proxy, "Endpoint", ""));
+    env_set(env, "DB_SECRET_ARN", member_str(auth, "SecretArn", ""));
+}
+
+static bool passwords_write(const Env *env, const LoginList *logins, Err *err)
+{
+    Buf text;
+    buf_init(&text, BUF_MAX_DEFAULT);
+    logins_pgpass(logins, &text);
+    bool ok = file_write(member_str(env->vars, "PGPASSFILE", ""), buf_slice(&text), 0600, err);
+    if (text.data != NULL) {
+        crypto_wipe(text.data, text.len);
     }
+    buf_done(&text);
+    return ok;
 }
 
 /* ---- caches ------------------------------------------------------------------------------------
@@ -136,39 +87,33 @@ static bool env_caches(Env *env, const json_t *view, Err *err)
     if (view_cache_endpoint(group, "ReaderEndpoint", &host, &port)) {
         env_set(env, "REDIS_READER_HOST", host);
     }
-    if (!member_bool(group, "AuthTokenEnabled", false)) {
-        return true;
-    }
-    CLEANUP(record_free_ptr)
-    json_t *token = cli_call(
-        env->cli, "weir", "GetAuthToken",
-        json_pack("{s:s}", "ReplicationGroupId", member_str(group, "ReplicationGroupId", "")), err);
-    env_set(env, "REDIS_AUTH_TOKEN", member_str(token, "AuthToken", ""));
-    return token != NULL;
+    Caller caller = client_caller(env->cli->client);
+    const char *token;
+    TRY(login_cache_token(&caller, env->arena, group, &token, err));
+    env_set(env, "REDIS_AUTH_TOKEN", token);
+    return true;
 }
 
 /* ---- all of it ---------------------------------------------------------------------------------
  */
 
-json_t *env_load(Cli *cli, Err *err)
+json_t *env_load(Cli *cli, Arena *arena, LoginList *ret_logins, Err *err)
 {
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(record_free_ptr) json_t *view = view_load(cli, err);
+    Caller caller = client_caller(cli->client);
     Env env = {.cli = cli, .arena = arena, .vars = json_object()};
-    buf_init(&env.passwords, BUF_MAX_DEFAULT);
-    bool ok = view != NULL && env_tier(&env, err);
+    LoginList logins = {.arena = arena};
+    bool ok = view != NULL && env_tier(&env, err) && logins_load(&caller, view, &logins, err);
     if (ok) {
         env_proxies(&env, view);
-        ok = env_caches(&env, view, err) && file_write(member_str(env.vars, "PGPASSFILE", ""),
-                                                       buf_slice(&env.passwords), 0600, err);
+        ok = env_caches(&env, view, err) && passwords_write(&env, &logins, err);
     }
-    if (env.passwords.data != NULL) {
-        crypto_wipe(env.passwords.data, env.passwords.len);
-    }
-    buf_done(&env.passwords);
     if (!ok) {
         json_decref(env.vars);
         return NULL;
+    }
+    if (ret_logins != NULL) {
+        *ret_logins = logins;
     }
     return env.vars;
 }
@@ -201,7 +146,8 @@ int env_main(int argc, char **argv)
         cli_done(&cli);
         return status;
     }
-    json_t *vars = cli_connect(&cli, &err) ? env_load(&cli, &err) : NULL;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    json_t *vars = cli_connect(&cli, &err) ? env_load(&cli, arena, NULL, &err) : NULL;
     int status = vars == NULL ? cli_fail(&err) : 0;
     if (vars != NULL && cli.format == CLI_JSON) {
         cli_print_json(vars);

@@ -194,7 +194,7 @@ static bool names_use(Run *run, Err *err)
 static bool run_prepare(Run *run, Err *err)
 {
     TRY(cli_connect(&run->cli, err));
-    run->vars = env_load(&run->cli, err);
+    run->vars = env_load(&run->cli, run->arena, NULL, err);
     if (run->vars == NULL) {
         return false;
     }
