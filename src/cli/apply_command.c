@@ -130,6 +130,9 @@ static int run_plan(const Cli *cli, Plan *plan, bool (*interrupted)(void))
     bool ok = apply_run(plan, &options, &progress, &result, &diagnostics, &err);
     display_free(display);
     if (!ok) {
+        if (interrupted != NULL && interrupted()) {
+            err = (Err){0}; /* who interrupts says so */
+        }
         (void)plan_fail(&diagnostics, &err);
         if (result.failed > 0) {
             fprintf(stderr,

@@ -1,6 +1,5 @@
 /* The Terraform files of `weir up`: looked at before anything is started, applied when the API
  * answers. */
-#include <signal.h>
 #include <stdio.h>
 
 #include "cli/apply_priv.h"
@@ -55,15 +54,6 @@ int up_files_check(Up *up, char **files)
     return diagnostics.errors > 0 ? plan_fail(&diagnostics, &err) : 0;
 }
 
-/* up holds these back, for its end. */
-static bool is_interrupted(void)
-{
-    sigset_t pending;
-    return sigpending(&pending) == 0 &&
-           (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1 ||
-            sigismember(&pending, SIGHUP) == 1);
-}
-
 int up_files_apply(Up *up, Cli *cli)
 {
     if (up->files == NULL || up->files[0] == NULL) {
@@ -84,7 +74,7 @@ int up_files_apply(Up *up, Cli *cli)
         status = err_exit_code(ERR_CONFLICT);
     } else {
         Cli quiet = {.data_dir = cli->data_dir, .format = CLI_JSON}; /* stdout is up's */
-        status = apply_plan(&quiet, &plan, is_interrupted);
+        status = apply_plan(&quiet, &plan, up_is_interrupted);
     }
     plan_done(&plan);
     return status;

@@ -13,6 +13,30 @@ typedef struct Up {
     char **files; /* up_files_check's; NULL-terminated */
 } Up;
 
+/* ---- the tier's processes (up_tier.c) ----------------------------------------------------------
+ */
+
+/* A supervisor that this command started. */
+typedef struct TierStart {
+    int pidfd;        /* -1: somebody else did */
+    off_t log_offset; /* where its part of the log begins */
+} TierStart;
+
+/* Whether a `weir serve` holds the folder's lock. */
+bool tier_is_up(const Cli *cli);
+NODISCARD bool tier_start(const Cli *cli, TierStart *ret_start, Err *err);
+void tier_start_done(TierStart *start);
+/* Connects when the API answers. Gives up when the supervisor has ended, and when a signal waits.
+ */
+NODISCARD bool tier_wait_for_api(Cli *cli, const TierStart *start, Err *err);
+/* Stops the tier, whatever it is doing, and waits until nothing of it runs. */
+NODISCARD bool tier_stop(Cli *cli, const TierStart *start, Err *err);
+/* Whether a signal that ends the command waits already; up holds them back. */
+bool up_is_interrupted(void);
+
+/* ---- what up and down are made of --------------------------------------------------------------
+ */
+
 /* Reads the files (NULL-terminated) before anything is started; says all that is wrong with them
  * and returns 2, or 0. */
 int up_files_check(Up *up, char **files);
@@ -23,11 +47,8 @@ NODISCARD bool up_destroy_all(Cli *cli, Err *err);
 /* Removes what a stopped tier leaves in its folder, and the folder when nothing else is in it. */
 NODISCARD bool up_folder_remove(const char *data_dir, Err *err);
 
-/* Waits until the API of the folder's tier answers; gives up when the process behind pidfd (-1:
- * none) has ended. */
-NODISCARD bool up_wait_for_api(Cli *cli, int pidfd, off_t log_offset, Err *err);
-
-/* Waits until every resource is available, or stays as it was asked to. */
+/* Waits until every resource is available, or stays as it was asked to. Gives up when a signal
+ * waits. */
 NODISCARD bool up_wait_available(Cli *cli, Err *err);
 
 /* Events since *after, which it moves on; the first call with NULL gives all there are. */

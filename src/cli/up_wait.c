@@ -87,6 +87,10 @@ bool up_wait_available(Cli *cli, Err *err)
                     (int)(WAIT_MS / MS_PER_S));
             break;
         }
+        if (up_is_interrupted()) {
+            err_set(err, ERR_UNAVAILABLE, "interrupted");
+            break;
+        }
         nanosleep(&pause, NULL);
     }
     states_free(states);

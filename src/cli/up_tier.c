@@ -1,0 +1,155 @@
+/*
+ * The processes of a tier as `weir up` and `weir down` see them: the supervisor, which is a process
+ * of its own and outlives whoever started it, and the lock that `weir serve` holds on the folder.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/up_priv.h"
+#include "loop/loop.h"
+
+#define START_WAIT_MS 30000
+#define STOP_WAIT_MS  90000
+#define POLL_MS       50
+#define LOG_TAIL_MAX  ((size_t)64 << 10)
+
+static void pause_ms(int64_t ms)
+{
+    const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+/* ---- starting the supervisor -------------------------------------------------------------------
+ */
+
+static char *log_path(const Cli *cli)
+{
+    return mem_printf("%s/weir.log", cli->data_dir);
+}
+
+bool tier_is_up(const Cli *cli)
+{
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/weir.lock", cli->data_dir);
+    CLEANUP(fd_close) int fd = open(path, O_RDWR | O_CLOEXEC);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+bool tier_start(const Cli *cli, TierStart *ret_start, Err *err)
+{
+    TRY(dir_make(cli->data_dir, 0711, err));
+    CLEANUP(mem_free_ptr) char *program = realpath("/proc/self/exe", NULL);
+    CLEANUP(mem_free_ptr) char *data_dir = realpath(cli->data_dir, NULL);
+    CLEANUP(mem_free_ptr) char *path = log_path(cli);
+    CLEANUP(fd_close) int log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    if (program == NULL || data_dir == NULL || log_fd < 0) {
+        return err_set_errno(err, errno, "cannot use the data directory %s", cli->data_dir);
+    }
+    struct stat info;
+    TierStart start = {.pidfd = -1, .log_offset = fstat(log_fd, &info) == 0 ? info.st_size : 0};
+    const char *const argv[] = {program, "supervise", "--data", data_dir, NULL};
+    const SpawnSpec spec = {.argv = argv, .cwd = "/", .log_fd = log_fd};
+    pid_t pid;
+    TRY(process_spawn(&spec, &pid, &start.pidfd, err));
+    *ret_start = start;
+    return true;
+}
+
+void tier_start_done(TierStart *start)
+{
+    fd_close(&start->pidfd);
+}
+
+static bool has_ended(int pidfd)
+{
+    struct pollfd ready = {.fd = pidfd, .events = POLLIN};
+    return pidfd >= 0 && poll(&ready, 1, 0) > 0;
+}
+
+/* What the tier last complained of since `offset` in its log, as a sentence. */
+static void log_complaint(const Cli *cli, off_t offset, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *path = log_path(cli);
+    CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char *text = mem_alloc(LOG_TAIL_MAX + 1);
+    ssize_t len = fd >= 0 ? pread(fd, text, LOG_TAIL_MAX, offset) : -1;
+    Slice rest = slice_from(text, len > 0 ? (size_t)len : 0);
+    err_set(err, ERR_INTERNAL, "the tier did not start: see %s", path);
+    while (rest.data != NULL) {
+        Slice line = slice_cut(&rest, '\n');
+        Slice after = line;
+        (void)slice_cut(&after, ' '); /* the time */
+        if (slice_starts(after, "error ")) {
+            (void)slice_cut(&after, ':');
+            err_set(err, ERR_INVALID, "%.*s", SLICE_FMT(slice_trim(after)));
+        }
+    }
+    mem_free(text);
+}
+
+bool tier_wait_for_api(Cli *cli, const TierStart *start, Err *err)
+{
+    for (int64_t end = time_mono_ms() + START_WAIT_MS; time_mono_ms() < end; pause_ms(POLL_MS)) {
+        if (has_ended(start->pidfd)) {
+            log_complaint(cli, start->log_offset, err);
+            return false;
+        }
+        if (up_is_interrupted()) {
+            return err_set(err, ERR_UNAVAILABLE, "interrupted");
+        }
+        client_close(cli->client);
+        cli->client = NULL;
+        json_t *tier = tier_is_up(cli) && cli_connect(cli, err)
+                           ? cli_call(cli, "weir", "DescribeTier", NULL, err)
+                           : NULL;
+        if (tier != NULL) {
+            json_decref(tier);
+            return true;
+        }
+    }
+    CLEANUP(mem_free_ptr) char *path = log_path(cli);
+    return err_set(err, ERR_TIMEOUT, "the API does not answer after %d s: see %s",
+                   START_WAIT_MS / 1000, path);
+}
+
+/* ---- stopping ----------------------------------------------------------------------------------
+ */
+
+bool up_is_interrupted(void)
+{
+    sigset_t pending;
+    return sigpending(&pending) == 0 &&
+           (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1 ||
+            sigismember(&pending, SIGHUP) == 1);
+}
+
+static bool stop_ask(Cli *cli, Err *err)
+{
+    json_t *output = cli_call(cli, "weir", "StopTier", NULL, err);
+    json_decref(output);
+    return output != NULL || err->code == ERR_UNSETTLED;
+}
+
+/* Our own supervisor is asked by signal: it hears that from its first moment on, while nobody
+ * answers the API yet. */
+bool tier_stop(Cli *cli, const TierStart *start, Err *err)
+{
+    bool ours = start->pidfd >= 0 && !has_ended(start->pidfd) &&
+                pidfd_send_signal(start->pidfd, SIGTERM, NULL, 0) == 0;
+    TRY(ours || !tier_is_up(cli) || stop_ask(cli, err));
+    for (int64_t end = time_mono_ms() + STOP_WAIT_MS; time_mono_ms() < end; pause_ms(POLL_MS)) {
+        if ((!ours || has_ended(start->pidfd)) && !tier_is_up(cli)) {
+            return true;
+        }
+    }
+    CLEANUP(mem_free_ptr) char *path = log_path(cli);
+    return err_set(err, ERR_TIMEOUT, "the tier still stops after %d s: see %s", STOP_WAIT_MS / 1000,
+                   path);
+}
