@@ -60,7 +60,7 @@ static void test_ours_win(void **state)
     assert_string_equal(last_value(arena, conf, "fsync"), "'on'");
     assert_string_equal(last_value(arena, conf, "restart_after_crash"), "'off'");
     assert_string_equal(last_value(arena, conf, "synchronous_standby_names"), "'FIRST 1 (weir_x)'");
-    assert_string_equal(last_value(arena, conf, "hba_file"), "'/d/conf/pg_hba.conf'");
+    assert_string_equal(last_value(arena, conf, "hba_file"), "'/d/s/conf/pg_hba.conf'");
     assert_string_equal(last_value(arena, conf, "work_mem"), "'64MB'");
     arena_free(arena);
 }
