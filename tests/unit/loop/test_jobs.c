@@ -54,10 +54,19 @@ static void work_run(void *arg, const Job *job)
 static void work_wait(void *arg, const Job *job)
 {
     Work *work = arg;
+    atomic_fetch_add(&work->running, 1);
     while (!atomic_load(&work->gate) && !job_is_cancelled(job)) {
         usleep(1000);
     }
     atomic_fetch_add(job_is_cancelled(job) ? &work->cancelled : &work->ran, 1);
+}
+
+/* Until so many jobs have been taken by a thread. */
+static void wait_running(Work *work, int count)
+{
+    while (atomic_load(&work->running) < count) {
+        usleep(100);
+    }
 }
 
 static void work_done(void *arg)
@@ -92,7 +101,7 @@ static void test_queue_limit(void **state)
     int taken = 0;
     while (taken < 10 && jobs_submit(work->jobs, work_wait, work_done, work, NULL, &err)) {
         taken++;
-        usleep(2000); /* the thread takes the first */
+        wait_running(work, 1); /* the thread has the first, and keeps it */
     }
     assert_int_equal(taken, 3);
     assert_int_equal(err.code, ERR_LIMIT);
@@ -111,7 +120,7 @@ static void test_cancel(void **state)
     assert_true(jobs_new(work->loop, 1, 10, &work->jobs, &err));
     assert_true(jobs_submit(work->jobs, work_wait, work_done, work, &running, &err));
     assert_true(jobs_submit(work->jobs, work_run, work_done, work, &waiting, &err));
-    usleep(5000);
+    wait_running(work, 1);
     job_cancel(waiting);
     job_cancel(running);
     work->done_wanted = 2;
@@ -128,7 +137,7 @@ static void test_free_ends_all(void **state)
     for (int i = 0; i < 6; i++) {
         assert_true(jobs_submit(work->jobs, work_wait, work_done, work, NULL, &err));
     }
-    usleep(5000);
+    wait_running(work, 2);
     jobs_free(work->jobs);
     work->jobs = NULL;
     assert_int_equal(work->done, 6);
