@@ -23,7 +23,8 @@ typedef struct Cli {
 typedef struct CliSpec {
     const char *usage;            /* the whole help text */
     const struct option *options; /* ended by a zero one; flag NULL, val above 255. NULL: none */
-    bool options_last; /* options may stand behind arguments: weir plan FILE --detailed-exitcode */
+    bool options_first;           /* what stands behind the first argument is somebody else's */
+    bool no_arguments;
     /* false: it has said on stderr what is wrong. */
     bool (*on_option)(void *user, int val, const char *argument);
     void *user;
@@ -33,8 +34,10 @@ typedef struct CliSpec {
  * what is wrong (exit status 2). */
 NODISCARD bool cli_options(Cli *cli, int argc, char **argv, const CliSpec *spec);
 void cli_done(Cli *cli);
-/* ERR_NOT_FOUND: there is no tier in the folder; the message says how to make one. */
+/* ERR_NOT_FOUND: there is no tier in the folder, or it is stopped; the message says what to do. */
 NODISCARD bool cli_connect(Cli *cli, Err *err);
+/* Whether a `weir serve` holds the folder's lock. */
+bool tier_is_up(const Cli *cli);
 /* "weir: message", and the exit status that goes with it. */
 int cli_fail(const Err *err);
 

@@ -48,8 +48,28 @@ static bool common_option(Cli *cli, const CliSpec *spec, int val)
         cli->help = true;
         return false;
     default:
-        return false; /* getopt has said what is wrong */
+        UNREACHABLE();
     }
+}
+
+/* In our own words; `val` is '?' where getopt does not know it, ':' where its value is missing. */
+static bool option_refuse(const char *command, int val, const char *word)
+{
+    const char letter[] = {'-', (char)optopt, '\0'};
+    bool is_short = optopt > 0 && optopt < 256 && !slice_starts(slice_of(word), "--");
+    fprintf(stderr, "weir: %s %s: see `weir %s --help`\n",
+            val == ':' ? "a value is missing behind" : "there is no option",
+            is_short ? letter : word, command);
+    return false;
+}
+
+static bool arguments_check(const CliSpec *spec, int argc, char **argv)
+{
+    if (spec->no_arguments && optind < argc) {
+        fprintf(stderr, "weir: `weir %s` takes no argument \"%s\"\n", argv[0], argv[optind]);
+        return false;
+    }
+    return true;
 }
 
 bool cli_options(Cli *cli, int argc, char **argv, const CliSpec *spec)
@@ -62,15 +82,16 @@ bool cli_options(Cli *cli, int argc, char **argv, const CliSpec *spec)
         options[len++] = *own;
     }
     *cli = (Cli){.data_dir = default_data_dir()};
-    const char *shorts = spec->options_last ? "o:h" : "+o:h";
+    const char *shorts = spec->options_first ? "+:o:h" : ":o:h";
     for (int val; (val = getopt_long(argc, argv, shorts, options, NULL)) != -1;) {
-        bool ok =
-            val > 255 ? spec->on_option(spec->user, val, optarg) : common_option(cli, spec, val);
+        bool ok = val == '?' || val == ':' ? option_refuse(argv[0], val, argv[optind - 1])
+                  : val > 255              ? spec->on_option(spec->user, val, optarg)
+                                           : common_option(cli, spec, val);
         if (!ok) {
             return false;
         }
     }
-    return true;
+    return arguments_check(spec, argc, argv);
 }
 
 void cli_done(Cli *cli)
@@ -78,6 +99,21 @@ void cli_done(Cli *cli)
     client_close(cli->client);
     mem_free(cli->data_dir);
     *cli = (Cli){0};
+}
+
+/* A tier that was stopped has taken its runtime folder along; where `weir serve` only is being
+ * started again that is still there, and the client waits. */
+static bool is_stopped(const Cli *cli)
+{
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/" CLIENT_FILE, cli->data_dir);
+    CLEANUP(record_free_ptr) json_t *record = NULL;
+    Buf text;
+    buf_init(&text, BUF_MAX_DEFAULT);
+    bool stopped = !tier_is_up(cli) && file_read(path, &text, NULL) &&
+                   record_parse(buf_slice(&text), &record, NULL) &&
+                   !file_exists(member_str(record, "run_dir", "/"));
+    buf_done(&text);
+    return stopped;
 }
 
 bool cli_connect(Cli *cli, Err *err)
@@ -92,7 +128,11 @@ bool cli_connect(Cli *cli, Err *err)
         }
         return false;
     }
-    bool ok = client_open(&settings, &cli->client, err);
+    bool ok = is_stopped(cli)
+                  ? err_set(err, ERR_NOT_FOUND,
+                            "the tier in %s is not up: start it with `weir up --data %s`",
+                            cli->data_dir, cli->data_dir)
+                  : client_open(&settings, &cli->client, err);
     client_settings_done(&settings);
     return ok;
 }

@@ -1,5 +1,7 @@
 /* `weir down`: the end of a tier, for now or for good. Whatever is removed goes through the API. */
+#include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "cli/up_priv.h"
 
@@ -18,9 +20,18 @@ static bool on_down_option(void *user, int val, const char *argument)
     return true;
 }
 
+/* Whether somebody else's tier is up cannot be seen. */
+static bool is_ours(const Cli *cli, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/weir.lock", cli->data_dir);
+    return access(path, R_OK | W_OK) == 0 || errno == ENOENT ||
+           err_set_errno(err, errno, "cannot use the data directory %s", cli->data_dir);
+}
+
 /* A tier that is not up is brought up once more, so that its resources go through the API. */
 static bool down_connect(Cli *cli, bool destroy, TierStart *ret_start, Err *err)
 {
+    TRY(is_ours(cli, err));
     if (!tier_is_up(cli)) {
         CLEANUP(mem_free_ptr) char *store = mem_printf("%s/weir.sqlite", cli->data_dir);
         if (!destroy) {
@@ -73,6 +84,7 @@ int down_main(int argc, char **argv)
             "Stops the tier; its data stays.\n"
             "  --destroy --yes  removes every resource first, protected ones included, without "
             "final\n                   snapshots, and then the data directory\n",
+        .no_arguments = true,
         .options = options,
         .on_option = on_down_option,
         .user = &down};

@@ -234,8 +234,11 @@ int run_main(int argc, char **argv)
                                             {"no-aws-hosts", no_argument, NULL, OPTION_NO_HOSTS},
                                             {0}};
     Run run = {.arena = arena_new()};
-    const CliSpec spec = {
-        .usage = usage, .options = options, .on_option = on_run_option, .user = &run};
+    const CliSpec spec = {.usage = usage,
+                          .options = options,
+                          .options_first = true,
+                          .on_option = on_run_option,
+                          .user = &run};
     Err err;
     int status = 0;
     if (!cli_options(&run.cli, argc, argv, &spec)) {

@@ -16,7 +16,8 @@ int status_main(int argc, char **argv)
     static const CliSpec spec = {
         .usage = "usage: weir status [--data DIR] [-o table|json]\n\n"
                  "Shows the resources of the tier with their endpoints, and the processes behind "
-                 "them.\n"};
+                 "them.\n",
+        .no_arguments = true};
     Cli cli;
     Err err;
     if (!cli_options(&cli, argc, argv, &spec)) {
@@ -121,6 +122,7 @@ int events_main(int argc, char **argv)
                  "Shows what happened to the tier, the oldest first.\n"
                  "  --follow       goes on with what happens from now on\n"
                  "  --source NAME  only of this resource\n",
+        .no_arguments = true,
         .options = options,
         .on_option = on_looking_option,
         .user = &looking};
@@ -185,8 +187,12 @@ static bool log_print(Cli *cli, const char *name, const Looking *looking, Err *e
     }
     size_t i;
     json_t *line;
-    json_array_foreach (member_array(output, "Lines"), i, line) {
-        puts(json_string_value(line));
+    if (cli->format == CLI_JSON) {
+        cli_print_json(json_incref(member_array(output, "Lines")));
+    } else {
+        json_array_foreach (member_array(output, "Lines"), i, line) {
+            puts(json_string_value(line));
+        }
     }
     json_decref(output);
     return true;
@@ -197,7 +203,7 @@ int logs_main(int argc, char **argv)
     static const struct option options[] = {{"lines", required_argument, NULL, OPTION_LINES}, {0}};
     Looking looking = {.lines = 100};
     const CliSpec spec = {
-        .usage = "usage: weir logs [--lines N] [--data DIR] NAME\n\n"
+        .usage = "usage: weir logs [--lines N] [--data DIR] [-o table|json] NAME\n\n"
                  "Shows the end of an engine's log. NAME is a node or a resource of `weir "
                  "status`.\n"
                  "  --lines N  this many lines (100)\n",

@@ -211,7 +211,6 @@ int up_main(int argc, char **argv)
             "  --data DIR        names the tier (WEIR_DATA; /var/lib/weir for root, else "
             "./.weir)\n",
         .options = options,
-        .options_last = true,
         .on_option = on_up_option,
         .user = &up};
     Cli cli;

@@ -22,8 +22,6 @@ typedef struct TierStart {
     off_t log_offset; /* where its part of the log begins */
 } TierStart;
 
-/* Whether a `weir serve` holds the folder's lock. */
-bool tier_is_up(const Cli *cli);
 NODISCARD bool tier_start(const Cli *cli, TierStart *ret_start, Err *err);
 void tier_start_done(TierStart *start);
 /* Connects when the API answers. Gives up when the supervisor has ended, and when a signal waits.
