@@ -1,6 +1,9 @@
 """Tiers for the tests. `tier` is shared by all tests that leave it as they found it; whoever breaks
 something brings up a tier of its own with `new_tier`."""
 import contextlib
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +51,12 @@ def bare_tier(weir):
 def example_app(root, tmp_path_factory):
     """The folder of the example application with its packages."""
     return app_folder(root / 'examples/app', root / 'build/node', tmp_path_factory.mktemp('app') / 'app')
+
+
+@pytest.fixture(scope='module')
+def public_folder():
+    """Where other accounts can go, which pytest's own folders forbid; short, for sockets are to lie in it."""
+    folder = Path(tempfile.mkdtemp(prefix='weir-', dir='/tmp'))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)

@@ -1,5 +1,4 @@
 """`weir run`: the command is what it would be without it, and AWS's own names lead to the tier."""
-import contextlib
 import json
 import os
 import shutil
@@ -9,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from support.account import UID, account_tier, needs_root
 from support.node import app_folder
 from support.tier import tier_of
 
 ARN = 'arn:aws:iam::000000000000:root'
-UID = 64123  # an ordinary user's: nobody's account
 # Which the SDK of Debian does at AWS's own name: this version does not know AWS_ENDPOINT_URL.
 WHO_AM_I = 'import boto3; print(boto3.client("sts").get_caller_identity()["Arn"])'
 WHO_AM_I_V2 = {
@@ -61,9 +60,6 @@ def sdk_v2(root, tmp_path_factory):
     for name, text in WHO_AM_I_V2.items():
         (folder / name).write_text(text)
     return folder
-
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason='takes root')
 
 
 # ---- the command is what it would be without ----------------------------------------------------
@@ -161,67 +157,6 @@ def test_sdk_v2(weir_run, sdk_v2, program):
 
 
 # ---- as an ordinary user ------------------------------------------------------------------------
-
-class Account:
-    """An ordinary user's tier: commands run as that user, in a network of its own where `port_start` says from which
-    port on it may listen."""
-
-    def __init__(self, weir, folder, port_start=None):
-        self.folder = folder
-        self.data = folder / 'data'
-        (folder / 'run').mkdir()
-        shutil.copy(weir, folder / 'weir')
-        os.chown(folder, UID, UID)
-        os.chown(folder / 'run', UID, UID)
-        self.prefix = ['setpriv', f'--reuid={UID}', f'--regid={UID}', '--clear-groups', '--']
-        self.holder = None
-        if port_start is not None:
-            self.holder = subprocess.Popen(
-                ['unshare', '--net', 'sh', '-c', 'ip link set lo up && '
-                 f'sysctl -qw net.ipv4.ip_unprivileged_port_start={port_start} && echo && read end'],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            self.holder.stdout.readline()
-            self.prefix = ['nsenter', f'--net=/proc/{self.holder.pid}/ns/net', *self.prefix]
-
-    def __call__(self, *words, env=None):
-        return subprocess.run([*self.prefix, *map(str, words)], cwd=self.folder, capture_output=True, text=True,
-                              env={'PATH': os.environ['PATH'], 'HOME': str(self.folder), 'NO_COLOR': '1',
-                                   'XDG_RUNTIME_DIR': str(self.folder / 'run'), **(env or {})},
-                              stdin=subprocess.DEVNULL, timeout=60, check=False)
-
-    def weir(self, command, *words, **more):
-        return self(self.folder / 'weir', command, '--data', self.data, *words, **more)
-
-    def close(self):
-        if self.holder is not None:
-            self.holder.stdin.close()
-            self.holder.wait(10)
-            self.holder.stdout.close()
-
-
-@contextlib.contextmanager
-def account_tier(weir, folder, **options):
-    folder.chmod(0o755)
-    account = Account(weir, folder, **options)
-    try:
-        up = account.weir('up', '--detach')
-        assert up.returncode == 0, up.stderr
-        yield account
-        down = account.weir('down', '--destroy', '--yes')
-        assert down.returncode == 0, down.stderr
-        assert not account.data.exists(), sorted(account.data.iterdir())
-    finally:
-        account.close()
-
-
-@pytest.fixture(scope='module')
-def public_folder():
-    """Where other accounts can go, which pytest's own folders forbid."""
-    folder = Path('/tmp') / f'weir-run-{os.getpid()}'
-    folder.mkdir(0o755)
-    yield folder
-    shutil.rmtree(folder)
-
 
 @pytest.fixture(scope='module')
 def ordinary(weir, public_folder):
