@@ -13,7 +13,7 @@ typedef struct Fixture {
     Harness *harness;
     Arena *arena; /* of everything that a test keeps */
     pthread_mutex_t lock;
-    Buf log;          /* "CreateDBInstance app-db\n" for each call that changes something */
+    Buf log;          /* "CreateDBInstance app-db\n" for each call that changes the tier */
     const char *held; /* this resource stays as it is; NULL: none */
     const char *fail_operation; /* this one is answered with … */
     const char *fail_code;

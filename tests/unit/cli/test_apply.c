@@ -29,12 +29,10 @@ static void test_guide(void **state)
                         "CreateDBInstance app-primary-db\n"
                         "CreateDBProxy app-db-proxy\n"
                         "CreateReplicationGroup app-redis-cluster\n"
-                        "CreateSecret weir/applied\n"
                         "CreateDBInstanceReadReplica app-read-replica-0\n"
                         "CreateDBInstanceReadReplica app-read-replica-1\n"
                         "PutSecretValue app-db-credentials\n"
                         "ModifyDBProxyTargetGroup app-db-proxy\n"
-                        "PutSecretValue weir/applied\n"
                         "RegisterDBProxyTargets app-db-proxy\n"
                         "AddTagsToResource prx-\n");
     assert_no_changes(fixture, guide);
