@@ -40,8 +40,8 @@ static void usage(FILE *out)
     for (size_t i = 0; i < len; i++) {
         fprintf(out, "  %-11s %s\n", commands[i].name, commands[i].summary);
     }
-    fputs("\n`weir COMMAND --help` says more. Exit status: 0 done, 1 error, 2 usage or bad input,\n"
-          "3 not found, 4 denied, 5 conflict, 6 timeout.\n",
+    fputs("\n`weir COMMAND --help` says more. Exit status: 0 done, 1 error, 2 usage or bad\n"
+          "input, 3 not found, 4 denied, 5 conflict, 6 timeout.\n",
           out);
 }
 

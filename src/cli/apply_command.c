@@ -116,6 +116,16 @@ static int print_outputs(const Cli *cli, const Plan *plan)
 /* ---- apply ------------------------------------------------------------------------------------
  */
 
+static size_t address_width(const Plan *plan)
+{
+    size_t width = 0;
+    for (size_t i = 0; i < plan->items.len; i++) {
+        size_t len = strlen(plan->items.items[i]->address);
+        width = len > width ? len : width;
+    }
+    return width;
+}
+
 static int run_plan(const Cli *cli, Plan *plan, bool (*interrupted)(void))
 {
     int64_t begun_ms = time_mono_ms();
@@ -124,7 +134,7 @@ static int run_plan(const Cli *cli, Plan *plan, bool (*interrupted)(void))
     TfDiagnostics diagnostics;
     ApplyResult result;
     Err err;
-    Display *display = display_new(stderr);
+    Display *display = display_new(stderr, address_width(plan));
     const ApplyProgress progress = display_progress(display);
     tf_diagnostics_init(&diagnostics, plan->arena);
     bool ok = apply_run(plan, &options, &progress, &result, &diagnostics, &err);
@@ -188,27 +198,25 @@ static int apply_run_command(Cli *cli, const PlanCommand *command, char **files)
 }
 
 static const char usage[] =
-    "usage: weir apply [--var NAME=VALUE] [--var-file FILE] [--replace ADDRESS] [--yes]\n"
-    "                  [-o json] [--data DIR] [FILE…]\n\n"
-    "Makes the tier as the Terraform files say: creates, changes and removes resources, as many "
-    "at\n"
-    "once as depend on nothing that is not there yet, waits until all of it is available, and "
-    "prints\n"
-    "the outputs. What is as the files say already is left alone. FILE is a file or a folder; "
-    "without\n"
-    "one it is the current folder. The files are the whole tier: a resource that weir apply made "
-    "and\n"
-    "whose block is gone is removed.\n"
+    "usage: weir apply [--var NAME=VALUE] [--var-file FILE] [--replace ADDRESS]\n"
+    "                  [--yes] [-o json] [--data DIR] [FILE…]\n\n"
+    "Makes the tier as the Terraform files say: creates, changes and removes\n"
+    "resources, as many at once as depend on nothing that is not there yet, waits\n"
+    "until all of it is available, and prints the outputs. What is as the files say\n"
+    "already is left alone. FILE is a file or a folder; without one it is the current\n"
+    "folder. The files are the whole tier: a resource that weir apply made and whose\n"
+    "block is gone is removed.\n"
     "  --var NAME=VALUE   sets a variable of the files\n"
     "  --var-file FILE    reads variables\n"
-    "  --replace ADDRESS  makes this resource anew, also where that destroys its data\n"
+    "  --replace ADDRESS  makes this resource anew, even where data is destroyed\n"
     "  --yes              does not ask before data is destroyed\n"
     "  -o json            prints what was done and the outputs as JSON\n"
-    "  --data DIR         names the tier (WEIR_DATA; /var/lib/weir for root, else ./.weir)\n\n"
-    "A sensitive variable without a value gets one made up, once; it is kept in the secret\n"
-    "weir/var/NAME. apply_immediately is true unless the files say otherwise.\n\n"
-    "Exit status: 0 ok, 1 something failed, 2 errors in the files or arguments, 3 no such tier,\n"
-    "5 refused, such as what deletion_protection protects.\n";
+    "  --data DIR         names the tier (WEIR_DATA, else /var/lib/weir for root and\n"
+    "                     ./.weir for others)\n\n"
+    "A sensitive variable without a value gets one made up, once; it is kept in the\n"
+    "secret weir/var/NAME. apply_immediately is true unless the files say otherwise.\n\n"
+    "Exit status: 0 ok, 1 something failed, 2 errors in the files or arguments,\n"
+    "3 no such tier, 5 refused, such as what deletion_protection protects.\n";
 
 int apply_main(int argc, char **argv)
 {

@@ -8,10 +8,9 @@
 
 #include "cli/apply_priv.h"
 
-#define REDRAW_MS      200
-#define COLUMNS_USUAL  80
-#define COLUMNS_LEAST  20
-#define ADDRESS_COLUMN 44
+#define REDRAW_MS     200
+#define COLUMNS_USUAL 80
+#define COLUMNS_LEAST 20
 
 typedef struct Line {
     char *address;
@@ -23,17 +22,19 @@ struct Display {
     FILE *out;
     bool live;
     bool colors;
+    int address_width;
     VEC(Line) lines; /* under way */
     size_t drawn;    /* lines on the screen that are to be redrawn */
     int64_t drawn_ms;
 };
 
-Display *display_new(FILE *out)
+Display *display_new(FILE *out, size_t address_width)
 {
     Display *display = mem_alloc(sizeof(Display));
     display->out = out;
     display->live = isatty(fileno(out)) != 0;
     display->colors = cli_colors(out);
+    display->address_width = (int)address_width;
     return display;
 }
 
@@ -88,12 +89,12 @@ static size_t columns(const Display *display)
 }
 
 /* Cut so that it does not wrap: a wrapped line could not be redrawn. */
-static void draw_line(const Line *line, size_t width, int64_t now_ms, Buf *out)
+static void draw_line(const Display *display, const Line *line, size_t width, Buf *out)
 {
     char text[512];
-    int seconds = (int)((now_ms - line->begun_ms) / MS_PER_S);
-    int len = snprintf(text, sizeof(text), "%-*s %4d s  %s", ADDRESS_COLUMN, line->address, seconds,
-                       line->state);
+    int seconds = (int)((display->drawn_ms - line->begun_ms) / MS_PER_S);
+    int len = snprintf(text, sizeof(text), "%-*s %6d s  %s", display->address_width, line->address,
+                       seconds, line->state);
     size_t shown = (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1;
     shown = shown < width - 1 ? shown : width - 1;
     while (shown > 0 && ((unsigned char)text[shown] & 0xc0) == 0x80) {
@@ -116,7 +117,7 @@ static void draw(Display *display, Buf *out)
     size_t width = columns(display);
     display->drawn_ms = time_mono_ms();
     for (size_t i = 0; i < display->lines.len; i++) {
-        draw_line(&display->lines.items[i], width, display->drawn_ms, out);
+        draw_line(display, &display->lines.items[i], width, out);
     }
     display->drawn = display->lines.len;
 }
@@ -162,8 +163,8 @@ static void put_end(Display *display, const char *address, const char *color, co
     line_drop(display, address);
     double seconds = (double)elapsed_ms / (double)MS_PER_S;
     CLEANUP(mem_free_ptr)
-    char *line = display->live ? mem_printf("%-*s %6.1f s  %s%s%s\n", ADDRESS_COLUMN, address,
-                                            seconds, display->colors ? color : "", text,
+    char *line = display->live ? mem_printf("%-*s %6.1f s  %s%s%s\n", display->address_width,
+                                            address, seconds, display->colors ? color : "", text,
                                             display->colors ? "\033[0m" : "")
                                : mem_printf("%s: %s after %.1f s\n", address, text, seconds);
     put(display, line);

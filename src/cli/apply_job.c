@@ -4,6 +4,7 @@
 #define PAUSE_FIRST_MS  100
 #define PAUSE_MOST_MS   1000
 #define TROUBLE_MOST_MS (60 * MS_PER_S) /* the API does not answer, or says: later */
+#define DETAIL_AFTER_MS (10 * MS_PER_S) /* what stands in the way counts when it lasts */
 #define FAILED_STAYS_MS (5 * MS_PER_S)  /* a failed status counts when it lasts */
 
 bool job_is_over(const Job *job)
@@ -332,7 +333,8 @@ static void wait_on(Run *run, Job *job)
                               (long long)(elapsed_ms(job) / MS_PER_S)));
         return;
     }
-    show_state(run, job, state_text(run, present));
+    bool lasts = elapsed_ms(job) >= DETAIL_AFTER_MS;
+    show_state(run, job, lasts ? state_text(run, present) : present->status);
     pause_job(run, job, TASK_READ);
 }
 

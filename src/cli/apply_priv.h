@@ -25,7 +25,8 @@ typedef struct ApplyProgress {
  * per event elsewhere. */
 typedef struct Display Display;
 
-Display *display_new(FILE *out);
+/* Addresses get a column of this width. */
+Display *display_new(FILE *out, size_t address_width);
 void display_free(Display *display); /* NULL is fine */
 ApplyProgress display_progress(Display *display);
 

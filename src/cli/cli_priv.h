@@ -67,7 +67,7 @@ typedef struct Table {
 
 #define TABLE_NO_STATE TABLE_COLUMNS_MAX
 
-/* With a state column the first row is a head. */
+/* With a state column the first row is a head, and a column with nothing below it is left out. */
 void table_init(Table *table, size_t columns, size_t state_column);
 void table_done(Table *table);
 void table_row(Table *table, const char *const *cells); /* columns of them; NULL is "" */
@@ -82,6 +82,8 @@ void cli_print_json(json_t *value);
 /* {"instances": […], "proxies": […], "caches": […], "nodes": […]}: what the API says, by resource.
  */
 json_t *view_load(Cli *cli, Err *err);
+/* Without a database, proxy or cache. */
+bool view_is_empty(const json_t *view);
 void view_print_resources(const json_t *view, FILE *out);
 void view_print_nodes(const json_t *view, FILE *out);
 /* "host:port", or "" while there is none. From the arena. */

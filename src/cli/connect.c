@@ -158,8 +158,8 @@ int psql_main(int argc, char **argv)
     return connect_command(
         argc, argv,
         "usage: weir psql [--data DIR] NAME [ARGUMENT…]\n\n"
-        "Opens psql at an instance or a proxy as its master user, in the database that the\n"
-        "instance was made with. The arguments are psql's and count before that.\n",
+        "Opens psql at an instance or a proxy as its master user, in the database that\n"
+        "the instance was made with. The arguments are psql's and count before that.\n",
         psql_run);
 }
 
@@ -168,7 +168,7 @@ int redis_cli_main(int argc, char **argv)
     return connect_command(
         argc, argv,
         "usage: weir redis-cli [--data DIR] NAME [ARGUMENT…]\n\n"
-        "Opens redis-cli at a cache's primary endpoint, with its auth token. The "
-        "arguments\nare redis-cli's.\n",
+        "Opens redis-cli at a cache's primary endpoint, with its auth token. The\n"
+        "arguments are redis-cli's.\n",
         redis_cli_run);
 }

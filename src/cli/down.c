@@ -79,11 +79,10 @@ int down_main(int argc, char **argv)
                                             {0}};
     Down down = {0};
     const CliSpec spec = {
-        .usage =
-            "usage: weir down [--destroy --yes] [--data DIR]\n\n"
-            "Stops the tier; its data stays.\n"
-            "  --destroy --yes  removes every resource first, protected ones included, without "
-            "final\n                   snapshots, and then the data directory\n",
+        .usage = "usage: weir down [--destroy --yes] [--data DIR]\n\n"
+                 "Stops the tier; its data stays.\n"
+                 "  --destroy --yes  removes every resource first, protected ones included and\n"
+                 "                   without final snapshots, and then the data directory\n",
         .no_arguments = true,
         .options = options,
         .on_option = on_down_option,

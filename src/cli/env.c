@@ -137,8 +137,8 @@ int env_main(int argc, char **argv)
     static const CliSpec spec = {
         .usage =
             "usage: eval \"$(weir env [--data DIR])\"\n       weir env [--data DIR] -o json\n\n"
-            "Prints what applications need to find the tier: endpoints, the API's address and "
-            "keys,\nthe CA, and a password file for psql. It prints secrets.\n",
+            "Prints what applications need to find the tier: endpoints, the API's address\n"
+            "and keys, the CA, and a password file for psql. It prints secrets.\n",
         .no_arguments = true};
     Cli cli;
     Err err;

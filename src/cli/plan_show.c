@@ -40,7 +40,7 @@ static void show_difference(const Difference *difference, Buf *out)
     buf_append_char(out, '\n');
 }
 
-#define NOTE_WIDTH  94
+#define NOTE_WIDTH  73 /* with its indent a screen of 80 */
 #define NOTE_INDENT "      "
 
 static void show_item(const PlanItem *item, size_t width, bool colors, Buf *out)

@@ -42,8 +42,7 @@ static bool value_keep(const ProgramOptions *options, const TfNeed *need, const 
                        const char *value, Err *err)
 {
     CLEANUP(mem_free_ptr)
-    char *line =
-        mem_printf("generated a value for var.%s; it is kept in the secret %s", need->name, secret);
+    char *line = mem_printf("generated var.%s; its secret is %s", need->name, secret);
     CLEANUP(mem_free_ptr)
     char *description = mem_printf("Value of the variable %s, made up by weir apply", need->name);
     TRY(caller_call(options->caller, "secretsmanager", "CreateSecret",

@@ -38,18 +38,21 @@ typedef struct Run {
 } Run;
 
 static const char usage[] =
-    "usage: weir run [--aws-hosts | --no-aws-hosts] [--data DIR] [--] COMMAND [ARGUMENT…]\n\n"
-    "Runs an application that was written for AWS on the tier, unchanged: with the environment\n"
-    "of `weir env`, and otherwise as if COMMAND had been typed, with its exit status (126: it\n"
-    "cannot be run, 127: it is not there). Variables that would lead an SDK elsewhere\n"
-    "(AWS_PROFILE, AWS_SESSION_TOKEN, AWS_ENDPOINT_URL_…) are not passed on.\n\n"
-    "Some SDKs ignore AWS_ENDPOINT_URL: aws-sdk v2 for JavaScript, awscli and boto3 of Debian\n"
-    "12. For them COMMAND sees an /etc/hosts of its own, in which\n"
-    "secretsmanager.REGION.amazonaws.com and its like are the tier. For that the tier must be\n"
-    "listening at port 443: root's does, and an ordinary user's does after\n"
+    "usage: weir run [--aws-hosts | --no-aws-hosts] [--data DIR]\n"
+    "                [--] COMMAND [ARGUMENT…]\n\n"
+    "Runs an application that was written for AWS on the tier, unchanged: with the\n"
+    "environment of `weir env`, and otherwise as if COMMAND had been typed, with its\n"
+    "exit status (126: it cannot be run, 127: it is not there). Variables that would\n"
+    "lead an SDK elsewhere (AWS_PROFILE, AWS_SESSION_TOKEN, AWS_ENDPOINT_URL_…) are\n"
+    "not passed on.\n\n"
+    "Some SDKs ignore AWS_ENDPOINT_URL: aws-sdk v2 for JavaScript, awscli and boto3\n"
+    "of Debian 12. For them COMMAND sees an /etc/hosts of its own, in which\n"
+    "secretsmanager.REGION.amazonaws.com and its like are the tier. For that the tier\n"
+    "must be listening at port 443: root's does, and an ordinary user's does after\n"
     "  sysctl -w net.ipv4.ip_unprivileged_port_start=443\n"
-    "and a new start. Where it is not possible, aws-sdk v2 is told the endpoint by a preload of\n"
-    "Node (NODE_OPTIONS), and a note says that other such SDKs do not reach the tier.\n"
+    "and a new start. Where it is not possible, aws-sdk v2 is told the endpoint by a\n"
+    "preload of Node (NODE_OPTIONS), and a note says that other such SDKs do not\n"
+    "reach the tier.\n"
     "  --aws-hosts     fails where an /etc/hosts of its own is not possible\n"
     "  --no-aws-hosts  sets the environment, and does nothing else\n";
 

@@ -11,11 +11,24 @@
 /* ---- status ------------------------------------------------------------------------------------
  */
 
+static void view_show(const json_t *view)
+{
+    if (view_is_empty(view)) {
+        puts("The tier is up and empty: `weir apply FILE` makes what the file says.");
+        return;
+    }
+    view_print_resources(view, stdout);
+    if (json_array_size(member_array(view, "nodes")) > 0) {
+        fputc('\n', stdout);
+        view_print_nodes(view, stdout);
+    }
+}
+
 int status_main(int argc, char **argv)
 {
     static const CliSpec spec = {
         .usage = "usage: weir status [--data DIR] [-o table|json]\n\n"
-                 "Shows the resources of the tier with their endpoints, and the processes behind "
+                 "Shows the resources of the tier with their endpoints, and the processes behind\n"
                  "them.\n",
         .no_arguments = true};
     Cli cli;
@@ -30,9 +43,7 @@ int status_main(int argc, char **argv)
     if (view != NULL && cli.format == CLI_JSON) {
         cli_print_json(view);
     } else if (view != NULL) {
-        view_print_resources(view, stdout);
-        fputc('\n', stdout);
-        view_print_nodes(view, stdout);
+        view_show(view);
         json_decref(view);
     }
     cli_done(&cli);
@@ -68,8 +79,8 @@ static void event_print(const json_t *event, FILE *out)
 {
     char when[TIME_ISO_SIZE];
     time_format_iso(member_int(event, "Time", 0), when);
-    fprintf(out, "%.19sZ  %-18s  %s  %s\n", when, member_str(event, "SourceType", ""),
-            member_str(event, "SourceIdentifier", ""), member_str(event, "Message", ""));
+    fprintf(out, "%.19sZ  %-20s  %s\n", when, member_str(event, "SourceIdentifier", ""),
+            member_str(event, "Message", ""));
 }
 
 /* Prints what is new, and remembers in *after how far it came. */

@@ -68,34 +68,68 @@ static const char *state_color(const char *state)
     return YELLOW;
 }
 
-static void cell_print(const Table *table, size_t row, size_t column, size_t width, bool colors,
-                       FILE *out)
+typedef struct Layout {
+    size_t widths[TABLE_COLUMNS_MAX]; /* 0: left out, since nothing stands in it */
+    size_t last;                      /* column that is shown */
+    bool colors;
+} Layout;
+
+static const char *cell_at(const Table *table, size_t row, size_t column)
 {
-    const char *text = table->cells.items[row * table->columns + column];
-    const char *color = !colors                         ? NULL
-                        : row == 0 && table->headed     ? BOLD
-                        : column == table->state_column ? state_color(text)
-                                                        : NULL;
-    bool last = column + 1 == table->columns;
-    size_t padding = last ? 0 : width - width_of(text) + 2;
-    fprintf(out, "%s%s%s%*s", color != NULL ? color : "", text, color != NULL ? PLAIN : "",
-            (int)padding, "");
+    return table->cells.items[row * table->columns + column];
+}
+
+/* The head alone is no reason to show a column. */
+static Layout layout(const Table *table, FILE *out)
+{
+    Layout layout = {.colors = cli_colors(out)};
+    size_t rows = table->cells.len / table->columns;
+    for (size_t column = 0; column < table->columns; column++) {
+        bool filled = !table->headed;
+        size_t width = 0;
+        for (size_t row = 0; row < rows; row++) {
+            size_t own = width_of(cell_at(table, row, column));
+            filled = filled || (row > 0 && own > 0);
+            width = own > width ? own : width;
+        }
+        layout.widths[column] = filled ? width : 0;
+        layout.last = layout.widths[column] > 0 ? column : layout.last;
+    }
+    return layout;
+}
+
+static const char *cell_color(const Table *table, size_t row, size_t column)
+{
+    if (row == 0 && table->headed) {
+        return BOLD;
+    }
+    return column == table->state_column ? state_color(cell_at(table, row, column)) : NULL;
+}
+
+/* Nothing stands behind the last word of a line. */
+static void row_print(const Table *table, const Layout *layout, size_t row, FILE *out)
+{
+    size_t gap = 0;
+    for (size_t column = 0; column <= layout->last; column++) {
+        const char *text = cell_at(table, row, column);
+        size_t width = width_of(text);
+        bool left_out = table->headed && layout->widths[column] == 0;
+        if (text[0] != '\0' && !left_out) {
+            const char *color = layout->colors ? cell_color(table, row, column) : NULL;
+            fprintf(out, "%*s%s%s%s", (int)gap, "", color != NULL ? color : "", text,
+                    color != NULL ? PLAIN : "");
+            gap = 0;
+        }
+        gap += left_out ? 0 : layout->widths[column] + 2 - (text[0] != '\0' ? width : 0);
+    }
+    fputc('\n', out);
 }
 
 void table_print(const Table *table, FILE *out)
 {
-    size_t widths[TABLE_COLUMNS_MAX] = {0};
-    for (size_t i = 0; i < table->cells.len; i++) {
-        size_t width = width_of(table->cells.items[i]);
-        size_t column = i % table->columns;
-        widths[column] = width > widths[column] ? width : widths[column];
-    }
-    bool colors = cli_colors(out);
+    Layout shape = layout(table, out);
     for (size_t row = 0; row < table->cells.len / table->columns; row++) {
-        for (size_t column = 0; column < table->columns; column++) {
-            cell_print(table, row, column, widths[column], colors, out);
-        }
-        fputc('\n', out);
+        row_print(table, &shape, row, out);
     }
 }
 

@@ -17,24 +17,29 @@
 /* ---- the view in front -------------------------------------------------------------------------
  */
 
+/* What `weir psql` opens first; NULL: nothing yet. */
+static const char *first_database(const json_t *view)
+{
+    const json_t *instance = json_array_get(member_array(view, "instances"), 0);
+    return member_str(json_array_get(member_array(view, "proxies"), 0), "DBProxyName",
+                      member_str(instance, "DBInstanceIdentifier", NULL));
+}
+
 static void next_commands(const Cli *cli, const json_t *view)
 {
-    const char *database =
-        member_str(json_array_get(member_array(view, "proxies"), 0), "DBProxyName", NULL);
-    if (database == NULL) {
-        database = member_str(json_array_get(member_array(view, "instances"), 0),
-                              "DBInstanceIdentifier", "NAME");
-    }
+    const char *database = first_database(view);
     bool named = getenv("WEIR_DATA") == NULL && strcmp(cli->data_dir, "/var/lib/weir") != 0 &&
                  strcmp(cli->data_dir, "./.weir") != 0;
     CLEANUP(mem_free_ptr)
     char *data = named ? mem_printf(" --data %s", cli->data_dir) : mem_strdup("");
     CLEANUP(mem_free_ptr) char *env = mem_printf("eval \"$(weir env%s)\"", data);
-    CLEANUP(mem_free_ptr) char *psql = mem_printf("weir psql%s %s", data, database);
+    CLEANUP(mem_free_ptr)
+    char *use = database != NULL ? mem_printf("weir psql%s %s", data, database)
+                                 : mem_printf("weir apply%s FILE", data);
     CLEANUP(mem_free_ptr) char *status = mem_printf("weir status%s", data);
     const char *const rows[][2] = {
         {env, "# endpoints, keys and certificates for applications"},
-        {psql, "# a database session"},
+        {use, database != NULL ? "# a database session" : "# makes what the file says"},
         {status, "# resources, and the processes behind them"},
     };
     Table table;
@@ -58,9 +63,7 @@ static bool endpoints_show(Cli *cli, Err *err)
         cli_print_json(view);
         return true;
     }
-    if (json_array_size(member_array(view, "instances")) +
-            json_array_size(member_array(view, "caches")) >
-        0) {
+    if (!view_is_empty(view)) {
         view_print_resources(view, stdout);
         fflush(stdout);
     }
@@ -200,16 +203,16 @@ int up_main(int argc, char **argv)
     Up up = {0};
     const CliSpec spec = {
         .usage =
-            "usage: weir up [--detach] [--var NAME=VALUE] [--var-file FILE] [--data DIR] "
-            "[FILE…]\n\n"
-            "Starts the tier in the data directory, applies the Terraform files, and stays in "
-            "front until\nCtrl-C, which stops the tier. Without files it starts what was there, or "
-            "an empty tier.\n"
-            "  --detach          returns when everything is available; `weir down` stops the tier\n"
+            "usage: weir up [--detach] [--var NAME=VALUE] [--var-file FILE] [--data DIR]\n"
+            "               [FILE…]\n\n"
+            "Starts the tier in the data directory, applies the Terraform files, and stays in\n"
+            "front until Ctrl-C, which stops the tier. Without files it starts what was\n"
+            "there, or an empty tier.\n"
+            "  --detach          returns when everything is available\n"
             "  --var NAME=VALUE  sets a variable of the files\n"
             "  --var-file FILE   reads variables\n"
-            "  --data DIR        names the tier (WEIR_DATA; /var/lib/weir for root, else "
-            "./.weir)\n",
+            "  --data DIR        names the tier (WEIR_DATA, else /var/lib/weir for root and\n"
+            "                    ./.weir for others)\n",
         .options = options,
         .on_option = on_up_option,
         .user = &up};

@@ -108,7 +108,7 @@ static void add_caches(Arena *arena, Table *table, const json_t *view)
 }
 
 #define REMARK_INDENT "  "
-#define REMARK_WIDTH  94
+#define REMARK_WIDTH  76
 
 /* One paragraph per resource that has something to say. */
 static void print_remarks(const json_t *view, FILE *out)
@@ -128,6 +128,14 @@ static void print_remarks(const json_t *view, FILE *out)
     }
     fputs(buf_str(&text), out);
     buf_done(&text);
+}
+
+bool view_is_empty(const json_t *view)
+{
+    return json_array_size(member_array(view, "instances")) +
+               json_array_size(member_array(view, "proxies")) +
+               json_array_size(member_array(view, "caches")) ==
+           0;
 }
 
 void view_print_resources(const json_t *view, FILE *out)
@@ -151,8 +159,7 @@ void view_print_resources(const json_t *view, FILE *out)
 void view_print_nodes(const json_t *view, FILE *out)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    static const char *const head[] = {"NODE",  "OF",          "ROLE", "ZONE",
-                                       "STATE", "REPLICATION", "ERROR"};
+    static const char *const head[] = {"NODE", "OF", "ROLE", "AZ", "STATE", "SYNC", "ERROR"};
     Table table;
     table_init(&table, ARRAY_LEN(head), 4);
     table_row(&table, head);

@@ -1,5 +1,6 @@
 """What every command has in common: options, arguments, and a tier that is not up."""
 import json
+import re
 
 import pytest
 
@@ -28,6 +29,21 @@ def empty_tier(weir):
 def test_refused_in_one_line(weir, run, words, said):
     done = run(weir, *words)
     assert (done.stdout, done.stderr, done.returncode) == ('', f'weir: {said}\n', 2)
+
+
+def test_help_fits_a_screen_of_80(weir, run):
+    names = re.findall(r'^  ([a-z-]+) {2,}\S', run(weir, '--help').stdout, re.M)
+    assert len(names) > 10
+    for words in [['--help'], *([name, '--help'] for name in names)]:
+        done = run(weir, *words)
+        assert (done.returncode, done.stderr) == (0, '')
+        assert not [line for line in done.stdout.splitlines() if len(line) > 80], words
+
+
+def test_an_empty_tier(empty_tier):
+    assert empty_tier.command('status').stdout == (
+        'The tier is up and empty: `weir apply FILE` makes what the file says.\n')
+    assert 'weir apply --data' in empty_tier.command('up').stderr
 
 
 def test_a_wrong_argument_changes_nothing(empty_tier):
