@@ -142,12 +142,18 @@ static char *data_text(Fixture *f, const char *name)
     return copy;
 }
 
+/* The shell makes the file first and writes the number then. */
 static pid_t data_pid(Fixture *f, const char *name)
 {
     wait_for_file(f, name);
-    CLEANUP(mem_free_ptr) char *text = data_text(f, name);
-    int64_t pid;
-    assert_true(str_to_i64(slice_trim(slice_of(text)), &pid));
+    int64_t pid = 0;
+    for (int i = 0; i < PATIENCE_MS / 5 && pid == 0; i++) {
+        CLEANUP(mem_free_ptr) char *text = data_text(f, name);
+        if (!str_to_i64(slice_trim(slice_of(text)), &pid)) {
+            poll(NULL, 0, 5);
+        }
+    }
+    assert_true(pid > 0);
     return (pid_t)pid;
 }
 
