@@ -378,7 +378,7 @@ bool node_guard_start(NodeRun *run, const char *const *argv, const ProcessAccoun
     TRY(start_allowed(run, err));
     TRY(orphans_kill(run, err));
     bool postgres = strcmp(member_str(run->goal, "kind", ""), "postgres") == 0;
-    TRY(!postgres || pg_stale_lock_remove(&run->paths, err));
+    TRY(!postgres || pg_stale_locks_remove(&run->paths, err));
     const GuardSpec spec = {
         .program = options->program,
         .run = options->run_dir,

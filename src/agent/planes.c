@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,6 +34,7 @@ typedef struct Plane {
     Stream *stream;     /* NULL: not connected */
     int64_t sent_epoch; /* on this connection; 0: nothing */
     int64_t spawned_ms;
+    int spawned_fd; /* pidfd of the process started last: it may not have its lock yet; -1: none */
     int64_t stop_asked_ms; /* 0: no */
     int64_t again_ms;      /* when the configuration is sent again: after a failure, and before its
                               certificates end; 0: not sent yet */
@@ -95,9 +98,20 @@ static void plane_spawn(Plane *plane)
     Err err;
     plane->spawned_ms = loop_now_ms(options->loop);
     pid_t pid;
-    if (!process_spawn(&spec, &pid, NULL, &err)) {
+    fd_close(&plane->spawned_fd);
+    if (!process_spawn(&spec, &pid, &plane->spawned_fd, &err)) {
         log_error("agent", "plane %s: %s", plane->id, err.message);
     }
+}
+
+/* Whether the process that was started last has not ended yet. */
+static bool spawned_runs(Plane *plane)
+{
+    struct pollfd entry = {.fd = plane->spawned_fd, .events = POLLIN};
+    if (plane->spawned_fd >= 0 && poll(&entry, 1, 0) > 0) {
+        fd_close(&plane->spawned_fd);
+    }
+    return plane->spawned_fd >= 0;
 }
 
 /* ---- what was seen ----------------------------------------------------------------------------
@@ -144,6 +158,7 @@ static void plane_free(Plane *plane)
     map_remove(plane->planes->planes, slice_of(plane->id));
     json_decref(plane->goal);
     json_decref(plane->report);
+    fd_close(&plane->spawned_fd);
     mem_free(plane->job_text);
     mem_free(plane);
 }
@@ -369,10 +384,12 @@ static void on_accept(void *user, int fd, const NetAddr *peer)
 /* ---- looking after them -----------------------------------------------------------------------
  */
 
-static void kill_process(pid_t pid)
+static void kill_process(const Plane *plane, pid_t pid)
 {
     if (pid > 1) {
         kill(pid, SIGKILL);
+    } else if (plane->spawned_fd >= 0) {
+        pidfd_send_signal(plane->spawned_fd, SIGKILL, NULL, 0);
     }
 }
 
@@ -380,12 +397,12 @@ static void kill_process(pid_t pid)
 static bool plane_halt(Plane *plane)
 {
     pid_t pid = plane_pid(plane);
-    if (pid == 0) {
+    if (pid == 0 && !spawned_runs(plane)) {
         return true;
     }
     stop_send(plane);
     if (loop_now_ms(plane->planes->options.loop) - plane->stop_asked_ms > STOP_GRACE_MS) {
-        kill_process(pid);
+        kill_process(plane, pid);
     }
     return false;
 }
@@ -414,7 +431,7 @@ static void plane_look(Plane *plane)
             report_set(plane, "applied", json_integer(plane->epoch), false);
             report_set(plane, "state", json_string("gone"), true);
         }
-    } else if (plane->stream == NULL && plane_pid(plane) == 0 &&
+    } else if (plane->stream == NULL && plane_pid(plane) == 0 && !spawned_runs(plane) &&
                (plane->spawned_ms == 0 || now - plane->spawned_ms > SPAWN_AGAIN_MS)) {
         plane_again(plane);
     } else if (plane->again_ms > 0 && now >= plane->again_ms) {
@@ -464,6 +481,7 @@ static void goal_set(Planes *planes, Slice id, const StoreItem *item)
         plane = mem_alloc(sizeof(Plane));
         plane->planes = planes;
         plane->seen_revision = -1;
+        plane->spawned_fd = -1;
         plane->report = json_pack("{s:s}", "state", "starting");
         memcpy(plane->id, id.data, id.len);
         map_set(planes->planes, id, plane);

@@ -129,9 +129,10 @@ NODISCARD bool pg_exec(PgSession *session, const char *sql, Err *err);
 NODISCARD bool pg_value(PgSession *session, Arena *arena, const char *sql,
                         const char *const *params, size_t params_len, char **ret_value, Err *err);
 
-/* Removes the postmaster.pid of an engine that is proven dead with all its children. PostgreSQL
- * would take a zombie that nobody has reaped yet for a living one. */
-NODISCARD bool pg_stale_lock_remove(const EnginePaths *paths, Err *err);
+/* Removes the lock files of the data directory and of the socket, of an engine that is proven dead
+ * with all its children. PostgreSQL would take a zombie that nobody has reaped yet for a living
+ * one. */
+NODISCARD bool pg_stale_locks_remove(const EnginePaths *paths, Err *err);
 
 /* What a primary must have, made idempotently: our roles, the master user with its verifier (never
  * the password itself), the first database, the replication user. The cluster itself remembers what

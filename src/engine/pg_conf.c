@@ -197,11 +197,19 @@ bool pg_configure(const PgSpec *spec, bool *ret_changed, Err *err)
     return ok;
 }
 
-bool pg_stale_lock_remove(const EnginePaths *paths, Err *err)
+static bool lock_remove(const char *folder, const char *name, Err *err)
 {
-    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/postmaster.pid", paths->data);
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/%s", folder, name);
     return unlink(path) == 0 || errno == ENOENT ||
            err_set_errno(err, errno, "cannot remove %s", path);
+}
+
+bool pg_stale_locks_remove(const EnginePaths *paths, Err *err)
+{
+    char name[32];
+    snprintf(name, sizeof(name), ".s.PGSQL.%d.lock", PG_PORT);
+    return lock_remove(paths->data, "postmaster.pid", err) &&
+           lock_remove(paths->socket_dir, name, err);
 }
 
 const char *const *pg_argv(Arena *arena, const PgSpec *spec)

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "crypto/crypto.h"
@@ -19,6 +20,7 @@ struct Plane {
     void *user;
     char *id;
     char *socket_path;
+    char *lock_path;
     int lock_fd;
     Stream *stream; /* NULL between attempts */
     bool open;
@@ -69,10 +71,9 @@ bool plane_args_parse(int argc, char **argv, PlaneArgs *ret_args, Err *err)
 }
 
 /* The kernel drops the lock when we end, however we end. */
-static bool lock_take(const PlaneArgs *args, int *ret_fd, Err *err)
+static bool lock_take(const PlaneArgs *args, const char *path, int *ret_fd, Err *err)
 {
     CLEANUP(mem_free_ptr) char *dir = mem_printf("%s/plane", args->run_dir);
-    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/%s.lock", dir, args->id);
     TRY(dir_make(dir, 0711, err));
     CLEANUP(fd_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0) {
@@ -89,6 +90,16 @@ static bool lock_take(const PlaneArgs *args, int *ret_fd, Err *err)
     *ret_fd = fd;
     fd = -1;
     return true;
+}
+
+/* Whether the file that we hold is still the one that stands there. The agent removes it when
+ * nobody wants us any more, and the whole folder when the tier is stopped. */
+static bool lock_stands(const Plane *plane)
+{
+    struct stat held;
+    struct stat there;
+    return fstat(plane->lock_fd, &held) == 0 && stat(plane->lock_path, &there) == 0 &&
+           held.st_dev == there.st_dev && held.st_ino == there.st_ino;
 }
 
 static void raise_file_limit(void)
@@ -275,6 +286,10 @@ static void plane_on_closed(void *user, Stream *stream, const Err *err)
     (void)err; /* the agent is away; that is ordinary, and is tried again */
     plane->stream = NULL;
     plane->open = false;
+    if (!lock_stands(plane)) {
+        plane->handlers->on_stop(plane->user);
+        return;
+    }
     loop_timer_start(plane->loop, &plane->retry, PLANE_RECONNECT_MS, 0, plane_connect, plane);
 }
 
@@ -303,7 +318,9 @@ bool plane_new(Loop *loop, const PlaneArgs *args, const PlaneHandlers *handlers,
     int lock_fd = -1;
     CLEANUP(mem_free_ptr) char *socket_path = mem_printf("%s/agent.sock", args->run_dir);
     TRY(net_addr_parse(socket_path, 0, &addr, err));
-    TRY(lock_take(args, &lock_fd, err));
+    CLEANUP(mem_free_ptr)
+    char *lock_path = mem_printf("%s/plane/%s.lock", args->run_dir, args->id);
+    TRY(lock_take(args, lock_path, &lock_fd, err));
     raise_file_limit();
     Plane *plane = mem_alloc(sizeof(Plane));
     plane->loop = loop;
@@ -311,6 +328,7 @@ bool plane_new(Loop *loop, const PlaneArgs *args, const PlaneHandlers *handlers,
     plane->user = user;
     plane->id = mem_strdup(args->id);
     plane->socket_path = mem_strdup(socket_path);
+    plane->lock_path = mem_strdup(lock_path);
     plane->lock_fd = lock_fd;
     plane_connect(plane);
     *ret_plane = plane;
@@ -332,6 +350,7 @@ void plane_free(Plane *plane)
     vec_done(&plane->events);
     mem_free(plane->id);
     mem_free(plane->socket_path);
+    mem_free(plane->lock_path);
     mem_free(plane->status);
     fd_close(&plane->lock_fd);
     mem_free(plane);

@@ -23,7 +23,8 @@ typedef struct PlaneHandlers {
     /* A configuration that differs from the one in force. True: it is in force now. False: it is
      * refused for the reason in err, and the one before stays. `config` is borrowed. */
     bool (*on_config)(void *user, const json_t *config, Err *err);
-    /* Finish and exit. May come more than once. */
+    /* Finish and exit: the agent says so, or it is gone and has removed the lock. May come more
+     * than once. */
     void (*on_stop)(void *user);
 } PlaneHandlers;
 

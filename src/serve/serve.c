@@ -114,9 +114,8 @@ static void serve_end(Serve *serve)
     control_runner_free(serve->control);
     agent_free(serve->agent);
     loop_free(serve->loop);
-    Err err;
-    if (stopped && !tree_remove(serve->tier.run_dir, &err)) { /* nothing of the tier runs */
-        log_warn("serve", "%s", err.message);
+    if (stopped) {
+        tier_run_remove(&serve->tier);
     }
     tier_close(&serve->tier);
     mem_free(serve->program);

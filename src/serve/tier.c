@@ -16,6 +16,7 @@
 #include "serve/tier_priv.h"
 
 #define KEY_FILE_SIZE (2 * AEAD_KEY_SIZE + 1)
+#define RUN_BASE_MAX  32
 
 /* ---- the folder --------------------------------------------------------------------------------
  */
@@ -271,13 +272,19 @@ static bool run_base_check(const char *base, Err *err)
                    base);
 }
 
+/* A path of a socket has 107 bytes at most, and ours go on behind the folder. */
+static bool run_base_fits(const char *base)
+{
+    return base != NULL && base[0] == '/' && strlen(base) <= RUN_BASE_MAX;
+}
+
 static bool run_open(Tier *tier, Err *err)
 {
     const char *base = getenv("XDG_RUNTIME_DIR");
     CLEANUP(mem_free_ptr)
-    char *folder = geteuid() == 0                   ? mem_strdup("/run/weir")
-                   : base != NULL && base[0] == '/' ? mem_printf("%s/weir", base)
-                                                    : mem_printf("/tmp/weir-%u", geteuid());
+    char *folder = geteuid() == 0        ? mem_strdup("/run/weir")
+                   : run_base_fits(base) ? mem_printf("%s/weir", base)
+                                         : mem_printf("/tmp/weir-%u", geteuid());
     tier->run_dir = mem_printf("%s/%s", folder, tier->id);
     TRY(dir_make(folder, 0711, err));
     TRY(run_base_check(folder, err));
@@ -321,6 +328,18 @@ void tier_close(Tier *tier)
     mem_free(tier->run_dir);
     free(tier->data_dir);
     *tier = (Tier){.lock_fd = -1, .net_fd = -1, .mark_fd = -1};
+}
+
+void tier_run_remove(const Tier *tier)
+{
+    Err err;
+    CLEANUP(mem_free_ptr) char *folder = mem_strdup(tier->run_dir);
+    if (!tree_remove(tier->run_dir, &err)) {
+        log_warn("serve", "%s", err.message);
+        return;
+    }
+    *strrchr(folder, '/') = '\0';
+    rmdir(folder); /* of other tiers there may be something in it */
 }
 
 bool tier_publish(const Tier *tier, Err *err)

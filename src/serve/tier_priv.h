@@ -38,6 +38,8 @@ typedef struct Tier {
  * that opens it). */
 NODISCARD bool tier_open(const char *data_dir, int net_fd, Tier *ret_tier, Err *err);
 void tier_close(Tier *tier);
+/* Removes the runtime folder, when nothing of the tier runs any more. */
+void tier_run_remove(const Tier *tier);
 
 /* Takes the net of the last time where that is possible, else the next free one. */
 NODISCARD bool tier_net_open(Tier *tier, int lock_fd, Err *err);

@@ -616,16 +616,20 @@ def test_too_many_clients(proxy):
     wait_for(lambda: proxy.connect().close() is None, 'the limit does not end')
 
 
+def open_files(pool):
+    """Without the connections to PostgreSQL, which come and go as they are needed."""
+    return len(os.listdir(f'/proc/{pool.plane.process.pid}/fd')) - pool.status()['servers']
+
+
 def test_five_hundred_idle_clients(pool):
-    process = pool.plane.process.pid
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(pool.connect(sslmode='disable')) for _ in range(500)]
         pool.await_status(lambda s: s['clients'] == 500)
-        files = len(os.listdir(f'/proc/{process}/fd'))
+        files = open_files(pool)
         for client in clients[::50]:
             assert client.execute('SELECT 1').fetchone() == (1,)
     pool.await_status(lambda s: s['clients'] == 0)
-    wait_for(lambda: len(os.listdir(f'/proc/{process}/fd')) <= files - 500, 'descriptors stay')
+    wait_for(lambda: open_files(pool) <= files - 500, 'descriptors stay')
 
 
 # ---- the server goes away -----------------------------------------------------------------------
@@ -880,3 +884,21 @@ def test_relay_without_server(proxy):
     proxy.configure_relay()
     with pytest.raises(psycopg.OperationalError, match='is not available'):
         proxy.connect()
+
+
+# ---- nobody wants it ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('kind', ['proxy', 'front'])
+def test_without_its_lock_it_ends(weir, tmp_path, kind):
+    """A process that starts slowly may miss that its resource, or the whole tier, has gone meanwhile."""
+    lock = tmp_path / 'plane/late.lock'
+    with subprocess.Popen([weir, kind, '--id', 'late', '--run', tmp_path]) as process:
+        try:
+            wait_for(lock.exists, 'the lock')
+            time.sleep(0.5)  # it looks for its agent meanwhile
+            assert process.poll() is None
+            lock.unlink()
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
