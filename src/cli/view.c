@@ -158,7 +158,6 @@ void view_print_resources(const json_t *view, FILE *out)
 
 void view_print_nodes(const json_t *view, FILE *out)
 {
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     static const char *const head[] = {"NODE", "OF", "ROLE", "AZ", "STATE", "SYNC", "ERROR"};
     Table table;
     table_init(&table, ARRAY_LEN(head), 4);

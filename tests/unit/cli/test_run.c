@@ -96,8 +96,7 @@ static void test_node_scripts(void **state)
                                      "#!/usr/bin/env python3 node\n",
                                      "#!/usr/bin/env A=node\n",
                                      "#!/usr/bin/node_x\n",
-                                     "\x7f"
-                                     "ELF node"};
+                                     "\177ELF node"};
     for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
         assert_true(run_node_is_script(slice_of(yes[i])));
     }
