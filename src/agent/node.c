@@ -12,6 +12,7 @@
 #include "agent/node_priv.h"
 
 #define CERTS_LOOK_MS      (3600 * MS_PER_S)
+#define LOG_LOOK_MS        (60 * MS_PER_S)
 #define STOP_TIMEOUT_MS    (30 * MS_PER_S)
 #define ORPHANS_TIMEOUT_MS (10 * MS_PER_S)
 #define MARK_MAX           ((size_t)4096)
@@ -347,6 +348,11 @@ static bool start_allowed(NodeRun *run, Err *err)
         bool quick = end.ended_ms > 0 && end.ended_ms - end.started_ms < QUICK_END_MS;
         work->quick_ends = quick ? work->quick_ends + 1 : 0;
         report_end(run, &end);
+        if (quick) {
+            mem_free(work->complaint);
+            work->complaint = engine_last_words(run->paths.log);
+            node_seen_set(run, "starting", work->incarnation);
+        }
         if (work->quick_ends > 1) {
             work->start_after_ms = now_ms + backoff_ms(work->quick_ends);
             return err_set(err, ERR_UNAVAILABLE, "the engine ended soon after its start; waiting");
@@ -393,6 +399,7 @@ bool node_guard_start(NodeRun *run, const char *const *argv, const ProcessAccoun
         .log_fd = -1,
     };
     pid_t pid;
+    run->work->started_ms = time_wall_ms();
     TRY(guard_spawn(&spec, &pid, err));
     run->work->left_running = false;
     return true;
@@ -420,7 +427,18 @@ void node_seen_set(NodeRun *run, const char *state, const char *incarnation)
     json_object_set_new(run->seen, "state", json_string(state));
     json_object_set_new(run->seen, "incarnation", json_string(incarnation));
     json_object_set_new(run->seen, "reboot_epoch", json_integer(run->work->reboot_epoch));
-    json_object_del(run->seen, "error");
+    if (run->work->started_ms > 0) {
+        json_object_set_new(run->seen, "started_ms", json_integer(run->work->started_ms));
+    }
+    if (strcmp(state, "running") == 0) {
+        mem_free(run->work->complaint);
+        run->work->complaint = NULL;
+    }
+    if (run->work->complaint != NULL) {
+        json_object_set_new(run->seen, "error", json_string(run->work->complaint));
+    } else {
+        json_object_del(run->seen, "error");
+    }
 }
 
 int64_t node_seen_before(const NodeRun *run, const char *name, int64_t fallback)
@@ -538,6 +556,19 @@ static void note_done(NodeRun *run, Slice goal_text)
     }
 }
 
+/* Now and then; a log that grows is no reason to stop anything. */
+static void logs_look(NodeRun *run)
+{
+    NodeWork *work = run->work;
+    Err err;
+    if (time_mono_ms() >= work->log_look_ms) {
+        work->log_look_ms = time_mono_ms() + LOG_LOOK_MS;
+        if (!engine_log_bound(run->paths.log, &err)) {
+            log_warn("agent", "node %s: %s", work->id, err.message);
+        }
+    }
+}
+
 int64_t node_step(NodeWork *work, Slice goal_text)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
@@ -556,6 +587,7 @@ int64_t node_step(NodeWork *work, Slice goal_text)
         run.seen = json_object();
     }
     note_left_running(&run);
+    logs_look(&run);
     int64_t again = node_act(&run, &err);
     if (again < 0) {
         again = note_failure(&run, &err);
@@ -578,6 +610,7 @@ void node_work_done(NodeWork *work)
     mem_free(work->joining);
     mem_free(work->join_lsn);
     mem_free(work->admit_lsn);
+    mem_free(work->complaint);
     mem_free(work->seen_text);
     *work = (NodeWork){0};
 }

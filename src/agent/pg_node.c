@@ -153,6 +153,7 @@ static bool start(PgNode *node, Err *err)
     }
     TRY(find_install(run, &node->spec, err));
     TRY(prepare(node, err));
+    TRY(pg_version_check(&node->spec, err));
     TRY(pg_node_claim(node, err));
     TRY(pg_floor_keep(&node->spec, err));
     pg_floor_apply(run->arena, &node->spec);

@@ -18,13 +18,15 @@
 
 #include "agent/planes_priv.h"
 
-#define PLANE_LINE_MAX   ((size_t)4 << 20)
-#define PLANE_NAME_MAX   127
-#define LOOK_MS          200
-#define SPAWN_AGAIN_MS   1000
-#define STOP_GRACE_MS    5000 /* then SIGKILL */
-#define SEEN_INTERVAL_MS 1000
-#define CONFIG_AGAIN_MS  5000
+#define PLANE_LINE_MAX     ((size_t)4 << 20)
+#define PLANE_NAME_MAX     127
+#define LOOK_MS            200
+#define SPAWN_AGAIN_MS     1000
+#define SPAWN_AGAIN_MAX_MS 10000
+#define LOGS_LOOK_MS       (60 * MS_PER_S)
+#define STOP_GRACE_MS      5000 /* then SIGKILL */
+#define SEEN_INTERVAL_MS   1000
+#define CONFIG_AGAIN_MS    5000
 
 typedef struct Plane {
     Planes *planes;
@@ -34,13 +36,14 @@ typedef struct Plane {
     Stream *stream;     /* NULL: not connected */
     int64_t sent_epoch; /* on this connection; 0: nothing */
     int64_t spawned_ms;
+    int64_t spawn_wait_ms; /* from one start to the next; longer as long as none serves */
     int spawned_fd; /* pidfd of the process started last: it may not have its lock yet; -1: none */
     int64_t stop_asked_ms; /* 0: no */
     int64_t again_ms;      /* when the configuration is sent again: after a failure, and before its
                               certificates end; 0: not sent yet */
     json_t *report;        /* applied, refused, status: what seen is made of */
     bool report_changed;
-    bool served; /* a process of it has greeted, and its end is not told yet */
+    bool served; /* a process of it has taken its configuration; its end is not told yet */
     int64_t seen_written_ms;
     bool in_job;
     bool job_failed; /* job's own until it is over */
@@ -55,6 +58,7 @@ struct Planes {
     StoreWatch *watch;
     LoopFd *watch_fd;
     LoopTimer timer;
+    int64_t logs_look_ms;
     int listen_fd;
     Listener *listener;
     bool stopping;
@@ -272,6 +276,8 @@ static void plane_message(Plane *plane, const json_t *message)
     json_t *event = json_object_get(message, "event");
     if (json_object_get(message, "applied") != NULL) {
         json_object_del(plane->report, "error");
+        plane->served = true;
+        plane->spawn_wait_ms = SPAWN_AGAIN_MS;
         report_set(plane, "state", json_string("running"), false);
         report_set(plane, "applied", json_incref(json_object_get(message, "applied")), true);
     } else if (json_object_get(message, "refused") != NULL) {
@@ -330,7 +336,6 @@ static bool greeting_accept(Planes *planes, Stream *stream, const json_t *hello)
     }
     plane->stream = stream;
     plane->sent_epoch = 0;
-    plane->served = true;
     stream_set_handlers(stream, &plane_handlers, plane);
     report_set(plane, "pid", json_integer(peer.pid), false);
     config_send(plane);
@@ -417,6 +422,10 @@ static void plane_again(Plane *plane)
         log_warn("agent", "%s", message);
         plane_event(plane, "recovery", message);
         plane->served = false;
+    } else if (plane->spawned_ms > 0) {
+        plane->spawn_wait_ms = 2 * plane->spawn_wait_ms < SPAWN_AGAIN_MAX_MS
+                                   ? 2 * plane->spawn_wait_ms
+                                   : SPAWN_AGAIN_MAX_MS;
     }
     plane_spawn(plane);
 }
@@ -432,7 +441,7 @@ static void plane_look(Plane *plane)
             report_set(plane, "state", json_string("gone"), true);
         }
     } else if (plane->stream == NULL && plane_pid(plane) == 0 && !spawned_runs(plane) &&
-               (plane->spawned_ms == 0 || now - plane->spawned_ms > SPAWN_AGAIN_MS)) {
+               (plane->spawned_ms == 0 || now - plane->spawned_ms > plane->spawn_wait_ms)) {
         plane_again(plane);
     } else if (plane->again_ms > 0 && now >= plane->again_ms) {
         plane->sent_epoch = 0;
@@ -441,12 +450,35 @@ static void plane_look(Plane *plane)
     seen_write(plane);
 }
 
+/* Ours, and those of the processes. */
+static void logs_look(Planes *planes)
+{
+    CLEANUP(mem_free_ptr) char *own = mem_printf("%s/weir.log", planes->options.data_dir);
+    size_t cursor = 0;
+    Slice id;
+    void *value;
+    Err err;
+    bool ok = engine_log_bound(own, &err);
+    while (ok && map_next(planes->planes, &cursor, &id, &value)) {
+        CLEANUP(mem_free_ptr)
+        char *path = mem_printf("%s/log/%.*s.log", planes->options.run_dir, SLICE_FMT(id));
+        ok = engine_log_bound(path, &err);
+    }
+    if (!ok) {
+        log_warn("agent", "%s", err.message);
+    }
+    planes->logs_look_ms = loop_now_ms(planes->options.loop) + LOGS_LOOK_MS;
+}
+
 static void on_look(void *user)
 {
     Planes *planes = user;
     size_t cursor = 0;
     Slice id;
     void *value;
+    if (loop_now_ms(planes->options.loop) >= planes->logs_look_ms) {
+        logs_look(planes);
+    }
     while (!planes->stopping && map_next(planes->planes, &cursor, &id, &value)) {
         plane_look(value);
     }
@@ -482,6 +514,7 @@ static void goal_set(Planes *planes, Slice id, const StoreItem *item)
         plane->planes = planes;
         plane->seen_revision = -1;
         plane->spawned_fd = -1;
+        plane->spawn_wait_ms = SPAWN_AGAIN_MS;
         plane->report = json_pack("{s:s}", "state", "starting");
         memcpy(plane->id, id.data, id.len);
         map_set(planes->planes, id, plane);

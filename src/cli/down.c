@@ -28,13 +28,14 @@ static bool is_ours(const Cli *cli, Err *err)
            err_set_errno(err, errno, "cannot use the data directory %s", cli->data_dir);
 }
 
-/* A tier that is not up is brought up once more, so that its resources go through the API. */
+/* A tier that is not up is brought up once more: so that its resources go through the API, and so
+ * that what was left of it ends in good order. */
 static bool down_connect(Cli *cli, bool destroy, TierStart *ret_start, Err *err)
 {
     TRY(is_ours(cli, err));
     if (!tier_is_up(cli)) {
         CLEANUP(mem_free_ptr) char *store = mem_printf("%s/weir.sqlite", cli->data_dir);
-        if (!destroy) {
+        if (!destroy && !tier_is_left(cli)) {
             return err_set(err, ERR_NOT_FOUND, "no tier is up in %s", cli->data_dir);
         }
         if (!file_exists(store)) {

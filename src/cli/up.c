@@ -89,7 +89,7 @@ static void up_signals(sigset_t *ret_signals)
 }
 
 /* Until a signal asks for the end: what happens, as it happens. */
-static bool stay_in_front(Cli *cli, const sigset_t *signals)
+static bool stay_in_front(Cli *cli, TierStart *start, const sigset_t *signals)
 {
     const struct timespec step = {.tv_sec = VIEW_MS / 1000};
     char *after = NULL;
@@ -97,7 +97,13 @@ static bool stay_in_front(Cli *cli, const sigset_t *signals)
     (void)!events_new(cli, &after, false, &err);
     fputs("\nThe tier is up. Ctrl-C stops it; what happens to it is shown here.\n", stderr);
     while (sigtimedwait(signals, NULL, &step) < 0) {
-        if (!events_new(cli, &after, true, &err) && !tier_is_up(cli)) {
+        if (events_new(cli, &after, true, &err) || tier_is_up(cli)) {
+            continue;
+        }
+        if (tier_is_left(cli)) { /* killed, and whoever looks after it, too */
+            tier_start_done(start);
+            (void)!tier_start(cli, start, &err);
+        } else {
             mem_free(after);
             return false; /* somebody else stopped it */
         }
@@ -173,7 +179,7 @@ static int up_run(Cli *cli, Up *up, char **files)
     if (up->detach) {
         return status;
     }
-    if (stay_in_front(cli, &signals)) {
+    if (stay_in_front(cli, &start, &signals)) {
         fputs("\nStopping the tier…\n", stderr);
     }
     return up_stop(cli, up, &start, status);

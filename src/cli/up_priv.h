@@ -24,6 +24,8 @@ typedef struct TierStart {
 
 NODISCARD bool tier_start(const Cli *cli, TierStart *ret_start, Err *err);
 void tier_start_done(TierStart *start);
+/* No serve is up, and yet engines and endpoints may run: the tier was killed, and not stopped. */
+bool tier_is_left(const Cli *cli);
 /* Connects when the API answers. Gives up when the supervisor has ended, and when a signal waits.
  */
 NODISCARD bool tier_wait_for_api(Cli *cli, const TierStart *start, Err *err);

@@ -267,8 +267,10 @@ static json_t *member_status(Group *group, const json_t *member, bool *all_settl
     const json_t *seen = world_get(group->world, node_key(group, node, "seen"));
     bool runs = strcmp(member_str(seen, "state", ""), "running") == 0;
     const char *error = member_str(seen, "error", "");
-    if (error[0] != '\0') {
-        json_object_set_new(group->next, "message", json_sprintf("node %s: %s", node, error));
+    if (error[0] != '\0' || !runs) {
+        json_object_set_new(
+            group->next, "message",
+            json_sprintf("node %s: %s", node, error[0] != '\0' ? error : "is on its way"));
     }
     bool known =
         group->status != NULL && strcmp(member_str(group->status, "Status", ""), "creating") != 0;
@@ -292,7 +294,9 @@ static void group_status(Group *group)
     }
     json_object_set_new(group->next, "members", members);
     const char *before = member_str(group->status, "Status", "creating");
-    bool ready = settled && plane_ready(group->world, group->plane);
+    const json_t *leader = world_get(group->world, node_key(group, leader_of(group), "seen"));
+    bool leads = strcmp(member_str(leader, "state", ""), "running") == 0;
+    bool ready = leads && settled && plane_ready(group->world, group->plane);
     const char *word = ready                             ? "available"
                        : strcmp(before, "creating") == 0 ? "creating"
                                                          : "modifying";

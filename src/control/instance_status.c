@@ -189,22 +189,35 @@ static void status_message(Instance *instance, const char *word)
     }
 }
 
+/* Whether another run of the leader's engine serves than when the instance was last available. */
+static bool engine_is_another(Instance *instance)
+{
+    const char *leader = instance_leader(instance->world, instance->dbi);
+    int64_t started_ms = member_int(instance_node_seen(instance->world, leader), "started_ms", 0);
+    bool another = started_ms != member_int(instance->status, "started_ms", 0);
+    json_object_set_new(instance->next, "started_ms", json_integer(started_ms));
+    return another;
+}
+
 static void status_events(Instance *instance, const char *before, const char *word)
 {
-    static const struct {
+    static const char restarted[] = "DB instance restarted";
+    bool another = strcmp(word, "available") == 0 && engine_is_another(instance);
+    const struct {
         const char *before;
         const char *after;
         const char *category;
         const char *message;
     } moves[] = {
         {"creating", "available", "creation", "DB instance created"},
-        {"rebooting", "available", "availability", "DB instance restarted"},
-        {"starting", "available", "availability", "DB instance restarted"},
+        {"rebooting", "available", "availability", restarted},
+        {"starting", "available", "availability", restarted},
         {"stopping", "stopped", "notification", "DB instance stopped"},
         {"modifying", "available", "configuration change", "Finished applying the modification"},
     };
     for (size_t i = 0; i < ARRAY_LEN(moves); i++) {
-        if (strcmp(before, moves[i].before) == 0 && strcmp(word, moves[i].after) == 0) {
+        bool happened = another || moves[i].message != restarted;
+        if (happened && strcmp(before, moves[i].before) == 0 && strcmp(word, moves[i].after) == 0) {
             world_event(instance->world, RESOURCE_DB_INSTANCE, instance->id, moves[i].category,
                         moves[i].message);
         }

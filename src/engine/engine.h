@@ -51,6 +51,14 @@ typedef struct EngineSetting {
     const char *value;
 } EngineSetting;
 
+/* Why an engine ended soon after its start, as far as the end of its log tells: one line, the
+ * caller's; "its log does not say why" where it does not. */
+char *engine_last_words(const char *log_path);
+/* Keeps a log from growing for ever: above LOG_BYTES_MAX its text moves to "PATH.1". Whoever writes
+ * it appends, and goes on. */
+#define LOG_BYTES_MAX ((int64_t)64 << 20)
+NODISCARD bool engine_log_bound(const char *log_path, Err *err);
+
 /* ---- PostgreSQL ------------------------------------------------------------------------------ */
 
 #define PG_SUPERUSER        "rdsadmin"     /* ours; peer authentication only */
@@ -114,6 +122,8 @@ NODISCARD bool pg_initdb(const PgSpec *spec, int64_t timeout_ms, Err *err);
 /* A copy of the source by pg_basebackup, with the slot of spec->incarnation made at the source.
  * Wipes what is there. */
 NODISCARD bool pg_clone(const PgSpec *spec, int64_t timeout_ms, Err *err);
+/* ERR_CONFLICT where the data directory is of another major version. */
+NODISCARD bool pg_version_check(const PgSpec *spec, Err *err);
 /* The command for the guard; NULL-terminated, from the arena. */
 const char *const *pg_argv(Arena *arena, const PgSpec *spec);
 

@@ -8,9 +8,10 @@
 
 #include "engine/engine_priv.h"
 
-#define INSTALL_ROOT    "/usr/lib/postgresql"
-#define INSTALLS_MAX    16
-#define VERSION_WAIT_MS (10 * MS_PER_S)
+#define INSTALL_ROOT     "/usr/lib/postgresql"
+#define INSTALLS_MAX     16
+#define VERSION_WAIT_MS  (10 * MS_PER_S)
+#define VERSION_FILE_MAX ((size_t)64)
 
 /* "postgres (PostgreSQL) 15.18 (Debian …)" -> "15.18" */
 static const char *version_of(Arena *arena, Slice output)
@@ -95,6 +96,23 @@ static bool run_as_engine(const PgSpec *spec, const char *const *argv, int64_t t
     bool ok = command_run(&command, &result, err);
     command_result_done(&result);
     return ok;
+}
+
+bool pg_version_check(const PgSpec *spec, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/PG_VERSION", spec->paths.data);
+    Buf text;
+    buf_init(&text, VERSION_FILE_MAX);
+    int64_t major = 0;
+    bool ok = file_read(path, &text, err) && str_to_i64(slice_trim(buf_slice(&text)), &major);
+    buf_done(&text);
+    if (ok && major != spec->install.major) {
+        return err_set(err, ERR_CONFLICT,
+                       "the data directory %s is of PostgreSQL %lld, and this instance runs %d: "
+                       "install postgresql-%lld, or move the directory away",
+                       spec->paths.data, (long long)major, spec->install.major, (long long)major);
+    }
+    return ok || err_wrap(err, "the version of the data directory %s", spec->paths.data);
 }
 
 bool pg_initdb(const PgSpec *spec, int64_t timeout_ms, Err *err)

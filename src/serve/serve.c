@@ -3,6 +3,7 @@
  * that runs when the store changes, and the API. Ends by signal or by StopTier, and says by its
  * exit status whether it should be started again.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
@@ -31,6 +32,7 @@ typedef struct Serve {
     Agent *agent;
     ControlRunner *control;
     ApiRunner *api;
+    LoopProcess *supervisor; /* NULL: nobody starts us again */
     char *program;
     int exit_code;
     bool stopping;
@@ -98,10 +100,50 @@ static bool serve_start(Serve *serve, Err *err)
     TRY(loop_signals(serve->loop, signals, on_signal, serve, err));
     TRY(jobs_new(serve->loop, REQUEST_THREADS_MAX, JOB_QUEUE_MAX, &serve->jobs, err));
     TRY(jobs_new(serve->loop, NODE_THREADS_MAX, JOB_QUEUE_MAX, &serve->node_jobs, err));
-    return tier_publish(&serve->tier, err) && agent_start(serve, err) &&
-           control_runner_new(serve->loop, serve->jobs, &serve->tier, &serve->control, err) &&
+    /* The API's addresses first: no engine is started for an API that nobody can reach. It answers
+     * nothing before the loop runs. */
+    return tier_publish(&serve->tier, err) &&
            api_runner_new(serve->loop, serve->jobs, &serve->tier, stop_tier, serve, &serve->api,
-                          err);
+                          err) &&
+           agent_start(serve, err) &&
+           control_runner_new(serve->loop, serve->jobs, &serve->tier, &serve->control, err);
+}
+
+/* ---- the supervisor ----------------------------------------------------------------------------
+ */
+
+/* Another one, which takes us over, and our net with it. */
+static void on_supervisor_end(void *user, const ProcessExit *end)
+{
+    Serve *serve = user;
+    char pid[16];
+    (void)end;
+    serve->supervisor = NULL;
+    if (serve->stopping) {
+        return;
+    }
+    snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    const char *const argv[] = {serve->program, "supervise", "--data", serve->tier.data_dir,
+                                "--adopt",      pid,         NULL};
+    const SpawnSpec spec = {
+        .argv = argv, .cwd = "/", .held_fd = serve->tier.net_fd, .log_fd = STDERR_FILENO};
+    Err err;
+    pid_t supervisor;
+    log_warn("serve", "the supervisor has ended; another one is started");
+    if (!process_spawn(&spec, &supervisor, NULL, &err) ||
+        !loop_process_watch(serve->loop, supervisor, on_supervisor_end, serve, &serve->supervisor,
+                            &err)) {
+        log_error("serve", "nobody looks after us: %s", err.message);
+    }
+}
+
+/* Our parent, where we have one that starts us again. */
+static void supervisor_watch(Serve *serve, bool supervised)
+{
+    if (supervised && !loop_process_watch(serve->loop, getppid(), on_supervisor_end, serve,
+                                          &serve->supervisor, NULL)) {
+        on_supervisor_end(serve, NULL); /* it ended before we looked */
+    }
 }
 
 /* Jobs first: whatever still runs may use everything else. */
@@ -113,6 +155,7 @@ static void serve_end(Serve *serve)
     api_runner_free(serve->api);
     control_runner_free(serve->control);
     agent_free(serve->agent);
+    loop_process_unwatch(serve->supervisor);
     loop_free(serve->loop);
     if (stopped) {
         tier_run_remove(&serve->tier);
@@ -131,23 +174,33 @@ static void raise_limits(void)
     }
 }
 
+/* What trying again does not cure. */
+static int exit_code_of(const Err *err)
+{
+    bool lasting = err->code == ERR_INVALID || err->code == ERR_DENIED ||
+                   err->code == ERR_CONFLICT || err->code == ERR_EXISTS ||
+                   err->code == ERR_NOT_FOUND || err->os_errno == EADDRINUSE ||
+                   err->os_errno == ENOSPC;
+    return lasting ? EXIT_UNUSABLE : EXIT_AGAIN;
+}
+
 static int serve_run(const char *data_dir, int net_fd)
 {
     Err err;
     Serve serve = {.exit_code = EXIT_AGAIN};
     if (!tier_open(data_dir, net_fd, &serve.tier, &err)) {
         log_error("serve", "%s", err.message);
-        bool lasting = err.code == ERR_INVALID || err.code == ERR_DENIED ||
-                       err.code == ERR_CONFLICT || err.code == ERR_NOT_FOUND;
-        return lasting ? EXIT_UNUSABLE : EXIT_AGAIN;
+        return exit_code_of(&err);
     }
     serve.program = realpath("/proc/self/exe", NULL);
     raise_limits();
     if (serve_start(&serve, &err)) {
+        supervisor_watch(&serve, net_fd >= 0);
         log_info("serve", "tier %s is up on %s.0.0/16", serve.tier.id, serve.tier.net);
         loop_run(serve.loop);
     } else {
         log_error("serve", "%s", err.message);
+        serve.exit_code = exit_code_of(&err);
     }
     serve_end(&serve);
     return serve.exit_code;

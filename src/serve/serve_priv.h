@@ -22,4 +22,10 @@ NODISCARD bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, LoopFn *
                               void *stop_user, ApiRunner **ret_runner, Err *err);
 void api_runner_free(ApiRunner *runner); /* the jobs are over; NULL is fine */
 
+/* For when serve cannot be had (halt.c). The runtime folder of a tier that was not stopped, the
+ * caller's; NULL: there is none. */
+char *tier_run_dir(const char *data_dir);
+/* Ends everything of the tier that runs there. Blocks. */
+void tier_halt(const char *run_dir);
+
 #endif

@@ -1,27 +1,32 @@
 /*
  * The supervisor of `weir serve`: starts it, and starts it again whenever it ends without having
  * been asked to. It keeps the socket by which serve holds the tier's network, so that no other tier
- * takes it meanwhile. It knows nothing else, so that there is nothing in it that could fail.
- * SIGTERM and SIGINT stop the tier; SIGHUP is ignored (a terminal that goes away does not take the
- * tier along).
+ * takes it meanwhile. It knows little else, so that there is little in it that could fail. A serve
+ * whose supervisor has ended starts another one, which adopts it. SIGTERM and SIGINT stop the tier;
+ * SIGHUP is ignored (a terminal that goes away does not take the tier along).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/base.h"
 #include "serve/serve.h"
+#include "serve/serve_priv.h"
 
 #define AGAIN_MS     200
 #define AGAIN_MAX_MS 1000
 #define STEADY_MS    10000 /* after this long a serve was no failed start */
+#define ADOPTED_MS   100   /* how often a serve that is not our child is looked at */
+#define STOP_TRIES   3     /* to start a serve that stops the tier; then it goes without */
 #define NET_FD       3     /* serve's, and NET_FD_TEXT */
 #define NET_FD_TEXT  "3"
 
@@ -32,6 +37,8 @@ typedef struct Supervisor {
     const char *data_dir;
     sigset_t signals;
     pid_t child; /* 0: none */
+    int adopted; /* pidfd of a serve that is not our child; -1: none */
+    bool served; /* some serve got as far as serving */
     int net_fd;  /* not yet bound before the first serve has found a net */
     bool stopping;
 } Supervisor;
@@ -70,6 +77,8 @@ static void stop_ask(Supervisor *supervisor)
     supervisor->stopping = true;
     if (supervisor->child > 0) {
         kill(supervisor->child, SIGINT);
+    } else if (supervisor->adopted >= 0) {
+        pidfd_send_signal(supervisor->adopted, SIGINT, NULL, 0);
     }
 }
 
@@ -96,9 +105,36 @@ static int child_wait(Supervisor *supervisor)
     }
 }
 
+/* Until it has ended. How it ended nobody tells us: a tier that was stopped has no runtime folder.
+ */
+static bool adopted_wait(Supervisor *supervisor)
+{
+    struct pollfd ended = {.fd = supervisor->adopted, .events = POLLIN};
+    while (poll(&ended, 1, 0) == 0) {
+        signal_wait(supervisor, ADOPTED_MS);
+    }
+    fd_close(&supervisor->adopted);
+    CLEANUP(mem_free_ptr) char *run_dir = tier_run_dir(supervisor->data_dir);
+    return run_dir != NULL;
+}
+
+/* Nobody can be started who would stop it in good order. */
+static int stop_without_serve(const Supervisor *supervisor)
+{
+    CLEANUP(mem_free_ptr) char *run_dir = tier_run_dir(supervisor->data_dir);
+    if (run_dir != NULL) {
+        tier_halt(run_dir);
+    }
+    return 1;
+}
+
 static int supervise(Supervisor *supervisor)
 {
     int64_t again_ms = AGAIN_MS;
+    int stop_tries = 0;
+    if (supervisor->adopted >= 0 && !adopted_wait(supervisor)) {
+        return 0;
+    }
     for (;;) {
         Err err;
         int64_t started_ms = time_mono_ms();
@@ -114,8 +150,13 @@ static int supervise(Supervisor *supervisor)
             stop_ask(supervisor);
         }
         int status = child_wait(supervisor);
-        if (status == 0 || status == 2) {
+        if (status == 0 || (status == 2 && !supervisor->served)) {
             return status;
+        }
+        supervisor->served = supervisor->served || status != 2;
+        stop_tries += supervisor->stopping;
+        if (stop_tries >= STOP_TRIES) {
+            return stop_without_serve(supervisor);
         }
         again_ms = time_mono_ms() - started_ms > STEADY_MS ? AGAIN_MS : again_ms * 2;
         again_ms = again_ms < AGAIN_MAX_MS ? again_ms : AGAIN_MAX_MS;
@@ -126,13 +167,16 @@ static int supervise(Supervisor *supervisor)
 
 int supervise_main(int argc, char **argv)
 {
-    static const struct option options[] = {{"data", required_argument, NULL, 'd'}, {0}};
-    Supervisor supervisor = {0};
+    static const struct option options[] = {
+        {"data", required_argument, NULL, 'd'}, {"adopt", required_argument, NULL, 'a'}, {0}};
+    Supervisor supervisor = {.adopted = -1};
+    int64_t adopt = 0;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (option != 'd') {
+        if (option == 'd') {
+            supervisor.data_dir = optarg;
+        } else if (option != 'a' || !str_to_i64(slice_of(optarg), &adopt)) {
             return 2;
         }
-        supervisor.data_dir = optarg;
     }
     if (supervisor.data_dir == NULL || optind != argc) {
         fputs("usage: weir supervise --data DIR\n", stderr);
@@ -145,7 +189,13 @@ int supervise_main(int argc, char **argv)
     sigaddset(&supervisor.signals, SIGCHLD);
     sigprocmask(SIG_BLOCK, &supervisor.signals, NULL);
     supervisor.program = realpath("/proc/self/exe", NULL);
-    supervisor.net_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (adopt > 0) { /* the socket is our standard input, see serve.c */
+        supervisor.net_fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, NET_FD);
+        supervisor.adopted = pidfd_open((pid_t)adopt, 0);
+        supervisor.served = true;
+    } else {
+        supervisor.net_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    }
     int status = supervise(&supervisor);
     fd_close(&supervisor.net_fd);
     free(supervisor.program);

@@ -1,0 +1,80 @@
+/* The log of an engine, which its guard opened and the engine writes: what it says at its end, and
+ * how it stays bounded. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/engine_priv.h"
+
+#define LAST_WORDS_BYTES ((size_t)8 << 10)
+#define COPY_STEP        ((size_t)1 << 20)
+
+/* What PostgreSQL and Redis write in front of why they give up. */
+static bool is_last_word(Slice line)
+{
+    static const char *const marks[] = {"FATAL:", "PANIC:",           "FATAL CONFIG",
+                                        "Fatal ", "ermission denied", "already in use"};
+    for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+        if (line.len > 0 && memmem(line.data, line.len, marks[i], strlen(marks[i])) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Without the time and pid in front of it. */
+static Slice without_prefix(Slice line)
+{
+    const char *at = memmem(line.data, line.len, "FATAL:", 6);
+    return at != NULL ? slice_skip(line, (size_t)(at - line.data)) : line;
+}
+
+char *engine_last_words(const char *log_path)
+{
+    CLEANUP(fd_close) int fd = open(log_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    char bytes[LAST_WORDS_BYTES];
+    struct stat info;
+    off_t from = fd >= 0 && fstat(fd, &info) == 0 && info.st_size > (off_t)sizeof(bytes)
+                     ? info.st_size - (off_t)sizeof(bytes)
+                     : 0;
+    ssize_t len = fd >= 0 ? pread(fd, bytes, sizeof(bytes), from) : 0;
+    Slice rest = slice_from(bytes, len > 0 ? (size_t)len : 0);
+    Slice last = {0};
+    while (rest.len > 0) {
+        Slice line = slice_cut(&rest, '\n');
+        last = is_last_word(line) ? without_prefix(line) : last;
+    }
+    return last.len > 0 ? mem_printf("the engine ended soon after its start: %.*s", SLICE_FMT(last))
+                        : mem_strdup("the engine ended soon after its start; its log does not say "
+                                     "why");
+}
+
+static bool copy_to(int from, const char *path, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *bytes = mem_alloc(COPY_STEP);
+    CLEANUP(fd_close)
+    int to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (to < 0) {
+        return err_set_errno(err, errno, "cannot write %s", path);
+    }
+    for (ssize_t count; (count = read(from, bytes, COPY_STEP)) != 0;) {
+        if (count < 0 || !fd_write_all(to, bytes, (size_t)count, err)) {
+            return err_set_errno(err, errno, "cannot copy to %s", path);
+        }
+    }
+    return true;
+}
+
+bool engine_log_bound(const char *log_path, Err *err)
+{
+    CLEANUP(fd_close) int fd = open(log_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    struct stat info;
+    if (fd < 0 || fstat(fd, &info) != 0 || info.st_size <= LOG_BYTES_MAX) {
+        return true;
+    }
+    CLEANUP(mem_free_ptr) char *older = mem_printf("%s.1", log_path);
+    TRY(copy_to(fd, older, err));
+    return ftruncate(fd, 0) == 0 || err_set_errno(err, errno, "cannot shorten %s", log_path);
+}
