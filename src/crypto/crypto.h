@@ -113,7 +113,8 @@ typedef struct TlsServerOptions {
 } TlsServerOptions;
 
 typedef struct TlsClientOptions {
-    Slice ca_pem;            /* whom we trust; required */
+    Slice ca_pem;            /* whom we trust; required, unless */
+    bool unverified;         /* any certificate will do: against listeners, not against impostors */
     Slice cert_pem, key_pem; /* our own; both empty: none */
     const char *const *alpn;
 } TlsClientOptions;

@@ -171,8 +171,11 @@ bool tls_server_context_new(const TlsServerOptions *options, TlsContext **ret_co
 bool tls_client_context_new(const TlsClientOptions *options, TlsContext **ret_context, Err *err)
 {
     CLEANUP(context_free_ptr) TlsContext *context = context_make(false);
-    TRY(authority_set(context, options->ca_pem, err) || err_wrap(err, "the servers' authority"));
-    SSL_CTX_set_verify(context->ctx, SSL_VERIFY_PEER, NULL);
+    if (!options->unverified) {
+        TRY(authority_set(context, options->ca_pem, err) ||
+            err_wrap(err, "the servers' authority"));
+        SSL_CTX_set_verify(context->ctx, SSL_VERIFY_PEER, NULL);
+    }
     if (options->cert_pem.len > 0) {
         TRY(own_cert_set(context, options->cert_pem, options->key_pem, err) ||
             err_wrap(err, "the client's certificate"));

@@ -226,6 +226,10 @@ static void test_authority(void **state)
     start(fixture, &server, &client, "db.example");
     assert_int_equal(fixture->client.status, TLS_FAILED);
     assert_int_equal(fixture->client.err.code, ERR_DENIED);
+    client.unverified = true; /* it does not ask */
+    start(fixture, &server, &client, NULL);
+    assert_open(fixture);
+    client.unverified = false;
     /* A client's certificate does not do for a server. */
     server.cert_pem = buf_slice(&fixture->client_cert);
     server.key_pem = secret_reveal(&fixture->client_key);
