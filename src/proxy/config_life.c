@@ -1,0 +1,76 @@
+/* A configuration as the workers share it: counted, looked things up in, and wiped at its end. */
+#include "proxy/config_priv.h"
+
+ProxySocket *proxy_socket_ref(ProxySocket *socket)
+{
+    atomic_fetch_add(&socket->refs, 1);
+    return socket;
+}
+
+void proxy_socket_unref(ProxySocket *socket)
+{
+    if (socket != NULL && atomic_fetch_sub(&socket->refs, 1) == 1) {
+        fd_close(&socket->fd);
+        mem_free(socket->address);
+        mem_free(socket);
+    }
+}
+
+static void listener_done(ProxyListener *listener)
+{
+    mem_free(listener->address);
+    mem_free(listener->cert_pem);
+    secret_done(&listener->key_pem);
+    proxy_socket_unref(listener->socket);
+    for (size_t i = 0; i < PROXY_WORKERS_MAX; i++) {
+        tls_context_free(listener->tls[i]);
+    }
+}
+
+ProxyConfig *proxy_config_ref(ProxyConfig *config)
+{
+    atomic_fetch_add(&config->refs, 1);
+    return config;
+}
+
+void proxy_config_unref(ProxyConfig *config)
+{
+    if (config == NULL || atomic_fetch_sub(&config->refs, 1) != 1) {
+        return;
+    }
+    for (size_t i = 0; i < config->listener_count; i++) {
+        listener_done(&config->listeners[i]);
+    }
+    for (size_t i = 0; i < config->user_count; i++) {
+        mem_free(config->users[i].name);
+        secret_done(&config->users[i].password);
+    }
+    mem_free(config->users);
+    mem_free(config->rules);
+    mem_free(config->target.id);
+    mem_free(config->target.socket_dir);
+    mem_free(config->init_query);
+    crypto_wipe(config, sizeof(*config));
+    mem_free(config);
+}
+
+const ProxyUser *proxy_config_user(const ProxyConfig *config, Slice name)
+{
+    for (size_t i = 0; i < config->user_count; i++) {
+        if (config->users[i].name != NULL && slice_is(name, config->users[i].name)) {
+            return &config->users[i];
+        }
+    }
+    return NULL;
+}
+
+bool proxy_config_admits(const ProxyConfig *config, const NetAddr *peer, uint16_t port)
+{
+    for (size_t i = 0; i < config->rule_count; i++) {
+        const ProxyRule *rule = &config->rules[i];
+        if (port >= rule->from_port && port <= rule->to_port && net_cidr_has(&rule->cidr, peer)) {
+            return true;
+        }
+    }
+    return !config->rules_given;
+}
