@@ -102,7 +102,7 @@ static bool lock_stands(const Plane *plane)
            held.st_dev == there.st_dev && held.st_ino == there.st_ino;
 }
 
-static void raise_file_limit(void)
+void plane_raise_file_limit(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
@@ -321,7 +321,7 @@ bool plane_new(Loop *loop, const PlaneArgs *args, const PlaneHandlers *handlers,
     CLEANUP(mem_free_ptr)
     char *lock_path = mem_printf("%s/plane/%s.lock", args->run_dir, args->id);
     TRY(lock_take(args, lock_path, &lock_fd, err));
-    raise_file_limit();
+    plane_raise_file_limit();
     Plane *plane = mem_alloc(sizeof(Plane));
     plane->loop = loop;
     plane->handlers = handlers;

@@ -42,6 +42,9 @@ NODISCARD bool plane_new(Loop *loop, const PlaneArgs *args, const PlaneHandlers 
                          void *user, Plane **ret_plane, Err *err);
 void plane_free(Plane *plane); /* NULL is fine; the lock goes with it */
 
+/* As far as it goes; for those who run without a plane. */
+void plane_raise_file_limit(void);
+
 /* Reports the status, which it takes; sent only where it differs from what the agent was last told.
  * Call it each second. */
 void plane_status(Plane *plane, json_t *status);

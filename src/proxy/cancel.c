@@ -15,6 +15,7 @@ typedef struct Cancel {
     ProxyWorker *origin, *target;
     PoolHandle requester; /* on origin */
     PoolHandle server;    /* on target */
+    bool tls_asked;       /* and not yet answered */
     uint32_t pid;
     char key[CANCEL_KEY_SIZE];
     Stream *stream;
@@ -47,14 +48,25 @@ static void cancel_finish(Cancel *cancel)
 static void cancel_on_open(void *user, Stream *stream)
 {
     Cancel *cancel = user;
-    stream_write(stream, buf_slice(&cancel->packet));
+    cancel->tls_asked = proxy_target_tls_ask(cancel->target, stream);
+    if (!cancel->tls_asked) {
+        stream_write(stream, buf_slice(&cancel->packet));
+    }
 }
 
 static size_t cancel_on_read(void *user, Stream *stream, Slice data)
 {
-    (void)user;
-    (void)stream;
-    return data.len; /* PostgreSQL does not answer a cancel request */
+    Cancel *cancel = user;
+    if (!cancel->tls_asked) {
+        return data.len; /* PostgreSQL does not answer a cancel request */
+    }
+    cancel->tls_asked = false;
+    if (proxy_target_tls_begin(cancel->target, stream, data, NULL)) {
+        return 1;
+    }
+    stream_abort(stream);
+    cancel_finish(cancel);
+    return data.len;
 }
 
 static void cancel_on_closed(void *user, Stream *stream, const Err *err)

@@ -75,6 +75,24 @@ void proxy_client_welcome(ProxyClient *client)
     proxy_client_start_session(client);
 }
 
+/* Of a role whose password we do not have: what a client proves to its verifier logs in wherever
+ * that verifier is kept, and so at the server. */
+static void keep_keys(ProxyClient *client)
+{
+    const ScramServer *scram = client->login->scram;
+    const ProxyUser *user =
+        proxy_config_user(client->worker->config, slice_of(client->login->user));
+    if (user == NULL || secret_is_set(&user->password)) {
+        return;
+    }
+    ScramKeys *keys = &client->pool->keys;
+    keys->iterations = scram->verifier.iterations;
+    keys->salt_len = scram->verifier.salt_len;
+    memcpy(keys->salt, scram->verifier.salt, sizeof(keys->salt));
+    memcpy(keys->client_key, scram->client_key, sizeof(keys->client_key));
+    memcpy(keys->server_key, scram->verifier.server_key, sizeof(keys->server_key));
+}
+
 static void authenticated(ProxyClient *client)
 {
     Login *login = client->login;
@@ -83,6 +101,7 @@ static void authenticated(ProxyClient *client)
     client->pool =
         proxy_pool_for(worker, slice_of(login->user), slice_of(login->database), login->params);
     client->pool->clients++;
+    keep_keys(client);
     session_init(&client->session, false);
     PinReason pin = session_check_start(&client->session, params_slice(login->params));
     if (pin != PIN_NONE) {

@@ -40,8 +40,13 @@ static void parse_listener(Reader *outer, const json_t *item, ProxyListener *lis
     Reader reader = reader_of(item, "listeners[]", outer->err);
     listener->address = reader_text(&reader, "address", true);
     listener->port = (uint16_t)reader_int(&reader, "port", 5432, 1, UINT16_MAX);
+    listener->cert_file = reader_text(&reader, "cert_file", false);
+    listener->key_file = reader_text(&reader, "key_file", listener->cert_file != NULL);
     listener->cert_pem = reader_text(&reader, "cert_pem", false);
     reader_secret(&reader, "key_pem", listener->cert_pem != NULL, &listener->key_pem);
+    if (listener->cert_file != NULL && listener->cert_pem != NULL) {
+        reader_fail(&reader, "listeners[] has cert_file and cert_pem: one of them");
+    }
     reader_end(&reader);
     reader_pass_on(outer, &reader);
 }
@@ -50,8 +55,31 @@ static void parse_listeners(Reader *reader, ProxyConfig *config)
 {
     const json_t *list = reader_list(reader, "listeners", 1, PROXY_LISTENERS_MAX);
     for (size_t i = 0; i < json_array_size(list) && !reader->failed; i++) {
-        config->listener_count++;
-        parse_listener(reader, json_array_get(list, i), &config->listeners[i]);
+        ProxyListener *listener = &config->listeners[config->listener_count++];
+        parse_listener(reader, json_array_get(list, i), listener);
+        config->holds_secrets = config->holds_secrets || secret_is_set(&listener->key_pem);
+    }
+}
+
+static void parse_target_tls(Reader *reader, ProxyTarget *target)
+{
+    static const char *const modes[] = {"disable", "require", "verify-ca", "verify-full"};
+    CLEANUP(mem_free_ptr) char *mode = reader_text(reader, "tls", false);
+    target->ca_file = reader_text(reader, "ca_file", false);
+    size_t i = 0;
+    while (mode != NULL && i < ARRAY_LEN(modes) && strcmp(mode, modes[i]) != 0) {
+        i++;
+    }
+    if (i == ARRAY_LEN(modes)) {
+        reader_fail(reader, "target.tls must be disable, require, verify-ca or verify-full");
+        return;
+    }
+    target->tls = (TargetTls)i;
+    bool verified = target->tls >= TARGET_TLS_VERIFY_CA;
+    if (verified != (target->ca_file != NULL)) {
+        reader_fail(reader, "target.ca_file and tls verify-ca or verify-full go together");
+    } else if (target->tls != TARGET_TLS_DISABLE && target->host == NULL) {
+        reader_fail(reader, "target.tls goes with target.host");
     }
 }
 
@@ -63,8 +91,15 @@ static void parse_target(Reader *outer, ProxyTarget *target)
     }
     Reader reader = reader_of(json, "target", outer->err);
     target->id = reader_text(&reader, "id", false);
-    target->socket_dir = reader_text(&reader, "socket_dir", true);
+    target->socket_dir = reader_text(&reader, "socket_dir", false);
+    target->host = reader_text(&reader, "host", false);
+    if ((target->socket_dir == NULL) == (target->host == NULL)) {
+        reader_fail(&reader, "target must have either target.socket_dir or target.host");
+    } else if (target->host != NULL && strpbrk(target->host, "/@") != NULL) {
+        reader_fail(&reader, "target.host must be a name or an address; a folder is a socket_dir");
+    }
     target->port = (uint16_t)reader_int(&reader, "port", 5432, 1, UINT16_MAX);
+    parse_target_tls(&reader, target);
     target->max_connections =
         (uint32_t)reader_int(&reader, "max_connections", 100, 1, PROXY_SERVERS_MAX);
     reader_end(&reader);
@@ -74,11 +109,27 @@ static void parse_target(Reader *outer, ProxyTarget *target)
     reader_pass_on(outer, &reader);
 }
 
+static void parse_verifier(Reader *reader, ProxyUser *user)
+{
+    CLEANUP(mem_free_ptr) char *text = reader_text(reader, "verifier", false);
+    user->verifier_given = text != NULL;
+    if (text != NULL && !scram_verifier_parse(slice_of(text), &user->verifier)) {
+        reader_fail(reader, "pool.users[].verifier must be a SCRAM-SHA-256 one, as in "
+                            "pg_authid.rolpassword");
+    }
+}
+
 static void parse_user(Reader *outer, const json_t *item, ProxyUser *user)
 {
     Reader reader = reader_of(item, "pool.users[]", outer->err);
     user->name = reader_text(&reader, "user", true);
-    reader_secret(&reader, "password", true, &user->password);
+    parse_verifier(&reader, user);
+    user->password_file = reader_text(&reader, "password_file", false);
+    reader_secret(&reader, "password", user->password_file == NULL && !user->verifier_given,
+                  &user->password);
+    if (user->password_file != NULL && secret_is_set(&user->password)) {
+        reader_fail(&reader, "pool.users[] has password and password_file: one of them");
+    }
     reader_end(&reader);
     reader_pass_on(outer, &reader);
 }
@@ -91,6 +142,8 @@ static void parse_users(Reader *reader, ProxyConfig *config)
     for (size_t i = 0; i < count && !reader->failed; i++) {
         ProxyUser *user = &config->users[config->user_count++];
         parse_user(reader, json_array_get(list, i), user);
+        config->holds_secrets =
+            config->holds_secrets || user->verifier_given || secret_is_set(&user->password);
         if (!reader->failed && proxy_config_user(config, slice_of(user->name)) != user) {
             reader_fail(reader, "pool.users has %s twice", user->name);
         }
@@ -131,6 +184,11 @@ static void parse_relay(Reader *outer, ProxyConfig *config)
 {
     Reader reader = reader_of(reader_take(outer, "relay"), "relay", outer->err);
     parse_target(&reader, &config->target);
+    /* PostgreSQL would bind the login to a channel that its client is not at the other end of. */
+    if (config->target.tls != TARGET_TLS_DISABLE) {
+        reader_fail(&reader, "target.tls goes with kind pool: through a relay, clients could not "
+                             "log in by SCRAM");
+    }
     reader_end(&reader);
     reader_pass_on(outer, &reader);
 }

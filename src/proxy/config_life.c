@@ -19,12 +19,34 @@ void proxy_socket_unref(ProxySocket *socket)
 static void listener_done(ProxyListener *listener)
 {
     mem_free(listener->address);
+    mem_free(listener->cert_file);
+    mem_free(listener->key_file);
     mem_free(listener->cert_pem);
     secret_done(&listener->key_pem);
     proxy_socket_unref(listener->socket);
     for (size_t i = 0; i < PROXY_WORKERS_MAX; i++) {
         tls_context_free(listener->tls[i]);
     }
+}
+
+static void target_done(ProxyTarget *target)
+{
+    mem_free(target->id);
+    mem_free(target->socket_dir);
+    mem_free(target->host);
+    mem_free(target->ca_file);
+    mem_free(target->ca_pem);
+    for (size_t i = 0; i < PROXY_WORKERS_MAX; i++) {
+        tls_context_free(target->contexts[i]);
+    }
+}
+
+static void user_done(ProxyUser *user)
+{
+    mem_free(user->name);
+    mem_free(user->password_file);
+    secret_done(&user->password);
+    crypto_wipe(&user->verifier, sizeof(user->verifier));
 }
 
 ProxyConfig *proxy_config_ref(ProxyConfig *config)
@@ -42,13 +64,11 @@ void proxy_config_unref(ProxyConfig *config)
         listener_done(&config->listeners[i]);
     }
     for (size_t i = 0; i < config->user_count; i++) {
-        mem_free(config->users[i].name);
-        secret_done(&config->users[i].password);
+        user_done(&config->users[i]);
     }
     mem_free(config->users);
     mem_free(config->rules);
-    mem_free(config->target.id);
-    mem_free(config->target.socket_dir);
+    target_done(&config->target);
     mem_free(config->init_query);
     crypto_wipe(config, sizeof(*config));
     mem_free(config);
@@ -73,4 +93,22 @@ bool proxy_config_admits(const ProxyConfig *config, const NetAddr *peer, uint16_
         }
     }
     return !config->rules_given;
+}
+
+static bool texts_equal(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool targets_equal(const ProxyTarget *a, const ProxyTarget *b)
+{
+    return a->addr.len == b->addr.len &&
+           memcmp(&a->addr.storage, &b->addr.storage, a->addr.len) == 0 && a->tls == b->tls &&
+           texts_equal(a->host, b->host) && texts_equal(a->ca_pem, b->ca_pem);
+}
+
+bool proxy_config_outdates(const ProxyConfig *old, const ProxyConfig *config)
+{
+    return !targets_equal(&old->target, &config->target) ||
+           !texts_equal(old->init_query, config->init_query);
 }

@@ -1,7 +1,7 @@
 /*
- * config: what a proxy is told (docs/proxy.md, "Configuration"). Read from JSON without side
- * effects, made ready (verifiers, TLS contexts, sockets) by the process, and from then on immutable
- * and shared by all workers.
+ * config: what a proxy is told (docs/proxy.md, "Configuration"), by the agent or in a file. Read
+ * from JSON without side effects, made ready (files, addresses, verifiers, TLS contexts, sockets)
+ * by the process, and from then on immutable and shared by all workers.
  */
 #ifndef WEIR_PROXY_CONFIG_PRIV_H
 #define WEIR_PROXY_CONFIG_PRIV_H
@@ -41,7 +41,8 @@ typedef struct ProxySocket {
 typedef struct ProxyListener {
     char *address;
     uint16_t port;
-    char *cert_pem; /* NULL: no TLS here */
+    char *cert_file, *key_file; /* where the next two come from; NULL: they were given */
+    char *cert_pem;             /* NULL: no TLS here */
     Secret key_pem;
     ProxySocket *socket;                /* made by the process */
     TlsContext *tls[PROXY_WORKERS_MAX]; /* one per worker; NULL: no TLS */
@@ -49,16 +50,33 @@ typedef struct ProxyListener {
 
 typedef struct ProxyUser {
     char *name;
-    Secret password;
-    ScramVerifier verifier; /* made by the process */
+    Secret password;     /* for the server; not set: only the verifier is known */
+    char *password_file; /* where it comes from; NULL: it was given */
+    bool verifier_given;
+    ScramVerifier verifier; /* for clients; made by the process where it was not given */
 } ProxyUser;
 
+/* In libpq's words; what a prefix of them checks, the next one checks, too. */
+typedef enum TargetTls {
+    TARGET_TLS_DISABLE,
+    TARGET_TLS_REQUIRE,     /* encrypted, to whomever */
+    TARGET_TLS_VERIFY_CA,   /* to somebody whom the authority knows */
+    TARGET_TLS_VERIFY_FULL, /* to the host of that name */
+} TargetTls;
+
 typedef struct ProxyTarget {
-    char *id; /* NULL: there is no target at present */
-    char *socket_dir;
+    char *id;         /* NULL: there is no target at present */
+    char *socket_dir; /* of its Unix socket; or */
+    char *host;       /* an address or a name */
     uint16_t port;
+    TargetTls tls;
+    char *ca_file;
     uint32_t max_connections;
     bool read_only;
+    /* Made by the process. */
+    NetAddr addr;
+    char *ca_pem;
+    TlsContext *contexts[PROXY_WORKERS_MAX]; /* one per worker; NULL: no TLS */
 } ProxyTarget;
 
 typedef struct ProxyConfig {
@@ -69,7 +87,8 @@ typedef struct ProxyConfig {
     size_t listener_count;
     bool require_tls;
     bool debug_logging;
-    bool rules_given; /* without them everybody may connect */
+    bool holds_secrets; /* the JSON itself, and not only files that it names */
+    bool rules_given;   /* without them everybody may connect */
     ProxyRule *rules;
     size_t rule_count;
     uint32_t clients_max;
@@ -93,6 +112,8 @@ void proxy_config_unref(ProxyConfig *config);       /* any thread; NULL is fine 
 const ProxyUser *proxy_config_user(const ProxyConfig *config, Slice name); /* NULL: unknown */
 /* Whether this peer may connect to a listener on `port`. */
 bool proxy_config_admits(const ProxyConfig *config, const NetAddr *peer, uint16_t port);
+/* Of two that are ready: what servers said, and the connections to them, are of the old one. */
+bool proxy_config_outdates(const ProxyConfig *old, const ProxyConfig *config);
 ProxySocket *proxy_socket_ref(ProxySocket *socket);
 void proxy_socket_unref(ProxySocket *socket); /* closes with the last; NULL is fine */
 

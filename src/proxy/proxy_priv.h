@@ -358,9 +358,19 @@ void proxy_worker_server_gone(ProxyWorker *worker); /* one server connection les
 void proxy_worker_remember(ProxyWorker *worker, PoolHandle client);
 void proxy_worker_client_gone(ProxyWorker *worker); /* one client less */
 void proxy_worker_done(ProxyWorker *worker);        /* main thread, after the join */
-bool proxy_config_outdates(const ProxyConfig *old, const ProxyConfig *config);
 NetAddr proxy_worker_target(const ProxyWorker *worker);
 bool proxy_worker_has_target(const ProxyWorker *worker);
+
+/* ---- TLS to the target (target_tls.c) ----------------------------------------------------------
+ */
+
+/* At on_open, before anything else is sent. True: wait, for the target is asked for TLS first, and
+ * on_open comes again when it is there. */
+bool proxy_target_tls_ask(const ProxyWorker *worker, Stream *stream);
+/* At the on_read after that: of the answer the first byte is done with. ERR_UNSUPPORTED: it is no.
+ */
+NODISCARD bool proxy_target_tls_begin(const ProxyWorker *worker, Stream *stream, Slice answer,
+                                      Err *err);
 
 /* ---- the process
  * ----------------------------------------------------------------------------------- */
@@ -368,7 +378,7 @@ bool proxy_worker_has_target(const ProxyWorker *worker);
 struct Proxy {
     Loop *loop;
     const char *id;
-    Plane *plane;
+    Plane *plane; /* NULL: it runs alone */
     ProxyConfig *config;
     ProxyWorker *workers;
     uint32_t worker_count, workers_running;
@@ -383,6 +393,20 @@ struct Proxy {
     bool stopping;
     int exit_code;
 };
+
+/* prepare.c: main thread. What is NULL or false for want of files, names and keys, and the sockets.
+ * What has not changed since `old` (NULL: there is none) is taken from there. */
+NODISCARD bool proxy_config_load(ProxyConfig *config, const ProxyConfig *old, Err *err);
+NODISCARD bool proxy_config_bind(ProxyConfig *config, const ProxyConfig *old, Err *err);
+/* ERR_INVALID, with the command that helps: everybody on this machine may read the file. */
+NODISCARD bool proxy_secret_file_check(const char *path, Err *err);
+
+/* proxy.c */
+void proxy_init(Proxy *proxy, const char *id);
+/* Takes the configuration: loaded, bound, and in force on all workers; or the one before stays. */
+NODISCARD bool proxy_put_in_force(Proxy *proxy, ProxyConfig *config, Err *err);
+void proxy_stop(Proxy *proxy); /* drains; may come more than once */
+void proxy_done(Proxy *proxy); /* after its loop has ended */
 
 /* status.c */
 json_t *proxy_status_of(Proxy *proxy);

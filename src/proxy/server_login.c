@@ -1,7 +1,7 @@
 /*
  * Logging in to PostgreSQL as one of the users: SCRAM, md5, clear text or trust, whatever it asks
- * for, over its Unix socket. What goes wrong is either of the moment (it starts, it is full: the
- * waiters wait on) or for good (no such database: the waiters are told).
+ * for, over a Unix socket, TCP or TLS. What goes wrong is either of the moment (it starts, it is
+ * full: the waiters wait on) or for good (no such database: the waiters are told).
  */
 #include <stdio.h>
 
@@ -109,6 +109,12 @@ void proxy_server_login_late(void *user)
     proxy_server_login_failed(user, &error);
 }
 
+static void probe_done(ProxyServer *server)
+{
+    proxy_health_good(&server->worker->proxy->health);
+    proxy_server_retire(server);
+}
+
 /* ---- authentication
  * ------------------------------------------------------------------------------ */
 
@@ -145,6 +151,12 @@ static void scram_begin(ProxyServer *server)
     send_buf(server, &out);
 }
 
+/* Without a password the keys come from a client's own login: see keep_keys in client_login.c. */
+static Slice user_password(const ProxyUser *user)
+{
+    return secret_is_set(&user->password) ? secret_reveal(&user->password) : SLICE("");
+}
+
 static bool scram_go_on(ProxyServer *server, const ProxyUser *user, Slice data)
 {
     ScramKeys once = {0}; /* a probe keeps none */
@@ -153,8 +165,7 @@ static bool scram_go_on(ProxyServer *server, const ProxyUser *user, Slice data)
     Buf out;
     Err err;
     buf_init(&final, BUF_MAX_DEFAULT);
-    bool ok =
-        scram_client_final(server->scram, data, secret_reveal(&user->password), keys, &final, &err);
+    bool ok = scram_client_final(server->scram, data, user_password(user), keys, &final, &err);
     if (ok) {
         buf_init(&out, BUF_MAX_DEFAULT);
         pg_put_sasl_response(&out, buf_slice(&final));
@@ -171,12 +182,41 @@ static bool scram_finish(ProxyServer *server, Slice data)
     return scram_client_verify(server->scram, data, &err) || login_broken(server, err.message);
 }
 
-static void password_send(ProxyServer *server, Slice password)
+static bool password_send(ProxyServer *server, Slice password)
 {
     Buf out;
     buf_init(&out, BUF_MAX_DEFAULT);
     pg_put_password(&out, password);
     send_buf(server, &out);
+    return true;
+}
+
+/* Not to whoever listens on the network. */
+static bool cleartext_send(ProxyServer *server, const ProxyUser *user)
+{
+    if (server->worker->config->target.host != NULL && stream_tls(server->stream) == NULL) {
+        return login_broken(server, "the server asks for the password in clear text, without TLS");
+    }
+    return password_send(server, secret_reveal(&user->password));
+}
+
+/* Nobody has told us the password. False: the login has ended. */
+static bool has_secret(ProxyServer *server, const ProxyUser *user, PgAuthKind kind)
+{
+    bool keys = kind == PG_AUTH_SASL && server->pool != NULL && server->pool->keys.iterations > 0;
+    if (secret_is_set(&user->password) || keys || kind == PG_AUTH_OK || server->scram != NULL) {
+        return true;
+    }
+    if (server->probe) {
+        probe_done(server); /* it lives, and that was the question */
+        return false;
+    }
+    PgError error = {.severity = SLICE("FATAL"),
+                     .sqlstate = SLICE("28P01"),
+                     .message = SLICE("the server asks for a password, and the proxy has only a "
+                                      "SCRAM verifier of this role")};
+    proxy_server_login_failed(server, &error);
+    return false;
 }
 
 static bool take_auth(ProxyServer *server, const PgPiece *piece)
@@ -190,16 +230,17 @@ static bool take_auth(ProxyServer *server, const PgPiece *piece)
     if (user == NULL) {
         return login_broken(server, "the role's credentials were taken away meanwhile");
     }
+    if (!has_secret(server, user, auth.kind)) {
+        return false;
+    }
     switch (auth.kind) {
     case PG_AUTH_OK:
         return true;
     case PG_AUTH_CLEARTEXT:
-        password_send(server, secret_reveal(&user->password));
-        return true;
+        return cleartext_send(server, user);
     case PG_AUTH_MD5:
         pg_md5_response(slice_of(user->name), secret_reveal(&user->password), auth.data, md5);
-        password_send(server, slice_of(md5));
-        return true;
+        return password_send(server, slice_of(md5));
     case PG_AUTH_SASL:
         if (!pg_auth_offers(&auth, SCRAM_MECHANISM) || server->scram != NULL) {
             return login_broken(server, "the server offers no SCRAM-SHA-256");
@@ -221,12 +262,6 @@ static bool take_auth(ProxyServer *server, const PgPiece *piece)
 
 /* ---- logged in
  * ----------------------------------------------------------------------------------- */
-
-static void probe_done(ProxyServer *server)
-{
-    proxy_health_good(&server->worker->proxy->health);
-    proxy_server_retire(server);
-}
 
 /* What a login of the configuration before says is of no interest any more. */
 static void set_welcome(ProxyServer *server)
@@ -370,11 +405,24 @@ static void login_on_open(void *user, Stream *stream)
 {
     ProxyServer *server = user;
     Buf out;
-    (void)stream;
+    if (proxy_target_tls_ask(server->worker, stream)) {
+        return;
+    }
     server->state = SERVER_LOGIN;
     buf_init(&out, BUF_MAX_DEFAULT);
     put_start(server, &out);
     send_buf(server, &out);
+}
+
+static size_t take_tls_answer(ProxyServer *server, Slice data)
+{
+    Err err;
+    if (proxy_target_tls_begin(server->worker, server->stream, data, &err)) {
+        return 1;
+    }
+    stream_abort(server->stream);
+    proxy_server_connect_failed(server, &err);
+    return data.len;
 }
 
 static size_t login_on_read(void *user, Stream *stream, Slice data)
@@ -382,6 +430,9 @@ static size_t login_on_read(void *user, Stream *stream, Slice data)
     ProxyServer *server = user;
     size_t at = 0;
     (void)stream;
+    if (server->state == SERVER_CONNECTING) {
+        return take_tls_answer(server, data);
+    }
     for (;;) {
         PgPiece piece;
         WireResult result = pg_framer_next(&server->framer, &server->worker->server_policy,

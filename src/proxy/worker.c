@@ -2,8 +2,6 @@
  * A worker: a thread with a loop, listeners on the shared sockets, and everything that came in by
  * them. The main thread speaks to it by posts only.
  */
-#include <stdio.h>
-
 #include "proxy/proxy_priv.h"
 
 #define SERVER_SLOTS_MAX (2 * PROXY_CLIENTS_MAX + PROXY_SERVERS_MAX)
@@ -95,31 +93,12 @@ static bool doors_open(ProxyWorker *worker, const ProxyConfig *config, Err *err)
 
 bool proxy_worker_has_target(const ProxyWorker *worker)
 {
-    return worker->config->target.socket_dir != NULL;
+    return worker->config->target.addr.len > 0;
 }
 
 NetAddr proxy_worker_target(const ProxyWorker *worker)
 {
-    const ProxyTarget *target = &worker->config->target;
-    CLEANUP(mem_free_ptr)
-    char *path = mem_printf("%s/.s.PGSQL.%u", target->socket_dir, target->port);
-    NetAddr addr;
-    bool ok = net_addr_parse(path, 0, &addr, NULL);
-    ASSERT(ok); /* tried when the configuration came */
-    return addr;
-}
-
-static bool texts_equal(const char *a, const char *b)
-{
-    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
-/* What servers said, and the connections to them, are of the old configuration. */
-bool proxy_config_outdates(const ProxyConfig *old, const ProxyConfig *config)
-{
-    return old->target.port != config->target.port ||
-           !texts_equal(old->target.socket_dir, config->target.socket_dir) ||
-           !texts_equal(old->init_query, config->init_query);
+    return worker->config->target.addr;
 }
 
 /* Free ones go now, the others at the end of their transaction or session. */

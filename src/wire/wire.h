@@ -285,7 +285,7 @@ typedef struct ScramKeys {
     uint8_t server_key[SHA256_SIZE];
 } ScramKeys;
 
-/* One exchange, client side, without channel binding (servers are reached by Unix sockets). */
+/* One exchange, client side, without channel binding. */
 typedef struct ScramClient {
     char client_first_bare[SCRAM_PART_MAX];
     char client_nonce[SCRAM_PART_MAX];

@@ -73,6 +73,87 @@ static void test_defaults(void **state)
     proxy_config_unref(config);
 }
 
+#define FILES_TEXT                                                                                 \
+    "{\"kind\":\"pool\",\"listeners\":[{\"address\":\"127.0.0.1\",\"cert_file\":\"/c\","           \
+    "\"key_file\":\"/k\"}],\"pool\":{\"target\":{\"host\":\"db.test\",\"port\":6000,\"tls\":"      \
+    "\"verify-full\",\"ca_file\":\"/ca\"},\"users\":[{\"user\":\"a\",\"password_file\":\"/p\"}"    \
+    "%s]}}"
+
+static void test_files_and_tcp(void **state)
+{
+    (void)state;
+    ProxyConfig *config;
+    Err err;
+    const char *verifier = "SCRAM-SHA-256$4096:d2VpciBleGFtcGxlIHNhbA==$"
+                           "Snljv8QdSo/pM0PvvyKtLmFbfhYL9RLbDYb2o4qWuXE=:"
+                           "V4XENjWBKvNprr2E3LRBaa9gQaQ5fUPqHwtl7nDLHsc=";
+    CLEANUP(mem_free_ptr) char *open_text = mem_printf(FILES_TEXT, "");
+    assert_true(parse(open_text, &config, &err));
+    assert_string_equal(config->target.host, "db.test");
+    assert_int_equal(config->target.tls, TARGET_TLS_VERIFY_FULL);
+    assert_string_equal(config->users[0].password_file, "/p");
+    assert_string_equal(config->listeners[0].key_file, "/k");
+    assert_false(config->holds_secrets);
+    proxy_config_unref(config);
+    CLEANUP(mem_free_ptr)
+    char *user = mem_printf(",{\"user\":\"b\",\"verifier\":\"%s\"}", verifier);
+    CLEANUP(mem_free_ptr) char *secret_text = mem_printf(FILES_TEXT, user);
+    assert_true(parse(secret_text, &config, &err));
+    assert_true(config->holds_secrets && config->users[1].verifier_given);
+    assert_false(secret_is_set(&config->users[1].password));
+    proxy_config_unref(config);
+    assert_true(parse(pool_text, &config, &err));
+    assert_true(config->holds_secrets);
+    proxy_config_unref(config);
+}
+
+/* `target` and `user` are put where they belong, and `what` is to be named. */
+static void refuse_pool(const char *listener, const char *target, const char *user,
+                        const char *what)
+{
+    CLEANUP(mem_free_ptr)
+    char *text = mem_printf("{\"kind\":\"pool\",\"listeners\":[{\"address\":\"a\"%s}],\"pool\":{"
+                            "\"target\":{%s},\"users\":[{\"user\":\"a\",%s}]}}",
+                            listener, target, user);
+    ProxyConfig *config;
+    Err err;
+    assert_false(parse(text, &config, &err));
+    if (strstr(err.message, what) == NULL) {
+        fail_msg("%s: not named in: %s", what, err.message);
+    }
+}
+
+static void test_refused_files_and_tcp(void **state)
+{
+    (void)state;
+    const char *host = "\"host\":\"h\"";
+    const char *user = "\"password\":\"p\"";
+    const char *const targets[][2] = {
+        {"", "target.socket_dir or target.host"},
+        {"\"host\":\"h\",\"socket_dir\":\"/d\"", "target.socket_dir or target.host"},
+        {"\"host\":\"/d\"", "a folder is a socket_dir"},
+        {"\"host\":\"h\",\"tls\":\"prefer\"", "target.tls must be"},
+        {"\"host\":\"h\",\"tls\":\"verify-ca\"", "target.ca_file"},
+        {"\"host\":\"h\",\"ca_file\":\"/c\"", "target.ca_file"},
+        {"\"socket_dir\":\"/d\",\"tls\":\"require\"", "target.tls goes with target.host"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
+        refuse_pool("", targets[i][0], user, targets[i][1]);
+    }
+    refuse_pool(",\"cert_file\":\"/c\"", host, user, "listeners[].key_file");
+    refuse_pool(",\"cert_file\":\"/c\",\"key_file\":\"/k\",\"cert_pem\":\"c\",\"key_pem\":\"k\"",
+                host, user, "cert_file and cert_pem");
+    refuse_pool("", host, "\"password\":\"p\",\"password_file\":\"/p\"",
+                "password and password_file");
+    refuse_pool("", host, "\"verifier\":\"md5ffff\"", "pool.users[].verifier");
+    ProxyConfig *config;
+    Err err;
+    assert_false(parse("{\"kind\":\"relay\",\"listeners\":[{\"address\":\"a\"}],\"relay\":{"
+                       "\"target\":{\"host\":\"h\",\"tls\":\"require\"}}}",
+                       &config, &err));
+    assert_non_null(strstr(err.message, "goes with kind pool"));
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -197,9 +278,14 @@ static void test_param_changes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pool),         cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_refused),      cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_start_params), cmocka_unit_test(test_param_changes),
+        cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_files_and_tcp),
+        cmocka_unit_test(test_refused_files_and_tcp),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_start_params),
+        cmocka_unit_test(test_param_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

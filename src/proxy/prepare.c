@@ -1,0 +1,202 @@
+/*
+ * Making a configuration ready: what its files hold, what its names stand for, verifiers, TLS
+ * contexts, and at last the sockets. It blocks, and so it is for the main thread.
+ */
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "proxy/proxy_priv.h"
+
+#define FILE_BYTES_MAX ((size_t)4 << 20) /* a certificate, a key, a bundle of authorities */
+
+/* ---- files -------------------------------------------------------------------------------------
+ */
+
+bool proxy_secret_file_check(const char *path, Err *err)
+{
+    struct stat info;
+    if (stat(path, &info) != 0) {
+        return err_set_errno(err, errno, "cannot read %s", path);
+    }
+    if ((info.st_mode & S_IRWXO) != 0) {
+        return err_set(err, ERR_INVALID,
+                       "%s holds a secret, and everybody on this machine may open it: chmod o= %s",
+                       path, path);
+    }
+    return true;
+}
+
+static bool text_load(const char *path, char **text, Err *err)
+{
+    Buf buf;
+    buf_init(&buf, FILE_BYTES_MAX);
+    bool ok = file_read(path, &buf, err);
+    if (ok) {
+        mem_free(*text);
+        *text = mem_strdup(buf_str(&buf));
+    }
+    buf_done(&buf);
+    return ok;
+}
+
+/* Without the line's end that editors leave. */
+static bool secret_load(const char *path, Secret *secret, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *text = NULL;
+    TRY(proxy_secret_file_check(path, err));
+    TRY(text_load(path, &text, err));
+    Slice rest = slice_of(text);
+    rest.len -= slice_ends(rest, "\n") ? 1 : 0;
+    rest.len -= slice_ends(rest, "\r") ? 1 : 0;
+    secret_set(secret, rest);
+    crypto_wipe(text, strlen(text));
+    return true;
+}
+
+/* ---- listeners ---------------------------------------------------------------------------------
+ */
+
+/* One context per worker avoids OpenSSL's locks. */
+static bool listener_load(ProxyListener *listener, uint32_t workers, Err *err)
+{
+    static const char *const alpn[] = {"postgresql", NULL};
+    TRY(listener->cert_file == NULL || text_load(listener->cert_file, &listener->cert_pem, err));
+    TRY(listener->key_file == NULL || secret_load(listener->key_file, &listener->key_pem, err));
+    if (listener->cert_pem == NULL) {
+        return true;
+    }
+    TlsServerOptions options = {.cert_pem = slice_of(listener->cert_pem),
+                                .key_pem = secret_reveal(&listener->key_pem),
+                                .alpn = alpn};
+    for (uint32_t i = 0; i < workers; i++) {
+        if (!tls_server_context_new(&options, &listener->tls[i], err)) {
+            return err_wrap(err, "the certificate of %s:%u", listener->address, listener->port);
+        }
+    }
+    return true;
+}
+
+static ProxySocket *socket_find(const ProxyConfig *old, const ProxyListener *listener)
+{
+    for (size_t i = 0; old != NULL && i < old->listener_count; i++) {
+        ProxySocket *socket = old->listeners[i].socket;
+        if (socket->port == listener->port && strcmp(socket->address, listener->address) == 0) {
+            return socket;
+        }
+    }
+    return NULL;
+}
+
+static bool listener_bind(ProxyListener *listener, const ProxyConfig *old, Err *err)
+{
+    ProxySocket *socket = socket_find(old, listener);
+    if (socket != NULL) {
+        listener->socket = proxy_socket_ref(socket);
+        return true;
+    }
+    NetAddr addr;
+    int fd;
+    TRY(net_addr_parse(listener->address, listener->port, &addr, err));
+    TRY(net_listen(&addr, &(NetListenOptions){0}, &fd, err));
+    socket = mem_alloc(sizeof(ProxySocket));
+    atomic_init(&socket->refs, 1);
+    socket->address = mem_strdup(listener->address);
+    socket->port = listener->port;
+    socket->fd = fd;
+    listener->socket = socket;
+    return true;
+}
+
+/* ---- users -------------------------------------------------------------------------------------
+ */
+
+/* For clients. A password that has not changed keeps its salt, and costs nothing. */
+static void verifier_make(ProxyUser *user, const ProxyConfig *old)
+{
+    const ProxyUser *before = old != NULL ? proxy_config_user(old, slice_of(user->name)) : NULL;
+    Slice password = secret_reveal(&user->password);
+    if (user->verifier_given) {
+        return;
+    }
+    if (before != NULL && !before->verifier_given && secret_eq(&before->password, password)) {
+        user->verifier = before->verifier;
+        return;
+    }
+    uint8_t salt[SCRAM_SALT_SIZE];
+    random_bytes(salt, sizeof(salt));
+    scram_verifier_make(password, slice_from(salt, sizeof(salt)), SCRAM_ITERATIONS,
+                        &user->verifier);
+}
+
+static bool user_load(ProxyUser *user, const ProxyConfig *old, Err *err)
+{
+    TRY(user->password_file == NULL || secret_load(user->password_file, &user->password, err));
+    verifier_make(user, old);
+    return true;
+}
+
+/* ---- the target --------------------------------------------------------------------------------
+ */
+
+static bool target_find(ProxyTarget *target, Err *err)
+{
+    if (target->host != NULL) {
+        return net_addr_resolve(target->host, target->port, &target->addr, err) ||
+               err_wrap(err, "the target's host");
+    }
+    CLEANUP(mem_free_ptr)
+    char *path = mem_printf("%s/.s.PGSQL.%u", target->socket_dir, target->port);
+    return net_addr_parse(path, 0, &target->addr, err) || err_wrap(err, "the target's socket_dir");
+}
+
+static bool target_load(ProxyTarget *target, uint32_t workers, Err *err)
+{
+    if (target->id == NULL) {
+        return true;
+    }
+    TRY(target_find(target, err));
+    TRY(target->ca_file == NULL || text_load(target->ca_file, &target->ca_pem, err));
+    TlsClientOptions options = {.unverified = target->ca_pem == NULL};
+    if (target->ca_pem != NULL) {
+        options.ca_pem = slice_of(target->ca_pem);
+    }
+    for (uint32_t i = 0; i < workers && target->tls != TARGET_TLS_DISABLE; i++) {
+        if (!tls_client_context_new(&options, &target->contexts[i], err)) {
+            return err_wrap(err, "the target's ca_file");
+        }
+    }
+    return true;
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------
+ */
+
+static bool change_possible(const ProxyConfig *old, const ProxyConfig *config, Err *err)
+{
+    if (old != NULL && (old->relay != config->relay || old->workers != config->workers)) {
+        return err_set(err, ERR_UNSUPPORTED,
+                       "kind and workers cannot change while the proxy runs: restart it");
+    }
+    return true;
+}
+
+bool proxy_config_load(ProxyConfig *config, const ProxyConfig *old, Err *err)
+{
+    TRY(change_possible(old, config, err));
+    TRY(target_load(&config->target, config->workers, err));
+    for (size_t i = 0; i < config->user_count; i++) {
+        TRY(user_load(&config->users[i], old, err));
+    }
+    for (size_t i = 0; i < config->listener_count; i++) {
+        TRY(listener_load(&config->listeners[i], config->workers, err));
+    }
+    return true;
+}
+
+bool proxy_config_bind(ProxyConfig *config, const ProxyConfig *old, Err *err)
+{
+    for (size_t i = 0; i < config->listener_count; i++) {
+        TRY(listener_bind(&config->listeners[i], old, err));
+    }
+    return true;
+}
