@@ -11,7 +11,7 @@
 #include "proxy/proxy.h"
 #include "serve/serve.h"
 
-/* The processes that Weir starts itself; people type what cli_commands has. */
+/* The processes that Weir starts itself; people type what cli_commands has, `proxy` among it. */
 typedef struct Process {
     const char *name;
     int (*run)(int argc, char **argv);
@@ -62,7 +62,7 @@ int main(int argc, char **argv)
     size_t len;
     const CliCommand *commands = cli_commands(&len);
     for (size_t i = 0; i < len; i++) {
-        if (strcmp(name, commands[i].name) == 0) {
+        if (strcmp(name, commands[i].name) == 0 && commands[i].run != NULL) {
             return commands[i].run(argc - 1, argv + 1);
         }
     }

@@ -10,8 +10,10 @@
 
 typedef struct CliCommand {
     const char *name;
-    int (*run)(int argc, char **argv); /* argv[0] is the name; returns the exit status */
-    const char *arguments;             /* for the usage line: "[FILE…] [--detach]" */
+    /* argv[0] is the name; returns the exit status. NULL: a process of another module, which main.c
+     * knows. */
+    int (*run)(int argc, char **argv);
+    const char *arguments; /* for the usage line: "[FILE…] [--detach]" */
     const char *summary;
 } CliCommand;
 

@@ -15,6 +15,7 @@ static const CliCommand commands[] = {
     {"psql", psql_main, "NAME", "psql at an instance or a proxy"},
     {"redis-cli", redis_cli_main, "NAME", "redis-cli at a cache"},
     {"run", run_main, "COMMAND [ARGUMENT…]", "an AWS application on the tier, unchanged"},
+    {"proxy", NULL, "--config FILE", "just the pooler, in front of any PostgreSQL"},
     {"completion", completion_main, "bash", "shell completion"},
 };
 
@@ -37,7 +38,7 @@ int completion_main(int argc, char **argv)
           "    case $word in\n"
           "    -*) COMPREPLY=($(compgen -W '--data --output --help --detach --var --var-file "
           "--destroy --yes --follow --source --lines --detailed-exitcode --aws-hosts "
-          "--replace --no-aws-hosts' -- \"$word\")) ;;\n"
+          "--replace --no-aws-hosts --config --check' -- \"$word\")) ;;\n"
           "    *)\n"
           "        if [ \"$COMP_CWORD\" = 1 ]; then\n"
           "            COMPREPLY=($(compgen -W '",

@@ -1,5 +1,5 @@
 /*
- * The process: takes its configuration from the agent, has it made ready,
+ * The process: takes its configuration from the agent, or from standalone.c, has it made ready,
  * hands it to the workers, and reports. A configuration is in force on all workers before it is
  * acknowledged; one that cannot be is refused, and the one before stays.
  */
@@ -162,7 +162,7 @@ void proxy_done(Proxy *proxy)
     proxy_welcomes_done(&proxy->welcomes);
 }
 
-int proxy_main(int argc, char **argv)
+static int plane_main(int argc, char **argv)
 {
     PlaneArgs args;
     Err err;
@@ -181,4 +181,11 @@ int proxy_main(int argc, char **argv)
     }
     proxy_done(&proxy);
     return proxy.exit_code;
+}
+
+/* The agent calls with --id and --run, people with anything else. */
+int proxy_main(int argc, char **argv)
+{
+    bool plane = argc > 1 && (strcmp(argv[1], "--id") == 0 || strcmp(argv[1], "--run") == 0);
+    return plane ? plane_main(argc, argv) : proxy_standalone_main(argc, argv);
 }

@@ -1,7 +1,8 @@
 /*
  * proxy: the PostgreSQL data plane. `weir proxy --id ID --run RUN` serves one aws_db_proxy (a pool
  * in transaction mode) or one instance endpoint (a relay, one server connection per client). What
- * it is told, what it reports and how it behaves is in docs/proxy.md.
+ * it is told, what it reports and how it behaves is in docs/proxy.md. `weir proxy --config FILE` is
+ * the same without an agent, in front of any PostgreSQL.
  */
 #ifndef WEIR_PROXY_H
 #define WEIR_PROXY_H

@@ -408,6 +408,9 @@ NODISCARD bool proxy_put_in_force(Proxy *proxy, ProxyConfig *config, Err *err);
 void proxy_stop(Proxy *proxy); /* drains; may come more than once */
 void proxy_done(Proxy *proxy); /* after its loop has ended */
 
+/* standalone.c: `weir proxy --config FILE` */
+int proxy_standalone_main(int argc, char **argv);
+
 /* status.c */
 json_t *proxy_status_of(Proxy *proxy);
 

@@ -70,8 +70,8 @@ def postgres_bin():
 
 
 @contextmanager
-def postgres(authority, address, port, user, password, database):
-    """A server on address:port with TLS only and SCRAM; yields its process."""
+def postgres(authority, address, port, user, password, database, kind='hostssl'):
+    """A server on address:port with TLS only (`kind` host: with and without) and SCRAM; yields its process."""
     with account_folder('postgres') as folder:
         account = as_account('postgres')
         data = folder / 'data'
@@ -86,7 +86,7 @@ def postgres(authority, address, port, user, password, database):
             shutil.copy(source, data / name)
             (data / name).chmod(0o600)
             give(data / name, 'postgres')
-        (data / 'pg_hba.conf').write_text('local all all trust\nhostssl all all all scram-sha-256\n')
+        (data / 'pg_hba.conf').write_text('local all all trust\n%s all all all scram-sha-256\n' % kind)
         with subprocess.Popen(
                 [postgres_bin() / 'postgres', '-D', data, '-h', address, '-p', str(port), '-k', folder, '-c', 'ssl=on',
                  '-c', 'shared_buffers=16MB', '-c', 'fsync=off', '-c', 'log_min_messages=fatal'], **quiet) as process:

@@ -1,0 +1,220 @@
+/*
+ * `weir proxy --config FILE`: the proxy alone, without an agent, in front of any PostgreSQL. The
+ * file says what the agent would say. SIGHUP reads it again; one that is refused changes nothing.
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "proxy/proxy.h"
+#include "proxy/proxy_priv.h"
+
+#define CONFIG_BYTES_MAX ((size_t)4 << 20)
+#define LOOK_MS          1000 /* how often the target's state is looked at */
+
+typedef struct Standalone {
+    Proxy proxy;
+    const char *path;
+    bool check, help;
+    TargetState told; /* what the log said last of the target */
+} Standalone;
+
+static const char usage[] =
+    "usage: weir proxy --config FILE [--check]\n\n"
+    "Runs the PostgreSQL connection pooler alone, in front of any PostgreSQL: no tier\n"
+    "and no API. FILE is JSON; docs/proxy.md has its members, examples/proxy.json is one.\n\n"
+    "  --config FILE  what to listen on, where PostgreSQL is, and who may log in\n"
+    "  --check        only says whether FILE, and the files that it names, are in order\n\n"
+    "SIGHUP reads FILE again; where it is refused, stderr says why and the one before\n"
+    "stays in force. SIGTERM and SIGINT stop: transactions have 3 s to end. SIGUSR1\n"
+    "writes one line of counters to stderr.\n";
+
+/* ---- the file ----------------------------------------------------------------------------------
+ */
+
+/* jansson's text goes on with what stands there, which may be a secret. */
+static bool json_refuse(const char *path, const json_error_t *problem, Err *err)
+{
+    const char *near = strstr(problem->text, " near ");
+    int len = near != NULL ? (int)(near - problem->text) : (int)strlen(problem->text);
+    return err_set(err, ERR_INVALID, "%s:%d:%d: %.*s", path, problem->line, problem->column, len,
+                   problem->text);
+}
+
+static bool json_load_file_of(const char *path, json_t **ret_json, Err *err)
+{
+    Buf text;
+    json_error_t problem;
+    buf_init(&text, CONFIG_BYTES_MAX);
+    bool ok = file_read(path, &text, err);
+    if (ok) {
+        json_t *json = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, &problem);
+        crypto_wipe(text.data, text.len);
+        ok = json != NULL || json_refuse(path, &problem, err);
+        *ret_json = ok ? json : *ret_json;
+    }
+    buf_done(&text);
+    return ok;
+}
+
+static bool config_read(const char *path, ProxyConfig **ret_config, Err *err)
+{
+    json_t *json = NULL;
+    ProxyConfig *config = NULL;
+    TRY(json_load_file_of(path, &json, err));
+    bool ok = proxy_config_parse(json, &config, err) || err_wrap(err, "%s", path);
+    json_decref(json);
+    if (ok && config->holds_secrets && !proxy_secret_file_check(path, err)) {
+        proxy_config_unref(config);
+        return false;
+    }
+    *ret_config = ok ? config : *ret_config;
+    return ok;
+}
+
+static bool config_take(Standalone *alone, Err *err)
+{
+    ProxyConfig *config = NULL;
+    TRY(config_read(alone->path, &config, err));
+    return proxy_put_in_force(&alone->proxy, config, err) || err_wrap(err, "%s", alone->path);
+}
+
+/* ---- while it runs -----------------------------------------------------------------------------
+ */
+
+static void reload(Standalone *alone)
+{
+    Err err;
+    if (alone->proxy.stopping) {
+        return;
+    }
+    if (config_take(alone, &err)) {
+        log_info("proxy", "%s is in force", alone->path);
+    } else {
+        log_error("proxy", "refused, what was in force stays: %s", err.message);
+    }
+}
+
+static void status_log(Proxy *proxy)
+{
+    json_t *status = proxy_status_of(proxy);
+    char *text = json_dumps(status, JSON_COMPACT | JSON_SORT_KEYS);
+    json_decref(status);
+    ASSERT(text != NULL); /* everything in it is ours, and UTF-8 */
+    log_info("proxy", "%s", text);
+    free(text);
+}
+
+static void on_signal(void *user, int signo)
+{
+    Standalone *alone = user;
+    if (signo == SIGHUP) {
+        reload(alone);
+    } else if (signo == SIGUSR1) {
+        status_log(&alone->proxy);
+    } else {
+        proxy_stop(&alone->proxy);
+    }
+}
+
+/* Each change of the target's state is a line. */
+static void on_look(void *user)
+{
+    Standalone *alone = user;
+    ProxyHealth *health = &alone->proxy.health;
+    pthread_mutex_lock(&health->lock);
+    ProxyHealth now = {.state = health->state, .reason = health->reason};
+    memcpy(now.description, health->description, sizeof(now.description));
+    pthread_mutex_unlock(&health->lock);
+    if (now.state == alone->told) {
+        return;
+    }
+    alone->told = now.state;
+    if (now.state == TARGET_AVAILABLE) {
+        log_info("proxy", "the target is available");
+    } else {
+        log_warn("proxy", "the target is not available: %s: %s", now.reason, now.description);
+    }
+}
+
+static bool standalone_start(Standalone *alone, Err *err)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, 0};
+    Proxy *proxy = &alone->proxy;
+    plane_raise_file_limit();
+    TRY(loop_new(&proxy->loop, err));
+    TRY(loop_signals(proxy->loop, signals, on_signal, alone, err));
+    TRY(config_take(alone, err));
+    loop_timer_start(proxy->loop, &proxy->tick, LOOK_MS, LOOK_MS, on_look, alone);
+    return true;
+}
+
+static int standalone_run(Standalone *alone)
+{
+    Proxy *proxy = &alone->proxy;
+    Err err;
+    proxy_init(proxy, "proxy");
+    if (standalone_start(alone, &err)) {
+        log_info("proxy", "%s is in force", alone->path);
+        loop_run(proxy->loop);
+    } else {
+        fprintf(stderr, "weir proxy: %s\n", err.message);
+        proxy->exit_code = err_exit_code(err.code);
+    }
+    proxy_done(proxy);
+    return proxy->exit_code;
+}
+
+/* ---- the command -------------------------------------------------------------------------------
+ */
+
+static int standalone_check(const char *path)
+{
+    ProxyConfig *config = NULL;
+    Err err;
+    bool ok = config_read(path, &config, &err) &&
+              (proxy_config_load(config, NULL, &err) || err_wrap(&err, "%s", path));
+    proxy_config_unref(config);
+    if (ok) {
+        printf("%s is in order\n", path);
+        return 0;
+    }
+    fprintf(stderr, "weir proxy: %s\n", err.message);
+    return err_exit_code(err.code);
+}
+
+/* False: it has said on stderr what is wrong. */
+static bool options_read(Standalone *alone, int argc, char **argv)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"check", no_argument, NULL, 'n'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    int val;
+    while ((val = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        if (val == '?') {
+            return false;
+        }
+        alone->path = val == 'c' ? optarg : alone->path;
+        alone->check = alone->check || val == 'n';
+        alone->help = alone->help || val == 'h';
+    }
+    if (!alone->help && (alone->path == NULL || optind < argc)) {
+        fputs(usage, stderr);
+        return false;
+    }
+    return true;
+}
+
+int proxy_standalone_main(int argc, char **argv)
+{
+    Standalone alone = {.told = TARGET_REGISTERING};
+    if (!options_read(&alone, argc, argv)) {
+        return err_exit_code(ERR_INVALID);
+    }
+    if (alone.help) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    return alone.check ? standalone_check(alone.path) : standalone_run(&alone);
+}
