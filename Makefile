@@ -1,13 +1,13 @@
 # The names that people type. meson and ninja do the building; tools/ does the rest.
 #   make          build/weir            make up      the tier of examples/guide.tf, in front
 #   make test     every test            make quick   format, lint and unit tests, in seconds
-# More: make asan, tsan, fuzz, fresh, format, install, clean.
+# More: make asan, tsan, fuzz, fresh, bench-proxy, format, install, clean.
 BUILD ?= build
 FUZZ_SECONDS ?= 20
 TEST_LIMIT_S ?= 1320
 python = /usr/bin/python3
 
-.PHONY: all up test quick unit asan tsan fuzz fresh format install clean
+.PHONY: all up test quick unit asan tsan fuzz fresh bench-proxy format install clean
 
 all:
 	@tools/install.sh run
@@ -46,6 +46,12 @@ fuzz:
 fresh:
 	@tools/install.sh dev
 	@tools/fresh.sh build-fresh
+
+# weir proxy beside its peers; BENCH has options: make bench-proxy BENCH='--rounds 5 --measures simple'
+bench-proxy:
+	@tools/install.sh bench
+	@tools/build.sh $(BUILD) -Dbench=true
+	@$(python) bench/proxy/bench.py --build $(BUILD) $(BENCH)
 
 format:
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i

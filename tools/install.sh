@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing on a Debian machine, and nothing else: tools/install.sh run|test|dev
+# Installs what is missing on a Debian machine, and nothing else: tools/install.sh run|test|dev|bench
 #
 # It looks for commands, headers and modules (tools/packages.txt), not for packages. As root it
 # installs without questions, starts no service and makes no database cluster; the two files that
@@ -26,8 +26,9 @@ wanted() {
     run) levels=' run ' ;;
     test) levels=' run test ' ;;
     dev) levels=' run test dev ' ;;
+    bench) levels=' run bench ' ;;
     *)
-        say "unknown level '$1': write run, test or dev"
+        say "unknown level '$1': write run, test, dev or bench"
         exit 2
         ;;
     esac
@@ -145,17 +146,19 @@ apt_install() {
     fi
 }
 
-# A Redis server that we brought shall not come up at the next boot either; one that was there is
-# the operator's.
-redis_leave_off() {
-    case " $* " in
-    *' redis-server '*)
-        # The helper wants to know for which package it is called.
-        DPKG_MAINTSCRIPT_PACKAGE=redis-server deb-systemd-helper disable redis-server.service \
-            >/dev/null 2>&1 || true
-        update-rc.d redis-server disable >/dev/null 2>&1 || true
-        ;;
-    esac
+# A service that we brought shall not come up at the next boot either; one that was there is the
+# operator's.
+services_leave_off() {
+    for service in redis-server pgbouncer haproxy pgpool2; do
+        case " $* " in
+        *" $service "*)
+            # The helper wants to know for which package it is called.
+            DPKG_MAINTSCRIPT_PACKAGE=$service deb-systemd-helper disable "$service.service" \
+                >/dev/null 2>&1 || true
+            update-rc.d "$service" disable >/dev/null 2>&1 || true
+            ;;
+        esac
+    done
 }
 
 install_packages() {
@@ -176,7 +179,7 @@ install_packages() {
     trap 'exit 143' TERM
     guards_make
     apt_install "$@"
-    redis_leave_off "$@"
+    services_leave_off "$@"
     guards_remove
     trap - EXIT
 }

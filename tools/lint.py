@@ -169,7 +169,7 @@ def code_only(text):
 
 def lint_banned(tree):
     pattern = re.compile(r'(?<![\w.>])(' + '|'.join(BANNED) + r')\s*\(')
-    for path in tree.c_files('src', 'tests'):
+    for path in tree.c_files('src', 'tests', 'bench'):
         for number, line in enumerate(code_only(tree.text(path)).splitlines(), 1):
             for found in pattern.finditer(line):
                 yield Offence(path, number, f'{found.group(1)} is banned')
@@ -195,7 +195,7 @@ def lint_sizes(tree):
             lines = tree.text(path).count('\n')
             if lines > FILE_LINES_MAX:
                 yield Offence(path, 1, f'{lines} lines: a file has at most {FILE_LINES_MAX}')
-    for path in tree.c_files('src', 'tests'):
+    for path in tree.c_files('src', 'tests', 'bench'):
         for line, length, name in functions_of(tree.text(path)):
             if length > FUNCTION_LINES_MAX:
                 yield Offence(path, line, f'{name} has {length} lines, '
@@ -203,7 +203,7 @@ def lint_sizes(tree):
 
 
 def lint_heads(tree):
-    for path in tree.c_files('src', 'tests'):
+    for path in tree.c_files('src', 'tests', 'bench'):
         if not tree.text(path).startswith('/*'):
             yield Offence(path, 1, 'begin with a comment: what it is, what it owns')
 
@@ -255,7 +255,7 @@ def lint_forgotten(tree):
 # ---- tools ------------------------------------------------------------------------------------
 
 def lint_format(tree):
-    paths = [str(path) for path in tree.c_files('src', 'tests')]
+    paths = [str(path) for path in tree.c_files('src', 'tests', 'bench')]
     if not paths:
         return
     done = subprocess.run(['clang-format', '--dry-run', *paths], cwd=tree.root,
