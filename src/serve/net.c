@@ -124,13 +124,18 @@ static unsigned net_last(const Tier *tier)
     return ok && number <= NETS_MAX ? (unsigned)number : 0;
 }
 
-/* *ret_taken says whether it is ours now. */
+/* *ret_taken says whether it is ours now. A socket cannot be unbound: so marks are looked for
+ * before the lock is taken. Whoever had it in between may have left one. */
 static bool net_try(Tier *tier, unsigned number, bool *ret_taken, Marks *ret_marks, Err *err)
 {
     TRY(marks_find(tier, number, ret_marks, err));
     *ret_taken = !ret_marks->foreign && lock_take(tier->net_fd, number);
     tier->net_number = number;
-    return true;
+    Marks since = {0};
+    TRY(!*ret_taken || marks_find(tier, number, &since, err));
+    return !since.foreign ||
+           err_set(err, ERR_UNAVAILABLE, "the network 127.%u was taken by another tier: try again",
+                   number);
 }
 
 /* Where engines or endpoints of ours are left on it, no other net will do: they cannot move. */
@@ -179,10 +184,15 @@ bool tier_net_open(Tier *tier, int lock_fd, Err *err)
         TRY(net_choose(tier, err));
     }
     TRY(mark_make(tier, err));
+    unsigned last = net_last(tier);
+    if (last > 0 && last != tier->net_number) {
+        log_warn("serve", "another tier has the network 127.%u: every endpoint moves to 127.%u",
+                 last, tier->net_number);
+    }
     tier->first = tier->net_number == 1;
     snprintf(tier->net, sizeof(tier->net), "127.%u", tier->net_number);
     char text[16];
     snprintf(text, sizeof(text), "%u\n", tier->net_number);
     CLEANUP(mem_free_ptr) char *path = net_path(tier);
-    return tier->net_number == net_last(tier) || file_write(path, slice_of(text), 0644, err);
+    return tier->net_number == last || file_write(path, slice_of(text), 0644, err);
 }

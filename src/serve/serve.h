@@ -14,9 +14,9 @@
  */
 int serve_main(int argc, char **argv);
 
-/* `weir supervise --data DIR [--adopt PID]`: keeps `weir serve` up; one that runs already is adopted
- * (its socket of the net is our standard input). Ends with 0 when the tier was stopped, with 2 when
- * it cannot be served. */
+/* `weir supervise --data DIR [--adopt PID]`: keeps `weir serve` up; one that runs already is
+ * adopted (its socket of the net is our standard input). Ends with 0 when the tier was stopped,
+ * with 2 when it cannot be served. */
 int supervise_main(int argc, char **argv);
 
 #endif
