@@ -22,6 +22,7 @@ void proxy_client_gone(ProxyClient *client)
     loop_timer_stop(&client->timer);
     list_remove(&worker->clients, &client->node);
     params_unref(client->told);
+    session_done(&client->session);
     proxy_worker_count(worker, STAT_CLIENTS, -1);
     proxy_worker_count(worker, STAT_CLIENTS_TLS, client->tls ? -1 : 0);
     proxy_worker_count(worker, STAT_CLIENTS_PINNED, client->pinned_counted ? -1 : 0);
@@ -173,19 +174,17 @@ void proxy_client_pinned(ProxyClient *client, PinReason reason)
     }
 }
 
-static void inject(ProxyClient *client, Run *run, unsigned bits)
+static void send_before(ProxyClient *client, Run *run, const SessionOut *out)
 {
     run_flush(client, run);
-    for (unsigned bit = 1; bit <= bits; bit *= 2) {
-        if ((bits & bit) != 0) {
-            stream_write_ref(client->server->stream, session_inject_bytes(bit));
-        }
+    for (size_t i = 0; i < out->before_len; i++) {
+        stream_write(client->server->stream, out->before[i]);
     }
 }
 
-static Next wait_for_room(ProxyClient *client, Run *run, unsigned bits)
+static Next wait_for_room(ProxyClient *client, Run *run, const SessionOut *out)
 {
-    inject(client, run, bits);
+    send_before(client, run, out);
     client->wants_room = true;
     stream_pause(client->stream);
     return NEXT_STOP;
@@ -202,8 +201,12 @@ static Next take_piece(ProxyClient *client, Run *run, const PgPiece *piece, PgFr
     Exchange *exchange = client->server != NULL ? &client->server->exchange : NULL;
     switch (session_client_piece(&client->session, exchange, piece, &out)) {
     case STEP_FORWARD:
-        if (out.inject != 0) {
-            inject(client, run, out.inject);
+        if (out.before_len > 0 || out.replaced > 0) {
+            send_before(client, run, &out);
+        }
+        if (out.replaced > 0) {
+            stream_write(client->server->stream, out.head);
+            run->sent += out.replaced;
         }
         run->at += piece->raw.len;
         if (out.pinned != PIN_NONE) {
@@ -222,7 +225,7 @@ static Next take_piece(ProxyClient *client, Run *run, const PgPiece *piece, PgFr
         return proxy_pool_borrow(client->pool, client) != NULL ? NEXT_PIECE : NEXT_STOP;
     case STEP_WAIT:
         client->framer = before;
-        return wait_for_room(client, run, out.inject);
+        return wait_for_room(client, run, &out);
     case STEP_END:
         run_flush(client, run);
         proxy_client_close(client);

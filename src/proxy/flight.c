@@ -2,11 +2,40 @@
  * that ends its answer. */
 #include "proxy/flight_priv.h"
 
-#define MASK (FLIGHT_MAX - 1)
+#define MASK      (FLIGHT_MAX - 1)
+#define TYPE_BITS 0x0f
+
+static const char types[] = "PBDCESQFc";
+
+static unsigned number_of(char type)
+{
+    switch (type) {
+    case 'P':
+        return 0;
+    case 'B':
+        return 1;
+    case 'D':
+        return 2;
+    case 'C':
+        return 3;
+    case 'E':
+        return 4;
+    case 'S':
+        return 5;
+    case 'Q':
+        return 6;
+    case 'F':
+        return 7;
+    case 'c':
+        return 8;
+    default:
+        UNREACHABLE();
+    }
+}
 
 static char entry_at(const Flight *flight, size_t index)
 {
-    return (char)(flight->entries[(flight->first + index) & MASK] & ~FLIGHT_OURS);
+    return types[flight->entries[(flight->first + index) & MASK] & TYPE_BITS];
 }
 
 static char head_type(const Flight *flight)
@@ -14,9 +43,9 @@ static char head_type(const Flight *flight)
     return flight->len > 0 ? entry_at(flight, 0) : '\0';
 }
 
-static bool head_is_ours(const Flight *flight)
+static bool head_has(const Flight *flight, unsigned mark)
 {
-    return flight->len > 0 && (flight->entries[flight->first & MASK] & FLIGHT_OURS) != 0;
+    return flight->len > 0 && (flight->entries[flight->first & MASK] & mark) != 0;
 }
 
 /* The end of a COPY has no answer of its own: it goes with what stood before it. */
@@ -47,7 +76,7 @@ bool flight_is_empty(const Flight *flight)
     return flight->len == 0 && !flight->skipping && !flight->copying && !flight->unsure;
 }
 
-void flight_push(Flight *flight, char type, bool ours)
+void flight_push(Flight *flight, char type, unsigned marks)
 {
     ASSERT(!flight_is_full(flight));
     if (flight->copying && type == 'S') {
@@ -65,8 +94,7 @@ void flight_push(Flight *flight, char type, bool ours)
     if (type == 'c' && flight->len == 0) {
         return;
     }
-    uint8_t entry = (uint8_t)((uint8_t)type | (ours ? FLIGHT_OURS : 0));
-    flight->entries[(flight->first + flight->len) & MASK] = entry;
+    flight->entries[(flight->first + flight->len) & MASK] = (uint8_t)(number_of(type) | marks);
     flight->len++;
 }
 
@@ -93,9 +121,10 @@ static void copy_end(Flight *flight)
 }
 
 /* The server drops what it gets until a Sync. */
-static void skip_to_sync(Flight *flight)
+static void skip_to_sync(Flight *flight, FlightAnswer *answer)
 {
     while (flight->len > 0 && entry_at(flight, 0) != 'S') {
+        answer->undone += head_has(flight, FLIGHT_RECORD);
         flight->first = (flight->first + 1) & MASK;
         flight->len--;
     }
@@ -105,13 +134,14 @@ static void skip_to_sync(Flight *flight)
 static void answer_error(Flight *flight, FlightAnswer *answer)
 {
     char head = head_type(flight);
-    answer->own_failed = head_is_ours(flight);
+    answer->own_failed = head_has(flight, FLIGHT_OURS) && !head_has(flight, FLIGHT_TELL);
+    answer->ours = answer->own_failed;
     answer->failed = head;
     /* Was the Sync read before the error, and ignored, or after it, and will be answered? */
     flight->unsure = flight->unsure || flight->sync_in_copy;
     copy_end(flight);
     if (head != '\0' && strchr("PBDCE", head) != NULL) {
-        skip_to_sync(flight);
+        skip_to_sync(flight, answer);
     }
 }
 
@@ -164,7 +194,7 @@ static bool ends_answer(Flight *flight, char type)
 
 FlightAnswer flight_answer(Flight *flight, char type)
 {
-    FlightAnswer answer = {.ours = head_is_ours(flight)};
+    FlightAnswer answer = {.ours = head_has(flight, FLIGHT_OURS)};
     switch (type) {
     case 'A':
     case 'S':
@@ -195,6 +225,8 @@ FlightAnswer flight_answer(Flight *flight, char type)
     if (type == '\0') {
         flight->unsure = true;
     } else if (ends_answer(flight, type)) {
+        answer.stands = head_has(flight, FLIGHT_STANDS);
+        answer.recorded = head_has(flight, FLIGHT_RECORD);
         pop(flight);
     }
     return answer;

@@ -24,20 +24,28 @@ typedef struct Flight {
     bool copying;                /* the server reads COPY data, whose end was not sent yet */
     bool sync_in_copy;           /* a Sync was sent that it ignores if it reads it in this COPY */
     bool unsure;                 /* the order cannot be known any more */
-    uint8_t entries[FLIGHT_MAX]; /* the type of the message; with FLIGHT_OURS where it is ours */
+    uint8_t entries[FLIGHT_MAX]; /* a number for the type of the message, and the marks below */
 } Flight;
 
-#define FLIGHT_OURS 0x80
+enum {
+    FLIGHT_OURS = 0x80,   /* the answer is not for the client */
+    FLIGHT_TELL = 0x40,   /* ours, but an error is the client's */
+    FLIGHT_STANDS = 0x20, /* a Close in the place of a Parse */
+    FLIGHT_RECORD = 0x10, /* somebody has a record of what it changes: these are counted */
+};
 
 /* One of the client's messages "PBDCESQF", or 'c' for both ends of COPY, is sent now. */
-void flight_push(Flight *flight, char type, bool ours);
+void flight_push(Flight *flight, char type, unsigned marks);
 bool flight_is_full(const Flight *flight);
 bool flight_is_empty(const Flight *flight); /* nothing more will come unless asked for */
 
 typedef struct FlightAnswer {
     bool ours;       /* not for the client */
+    bool stands;     /* the client is to be told that a Parse succeeded */
     bool ready;      /* a ReadyForQuery */
     bool own_failed; /* what we asked for ourselves failed: give the connection up */
+    bool recorded;   /* a message with a record succeeded */
+    unsigned undone; /* so many with records failed, or are skipped */
     char failed;     /* the type of the message that an ErrorResponse answers; 0: none */
 } FlightAnswer;
 

@@ -29,6 +29,7 @@ static ProxyPool *pool_new_for(ProxyWorker *worker, Slice key, Slice user, Slice
     pool->user = mem_printf("%.*s", SLICE_FMT(user));
     pool->database = mem_printf("%.*s", SLICE_FMT(database));
     pool->params = params_ref(params);
+    pool->statements = statement_table_new();
     list_init(&pool->idle);
     list_init(&pool->waiters);
     map_set(worker->pools, key, pool);
@@ -58,6 +59,7 @@ void proxy_pool_unused(ProxyPool *pool)
     params_unref(pool->params);
     params_unref(pool->welcome);
     crypto_wipe(&pool->keys, sizeof(pool->keys));
+    statement_table_free(pool->statements);
     mem_free(pool->key);
     mem_free(pool->user);
     mem_free(pool->database);

@@ -277,6 +277,7 @@ struct ProxyPool {
     ParamList *params;  /* what is asked for at login */
     ParamList *welcome; /* what a server said last; NULL: nobody has logged in yet */
     ScramKeys keys;
+    StatementTable *statements;
     List idle;             /* the one used last first */
     List waiters;          /* first come first */
     ListNode waiting_node; /* in worker->waiting */

@@ -31,6 +31,7 @@ ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient
     server->probe = pool == NULL && relay_client == NULL;
     server->opened_ms = loop_now_ms(worker->loop);
     server->params = params_new((Slice){0});
+    exchange_init(&server->exchange, pool != NULL ? pool->statements : NULL);
     list_push_back(&worker->servers, &server->node);
     if (pool != NULL) {
         pool->servers++;
@@ -95,6 +96,7 @@ static void server_free(ProxyServer *server)
     loop_timer_stop(&server->timer);
     list_remove(&worker->servers, &server->node);
     params_unref(server->params);
+    exchange_done(&server->exchange);
     if (server->scram != NULL) {
         crypto_wipe(server->scram, sizeof(*server->scram));
         mem_free(server->scram);
@@ -172,7 +174,7 @@ void proxy_server_retire(ProxyServer *server)
 /* One of ours, in front of whatever comes. */
 static void send_own(ProxyServer *server, char type, Slice bytes)
 {
-    flight_push(&server->exchange.flight, type, true);
+    flight_push(&server->exchange.flight, type, FLIGHT_OURS);
     stream_write_ref(server->stream, bytes);
 }
 
@@ -196,6 +198,7 @@ void proxy_server_abandon(ProxyServer *server)
         return;
     }
     server_unlink(server);
+    session_unlink(&server->exchange);
     server->state = SERVER_ORPHAN;
     server->rolled_back = false;
     stream_resume(server->stream);
@@ -249,9 +252,10 @@ void proxy_server_link(ProxyServer *server, ProxyClient *client)
     client->state = CLIENT_READY;
     proxy_worker_count(worker, STAT_SERVERS_BORROWED, 1);
     proxy_worker_count(worker, STAT_BORROWS, 1);
-    unsigned inject = session_link(&client->session, &server->exchange, server->dialect, moved);
-    if (inject != 0) {
-        stream_write_ref(server->stream, session_inject_bytes(inject));
+    SessionOut out;
+    session_link(&client->session, &server->exchange, server->dialect, moved, &out);
+    for (size_t i = 0; i < out.before_len; i++) {
+        stream_write(server->stream, out.before[i]);
         server->writer = 0;
     }
     if (client->told != server->params && client->told != NULL) {
@@ -410,6 +414,10 @@ static bool take_linked(ProxyServer *server, Run *run, const PgPiece *piece,
     if (step == STEP_DROP) {
         run_flush(server, run);
         run->sent += piece->raw.len;
+    } else if (out.replaced > 0) {
+        run_flush(server, run);
+        stream_write(client->stream, out.head);
+        run->sent += out.replaced;
     }
     run->at += piece->raw.len;
     if (out.pinned != PIN_NONE) {
@@ -418,6 +426,7 @@ static bool take_linked(ProxyServer *server, Run *run, const PgPiece *piece,
     after_answer(server);
     if (out.at_rest) {
         run_flush(server, run);
+        server->retired = server->retired || server->exchange.strays.len > 0;
         proxy_server_release(server);
         proxy_client_drain(client);
     }
@@ -433,7 +442,7 @@ static bool take_orphan(ProxyServer *server, Run *run, const PgPiece *piece)
         return true;
     }
     Flight *flight = &server->exchange.flight;
-    FlightAnswer answer = flight_answer(flight, piece->type);
+    FlightAnswer answer = session_orphan_piece(&server->exchange, piece);
     if (piece->type == 'E') {
         note_fatal(server, piece);
     }

@@ -6,6 +6,12 @@
  * begun anew each time a client gets it. In relay mode a client keeps one server connection, and
  * nothing is ever injected, dropped or pinned; the exchange is followed all the same.
  *
+ * Named statements (statement_priv.h): what a message changes is taken as done when it is sent, for
+ * those behind it in the pipeline count on it; a Record says how to take it back where the server
+ * fails or skips the message. A Parse whose statement the server has already is replaced by a Close
+ * of nothing, and CloseComplete by ParseComplete: so it has its place in the pipeline, and is
+ * skipped behind an error, like any other.
+ *
  *            first message of a transaction
  *   UNLINKED ----- STEP_BORROW, session_link -----> LINKED --- at_rest, not pinned ---> UNLINKED
  *                                                      |
@@ -16,14 +22,18 @@
 
 #include "proxy/flight_priv.h"
 #include "proxy/sql_scan_priv.h"
+#include "proxy/statement_priv.h"
 
-#define SESSION_HEAD_MAX 4096 /* of a message that is looked into, at least this much is seen */
+/* Of a message that is looked into, at least this much is seen. */
+#define SESSION_HEAD_MAX    STATEMENT_MESSAGE_MAX
+#define SESSION_REWRITE_MAX 320 /* the head of a message with another name */
 
 typedef struct Session {
     bool relay;
     bool mid_message; /* the client's current message is not complete */
     bool dropping;    /* and it is not forwarded */
     PinReason pin;
+    StatementNames names; /* what it has prepared by name */
 } Session;
 
 typedef enum UnnamedState {
@@ -33,14 +43,44 @@ typedef enum UnnamedState {
     UNNAMED_BOUND,
 } UnnamedState;
 
+/* What a message in flight changes, and how to take it back. */
+typedef struct Record {
+    /* bits; STRAY: a client's name was made on the server, CLOSED: and taken away again */
+    enum {
+        RECORD_PREPARED = 1,
+        RECORD_NAMED = 2,
+        RECORD_UNNAMED = 4,
+        RECORD_STRAY = 8,
+        RECORD_CLOSED = 16,
+    } kind;
+    Statement *statement; /* of PREPARED and NAMED */
+    Statement *before;    /* what the name stands for where this is undone; NULL: nothing */
+    uint64_t batch;
+    char *name; /* the client's; NULL: none, or the client has left */
+} Record;
+
+/* Zeroed to start, but for what is the server connection's and stays from client to client. */
 typedef struct Exchange {
     Flight flight;
     SqlScan scan;
     bool scanning;   /* the client's current message is a text */
     bool swallowing; /* the server's current message is not for the client */
     bool wrote;      /* may have moved a sequence */
+    bool forgets;    /* the batch may take prepared statements away */
+    bool barrier;    /* it is under way: what comes next waits until it is known what is left */
     UnnamedState unnamed;
-    char status; /* of the last ReadyForQuery */
+    char status;         /* of the last ReadyForQuery */
+    uint64_t batch;      /* counts the ends of batches */
+    VEC(Record) records; /* of messages in flight, in order */
+    size_t records_first;
+    char *deallocating; /* the client's name in a DEALLOCATE that is under way */
+    VEC(char *) strays; /* clients' names that the server has, and shall not */
+    char head[SESSION_REWRITE_MAX];
+    Buf closing; /* the messages that take strays away */
+    char evicted[48];
+    /* the server connection's */
+    StatementTable *table; /* of its pool; NULL in relay mode */
+    StatementSet prepared;
 } Exchange;
 
 typedef enum SessionStep {
@@ -53,15 +93,13 @@ typedef enum SessionStep {
     STEP_REFUSE,  /* a protocol violation: tell `problem`, and close */
 } SessionStep;
 
-/* What is to be sent to the server in front of the piece. */
-enum {
-    INJECT_CLOSE_UNNAMED = 1,
-    INJECT_FLUSH = 2,
-    INJECT_DISCARD_SEQUENCES = 4,
-};
+#define SESSION_BEFORE_MAX 4
 
 typedef struct SessionOut {
-    unsigned inject;
+    Slice before[SESSION_BEFORE_MAX]; /* to the server, in front of the piece. Copy it at once */
+    size_t before_len;
+    Slice head;       /* goes in the place of the piece's first `replaced` bytes. Copy it, too */
+    size_t replaced;  /* 0: the piece goes as it is */
     PinReason pinned; /* the session was pinned by this piece */
     bool at_rest;     /* the server connection can serve somebody else */
     const char *problem;
@@ -74,10 +112,16 @@ void session_server_policy(PgPolicy *policy);
 void session_init(Session *session, bool relay);
 /* What the start packet asked for may pin, too. `params` is a list for pg_params_next. */
 PinReason session_check_start(Session *session, Slice params);
-/* The exchange begins. `sequences_moved`: by another client, and not discarded since. Returns what
- * to inject. */
-unsigned session_link(Session *session, Exchange *exchange, SqlDialect dialect,
-                      bool sequences_moved);
+void session_done(Session *session);
+/* The exchange begins. `sequences_moved`: by another client, and not discarded since. What `out`
+ * says goes to the server. */
+void session_link(Session *session, Exchange *exchange, SqlDialect dialect, bool sequences_moved,
+                  SessionOut *out);
+/* The client has left, and the exchange goes on by itself: session_orphan_piece. */
+void session_unlink(Exchange *exchange);
+/* A server connection with an empty exchange begins, and ends. */
+void exchange_init(Exchange *exchange, StatementTable *table);
+void exchange_done(Exchange *exchange);
 
 /* A piece from the client; exchange is NULL while it has no server connection. */
 SessionStep session_client_piece(Session *session, Exchange *exchange, const PgPiece *piece,
@@ -85,7 +129,7 @@ SessionStep session_client_piece(Session *session, Exchange *exchange, const PgP
 /* A piece from the server, after its login. */
 SessionStep session_server_piece(Session *session, Exchange *exchange, const PgPiece *piece,
                                  SessionOut *out);
-/* The bytes of one INJECT_ bit. */
-Slice session_inject_bytes(unsigned inject);
+/* A piece from the server when its client has left: only the exchange follows it. */
+FlightAnswer session_orphan_piece(Exchange *exchange, const PgPiece *piece);
 
 #endif

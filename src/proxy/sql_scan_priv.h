@@ -52,6 +52,7 @@ typedef struct SqlScan {
     SqlDialect dialect;
     PinReason pin; /* the first reason found */
     bool writes;   /* may have moved a sequence */
+    bool forgets;  /* may take prepared statements away: DISCARD, DEALLOCATE */
     bool ended;    /* a NUL was read: what follows is not text */
     /* private: the lexer */
     uint8_t state_;

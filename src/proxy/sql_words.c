@@ -145,6 +145,7 @@ static void take_first(SqlScan *scan, Slice word)
         if (first->kind == KIND_PIN) {
             statement_pin(scan, first->pin);
         }
+        scan->forgets = scan->forgets || slice_is(word, "discard") || slice_is(word, "deallocate");
         scan->kind_ = first->kind;
         scan->writes = scan->writes || first->kind == KIND_WRITE || first->kind == KIND_CREATE;
         return;
