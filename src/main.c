@@ -55,7 +55,7 @@ int main(int argc, char **argv)
     if (strcmp(name, "--version") == 0) {
         name = "version";
     }
-    if (strcmp(name, "--help") == 0 || strcmp(name, "help") == 0) {
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         usage(stdout);
         return 0;
     }
@@ -70,6 +70,10 @@ int main(int argc, char **argv)
         if (strcmp(name, processes[i].name) == 0) {
             return processes[i].run(argc - 1, argv + 1);
         }
+    }
+    if (name[0] == '-') {
+        fprintf(stderr, "weir: options stand behind the command: weir COMMAND %s …\n", name);
+        return err_exit_code(ERR_INVALID);
     }
     fprintf(stderr, "weir: there is no command \"%s\": see `weir --help`\n", name);
     return err_exit_code(ERR_INVALID);

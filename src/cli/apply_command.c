@@ -226,8 +226,12 @@ int apply_main(int argc, char **argv)
                                             {"yes", no_argument, NULL, OPTION_YES},
                                             {0}};
     PlanCommand command = {0};
-    const CliSpec spec = {
-        .usage = usage, .options = options, .on_option = plan_option, .user = &command};
+    const CliSpec spec = {.usage = usage,
+                          .operands_max = CLI_OPERANDS_ANY,
+                          .has_json = true,
+                          .options = options,
+                          .on_option = plan_option,
+                          .user = &command};
     Cli cli;
     int status = cli_options(&cli, argc, argv, &spec)
                      ? apply_run_command(&cli, &command, argv + optind)

@@ -4,6 +4,7 @@
 
 #include <getopt.h>
 #include <jansson.h>
+#include <limits.h>
 
 #include "cli/cli.h"
 #include "client/client.h"
@@ -19,18 +20,22 @@ typedef struct Cli {
     Client *client; /* cli_connect */
 } Cli;
 
-/* What a command takes beside --data, -o and --help. */
+#define CLI_OPERANDS_ANY INT_MAX
+
+/* What a command takes beside --data, -o and --help. What it does not take is refused. */
 typedef struct CliSpec {
-    const char *usage;            /* the whole help text */
+    const char *usage;            /* the whole help text; its first paragraph is the usage */
     const struct option *options; /* ended by a zero one; flag NULL, val above 255. NULL: none */
-    bool options_first;           /* what stands behind the first argument is somebody else's */
-    bool no_arguments;
+    bool options_first;           /* what stands behind the first operand is somebody else's */
+    int operands_min;
+    int operands_max;
+    bool has_json; /* for -o json */
     /* false: it has said on stderr what is wrong. */
     bool (*on_option)(void *user, int val, const char *argument);
     void *user;
 } CliSpec;
 
-/* Reads the options; optind is then the first argument. False: cli->help, or it has said on stderr
+/* Reads the options; optind is then the first operand. False: cli->help, or it has said on stderr
  * what is wrong (exit status 2). */
 NODISCARD bool cli_options(Cli *cli, int argc, char **argv, const CliSpec *spec);
 void cli_done(Cli *cli);

@@ -63,10 +63,33 @@ static bool option_refuse(const char *command, int val, const char *word)
     return false;
 }
 
-static bool arguments_check(const CliSpec *spec, int argc, char **argv)
+/* The first paragraph of the help. */
+static void usage_print(const CliSpec *spec)
 {
-    if (spec->no_arguments && optind < argc) {
-        fprintf(stderr, "weir: `weir %s` takes no argument \"%s\"\n", argv[0], argv[optind]);
+    const char *end = strstr(spec->usage, "\n\n");
+    fprintf(stderr, "%.*s\n", (int)(end != NULL ? end - spec->usage : 0), spec->usage);
+}
+
+static bool operands_check(const CliSpec *spec, int argc, char **argv)
+{
+    int len = argc - optind;
+    if (len >= spec->operands_min && len <= spec->operands_max) {
+        return true;
+    }
+    if (len > spec->operands_max) {
+        fprintf(stderr, "weir: `weir %s` takes no argument \"%s\"\n", argv[0],
+                argv[optind + spec->operands_max]);
+    } else {
+        fprintf(stderr, "weir: an argument of `weir %s` is missing\n", argv[0]);
+    }
+    usage_print(spec);
+    return false;
+}
+
+static bool format_check(const Cli *cli, const CliSpec *spec, const char *command)
+{
+    if (cli->format == CLI_JSON && !spec->has_json) {
+        fprintf(stderr, "weir: `weir %s` has no JSON: take out -o json\n", command);
         return false;
     }
     return true;
@@ -91,7 +114,7 @@ bool cli_options(Cli *cli, int argc, char **argv, const CliSpec *spec)
             return false;
         }
     }
-    return arguments_check(spec, argc, argv);
+    return operands_check(spec, argc, argv) && format_check(cli, spec, argv[0]);
 }
 
 void cli_done(Cli *cli)

@@ -137,15 +137,13 @@ static bool redis_cli_run(Cli *cli, char **arguments, Err *err)
 static int connect_command(int argc, char **argv, const char *usage,
                            bool (*run)(Cli *, char **, Err *))
 {
-    const CliSpec spec = {.usage = usage, .options_first = true};
+    const CliSpec spec = {
+        .usage = usage, .options_first = true, .operands_min = 1, .operands_max = CLI_OPERANDS_ANY};
     Cli cli;
     Err err;
     int status = 0;
     if (!cli_options(&cli, argc, argv, &spec)) {
         status = cli.help ? 0 : err_exit_code(ERR_INVALID);
-    } else if (optind >= argc || cli.format != CLI_TABLE) {
-        fputs(usage, stderr);
-        status = err_exit_code(ERR_INVALID);
     } else if (!cli_connect(&cli, &err) || !run(&cli, argv + optind, &err)) {
         status = cli_fail(&err);
     }

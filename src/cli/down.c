@@ -84,7 +84,6 @@ int down_main(int argc, char **argv)
                  "Stops the tier; its data stays.\n"
                  "  --destroy --yes  removes every resource first, protected ones included and\n"
                  "                   without final snapshots, and then the data directory\n",
-        .no_arguments = true,
         .options = options,
         .on_option = on_down_option,
         .user = &down};

@@ -139,7 +139,7 @@ int env_main(int argc, char **argv)
             "usage: eval \"$(weir env [--data DIR])\"\n       weir env [--data DIR] -o json\n\n"
             "Prints what applications need to find the tier: endpoints, the API's address\n"
             "and keys, the CA, and a password file for psql. It prints secrets.\n",
-        .no_arguments = true};
+        .has_json = true};
     Cli cli;
     Err err;
     if (!cli_options(&cli, argc, argv, &spec)) {

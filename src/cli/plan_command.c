@@ -206,8 +206,12 @@ int plan_main(int argc, char **argv)
         {"detailed-exitcode", no_argument, NULL, OPTION_DETAILED_EXITCODE},
         {0}};
     PlanCommand command = {0};
-    const CliSpec spec = {
-        .usage = usage, .options = options, .on_option = plan_option, .user = &command};
+    const CliSpec spec = {.usage = usage,
+                          .operands_max = CLI_OPERANDS_ANY,
+                          .has_json = true,
+                          .options = options,
+                          .on_option = plan_option,
+                          .user = &command};
     Cli cli;
     int status = cli_options(&cli, argc, argv, &spec) ? plan_run(&cli, &command, argv + optind)
                  : cli.help                           ? 0

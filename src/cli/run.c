@@ -240,15 +240,14 @@ int run_main(int argc, char **argv)
     const CliSpec spec = {.usage = usage,
                           .options = options,
                           .options_first = true,
+                          .operands_min = 1,
+                          .operands_max = CLI_OPERANDS_ANY,
                           .on_option = on_run_option,
                           .user = &run};
     Err err;
     int status = 0;
     if (!cli_options(&run.cli, argc, argv, &spec)) {
         status = run.cli.help ? 0 : err_exit_code(ERR_INVALID);
-    } else if (optind >= argc || run.cli.format != CLI_TABLE) {
-        fputs(usage, stderr);
-        status = err_exit_code(ERR_INVALID);
     } else {
         run.command = argv + optind;
         status = run_prepare(&run, &err) ? 0 : cli_fail(&err);

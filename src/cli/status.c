@@ -30,7 +30,7 @@ int status_main(int argc, char **argv)
         .usage = "usage: weir status [--data DIR] [-o table|json]\n\n"
                  "Shows the resources of the tier with their endpoints, and the processes behind\n"
                  "them.\n",
-        .no_arguments = true};
+        .has_json = true};
     Cli cli;
     Err err;
     if (!cli_options(&cli, argc, argv, &spec)) {
@@ -83,6 +83,26 @@ static void event_print(const json_t *event, FILE *out)
             member_str(event, "Message", ""));
 }
 
+/* Those that follow one another are JSON each, a line of it. */
+static void events_print(const Cli *cli, const Looking *looking, const json_t *output)
+{
+    if (cli->format == CLI_JSON && !looking->follow) {
+        cli_print_json(json_incref(member_array(output, "Events")));
+        return;
+    }
+    size_t i;
+    json_t *event;
+    json_array_foreach (member_array(output, "Events"), i, event) {
+        if (cli->format == CLI_JSON) {
+            json_dumpf(event, stdout, JSON_COMPACT | JSON_SORT_KEYS);
+            putchar('\n');
+        } else {
+            event_print(event, stdout);
+        }
+    }
+    fflush(stdout);
+}
+
 /* Prints what is new, and remembers in *after how far it came. */
 static bool events_once(Cli *cli, const Looking *looking, char **after, bool print, Err *err)
 {
@@ -97,15 +117,8 @@ static bool events_once(Cli *cli, const Looking *looking, char **after, bool pri
     if (output == NULL) {
         return false;
     }
-    if (cli->format == CLI_JSON && !looking->follow) {
-        cli_print_json(json_incref(member_array(output, "Events")));
-    } else if (print) {
-        size_t i;
-        json_t *event;
-        json_array_foreach (member_array(output, "Events"), i, event) {
-            event_print(event, stdout);
-        }
-        fflush(stdout);
+    if (print) {
+        events_print(cli, looking, output);
     }
     const char *last = member_str(output, "Last", NULL);
     if (last != NULL && last[0] != '\0') {
@@ -131,9 +144,10 @@ int events_main(int argc, char **argv)
     const CliSpec spec = {
         .usage = "usage: weir events [--follow] [--source NAME] [--data DIR] [-o table|json]\n\n"
                  "Shows what happened to the tier, the oldest first.\n"
-                 "  --follow       goes on with what happens from now on\n"
+                 "  --follow       goes on with what happens from now on; as JSON each event is\n"
+                 "                 a line\n"
                  "  --source NAME  only of this resource\n",
-        .no_arguments = true,
+        .has_json = true,
         .options = options,
         .on_option = on_looking_option,
         .user = &looking};
@@ -199,7 +213,8 @@ static bool log_print(Cli *cli, const char *name, const Looking *looking, Err *e
     size_t i;
     json_t *line;
     if (cli->format == CLI_JSON) {
-        cli_print_json(json_incref(member_array(output, "Lines")));
+        cli_print_json(
+            json_pack("{s:s, s:O}", "NodeId", node, "Lines", json_object_get(output, "Lines")));
     } else {
         json_array_foreach (member_array(output, "Lines"), i, line) {
             puts(json_string_value(line));
@@ -218,6 +233,9 @@ int logs_main(int argc, char **argv)
                  "Shows the end of an engine's log. NAME is a node or a resource of `weir "
                  "status`.\n"
                  "  --lines N  this many lines (100)\n",
+        .operands_min = 1,
+        .operands_max = 1,
+        .has_json = true,
         .options = options,
         .on_option = on_looking_option,
         .user = &looking};
@@ -226,9 +244,6 @@ int logs_main(int argc, char **argv)
     int status = 0;
     if (!cli_options(&cli, argc, argv, &spec)) {
         status = cli.help ? 0 : err_exit_code(ERR_INVALID);
-    } else if (optind + 1 != argc) {
-        fputs(spec.usage, stderr);
-        status = err_exit_code(ERR_INVALID);
     } else if (!cli_connect(&cli, &err) || !log_print(&cli, argv[optind], &looking, &err)) {
         status = cli_fail(&err);
     }

@@ -219,6 +219,8 @@ int up_main(int argc, char **argv)
             "  --var-file FILE   reads variables\n"
             "  --data DIR        names the tier (WEIR_DATA, else /var/lib/weir for root and\n"
             "                    ./.weir for others)\n",
+        .operands_max = CLI_OPERANDS_ANY,
+        .has_json = true,
         .options = options,
         .on_option = on_up_option,
         .user = &up};

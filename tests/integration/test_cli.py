@@ -20,15 +20,39 @@ def empty_tier(weir):
     (['events', '--source'], 'a value is missing behind --source: see `weir events --help`'),
     (['status', '-o', 'xml'], 'unknown output "xml"; there are: table, json'),
     (['run', '--nothing', 'true'], 'there is no option --nothing: see `weir run --help`'),
-    (['status', 'main'], '`weir status` takes no argument "main"'),
-    (['events', 'main'], '`weir events` takes no argument "main"'),
-    (['env', 'main'], '`weir env` takes no argument "main"'),
-    (['down', 'main', '--destroy', '--yes'], '`weir down` takes no argument "main"'),
+    (['down', '-o', 'json'], '`weir down` has no JSON: take out -o json'),
+    (['psql', '-o', 'json', 'main'], '`weir psql` has no JSON: take out -o json'),
+    (['run', '-o', 'json', 'true'], '`weir run` has no JSON: take out -o json'),
+    (['--data', '/nowhere', 'status'], 'options stand behind the command: weir COMMAND --data …'),
     (['logs', 'main', '--lines', 'all'], '--lines takes a number from 1, not "all"'),
 ])
 def test_refused_in_one_line(weir, run, words, said):
     done = run(weir, *words)
     assert (done.stdout, done.stderr, done.returncode) == ('', f'weir: {said}\n', 2)
+
+
+@pytest.mark.parametrize('words, said, usage', [
+    (['status', 'main'], '`weir status` takes no argument "main"', 'weir status [--data DIR] [-o table|json]'),
+    (['events', 'main'], '`weir events` takes no argument "main"', 'weir events [--follow] '),
+    (['env', 'main'], '`weir env` takes no argument "main"', 'eval "$(weir env [--data DIR])"\n       weir env '),
+    (['down', 'main', '--destroy', '--yes'], '`weir down` takes no argument "main"', 'weir down [--destroy --yes] '),
+    (['logs', 'main', 'cache'], '`weir logs` takes no argument "cache"', 'weir logs [--lines N] '),
+    (['logs'], 'an argument of `weir logs` is missing', 'weir logs [--lines N] '),
+    (['psql'], 'an argument of `weir psql` is missing', 'weir psql [--data DIR] NAME [ARGUMENT…]\n'),
+    (['run'], 'an argument of `weir run` is missing', 'weir run '),
+])
+def test_operands_are_counted(weir, run, words, said, usage):
+    """The usage follows, and nothing else of the help."""
+    done = run(weir, *words)
+    assert (done.stdout, done.returncode) == ('', 2)
+    assert done.stderr.startswith(f'weir: {said}\nusage: {usage}')
+    assert '\n\n' not in done.stderr
+
+
+def test_short_help(weir, run):
+    for words in ([], ['status']):
+        long, short = (run(weir, *words, option) for option in ('--help', '-h'))
+        assert (short.returncode, short.stdout, short.stderr) == (0, long.stdout, '')
 
 
 def test_help_fits_a_screen_of_80(weir, run):
