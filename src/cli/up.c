@@ -147,6 +147,19 @@ static int up_stop(Cli *cli, const Up *up, const TierStart *start, int status)
     return status;
 }
 
+/* Of a tier that did not come up: a folder that was made for it goes, unless the reason is to be
+ * looked for in its log. */
+static int up_take_back(Cli *cli, const TierStart *start, int status)
+{
+    Err err;
+    bool explained = status >= err_exit_code(ERR_INVALID);
+    if (!tier_stop(cli, start, &err) ||
+        (explained && start->made_folder && !up_folder_remove(cli->data_dir, &err))) {
+        return cli_fail(&err);
+    }
+    return status;
+}
+
 static int up_run(Cli *cli, Up *up, char **files)
 {
     Err err;
@@ -174,7 +187,7 @@ static int up_run(Cli *cli, Up *up, char **files)
         return up_stop(cli, up, &start, status);
     }
     if (!is_up) {
-        return tier_stop(cli, &start, &err) ? status : cli_fail(&err);
+        return up_take_back(cli, &start, status);
     }
     if (up->detach) {
         return status;

@@ -19,6 +19,7 @@ typedef struct Up {
 /* A supervisor that this command started. */
 typedef struct TierStart {
     int pidfd;        /* -1: somebody else did */
+    bool made_folder; /* there was none before */
     off_t log_offset; /* where its part of the log begins */
 } TierStart;
 

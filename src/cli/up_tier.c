@@ -60,6 +60,7 @@ bool tier_is_left(const Cli *cli)
 
 bool tier_start(const Cli *cli, TierStart *ret_start, Err *err)
 {
+    bool made_folder = !file_exists(cli->data_dir);
     TRY(dir_make(cli->data_dir, 0711, err));
     CLEANUP(mem_free_ptr) char *program = realpath("/proc/self/exe", NULL);
     CLEANUP(mem_free_ptr) char *data_dir = realpath(cli->data_dir, NULL);
@@ -69,7 +70,9 @@ bool tier_start(const Cli *cli, TierStart *ret_start, Err *err)
         return err_set_errno(err, errno, "cannot use the data directory %s", cli->data_dir);
     }
     struct stat info;
-    TierStart start = {.pidfd = -1, .log_offset = fstat(log_fd, &info) == 0 ? info.st_size : 0};
+    TierStart start = {.pidfd = -1,
+                       .made_folder = made_folder,
+                       .log_offset = fstat(log_fd, &info) == 0 ? info.st_size : 0};
     const char *const argv[] = {program, "supervise", "--data", data_dir, NULL};
     const SpawnSpec spec = {.argv = argv, .cwd = "/", .log_fd = log_fd};
     pid_t pid;
@@ -89,6 +92,20 @@ static bool has_ended(int pidfd)
     return pidfd >= 0 && poll(&ready, 1, 0) > 0;
 }
 
+/* An error in the log begins with its code's name where somebody may want to know it. */
+static void complaint_parse(Slice text, Err *err)
+{
+    for (ErrCode code = ERR_INTERNAL; code <= ERR_UNSETTLED; code++) {
+        const char *name = err_code_name(code);
+        Slice rest = slice_starts(text, name) ? slice_skip(text, strlen(name)) : SLICE("");
+        if (slice_starts(rest, ": ")) {
+            err_set(err, code, "%.*s", SLICE_FMT(slice_skip(rest, 2)));
+            return;
+        }
+    }
+    err_set(err, ERR_INTERNAL, "%.*s", SLICE_FMT(text));
+}
+
 /* What the tier last complained of since `offset` in its log, as a sentence. */
 static void log_complaint(const Cli *cli, off_t offset, Err *err)
 {
@@ -104,7 +121,7 @@ static void log_complaint(const Cli *cli, off_t offset, Err *err)
         (void)slice_cut(&after, ' '); /* the time */
         if (slice_starts(after, "error ")) {
             (void)slice_cut(&after, ':');
-            err_set(err, ERR_INVALID, "%.*s", SLICE_FMT(slice_trim(after)));
+            complaint_parse(slice_trim(after), err);
         }
     }
     mem_free(text);

@@ -189,7 +189,7 @@ static int serve_run(const char *data_dir, int net_fd)
     Err err;
     Serve serve = {.exit_code = EXIT_AGAIN};
     if (!tier_open(data_dir, net_fd, &serve.tier, &err)) {
-        log_error("serve", "%s", err.message);
+        log_error("serve", "%s: %s", err_code_name(err.code), err.message); /* for weir up, too */
         return exit_code_of(&err);
     }
     serve.program = realpath("/proc/self/exe", NULL);
@@ -199,7 +199,7 @@ static int serve_run(const char *data_dir, int net_fd)
         log_info("serve", "tier %s is up on %s.0.0/16", serve.tier.id, serve.tier.net);
         loop_run(serve.loop);
     } else {
-        log_error("serve", "%s", err.message);
+        log_error("serve", "%s: %s", err_code_name(err.code), err.message);
         serve.exit_code = exit_code_of(&err);
     }
     serve_end(&serve);
