@@ -220,7 +220,7 @@ const TfValue *schema_decode(Eval *eval, const Body *body, const TfSchema *schem
 const TfValue *schema_complete(Arena *arena, const TfSchema *schema, const TfValue *config,
                                const TfValue *set);
 bool schema_has(const TfSchema *schema, Slice name); /* an attribute or a block */
-/* "did you mean …?", or NULL. */
+/* "did you mean …?", or what there is instead. */
 const char *schema_hint(Arena *arena, const TfSchema *schema, Slice name);
 const char *schema_sample(TfType type); /* a value of the type, as one writes it */
 const TfAttribute *schema_attribute(const TfSchema *schema, Slice name); /* NULL: none */

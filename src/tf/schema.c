@@ -4,6 +4,8 @@
  */
 #include "tf/eval_priv.h"
 
+#define HINT_NAMES_MAX 12 /* more are no help on a line */
+
 /* ---- looking up ----------------------------------------------------------------------------- */
 
 const TfAttribute *schema_attribute(const TfSchema *schema, Slice name)
@@ -31,6 +33,27 @@ bool schema_has(const TfSchema *schema, Slice name)
     return schema_attribute(schema, name) != NULL || schema_block(schema, name) != NULL;
 }
 
+/* What may be written, parted by commas; NULL where it is too much for a line, or nothing. */
+static const char *schema_list(Arena *arena, const TfSchema *schema)
+{
+    const char *list = NULL;
+    if (schema->attributes_len + schema->blocks_len > HINT_NAMES_MAX) {
+        return NULL;
+    }
+    for (size_t i = 0; i < schema->attributes_len + schema->blocks_len; i++) {
+        bool block = i >= schema->attributes_len;
+        const TfAttribute *attribute = &schema->attributes[block ? 0 : i];
+        const char *name =
+            block ? schema->blocks[i - schema->attributes_len].name : attribute->name;
+        bool writable =
+            block || (attribute->refused == NULL && (attribute->flags & TF_READ_ONLY) == 0);
+        if (writable) {
+            list = list == NULL ? name : arena_printf(arena, "%s, %s", list, name);
+        }
+    }
+    return list;
+}
+
 const char *schema_hint(Arena *arena, const TfSchema *schema, Slice name)
 {
     VEC(const char *) names = {0};
@@ -41,7 +64,10 @@ const char *schema_hint(Arena *arena, const TfSchema *schema, Slice name)
         arena_vec_push(arena, &names, schema->blocks[i].name);
     }
     const char *nearest = tf_nearest(arena_slice_str(arena, name), names.items, names.len);
-    return nearest != NULL ? arena_printf(arena, "did you mean \"%s\"?", nearest) : NULL;
+    const char *list = schema_list(arena, schema);
+    return nearest != NULL ? arena_printf(arena, "did you mean \"%s\"?", nearest)
+           : list != NULL  ? arena_printf(arena, "there are: %s", list)
+                           : "take it out: Weir has nothing of that name";
 }
 
 /* ---- dynamic blocks ---------------------------------------------------------------------------
