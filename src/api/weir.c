@@ -32,24 +32,6 @@ bool weir_stop_tier(ApiContext *ctx, json_t *input, json_t **ret_output)
     return true;
 }
 
-/* "14=15,13=15": majors only. */
-static bool version_map_check(ApiContext *ctx, const char *text)
-{
-    Slice rest = slice_of(text);
-    while (rest.len > 0) {
-        Slice to = slice_cut(&rest, ',');
-        Slice from = slice_trim(slice_cut(&to, '='));
-        uint64_t number;
-        if (!str_to_u64(from, &number) || !str_to_u64(slice_trim(to), &number)) {
-            return refuse(ctx, "InvalidParameterException",
-                          "engine_version_map is a list such as 14=15,13=15 (major asked for = "
-                          "major used), not %.100s",
-                          text);
-        }
-    }
-    return true;
-}
-
 bool weir_put_option(ApiContext *ctx, json_t *input, json_t **ret_output)
 {
     const char *name;
@@ -59,7 +41,10 @@ bool weir_put_option(ApiContext *ctx, json_t *input, json_t **ret_output)
         return refuse(ctx, "InvalidParameterException",
                       "There is no option %s. There is engine_version_map.", name);
     }
-    TRY(version_map_check(ctx, value));
+    Err err;
+    if (!engine_version_map_check(value, &err)) {
+        return refuse(ctx, "InvalidParameterException", "%s", err.message);
+    }
     json_t *tier = record_get(ctx, "tier");
     if (tier == NULL) {
         return refuse(ctx, "InternalServiceError", "The tier has no record yet. Try again.");

@@ -115,6 +115,16 @@ static bool stay_in_front(Cli *cli, TierStart *start, const sigset_t *signals)
 /* ---- weir up -----------------------------------------------------------------------------------
  */
 
+/* Of the tier, not of the files: it stays when the next `weir up` does not say it. */
+static bool version_map_put(Cli *cli, const char *map, Err *err)
+{
+    json_t *output =
+        cli_call(cli, "weir", "PutTierOption",
+                 json_pack("{s:s, s:s}", "Name", "engine_version_map", "Value", map), err);
+    json_decref(output);
+    return output != NULL;
+}
+
 /* Until everything is there and shown. The exit status, also where that was interrupted; what it
  * may be interrupted by waits as a signal. *ret_up: the API answers. */
 static int up_bring(Cli *cli, Up *up, const TierStart *start, bool *ret_up)
@@ -124,6 +134,9 @@ static int up_bring(Cli *cli, Up *up, const TierStart *start, bool *ret_up)
         return up_is_interrupted() ? err_exit_code(ERR_UNAVAILABLE) : cli_fail(&err);
     }
     *ret_up = true;
+    if (up->version_map != NULL && !version_map_put(cli, up->version_map, &err)) {
+        return cli_fail(&err);
+    }
     int status = up_files_apply(up, cli);
     if (up_is_interrupted()) {
         return err_exit_code(ERR_UNAVAILABLE);
@@ -198,13 +211,20 @@ static int up_run(Cli *cli, Up *up, char **files)
     return up_stop(cli, up, &start, status);
 }
 
-enum { OPTION_DETACH = 256, OPTION_VAR, OPTION_VAR_FILE };
+enum { OPTION_DETACH = 256, OPTION_VAR, OPTION_VAR_FILE, OPTION_VERSION_MAP };
 
 static bool on_up_option(void *user, int val, const char *argument)
 {
     Up *up = user;
+    Err err;
     if (val == OPTION_DETACH) {
         up->detach = true;
+    } else if (val == OPTION_VERSION_MAP) {
+        up->version_map = argument;
+        if (!engine_version_map_check(argument, &err)) {
+            fprintf(stderr, "weir: %s\n", err.message);
+            return false;
+        }
     } else if (val == OPTION_VAR) {
         vec_push(&up->vars, argument);
     } else {
@@ -215,21 +235,27 @@ static bool on_up_option(void *user, int val, const char *argument)
 
 int up_main(int argc, char **argv)
 {
-    static const struct option options[] = {{"detach", no_argument, NULL, OPTION_DETACH},
-                                            {"var", required_argument, NULL, OPTION_VAR},
-                                            {"var-file", required_argument, NULL, OPTION_VAR_FILE},
-                                            {0}};
+    static const struct option options[] = {
+        {"detach", no_argument, NULL, OPTION_DETACH},
+        {"var", required_argument, NULL, OPTION_VAR},
+        {"var-file", required_argument, NULL, OPTION_VAR_FILE},
+        {"engine-version-map", required_argument, NULL, OPTION_VERSION_MAP},
+        {0}};
     Up up = {0};
     const CliSpec spec = {
         .usage =
-            "usage: weir up [--detach] [--var NAME=VALUE] [--var-file FILE] [--data DIR]\n"
-            "               [FILE…]\n\n"
+            "usage: weir up [--detach] [--var NAME=VALUE] [--var-file FILE]\n"
+            "               [--engine-version-map MAP] [-o table|json] [--data DIR] [FILE…]\n\n"
             "Starts the tier in the data directory, applies the Terraform files, and stays in\n"
             "front until Ctrl-C, which stops the tier. Without files it starts what was\n"
             "there, or an empty tier.\n"
             "  --detach          returns when everything is available\n"
             "  --var NAME=VALUE  sets a variable of the files\n"
             "  --var-file FILE   reads variables\n"
+            "  --engine-version-map MAP\n"
+            "                    lets an installed major version of PostgreSQL stand in for\n"
+            "                    one that is not: 14=15, or 13=15,14=15. The tier keeps it;\n"
+            "                    '' takes it back\n"
             "  --data DIR        names the tier (WEIR_DATA, else /var/lib/weir for root and\n"
             "                    ./.weir for others)\n",
         .operands_max = CLI_OPERANDS_ANY,

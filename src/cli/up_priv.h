@@ -8,7 +8,8 @@
 
 typedef struct Up {
     bool detach;
-    VEC(const char *) vars; /* NAME=VALUE */
+    const char *version_map; /* --engine-version-map; NULL: as it was */
+    VEC(const char *) vars;  /* NAME=VALUE */
     VEC(const char *) var_files;
     char **files; /* up_files_check's; NULL-terminated */
 } Up;

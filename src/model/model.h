@@ -261,6 +261,8 @@ typedef struct EngineVersions {
 NODISCARD bool engine_version_resolve(const EngineVersions *versions, const char *engine,
                                       const char *requested, char ret_version[MODEL_VERSION_SIZE],
                                       bool *ret_mapped, Err *err);
+/* "14=15,13=15": majors only. */
+NODISCARD bool engine_version_map_check(const char *text, Err *err);
 /* The major of a version: "15" of "15.18", "7" of "7.0.15" (families name no minor). */
 void engine_major(const char *version, char out[static MODEL_VERSION_SIZE]);
 /* A group's family as it counts for compatibility: after the operator's map ("postgres14" is

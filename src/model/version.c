@@ -48,6 +48,43 @@ static Slice map_find(const EngineVersions *versions, Slice major)
     return slice_from("", 0);
 }
 
+bool engine_version_map_check(const char *text, Err *err)
+{
+    for (Slice rest = slice_of(text); rest.len > 0;) {
+        Slice to = slice_cut(&rest, ',');
+        Slice from = slice_trim(slice_cut(&to, '='));
+        uint64_t number;
+        if (!str_to_u64(from, &number) || !str_to_u64(slice_trim(to), &number)) {
+            return err_set(err, ERR_INVALID,
+                           "engine_version_map is a list such as 14=15,13=15 (major asked for = "
+                           "major used), not %.100s",
+                           text);
+        }
+    }
+    return true;
+}
+
+/* How the operator may let another major stand in; only PostgreSQL's. */
+static void offer_map(const EngineVersions *versions, const char *engine, const char *requested,
+                      Buf *out)
+{
+    char asked[MODEL_VERSION_SIZE];
+    char used[MODEL_VERSION_SIZE];
+    uint64_t number;
+    const char *installed = installed_find(versions, engine, slice_from("", 0));
+    engine_major(requested, asked);
+    if (installed == NULL || strcmp(engine, "postgres") != 0 ||
+        !str_to_u64(slice_of(asked), &number)) {
+        return;
+    }
+    engine_major(installed, used);
+    if (strcmp(asked, used) != 0) {
+        buf_printf(out,
+                   ". Write one of those, or let %s stand in: `weir up --engine-version-map %s=%s`",
+                   used, asked, used);
+    }
+}
+
 static bool refuse_version(const EngineVersions *versions, const char *engine,
                            const char *requested, Err *err)
 {
@@ -58,8 +95,12 @@ static bool refuse_version(const EngineVersions *versions, const char *engine,
             buf_printf(&list, "%s%s", list.len > 0 ? ", " : "", versions->items[i].version);
         }
     }
+    if (list.len == 0) {
+        buf_append_str(&list, "none");
+    }
+    offer_map(versions, engine, requested, &list);
     err_set(err, ERR_INVALID, "Cannot find version %.40s for %.40s. Installed: %s", requested,
-            engine, list.len > 0 ? buf_str(&list) : "none");
+            engine, buf_str(&list));
     buf_done(&list);
     return false;
 }

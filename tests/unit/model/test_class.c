@@ -129,8 +129,9 @@ static void test_version_refusal_lists_what_is_there(void **state)
     bool mapped;
     Err err = {0};
     assert_false(engine_version_resolve(&versions, "postgres", "14.5", version, &mapped, &err));
-    assert_string_equal(err.message,
-                        "Cannot find version 14.5 for postgres. Installed: 16.4, 15.18");
+    assert_string_equal(
+        err.message, "Cannot find version 14.5 for postgres. Installed: 16.4, 15.18. Write one of "
+                     "those, or let 15 stand in: `weir up --engine-version-map 14=15`");
 }
 
 static void test_families(void **state)
