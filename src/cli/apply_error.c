@@ -65,15 +65,15 @@ const char *attribute_in_message(const ResourceKind *kind, const TfValue *desire
 
 void apply_diagnose(TfDiagnostics *diagnostics, const PlanItem *item, const char *message)
 {
-    size_t len = strlen(message);
-    const char *text =
-        arena_printf(diagnostics->arena, "%s: %.*s", item->address,
-                     (int)(len > 0 && message[len - 1] == '.' ? len - 1 : len), message);
+    const char *said;
+    const char *hint;
+    advice_cut(diagnostics->arena, message, &said, &hint);
+    const char *text = arena_printf(diagnostics->arena, "%s: %s", item->address, said);
     const char *attribute =
         item->desired != NULL ? attribute_in_message(item->kind, item->desired, message) : NULL;
     TfPos pos = {0};
     if (item->instance != NULL) {
         pos = attribute != NULL ? tf_instance_pos(item->instance, attribute) : item->instance->pos;
     }
-    tf_diagnose(diagnostics, TF_ERROR, pos, text, NULL);
+    tf_diagnose(diagnostics, TF_ERROR, pos, text, hint);
 }

@@ -15,13 +15,37 @@ void check_error(const Check *check, const char *path, const char *hint, const c
     tf_diagnose(check->diagnostics, TF_ERROR, pos, message, hint);
 }
 
-/* Messages of the model are sentences; a diagnostic has no full stop. */
+/* A sentence ends with a full stop in front of a space and a capital letter: "15.18" does not. */
+static size_t sentence_len(const char *text)
+{
+    for (const char *at = text; (at = strstr(at, ". ")) != NULL; at++) {
+        if (at[2] >= 'A' && at[2] <= 'Z') {
+            return (size_t)(at - text);
+        }
+    }
+    return strlen(text);
+}
+
+static const char *without_stop(Arena *arena, const char *text, size_t len)
+{
+    return arena_strndup(arena, text, len > 0 && text[len - 1] == '.' ? len - 1 : len);
+}
+
+void advice_cut(Arena *arena, const char *text, const char **ret_message, const char **ret_hint)
+{
+    size_t len = sentence_len(text);
+    const char *rest = text[len] != '\0' ? text + len + 2 : NULL;
+    *ret_message = without_stop(arena, text, len);
+    *ret_hint = rest != NULL ? without_stop(arena, rest, strlen(rest)) : NULL;
+}
+
 void check_err(const Check *check, const char *path, bool ok, const Err *err)
 {
     if (!ok) {
-        size_t len = strlen(err->message);
-        int shown = (int)(len > 0 && err->message[len - 1] == '.' ? len - 1 : len);
-        check_error(check, path, NULL, "%s: %.*s", path, shown, err->message);
+        const char *message;
+        const char *hint;
+        advice_cut(check->arena, err->message, &message, &hint);
+        check_error(check, path, hint, "%s: %s", path, message);
     }
 }
 

@@ -16,7 +16,8 @@ typedef struct Check {
 /* Says it at the place of the attribute; `hint` may be NULL. */
 PRINTF_LIKE(4, 5)
 void check_error(const Check *check, const char *path, const char *hint, const char *format, ...);
-/* The same with an error of the model's, unless `ok`. */
+/* The same with an error of the model's, unless `ok`. Behind its first sentence stands what to do:
+ * that becomes the hint. */
 void check_err(const Check *check, const char *path, bool ok, const Err *err);
 /* The known text of an attribute; NULL otherwise. */
 const char *check_str(const Check *check, const char *attribute);

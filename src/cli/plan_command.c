@@ -143,6 +143,15 @@ bool plan_from_files(Plan *plan, Arena *arena, const PlanCommand *command, char 
     return true;
 }
 
+int plan_check_files(Arena *arena, const PlanCommand *command, char **files, const Caller *caller)
+{
+    Plan plan;
+    Attempt try = {&plan, arena, command, files, caller, {0}, {0}};
+    int status = attempt(&try, false) ? 0 : plan_fail(&try.diagnostics, &try.err);
+    plan_done(&plan);
+    return status;
+}
+
 void plan_print(const Plan *plan, FILE *out)
 {
     Buf text;

@@ -410,6 +410,7 @@ bool plan_make(Plan *plan, Arena *arena, TfProgram *program, const Caller *calle
     for (size_t i = 0; i < len; i++) {
         TRY(plan_instance(&maker, instances[i], err));
     }
+    check_names(plan, diagnostics);
     if (diagnostics->errors > 0) {
         *err = (Err){0};
         tf_diagnostics_sort(diagnostics);

@@ -115,12 +115,19 @@ json_t *diff_names_new(const Differences *differences);
 /* "15" and "15.4" are of "15.4.1". */
 bool version_is_of(const char *wanted, const char *present);
 
+typedef struct Plan Plan;
+
 /* ---- checks (plan_check.c; pure)
  * ----------------------------------------------------------------- */
 
 /* Says all that is wrong with what is known of `desired`. */
 void check_resource(const ResourceKind *kind, const TfInstance *instance, const TfValue *desired,
                     const Facts *facts, TfDiagnostics *diagnostics);
+/* Cuts "Cannot do it. Do that." into a message and a hint, both without the last full stop; the
+ * hint is NULL where there is one sentence. */
+void advice_cut(Arena *arena, const char *text, const char **ret_message, const char **ret_hint);
+/* The same of what only several blocks, or the files and the tier, tell together (plan_names.c). */
+void check_names(const Plan *plan, TfDiagnostics *diagnostics);
 /* "90s", "40m", "1h30m". */
 NODISCARD bool duration_parse(Slice text, int64_t *ret_ms);
 /* Attributes that are set and whose effect comes later, parted by commas; NULL: none. */
@@ -152,7 +159,7 @@ typedef struct PlanItem {
     bool leaving;            /* one of that name is still being deleted */
 } PlanItem;
 
-typedef struct Plan {
+struct Plan {
     Arena *arena;
     TfProgram *program;
     PresentList present; /* what was read */
@@ -160,7 +167,7 @@ typedef struct Plan {
     Facts facts;
     VEC(PlanItem *) items; /* blocks in the order of dependence, then what has to go */
     size_t count[PLAN_DESTROY + 1];
-} Plan;
+};
 
 typedef struct PlanOptions {
     const char *const *replace; /* addresses that may be replaced although they hold data */
@@ -223,6 +230,8 @@ int plan_fail(const TfDiagnostics *diagnostics, const Err *err);
 /* Loads the files and plans; on failure it has been said, and *ret_status is the exit status. */
 NODISCARD bool plan_from_files(Plan *plan, Arena *arena, const PlanCommand *command, char **files,
                                const Caller *caller, bool make_up, int *ret_status);
+/* Whether they could be planned; says what is wrong with them and nothing else. The exit status. */
+int plan_check_files(Arena *arena, const PlanCommand *command, char **files, const Caller *caller);
 void plan_print(const Plan *plan, FILE *out);
 
 int plan_main(int argc, char **argv);

@@ -178,7 +178,7 @@ static int up_run(Cli *cli, Up *up, char **files)
     Err err;
     sigset_t signals;
     CLEANUP(tier_start_done) TierStart start = {.pidfd = -1};
-    int status = up_files_check(up, files);
+    int status = up_files_check(up, cli, files);
     if (status != 0) {
         return status;
     }

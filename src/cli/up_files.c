@@ -16,7 +16,7 @@ static PlanCommand command_of(const Up *up)
     return command;
 }
 
-/* Every block on its own, as far as it is known without a tier. */
+/* Every block on its own, as far as it is known without the tier. */
 static void check_blocks(TfProgram *program, TfDiagnostics *diagnostics)
 {
     size_t len;
@@ -31,15 +31,9 @@ static void check_blocks(TfProgram *program, TfDiagnostics *diagnostics)
     tf_diagnostics_sort(diagnostics);
 }
 
-int up_files_check(Up *up, char **files)
+static int check_alone(Arena *arena, const PlanCommand *command, char **files)
 {
-    up->files = files;
-    if (files[0] == NULL) {
-        return 0;
-    }
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    PlanCommand command = command_of(up);
-    SourceOptions paths = plan_sources(&command, files);
+    SourceOptions paths = plan_sources(command, files);
     ProgramOptions options = {0};
     TfDiagnostics diagnostics;
     TfProgram *program;
@@ -52,6 +46,21 @@ int up_files_check(Up *up, char **files)
     }
     check_blocks(program, &diagnostics);
     return diagnostics.errors > 0 ? plan_fail(&diagnostics, &err) : 0;
+}
+
+/* What is in a tier that was there before is known only when it is up. */
+int up_files_check(Up *up, const Cli *cli, char **files)
+{
+    up->files = files;
+    if (files[0] == NULL) {
+        return 0;
+    }
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(mem_free_ptr) char *store = mem_printf("%s/weir.sqlite", cli->data_dir);
+    PlanCommand command = command_of(up);
+    Caller caller = fresh_caller(up->version_map);
+    return file_exists(store) ? check_alone(arena, &command, files)
+                              : plan_check_files(arena, &command, files, &caller);
 }
 
 int up_files_apply(Up *up, Cli *cli)

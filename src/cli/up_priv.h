@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "cli/cli_priv.h"
+#include "cli/resources_priv.h"
 
 typedef struct Up {
     bool detach;
@@ -39,9 +40,11 @@ bool up_is_interrupted(void);
 /* ---- what up and down are made of --------------------------------------------------------------
  */
 
-/* Reads the files (NULL-terminated) before anything is started; says all that is wrong with them
+/* Looks at the files (NULL-terminated) before anything is started; says all that is wrong with them
  * and returns 2, or 0. */
-int up_files_check(Up *up, char **files);
+int up_files_check(Up *up, const Cli *cli, char **files);
+/* The API of a tier that is yet to be made (up_fresh.c). */
+Caller fresh_caller(const char *version_map);
 /* Applies them with progress; the exit status. */
 int up_files_apply(Up *up, Cli *cli);
 /* Removes every resource, protected ones included, and says what it removed. */

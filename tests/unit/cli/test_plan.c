@@ -36,10 +36,102 @@ static void test_guide(void **state)
                 "17 to create, 0 to change, 0 to destroy.\n");
 }
 
+#define INSTANCE                                                                                   \
+    "resource \"aws_db_instance\" \"main\" {\n"                                                    \
+    "  identifier = \"main\"\n"                                                                    \
+    "  engine = \"postgres\"\n"                                                                    \
+    "  instance_class = \"db.t3.micro\"\n"                                                         \
+    "  allocated_storage = 20\n"                                                                   \
+    "  username = \"dbadmin\"\n"                                                                   \
+    "  password = \"password-1\"\n"
+
+static void test_names_that_nothing_bears(void **state)
+{
+    assert_plan(
+        *state,
+        INSTANCE "  parameter_group_name = \"tunde\"\n"
+                 "  db_subnet_group_name = \"default\"\n"
+                 "  vpc_security_group_ids = [\"sg-00000000000000001\", \"sg-1\"]\n"
+                 "}\n"
+                 "resource \"aws_db_parameter_group\" \"g\" {\n"
+                 "  name = \"tuned\"\n"
+                 "  family = \"postgres15\"\n"
+                 "}\n"
+                 "resource \"aws_db_proxy_target\" \"t\" {\n"
+                 "  db_proxy_name = \"pool\"\n"
+                 "  target_group_name = \"default\"\n"
+                 "  db_instance_identifier = \"MAIN\"\n"
+                 "}\n",
+        "error: main.tf:8: there is no DB parameter group \"tunde\", neither in the files nor "
+        "in the tier\n"
+        "  8 |   parameter_group_name = \"tunde\"\n"
+        "    did you mean \"tuned\"?\n"
+        "error: main.tf:10: there is no security group \"sg-1\", neither in the files nor in "
+        "the tier\n"
+        "  10 |   vpc_security_group_ids = [\"sg-00000000000000001\", \"sg-1\"]\n"
+        "     write aws_security_group.NAME.id, and a block aws_security_group \"NAME\"\n"
+        "error: main.tf:17: there is no DB proxy \"pool\", neither in the files nor in the "
+        "tier\n"
+        "  17 |   db_proxy_name = \"pool\"\n"
+        "     write aws_db_proxy.NAME.name, and a block aws_db_proxy \"NAME\"\n");
+}
+
+static void test_multi_az_keeps_acknowledged_commits(void **state)
+{
+    static const char group[] = "resource \"aws_db_parameter_group\" \"g\" {\n"
+                                "  name = \"tuned\"\n"
+                                "  family = \"postgres15\"\n"
+                                "  parameter {\n"
+                                "    name = \"synchronous_commit\"\n"
+                                "    value = \"off\"\n"
+                                "  }\n"
+                                "}\n";
+    static const char instance[] =
+        INSTANCE "  multi_az = true\n  parameter_group_name = \"Tuned\"\n}\n";
+    CLEANUP(mem_free_ptr) char *both = mem_printf("%s%s", group, instance);
+    assert_plan(*state, both,
+                "error: main.tf:6: synchronous_commit = off cannot be used for "
+                "aws_db_instance.main, which is Multi-AZ: a failover would lose acknowledged "
+                "commits\n"
+                "  6 |     value = \"off\"\n"
+                "    write \"on\" or \"remote_apply\"; a transaction may lower it for itself\n");
+    assert_applies(*state, group);
+    assert_plan(*state, instance,
+                "error: main.tf:9: synchronous_commit = off cannot be used for "
+                "aws_db_instance.main, which is Multi-AZ: a failover would lose acknowledged "
+                "commits\n"
+                "  9 |   parameter_group_name = \"Tuned\"\n"
+                "    write \"on\" or \"remote_apply\"; a transaction may lower it for itself\n");
+}
+
+static void test_advice(void **state)
+{
+    (void)state;
+    static const char *const texts[][3] = {
+        {"No 14.5 here. Installed: 15.18. Write that.", "No 14.5 here",
+         "Installed: 15.18. Write that"},
+        {"It is wrong.", "It is wrong", NULL},
+        {"a list, e.g. 1. and 2.", "a list, e.g. 1. and 2", NULL},
+        {"", "", NULL}};
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        const char *message;
+        const char *hint;
+        advice_cut(arena, texts[i][0], &message, &hint);
+        assert_string_equal(message, texts[i][1]);
+        assert_string_equal(hint != NULL ? hint : "-", texts[i][2] != NULL ? texts[i][2] : "-");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_guide, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_names_that_nothing_bears, fixture_setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_multi_az_keeps_acknowledged_commits, fixture_setup,
+                                        fixture_teardown),
+        cmocka_unit_test(test_advice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
