@@ -43,6 +43,9 @@ void cli_done(Cli *cli);
 NODISCARD bool cli_connect(Cli *cli, Err *err);
 /* Whether a `weir serve` holds the folder's lock. */
 bool tier_is_up(const Cli *cli);
+/* A command on this tier as it is to be typed here: "build/weir status --data DIR". The caller
+ * frees it. */
+char *cli_command_new(const Cli *cli, const char *name);
 /* "weir: message", and the exit status that goes with it. */
 int cli_fail(const Err *err);
 

@@ -124,6 +124,41 @@ void cli_done(Cli *cli)
     *cli = (Cli){0};
 }
 
+/* Whether the shell finds a program of our name. */
+static bool is_in_path(void)
+{
+    Slice rest = slice_of(getenv("PATH"));
+    while (rest.len > 0) {
+        Slice folder = slice_cut(&rest, ':');
+        CLEANUP(mem_free_ptr) char *path = mem_printf("%.*s/weir", SLICE_FMT(folder));
+        if (folder.len > 0 && access(path, X_OK) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* As it was called, where that is a path and the shell would not find it otherwise. */
+static char *program_new(void)
+{
+    Buf command;
+    buf_init(&command, BUF_MAX_DEFAULT);
+    bool by_path = !is_in_path() && file_read("/proc/self/cmdline", &command, NULL) &&
+                   strchr(buf_str(&command), '/') != NULL;
+    char *program = mem_strdup(by_path ? buf_str(&command) : "weir");
+    buf_done(&command);
+    return program;
+}
+
+char *cli_command_new(const Cli *cli, const char *name)
+{
+    CLEANUP(mem_free_ptr) char *program = program_new();
+    CLEANUP(mem_free_ptr) char *usual = default_data_dir();
+    return strcmp(cli->data_dir, usual) == 0
+               ? mem_printf("%s %s", program, name)
+               : mem_printf("%s %s --data %s", program, name, cli->data_dir);
+}
+
 /* A tier that was stopped has taken its runtime folder along; where `weir serve` only is being
  * started again that is still there, and the client waits. */
 static bool is_stopped(const Cli *cli)
@@ -142,19 +177,19 @@ static bool is_stopped(const Cli *cli)
 bool cli_connect(Cli *cli, Err *err)
 {
     ClientSettings settings;
+    CLEANUP(mem_free_ptr) char *up = cli_command_new(cli, "up");
     if (!client_settings_load(cli->data_dir, &settings, err)) {
         if (err->code == ERR_NOT_FOUND) {
             err_set(err, ERR_NOT_FOUND,
-                    "there is no tier in %s: start one with `weir up --data %s`, or name another "
-                    "folder with --data or WEIR_DATA",
-                    cli->data_dir, cli->data_dir);
+                    "there is no tier in %s: start one with `%s`, or name another folder with "
+                    "--data or WEIR_DATA",
+                    cli->data_dir, up);
         }
         return false;
     }
     bool ok = is_stopped(cli)
-                  ? err_set(err, ERR_NOT_FOUND,
-                            "the tier in %s is not up: start it with `weir up --data %s`",
-                            cli->data_dir, cli->data_dir)
+                  ? err_set(err, ERR_NOT_FOUND, "the tier in %s is not up: start it with `%s`",
+                            cli->data_dir, up)
                   : client_open(&settings, &cli->client, err);
     client_settings_done(&settings);
     return ok;

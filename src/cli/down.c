@@ -49,7 +49,7 @@ static bool down_connect(Cli *cli, bool destroy, TierStart *ret_start, Err *err)
 static int down_run(Cli *cli, const Down *down)
 {
     Err err;
-    CLEANUP(tier_start_done) TierStart start = {.pidfd = -1};
+    CLEANUP(tier_start_done) TierStart start = {.pidfd = -1, .watch_fd = -1};
     if (down->destroy && !down->yes) {
         fprintf(
             stderr,
@@ -67,9 +67,12 @@ static int down_run(Cli *cli, const Down *down)
     if (down->destroy && !up_folder_remove(cli->data_dir, &err)) {
         return cli_fail(&err);
     }
-    fputs(down->destroy ? "The tier is removed.\n"
-                        : "The tier is stopped; `weir up` brings the same data back.\n",
-          stderr);
+    if (down->destroy) {
+        fputs("The tier is removed.\n", stderr);
+        return 0;
+    }
+    CLEANUP(mem_free_ptr) char *up = cli_command_new(cli, "up");
+    fprintf(stderr, "The tier is stopped; `%s` brings the same data back.\n", up);
     return 0;
 }
 

@@ -11,10 +11,11 @@
 /* ---- status ------------------------------------------------------------------------------------
  */
 
-static void view_show(const json_t *view)
+static void view_show(const Cli *cli, const json_t *view)
 {
     if (view_is_empty(view)) {
-        puts("The tier is up and empty: `weir apply FILE` makes what the file says.");
+        CLEANUP(mem_free_ptr) char *apply = cli_command_new(cli, "apply");
+        printf("The tier is up and empty: `%s FILE` makes what the file says.\n", apply);
         return;
     }
     view_print_resources(view, stdout);
@@ -43,7 +44,7 @@ int status_main(int argc, char **argv)
     if (view != NULL && cli.format == CLI_JSON) {
         cli_print_json(view);
     } else if (view != NULL) {
-        view_show(view);
+        view_show(&cli, view);
         json_decref(view);
     }
     cli_done(&cli);

@@ -28,17 +28,14 @@ static const char *first_database(const json_t *view)
 static void next_commands(const Cli *cli, const json_t *view)
 {
     const char *database = first_database(view);
-    bool named = getenv("WEIR_DATA") == NULL && strcmp(cli->data_dir, "/var/lib/weir") != 0 &&
-                 strcmp(cli->data_dir, "./.weir") != 0;
+    CLEANUP(mem_free_ptr) char *env = cli_command_new(cli, "env");
+    CLEANUP(mem_free_ptr) char *eval = mem_printf("eval \"$(%s)\"", env);
+    CLEANUP(mem_free_ptr) char *verb = cli_command_new(cli, database != NULL ? "psql" : "apply");
     CLEANUP(mem_free_ptr)
-    char *data = named ? mem_printf(" --data %s", cli->data_dir) : mem_strdup("");
-    CLEANUP(mem_free_ptr) char *env = mem_printf("eval \"$(weir env%s)\"", data);
-    CLEANUP(mem_free_ptr)
-    char *use = database != NULL ? mem_printf("weir psql%s %s", data, database)
-                                 : mem_printf("weir apply%s FILE", data);
-    CLEANUP(mem_free_ptr) char *status = mem_printf("weir status%s", data);
+    char *use = mem_printf("%s %s", verb, database != NULL ? database : "FILE");
+    CLEANUP(mem_free_ptr) char *status = cli_command_new(cli, "status");
     const char *const rows[][2] = {
-        {env, "# endpoints, keys and certificates for applications"},
+        {eval, "# endpoints, keys and certificates for applications"},
         {use, database != NULL ? "# a database session" : "# makes what the file says"},
         {status, "# resources, and the processes behind them"},
     };
@@ -53,7 +50,8 @@ static void next_commands(const Cli *cli, const json_t *view)
     table_done(&table);
 }
 
-static bool endpoints_show(Cli *cli, Err *err)
+/* With what to do next, unless something went wrong: then that is what counts. */
+static bool endpoints_show(Cli *cli, bool next, Err *err)
 {
     json_t *view = view_load(cli, err);
     if (view == NULL) {
@@ -67,7 +65,9 @@ static bool endpoints_show(Cli *cli, Err *err)
         view_print_resources(view, stdout);
         fflush(stdout);
     }
-    next_commands(cli, view);
+    if (next) {
+        next_commands(cli, view);
+    }
     json_decref(view);
     return true;
 }
@@ -89,13 +89,14 @@ static void up_signals(sigset_t *ret_signals)
 }
 
 /* Until a signal asks for the end: what happens, as it happens. */
-static bool stay_in_front(Cli *cli, TierStart *start, const sigset_t *signals)
+static bool stay_in_front(Cli *cli, TierStart *start, const sigset_t *signals, bool failed)
 {
     const struct timespec step = {.tv_sec = VIEW_MS / 1000};
     char *after = NULL;
     Err err;
     (void)!events_new(cli, &after, false, &err);
-    fputs("\nThe tier is up. Ctrl-C stops it; what happens to it is shown here.\n", stderr);
+    fprintf(stderr, "\nThe tier is up%s. Ctrl-C stops it; what happens to it is shown here.\n",
+            failed ? " without what failed" : "");
     while (sigtimedwait(signals, NULL, &step) < 0) {
         if (events_new(cli, &after, true, &err) || tier_is_up(cli)) {
             continue;
@@ -141,7 +142,7 @@ static int up_bring(Cli *cli, Up *up, const TierStart *start, bool *ret_up)
     if (up_is_interrupted()) {
         return err_exit_code(ERR_UNAVAILABLE);
     }
-    if (up_wait_available(cli, &err) && endpoints_show(cli, &err)) {
+    if (up_wait_available(cli, &err) && endpoints_show(cli, status == 0, &err)) {
         return status;
     }
     return up_is_interrupted() ? err_exit_code(ERR_UNAVAILABLE) : cli_fail(&err);
@@ -155,7 +156,8 @@ static int up_stop(Cli *cli, const Up *up, const TierStart *start, int status)
         return cli_fail(&err);
     }
     bool same_files = status != 0 && up->files[0] != NULL;
-    fprintf(stderr, "The tier is stopped; `weir up` %s.\n",
+    CLEANUP(mem_free_ptr) char *again = cli_command_new(cli, "up");
+    fprintf(stderr, "The tier is stopped; `%s` %s.\n", again,
             same_files ? "with the same files goes on from its data" : "brings the same data back");
     return status;
 }
@@ -173,17 +175,42 @@ static int up_take_back(Cli *cli, const TierStart *start, int status)
     return status;
 }
 
+/* This command does not stay in front, since the tier is not its own. */
+static void say_who_watches(const Cli *cli)
+{
+    CLEANUP(mem_free_ptr) char *down = cli_command_new(cli, "down");
+    if (tier_is_watched(cli)) {
+        fprintf(stderr, "The tier in %s is up already; another `weir up` looks after it.\n",
+                cli->data_dir);
+    } else {
+        fprintf(stderr, "The tier in %s is up already, detached; `%s` stops it.\n", cli->data_dir,
+                down);
+    }
+}
+
+/* Whoever was told of errors would not expect a tier. */
+static void say_what_stays(const Cli *cli, int status)
+{
+    CLEANUP(mem_free_ptr) char *down = cli_command_new(cli, "down");
+    if (status != 0) {
+        fprintf(stderr, "weir: the tier is up without what failed; `%s` stops it\n", down);
+    }
+}
+
 static int up_run(Cli *cli, Up *up, char **files)
 {
     Err err;
     sigset_t signals;
-    CLEANUP(tier_start_done) TierStart start = {.pidfd = -1};
+    CLEANUP(tier_start_done) TierStart start = {.pidfd = -1, .watch_fd = -1};
     int status = up_files_check(up, cli, files);
     if (status != 0) {
         return status;
     }
     up_signals(&signals);
     bool attached = tier_is_up(cli);
+    if (attached) {
+        say_who_watches(cli);
+    }
     if (!attached && !tier_start(cli, &start, &err)) {
         return cli_fail(&err);
     }
@@ -203,9 +230,10 @@ static int up_run(Cli *cli, Up *up, char **files)
         return up_take_back(cli, &start, status);
     }
     if (up->detach) {
+        say_what_stays(cli, status);
         return status;
     }
-    if (stay_in_front(cli, &start, &signals)) {
+    if (stay_in_front(cli, &start, &signals, status != 0)) {
         fputs("\nStopping the tier…\n", stderr);
     }
     return up_stop(cli, up, &start, status);

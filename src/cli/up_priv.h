@@ -21,6 +21,7 @@ typedef struct Up {
 /* A supervisor that this command started. */
 typedef struct TierStart {
     int pidfd;        /* -1: somebody else did */
+    int watch_fd;     /* holds DATA/weir.log locked as long as we look after the tier; -1: not */
     bool made_folder; /* there was none before */
     off_t log_offset; /* where its part of the log begins */
 } TierStart;
@@ -29,6 +30,8 @@ NODISCARD bool tier_start(const Cli *cli, TierStart *ret_start, Err *err);
 void tier_start_done(TierStart *start);
 /* No serve is up, and yet engines and endpoints may run: the tier was killed, and not stopped. */
 bool tier_is_left(const Cli *cli);
+/* Whether a `weir up` looks after the tier, and stops it when it ends. */
+bool tier_is_watched(const Cli *cli);
 /* Connects when the API answers. Gives up when the supervisor has ended, and when a signal waits.
  */
 NODISCARD bool tier_wait_for_api(Cli *cli, const TierStart *start, Err *err);

@@ -58,6 +58,18 @@ bool tier_is_left(const Cli *cli)
     return run_dir[0] == '/' && file_exists(run_dir);
 }
 
+/* An open file's own lock: whoever asks need not know who has it, and it ends with us. */
+static int watch_begin(const Cli *cli)
+{
+    CLEANUP(mem_free_ptr) char *path = log_path(cli);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) != 0) {
+        fd_close(&fd);
+    }
+    return fd;
+}
+
 bool tier_start(const Cli *cli, TierStart *ret_start, Err *err)
 {
     bool made_folder = !file_exists(cli->data_dir);
@@ -71,18 +83,29 @@ bool tier_start(const Cli *cli, TierStart *ret_start, Err *err)
     }
     struct stat info;
     TierStart start = {.pidfd = -1,
+                       .watch_fd = -1,
                        .made_folder = made_folder,
                        .log_offset = fstat(log_fd, &info) == 0 ? info.st_size : 0};
     const char *const argv[] = {program, "supervise", "--data", data_dir, NULL};
     const SpawnSpec spec = {.argv = argv, .cwd = "/", .log_fd = log_fd};
     pid_t pid;
     TRY(process_spawn(&spec, &pid, &start.pidfd, err));
+    start.watch_fd = watch_begin(cli);
     *ret_start = start;
     return true;
 }
 
+bool tier_is_watched(const Cli *cli)
+{
+    CLEANUP(mem_free_ptr) char *path = log_path(cli);
+    CLEANUP(fd_close) int fd = open(path, O_RDWR | O_CLOEXEC);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 void tier_start_done(TierStart *start)
 {
+    fd_close(&start->watch_fd);
     fd_close(&start->pidfd);
 }
 

@@ -20,6 +20,8 @@ def empty_tier(weir):
     (['events', '--source'], 'a value is missing behind --source: see `weir events --help`'),
     (['status', '-o', 'xml'], 'unknown output "xml"; there are: table, json'),
     (['run', '--nothing', 'true'], 'there is no option --nothing: see `weir run --help`'),
+    (['up', '--engine-version-map', 'old'],
+     'engine_version_map is a list such as 14=15,13=15 (major asked for = major used), not old'),
     (['down', '-o', 'json'], '`weir down` has no JSON: take out -o json'),
     (['psql', '-o', 'json', 'main'], '`weir psql` has no JSON: take out -o json'),
     (['run', '-o', 'json', 'true'], '`weir run` has no JSON: take out -o json'),
@@ -66,8 +68,19 @@ def test_help_fits_a_screen_of_80(weir, run):
 
 def test_an_empty_tier(empty_tier):
     assert empty_tier.command('status').stdout == (
-        'The tier is up and empty: `weir apply FILE` makes what the file says.\n')
-    assert 'weir apply --data' in empty_tier.command('up').stderr
+        f'The tier is up and empty: `{empty_tier.weir} apply --data {empty_tier.data} FILE` makes what the file says.\n')
+
+
+def test_what_to_type_next(empty_tier):
+    """As the program was called, unless the shell finds it by its name."""
+    data = empty_tier.data
+    said = empty_tier.command('up').stderr
+    assert f'  {empty_tier.weir} apply --data {data} FILE ' in said
+    assert f'  eval "$({empty_tier.weir} env --data {data})" ' in said
+    found = empty_tier.command('up', env={'PATH': f'{empty_tier.weir.parent}:/usr/bin:/bin'}).stderr
+    assert f'  weir apply --data {data} FILE ' in found
+    named = empty_tier.command('up', env={'WEIR_DATA': str(data)}).stderr
+    assert f'  {empty_tier.weir} status  ' in named
 
 
 def test_a_wrong_argument_changes_nothing(empty_tier):
@@ -88,6 +101,7 @@ def test_a_stopped_tier_is_said_to_be(weir):
         for words in (['status'], ['env'], ['psql', 'main'], ['redis-cli', 'cache'], ['run', 'true'], ['plan']):
             done = tier.command(*words[:1], '--data', tier.data, *words[1:], check=False, timeout_s=4)
             assert done.returncode == 3
-            assert done.stderr == f'weir: the tier in {tier.data} is not up: start it with `weir up --data {tier.data}`\n'
+            assert done.stderr == (f'weir: the tier in {tier.data} is not up: '
+                                   f'start it with `{tier.weir} up --data {tier.data}`\n')
         tier.up()
         assert json.loads(tier.command('status', '-o', 'json').stdout)['instances'] == []

@@ -31,7 +31,7 @@ resource "aws_elasticache_replication_group" "cache" {
   num_cache_clusters   = 2
 }
 '''
-STOPPED = 'The tier is stopped; `weir up`'
+STOPPED = 'The tier is stopped; `'
 
 
 @pytest.fixture
@@ -132,6 +132,21 @@ def test_nobody_reads_what_it_prints(bare_tier, file):
         front.interrupt()
         assert front.process.wait(100) == 1
     nothing_runs(bare_tier)
+
+
+def test_who_looks_after_a_tier(bare_tier):
+    """A second `weir up` says so, since it does not stay in front."""
+    with Front(bare_tier) as front:
+        front.wait_for(r'The tier is up\.')
+        said = bare_tier.command('up').stderr
+        assert said.startswith(f'The tier in {bare_tier.data} is up already; another `weir up` looks after it.\n')
+        front.interrupt()
+        assert front.end() == 0
+    bare_tier.up()
+    said = bare_tier.command('up').stderr
+    assert said.startswith(f'The tier in {bare_tier.data} is up already, detached; '
+                           f'`{bare_tier.weir} down --data {bare_tier.data}` stops it.\n')
+    bare_tier.destroy()
 
 
 def test_a_tier_that_was_up_stays_up(bare_tier, file):
