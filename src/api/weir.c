@@ -223,33 +223,40 @@ bool weir_list_events(ApiContext *ctx, json_t *input, json_t **ret_output)
 #define LOG_LINES      100
 #define LOG_LINES_MAX  10000
 
+/* Where the last `lines` lines (1 or more) begin. */
+static size_t tail_from(Slice text, int64_t lines)
+{
+    size_t from = text.len > 0 && text.data[text.len - 1] == '\n' ? text.len - 1 : text.len;
+    for (; from > 0; from--) {
+        if (text.data[from - 1] == '\n' && --lines == 0) {
+            break;
+        }
+    }
+    return from;
+}
+
 /* The last `lines` lines of the text; the first may be cut where the text begins inside it. */
 static json_t *last_lines(Slice text, int64_t lines, bool *ret_more)
 {
     json_t *list = json_array();
-    while (text.len > 0) {
-        Slice line = slice_cut(&text, '\n');
+    size_t from = tail_from(text, lines);
+    for (Slice rest = slice_skip(text, from); rest.len > 0;) {
+        Slice line = slice_cut(&rest, '\n');
         json_t *item = json_stringn(line.len > 0 ? line.data : "", line.len);
         json_array_append_new(list, item != NULL ? item : json_string("(not UTF-8)"));
     }
-    *ret_more = json_array_size(list) > (size_t)lines;
-    while (json_array_size(list) > (size_t)lines) {
-        json_array_remove(list, 0);
-    }
+    *ret_more = from > 0;
     return list;
 }
 
-/* Of a node that there is: its id becomes part of a path. */
-static bool node_check(ApiContext *ctx, const char *node)
+/* Of a node or an endpoint's process that there is: the id becomes part of a path. */
+static bool log_check(ApiContext *ctx, const char *id)
 {
-    char key[MODEL_KEY_SIZE] = "";
-    bool plain = strlen(node) < 128 && strchr(node, '/') == NULL && node[0] != '.';
-    if (plain) {
-        snprintf(key, sizeof(key), "node/%s/goal", node);
-    }
-    return plain && record_get(ctx, key) != NULL
+    bool plain = strlen(id) < 128 && strchr(id, '/') == NULL && id[0] != '.';
+    return plain && (record_get(ctx, arena_printf(ctx->arena, "node/%s/goal", id)) != NULL ||
+                     record_get(ctx, arena_printf(ctx->arena, "plane/%s/goal", id)) != NULL)
                ? true
-               : refuse(ctx, "ResourceNotFoundException", "There is no node %.100s.", node);
+               : refuse(ctx, "ResourceNotFoundException", "There is no node %.100s.", id);
 }
 
 bool weir_get_log(ApiContext *ctx, json_t *input, json_t **ret_output)
@@ -260,7 +267,7 @@ bool weir_get_log(ApiContext *ctx, json_t *input, json_t **ret_output)
     int64_t size;
     int64_t written_ms;
     Err err;
-    TRY(input_required(ctx, input, "NodeId", &node) && node_check(ctx, node));
+    TRY(input_required(ctx, input, "NodeId", &node) && log_check(ctx, node));
     if (lines < 1 || lines > LOG_LINES_MAX) {
         return refuse(ctx, "InvalidParameterException", "Lines is 1 to %d.", LOG_LINES_MAX);
     }
@@ -320,8 +327,10 @@ bool weir_get_master_user_password(ApiContext *ctx, json_t *input, json_t **ret_
 {
     const char *id = input_lower(ctx, input, "DBInstanceIdentifier");
     const json_t *spec = spec_get(ctx, RESOURCE_DB_INSTANCE, id);
-    const char *owner = member_str(spec, "ReadReplicaSourceDBInstanceIdentifier", id);
-    if (owner != id) {
+    const char *source = member_str(spec, "ReadReplicaSourceDBInstanceIdentifier", "");
+    bool is_replica = source[0] != '\0';
+    const char *owner = is_replica ? source : id;
+    if (is_replica) {
         spec = spec_get(ctx, RESOURCE_DB_INSTANCE, owner);
     }
     const char *sealed = member_str(spec, "master_password", NULL);

@@ -10,7 +10,7 @@ static const CliCommand commands[] = {
     {"apply", apply_main, "[FILE…]", "make the tier as the Terraform files say"},
     {"status", status_main, "", "resources, endpoints and processes"},
     {"events", events_main, "[--follow]", "what happened"},
-    {"logs", logs_main, "NAME", "the end of an engine's log"},
+    {"logs", logs_main, "NAME", "the end of a log"},
     {"env", env_main, "", "environment for applications"},
     {"psql", psql_main, "NAME", "psql at an instance or a proxy"},
     {"redis-cli", redis_cli_main, "NAME", "redis-cli at a cache"},

@@ -6,7 +6,8 @@
 #include "cli/up_priv.h"
 #include "model/model.h"
 
-#define FOLLOW_MS 500
+#define FOLLOW_MS     500
+#define LOG_LINES_MAX 10000 /* the API's */
 
 /* ---- status ------------------------------------------------------------------------------------
  */
@@ -69,8 +70,10 @@ static bool on_looking_option(void *user, int val, const char *argument)
         looking->follow = true;
     } else if (val == OPTION_SOURCE) {
         looking->source = argument;
-    } else if (!str_to_i64(slice_of(argument), &looking->lines) || looking->lines < 1) {
-        fprintf(stderr, "weir: --lines takes a number from 1, not \"%s\"\n", argument);
+    } else if (!str_to_i64(slice_of(argument), &looking->lines) || looking->lines < 1 ||
+               looking->lines > LOG_LINES_MAX) {
+        fprintf(stderr, "weir: --lines takes a number from 1 to %d, not \"%s\"\n", LOG_LINES_MAX,
+                argument);
         return false;
     }
     return true;
@@ -176,40 +179,64 @@ int events_main(int argc, char **argv)
 /* ---- logs --------------------------------------------------------------------------------------
  */
 
-/* A node by its own name, or the first of a resource. */
-static const char *log_node(Cli *cli, const char *name, json_t **nodes, Err *err)
+/* A node by its own name, or the first of a resource; NULL: neither. In the arena. */
+static bool node_find(Cli *cli, Arena *arena, const char *name, const char **ret_id, Err *err)
 {
-    *nodes = cli_list(cli, "weir", "ListNodes", "Nodes", err);
+    CLEANUP(record_free_ptr) json_t *nodes = cli_list(cli, "weir", "ListNodes", "Nodes", err);
     const char *of_resource = NULL;
     size_t i;
     json_t *node;
-    json_array_foreach (*nodes, i, node) {
+    json_array_foreach (nodes, i, node) {
         const char *id = member_str(node, "NodeId", "");
         if (strcmp(id, name) == 0) {
-            return id;
+            of_resource = id;
+            break;
         }
         if (of_resource == NULL && strcmp(member_str(node, "ResourceId", ""), name) == 0) {
             of_resource = id;
         }
     }
-    if (*nodes != NULL && of_resource == NULL) {
-        err_set(err, ERR_NOT_FOUND, "there is no node or resource \"%s\": see `weir status`", name);
+    *ret_id = arena_strdup(arena, of_resource);
+    return nodes != NULL;
+}
+
+/* The process behind a proxy's name, or behind relay-INSTANCE; else the name itself. */
+static bool endpoint_find(Cli *cli, Arena *arena, const char *name, const char **ret_id, Err *err)
+{
+    CLEANUP(record_free_ptr) json_t *view = view_load(cli, err);
+    size_t i;
+    json_t *item;
+    *ret_id = name;
+    json_array_foreach (member_array(view, "proxies"), i, item) {
+        if (strcmp(member_str(item, "DBProxyName", ""), name) == 0) {
+            *ret_id = arena_printf(arena, "proxy-%s", name);
+        }
     }
-    return of_resource;
+    json_array_foreach (member_array(view, "instances"), i, item) {
+        const char *relay =
+            arena_printf(arena, "relay-%s", member_str(item, "DBInstanceIdentifier", ""));
+        if (strcmp(relay, name) == 0) {
+            *ret_id = arena_printf(arena, "relay-%s", member_str(item, "DbiResourceId", ""));
+        }
+    }
+    return view != NULL;
 }
 
 static bool log_print(Cli *cli, const char *name, const Looking *looking, Err *err)
 {
-    CLEANUP(record_free_ptr) json_t *nodes = NULL;
-    const char *node = log_node(cli, name, &nodes, err);
-    if (node == NULL) {
-        return false;
-    }
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *node;
+    TRY(node_find(cli, arena, name, &node, err) &&
+        (node != NULL || endpoint_find(cli, arena, name, &node, err)));
     json_t *output =
         cli_call(cli, "weir", "GetLog",
                  json_pack("{s:s, s:I}", "NodeId", node, "Lines", (json_int_t)looking->lines), err);
     if (output == NULL) {
-        return false;
+        return err->code == ERR_NOT_FOUND
+                   ? err_set(err, ERR_NOT_FOUND,
+                             "there is no log of a node or resource \"%s\": see `weir status`",
+                             name)
+                   : false;
     }
     size_t i;
     json_t *line;
@@ -230,10 +257,12 @@ int logs_main(int argc, char **argv)
     static const struct option options[] = {{"lines", required_argument, NULL, OPTION_LINES}, {0}};
     Looking looking = {.lines = 100};
     const CliSpec spec = {
-        .usage = "usage: weir logs [--lines N] [--data DIR] [-o table|json] NAME\n\n"
-                 "Shows the end of an engine's log. NAME is a node or a resource of `weir "
-                 "status`.\n"
-                 "  --lines N  this many lines (100)\n",
+        .usage =
+            "usage: weir logs [--lines N] [--data DIR] [-o table|json] NAME\n\n"
+            "Shows the end of a log. NAME is a node, an instance or a cache of `weir status`\n"
+            "for its engine, a proxy, or relay-INSTANCE or front-CACHE for the process behind\n"
+            "that endpoint.\n"
+            "  --lines N  this many lines (100), at most 10000 and the last 256 KiB\n",
         .operands_min = 1,
         .operands_max = 1,
         .has_json = true,

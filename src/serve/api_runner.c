@@ -42,22 +42,33 @@ static void on_stop(void *context)
     runner->stop(runner->stop_user);
 }
 
+/* -1 unless it is a file. */
+static int log_open_file(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct stat info;
+    if (fd >= 0 && (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))) {
+        fd_close(&fd);
+    }
+    return fd;
+}
+
+/* An engine's log lies with its data, that of an endpoint's process in the runtime folder. */
 static bool log_open(const ApiRunner *runner, const char *node_id, int *ret_fd, Err *err)
 {
     static const char zones[] = MODEL_ZONES;
-    for (const char *zone = zones; *zone != '\0'; zone++) {
+    CLEANUP(mem_free_ptr)
+    char *plane = mem_printf("%s/log/%s.log", runner->tier->run_dir, node_id);
+    int fd = log_open_file(plane);
+    for (const char *zone = zones; fd < 0 && *zone != '\0'; zone++) {
         CLEANUP(mem_free_ptr)
         char *path =
             mem_printf("%s/zone-%c/%s/log/engine.log", runner->tier->data_dir, *zone, node_id);
-        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        struct stat info;
-        if (fd >= 0 && (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))) {
-            fd_close(&fd);
-        }
-        if (fd >= 0) {
-            *ret_fd = fd;
-            return true;
-        }
+        fd = log_open_file(path);
+    }
+    if (fd >= 0) {
+        *ret_fd = fd;
+        return true;
     }
     return err_set(err, ERR_NOT_FOUND, "node %s has no log on this host", node_id);
 }

@@ -26,7 +26,7 @@ def empty_tier(weir):
     (['psql', '-o', 'json', 'main'], '`weir psql` has no JSON: take out -o json'),
     (['run', '-o', 'json', 'true'], '`weir run` has no JSON: take out -o json'),
     (['--data', '/nowhere', 'status'], 'options stand behind the command: weir COMMAND --data …'),
-    (['logs', 'main', '--lines', 'all'], '--lines takes a number from 1, not "all"'),
+    (['logs', 'main', '--lines', 'all'], '--lines takes a number from 1 to 10000, not "all"'),
 ])
 def test_refused_in_one_line(weir, run, words, said):
     done = run(weir, *words)
@@ -91,7 +91,7 @@ def test_a_wrong_argument_changes_nothing(empty_tier):
 
 def test_options_behind_arguments(empty_tier):
     done = empty_tier.command('logs', 'main', '--lines', '3', check=False)
-    assert (done.returncode, done.stderr) == (3, 'weir: there is no node or resource "main": see `weir status`\n')
+    assert (done.returncode, done.stderr) == (3, 'weir: there is no log of a node or resource "main": see `weir status`\n')
 
 
 def test_a_stopped_tier_is_said_to_be(weir):

@@ -1,4 +1,5 @@
 """The tier of examples/guide.tf as a user meets it: applied again, looked at, used, and changed from outside."""
+import re
 import shutil
 import subprocess
 import time
@@ -40,6 +41,17 @@ def test_a_change_from_outside_is_the_only_difference(tier, example):
     finally:
         tier.command('apply', example)
     assert tier.command('plan', '--detailed-exitcode', example, check=False).returncode == 0
+
+
+@pytest.mark.parametrize('name, node', [
+    ('app-primary-db', r'db-\w+-\d+'), ('app-redis-cluster', 'app-redis-cluster-.*'),
+    ('app-db-proxy', 'proxy-app-db-proxy'), ('front-app-redis-cluster', 'front-app-redis-cluster'),
+    ('relay-app-primary-db', r'relay-db-\w+')])
+def test_each_process_has_a_log(tier, name, node):
+    log = tier.json('logs', name, '--lines', '1')
+    assert re.fullmatch(node, log['NodeId']), log
+    assert tier.command('logs', log['NodeId']).returncode == 0
+    assert name.startswith('front-') or [line for line in log['Lines'] if line]  # a front has nothing to complain of
 
 
 def endpoint_of(view, identifier):

@@ -224,6 +224,7 @@ static void test_nodes_events_and_logs(void **state)
     harness_put(harness, "event/2-b",
                 "{'type': 'replication-group', 'id': 'r', 'message': 'm2', "
                 "'categories': [], 'time_ms': 1699999999500}");
+    harness_put(harness, "plane/proxy-pool/goal", "{'kind': 'proxy'}");
     harness_put(
         harness, "spec/db-instance/app",
         "{'DBInstanceIdentifier': 'app', 'AllocatedStorage': 20, 'StorageEncrypted': true}");
@@ -250,6 +251,12 @@ static void test_nodes_events_and_logs(void **state)
         {"weir:ListEvents", "{'MaxResults': 0}", "InvalidParameterException", "MaxResults"},
         {"weir:GetLog", "{'NodeId': 'n1', 'Lines': 2}", NULL,
          "{'Lines': ['two', 'three'], 'Truncated': true}"},
+        {"weir:GetLog", "{'NodeId': 'n1', 'Lines': 3}", NULL,
+         "{'Lines': ['one', 'two', 'three'], 'Truncated': false}"},
+        {"weir:GetLog", "{'NodeId': 'n1', 'Lines': 4}", NULL,
+         "{'Lines': ['one', 'two', 'three'], 'Truncated': false}"},
+        {"weir:GetLog", "{'NodeId': 'proxy-pool', 'Lines': 1}", NULL,
+         "{'NodeId': 'proxy-pool', 'Lines': ['three'], 'Truncated': true}"},
         {"weir:GetLog", "{'NodeId': 'n2'}", "ResourceNotFoundException", NULL},
         {"weir:GetLog", "{'NodeId': '../n1'}", "ResourceNotFoundException", NULL},
         {"weir:GetLog", "{'NodeId': 'n1/goal'}", "ResourceNotFoundException", NULL},
