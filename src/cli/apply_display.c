@@ -157,6 +157,18 @@ static void on_state(void *user, const char *address, const char *state, int64_t
     put(display, display->live ? "" : text);
 }
 
+static void on_remark(void *user, const char *address, const char *text, int64_t elapsed_ms)
+{
+    Display *display = user;
+    (void)elapsed_ms;
+    CLEANUP(mem_free_ptr) char *line = mem_printf("%s: %s", address, text);
+    Buf wrapped;
+    buf_init(&wrapped, BUF_MAX_DEFAULT);
+    text_wrap(line, "", columns(display), &wrapped);
+    put(display, buf_str(&wrapped));
+    buf_done(&wrapped);
+}
+
 static void put_end(Display *display, const char *address, const char *color, const char *text,
                     int64_t elapsed_ms)
 {
@@ -191,5 +203,5 @@ static void on_tick(void *user)
 
 ApplyProgress display_progress(Display *display)
 {
-    return (ApplyProgress){on_state, on_done, on_error, on_tick, display};
+    return (ApplyProgress){on_state, on_remark, on_done, on_error, on_tick, display};
 }

@@ -160,7 +160,7 @@ static bool evaluate(Run *run, Job *job)
         job_skip(run, job, failed);
         return false;
     }
-    if (desired->holds_unknown && !run_references_settled(run, job)) {
+    if (desired->holds_unknown && run_reference_unready(run, job) != NULL) {
         return false;
     }
     item->desired = desired;
@@ -312,9 +312,24 @@ static bool change_the_rest(Run *run, Job *job)
     return true;
 }
 
-static void wait_on(Run *run, Job *job)
+/* A target's instance that does not answer yet has nothing to do with the target. */
+static const char *waiting_text(Run *run, const Job *job)
+{
+    const Job *unready = job->present->detail[0] != '\0' ? run_reference_unready(run, job) : NULL;
+    if (unready != NULL) {
+        return arena_printf(run->plan->arena, "waits for %s", unready->item->address);
+    }
+    bool lasts = elapsed_ms(job) >= DETAIL_AFTER_MS;
+    return lasts ? state_text(run, job->present) : job->present->status;
+}
+
+static void wait_on(Run *run, Job *job, const Task *task)
 {
     const Present *present = job->present;
+    if (remark_is_due(&job->remark, task->remark, time_mono_ms())) {
+        run->progress->on_remark(run->progress->user, job->item->address, task->remark,
+                                 elapsed_ms(job));
+    }
     if (present_has_failed(present) && !in_time(job, &job->trouble_ms, FAILED_STAYS_MS)) {
         job_fail(run, job,
                  arena_printf(run->plan->arena, "the %s \"%s\" is %s: see weir events",
@@ -333,8 +348,7 @@ static void wait_on(Run *run, Job *job)
                               (long long)(elapsed_ms(job) / MS_PER_S)));
         return;
     }
-    bool lasts = elapsed_ms(job) >= DETAIL_AFTER_MS;
-    show_state(run, job, lasts ? state_text(run, present) : present->status);
+    show_state(run, job, waiting_text(run, job));
     pause_job(run, job, TASK_READ);
 }
 
@@ -365,7 +379,7 @@ static void is_there(Run *run, Job *job, const Task *task, const Present *found)
     if (ready) {
         job_end(run, job, end_text(job));
     } else {
-        wait_on(run, job);
+        wait_on(run, job, task);
     }
     if (!before || ready || job_is_over(job)) {
         run_published(run, job);

@@ -15,6 +15,8 @@
 typedef struct ApplyProgress {
     /* It is begun, or in another state than before: "creating", "waits: …". */
     void (*on_state)(void *user, const char *address, const char *state, int64_t elapsed_ms);
+    /* Why it takes longer. */
+    void (*on_remark)(void *user, const char *address, const char *text, int64_t elapsed_ms);
     void (*on_done)(void *user, const char *address, const char *state, int64_t elapsed_ms);
     void (*on_error)(void *user, const char *address, const char *message, int64_t elapsed_ms);
     void (*on_tick)(void *user); /* a few times a second */
@@ -52,6 +54,7 @@ typedef struct Task {
     bool ok;
     bool made; /* the change took place, whatever became of reading */
     PresentList found;
+    const char *remark; /* what there is to say of its state; NULL: nothing. In the arena */
     Err err;
     struct Task *next;
 } Task;

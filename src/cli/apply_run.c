@@ -93,24 +93,24 @@ static Hold destroy_hold(const Run *run, const Job *job)
     return (Hold){0};
 }
 
-bool run_references_settled(const Run *run, const Job *job)
-{
-    const TfInstance *instance = job->item->instance;
-    for (size_t i = 0; i < instance->depends_len; i++) {
-        const Job *other = job_of(run, instance->depends[i]);
-        if (other != NULL && !job_is_over(other)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 const Job *run_reference_failed(const Run *run, const Job *job)
 {
     const TfInstance *instance = job->item->instance;
     for (size_t i = 0; i < instance->depends_len; i++) {
         const Job *other = job_of(run, instance->depends[i]);
         if (other != NULL && other->state == JOB_FAILED) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+const Job *run_reference_unready(const Run *run, const Job *job)
+{
+    const TfInstance *instance = job->item->instance;
+    for (size_t i = 0; i < instance->depends_len; i++) {
+        const Job *other = job_of(run, instance->depends[i]);
+        if (other != NULL && !job_is_over(other)) {
             return other;
         }
     }
@@ -162,6 +162,13 @@ static int64_t step(Run *run)
         }
     }
     return wait_ms;
+}
+
+static void jobs_done(Run *run)
+{
+    for (size_t i = 0; i < run->jobs.len; i++) {
+        remark_watch_done(&run->jobs.items[i]->remark);
+    }
 }
 
 static bool all_over(const Run *run)
@@ -240,6 +247,7 @@ bool apply_run(Plan *plan, const ApplyOptions *options, const ApplyProgress *pro
         workers_stop(run.workers);
     }
     options->source.close(options->source.context, &run.caller);
+    jobs_done(&run);
     tf_diagnostics_sort(diagnostics);
     if (ok && !all_over(&run)) {
         return err_set(err, ERR_UNAVAILABLE,

@@ -37,6 +37,7 @@ typedef struct Job {
     bool unsure;        /* the answer to a change was lost */
     bool stale;         /* what it refers to has changed since it was evaluated */
     const char *shown;  /* the state as shown last */
+    RemarkWatch remark; /* jobs_done's */
     Present *present;   /* once it is there; the plan's */
     struct Job *before; /* of a replacement: what destroys the old one */
 } Job;
@@ -69,8 +70,8 @@ bool job_is_over(const Job *job);
 /* ---- apply_run.c ------------------------------------------------------------------------------
  */
 
-/* Whether everything that the job's block refers to has come to rest. */
-bool run_references_settled(const Run *run, const Job *job);
+/* One that the job's block refers to and that has not come to rest; NULL: none. */
+const Job *run_reference_unready(const Run *run, const Job *job);
 /* One that it refers to and that has failed; NULL: none. */
 const Job *run_reference_failed(const Run *run, const Job *job);
 /* The resource is there, or has changed: those that refer to it look again. */

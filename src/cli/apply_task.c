@@ -31,14 +31,34 @@ void task_free(Task *task)
     }
 }
 
-static bool look(Task *task, const Caller *caller)
-{
-    return task->change.kind->read(caller, task->key, &task->found, &task->err);
-}
-
 static Present *found_one(const Task *task)
 {
     return present_find(&task->found, task->change.kind, task->key);
+}
+
+/* Of those that the API has remarks on. That there is none is no reason to fail. */
+static void look_for_remark(Task *task, const Caller *caller)
+{
+    const ResourceKind *kind = task->change.kind;
+    CLEANUP(record_free_ptr) json_t *output = NULL;
+    Err err;
+    if (kind == &kind_db_instance || kind == &kind_db_proxy || kind == &kind_replication_group) {
+        (void)!caller_call(caller, "weir", "ListRemarks",
+                           json_pack("{s:s}", "ResourceId", task->key), &output, NULL, &err);
+        const char *text = remark_of_state(json_object_get(output, "Remarks"),
+                                           (ResourceType)kind->model, task->key);
+        task->remark = arena_strdup(task->arena, text);
+    }
+}
+
+static bool look(Task *task, const Caller *caller)
+{
+    TRY(task->change.kind->read(caller, task->key, &task->found, &task->err));
+    const Present *found = found_one(task);
+    if (found != NULL && !present_is_ready(found)) {
+        look_for_remark(task, caller);
+    }
+    return true;
 }
 
 /* A proxy's target gets its tag when it is there: the tag is the proxy's. */

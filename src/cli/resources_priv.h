@@ -127,6 +127,24 @@ Present *present_add(PresentList *list, const ResourceKind *kind, const json_t *
                      const json_t *tags);
 Present *present_find(const PresentList *list, const ResourceKind *kind, const char *key);
 
+/* ---- remarks (remark.c)
+ * ------------------------------------------------------------------------ */
+
+/* What the API's remarks (ListRemarks) say of how a resource is; NULL: nothing. Borrowed. */
+const char *remark_of_state(const json_t *remarks, ResourceType type, const char *id);
+
+/* What was last said of one resource. Zero is a fresh one. */
+typedef struct RemarkWatch {
+    char *text; /* NULL: nothing was */
+    int64_t since_ms;
+    bool shown;
+} RemarkWatch;
+
+/* Whether the text, which may be NULL, is to be shown now: it has stood for a second, and was not
+ * shown yet. */
+bool remark_is_due(RemarkWatch *watch, const char *text, int64_t now_ms);
+void remark_watch_done(RemarkWatch *watch);
+
 /* What an action works with; all of it belongs to the worker while it runs. */
 typedef struct Change {
     const Caller *caller;

@@ -12,16 +12,23 @@
 #define WAIT_MS (600 * MS_PER_S)
 
 typedef struct Kind {
+    ResourceType type;
     const char *list;   /* in the view */
     const char *name;   /* the member that names the resource */
     const char *status; /* the member that says how it is */
 } Kind;
 
 static const Kind kinds[] = {
-    {"instances", "DBInstanceIdentifier", "DBInstanceStatus"},
-    {"proxies", "DBProxyName", "Status"},
-    {"caches", "ReplicationGroupId", "Status"},
+    {RESOURCE_DB_INSTANCE, "instances", "DBInstanceIdentifier", "DBInstanceStatus"},
+    {RESOURCE_DB_PROXY, "proxies", "DBProxyName", "Status"},
+    {RESOURCE_REPLICATION_GROUP, "caches", "ReplicationGroupId", "Status"},
 };
+
+/* What was last told of a resource. */
+typedef struct Told {
+    char *status;
+    RemarkWatch remark;
+} Told;
 
 static bool is_settled(const char *status)
 {
@@ -29,56 +36,80 @@ static bool is_settled(const char *status)
            strcmp(status, "deleting") == 0;
 }
 
-static void report(Map *states, const char *name, const char *status, int64_t started_ms)
+static void say(const char *name, const char *text, int64_t started_ms)
 {
-    char *before = map_get(states, slice_of(name));
-    if (before != NULL && strcmp(before, status) == 0) {
-        return;
+    fprintf(stderr, "%6.1f s  %-28s %s\n", (double)(time_mono_ms() - started_ms) / 1000.0, name,
+            text);
+}
+
+static Told *told_of(Map *all, const Kind *kind, const char *name)
+{
+    CLEANUP(mem_free_ptr) char *key = mem_printf("%s/%s", kind->list, name);
+    Told *told = map_get(all, slice_of(key));
+    if (told == NULL) {
+        told = mem_alloc(sizeof(Told));
+        map_set(all, slice_of(key), told);
     }
-    mem_free(before);
-    map_set(states, slice_of(name), mem_strdup(status));
-    if (before != NULL || !is_settled(status)) {
-        fprintf(stderr, "%6.1f s  %-28s %s\n", (double)(time_mono_ms() - started_ms) / 1000.0, name,
-                status);
+    return told;
+}
+
+static void report(Told *told, const char *name, const char *status, const char *remark,
+                   int64_t started_ms)
+{
+    if (told->status == NULL || strcmp(told->status, status) != 0) {
+        if (told->status != NULL || !is_settled(status)) {
+            say(name, status, started_ms);
+        }
+        mem_free(told->status);
+        told->status = mem_strdup(status);
+    }
+    if (!is_settled(status) && remark_is_due(&told->remark, remark, time_mono_ms())) {
+        say(name, remark, started_ms);
     }
 }
 
 /* True when every resource of the view has settled. */
-static bool look(Map *states, const json_t *view, int64_t started_ms)
+static bool look(Map *all, const json_t *view, int64_t started_ms)
 {
     bool settled = true;
     for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
         size_t i;
         json_t *resource;
         json_array_foreach (member_array(view, kinds[k].list), i, resource) {
+            const char *name = member_str(resource, kinds[k].name, "");
             const char *status = member_str(resource, kinds[k].status, "");
-            report(states, member_str(resource, kinds[k].name, ""), status, started_ms);
+            const char *remark =
+                remark_of_state(json_object_get(view, "remarks"), kinds[k].type, name);
+            report(told_of(all, &kinds[k], name), name, status, remark, started_ms);
             settled = settled && is_settled(status);
         }
     }
     return settled;
 }
 
-static void states_free(Map *states)
+static void told_free(Map *all)
 {
     size_t cursor = 0;
     Slice key;
     void *value;
-    while (map_next(states, &cursor, &key, &value)) {
-        mem_free(value);
+    while (map_next(all, &cursor, &key, &value)) {
+        Told *told = value;
+        mem_free(told->status);
+        remark_watch_done(&told->remark);
+        mem_free(told);
     }
-    map_free(states);
+    map_free(all);
 }
 
 bool up_wait_available(Cli *cli, Err *err)
 {
     const struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
     int64_t started_ms = time_mono_ms();
-    Map *states = map_new();
+    Map *all = map_new();
     bool ok = false;
     for (;;) {
         CLEANUP(record_free_ptr) json_t *view = view_load(cli, err);
-        ok = view != NULL && look(states, view, started_ms);
+        ok = view != NULL && look(all, view, started_ms);
         if (ok || view == NULL) {
             break;
         }
@@ -93,6 +124,6 @@ bool up_wait_available(Cli *cli, Err *err)
         }
         nanosleep(&pause, NULL);
     }
-    states_free(states);
+    told_free(all);
     return ok;
 }

@@ -308,7 +308,7 @@ bool fixture_apply(Fixture *fixture, const char *text, Buf *out)
     }
     const ApplyOptions options = {
         .source = {source_open, source_close, fixture}, .calls_max = 1, .poll_ms = 1};
-    const ApplyProgress progress = {on_state, on_end, on_end, on_tick, out};
+    const ApplyProgress progress = {on_state, on_end, on_end, on_end, on_tick, out};
     tf_diagnostics_init(&diagnostics, fixture->arena);
     bool ok = apply_run(&plan, &options, &progress, &result, &diagnostics, &err);
     tf_diagnostics_format(&diagnostics, out);
