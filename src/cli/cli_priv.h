@@ -80,8 +80,14 @@ void table_init(Table *table, size_t columns, size_t state_column);
 void table_done(Table *table);
 void table_row(Table *table, const char *const *cells); /* columns of them; NULL is "" */
 void table_print(const Table *table, FILE *out);
-/* The text in lines of at most `width` bytes behind the indent, cut at spaces. */
-void text_wrap(const char *text, const char *indent, size_t width, Buf *out);
+#define CLI_COLUMNS_USUAL 80
+
+/* How wide the terminal behind the stream is; CLI_COLUMNS_USUAL where it is none. */
+size_t cli_columns(FILE *out);
+/* The text in lines that fit into so many columns with their indent, cut at spaces. */
+void text_wrap(const char *text, const char *indent, size_t columns, Buf *out);
+/* Two lists of names parted by ", " as one, each name once; `list` may be NULL. In the arena. */
+const char *text_merge(Arena *arena, const char *list, const char *more);
 /* Prints the JSON and frees it. */
 void cli_print_json(json_t *value);
 
@@ -92,7 +98,8 @@ void cli_print_json(json_t *value);
 json_t *view_load(Cli *cli, Err *err);
 /* Without a database, proxy or cache. */
 bool view_is_empty(const json_t *view);
-void view_print_resources(const json_t *view, FILE *out);
+/* `later`: with what is not yet in effect. */
+void view_print_resources(const json_t *view, bool later, FILE *out);
 void view_print_nodes(const json_t *view, FILE *out);
 /* "host:port", or "" while there is none. From the arena. */
 const char *view_instance_endpoint(Arena *arena, const json_t *instance);

@@ -156,7 +156,7 @@ void plan_print(const Plan *plan, FILE *out)
 {
     Buf text;
     buf_init(&text, BUF_MAX_DEFAULT);
-    plan_format(plan, cli_colors(out), &text);
+    plan_format(plan, cli_colors(out), cli_columns(out), &text);
     fputs(buf_str(&text), out);
     buf_done(&text);
 }

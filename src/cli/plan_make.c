@@ -263,10 +263,7 @@ static void decide(const Maker *maker, PlanItem *item)
 static void add_notes(const Maker *maker, PlanItem *item)
 {
     Plan *plan = maker->plan;
-    const char *later = not_yet_in_effect(plan->arena, item->kind, item->desired);
-    if (later != NULL) {
-        item_note(plan, item, arena_printf(plan->arena, "not yet in effect: %s", later));
-    }
+    item->later = not_yet_in_effect(plan->arena, item->kind, item->desired);
     if (item->kind == &kind_db_proxy && !is_written(item->desired, "role_arn")) {
         item_note(plan, item, "role_arn is not set: the built-in role reads the secrets");
     }

@@ -154,6 +154,7 @@ typedef struct PlanItem {
     const TfValue *desired;     /* NULL: it shall not be there */
     Differences differences;
     VEC(const char *) notes; /* in the arena */
+    const char *later;       /* not_yet_in_effect's */
     const char *refusal;     /* why apply will not do it; NULL: it will */
     bool retag;              /* only Weir's own tags differ */
     bool leaving;            /* one of that name is still being deleted */
@@ -194,7 +195,8 @@ Present *plan_remember(Plan *plan, const Present *present);
 /* ---- showing it (plan_show.c)
  * --------------------------------------------------------------------- */
 
-void plan_format(const Plan *plan, bool colors, Buf *out);
+/* In lines of so many columns. */
+void plan_format(const Plan *plan, bool colors, size_t columns, Buf *out);
 json_t *plan_to_json_new(const Plan *plan);
 json_t *outputs_to_json_new(const TfOutput *outputs, size_t len);
 const char *plan_action_name(PlanAction action); /* "create", … */

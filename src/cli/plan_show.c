@@ -40,10 +40,36 @@ static void show_difference(const Difference *difference, Buf *out)
     buf_append_char(out, '\n');
 }
 
-#define NOTE_WIDTH  73 /* with its indent a screen of 80 */
-#define NOTE_INDENT "      "
+#define NOTE_INDENT  "      "
+#define LATER_INDENT "  "
 
-static void show_item(const PlanItem *item, size_t width, bool colors, Buf *out)
+/* Once per kind, with what some of its blocks have. */
+static void show_later(const Plan *plan, size_t columns, Buf *out)
+{
+    size_t len;
+    const ResourceKind *const *kinds = kinds_all(&len);
+    bool any = false;
+    for (size_t k = 0; k < len; k++) {
+        const char *list = NULL;
+        for (size_t i = 0; i < plan->items.len; i++) {
+            const PlanItem *item = plan->items.items[i];
+            if (item->kind == kinds[k] && item->later != NULL) {
+                list = text_merge(plan->arena, list, item->later);
+            }
+        }
+        if (list != NULL) {
+            buf_append_str(out, any ? "" : "Not yet in effect:\n");
+            text_wrap(arena_printf(plan->arena, "%s: %s", kinds[k]->type, list), LATER_INDENT,
+                      columns, out);
+            any = true;
+        }
+    }
+    if (any) {
+        buf_append_char(out, '\n');
+    }
+}
+
+static void show_item(const PlanItem *item, size_t width, bool colors, size_t columns, Buf *out)
 {
     if (item->action == PLAN_NONE && item->notes.len == 0) {
         return;
@@ -59,7 +85,7 @@ static void show_item(const PlanItem *item, size_t width, bool colors, Buf *out)
         buf_printf(out, "      refused: %s\n", item->refusal);
     }
     for (size_t i = 0; i < item->notes.len; i++) {
-        text_wrap(item->notes.items[i], NOTE_INDENT, NOTE_WIDTH, out);
+        text_wrap(item->notes.items[i], NOTE_INDENT, columns, out);
     }
 }
 
@@ -85,16 +111,17 @@ static void show_counts(const Plan *plan, Buf *out)
     buf_printf(out, "%zu to destroy.\n", plan->count[PLAN_DESTROY]);
 }
 
-void plan_format(const Plan *plan, bool colors, Buf *out)
+void plan_format(const Plan *plan, bool colors, size_t columns, Buf *out)
 {
     size_t width = address_width(plan);
     size_t before = out->len;
     for (size_t i = 0; i < plan->items.len; i++) {
-        show_item(plan->items.items[i], width, colors, out);
+        show_item(plan->items.items[i], width, colors, columns, out);
     }
     if (out->len > before) {
         buf_append_char(out, '\n');
     }
+    show_later(plan, columns, out);
     if (plan_is_empty(plan)) {
         buf_append_str(out, "No changes. The tier is as the files say.\n");
     } else {
@@ -139,6 +166,9 @@ static json_t *item_json(const PlanItem *item)
     json_t *notes = json_array();
     for (size_t i = 0; i < item->notes.len; i++) {
         json_array_append_new(notes, json_string(item->notes.items[i]));
+    }
+    if (item->later != NULL) {
+        json_array_append_new(notes, json_sprintf("not yet in effect: %s", item->later));
     }
     json_t *tree = json_pack("{s:s, s:s, s:s, s:o, s:o}", "address", item->address, "type",
                              item->kind->type, "action", plan_action_name(item->action), "changes",

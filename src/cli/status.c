@@ -19,7 +19,7 @@ static void view_show(const Cli *cli, const json_t *view)
         printf("The tier is up and empty: `%s FILE` makes what the file says.\n", apply);
         return;
     }
-    view_print_resources(view, stdout);
+    view_print_resources(view, true, stdout);
     if (json_array_size(member_array(view, "nodes")) > 0) {
         fputc('\n', stdout);
         view_print_nodes(view, stdout);
@@ -79,17 +79,29 @@ static bool on_looking_option(void *user, int val, const char *argument)
     return true;
 }
 
-static void event_print(const json_t *event, FILE *out)
+static void event_print(const json_t *event, size_t source_width, FILE *out)
 {
     char when[TIME_ISO_SIZE];
     time_format_iso(member_int(event, "Time", 0), when);
-    fprintf(out, "%.19sZ  %-20s  %s\n", when, member_str(event, "SourceIdentifier", ""),
-            member_str(event, "Message", ""));
+    fprintf(out, "%.19sZ  %-*s  %s\n", when, (int)source_width,
+            member_str(event, "SourceIdentifier", ""), member_str(event, "Message", ""));
+}
+
+static void source_width_grow(const json_t *events, size_t *width)
+{
+    size_t i;
+    json_t *event;
+    json_array_foreach ((json_t *)(uintptr_t)events, i, event) {
+        size_t len = strlen(member_str(event, "SourceIdentifier", ""));
+        *width = len > *width ? len : *width;
+    }
 }
 
 /* Those that follow one another are JSON each, a line of it. */
-static void events_print(const Cli *cli, const Looking *looking, const json_t *output)
+static void events_print(const Cli *cli, const Looking *looking, const json_t *output,
+                         size_t *source_width)
 {
+    source_width_grow(member_array(output, "Events"), source_width);
     if (cli->format == CLI_JSON && !looking->follow) {
         cli_print_json(json_incref(member_array(output, "Events")));
         return;
@@ -101,18 +113,18 @@ static void events_print(const Cli *cli, const Looking *looking, const json_t *o
             json_dumpf(event, stdout, JSON_COMPACT | JSON_SORT_KEYS);
             putchar('\n');
         } else {
-            event_print(event, stdout);
+            event_print(event, *source_width, stdout);
         }
     }
     fflush(stdout);
 }
 
-/* Prints what is new, and remembers in *after how far it came. */
-static bool events_once(Cli *cli, const Looking *looking, char **after, bool print, Err *err)
+/* Prints what is new, and remembers how far it came. */
+static bool events_once(Cli *cli, const Looking *looking, EventFeed *feed, bool print, Err *err)
 {
     json_t *input = json_object();
-    if (*after != NULL) {
-        json_object_set_new(input, "After", json_string(*after));
+    if (feed->after != NULL) {
+        json_object_set_new(input, "After", json_string(feed->after));
     }
     if (looking->source != NULL) {
         json_object_set_new(input, "SourceIdentifier", json_string(looking->source));
@@ -122,21 +134,27 @@ static bool events_once(Cli *cli, const Looking *looking, char **after, bool pri
         return false;
     }
     if (print) {
-        events_print(cli, looking, output);
+        events_print(cli, looking, output, &feed->source_width);
     }
     const char *last = member_str(output, "Last", NULL);
     if (last != NULL && last[0] != '\0') {
-        mem_free(*after);
-        *after = mem_strdup(last);
+        mem_free(feed->after);
+        feed->after = mem_strdup(last);
     }
     json_decref(output);
     return true;
 }
 
-bool events_new(Cli *cli, char **after, bool print, Err *err)
+bool events_new(Cli *cli, EventFeed *feed, bool print, Err *err)
 {
     const Looking looking = {.follow = true};
-    return events_once(cli, &looking, after, print, err);
+    return events_once(cli, &looking, feed, print, err);
+}
+
+void event_feed_done(EventFeed *feed)
+{
+    mem_free(feed->after);
+    *feed = (EventFeed){0};
 }
 
 int events_main(int argc, char **argv)
@@ -157,21 +175,21 @@ int events_main(int argc, char **argv)
         .user = &looking};
     Cli cli;
     Err err;
-    char *after = NULL;
+    EventFeed feed = {0};
     int status = 0;
     if (!cli_options(&cli, argc, argv, &spec)) {
         status = cli.help ? 0 : err_exit_code(ERR_INVALID);
-    } else if (!cli_connect(&cli, &err) || !events_once(&cli, &looking, &after, true, &err)) {
+    } else if (!cli_connect(&cli, &err) || !events_once(&cli, &looking, &feed, true, &err)) {
         status = cli_fail(&err);
     }
     const struct timespec pause = {.tv_nsec = FOLLOW_MS * 1000000};
     while (status == 0 && looking.follow) {
         nanosleep(&pause, NULL);
-        if (!events_once(&cli, &looking, &after, true, &err)) {
+        if (!events_once(&cli, &looking, &feed, true, &err)) {
             status = cli_fail(&err);
         }
     }
-    mem_free(after);
+    event_feed_done(&feed);
     cli_done(&cli);
     return status;
 }

@@ -1,15 +1,18 @@
 /* Tables for people and JSON for programs. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cli/cli_priv.h"
 
-#define GREEN  "\033[32m"
-#define YELLOW "\033[33m"
-#define RED    "\033[31m"
-#define BOLD   "\033[1m"
-#define PLAIN  "\033[0m"
+#define COLUMNS_LEAST 20
+
+#define GREEN         "\033[32m"
+#define YELLOW        "\033[33m"
+#define RED           "\033[31m"
+#define BOLD          "\033[1m"
+#define PLAIN         "\033[0m"
 
 bool cli_colors(FILE *out)
 {
@@ -141,11 +144,22 @@ void cli_print_json(json_t *value)
     json_decref(value);
 }
 
-void text_wrap(const char *text, const char *indent, size_t width, Buf *out)
+size_t cli_columns(FILE *out)
+{
+    struct winsize size;
+    if (ioctl(fileno(out), TIOCGWINSZ, &size) != 0 || size.ws_col == 0) {
+        return CLI_COLUMNS_USUAL;
+    }
+    return size.ws_col > COLUMNS_LEAST ? size.ws_col : COLUMNS_LEAST;
+}
+
+/* The last column stays free: some terminals go to the next line there. */
+void text_wrap(const char *text, const char *indent, size_t columns, Buf *out)
 {
     Slice rest = slice_of(text);
+    size_t width = columns - 1 - strlen(indent);
     while (rest.len > width) {
-        size_t cut = width;
+        size_t cut = width + 1; /* a space there counts too */
         while (cut > 0 && rest.data[cut - 1] != ' ') {
             cut--;
         }
@@ -154,4 +168,29 @@ void text_wrap(const char *text, const char *indent, size_t width, Buf *out)
         rest = slice_skip(rest, cut);
     }
     buf_printf(out, "%s%.*s\n", indent, SLICE_FMT(rest));
+}
+
+static bool list_has(const char *list, Slice name)
+{
+    Slice rest = slice_of(list);
+    while (rest.len > 0) {
+        if (slice_eq(slice_trim(slice_cut(&rest, ',')), name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *text_merge(Arena *arena, const char *list, const char *more)
+{
+    Slice rest = slice_of(more);
+    while (rest.len > 0) {
+        Slice name = slice_trim(slice_cut(&rest, ','));
+        if (list == NULL) {
+            list = arena_slice_str(arena, name);
+        } else if (!list_has(list, name)) {
+            list = arena_printf(arena, "%s, %.*s", list, SLICE_FMT(name));
+        }
+    }
+    return list;
 }

@@ -50,8 +50,9 @@ static void next_commands(const Cli *cli, const json_t *view)
     table_done(&table);
 }
 
-/* With what to do next, unless something went wrong: then that is what counts. */
-static bool endpoints_show(Cli *cli, bool next, Err *err)
+/* With what to do next, unless something went wrong: then that is what counts. What is not yet in
+ * effect was part of the plan, where there was one. */
+static bool endpoints_show(Cli *cli, bool planned, bool next, Err *err)
 {
     json_t *view = view_load(cli, err);
     if (view == NULL) {
@@ -62,7 +63,7 @@ static bool endpoints_show(Cli *cli, bool next, Err *err)
         return true;
     }
     if (!view_is_empty(view)) {
-        view_print_resources(view, stdout);
+        view_print_resources(view, !planned, stdout);
         fflush(stdout);
     }
     if (next) {
@@ -92,24 +93,24 @@ static void up_signals(sigset_t *ret_signals)
 static bool stay_in_front(Cli *cli, TierStart *start, const sigset_t *signals, bool failed)
 {
     const struct timespec step = {.tv_sec = VIEW_MS / 1000};
-    char *after = NULL;
+    EventFeed feed = {0};
     Err err;
-    (void)!events_new(cli, &after, false, &err);
+    (void)!events_new(cli, &feed, false, &err);
     fprintf(stderr, "\nThe tier is up%s. Ctrl-C stops it; what happens to it is shown here.\n",
             failed ? " without what failed" : "");
     while (sigtimedwait(signals, NULL, &step) < 0) {
-        if (events_new(cli, &after, true, &err) || tier_is_up(cli)) {
+        if (events_new(cli, &feed, true, &err) || tier_is_up(cli)) {
             continue;
         }
         if (tier_is_left(cli)) { /* killed, and whoever looks after it, too */
             tier_start_done(start);
             (void)!tier_start(cli, start, &err);
         } else {
-            mem_free(after);
+            event_feed_done(&feed);
             return false; /* somebody else stopped it */
         }
     }
-    mem_free(after);
+    event_feed_done(&feed);
     return true;
 }
 
@@ -142,7 +143,8 @@ static int up_bring(Cli *cli, Up *up, const TierStart *start, bool *ret_up)
     if (up_is_interrupted()) {
         return err_exit_code(ERR_UNAVAILABLE);
     }
-    if (up_wait_available(cli, &err) && endpoints_show(cli, status == 0, &err)) {
+    if (up_wait_available(cli, &err) &&
+        endpoints_show(cli, up->files[0] != NULL, status == 0, &err)) {
         return status;
     }
     return up_is_interrupted() ? err_exit_code(ERR_UNAVAILABLE) : cli_fail(&err);

@@ -59,7 +59,14 @@ NODISCARD bool up_folder_remove(const char *data_dir, Err *err);
  * waits. */
 NODISCARD bool up_wait_available(Cli *cli, Err *err);
 
-/* Events since *after, which it moves on; the first call with NULL gives all there are. */
-NODISCARD bool events_new(Cli *cli, char **after, bool print, Err *err);
+/* What happens, as it happens. Zero is one from the beginning. */
+typedef struct EventFeed {
+    char *after;         /* the last one that was seen */
+    size_t source_width; /* of the column of names, as far as it has grown */
+} EventFeed;
+
+/* Events since the last call; the first one gives all there are. */
+NODISCARD bool events_new(Cli *cli, EventFeed *feed, bool print, Err *err);
+void event_feed_done(EventFeed *feed);
 
 #endif

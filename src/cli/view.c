@@ -108,7 +108,40 @@ static void add_caches(Arena *arena, Table *table, const json_t *view)
 }
 
 #define REMARK_INDENT "  "
-#define REMARK_WIDTH  76
+
+static bool is_later(const json_t *remark)
+{
+    return strcmp(member_str(remark, "Kind", ""), "not-in-effect") == 0;
+}
+
+/* One paragraph for all: each kind of resource with what some of them have. */
+static void print_later(const json_t *view, FILE *out)
+{
+    static const char *const kinds[][2] = {
+        {"db-instance", "instances"}, {"db-proxy", "proxies"}, {"replication-group", "caches"}};
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Buf text;
+    buf_init(&text, BUF_MAX_DEFAULT);
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+        const char *list = NULL;
+        size_t i;
+        json_t *remark;
+        json_array_foreach (member_array(view, "remarks"), i, remark) {
+            const char *names = strchr(member_str(remark, "Message", ""), ':');
+            bool ours = strcmp(member_str(remark, "ResourceType", ""), kinds[k][0]) == 0;
+            if (ours && is_later(remark) && names != NULL) {
+                list = text_merge(arena, list, names + 1);
+            }
+        }
+        if (list != NULL) {
+            buf_append_str(&text, text.len == 0 ? "\nNot yet in effect:\n" : "");
+            text_wrap(arena_printf(arena, "%s: %s", kinds[k][1], list), REMARK_INDENT,
+                      cli_columns(out), &text);
+        }
+    }
+    fputs(buf_str(&text), out);
+    buf_done(&text);
+}
 
 /* One paragraph per resource that has something to say. */
 static void print_remarks(const json_t *view, FILE *out)
@@ -120,10 +153,13 @@ static void print_remarks(const json_t *view, FILE *out)
     json_t *remark;
     json_array_foreach (member_array(view, "remarks"), i, remark) {
         const char *id = member_str(remark, "ResourceId", "");
+        if (is_later(remark)) {
+            continue;
+        }
         if (strcmp(id, before) != 0) {
             buf_printf(&text, "\n%s\n", id);
         }
-        text_wrap(member_str(remark, "Message", ""), REMARK_INDENT, REMARK_WIDTH, &text);
+        text_wrap(member_str(remark, "Message", ""), REMARK_INDENT, cli_columns(out), &text);
         before = id;
     }
     fputs(buf_str(&text), out);
@@ -138,7 +174,7 @@ bool view_is_empty(const json_t *view)
            0;
 }
 
-void view_print_resources(const json_t *view, FILE *out)
+void view_print_resources(const json_t *view, bool later, FILE *out)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     static const char *const head[] = {"NAME", "KIND", "STATUS", "ENDPOINT", "NOTE"};
@@ -151,6 +187,9 @@ void view_print_resources(const json_t *view, FILE *out)
     table_print(&table, out);
     table_done(&table);
     print_remarks(view, out);
+    if (later) {
+        print_later(view, out);
+    }
 }
 
 /* ---- nodes -------------------------------------------------------------------------------------

@@ -141,9 +141,11 @@ def test_a_version_that_is_not_installed(bare_tier, refused, write):
     assert 'Cannot find version 9 for postgres' in said
     offered, = re.findall(r'`weir up (--engine-version-map 9=\d+)`', said)
     assert not bare_tier.data.exists()
-    bare_tier.up(file, *offered.split())
+    done = bare_tier.up(file, *offered.split())
+    assert (done.stdout + done.stderr).lower().count('not yet in effect') == 1
     assert 'No changes.' in bare_tier.command('plan', file).stdout
     bare_tier.down()
+    assert '\nNot yet in effect:\n  instances: allocated_storage, backup_retention_period\n' in bare_tier.up().stdout
     bare_tier.up(file)
     assert 'No changes.' in bare_tier.command('plan', file).stdout
     bare_tier.destroy()

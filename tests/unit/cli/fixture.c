@@ -226,7 +226,7 @@ bool fixture_plan(Fixture *fixture, const char *text, Plan *plan, Buf *out)
         fail_msg("%s", err.message);
     }
     if (ok) {
-        plan_format(plan, false, out);
+        plan_format(plan, false, CLI_COLUMNS_USUAL, out);
     } else {
         tf_diagnostics_format(&diagnostics, out);
     }

@@ -54,12 +54,35 @@ static void test_without_a_head(void **state)
     table_is(TABLE_NO_STATE, rows, "  weir env     # one\n  weir status  # two\n");
 }
 
+static void test_wrapped(void **state)
+{
+    (void)state;
+    Buf text;
+    buf_init(&text, BUF_MAX_DEFAULT);
+    text_wrap("one two three", "  ", 10, &text); /* the last column stays free */
+    text_wrap("abcdefghijk", "", 6, &text);
+    assert_string_equal(buf_str(&text), "  one two\n  three\nabcde\nfghij\nk\n");
+    buf_done(&text);
+}
+
+static void test_merged(void **state)
+{
+    (void)state;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *list = text_merge(arena, NULL, "a, bc");
+    list = text_merge(arena, list, " bc, b,a");
+    assert_string_equal(list, "a, bc, b");
+    assert_null(text_merge(arena, NULL, ""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_aligned),
         cmocka_unit_test(test_a_column_that_says_nothing_is_left_out),
         cmocka_unit_test(test_without_a_head),
+        cmocka_unit_test(test_wrapped),
+        cmocka_unit_test(test_merged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
