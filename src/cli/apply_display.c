@@ -3,14 +3,14 @@
  * its seconds, redrawn in place below the lines of those that are through; elsewhere every event is
  * a line.
  */
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cli/apply_priv.h"
 
 #define REDRAW_MS     200
-#define COLUMNS_USUAL 80
-#define COLUMNS_LEAST 20
+#define SECONDS_WIDTH 10 /* with the spaces around */
+#define STATE_WIDTH   24 /* of a state; what is longer is cut */
+#define ADDRESS_LEAST 16
 
 typedef struct Line {
     char *address;
@@ -79,13 +79,27 @@ static void line_drop(Display *display, const char *address)
 /* ---- drawing ----------------------------------------------------------------------------------
  */
 
-static size_t columns(const Display *display)
+/* As wide as the longest address, as far as there is room for the seconds and a state. */
+static int address_column(const Display *display, size_t width)
 {
-    struct winsize size;
-    if (ioctl(fileno(display->out), TIOCGWINSZ, &size) != 0 || size.ws_col == 0) {
-        return COLUMNS_USUAL;
-    }
-    return size.ws_col > COLUMNS_LEAST ? size.ws_col : COLUMNS_LEAST;
+    size_t most = width > SECONDS_WIDTH + STATE_WIDTH + ADDRESS_LEAST
+                      ? width - SECONDS_WIDTH - STATE_WIDTH
+                      : ADDRESS_LEAST;
+    return display->address_width < (int)most ? display->address_width : (int)most;
+}
+
+/* What is longer than the column loses its beginning, which says the least. */
+static char *address_new(const char *address, int column)
+{
+    size_t len = strlen(address);
+    size_t most = (size_t)column;
+    return len <= most ? mem_strdup(address) : mem_printf("…%s", address + len - most + 1);
+}
+
+/* Behind an address of these columns: a character of it may be more than a byte. */
+static int pad_of(const char *address, int column)
+{
+    return slice_starts(slice_of(address), "…") ? column + (int)strlen("…") - 1 : column;
 }
 
 /* Cut so that it does not wrap: a wrapped line could not be redrawn. */
@@ -93,10 +107,13 @@ static void draw_line(const Display *display, const Line *line, size_t width, Bu
 {
     char text[512];
     int seconds = (int)((display->drawn_ms - line->begun_ms) / MS_PER_S);
-    int len = snprintf(text, sizeof(text), "%-*s %6d s  %s", display->address_width, line->address,
-                       seconds, line->state);
+    int column = address_column(display, width);
+    CLEANUP(mem_free_ptr) char *address = address_new(line->address, column);
+    int pad = pad_of(address, column);
+    int len = snprintf(text, sizeof(text), "%-*s %6d s  %s", pad, address, seconds, line->state);
     size_t shown = (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1;
-    shown = shown < width - 1 ? shown : width - 1;
+    size_t most = width - 1 + (size_t)(pad - column); /* bytes */
+    shown = shown < most ? shown : most;
     while (shown > 0 && ((unsigned char)text[shown] & 0xc0) == 0x80) {
         shown--; /* not within a character */
     }
@@ -114,7 +131,7 @@ static void erase(Display *display, Buf *out)
 
 static void draw(Display *display, Buf *out)
 {
-    size_t width = columns(display);
+    size_t width = cli_columns(display->out);
     display->drawn_ms = time_mono_ms();
     for (size_t i = 0; i < display->lines.len; i++) {
         draw_line(display, &display->lines.items[i], width, out);
@@ -164,7 +181,7 @@ static void on_remark(void *user, const char *address, const char *text, int64_t
     CLEANUP(mem_free_ptr) char *line = mem_printf("%s: %s", address, text);
     Buf wrapped;
     buf_init(&wrapped, BUF_MAX_DEFAULT);
-    text_wrap(line, "", columns(display), &wrapped);
+    text_wrap(line, "", cli_columns(display->out), &wrapped);
     put(display, buf_str(&wrapped));
     buf_done(&wrapped);
 }
@@ -174,9 +191,11 @@ static void put_end(Display *display, const char *address, const char *color, co
 {
     line_drop(display, address);
     double seconds = (double)elapsed_ms / (double)MS_PER_S;
+    int column = address_column(display, cli_columns(display->out));
+    CLEANUP(mem_free_ptr) char *shown = address_new(address, column);
     CLEANUP(mem_free_ptr)
-    char *line = display->live ? mem_printf("%-*s %6.1f s  %s%s%s\n", display->address_width,
-                                            address, seconds, display->colors ? color : "", text,
+    char *line = display->live ? mem_printf("%-*s %6.1f s  %s%s%s\n", pad_of(shown, column), shown,
+                                            seconds, display->colors ? color : "", text,
                                             display->colors ? "\033[0m" : "")
                                : mem_printf("%s: %s after %.1f s\n", address, text, seconds);
     put(display, line);

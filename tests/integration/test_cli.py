@@ -1,6 +1,13 @@
 """What every command has in common: options, arguments, and a tier that is not up."""
+import contextlib
+import fcntl
 import json
+import os
+import pty
 import re
+import struct
+import subprocess
+import termios
 
 import pytest
 
@@ -81,6 +88,49 @@ def test_what_to_type_next(empty_tier):
     assert f'  weir apply --data {data} FILE ' in found
     named = empty_tier.command('up', env={'WEIR_DATA': str(data)}).stderr
     assert f'  {empty_tier.weir} status  ' in named
+
+
+def on_a_terminal(tier, *words):
+    """What the command shows on a terminal of 80 columns, as lines without colours and redrawing."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
+    with subprocess.Popen([tier.weir, *words, '--data', tier.data], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=slave, env={**os.environ, 'NO_COLOR': '1'}) as process:
+        os.close(slave)
+        text = b''
+        with contextlib.suppress(OSError):  # the end of a terminal
+            while part := os.read(master, 4096):
+                text += part
+        os.close(master)
+        assert process.wait(60) == 0
+    return re.sub(r'\x1b\[\d*[A-Za-z]', '', text.decode()).replace('\r', '').split('\n')
+
+
+def test_progress_stays_aligned(empty_tier, tmp_path):
+    """The states of resources stand below one another, however long the names are."""
+    labels = ['short', 'l' * 70]
+    (tmp_path / 'main.tf').write_text('\n'.join(
+        f'resource "aws_secretsmanager_secret" "{label}" {{\n  name = "{label}"\n'
+        '  recovery_window_in_days = 0\n}' for label in labels))
+    lines = on_a_terminal(empty_tier, 'apply', tmp_path / 'main.tf')
+    ends = [re.fullmatch(r'(.{46}) +\d+\.\d s {2}created', line) for line in lines]
+    shown = {end.group(1).strip() for end in ends if end}
+    assert shown == {'aws_secretsmanager_secret.short', '…' + 'l' * 45}, lines
+    (tmp_path / 'main.tf').write_text('locals {}\n')
+    empty_tier.command('apply', tmp_path / 'main.tf', '--yes')
+
+
+def test_events_are_aligned(empty_tier, tmp_path):
+    names = ['g' * 40, 'short']
+    (tmp_path / 'main.tf').write_text('\n'.join(
+        f'resource "aws_elasticache_replication_group" "{name}" {{\n  replication_group_id = "{name}"\n'
+        '  description = "x"\n  node_type = "cache.t3.micro"\n  num_cache_clusters = 1\n}' for name in names))
+    empty_tier.command('apply', tmp_path / 'main.tf')
+    lines = empty_tier.command('events').stdout.splitlines()
+    assert {line[22:62].strip() for line in lines} == set(names)
+    assert all(line[62:64] == '  ' and line[64] != ' ' for line in lines), lines
+    (tmp_path / 'main.tf').write_text('locals {}\n')
+    empty_tier.command('apply', tmp_path / 'main.tf', '--yes')
 
 
 def test_a_wrong_argument_changes_nothing(empty_tier):
