@@ -8,13 +8,25 @@
 
 #include <stddef.h>
 
+/* What may stand behind a command, for completion. */
+typedef enum CliOperands {
+    OPERANDS_NONE,
+    OPERANDS_FILES,
+    OPERANDS_DATABASE, /* an instance or a proxy */
+    OPERANDS_CACHE,
+    OPERANDS_COMMAND,
+    OPERANDS_LOG, /* whatever has one */
+    OPERANDS_SHELL,
+} CliOperands;
+
 typedef struct CliCommand {
     const char *name;
     /* argv[0] is the name; returns the exit status. NULL: a process of another module, which main.c
      * knows. */
     int (*run)(int argc, char **argv);
-    const char *arguments; /* for the usage line: "[FILE…] [--detach]" */
     const char *summary;
+    const char *options; /* its own, parted by spaces */
+    CliOperands operands;
 } CliCommand;
 
 const CliCommand *cli_commands(size_t *ret_len);

@@ -1,58 +1,29 @@
-/* The table of commands, and what is made of it: shell completion. */
-#include <stdio.h>
-
+/* The table of commands. */
 #include "cli/apply_priv.h"
 
 static const CliCommand commands[] = {
-    {"up", up_main, "[FILE…] [--detach]", "start the tier and apply the files"},
-    {"down", down_main, "[--destroy --yes]", "stop the tier"},
-    {"plan", plan_main, "[FILE…]", "what apply would change, attribute by attribute"},
-    {"apply", apply_main, "[FILE…]", "make the tier as the Terraform files say"},
-    {"status", status_main, "", "resources, endpoints and processes"},
-    {"events", events_main, "[--follow]", "what happened"},
-    {"logs", logs_main, "NAME", "the end of a log"},
-    {"env", env_main, "", "environment for applications"},
-    {"psql", psql_main, "NAME", "psql at an instance or a proxy"},
-    {"redis-cli", redis_cli_main, "NAME", "redis-cli at a cache"},
-    {"run", run_main, "COMMAND [ARGUMENT…]", "an AWS application on the tier, unchanged"},
-    {"proxy", NULL, "--config FILE", "just the pooler, in front of any PostgreSQL"},
-    {"completion", completion_main, "bash", "shell completion"},
+    {"up", up_main, "start the tier and apply the files",
+     "--detach --var --var-file --engine-version-map --output", OPERANDS_FILES},
+    {"down", down_main, "stop the tier", "--destroy --yes", OPERANDS_NONE},
+    {"plan", plan_main, "what apply would change, attribute by attribute",
+     "--var --var-file --replace --detailed-exitcode --output", OPERANDS_FILES},
+    {"apply", apply_main, "make the tier as the Terraform files say",
+     "--var --var-file --replace --yes --output", OPERANDS_FILES},
+    {"status", status_main, "resources, endpoints and processes", "--output", OPERANDS_NONE},
+    {"events", events_main, "what happened", "--follow --source --output", OPERANDS_NONE},
+    {"logs", logs_main, "the end of a log", "--lines --output", OPERANDS_LOG},
+    {"env", env_main, "environment for applications", "--output", OPERANDS_NONE},
+    {"psql", psql_main, "psql at an instance or a proxy", "", OPERANDS_DATABASE},
+    {"redis-cli", redis_cli_main, "redis-cli at a cache", "", OPERANDS_CACHE},
+    {"run", run_main, "an AWS application on the tier, unchanged", "--aws-hosts --no-aws-hosts",
+     OPERANDS_COMMAND},
+    {"proxy", NULL, "just the pooler, in front of any PostgreSQL", "--config --check",
+     OPERANDS_NONE},
+    {"completion", completion_main, "shell completion", "", OPERANDS_SHELL},
 };
 
 const CliCommand *cli_commands(size_t *ret_len)
 {
     *ret_len = ARRAY_LEN(commands);
     return commands;
-}
-
-int completion_main(int argc, char **argv)
-{
-    if (argc != 2 || strcmp(argv[1], "bash") != 0) {
-        fputs("usage: weir completion bash\n\nPrints shell completion; for example\n"
-              "  weir completion bash > /etc/bash_completion.d/weir\n",
-              argc == 2 && strcmp(argv[1], "--help") == 0 ? stdout : stderr);
-        return argc == 2 && strcmp(argv[1], "--help") == 0 ? 0 : err_exit_code(ERR_INVALID);
-    }
-    fputs("_weir() {\n"
-          "    local word=${COMP_WORDS[COMP_CWORD]}\n"
-          "    case $word in\n"
-          "    -*) COMPREPLY=($(compgen -W '--data --output --help --detach --var --var-file "
-          "--destroy --yes --follow --source --lines --detailed-exitcode --aws-hosts "
-          "--replace --no-aws-hosts --config --check' -- \"$word\")) ;;\n"
-          "    *)\n"
-          "        if [ \"$COMP_CWORD\" = 1 ]; then\n"
-          "            COMPREPLY=($(compgen -W '",
-          stdout);
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        printf("%s%s", i > 0 ? " " : "", commands[i].name);
-    }
-    fputs("' -- \"$word\"))\n"
-          "        else\n"
-          "            COMPREPLY=($(compgen -f -- \"$word\"))\n"
-          "        fi ;;\n"
-          "    esac\n"
-          "}\n"
-          "complete -F _weir weir\n",
-          stdout);
-    return 0;
 }
