@@ -90,6 +90,24 @@ def test_what_to_type_next(empty_tier):
     assert f'  {empty_tier.weir} status  ' in named
 
 
+def test_where_values_of_variables_come_from(empty_tier, tmp_path):
+    """Each place counts more than those before it, as in Terraform."""
+    file = tmp_path / 'main.tf'
+    file.write_text('variable "v" { default = "default" }\noutput "v" { value = var.v }\n')
+
+    def value(*words):
+        env = {'TF_VAR_v': 'environment'} if tried > 0 else {}
+        return empty_tier.json('apply', *words, file, env=env)['outputs']['v']['value']
+    places = ['default', 'environment', 'terraform.tfvars', 'x.auto.tfvars', 'named', '--var']
+    for tried, place in enumerate(places):
+        if place.endswith('.tfvars'):
+            (tmp_path / place).write_text(f'v = "{place}"\n')
+        (tmp_path / 'named').write_text('v = "named"\n')
+        words = ['--var-file', tmp_path / 'named'] if tried >= places.index('named') else []
+        words += ['--var', 'v=--var'] if place == '--var' else []
+        assert value(*words) == place
+
+
 def on_a_terminal(tier, *words):
     """What the command shows on a terminal of 80 columns, as lines without colours and redrawing."""
     master, slave = pty.openpty()

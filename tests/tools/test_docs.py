@@ -35,6 +35,15 @@ def test_what_is_named_is_there(root):
     assert not missing
 
 
+def test_precedence_of_values(root, weir, run):
+    """docs/terraform.md and the help name the places of values in one order."""
+    page = (root / 'docs/terraform.md').read_text('utf-8')
+    for text in (page[page.index('The first of these'):], run(weir, 'plan', '--help').stdout.split('Values of')[1]):
+        places = [text.index(place) for place in ('--var', '--var-file', '.auto.tfvars', 'TF_VAR_NAME', 'default')]
+        assert places == sorted(places), text
+        assert text.index('terraform.tfvars') < text.index('TF_VAR_NAME')
+
+
 @pytest.mark.parametrize('text, found', [
     ('`src/a/b.c`, `make`, `/etc/hosts`, `weir-node.json`', ['src/a/b.c']), ('src/a', []), ('`srcs/a`', [])])
 def test_named(text, found):
