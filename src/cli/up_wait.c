@@ -36,10 +36,16 @@ static bool is_settled(const char *status)
            strcmp(status, "deleting") == 0;
 }
 
-static void say(const char *name, const char *text, int64_t started_ms)
+typedef struct Watch {
+    Map *all;       /* a Told per resource */
+    int name_width; /* the longest name's */
+    int64_t started_ms;
+} Watch;
+
+static void say(const Watch *watch, const char *name, const char *text)
 {
-    fprintf(stderr, "%6.1f s  %-28s %s\n", (double)(time_mono_ms() - started_ms) / 1000.0, name,
-            text);
+    fprintf(stderr, "%6.1f s  %-*s  %s\n", (double)(time_mono_ms() - watch->started_ms) / 1000.0,
+            watch->name_width, name, text);
 }
 
 static Told *told_of(Map *all, const Kind *kind, const char *name)
@@ -53,25 +59,40 @@ static Told *told_of(Map *all, const Kind *kind, const char *name)
     return told;
 }
 
-static void report(Told *told, const char *name, const char *status, const char *remark,
-                   int64_t started_ms)
+static void report(const Watch *watch, Told *told, const char *name, const char *status,
+                   const char *remark)
 {
     if (told->status == NULL || strcmp(told->status, status) != 0) {
         if (told->status != NULL || !is_settled(status)) {
-            say(name, status, started_ms);
+            say(watch, name, status);
         }
         mem_free(told->status);
         told->status = mem_strdup(status);
     }
     if (!is_settled(status) && remark_is_due(&told->remark, remark, time_mono_ms())) {
-        say(name, remark, started_ms);
+        say(watch, name, remark);
     }
 }
 
+static int longest_name(const json_t *view)
+{
+    size_t longest = 0;
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+        size_t i;
+        json_t *resource;
+        json_array_foreach (member_array(view, kinds[k].list), i, resource) {
+            size_t len = strlen(member_str(resource, kinds[k].name, ""));
+            longest = len > longest ? len : longest;
+        }
+    }
+    return (int)longest;
+}
+
 /* True when every resource of the view has settled. */
-static bool look(Map *all, const json_t *view, int64_t started_ms)
+static bool look(Watch *watch, const json_t *view)
 {
     bool settled = true;
+    watch->name_width = longest_name(view);
     for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
         size_t i;
         json_t *resource;
@@ -80,7 +101,7 @@ static bool look(Map *all, const json_t *view, int64_t started_ms)
             const char *status = member_str(resource, kinds[k].status, "");
             const char *remark =
                 remark_of_state(json_object_get(view, "remarks"), kinds[k].type, name);
-            report(told_of(all, &kinds[k], name), name, status, remark, started_ms);
+            report(watch, told_of(watch->all, &kinds[k], name), name, status, remark);
             settled = settled && is_settled(status);
         }
     }
@@ -104,16 +125,15 @@ static void told_free(Map *all)
 bool up_wait_available(Cli *cli, Err *err)
 {
     const struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
-    int64_t started_ms = time_mono_ms();
-    Map *all = map_new();
+    Watch watch = {.all = map_new(), .started_ms = time_mono_ms()};
     bool ok = false;
     for (;;) {
         CLEANUP(record_free_ptr) json_t *view = view_load(cli, err);
-        ok = view != NULL && look(all, view, started_ms);
+        ok = view != NULL && look(&watch, view);
         if (ok || view == NULL) {
             break;
         }
-        if (time_mono_ms() - started_ms > WAIT_MS) {
+        if (time_mono_ms() - watch.started_ms > WAIT_MS) {
             err_set(err, ERR_TIMEOUT, "not everything is available after %d s: see `weir status`",
                     (int)(WAIT_MS / MS_PER_S));
             break;
@@ -124,6 +144,6 @@ bool up_wait_available(Cli *cli, Err *err)
         }
         nanosleep(&pause, NULL);
     }
-    told_free(all);
+    told_free(watch.all);
     return ok;
 }

@@ -145,7 +145,9 @@ def test_a_version_that_is_not_installed(bare_tier, refused, write):
     assert (done.stdout + done.stderr).lower().count('not yet in effect') == 1
     assert 'No changes.' in bare_tier.command('plan', file).stdout
     bare_tier.down()
-    assert '\nNot yet in effect:\n  instances: allocated_storage, backup_retention_period\n' in bare_tier.up().stdout
+    done = bare_tier.up()
+    assert '\nNot yet in effect:\n  instances: allocated_storage, backup_retention_period\n' in done.stdout
+    assert re.search(r'^ *\d+\.\d s {2}main {2}available$', done.stderr, re.M), done.stderr  # as wide as the names
     bare_tier.up(file)
     assert 'No changes.' in bare_tier.command('plan', file).stdout
     bare_tier.destroy()
