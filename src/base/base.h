@@ -62,6 +62,7 @@ bool slice_is_nocase(Slice a, const char *text); /* ASCII */
 int slice_cmp(Slice a, Slice b);                 /* as memcmp; a prefix comes first */
 bool slice_starts(Slice a, const char *prefix);
 bool slice_ends(Slice a, const char *suffix);
+bool slice_has(Slice a, const char *part);
 Slice slice_trim(Slice a);               /* without ASCII white space at both ends */
 Slice slice_skip(Slice a, size_t count); /* count <= a.len */
 /* Cuts `*rest` at the first `separator`: returns what stood before it, leaves what stands behind.

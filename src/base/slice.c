@@ -42,6 +42,11 @@ bool slice_starts(Slice a, const char *prefix)
     return a.len >= len && (len == 0 || memcmp(a.data, prefix, len) == 0);
 }
 
+bool slice_has(Slice a, const char *part)
+{
+    return part[0] == '\0' || (a.len > 0 && memmem(a.data, a.len, part, strlen(part)) != NULL);
+}
+
 bool slice_ends(Slice a, const char *suffix)
 {
     size_t len = strlen(suffix);

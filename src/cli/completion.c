@@ -35,7 +35,7 @@ static const char head[] =
     "    for ((i = 2; i < COMP_CWORD; i++)); do\n"
     "        case ${COMP_WORDS[i]} in\n"
     "        --data | --output | -o | --var | --var-file | --replace | --source | --lines | \\\n"
-    "            --engine-version-map) ((i++)) ;;\n"
+    "            --engine-version-map | --config) ((i++)) ;;\n"
     "        -*) ;;\n"
     "        *) ((count++)) ;;\n"
     "        esac\n"
@@ -53,7 +53,7 @@ static const char tail[] =
     "    --data) COMPREPLY=($(compgen -d -- \"$word\")); return ;;\n"
     "    --output | -o) COMPREPLY=($(compgen -W 'table json' -- \"$word\")); return ;;\n"
     "    --source) members='DBInstanceIdentifier|DBProxyName|ReplicationGroupId' ;;\n"
-    "    --var-file) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
+    "    --var-file | --config) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
     "    --var | --replace | --lines | --engine-version-map) return ;;\n"
     "    *)\n"
     "        if [[ $word == -* ]]; then words=$options members=\n"
@@ -68,9 +68,14 @@ static const char tail[] =
     "}\n"
     "complete -o filenames -F _weir weir\n";
 
+static bool is_of_a_tier(const CliCommand *command)
+{
+    return command->run != NULL && command->operands != OPERANDS_SHELL;
+}
+
 static void print_command(const CliCommand *command)
 {
-    const char *common = command->operands == OPERANDS_SHELL ? "--help" : "--data --help";
+    const char *common = is_of_a_tier(command) ? "--data --help" : "--help";
     printf("    %s)\n        options='%s%s%s'\n", command->name, command->options,
            command->options[0] != '\0' ? " " : "", common);
     if (command->operands == OPERANDS_FILES) {

@@ -17,7 +17,7 @@ static bool is_last_word(Slice line)
     static const char *const marks[] = {"FATAL:", "PANIC:",           "FATAL CONFIG",
                                         "Fatal ", "ermission denied", "already in use"};
     for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
-        if (line.len > 0 && memmem(line.data, line.len, marks[i], strlen(marks[i])) != NULL) {
+        if (slice_has(line, marks[i])) {
             return true;
         }
     }

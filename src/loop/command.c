@@ -247,14 +247,29 @@ static void command_wait(Command *command)
 
 /* ---- afterwards ------------------------------------------------------------------------------ */
 
-static Slice last_line(const Buf *text)
+/* Programs say on the way out what they clean up: a line that calls itself an error explains more. */
+static bool is_complaint(Slice line)
+{
+    static const char *const marks[] = {"error: ", "fatal: ", "FATAL: "};
+    for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+        if (slice_has(line, marks[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The last complaint, or the last line where there is none. */
+static Slice last_words(const Buf *text)
 {
     Slice rest = slice_trim(buf_slice(text));
-    size_t at = rest.len;
-    while (at > 0 && rest.data[at - 1] != '\n') {
-        at--;
+    Slice last = {0};
+    Slice complaint = {0};
+    while (rest.len > 0) {
+        last = slice_cut(&rest, '\n');
+        complaint = is_complaint(last) ? last : complaint;
     }
-    return slice_skip(rest, at);
+    return complaint.len > 0 ? complaint : last;
 }
 
 static bool command_judge(const Command *command, Err *err)
@@ -263,7 +278,7 @@ static bool command_judge(const Command *command, Err *err)
     const char *name = command->spec->argv[0];
     char how[PROCESS_EXIT_TEXT_SIZE];
     process_exit_format(&result->end, how);
-    Slice said = last_line(&result->err);
+    Slice said = last_words(&result->err);
     const char *colon = said.len > 0 ? ": " : "";
     switch (command->verdict) {
     case VERDICT_TIMEOUT:

@@ -347,7 +347,7 @@ typedef struct CommandResult {
 
 /* Runs a program to its end. Blocks: for jobs. The program dies with us, holds none of our fds, and
  * leads a process group of its own. True only for exit status 0; otherwise err names the program,
- * how it ended and the last line of its stderr: ERR_NOT_FOUND no such program, ERR_TIMEOUT,
+ * how it ended and the last error on its stderr: ERR_NOT_FOUND no such program, ERR_TIMEOUT,
  * ERR_LIMIT, ERR_CONFLICT cancelled, ERR_INTERNAL another status or a signal. *result is filled in
  * either case; command_result_done frees it. */
 NODISCARD bool command_run(const CommandSpec *spec, CommandResult *result, Err *err);

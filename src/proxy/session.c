@@ -46,13 +46,11 @@ static void session_pin(Session *session, PinReason reason, SessionOut *out)
 
 PinReason session_check_start(Session *session, Slice params)
 {
-    static const char temporary[] = "pg_temp";
     SessionOut out = {0};
     Slice name;
     Slice value;
     while (pg_params_next(&params, &name, &value)) {
-        if (value.len > 0 &&
-            memmem(value.data, value.len, temporary, sizeof(temporary) - 1) != NULL) {
+        if (slice_has(value, "pg_temp")) {
             session_pin(session, PIN_TEMPORARY, &out);
         }
     }
@@ -760,13 +758,12 @@ static void take_tag(Session *session, Exchange *exchange, const PgPiece *piece)
  * when it is used next. */
 static void take_error(Exchange *exchange, const PgPiece *piece)
 {
-    static const char ours[] = "\"" STATEMENT_PREFIX;
     PgError error;
     if (!piece->last || !pg_get_error(piece->body, &error)) {
         return;
     }
-    bool lost = slice_is(error.sqlstate, "26000") && error.message.len > 0 &&
-                memmem(error.message.data, error.message.len, ours, sizeof(ours) - 1) != NULL;
+    bool lost =
+        slice_is(error.sqlstate, "26000") && slice_has(error.message, "\"" STATEMENT_PREFIX);
     if (lost || slice_is(error.sqlstate, "0A000")) {
         statement_set_clear(&exchange->prepared);
     }

@@ -22,9 +22,10 @@ typedef struct Standalone {
 static const char usage[] =
     "usage: weir proxy --config FILE [--check]\n\n"
     "Runs the PostgreSQL connection pooler alone, in front of any PostgreSQL: no tier\n"
-    "and no API. FILE is JSON; docs/proxy.md has its members, examples/proxy.json is one.\n\n"
+    "and no API. FILE is JSON; docs/proxy.md has its members, and examples/proxy.json\n"
+    "is one.\n\n"
     "  --config FILE  what to listen on, where PostgreSQL is, and who may log in\n"
-    "  --check        only says whether FILE, and the files that it names, are in order\n\n"
+    "  --check        only says whether FILE and the files that it names are in order\n\n"
     "SIGHUP reads FILE again; where it is refused, stderr says why and the one before\n"
     "stays in force. SIGTERM and SIGINT stop: transactions have 3 s to end. SIGUSR1\n"
     "writes one line of counters to stderr.\n";

@@ -48,16 +48,6 @@ def test_commands_and_options(weir, page):
         assert options_of(said[name]) <= options, f'options that the page gives to {name}'
 
 
-def test_completion(weir, run):
-    """The same commands and options again, where the shell completes them."""
-    script, there = run(weir, 'completion', 'bash').stdout, helped(weir)
-    words = {word for part in re.findall(r"compgen -W '([^']*)'", script) for word in part.split()}
-    assert set(there) <= words
-    for name in set(there) - {'run'}:
-        options = options_of('\n'.join(re.findall(r'^ {2}--.*|\[.*?\]', there[name], re.M)))
-        assert options <= words, f'options of {name} that the shell does not complete'
-
-
 def test_exit_statuses(weir, page, run):
     listed = re.search(r'Exit status: (0 done.*?)\.\s', run(weir, '--help').stdout, re.S).group(1)
     assert ' '.join(listed.split()) in page

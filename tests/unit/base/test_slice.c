@@ -17,6 +17,10 @@ static void test_slice_compare(void **state)
     assert_true(slice_starts(SLICE("abc"), ""));
     assert_true(slice_starts(empty, ""));
     assert_false(slice_starts(SLICE("ab"), "abc"));
+    assert_true(slice_has(SLICE("abcd"), "bc"));
+    assert_true(slice_has(empty, ""));
+    assert_false(slice_has(empty, "a"));
+    assert_false(slice_has(SLICE("abcd"), "bd"));
     assert_true(slice_ends(SLICE("abc"), "bc"));
     assert_true(slice_ends(empty, ""));
     assert_false(slice_ends(SLICE("bc"), "abc"));

@@ -107,6 +107,9 @@ static void test_command_fails(void **state)
     assert_int_equal(fixture->err.code, ERR_INTERNAL);
     assert_string_equal(fixture->err.message, "sh exited with status 3: no such database");
     assert_int_equal(fixture->result.end.exit_code, 3);
+    assert_false(shell(fixture, "echo a: error: full >&2; echo a: removing b >&2; exit 1",
+                       (CommandSpec){0}));
+    assert_string_equal(fixture->err.message, "sh exited with status 1: a: error: full");
     assert_false(shell(fixture, "kill -9 $$", (CommandSpec){0}));
     assert_string_equal(fixture->err.message, "sh was killed by signal 9 (Killed)");
     assert_int_equal(fixture->result.end.signal, SIGKILL);

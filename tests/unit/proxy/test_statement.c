@@ -80,10 +80,10 @@ static void test_set(void **state)
     StatementTable *table = statement_table_new();
     StatementSet set = {.max = 2};
     Statement *statements[3];
+    static const char keys[][5] = {"1\0\0\0", "2\0\0\0", "3\0\0\0"};
     bool fresh;
     for (size_t i = 0; i < ARRAY_LEN(statements); i++) {
-        statements[i] =
-            statement_intern(table, slice_from("1\0\0\0002\0\0\0003\0\0\0" + 4 * i, 4), &fresh);
+        statements[i] = statement_intern(table, slice_from(keys[i], 4), &fresh);
     }
     assert_false(statement_set_has(&set, statements[0], 1));
     statement_set_sent(&set, statements[0], 1);
