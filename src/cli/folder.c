@@ -1,10 +1,18 @@
-/* What a destroyed tier leaves: exactly the files that Weir made, and the folder only when nothing
- * of anybody else is in it. */
+/* What a destroyed tier leaves: exactly the files that Weir made, and the folder where it can
+ * go. */
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "cli/up_priv.h"
+
+/* A folder with files of others in it, one that is a disk of its own, and one in a folder where we
+ * may not remove anything. */
+static bool stays(int os_errno)
+{
+    return os_errno == ENOTEMPTY || os_errno == EEXIST || os_errno == EBUSY || os_errno == EACCES ||
+           os_errno == EPERM || os_errno == ENOENT;
+}
 
 bool up_folder_remove(const char *data_dir, Err *err)
 {
@@ -17,7 +25,7 @@ bool up_folder_remove(const char *data_dir, Err *err)
         TRY(tree_remove(path, err));
         file_write_sweep(path);
     }
-    if (rmdir(data_dir) != 0 && errno != ENOTEMPTY && errno != EEXIST && errno != ENOENT) {
+    if (rmdir(data_dir) != 0 && !stays(errno)) {
         return err_set_errno(err, errno, "cannot remove %s", data_dir);
     }
     return true;

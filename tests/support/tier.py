@@ -42,16 +42,24 @@ class Tier:
         self.folder.chmod(0o711)  # the engines' accounts pass through
         self.data = self.folder / 'data'
         self.run_folders = set()
+        self.prefix = []  # what weir is run by
         self._env = None
 
     # ---- commands ------------------------------------------------------------------------------
 
-    def command(self, *words, check=True, env=None, timeout_s=None, **options):
+    def _run(self, run, words, env=None, **options):
+        return run([*self.prefix, str(self.weir), *map(str, words), '--data', str(self.data)],
+                   env={**os.environ, MARK: self.mark, 'NO_COLOR': '1', **(env or {})},
+                   stdin=subprocess.DEVNULL, text=True, cwd=self.folder, **options)
+
+    def start(self, *words, **options):
+        """`weir WORDS… --data DIR` as a subprocess.Popen."""
+        return self._run(subprocess.Popen, words, **options)
+
+    def command(self, *words, check=True, timeout_s=None, **options):
         """Runs `weir WORDS… --data DIR` to its end."""
-        done = subprocess.run([str(self.weir), *map(str, words), '--data', str(self.data)],
-                              env={**os.environ, MARK: self.mark, 'NO_COLOR': '1', **(env or {})},
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=self.folder,
-                              timeout=timeout_s or self.timeout_s, check=False, **options)
+        done = self._run(subprocess.run, words, capture_output=True, check=False, timeout=timeout_s or self.timeout_s,
+                         **options)
         if check and done.returncode != 0:
             raise TierError(f'weir {shlex.join(map(str, words))} ended with {done.returncode}\n'
                             f'{done.stdout}{done.stderr}{self.engine_logs()}')
