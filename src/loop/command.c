@@ -247,7 +247,8 @@ static void command_wait(Command *command)
 
 /* ---- afterwards ------------------------------------------------------------------------------ */
 
-/* Programs say on the way out what they clean up: a line that calls itself an error explains more. */
+/* Programs say on the way out what they clean up: a line that calls itself an error explains more.
+ */
 static bool is_complaint(Slice line)
 {
     static const char *const marks[] = {"error: ", "fatal: ", "FATAL: "};
