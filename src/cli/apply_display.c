@@ -3,8 +3,6 @@
  * its seconds, redrawn in place below the lines of those that are through; elsewhere every event is
  * a line.
  */
-#include <unistd.h>
-
 #include "cli/apply_priv.h"
 
 #define REDRAW_MS     200
@@ -19,20 +17,17 @@ typedef struct Line {
 } Line;
 
 struct Display {
-    FILE *out;
-    bool live;
+    Screen screen;
     bool colors;
     int address_width;
     VEC(Line) lines; /* under way */
-    size_t drawn;    /* lines on the screen that are to be redrawn */
     int64_t drawn_ms;
 };
 
 Display *display_new(FILE *out, size_t address_width)
 {
     Display *display = mem_alloc(sizeof(Display));
-    display->out = out;
-    display->live = isatty(fileno(out)) != 0;
+    screen_init(&display->screen, out);
     display->colors = cli_colors(out);
     display->address_width = (int)address_width;
     return display;
@@ -102,58 +97,29 @@ static int pad_of(const char *address, int column)
     return slice_starts(slice_of(address), "…") ? column + (int)strlen("…") - 1 : column;
 }
 
-/* Cut so that it does not wrap: a wrapped line could not be redrawn. */
-static void draw_line(const Display *display, const Line *line, size_t width, Buf *out)
+static void draw_line(const Display *display, const Line *line, Buf *out)
 {
-    char text[512];
     int seconds = (int)((display->drawn_ms - line->begun_ms) / MS_PER_S);
-    int column = address_column(display, width);
+    int column = address_column(display, cli_columns(display->screen.out));
     CLEANUP(mem_free_ptr) char *address = address_new(line->address, column);
-    int pad = pad_of(address, column);
-    int len = snprintf(text, sizeof(text), "%-*s %6d s  %s", pad, address, seconds, line->state);
-    size_t shown = (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1;
-    size_t most = width - 1 + (size_t)(pad - column); /* bytes */
-    shown = shown < most ? shown : most;
-    while (shown > 0 && ((unsigned char)text[shown] & 0xc0) == 0x80) {
-        shown--; /* not within a character */
-    }
-    buf_append(out, text, shown);
-    buf_append_char(out, '\n');
-}
-
-static void erase(Display *display, Buf *out)
-{
-    for (size_t i = 0; i < display->drawn; i++) {
-        buf_append_str(out, "\033[1A\033[2K");
-    }
-    display->drawn = 0;
-}
-
-static void draw(Display *display, Buf *out)
-{
-    size_t width = cli_columns(display->out);
-    display->drawn_ms = time_mono_ms();
-    for (size_t i = 0; i < display->lines.len; i++) {
-        draw_line(display, &display->lines.items[i], width, out);
-    }
-    display->drawn = display->lines.len;
+    buf_printf(out, "%-*s %6d s  %s\n", pad_of(address, column), address, seconds, line->state);
 }
 
 /* Puts `text`, a whole line or nothing, above the lines that are under way. */
 static void put(Display *display, const char *text)
 {
-    Buf out;
-    buf_init(&out, BUF_MAX_DEFAULT);
-    if (display->live) {
-        erase(display, &out);
+    Buf lines;
+    Buf fitted;
+    buf_init(&lines, BUF_MAX_DEFAULT);
+    buf_init(&fitted, BUF_MAX_DEFAULT);
+    display->drawn_ms = time_mono_ms();
+    for (size_t i = 0; i < display->lines.len; i++) {
+        draw_line(display, &display->lines.items[i], &lines);
     }
-    buf_append_str(&out, text);
-    if (display->live) {
-        draw(display, &out);
-    }
-    fputs(buf_str(&out), display->out);
-    fflush(display->out);
-    buf_done(&out);
+    screen_fit(&display->screen, buf_str(&lines), &fitted);
+    screen_put(&display->screen, text, buf_str(&fitted));
+    buf_done(&lines);
+    buf_done(&fitted);
 }
 
 /* ---- events -----------------------------------------------------------------------------------
@@ -171,7 +137,7 @@ static void on_state(void *user, const char *address, const char *state, int64_t
     mem_free(line->state);
     line->state = mem_strdup(state);
     CLEANUP(mem_free_ptr) char *text = mem_printf("%s: %s\n", address, state);
-    put(display, display->live ? "" : text);
+    put(display, display->screen.live ? "" : text);
 }
 
 static void on_remark(void *user, const char *address, const char *text, int64_t elapsed_ms)
@@ -181,7 +147,7 @@ static void on_remark(void *user, const char *address, const char *text, int64_t
     CLEANUP(mem_free_ptr) char *line = mem_printf("%s: %s", address, text);
     Buf wrapped;
     buf_init(&wrapped, BUF_MAX_DEFAULT);
-    text_wrap(line, "", cli_columns(display->out), &wrapped);
+    text_wrap(line, "", cli_columns(display->screen.out), &wrapped);
     put(display, buf_str(&wrapped));
     buf_done(&wrapped);
 }
@@ -191,13 +157,13 @@ static void put_end(Display *display, const char *address, const char *color, co
 {
     line_drop(display, address);
     double seconds = (double)elapsed_ms / (double)MS_PER_S;
-    int column = address_column(display, cli_columns(display->out));
+    int column = address_column(display, cli_columns(display->screen.out));
     CLEANUP(mem_free_ptr) char *shown = address_new(address, column);
     CLEANUP(mem_free_ptr)
-    char *line = display->live ? mem_printf("%-*s %6.1f s  %s%s%s\n", pad_of(shown, column), shown,
-                                            seconds, display->colors ? color : "", text,
-                                            display->colors ? "\033[0m" : "")
-                               : mem_printf("%s: %s after %.1f s\n", address, text, seconds);
+    char *line = display->screen.live ? mem_printf("%-*s %6.1f s  %s%s%s\n", pad_of(shown, column),
+                                                   shown, seconds, display->colors ? color : "",
+                                                   text, display->colors ? "\033[0m" : "")
+                                      : mem_printf("%s: %s after %.1f s\n", address, text, seconds);
     put(display, line);
 }
 
@@ -215,7 +181,7 @@ static void on_error(void *user, const char *address, const char *message, int64
 static void on_tick(void *user)
 {
     Display *display = user;
-    if (display->live && time_mono_ms() - display->drawn_ms >= REDRAW_MS) {
+    if (display->screen.live && time_mono_ms() - display->drawn_ms >= REDRAW_MS) {
         put(display, "");
     }
 }

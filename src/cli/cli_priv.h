@@ -8,6 +8,7 @@
 
 #include "cli/cli.h"
 #include "client/client.h"
+#include "model/model.h"
 
 /* ---- one command's run ---------------------------------------------------------------------- */
 
@@ -60,7 +61,9 @@ json_t *cli_list(Cli *cli, const char *service, const char *operation, const cha
 
 /* ---- output ---------------------------------------------------------------------------------- */
 
-/* Whether to colour what goes to this stream: a terminal, and no NO_COLOR. */
+/* Whether this is a terminal on which lines can be redrawn. */
+bool cli_terminal(FILE *out);
+/* Whether to colour what goes to this stream: such a terminal, and no NO_COLOR. */
 bool cli_colors(FILE *out);
 
 #define TABLE_COLUMNS_MAX 8
@@ -80,10 +83,13 @@ void table_init(Table *table, size_t columns, size_t state_column);
 void table_done(Table *table);
 void table_row(Table *table, const char *const *cells); /* columns of them; NULL is "" */
 void table_print(const Table *table, FILE *out);
+void table_print_colored(const Table *table, bool colors, FILE *out);
+
 #define CLI_COLUMNS_USUAL 80
 
 /* How wide the terminal behind the stream is; CLI_COLUMNS_USUAL where it is none. */
 size_t cli_columns(FILE *out);
+size_t cli_rows(FILE *out);
 /* The text in lines that fit into so many columns with their indent, cut at spaces. */
 void text_wrap(const char *text, const char *indent, size_t columns, Buf *out);
 /* Two lists of names parted by ", " as one, each name once; `list` may be NULL. In the arena. */
@@ -91,11 +97,35 @@ const char *text_merge(Arena *arena, const char *list, const char *more);
 /* Prints the JSON and frees it. */
 void cli_print_json(json_t *value);
 
+/* The end of a terminal, which is redrawn in place while other lines scroll away above it. */
+typedef struct Screen {
+    FILE *out;
+    bool live;    /* false: no terminal, nothing is redrawn */
+    size_t drawn; /* lines that are to be redrawn */
+} Screen;
+
+void screen_init(Screen *screen, FILE *out);
+/* Both are whole lines or nothing; those of `below` fit (screen_fit), and are left out where
+ * nothing can be redrawn. */
+void screen_put(Screen *screen, const char *above, const char *below);
+/* The lines, cut so that none of them wraps, and so many as there is room for. */
+void screen_fit(const Screen *screen, const char *text, Buf *out);
+
 /* ---- the tier as users see it (view.c) ------------------------------------------------------ */
 
 /* {"instances": […], "proxies": […], "caches": […], "nodes": […]}: what the API says, by resource.
  */
 json_t *view_load(Cli *cli, Err *err);
+
+/* What has a status, in the order in which it is shown. */
+typedef struct ViewKind {
+    ResourceType type;
+    const char *list;   /* in the view */
+    const char *name;   /* the member that names the resource */
+    const char *status; /* the member that says how it is */
+} ViewKind;
+
+extern const ViewKind view_kinds[3];
 /* Without a database, proxy or cache. */
 bool view_is_empty(const json_t *view);
 /* `later`: with what is not yet in effect. */

@@ -99,7 +99,7 @@ static void source_width_grow(const json_t *events, size_t *width)
 
 /* Those that follow one another are JSON each, a line of it. */
 static void events_print(const Cli *cli, const Looking *looking, const json_t *output,
-                         size_t *source_width)
+                         size_t *source_width, FILE *out)
 {
     source_width_grow(member_array(output, "Events"), source_width);
     if (cli->format == CLI_JSON && !looking->follow) {
@@ -110,17 +110,17 @@ static void events_print(const Cli *cli, const Looking *looking, const json_t *o
     json_t *event;
     json_array_foreach (member_array(output, "Events"), i, event) {
         if (cli->format == CLI_JSON) {
-            json_dumpf(event, stdout, JSON_COMPACT | JSON_SORT_KEYS);
-            putchar('\n');
+            json_dumpf(event, out, JSON_COMPACT | JSON_SORT_KEYS);
+            fputc('\n', out);
         } else {
-            event_print(event, *source_width, stdout);
+            event_print(event, *source_width, out);
         }
     }
-    fflush(stdout);
+    fflush(out);
 }
 
 /* Prints what is new, and remembers how far it came. */
-static bool events_once(Cli *cli, const Looking *looking, EventFeed *feed, bool print, Err *err)
+static bool events_once(Cli *cli, const Looking *looking, EventFeed *feed, FILE *out, Err *err)
 {
     json_t *input = json_object();
     if (feed->after != NULL) {
@@ -133,8 +133,8 @@ static bool events_once(Cli *cli, const Looking *looking, EventFeed *feed, bool 
     if (output == NULL) {
         return false;
     }
-    if (print) {
-        events_print(cli, looking, output, &feed->source_width);
+    if (out != NULL) {
+        events_print(cli, looking, output, &feed->source_width, out);
     }
     const char *last = member_str(output, "Last", NULL);
     if (last != NULL && last[0] != '\0') {
@@ -145,10 +145,10 @@ static bool events_once(Cli *cli, const Looking *looking, EventFeed *feed, bool 
     return true;
 }
 
-bool events_new(Cli *cli, EventFeed *feed, bool print, Err *err)
+bool events_new(Cli *cli, EventFeed *feed, FILE *out, Err *err)
 {
     const Looking looking = {.follow = true};
-    return events_once(cli, &looking, feed, print, err);
+    return events_once(cli, &looking, feed, out, err);
 }
 
 void event_feed_done(EventFeed *feed)
@@ -179,13 +179,13 @@ int events_main(int argc, char **argv)
     int status = 0;
     if (!cli_options(&cli, argc, argv, &spec)) {
         status = cli.help ? 0 : err_exit_code(ERR_INVALID);
-    } else if (!cli_connect(&cli, &err) || !events_once(&cli, &looking, &feed, true, &err)) {
+    } else if (!cli_connect(&cli, &err) || !events_once(&cli, &looking, &feed, stdout, &err)) {
         status = cli_fail(&err);
     }
     const struct timespec pause = {.tv_nsec = FOLLOW_MS * 1000000};
     while (status == 0 && looking.follow) {
         nanosleep(&pause, NULL);
-        if (!events_once(&cli, &looking, &feed, true, &err)) {
+        if (!events_once(&cli, &looking, &feed, stdout, &err)) {
             status = cli_fail(&err);
         }
     }

@@ -7,6 +7,8 @@
 #include "cli/cli_priv.h"
 
 #define COLUMNS_LEAST 20
+#define ROWS_LEAST    4
+#define ROWS_USUAL    24
 
 #define GREEN         "\033[32m"
 #define YELLOW        "\033[33m"
@@ -14,12 +16,16 @@
 #define BOLD          "\033[1m"
 #define PLAIN         "\033[0m"
 
+bool cli_terminal(FILE *out)
+{
+    const char *term = getenv("TERM");
+    return isatty(fileno(out)) && (term == NULL || strcmp(term, "dumb") != 0);
+}
+
 bool cli_colors(FILE *out)
 {
     const char *no_color = getenv("NO_COLOR");
-    const char *term = getenv("TERM");
-    return isatty(fileno(out)) && (no_color == NULL || no_color[0] == '\0') &&
-           (term == NULL || strcmp(term, "dumb") != 0);
+    return cli_terminal(out) && (no_color == NULL || no_color[0] == '\0');
 }
 
 void table_init(Table *table, size_t columns, size_t state_column)
@@ -83,9 +89,9 @@ static const char *cell_at(const Table *table, size_t row, size_t column)
 }
 
 /* The head alone is no reason to show a column. */
-static Layout layout(const Table *table, FILE *out)
+static Layout layout(const Table *table, bool colors)
 {
-    Layout layout = {.colors = cli_colors(out)};
+    Layout layout = {.colors = colors};
     size_t rows = table->cells.len / table->columns;
     for (size_t column = 0; column < table->columns; column++) {
         bool filled = !table->headed;
@@ -130,7 +136,12 @@ static void row_print(const Table *table, const Layout *layout, size_t row, FILE
 
 void table_print(const Table *table, FILE *out)
 {
-    Layout shape = layout(table, out);
+    table_print_colored(table, cli_colors(out), out);
+}
+
+void table_print_colored(const Table *table, bool colors, FILE *out)
+{
+    Layout shape = layout(table, colors);
     for (size_t row = 0; row < table->cells.len / table->columns; row++) {
         row_print(table, &shape, row, out);
     }
@@ -151,6 +162,15 @@ size_t cli_columns(FILE *out)
         return CLI_COLUMNS_USUAL;
     }
     return size.ws_col > COLUMNS_LEAST ? size.ws_col : COLUMNS_LEAST;
+}
+
+size_t cli_rows(FILE *out)
+{
+    struct winsize size;
+    if (ioctl(fileno(out), TIOCGWINSZ, &size) != 0 || size.ws_row == 0) {
+        return ROWS_USUAL;
+    }
+    return size.ws_row > ROWS_LEAST ? size.ws_row : ROWS_LEAST;
 }
 
 /* The last column stays free: some terminals go to the next line there. */

@@ -17,26 +17,38 @@
 /* ---- the view in front -------------------------------------------------------------------------
  */
 
-/* What `weir psql` opens first; NULL: nothing yet. */
-static const char *first_database(const json_t *view)
+typedef struct Use {
+    const char *command, *operand, *comment;
+} Use;
+
+/* What to look into first. */
+static Use first_use(const json_t *view)
 {
+    const json_t *cache = json_array_get(member_array(view, "caches"), 0);
     const json_t *instance = json_array_get(member_array(view, "instances"), 0);
-    return member_str(json_array_get(member_array(view, "proxies"), 0), "DBProxyName",
-                      member_str(instance, "DBInstanceIdentifier", NULL));
+    const json_t *proxy = json_array_get(member_array(view, "proxies"), 0);
+    const char *database =
+        member_str(proxy, "DBProxyName", member_str(instance, "DBInstanceIdentifier", NULL));
+    if (database != NULL) {
+        return (Use){"psql", database, "# a database session"};
+    }
+    if (cache != NULL) {
+        return (Use){"redis-cli", member_str(cache, "ReplicationGroupId", ""), "# a cache session"};
+    }
+    return (Use){"apply", "FILE", "# makes what the file says"};
 }
 
 static void next_commands(const Cli *cli, const json_t *view)
 {
-    const char *database = first_database(view);
+    Use first = first_use(view);
     CLEANUP(mem_free_ptr) char *env = cli_command_new(cli, "env");
     CLEANUP(mem_free_ptr) char *eval = mem_printf("eval \"$(%s)\"", env);
-    CLEANUP(mem_free_ptr) char *verb = cli_command_new(cli, database != NULL ? "psql" : "apply");
-    CLEANUP(mem_free_ptr)
-    char *use = mem_printf("%s %s", verb, database != NULL ? database : "FILE");
+    CLEANUP(mem_free_ptr) char *verb = cli_command_new(cli, first.command);
+    CLEANUP(mem_free_ptr) char *use = mem_printf("%s %s", verb, first.operand);
     CLEANUP(mem_free_ptr) char *status = cli_command_new(cli, "status");
     const char *const rows[][2] = {
         {eval, "# endpoints, keys and certificates for applications"},
-        {use, database != NULL ? "# a database session" : "# makes what the file says"},
+        {use, first.comment},
         {status, "# resources, and the processes behind them"},
     };
     Table table;
@@ -89,28 +101,27 @@ static void up_signals(sigset_t *ret_signals)
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* Until a signal asks for the end: what happens, as it happens. */
+/* Until a signal asks for the end. */
 static bool stay_in_front(Cli *cli, TierStart *start, const sigset_t *signals, bool failed)
 {
     const struct timespec step = {.tv_sec = VIEW_MS / 1000};
-    EventFeed feed = {0};
+    CLEANUP(live_done) Live live;
     Err err;
-    (void)!events_new(cli, &feed, false, &err);
+    live_init(&live);
     fprintf(stderr, "\nThe tier is up%s. Ctrl-C stops it; what happens to it is shown here.\n",
             failed ? " without what failed" : "");
+    (void)!live_show(cli, &live, false, &err);
     while (sigtimedwait(signals, NULL, &step) < 0) {
-        if (events_new(cli, &feed, true, &err) || tier_is_up(cli)) {
+        if (live_show(cli, &live, true, &err) || tier_is_up(cli)) {
             continue;
         }
         if (tier_is_left(cli)) { /* killed, and whoever looks after it, too */
             tier_start_done(start);
             (void)!tier_start(cli, start, &err);
         } else {
-            event_feed_done(&feed);
             return false; /* somebody else stopped it */
         }
     }
-    event_feed_done(&feed);
     return true;
 }
 

@@ -65,8 +65,22 @@ typedef struct EventFeed {
     size_t source_width; /* of the column of names, as far as it has grown */
 } EventFeed;
 
-/* Events since the last call; the first one gives all there are. */
-NODISCARD bool events_new(Cli *cli, EventFeed *feed, bool print, Err *err);
+/* Events since the last call; the first one gives all there are. `out` may be NULL. */
+NODISCARD bool events_new(Cli *cli, EventFeed *feed, FILE *out, Err *err);
 void event_feed_done(EventFeed *feed);
+
+/* ---- the view in front (live.c) ----------------------------------------------------------------
+ */
+
+typedef struct Live {
+    Screen screen;
+    EventFeed feed;
+    char *below; /* what stands at the end of the terminal */
+} Live;
+
+void live_init(Live *live);
+void live_done(Live *live);
+/* Shows how everything is, and `events` that came since the last call. */
+NODISCARD bool live_show(Cli *cli, Live *live, bool events, Err *err);
 
 #endif

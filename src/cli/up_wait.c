@@ -11,19 +11,6 @@
 #define POLL_MS 200
 #define WAIT_MS (600 * MS_PER_S)
 
-typedef struct Kind {
-    ResourceType type;
-    const char *list;   /* in the view */
-    const char *name;   /* the member that names the resource */
-    const char *status; /* the member that says how it is */
-} Kind;
-
-static const Kind kinds[] = {
-    {RESOURCE_DB_INSTANCE, "instances", "DBInstanceIdentifier", "DBInstanceStatus"},
-    {RESOURCE_DB_PROXY, "proxies", "DBProxyName", "Status"},
-    {RESOURCE_REPLICATION_GROUP, "caches", "ReplicationGroupId", "Status"},
-};
-
 /* What was last told of a resource. */
 typedef struct Told {
     char *status;
@@ -48,7 +35,7 @@ static void say(const Watch *watch, const char *name, const char *text)
             watch->name_width, name, text);
 }
 
-static Told *told_of(Map *all, const Kind *kind, const char *name)
+static Told *told_of(Map *all, const ViewKind *kind, const char *name)
 {
     CLEANUP(mem_free_ptr) char *key = mem_printf("%s/%s", kind->list, name);
     Told *told = map_get(all, slice_of(key));
@@ -77,11 +64,11 @@ static void report(const Watch *watch, Told *told, const char *name, const char 
 static int longest_name(const json_t *view)
 {
     size_t longest = 0;
-    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+    for (size_t k = 0; k < ARRAY_LEN(view_kinds); k++) {
         size_t i;
         json_t *resource;
-        json_array_foreach (member_array(view, kinds[k].list), i, resource) {
-            size_t len = strlen(member_str(resource, kinds[k].name, ""));
+        json_array_foreach (member_array(view, view_kinds[k].list), i, resource) {
+            size_t len = strlen(member_str(resource, view_kinds[k].name, ""));
             longest = len > longest ? len : longest;
         }
     }
@@ -93,15 +80,15 @@ static bool look(Watch *watch, const json_t *view)
 {
     bool settled = true;
     watch->name_width = longest_name(view);
-    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+    for (size_t k = 0; k < ARRAY_LEN(view_kinds); k++) {
         size_t i;
         json_t *resource;
-        json_array_foreach (member_array(view, kinds[k].list), i, resource) {
-            const char *name = member_str(resource, kinds[k].name, "");
-            const char *status = member_str(resource, kinds[k].status, "");
+        json_array_foreach (member_array(view, view_kinds[k].list), i, resource) {
+            const char *name = member_str(resource, view_kinds[k].name, "");
+            const char *status = member_str(resource, view_kinds[k].status, "");
             const char *remark =
-                remark_of_state(json_object_get(view, "remarks"), kinds[k].type, name);
-            report(watch, told_of(watch->all, &kinds[k], name), name, status, remark);
+                remark_of_state(json_object_get(view, "remarks"), view_kinds[k].type, name);
+            report(watch, told_of(watch->all, &view_kinds[k], name), name, status, remark);
             settled = settled && is_settled(status);
         }
     }

@@ -49,6 +49,12 @@ bool view_cache_endpoint(const json_t *group, const char *member, const char **r
     return true;
 }
 
+const ViewKind view_kinds[3] = {
+    {RESOURCE_DB_INSTANCE, "instances", "DBInstanceIdentifier", "DBInstanceStatus"},
+    {RESOURCE_DB_PROXY, "proxies", "DBProxyName", "Status"},
+    {RESOURCE_REPLICATION_GROUP, "caches", "ReplicationGroupId", "Status"},
+};
+
 /* ---- resources ---------------------------------------------------------------------------------
  */
 
@@ -117,25 +123,24 @@ static bool is_later(const json_t *remark)
 /* One paragraph for all: each kind of resource with what some of them have. */
 static void print_later(const json_t *view, FILE *out)
 {
-    static const char *const kinds[][2] = {
-        {"db-instance", "instances"}, {"db-proxy", "proxies"}, {"replication-group", "caches"}};
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Buf text;
     buf_init(&text, BUF_MAX_DEFAULT);
-    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+    for (size_t k = 0; k < ARRAY_LEN(view_kinds); k++) {
         const char *list = NULL;
         size_t i;
         json_t *remark;
         json_array_foreach (member_array(view, "remarks"), i, remark) {
             const char *names = strchr(member_str(remark, "Message", ""), ':');
-            bool ours = strcmp(member_str(remark, "ResourceType", ""), kinds[k][0]) == 0;
+            bool ours = strcmp(member_str(remark, "ResourceType", ""),
+                               resource_type_name(view_kinds[k].type)) == 0;
             if (ours && is_later(remark) && names != NULL) {
                 list = text_merge(arena, list, names + 1);
             }
         }
         if (list != NULL) {
             buf_append_str(&text, text.len == 0 ? "\nNot yet in effect:\n" : "");
-            text_wrap(arena_printf(arena, "%s: %s", kinds[k][1], list), REMARK_INDENT,
+            text_wrap(arena_printf(arena, "%s: %s", view_kinds[k].list, list), REMARK_INDENT,
                       cli_columns(out), &text);
         }
     }
