@@ -1,8 +1,8 @@
 #!/bin/bash
 # Runs the two commands of the README on a fresh Debian: tools/fresh.sh FOLDER [up|test]
 #
-# The machine is a minimal chroot with git, make and apt in it, in mount and process namespaces of
-# its own: when they end, nothing is mounted and nothing runs any more, however they end. apt and npm
+# The machine is a minimal root with git, make and apt in it, in mount and process namespaces of its
+# own: when they end, nothing is mounted and nothing runs any more, however they end. apt and npm
 # reach their servers the way this machine does. The repository is cloned as committed. FOLDER keeps
 # what was downloaded for the next time; the chroot itself is removed.
 set -euo pipefail
@@ -112,6 +112,7 @@ outside() {
 
 enter() {
     local root=$1 folder=$2 commands=$3 name
+    mount --bind "$root" "$root" # a root like any other: programs may make namespaces below it
     mount -t proc proc "$root/proc"
     mount -t sysfs -o ro sysfs "$root/sys"
     mount -t tmpfs -o mode=755 dev "$root/dev"
@@ -128,8 +129,14 @@ enter() {
     mount --bind "$folder/archives" "$root/var/cache/apt/archives"
     mount --bind "$folder/npm" "$root/root/.npm"
     hostname fresh
+    cd "$root"
+    mkdir "$root/old"
+    pivot_root . old
+    cd /
+    umount --lazy /old
+    rmdir /old
     # The shell stays, as the first process that reaps what is left.
-    chroot "$root" /root/weir/tools/fresh.sh --inside "$commands"
+    /root/weir/tools/fresh.sh --inside "$commands"
 }
 
 # ---- in the chroot ------------------------------------------------------------------------------------
@@ -185,7 +192,7 @@ make_up() {
 make_test() {
     say 'make test'
     make test >/tmp/test.log 2>&1 || {
-        grep -E '^(FAILED|SKIPPED) [^[]' /tmp/test.log || true
+        grep -E '^(FAILED|SKIPPED) [^[]|^E  ' /tmp/test.log || true
         tail -n 60 /tmp/test.log
         exit 1
     }

@@ -39,7 +39,13 @@ def main(weir):
 def holding(address, port):
     with socket.socket() as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind((address, port))
+
+        def bound():  # the last thread of a killed process may end a moment after the first
+            with contextlib.suppress(OSError):
+                held.bind((address, port))
+                return True
+            return False
+        wait_until(bound, f'port {port} is free', 10)
         held.listen(1)
         yield
 

@@ -281,7 +281,9 @@ static void test_spawn(void **state)
     CLEANUP(fd_close) int log_fd = open(log, O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
     const char *const argv[] = {
         "sh", "-c",
-        "read x; ls /proc/self/fd | wc -l; ps -o sid= -p $$; echo $$ >&2; exec sleep 60", NULL};
+        "read x; ls /proc/self/fd | wc -l; cut -d' ' -f6 /proc/$$/stat; echo $$ >&2; "
+        "exec sleep 60",
+        NULL};
     pid_t pid;
     int pidfd;
     SpawnSpec spec = {.argv = argv, .log_fd = log_fd};
