@@ -4,7 +4,7 @@
 # The machine is a minimal root with git, make and apt in it, in mount and process namespaces of its
 # own: when they end, nothing is mounted and nothing runs any more, however they end. apt and npm
 # reach their servers the way this machine does. The repository is cloned as committed. FOLDER keeps
-# what was downloaded for the next time; the chroot itself is removed.
+# what was downloaded for the next time; the root itself is removed.
 set -euo pipefail
 
 say() {
@@ -108,7 +108,7 @@ outside() {
         "$0" --enter "$root" "$folder" "${2:-all}"
 }
 
-# ---- in the namespaces, before the chroot -----------------------------------------------------------
+# ---- in the namespaces, outside of the root --------------------------------------------------------
 
 enter() {
     local root=$1 folder=$2 commands=$3 name
@@ -139,7 +139,7 @@ enter() {
     /root/weir/tools/fresh.sh --inside "$commands"
 }
 
-# ---- in the chroot ------------------------------------------------------------------------------------
+# ---- inside ---------------------------------------------------------------------------------------
 
 up_limit_s=900
 log=/tmp/up.log
