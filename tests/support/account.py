@@ -32,7 +32,7 @@ class Account:
         if port_start is not None:
             self.holder = subprocess.Popen(
                 ['unshare', '--net', 'sh', '-c', 'ip link set lo up && '
-                 f'sysctl -qw net.ipv4.ip_unprivileged_port_start={port_start} && echo && read end'],
+                 f'echo {port_start} >/proc/sys/net/ipv4/ip_unprivileged_port_start && echo && read end'],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             self.holder.stdout.readline()
             self.prefix = ['nsenter', f'--net=/proc/{self.holder.pid}/ns/net', *self.prefix]
