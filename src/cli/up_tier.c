@@ -129,25 +129,36 @@ static void complaint_parse(Slice text, Err *err)
     err_set(err, ERR_INTERNAL, "%.*s", SLICE_FMT(text));
 }
 
-/* What the tier last complained of since `offset` in its log, as a sentence. */
-static void log_complaint(const Cli *cli, off_t offset, Err *err)
+/* What the tier last complained of since `offset` in its log; NULL: nothing. The caller frees it.
+ */
+static char *complaint_new(const Cli *cli, off_t offset)
 {
     CLEANUP(mem_free_ptr) char *path = log_path(cli);
     CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char *text = mem_alloc(LOG_TAIL_MAX + 1);
+    CLEANUP(mem_free_ptr) char *text = mem_alloc(LOG_TAIL_MAX + 1);
     ssize_t len = fd >= 0 ? pread(fd, text, LOG_TAIL_MAX, offset) : -1;
     Slice rest = slice_from(text, len > 0 ? (size_t)len : 0);
-    err_set(err, ERR_INTERNAL, "the tier did not start: see %s", path);
+    Slice last = {0};
     while (rest.data != NULL) {
         Slice line = slice_cut(&rest, '\n');
-        Slice after = line;
-        (void)slice_cut(&after, ' '); /* the time */
-        if (slice_starts(after, "error ")) {
-            (void)slice_cut(&after, ':');
-            complaint_parse(slice_trim(after), err);
+        (void)slice_cut(&line, ' '); /* the time */
+        if (slice_starts(line, "error ")) {
+            (void)slice_cut(&line, ':');
+            last = slice_trim(line);
         }
     }
-    mem_free(text);
+    return last.len > 0 ? mem_printf("%.*s", SLICE_FMT(last)) : NULL;
+}
+
+static void log_complaint(const Cli *cli, off_t offset, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *complaint = complaint_new(cli, offset);
+    CLEANUP(mem_free_ptr) char *path = log_path(cli);
+    if (complaint != NULL) {
+        complaint_parse(slice_of(complaint), err);
+    } else {
+        err_set(err, ERR_INTERNAL, "the tier did not start: see %s", path);
+    }
 }
 
 bool tier_wait_for_api(Cli *cli, const TierStart *start, Err *err)
@@ -156,6 +167,10 @@ bool tier_wait_for_api(Cli *cli, const TierStart *start, Err *err)
         if (has_ended(start->pidfd)) {
             log_complaint(cli, start->log_offset, err);
             return false;
+        }
+        if (start->pidfd < 0 && !tier_is_left(cli) && !tier_is_up(cli)) {
+            return err_set(err, ERR_NOT_FOUND, "the tier in %s has been stopped meanwhile",
+                           cli->data_dir);
         }
         if (up_is_interrupted()) {
             return err_set(err, ERR_UNAVAILABLE, "interrupted");
@@ -171,8 +186,11 @@ bool tier_wait_for_api(Cli *cli, const TierStart *start, Err *err)
         }
     }
     CLEANUP(mem_free_ptr) char *path = log_path(cli);
-    return err_set(err, ERR_TIMEOUT, "the API does not answer after %d s: see %s",
-                   START_WAIT_MS / 1000, path);
+    CLEANUP(mem_free_ptr)
+    char *complaint = start->pidfd >= 0 ? complaint_new(cli, start->log_offset) : NULL;
+    return err_set(err, ERR_TIMEOUT, "the API does not answer after %d s%s%s: see %s",
+                   START_WAIT_MS / 1000, complaint != NULL ? "; it said last: " : "",
+                   complaint != NULL ? complaint : "", path);
 }
 
 /* ---- stopping ----------------------------------------------------------------------------------
