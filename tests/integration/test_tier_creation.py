@@ -113,12 +113,7 @@ def test_a_tier_keeps_its_network_while_its_engines_run(weir):
         assert other.env()['AWS_ENDPOINT_URL'] != endpoint
         other.down()
         (other.data / 'net').write_text((tier.data / 'net').read_text())
-        everybody = [*tier.find('weir supervise'), inside.serve(), inside.plane('relay-')]
-        for pid in everybody:
-            os.kill(pid, signal.SIGSTOP)  # they look after each other
-        for pid in everybody:
-            os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not tier.find('weir (supervise|serve|proxy)'), 'only the guard is left')
+        inside.kill_all_but_guards()
         other.up()
         assert other.env()['AWS_ENDPOINT_URL'] != endpoint
         assert inside.engine(main) == engine

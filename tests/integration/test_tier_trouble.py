@@ -50,15 +50,6 @@ def holding(address, port):
         yield
 
 
-def kill_all_but_guards(inside):
-    """They look after each other: none of them may see another's end."""
-    everybody = inside.tier.find('weir (supervise|serve --data|proxy|front)')
-    for sign in (signal.SIGSTOP, signal.SIGKILL):
-        for pid in everybody:
-            os.kill(pid, sign)
-    wait_until(lambda: not inside.tier.find('weir (supervise|serve|proxy|front)'), 'only guards are left')
-
-
 def test_without_its_port_no_engine_is_started(main):
     tier = main.tier
     api = tier.env()['AWS_ENDPOINT_URL'].split('//')[1].split(':')[0]
@@ -74,7 +65,7 @@ def test_without_its_port_no_engine_is_started(main):
 
 def test_down_ends_what_was_left(main):
     engine = main.engine(main.node('main', 'primary'))
-    kill_all_but_guards(main)
+    main.kill_all_but_guards()
     assert is_alive(engine)
     main.tier.down()
     assert not is_alive(engine)
@@ -124,7 +115,7 @@ def test_in_front_up_looks_after_a_tier_that_was_killed(main):
             wait_until(lambda: main.serve() and tier.command('status', check=False).returncode == 0, 'the tier is up')
             main.wait_settled('main')
             engine = main.engine(main.node('main', 'primary'))
-            kill_all_but_guards(main)
+            main.kill_all_but_guards()
             wait_until(main.serve, 'serve is back')
             wait_until(lambda: tier.command('status', check=False).returncode == 0, 'the API answers')
             main.wait_settled('main')
