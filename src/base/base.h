@@ -63,8 +63,9 @@ int slice_cmp(Slice a, Slice b);                 /* as memcmp; a prefix comes fi
 bool slice_starts(Slice a, const char *prefix);
 bool slice_ends(Slice a, const char *suffix);
 bool slice_has(Slice a, const char *part);
-Slice slice_trim(Slice a);               /* without ASCII white space at both ends */
-Slice slice_skip(Slice a, size_t count); /* count <= a.len */
+bool slice_has_any(Slice a, const char *const *parts); /* NULL-terminated */
+Slice slice_trim(Slice a);                             /* without ASCII white space at both ends */
+Slice slice_skip(Slice a, size_t count);               /* count <= a.len */
 /* Cuts `*rest` at the first `separator`: returns what stood before it, leaves what stands behind.
  * Without a separator it returns everything and leaves the empty slice with data == NULL. */
 Slice slice_cut(Slice *rest, char separator);

@@ -47,6 +47,16 @@ bool slice_has(Slice a, const char *part)
     return part[0] == '\0' || (a.len > 0 && memmem(a.data, a.len, part, strlen(part)) != NULL);
 }
 
+bool slice_has_any(Slice a, const char *const *parts)
+{
+    for (; *parts != NULL; parts++) {
+        if (slice_has(a, *parts)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool slice_ends(Slice a, const char *suffix)
 {
     size_t len = strlen(suffix);

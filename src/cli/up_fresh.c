@@ -6,35 +6,20 @@
 #include "cli/up_priv.h"
 #include "engine/engine.h"
 
-static json_t *versions_new(const char *engine, const char *version, json_t *list)
-{
-    json_array_append_new(list,
-                          json_pack("{s:s, s:s}", "Engine", engine, "EngineVersion", version));
-    return list;
-}
-
-/* An engine that is missing has no version. */
-static json_t *postgres_new(void)
+/* Of one engine; one that is missing has no version. */
+static json_t *versions_new(const char *engine)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    PgInstalls installs = {0};
+    EngineVersions versions = engine_versions_find(arena, NULL);
     json_t *list = json_array();
-    Err err;
-    (void)!pg_installs_find(arena, &installs, &err);
-    for (size_t i = 0; i < installs.len; i++) {
-        versions_new("postgres", installs.items[i].version, list);
+    for (size_t i = 0; i < versions.len; i++) {
+        const InstalledVersion *installed = &versions.items[i];
+        if (strcmp(installed->engine, engine) == 0) {
+            json_array_append_new(list, json_pack("{s:s, s:s}", "Engine", engine, "EngineVersion",
+                                                  installed->version));
+        }
     }
     return list;
-}
-
-static json_t *redis_new(void)
-{
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    RedisInstall install = {0};
-    json_t *list = json_array();
-    Err err;
-    return redis_install_find(arena, &install, &err) ? versions_new("redis", install.version, list)
-                                                     : list;
 }
 
 static json_t *options_new(const char *version_map)
@@ -49,9 +34,9 @@ static bool call_fresh(void *context, const char *service, const char *operation
     (void)service;
     (void)input;
     if (strcmp(operation, "DescribeDBEngineVersions") == 0) {
-        *ret_output = json_pack("{s:o}", "DBEngineVersions", postgres_new());
+        *ret_output = json_pack("{s:o}", "DBEngineVersions", versions_new("postgres"));
     } else if (strcmp(operation, "DescribeCacheEngineVersions") == 0) {
-        *ret_output = json_pack("{s:o}", "CacheEngineVersions", redis_new());
+        *ret_output = json_pack("{s:o}", "CacheEngineVersions", versions_new("redis"));
     } else if (strcmp(operation, "DescribeTier") == 0) {
         *ret_output = json_pack("{s:{s:o}}", "Tier", "Options", options_new(context));
     } else {

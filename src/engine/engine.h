@@ -12,6 +12,7 @@
 
 #include "base/base.h"
 #include "loop/loop.h"
+#include "model/model.h"
 
 /* ---- accounts and files ---------------------------------------------------------------------- */
 
@@ -58,6 +59,11 @@ char *engine_last_words(const char *log_path);
  * it appends, and goes on. */
 #define LOG_BYTES_MAX ((int64_t)64 << 20)
 NODISCARD bool engine_log_bound(const char *log_path, Err *err);
+
+/* PostgreSQL and Redis as far as they are installed, newest first; `map` stays NULL. In the arena.
+ * on_missing, which may be NULL, is called for an engine that is not there. Runs programs: blocks.
+ */
+EngineVersions engine_versions_find(Arena *arena, void (*on_missing)(const Err *err));
 
 /* ---- PostgreSQL ------------------------------------------------------------------------------ */
 

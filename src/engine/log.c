@@ -12,17 +12,8 @@
 #define COPY_STEP        ((size_t)1 << 20)
 
 /* What PostgreSQL and Redis write in front of why they give up. */
-static bool is_last_word(Slice line)
-{
-    static const char *const marks[] = {"FATAL:", "PANIC:",           "FATAL CONFIG",
-                                        "Fatal ", "ermission denied", "already in use"};
-    for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
-        if (slice_has(line, marks[i])) {
-            return true;
-        }
-    }
-    return false;
-}
+static const char *const last_words[] = {
+    "FATAL:", "PANIC:", "FATAL CONFIG", "Fatal ", "ermission denied", "already in use", NULL};
 
 /* Without the time and pid in front of it. */
 static Slice without_prefix(Slice line)
@@ -44,7 +35,7 @@ char *engine_last_words(const char *log_path)
     Slice last = {0};
     while (rest.len > 0) {
         Slice line = slice_cut(&rest, '\n');
-        last = is_last_word(line) ? without_prefix(line) : last;
+        last = slice_has_any(line, last_words) ? without_prefix(line) : last;
     }
     return last.len > 0 ? mem_printf("the engine ended soon after its start: %.*s", SLICE_FMT(last))
                         : mem_strdup("the engine ended soon after its start; its log does not say "

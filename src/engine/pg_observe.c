@@ -1,5 +1,4 @@
-/* What a running PostgreSQL says of itself, and the two small things that are done to it while it
- * runs: reloading its configuration, and making and dropping slots. */
+/* What a running PostgreSQL says of itself; and pg_reload, which looks at what it says. */
 #include <stdio.h>
 #include <time.h>
 
@@ -77,43 +76,6 @@ bool pg_observe(PgSession *session, const EnginePaths *paths, Arena *arena, PgSe
     }
     *ret_seen = seen;
     return true;
-}
-
-bool pg_slot_ensure(PgSession *session, const char *incarnation, Err *err)
-{
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    char name[PG_STANDBY_NAME_SIZE];
-    pg_standby_name(incarnation, name);
-    const char *const params[] = {name};
-    char *ignored = NULL;
-    return pg_value(session, arena,
-                    "SELECT pg_create_physical_replication_slot($1, true) WHERE NOT EXISTS"
-                    " (SELECT FROM pg_replication_slots WHERE slot_name = $1)",
-                    params, 1, &ignored, err);
-}
-
-bool pg_slots_idle(PgSession *session, Arena *arena, PgSlots *ret_slots, Err *err)
-{
-    PgRows rows;
-    TRY(pg_rows(session, arena,
-                "SELECT substr(slot_name, length('weir_') + 1) FROM pg_replication_slots"
-                " WHERE NOT active AND slot_type = 'physical' AND slot_name LIKE 'weir\\_%'",
-                NULL, 0, &rows, err));
-    *ret_slots = (PgSlots){rows.cells, rows.rows};
-    return true;
-}
-
-bool pg_slot_drop(PgSession *session, const char *incarnation, Err *err)
-{
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    char name[PG_STANDBY_NAME_SIZE];
-    pg_standby_name(incarnation, name);
-    const char *const params[] = {name};
-    char *ignored = NULL;
-    return pg_value(session, arena,
-                    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-                    " WHERE slot_name = $1 AND NOT active",
-                    params, 1, &ignored, err);
 }
 
 bool pg_reload(PgSession *session, Err *err)

@@ -249,16 +249,7 @@ static void command_wait(Command *command)
 
 /* Programs say on the way out what they clean up: a line that calls itself an error explains more.
  */
-static bool is_complaint(Slice line)
-{
-    static const char *const marks[] = {"error: ", "fatal: ", "FATAL: "};
-    for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
-        if (slice_has(line, marks[i])) {
-            return true;
-        }
-    }
-    return false;
-}
+static const char *const complaints[] = {"error: ", "fatal: ", "FATAL: ", NULL};
 
 /* The last complaint, or the last line where there is none. */
 static Slice last_words(const Buf *text)
@@ -268,7 +259,7 @@ static Slice last_words(const Buf *text)
     Slice complaint = {0};
     while (rest.len > 0) {
         last = slice_cut(&rest, '\n');
-        complaint = is_complaint(last) ? last : complaint;
+        complaint = slice_has_any(last, complaints) ? last : complaint;
     }
     return complaint.len > 0 ? complaint : last;
 }

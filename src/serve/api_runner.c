@@ -107,28 +107,10 @@ static bool log_read(void *context, const char *node_id, int64_t offset, size_t 
 /* ---- what is installed -------------------------------------------------------------------------
  */
 
-/* An engine that is missing is no error here: making an instance of it is. */
-static EngineVersions versions_find(Arena *arena)
+/* No error here: making an instance of it is. */
+static void on_engine_missing(const Err *err)
 {
-    PgInstalls postgres = {0};
-    RedisInstall redis = {0};
-    Err err;
-    if (!pg_installs_find(arena, &postgres, &err)) {
-        log_warn("serve", "%s", err.message);
-    }
-    bool has_redis = redis_install_find(arena, &redis, &err);
-    if (!has_redis) {
-        log_warn("serve", "%s", err.message);
-    }
-    InstalledVersion *items = ARENA_ARRAY(arena, InstalledVersion, postgres.len + 1);
-    size_t len = 0;
-    for (size_t i = 0; i < postgres.len; i++) {
-        items[len++] = (InstalledVersion){"postgres", postgres.items[i].version};
-    }
-    if (has_redis) {
-        items[len++] = (InstalledVersion){"redis", redis.version};
-    }
-    return (EngineVersions){.items = items, .len = len};
+    log_warn("serve", "%s", err->message);
 }
 
 /* ---- starting ----------------------------------------------------------------------------------
@@ -232,7 +214,7 @@ bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, LoopFn *stop, void
         .host = TIER_HOST,
         .endpoint = arena_printf(runner->arena, "https://%s.0.1:%d", tier->net, TIER_API_PORT),
         .tier_created_ms = tier->created_ms,
-        .versions = versions_find(runner->arena),
+        .versions = engine_versions_find(runner->arena, on_engine_missing),
         .key_find = key_find,
         .logs = {.stat = log_stat, .read = log_read},
         .stop = on_stop,

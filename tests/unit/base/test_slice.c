@@ -21,6 +21,9 @@ static void test_slice_compare(void **state)
     assert_true(slice_has(empty, ""));
     assert_false(slice_has(empty, "a"));
     assert_false(slice_has(SLICE("abcd"), "bd"));
+    const char *const parts[] = {"x", "cd", NULL};
+    assert_true(slice_has_any(SLICE("abcd"), parts));
+    assert_false(slice_has_any(SLICE("abc"), parts));
     assert_true(slice_ends(SLICE("abc"), "bc"));
     assert_true(slice_ends(empty, ""));
     assert_false(slice_ends(SLICE("bc"), "abc"));

@@ -1,7 +1,5 @@
 /* Conversations: who gets which message, when the server connection is free again, what pins. */
-#include "../unit.h"
-
-#include "proxy/session_priv.h"
+#include "talk.h"
 
 typedef struct Talk {
     Session session;
@@ -28,58 +26,34 @@ static SessionStep client_raw(Talk *t, char type, Slice body)
     return session_client_piece(&t->session, &t->exchange, &piece, &t->out);
 }
 
-/* The usual body of each type, with `text` where there is a text or a name. */
+/* `text` is the message's text or name. */
 static SessionStep client(Talk *t, char type, const char *text)
 {
     Buf buf;
     PgPiece piece;
     PgFramer framer = {0};
     PgPolicy policy = {0};
+    bool named = type == 'B' || type == 'D' || type == 'C';
     buf_init(&buf, BUF_MAX_DEFAULT);
-    switch (type) {
-    case 'Q':
-        pg_put_query(&buf, slice_of(text));
-        break;
-    case 'P':
-        pg_put_parse(&buf, SLICE(""), slice_of(text));
-        break;
-    case 'B':
-        pg_put_bind(&buf, SLICE(""), slice_of(text));
-        break;
-    case 'D':
-        pg_put_describe(&buf, 'S', slice_of(text));
-        break;
-    case 'C':
-        pg_put_close(&buf, 'S', slice_of(text));
-        break;
-    case 'E':
-        pg_put_execute(&buf, slice_of(text), 0);
-        break;
-    default:
-        pg_put_end(&buf, pg_put_begin(&buf, type));
-        break;
-    }
+    talk_put(&buf, type, named ? text : "", named ? "" : text);
     assert_true(pg_framer_next(&framer, &policy, buf_slice(&buf), &piece) == WIRE_DONE);
     SessionStep step = session_client_piece(&t->session, &t->exchange, &piece, &t->out);
     buf_done(&buf);
     return step;
 }
 
-/* One message per character; 'I' and 'T' behind a 'Z' are its status. Returns who got them, as one
- * letter per message: f(orwarded), d(ropped), r(efused). */
+static char step_letter(char type, SessionStep step, const SessionOut *out)
+{
+    (void)type;
+    (void)out;
+    return step == STEP_FORWARD ? 'f' : step == STEP_DROP ? 'd' : 'r';
+}
+
+/* Who got them: f(orwarded), d(ropped), r(efused). */
 static const char *server(Talk *t, const char *types)
 {
-    static char steps[64];
-    size_t count = 0;
-    for (const char *type = types; *type != '\0'; type++) {
-        bool ready = *type == 'Z';
-        Slice body = ready ? (Slice){type + 1, 1} : SLICE("");
-        PgPiece piece = {.type = *type, .first = true, .last = true, .raw = body, .body = body};
-        SessionStep step = session_server_piece(&t->session, &t->exchange, &piece, &t->out);
-        steps[count++] = step == STEP_FORWARD ? 'f' : step == STEP_DROP ? 'd' : 'r';
-        type += ready ? 1 : 0;
-    }
-    steps[count] = '\0';
+    static char steps[TALK_MAX];
+    talk_answer(&t->session, &t->exchange, &t->out, types, step_letter, steps);
     return steps;
 }
 
