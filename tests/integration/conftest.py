@@ -41,8 +41,7 @@ def bare_tier(weir):
     try:
         yield bare
         bare.learn_run_folders()
-        left = [line for line in bare.leftovers() if not line.startswith('file ')]
-        assert not left, 'the tier left behind:\n' + '\n'.join(left)
+        bare.assert_stopped()
     finally:
         bare.remove()
 

@@ -30,8 +30,7 @@ def plain(weir):
             assert getattr(tier.aws(service), operation)()[member] == []
         assert list(tier.data.glob('zone-*/*')) == []
         tier.down()
-        left = [line for line in tier.leftovers() if not line.startswith('file ')]
-        assert not left, 'the tier left behind:\n' + '\n'.join(left)
+        tier.assert_stopped()
     finally:
         tier.remove()
 

@@ -5,30 +5,10 @@ import subprocess
 
 import pytest
 
+from support.blocks import db_instance
 from support.tier import tier_of
 
-FILE = '''
-resource "aws_db_instance" "first" {
-  identifier          = "first"
-  engine              = "postgres"
-  instance_class      = "db.t3.micro"
-  allocated_storage   = 20
-  db_name             = "shop"
-  username            = "dbadmin"
-  password            = "password-1"
-  skip_final_snapshot = true
-}
-
-resource "aws_db_instance" "second" {
-  identifier          = "second"
-  engine              = "postgres"
-  instance_class      = "db.t3.micro"
-  allocated_storage   = 20
-  username            = "dbadmin"
-  password            = "password:2"
-  skip_final_snapshot = true
-}
-
+FILE = db_instance('first', db_name='shop') + db_instance('second', password='password:2') + '''
 resource "aws_secretsmanager_secret" "second" {
   name = "second"
 }

@@ -6,23 +6,11 @@ import subprocess
 import pytest
 
 from support.account import needs_root
-from support.tier import Tier
+from support.blocks import db_instance
+from support.tier import Tier, ending
 from support.watch import wait_until
 
 pytestmark = needs_root  # it takes a disk of a size of our own
-FILE = '''
-resource "aws_db_instance" "main" {
-  identifier          = "main"
-  engine              = "postgres"
-  instance_class      = "db.t3.micro"
-  allocated_storage   = 20
-  username            = "dbadmin"
-  password            = "password-1"
-  db_name             = "app_database"
-  multi_az            = true
-  skip_final_snapshot = true
-}
-'''
 REMARK = re.compile(r'aws_db_instance\.main: node .*?No\s+space\s+left\s+on\s+device', re.S)
 
 
@@ -53,12 +41,9 @@ def disk(weir):
     tier = Tier(weir)
     disk = Disk(tier)
     try:
-        yield disk
-        tier.destroy()
-        left = tier.leftovers()
-        assert not left, 'the tier left behind:\n' + '\n'.join(left)
+        with ending(tier):
+            yield disk
     finally:
-        tier.remove()
         disk.close()
 
 
@@ -75,7 +60,7 @@ def test_a_tier_that_cannot_be_made(disk):
 
 def test_a_standby_that_does_not_fit(disk, tmp_path):
     """It is said of the instance, and `weir up` goes on by itself."""
-    (tmp_path / 'main.tf').write_text(FILE)
+    (tmp_path / 'main.tf').write_text(db_instance(multi_az=True))
     disk.resize('90m')
     with open(tmp_path / 'said', 'w+', encoding='utf-8') as said, disk.tier.start(
             'up', tmp_path / 'main.tf', '--detach', stdout=subprocess.DEVNULL, stderr=said) as up:

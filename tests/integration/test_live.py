@@ -10,16 +10,9 @@ import subprocess
 import termios
 import threading
 
+from support.blocks import cache
 from support.watch import wait_until
 
-FILE = '''
-resource "aws_elasticache_replication_group" "cache" {
-  replication_group_id = "cache"
-  description          = "cache"
-  node_type            = "cache.t3.micro"
-  num_cache_clusters   = 2
-}
-'''
 BELOW = ['', 'NAME   STATUS     NODES', 'cache  available  primary a, replica b', '']
 
 
@@ -70,7 +63,7 @@ class Terminal:
 
 
 def test_how_everything_is(bare_tier, tmp_path):
-    (tmp_path / 'main.tf').write_text(FILE)
+    (tmp_path / 'main.tf').write_text(cache(nodes=2))
     terminal = Terminal(bare_tier, 'up', tmp_path / 'main.tf')
     try:
         wait_until(lambda: terminal.lines()[-4:] == BELOW, 'the status below')

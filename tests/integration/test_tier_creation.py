@@ -1,30 +1,16 @@
 """Creation that is cut off: `weir serve` killed with -9 again and again; two tiers side by side; what comes and
 goes leaves nothing behind."""
-import contextlib
 import os
 import random
 import signal
 import time
 
 from support.inside import PASSWORD, Inside
-from support.tier import Tier
+from support.tier import tier_of
 from support.watch import wait_until
 
 KILLS = 5
 SEED = int(os.environ.get('WEIR_TEST_SEED', random.randrange(1 << 32)))
-
-
-@contextlib.contextmanager
-def own_tier(weir):
-    tier = Tier(weir)
-    try:
-        tier.up()
-        yield tier
-        tier.destroy()
-        left = tier.leftovers()
-        assert not left, 'the tier left behind:\n' + '\n'.join(left)
-    finally:
-        tier.remove()
 
 
 def create_instance(tier, name, **more):
@@ -42,7 +28,7 @@ def kill_serve(inside):
 def test_creation_goes_on_wherever_it_was_cut_off(weir, record_property):
     record_property('seed', SEED)
     chance = random.Random(SEED)
-    with own_tier(weir) as tier:
+    with tier_of(weir) as tier:
         inside = Inside(tier)
         create_instance(tier, 'main', MultiAZ=True)
         tier.aws('rds').create_db_instance_read_replica(DBInstanceIdentifier='reader',
@@ -67,7 +53,7 @@ def test_creation_goes_on_wherever_it_was_cut_off(weir, record_property):
 
 
 def test_deletion_goes_on_wherever_it_was_cut_off(weir):
-    with own_tier(weir) as tier:
+    with tier_of(weir) as tier:
         inside = Inside(tier)
         create_instance(tier, 'main', MultiAZ=True)
         inside.wait_settled('main')
@@ -81,7 +67,7 @@ def test_deletion_goes_on_wherever_it_was_cut_off(weir):
 
 def test_a_clone_does_not_keep_its_node_from_going(weir):
     """A clone may take hours: who deletes the replica, or stops the tier, does not wait for it."""
-    with own_tier(weir) as tier:
+    with tier_of(weir) as tier:
         inside = Inside(tier)
         rds = tier.aws('rds')
         create_instance(tier, 'main')
@@ -96,15 +82,14 @@ def test_a_clone_does_not_keep_its_node_from_going(weir):
         wait_until(lambda: len(tier.json('status')['instances']) == 1, 'the replica is deleted')
         clone_that_hangs('second')
         tier.down()
-        left = [line for line in tier.leftovers() if not line.startswith('file ')]
-        assert not left
+        tier.assert_stopped()
         tier.up()
         inside.wait_settled('main', 'second')
 
 
 def test_a_tier_keeps_its_network_while_its_engines_run(weir):
     """Everything of Weir but the guards is gone (RULES O2), and another tier looks for a network."""
-    with own_tier(weir) as tier, own_tier(weir) as other:
+    with tier_of(weir) as tier, tier_of(weir) as other:
         inside = Inside(tier)
         create_instance(tier, 'main')
         inside.wait_settled('main')
@@ -124,7 +109,7 @@ def test_a_tier_keeps_its_network_while_its_engines_run(weir):
 
 
 def test_two_tiers_side_by_side(weir):
-    with own_tier(weir) as first, own_tier(weir) as second:
+    with tier_of(weir) as first, tier_of(weir) as second:
         for tier in (first, second):
             create_instance(tier, 'main', DBParameterGroupName='default.postgres15')
         for tier in (first, second):
@@ -146,7 +131,7 @@ def test_two_tiers_side_by_side(weir):
 
 def test_a_tier_that_moved_to_another_network_works(weir):
     """Its old network may be taken when it comes up again: every address changes."""
-    with own_tier(weir) as tier:
+    with tier_of(weir) as tier:
         inside = Inside(tier)
         create_instance(tier, 'main', MultiAZ=True)
         inside.wait_settled('main')

@@ -58,8 +58,7 @@ def live(weir):
                    database='shop')
         yield inside
         tier.down()
-        left = [line for line in tier.leftovers() if not line.startswith('file ')]
-        assert not left, 'the tier left behind:\n' + '\n'.join(left)
+        tier.assert_stopped()
     finally:
         tier.remove()
 
@@ -428,8 +427,7 @@ def test_down_and_up_bring_the_same_data_back(live):
     tier = live.tier
     before = {(node['NodeId'], node['Incarnation']) for node in live.nodes()}
     tier.down()
-    left = [line for line in tier.leftovers() if not line.startswith('file ')]
-    assert not left
+    tier.assert_stopped()
     done = tier.down(check=False)
     assert done.returncode != 0
     assert f'no tier is up in {tier.data}' in done.stderr

@@ -29,8 +29,7 @@ def main(weir):
         yield inside
         if inside.serve():
             tier.down()
-        left = [line for line in tier.leftovers() if not line.startswith('file ')]
-        assert not left, 'the tier left behind:\n' + '\n'.join(left)
+        tier.assert_stopped()
     finally:
         tier.remove()
 

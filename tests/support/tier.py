@@ -159,6 +159,15 @@ class Tier:
                 lines.append(f'network mark {mark.group()}')
         return lines
 
+    def assert_gone(self):
+        left = self.leftovers()
+        assert not left, 'the tier left behind:\n' + '\n'.join(left)
+
+    def assert_stopped(self):
+        """Gone but for its data."""
+        left = [line for line in self.leftovers() if not line.startswith('file ')]
+        assert not left, 'the tier left behind:\n' + '\n'.join(left)
+
     def engine_logs(self, lines=15):
         """The ends of the engines' logs, for messages."""
         texts = []
@@ -181,15 +190,20 @@ class Tier:
 
 
 @contextlib.contextmanager
-def tier_of(weir, *files, **options):
-    """Brings the files up, and at the end destroys the tier; what it leaves behind is a failure."""
-    tier = Tier(weir, **options)
+def ending(tier):
+    """At the end destroys the tier, which is up then; what it leaves behind is a failure."""
     try:
+        yield tier
+        tier.destroy()
+        tier.assert_gone()
+    finally:
+        tier.remove()
+
+
+@contextlib.contextmanager
+def tier_of(weir, *files, **options):
+    """Brings the files up, and ends."""
+    with ending(Tier(weir, **options)) as tier:
         tier.up(*files)
         tier.env()
         yield tier
-        tier.destroy()
-        left = tier.leftovers()
-        assert not left, 'the tier left behind:\n' + '\n'.join(left)
-    finally:
-        tier.remove()
