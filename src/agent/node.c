@@ -563,7 +563,7 @@ static void logs_look(NodeRun *run)
     Err err;
     if (time_mono_ms() >= work->log_look_ms) {
         work->log_look_ms = time_mono_ms() + LOG_LOOK_MS;
-        if (!engine_log_bound(run->paths.log, &err)) {
+        if (!file_bound(run->paths.log, LOG_BYTES_MAX, &err)) {
             log_warn("agent", "node %s: %s", work->id, err.message);
         }
     }

@@ -76,12 +76,8 @@ static char *plane_path(const Planes *planes, const char *id, const char *suffix
 static pid_t plane_pid(const Plane *plane)
 {
     CLEANUP(mem_free_ptr) char *path = plane_path(plane->planes, plane->id, ".lock");
-    CLEANUP(fd_close) int fd = open(path, O_RDWR | O_CLOEXEC);
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fd < 0 || fcntl(fd, F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) {
-        return 0;
-    }
-    return lock.l_pid;
+    pid_t pid;
+    return file_lock_holder(path, &pid, NULL) ? pid : 0;
 }
 
 static void plane_spawn(Plane *plane)
@@ -458,11 +454,11 @@ static void logs_look(Planes *planes)
     Slice id;
     void *value;
     Err err;
-    bool ok = engine_log_bound(own, &err);
+    bool ok = file_bound(own, LOG_BYTES_MAX, &err);
     while (ok && map_next(planes->planes, &cursor, &id, &value)) {
         CLEANUP(mem_free_ptr)
         char *path = mem_printf("%s/log/%.*s.log", planes->options.run_dir, SLICE_FMT(id));
-        ok = engine_log_bound(path, &err);
+        ok = file_bound(path, LOG_BYTES_MAX, &err);
     }
     if (!ok) {
         log_warn("agent", "%s", err.message);

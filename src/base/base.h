@@ -256,6 +256,13 @@ NODISCARD bool file_write(const char *path, Slice text, mode_t mode, Err *err);
  */
 NODISCARD bool file_write_as(const char *path, Slice text, mode_t mode, uid_t uid, gid_t gid,
                              Err *err);
+/* Keeps a log from growing for ever: above LOG_BYTES_MAX its text moves to "PATH.1". Whoever writes
+ * it appends, and goes on; what is written in the very moment may be lost. */
+#define LOG_BYTES_MAX ((int64_t)64 << 20)
+NODISCARD bool file_bound(const char *path, int64_t bytes_max, Err *err);
+/* Who has a lock of the file for writing (fcntl(2), F_SETLK). *ret_pid is 0 where nobody has, and
+ * where there is no such file. */
+NODISCARD bool file_lock_holder(const char *path, pid_t *ret_pid, Err *err);
 /* Removes the temporary files that writes of this path left which were killed. Nobody may be
  * writing it meanwhile. */
 void file_write_sweep(const char *path);

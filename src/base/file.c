@@ -10,6 +10,7 @@
 
 #define TREE_DEPTH_MAX 64
 #define READ_STEP      ((size_t)65536)
+#define COPY_STEP      ((size_t)1 << 20)
 #define TEMPORARY_ID   8 /* letters in "NAME.ID.tmp" */
 
 void fd_close(int *fd)
@@ -117,6 +118,49 @@ bool file_write_as(const char *path, Slice text, mode_t mode, uid_t uid, gid_t g
         return err_set_errno(err, saved, "cannot write %s", path);
     }
     return dir_sync_of(path, err);
+}
+
+static bool copy_to(int from, const char *path, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *bytes = mem_alloc(COPY_STEP);
+    CLEANUP(fd_close)
+    int to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (to < 0) {
+        return err_set_errno(err, errno, "cannot write %s", path);
+    }
+    for (ssize_t count; (count = read(from, bytes, COPY_STEP)) != 0;) {
+        if (count < 0 || !fd_write_all(to, bytes, (size_t)count, err)) {
+            return err_set_errno(err, errno, "cannot copy to %s", path);
+        }
+    }
+    return true;
+}
+
+bool file_bound(const char *path, int64_t bytes_max, Err *err)
+{
+    CLEANUP(fd_close) int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    struct stat info;
+    if (fd < 0 || fstat(fd, &info) != 0 || info.st_size <= bytes_max) {
+        return true;
+    }
+    CLEANUP(mem_free_ptr) char *older = mem_printf("%s.1", path);
+    TRY(copy_to(fd, older, err));
+    return ftruncate(fd, 0) == 0 || err_set_errno(err, errno, "cannot shorten %s", path);
+}
+
+bool file_lock_holder(const char *path, pid_t *ret_pid, Err *err)
+{
+    *ret_pid = 0;
+    CLEANUP(fd_close) int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT) {
+        return true;
+    }
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fd < 0 || fcntl(fd, F_GETLK, &lock) != 0) {
+        return err_set_errno(err, errno, "cannot look who has %s", path);
+    }
+    *ret_pid = lock.l_type != F_UNLCK ? lock.l_pid : 0;
+    return true;
 }
 
 static bool is_temporary_of(Slice name, Slice file)

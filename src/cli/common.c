@@ -161,17 +161,9 @@ char *cli_command_new(const Cli *cli, const char *name)
 
 /* A tier that was stopped has taken its runtime folder along; where `weir serve` only is being
  * started again that is still there, and the client waits. */
-static bool is_stopped(const Cli *cli)
+static bool is_stopped(const Cli *cli, const ClientSettings *settings)
 {
-    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/" CLIENT_FILE, cli->data_dir);
-    CLEANUP(record_free_ptr) json_t *record = NULL;
-    Buf text;
-    buf_init(&text, BUF_MAX_DEFAULT);
-    bool stopped = !tier_is_up(cli) && file_read(path, &text, NULL) &&
-                   record_parse(buf_slice(&text), &record, NULL) &&
-                   !file_exists(member_str(record, "run_dir", "/"));
-    buf_done(&text);
-    return stopped;
+    return !tier_is_up(cli) && settings->run_dir != NULL && !file_exists(settings->run_dir);
 }
 
 bool cli_connect(Cli *cli, Err *err)
@@ -187,7 +179,7 @@ bool cli_connect(Cli *cli, Err *err)
         }
         return false;
     }
-    bool ok = is_stopped(cli)
+    bool ok = is_stopped(cli, &settings)
                   ? err_set(err, ERR_NOT_FOUND, "the tier in %s is not up: start it with `%s`",
                             cli->data_dir, up)
                   : client_open(&settings, &cli->client, err);

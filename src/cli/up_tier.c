@@ -16,11 +16,10 @@
 #include "loop/loop.h"
 #include "model/model.h"
 
-#define START_WAIT_MS   30000
-#define STOP_WAIT_MS    90000
-#define POLL_MS         50
-#define LOG_TAIL_MAX    ((size_t)64 << 10)
-#define CLIENT_FILE_MAX ((size_t)64 << 10)
+#define START_WAIT_MS 30000
+#define STOP_WAIT_MS  90000
+#define POLL_MS       50
+#define LOG_TAIL_MAX  ((size_t)64 << 10)
 
 static void pause_ms(int64_t ms)
 {
@@ -39,23 +38,20 @@ static char *log_path(const Cli *cli)
 bool tier_is_up(const Cli *cli)
 {
     CLEANUP(mem_free_ptr) char *path = mem_printf("%s/weir.lock", cli->data_dir);
-    CLEANUP(fd_close) int fd = open(path, O_RDWR | O_CLOEXEC);
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    return fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    pid_t pid;
+    return file_lock_holder(path, &pid, NULL) && pid > 0;
 }
 
 /* A tier that is stopped has no runtime folder. */
 bool tier_is_left(const Cli *cli)
 {
-    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/client.json", cli->data_dir);
-    CLEANUP(record_free_ptr) json_t *client = NULL;
-    Buf text;
-    buf_init(&text, CLIENT_FILE_MAX);
-    bool ok = !tier_is_up(cli) && file_read(path, &text, NULL) &&
-              record_parse(buf_slice(&text), &client, NULL);
-    buf_done(&text);
-    const char *run_dir = ok ? member_str(client, "run_dir", "") : "";
-    return run_dir[0] == '/' && file_exists(run_dir);
+    ClientSettings settings;
+    if (tier_is_up(cli) || !client_settings_load(cli->data_dir, &settings, NULL)) {
+        return false;
+    }
+    bool left = settings.run_dir != NULL && file_exists(settings.run_dir);
+    client_settings_done(&settings);
+    return left;
 }
 
 /* An open file's own lock: whoever asks need not know who has it, and it ends with us. */

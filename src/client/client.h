@@ -21,15 +21,16 @@ typedef struct ClientSettings {
     char *region;
     char *access_key;
     Secret secret_key;
-    char *ca; /* path of the CA's certificate; NULL: those that the system trusts */
+    char *ca;      /* path of the CA's certificate; NULL: those that the system trusts */
+    char *run_dir; /* of the tier's processes: there until the tier is stopped; NULL: not known */
     /* How long a call goes on trying to connect while nobody listens: `weir serve` is away for
      * about a second when it restarts. 0: not at all. */
     int64_t patience_ms;
     int64_t timeout_ms; /* of one attempt */
 } ClientSettings;
 
-/* Reads DATA/client.json: {"endpoint", "region", "access_key", "secret_key", "ca"}; a "ca" that is
- * not absolute lies in DATA. ERR_NOT_FOUND: there is no tier in this folder. */
+/* Reads DATA/client.json: {"endpoint", "region", "access_key", "secret_key", "ca", "run_dir"}; a
+ * "ca" that is not absolute lies in DATA. ERR_NOT_FOUND: there is no tier in this folder. */
 NODISCARD bool client_settings_load(const char *data_dir, ClientSettings *ret_settings, Err *err);
 /* Writes that file, mode 0600. */
 NODISCARD bool client_settings_save(const char *data_dir, const ClientSettings *settings, Err *err);

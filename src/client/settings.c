@@ -10,6 +10,7 @@ void client_settings_done(ClientSettings *settings)
     mem_free(settings->region);
     mem_free(settings->access_key);
     mem_free(settings->ca);
+    mem_free(settings->run_dir);
     secret_done(&settings->secret_key);
     *settings = (ClientSettings){0};
 }
@@ -42,6 +43,7 @@ static bool settings_parse(const char *path, const char *data_dir, Slice text,
                                .region = text_copy(root, "region"),
                                .access_key = text_copy(root, "access_key"),
                                .ca = ca_path(root, data_dir),
+                               .run_dir = text_copy(root, "run_dir"),
                                .patience_ms = CLIENT_PATIENCE_DEFAULT_MS,
                                .timeout_ms = CLIENT_TIMEOUT_DEFAULT_MS};
     const char *missing = settings.endpoint == NULL     ? "endpoint"
@@ -77,9 +79,10 @@ bool client_settings_save(const char *data_dir, const ClientSettings *settings, 
 {
     CLEANUP(mem_free_ptr) char *path = mem_printf("%s/" CLIENT_FILE, data_dir);
     Slice secret_key = secret_reveal(&settings->secret_key);
-    json_t *root = json_pack("{s:s, s:s, s:s, s:s%, s:s*}", "endpoint", settings->endpoint,
+    json_t *root = json_pack("{s:s, s:s, s:s, s:s%, s:s*, s:s*}", "endpoint", settings->endpoint,
                              "region", settings->region, "access_key", settings->access_key,
-                             "secret_key", secret_key.data, secret_key.len, "ca", settings->ca);
+                             "secret_key", secret_key.data, secret_key.len, "ca", settings->ca,
+                             "run_dir", settings->run_dir);
     if (root == NULL) {
         return err_set(err, ERR_INVALID, "%s: endpoint, region or a key is missing", path);
     }

@@ -55,10 +55,6 @@ typedef struct EngineSetting {
 /* Why an engine ended soon after its start, as far as the end of its log tells: one line, the
  * caller's; "its log does not say why" where it does not. */
 char *engine_last_words(const char *log_path);
-/* Keeps a log from growing for ever: above LOG_BYTES_MAX its text moves to "PATH.1". Whoever writes
- * it appends, and goes on. */
-#define LOG_BYTES_MAX ((int64_t)64 << 20)
-NODISCARD bool engine_log_bound(const char *log_path, Err *err);
 
 /* PostgreSQL and Redis as far as they are installed, newest first; `map` stays NULL. In the arena.
  * on_missing, which may be NULL, is called for an engine that is not there. Runs programs: blocks.

@@ -1,15 +1,11 @@
-/* The log of an engine, which its guard opened and the engine writes: what it says at its end, and
- * how it stays bounded. */
-#include <errno.h>
+/* The log of an engine, which its guard opened and the engine writes: what it says at its end. */
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine/engine_priv.h"
 
 #define LAST_WORDS_BYTES ((size_t)8 << 10)
-#define COPY_STEP        ((size_t)1 << 20)
 
 /* What PostgreSQL and Redis write in front of why they give up. */
 static const char *const last_words[] = {
@@ -40,32 +36,4 @@ char *engine_last_words(const char *log_path)
     return last.len > 0 ? mem_printf("the engine ended soon after its start: %.*s", SLICE_FMT(last))
                         : mem_strdup("the engine ended soon after its start; its log does not say "
                                      "why");
-}
-
-static bool copy_to(int from, const char *path, Err *err)
-{
-    CLEANUP(mem_free_ptr) char *bytes = mem_alloc(COPY_STEP);
-    CLEANUP(fd_close)
-    int to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (to < 0) {
-        return err_set_errno(err, errno, "cannot write %s", path);
-    }
-    for (ssize_t count; (count = read(from, bytes, COPY_STEP)) != 0;) {
-        if (count < 0 || !fd_write_all(to, bytes, (size_t)count, err)) {
-            return err_set_errno(err, errno, "cannot copy to %s", path);
-        }
-    }
-    return true;
-}
-
-bool engine_log_bound(const char *log_path, Err *err)
-{
-    CLEANUP(fd_close) int fd = open(log_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    struct stat info;
-    if (fd < 0 || fstat(fd, &info) != 0 || info.st_size <= LOG_BYTES_MAX) {
-        return true;
-    }
-    CLEANUP(mem_free_ptr) char *older = mem_printf("%s.1", log_path);
-    TRY(copy_to(fd, older, err));
-    return ftruncate(fd, 0) == 0 || err_set_errno(err, errno, "cannot shorten %s", log_path);
 }

@@ -191,19 +191,8 @@ bool guard_find(const char *run, const char *node, pid_t *ret_pid, Err *err)
 {
     TRY(guard_node_check(node, err));
     CLEANUP(mem_free_ptr) char *path = guard_path(run, node, GUARD_FILE_LOCK);
-    CLEANUP(fd_close) int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 && errno == ENOENT) {
-        return err_set(err, ERR_NOT_FOUND, "%s has no guard", node);
-    }
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fd < 0 || fcntl(fd, F_GETLK, &lock) != 0) {
-        return err_set_errno(err, errno, "cannot look for the guard of %s", node);
-    }
-    if (lock.l_type == F_UNLCK) {
-        return err_set(err, ERR_NOT_FOUND, "%s has no guard", node);
-    }
-    *ret_pid = lock.l_pid;
-    return true;
+    TRY(file_lock_holder(path, ret_pid, err));
+    return *ret_pid > 0 || err_set(err, ERR_NOT_FOUND, "%s has no guard", node);
 }
 
 bool guard_exit_record_read(const char *run, const char *node, GuardExit *ret_exit, Err *err)

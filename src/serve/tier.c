@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "client/client.h"
 #include "serve/tier_priv.h"
 
 #define KEY_FILE_SIZE (2 * AEAD_KEY_SIZE + 1)
@@ -344,18 +345,15 @@ void tier_run_remove(const Tier *tier)
 
 bool tier_publish(const Tier *tier, Err *err)
 {
-    CLEANUP(mem_free_ptr) char *ca_path = mem_printf("%s/ca.pem", tier->data_dir);
-    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/client.json", tier->data_dir);
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    CLEANUP(record_free_ptr)
-    json_t *client = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "endpoint",
-                               arena_printf(arena, "https://%s.0.1:%d", tier->net, TIER_API_PORT),
-                               "region", tier->region, "access_key", tier->access_key, "secret_key",
-                               secret_reveal(&tier->secret_key).data, "ca", ca_path, "run_dir",
-                               tier->run_dir, "net", tier->net);
-    Slice text = record_format(arena, client);
-    bool ok = file_write(ca_path, buf_slice(&tier->ca_cert_pem), 0644, err) &&
-              file_write(path, text, 0600, err);
-    crypto_wipe((char *)(uintptr_t)text.data, text.len);
+    ClientSettings settings = {.endpoint =
+                                   mem_printf("https://%s.0.1:%d", tier->net, TIER_API_PORT),
+                               .region = mem_strdup(tier->region),
+                               .access_key = mem_strdup(tier->access_key),
+                               .ca = mem_printf("%s/ca.pem", tier->data_dir),
+                               .run_dir = mem_strdup(tier->run_dir)};
+    secret_set(&settings.secret_key, secret_reveal(&tier->secret_key));
+    bool ok = file_write(settings.ca, buf_slice(&tier->ca_cert_pem), 0644, err) &&
+              client_settings_save(tier->data_dir, &settings, err);
+    client_settings_done(&settings);
     return ok;
 }

@@ -1,8 +1,11 @@
 /* Files and trees, in a folder of the test's own. */
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../unit.h"
@@ -234,6 +237,67 @@ static void test_tree_chown(void **state)
     assert_int_equal(err.code, ERR_NOT_FOUND);
 }
 
+static void text_is(const char *path, const char *wanted)
+{
+    Buf text;
+    buf_init(&text, BUF_MAX_DEFAULT);
+    assert_true(file_read(path, &text, NULL));
+    assert_string_equal(buf_str(&text), wanted);
+    buf_done(&text);
+}
+
+/* Whoever has it open goes on in the file that is empty again. */
+static void test_bound(void **state)
+{
+    Err err;
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/log", (char *)*state);
+    CLEANUP(mem_free_ptr) char *older = mem_printf("%s.1", path);
+    CLEANUP(fd_close) int writer = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    assert_true(file_bound("/no/such/log", 4, &err));
+    assert_true(fd_write_all(writer, "1234", 4, &err));
+    assert_true(file_bound(path, 4, &err));
+    assert_false(file_exists(older));
+    assert_true(fd_write_all(writer, "5", 1, &err));
+    assert_true(file_bound(path, 4, &err));
+    assert_true(fd_write_all(writer, "new", 3, &err));
+    text_is(path, "new");
+    text_is(older, "12345");
+    assert_true(fd_write_all(writer, "er", 2, &err));
+    assert_true(file_bound(path, 4, &err)); /* the one before goes */
+    text_is(older, "newer");
+}
+
+static void test_lock_holder(void **state)
+{
+    Err err;
+    pid_t holder = -1;
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/lock", (char *)*state);
+    assert_true(file_lock_holder(path, &holder, &err));
+    assert_int_equal(holder, 0); /* no file */
+    int ready[2];
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        int fd = open(path, O_RDWR | O_CREAT, 0600);
+        bool ok = fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0 && write(ready[1], "1", 1) == 1;
+        pause();
+        _exit(ok ? 0 : 1);
+    }
+    char byte;
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_true(file_lock_holder(path, &holder, &err));
+    assert_int_equal(holder, child);
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_true(file_lock_holder(path, &holder, &err));
+    assert_int_equal(holder, 0);
+    assert_false(file_lock_holder(*state, &holder, &err)); /* a folder cannot be locked */
+    assert_int_equal(holder, 0);
+    close(ready[0]);
+    close(ready[1]);
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, folder_make, folder_remove)
 
 int main(void)
@@ -243,7 +307,8 @@ int main(void)
         IN_FOLDER(test_refusals),         IN_FOLDER(test_sweep),
         cmocka_unit_test(test_full_disk), IN_FOLDER(test_dir_make),
         IN_FOLDER(test_tree_remove),      IN_FOLDER(test_tree_depth),
-        IN_FOLDER(test_tree_chown),
+        IN_FOLDER(test_tree_chown),       IN_FOLDER(test_bound),
+        IN_FOLDER(test_lock_holder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,8 +35,12 @@ static void test_save_and_load(void **state)
     char region[] = "local-1";
     char access_key[] = "AKIA";
     char ca[] = "ca.pem";
-    ClientSettings settings = {
-        .endpoint = endpoint, .region = region, .access_key = access_key, .ca = ca};
+    char run_dir[] = "/run/weir/x";
+    ClientSettings settings = {.endpoint = endpoint,
+                               .region = region,
+                               .access_key = access_key,
+                               .ca = ca,
+                               .run_dir = run_dir};
     ClientSettings loaded;
     Err err;
     secret_set(&settings.secret_key, SLICE("s/\"\xc3\xa4"));
@@ -48,6 +52,7 @@ static void test_save_and_load(void **state)
     assert_true(secret_eq(&loaded.secret_key, SLICE("s/\"\xc3\xa4")));
     CLEANUP(mem_free_ptr) char *expected_ca = mem_printf("%s/ca.pem", (char *)*state);
     assert_string_equal(loaded.ca, expected_ca);
+    assert_string_equal(loaded.run_dir, run_dir);
     assert_int_equal(loaded.patience_ms, CLIENT_PATIENCE_DEFAULT_MS);
     struct stat info;
     CLEANUP(mem_free_ptr) char *path = mem_printf("%s/" CLIENT_FILE, (char *)*state);
@@ -65,6 +70,7 @@ static void test_without_a_ca(void **state)
                            " \"secret_key\": \"s\"}");
     assert_true(client_settings_load(*state, &loaded, &err));
     assert_null(loaded.ca);
+    assert_null(loaded.run_dir);
     client_settings_done(&loaded);
     client_settings_done(&loaded); /* twice is fine */
 }
