@@ -20,10 +20,13 @@ struct World {
 
 typedef struct WorldRecord {
     const char *key;
-    json_t *value;    /* NULL: absent, or to be deleted */
-    int64_t revision; /* 0: not in the store */
-    bool changed;
+    json_t *value;     /* NULL: absent, or to be deleted */
+    const json_t *was; /* as the store has it; NULL: it has none */
+    int64_t revision;  /* 0: not in the store */
 } WorldRecord;
+
+/* A round may put a record more than once; what counts is how it ends. */
+bool world_changed(const WorldRecord *record);
 
 NODISCARD bool world_load(Store *store, const ControlFacts *facts, World **ret_world, Err *err);
 void world_free_ptr(World **world);

@@ -21,7 +21,7 @@ static bool plane_is(const World *world, const char *plane, const char *state)
 {
     const WorldRecord *goal = map_get(world->records, slice_of(goal_key(world, plane)));
     const json_t *seen = world_getf(world, "plane/%s/seen", plane);
-    return goal != NULL && goal->value != NULL && !goal->changed &&
+    return goal != NULL && goal->value != NULL && !world_changed(goal) &&
            strcmp(member_str(seen, "state", ""), state) == 0 &&
            member_int(seen, "applied", 0) == goal->revision;
 }

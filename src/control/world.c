@@ -32,6 +32,7 @@ static bool world_add(World *world, const StoreItem *item, Err *err)
     }
     WorldRecord *record = world_record(world, arena_slice_str(world->arena, item->key));
     record->value = value;
+    record->was = value;
     record->revision = item->mod_revision;
     return true;
 }
@@ -110,7 +111,12 @@ static void world_retire(World *world, WorldRecord *record)
         vec_push(&world->retired, record->value);
     }
     record->value = NULL;
-    record->changed = true;
+}
+
+/* To write what is there already would wake the next round, and so on for ever. */
+bool world_changed(const WorldRecord *record)
+{
+    return record->value != record->was && !json_equal(record->value, record->was);
 }
 
 void world_put(World *world, const char *key, json_t *value)
@@ -199,7 +205,7 @@ static bool commit_pass(World *world, Store *store, bool farewells, bool *confli
     void *value;
     while (map_next(world->records, &cursor, &key, &value)) {
         WorldRecord *record = value;
-        if (!record->changed || is_farewell(record) != farewells ||
+        if (!world_changed(record) || is_farewell(record) != farewells ||
             record_commit(world, store, record, err)) {
             continue;
         }

@@ -11,6 +11,7 @@ import termios
 
 import pytest
 
+from support.started import Started
 from support.tier import tier_of
 
 
@@ -112,8 +113,8 @@ def on_a_terminal(tier, *words):
     """What the command shows on a terminal of 80 columns, as lines without colours and redrawing."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
-    with subprocess.Popen([tier.weir, *words, '--data', tier.data], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.DEVNULL, stderr=slave, env={**os.environ, 'NO_COLOR': '1'}) as process:
+    with Started([tier.weir, *words, '--data', tier.data], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                 stderr=slave, env={**os.environ, 'NO_COLOR': '1'}) as process:
         os.close(slave)
         text = b''
         with contextlib.suppress(OSError):  # the end of a terminal

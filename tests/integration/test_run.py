@@ -10,6 +10,7 @@ import pytest
 
 from support.account import UID, account_tier, needs_root
 from support.node import app_folder
+from support.started import Started
 from support.tier import tier_of
 
 ARN = 'arn:aws:iam::000000000000:root'
@@ -81,8 +82,8 @@ def test_becomes_the_command(weir_run, tmp_path):
 
 def test_is_the_process_that_was_started(empty_tier):
     """So that whoever started it can signal it."""
-    with subprocess.Popen([empty_tier.weir, 'run', '--data', empty_tier.data, '--', 'sh', '-c',
-                           'echo $$; exec sleep 60'], stdout=subprocess.PIPE, text=True) as process:
+    with Started([empty_tier.weir, 'run', '--data', empty_tier.data, '--', 'sh', '-c',
+                  'echo $$; exec sleep 60'], stdout=subprocess.PIPE, text=True) as process:
         assert int(process.stdout.readline()) == process.pid
         process.terminate()
         assert process.wait(10) == -signal.SIGTERM

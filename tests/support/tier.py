@@ -12,6 +12,8 @@ import time
 import uuid
 from pathlib import Path
 
+from support.started import Started
+
 MARK = 'WEIR_TEST_MARK'
 LEAVE_S = 10  # what the last processes of a tier may take to end after `weir down`
 
@@ -53,8 +55,8 @@ class Tier:
                    stdin=subprocess.DEVNULL, text=True, cwd=self.folder, **options)
 
     def start(self, *words, **options):
-        """`weir WORDS… --data DIR` as a subprocess.Popen."""
-        return self._run(subprocess.Popen, words, **options)
+        """`weir WORDS… --data DIR`, as a Started."""
+        return self._run(Started, words, **options)
 
     def command(self, *words, check=True, timeout_s=None, **options):
         """Runs `weir WORDS… --data DIR` to its end."""

@@ -200,19 +200,41 @@ static void test_available_only_when_synchronous(void **state)
     store_close(store);
 }
 
+static int64_t store_revision(Store *store)
+{
+    Arena *arena = arena_new();
+    StoreRange range;
+    assert_true(store_range(store, SLICE(""), (Slice){0}, 1000, arena, &range, NULL));
+    arena_free(arena);
+    return range.revision;
+}
+
+static void assert_settled(Store *store)
+{
+    int64_t before = store_revision(store);
+    round_once(store);
+    assert_int_equal(store_revision(store), before);
+}
+
 static void test_nothing_to_do_writes_nothing(void **state)
 {
     (void)state;
     Store *store = store_with_instance();
     make_available(store);
-    Arena *arena = arena_new();
-    StoreRange before;
-    StoreRange after;
-    assert_true(store_range(store, SLICE(""), (Slice){0}, 1000, arena, &before, NULL));
     assert_false(round_once(store));
-    assert_true(store_range(store, SLICE(""), (Slice){0}, 1000, arena, &after, NULL));
-    assert_int_equal(before.revision, after.revision);
-    arena_free(arena);
+    assert_settled(store);
+    store_close(store);
+}
+
+/* A status with a message is put twice in a round, first without it. */
+static void test_a_message_is_written_once(void **state)
+{
+    (void)state;
+    Store *store = store_with_instance();
+    put(store, "node/db-app-1/seen", "{\"state\":\"failed\",\"error\":\"the disk is full\"}");
+    round_once(store);
+    assert_member(store, "status/db-instance/app", "message", "node db-app-1: the disk is full");
+    assert_settled(store);
     store_close(store);
 }
 
@@ -231,6 +253,7 @@ static void test_an_engine_that_ends_shows(void **state)
     assert_member(store, "status/db-instance/app", "DBInstanceStatus", "available");
     assert_member(store, "status/db-instance/app", "message",
                   "the standby is away: commits wait for it");
+    assert_settled(store);
     store_close(store);
 }
 
@@ -468,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_security_rules_reach_the_relay),
         cmocka_unit_test(test_available_only_when_synchronous),
         cmocka_unit_test(test_nothing_to_do_writes_nothing),
+        cmocka_unit_test(test_a_message_is_written_once),
         cmocka_unit_test(test_an_engine_that_ends_shows),
         cmocka_unit_test(test_a_replica_follows_the_leader),
         cmocka_unit_test(test_single_az_waits_for_the_set),
