@@ -53,6 +53,7 @@ typedef struct NodeWork {
     int64_t reboot_epoch;   /* of the running engine */
     int64_t started_ms;     /* wall clock, when it was started; 0: by an earlier agent */
     char *complaint;        /* of the last start, in the engine's words, until one succeeds; NULL */
+    char *failure;          /* of the step that failed last, until one goes well; NULL */
     int64_t log_look_ms;    /* of CLOCK_MONOTONIC: when the size of its log is looked at next */
     int64_t certs_look_ms;  /* of CLOCK_MONOTONIC: when its certificates are looked at next */
     bool applied;           /* the running engine has what its files say */

@@ -422,6 +422,18 @@ bool node_guard_stop(NodeRun *run, Err *err)
 /* ---- what was seen ----------------------------------------------------------------------------
  */
 
+/* What went wrong is told until a step has gone well, also while it is tried again. */
+static void seen_error(NodeRun *run)
+{
+    const NodeWork *work = run->work;
+    const char *error = work->complaint != NULL ? work->complaint : work->failure;
+    if (error != NULL) {
+        json_object_set_new(run->seen, "error", json_string(error));
+    } else {
+        json_object_del(run->seen, "error");
+    }
+}
+
 void node_seen_set(NodeRun *run, const char *state, const char *incarnation)
 {
     json_object_set_new(run->seen, "state", json_string(state));
@@ -434,11 +446,7 @@ void node_seen_set(NodeRun *run, const char *state, const char *incarnation)
         mem_free(run->work->complaint);
         run->work->complaint = NULL;
     }
-    if (run->work->complaint != NULL) {
-        json_object_set_new(run->seen, "error", json_string(run->work->complaint));
-    } else {
-        json_object_del(run->seen, "error");
-    }
+    seen_error(run);
 }
 
 int64_t node_seen_before(const NodeRun *run, const char *name, int64_t fallback)
@@ -542,14 +550,22 @@ static int64_t note_failure(NodeRun *run, const Err *err)
     }
     work->failures++;
     log_warn("agent", "node %s: %s", work->id, err->message);
+    mem_free(work->failure);
+    work->failure = mem_strdup(err->message);
     json_object_set_new(run->seen, "error", json_string(err->message));
     return backoff_ms(work->failures);
 }
 
 /* A step that leaves nothing to do has carried out exactly this goal. */
-static void note_done(NodeRun *run, Slice goal_text)
+static void note_success(NodeRun *run, Slice goal_text)
 {
     char digest[SHA256_HEX_SIZE];
+    run->work->failures = 0;
+    if (run->work->failure != NULL) {
+        mem_free(run->work->failure);
+        run->work->failure = NULL;
+        seen_error(run);
+    }
     sha256_hex(goal_text, digest);
     if (run->settled) {
         json_object_set_new(run->seen, "goal", json_string(digest));
@@ -592,8 +608,7 @@ int64_t node_step(NodeWork *work, Slice goal_text)
     if (again < 0) {
         again = note_failure(&run, &err);
     } else {
-        work->failures = 0;
-        note_done(&run, goal_text);
+        note_success(&run, goal_text);
     }
     if (!node_seen_write(&run, &err)) {
         log_warn("agent", "node %s: cannot write what was seen: %s", work->id, err.message);
@@ -611,6 +626,7 @@ void node_work_done(NodeWork *work)
     mem_free(work->join_lsn);
     mem_free(work->admit_lsn);
     mem_free(work->complaint);
+    mem_free(work->failure);
     mem_free(work->seen_text);
     *work = (NodeWork){0};
 }
