@@ -1,4 +1,5 @@
 """A real PostgreSQL under `weir guard`: what RULES F8 promises, and how its stop modes end."""
+import contextlib
 import os
 import shutil
 import signal
@@ -116,7 +117,8 @@ def guarded(weir):
             guard.process.kill()
             guard.process.wait()
         for pid in processes_in(folder):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not processes_in(folder), 'processes are left')
         shutil.rmtree(folder / 'data', ignore_errors=True)
 
