@@ -102,7 +102,7 @@ static ProxyServer *cancel_find(const Cancel *cancel)
     }
     ProxyServer *server = client->server;
     bool busy = server != NULL && server->state == SERVER_LINKED && server->key_len > 0 &&
-                server->cancels < PROXY_CANCELS_MAX && !flight_is_empty(&server->exchange.flight);
+                server->cancels < PROXY_CANCELS_MAX && session_waits(&server->exchange);
     return busy ? server : NULL;
 }
 

@@ -209,6 +209,10 @@ static Next take_piece(ProxyClient *client, Run *run, const PgPiece *piece, PgFr
             run->sent += out.replaced;
         }
         run->at += piece->raw.len;
+        if (out.behind.len > 0) {
+            run_flush(client, run);
+            stream_write(client->server->stream, out.behind);
+        }
         if (out.pinned != PIN_NONE) {
             proxy_client_pinned(client, out.pinned);
         }

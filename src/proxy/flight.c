@@ -120,6 +120,16 @@ static void copy_end(Flight *flight)
     flight->sync_in_copy = false;
 }
 
+/* Whether what fails stands in front of a Query or FunctionCall, which then is skipped, too. */
+static bool is_before_query(const Flight *flight)
+{
+    size_t at = 0;
+    while (at < flight->len && (flight->entries[(flight->first + at) & MASK] & FLIGHT_OURS) != 0) {
+        at++;
+    }
+    return at > 0 && at < flight->len && strchr("QF", entry_at(flight, at)) != NULL;
+}
+
 /* The server drops what it gets until a Sync. */
 static void skip_to_sync(Flight *flight, FlightAnswer *answer)
 {
@@ -141,6 +151,7 @@ static void answer_error(Flight *flight, FlightAnswer *answer)
     flight->unsure = flight->unsure || flight->sync_in_copy;
     copy_end(flight);
     if (head != '\0' && strchr("PBDCE", head) != NULL) {
+        answer->query_skipped = is_before_query(flight);
         skip_to_sync(flight, answer);
     }
 }
@@ -225,6 +236,7 @@ FlightAnswer flight_answer(Flight *flight, char type)
     if (type == '\0') {
         flight->unsure = true;
     } else if (ends_answer(flight, type)) {
+        answer.ended = head_type(flight);
         answer.stands = head_has(flight, FLIGHT_STANDS);
         answer.recorded = head_has(flight, FLIGHT_RECORD);
         pop(flight);

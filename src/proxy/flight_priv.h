@@ -40,13 +40,15 @@ bool flight_is_full(const Flight *flight);
 bool flight_is_empty(const Flight *flight); /* nothing more will come unless asked for */
 
 typedef struct FlightAnswer {
-    bool ours;       /* not for the client */
-    bool stands;     /* the client is to be told that a Parse succeeded */
-    bool ready;      /* a ReadyForQuery */
-    bool own_failed; /* what we asked for ourselves failed: give the connection up */
-    bool recorded;   /* a message with a record succeeded */
-    unsigned undone; /* so many with records failed, or are skipped */
-    char failed;     /* the type of the message that an ErrorResponse answers; 0: none */
+    bool ours;          /* not for the client */
+    bool stands;        /* the client is to be told that a Parse succeeded */
+    bool ready;         /* a ReadyForQuery */
+    char ended;         /* the type of the message whose answer it ends; 0: none */
+    bool own_failed;    /* what we asked for ourselves failed: give the connection up */
+    bool recorded;      /* a message with a record succeeded */
+    unsigned undone;    /* so many with records failed, or are skipped */
+    char failed;        /* the type of the message that an ErrorResponse answers; 0: none */
+    bool query_skipped; /* what failed is ours, and keeps a Query behind it from being run */
 } FlightAnswer;
 
 /* A message of the server begins. */

@@ -30,6 +30,7 @@ static ProxyPool *pool_new_for(ProxyWorker *worker, Slice key, Slice user, Slice
     pool->database = mem_printf("%.*s", SLICE_FMT(database));
     pool->params = params_ref(params);
     pool->statements = statement_table_new();
+    pool->settings = setting_table_new();
     list_init(&pool->idle);
     list_init(&pool->waiters);
     map_set(worker->pools, key, pool);
@@ -60,6 +61,7 @@ void proxy_pool_unused(ProxyPool *pool)
     params_unref(pool->welcome);
     crypto_wipe(&pool->keys, sizeof(pool->keys));
     statement_table_free(pool->statements);
+    setting_table_free(pool->settings);
     mem_free(pool->key);
     mem_free(pool->user);
     mem_free(pool->database);
@@ -324,6 +326,13 @@ static void welcome_waiters(ProxyPool *pool)
     }
 }
 
+/* Whether the client may get what others have set on the connection. */
+static bool server_fits(const ProxyServer *server, const ProxyClient *client)
+{
+    return settings_fit(server->exchange.applied, client->session.settings,
+                        server->exchange.dialect.baseline_set);
+}
+
 void proxy_pool_available(ProxyServer *server)
 {
     ProxyPool *pool = server->pool;
@@ -333,7 +342,7 @@ void proxy_pool_available(ProxyServer *server)
     }
     ProxyClient *next = next_waiter(pool);
     if (server->retired || worker->draining || over_budget(&worker->proxy->budget, worker) ||
-        should_make_room(pool, next)) {
+        should_make_room(pool, next) || (next != NULL && !server_fits(server, next))) {
         proxy_server_retire(server);
         return;
     }
@@ -355,10 +364,29 @@ static bool still_good(const ProxyServer *server)
     return idle < PROXY_CHECK_IDLE_MS || stream_quiet(server->stream);
 }
 
-static ProxyServer *take_idle(ProxyPool *pool)
+/* One with the client's settings, where there is one among the first; else one that fits. */
+static ProxyServer *idle_for(ProxyPool *pool, const ProxyClient *client)
 {
-    for (ListNode *node; (node = list_first(&pool->idle)) != NULL;) {
+    ProxyServer *fits = NULL;
+    size_t looks = 0;
+    LIST_FOR_EACH (&pool->idle, node) {
         ProxyServer *server = CONTAINER_OF(node, ProxyServer, idle_node);
+        if (server->exchange.applied == client->session.settings) {
+            return server;
+        }
+        if (fits == NULL && server_fits(server, client)) {
+            fits = server;
+        }
+        if (++looks >= PROXY_IDLE_LOOKS && fits != NULL) {
+            break;
+        }
+    }
+    return fits;
+}
+
+static ProxyServer *take_idle(ProxyPool *pool, const ProxyClient *client)
+{
+    for (ProxyServer *server; (server = idle_for(pool, client)) != NULL;) {
         if (still_good(server)) {
             proxy_pool_idle_remove(server);
             return server;
@@ -370,7 +398,7 @@ static ProxyServer *take_idle(ProxyPool *pool)
 
 ProxyServer *proxy_pool_borrow(ProxyPool *pool, ProxyClient *client)
 {
-    ProxyServer *server = pool->waiters.len == 0 ? take_idle(pool) : NULL;
+    ProxyServer *server = pool->waiters.len == 0 ? take_idle(pool, client) : NULL;
     if (server != NULL) {
         proxy_server_link(server, client);
         return server;

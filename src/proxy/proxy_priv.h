@@ -37,6 +37,7 @@
 #define PROXY_PROBE_MS        10000 /* between looks at a target that nobody uses */
 #define PROXY_PROBE_DOWN_MS   1000
 #define PROXY_CHECK_IDLE_MS   10   /* a connection idle for longer is looked at before it is lent */
+#define PROXY_IDLE_LOOKS      16   /* at connections, for one with the client's settings */
 #define PROXY_DRAIN_MS        3000 /* the agent kills after 5 s */
 #define PROXY_CANCELS_MAX     4    /* under way for one server connection */
 #define PROXY_PENDING_MAX     ((size_t)64 << 20) /* to one peer; a stream is paused long before */
@@ -227,8 +228,7 @@ struct ProxyServer {
     ListNode idle_node; /* in pool->idle */
     ListNode lru_node;  /* in worker->idle */
     PgFramer framer;
-    ParamList *params;  /* what it has reported */
-    SqlDialect dialect; /* as of them */
+    ParamList *params; /* what it has reported */
     ScramClient *scram;
     char *user; /* of a probe */
     Buf hello;  /* of a relay: the start packet */
@@ -278,6 +278,7 @@ struct ProxyPool {
     ParamList *welcome; /* what a server said last; NULL: nobody has logged in yet */
     ScramKeys keys;
     StatementTable *statements;
+    SettingTable *settings;
     List idle;             /* the one used last first */
     List waiters;          /* first come first */
     ListNode waiting_node; /* in worker->waiting */
@@ -324,7 +325,7 @@ struct ProxyWorker {
     pthread_t thread;
     Loop *loop;
     ProxyConfig *config;
-    PgPolicy client_policy, server_policy;
+    PgPolicy client_policy, server_policy, ask_policy;
     VEC(ProxyDoor *) doors;
     Pool *client_slots, *server_slots;
     VEC(PoolHandle) client_handles; /* by slot */

@@ -31,7 +31,8 @@ ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient
     server->probe = pool == NULL && relay_client == NULL;
     server->opened_ms = loop_now_ms(worker->loop);
     server->params = params_new((Slice){0});
-    exchange_init(&server->exchange, pool != NULL ? pool->statements : NULL);
+    exchange_init(&server->exchange, pool != NULL ? pool->statements : NULL,
+                  pool != NULL ? pool->settings : NULL);
     list_push_back(&worker->servers, &server->node);
     if (pool != NULL) {
         pool->servers++;
@@ -182,11 +183,9 @@ static void send_own(ProxyServer *server, char type, Slice bytes)
 static bool can_come_to_rest(const ProxyServer *server)
 {
     const ProxyClient *client = server->client;
-    const Flight *flight = &server->exchange.flight;
     return server->state == SERVER_LINKED && server->pool != NULL && !server->retired &&
-           !server->worker->draining && client != NULL && client->session.pin == PIN_NONE &&
-           !client->session.mid_message && !flight->copying && !flight->unsure &&
-           flight->len + 2 <= FLIGHT_MAX;
+           !server->worker->draining && client != NULL &&
+           session_can_be_orphaned(&client->session, &server->exchange);
 }
 
 /* A Sync ends what was sent, also behind an error; a transaction that is open then is rolled back.
@@ -242,6 +241,24 @@ void proxy_server_lost(ProxyServer *server, const char *why)
 /* ---- linked and free ----------------------------------------------------------------------------
  */
 
+/* What the server reports otherwise than the client was told; but not while it has other settings
+ * than the client. */
+static void tell_params(ProxyServer *server)
+{
+    ProxyClient *client = server->client;
+    if (client->told == server->params || client->told == NULL ||
+        !session_settings_hold(&client->session, &server->exchange)) {
+        return;
+    }
+    Buf changes;
+    buf_init(&changes, BUF_MAX_DEFAULT);
+    params_put_changes(client->told, server->params, &changes);
+    stream_write(client->stream, buf_slice(&changes));
+    buf_done(&changes);
+    params_unref(client->told);
+    client->told = params_ref(server->params);
+}
+
 void proxy_server_link(ProxyServer *server, ProxyClient *client)
 {
     ProxyWorker *worker = server->worker;
@@ -253,20 +270,12 @@ void proxy_server_link(ProxyServer *server, ProxyClient *client)
     proxy_worker_count(worker, STAT_SERVERS_BORROWED, 1);
     proxy_worker_count(worker, STAT_BORROWS, 1);
     SessionOut out;
-    session_link(&client->session, &server->exchange, server->dialect, moved, &out);
+    session_link(&client->session, &server->exchange, moved, &out);
     for (size_t i = 0; i < out.before_len; i++) {
         stream_write(server->stream, out.before[i]);
         server->writer = 0;
     }
-    if (client->told != server->params && client->told != NULL) {
-        Buf changes;
-        buf_init(&changes, BUF_MAX_DEFAULT);
-        params_put_changes(client->told, server->params, &changes);
-        stream_write(client->stream, buf_slice(&changes));
-        buf_done(&changes);
-        params_unref(client->told);
-        client->told = params_ref(server->params);
-    }
+    tell_params(server);
 }
 
 /* The same settings are the same list, so that the next link need not compare. */
@@ -311,14 +320,9 @@ bool proxy_server_set_param(ProxyServer *server, Slice name, Slice value)
     if (params == NULL) {
         return false;
     }
-    ProxyClient *client = server->client;
-    if (client != NULL && client->told == server->params) {
-        params_unref(client->told);
-        client->told = params_ref(params);
-    }
     params_unref(server->params);
     server->params = params;
-    server->dialect = (SqlDialect){
+    server->exchange.dialect = (SqlDialect){
         .backslash_strings = slice_is(params_value(params, "standard_conforming_strings"), "off"),
         .unsafe_encoding = !sql_encoding_is_safe(params_value(params, "client_encoding")),
         .baseline_set = server->worker->config->init_query != NULL,
@@ -404,12 +408,19 @@ static bool take_linked(ProxyServer *server, Run *run, const PgPiece *piece,
     if (step == STEP_REFUSE) {
         return false;
     }
-    if (piece->first && piece->type == 'S' && !take_setting(server, piece)) {
-        *ret_problem = "the server sent a malformed or endless ParameterStatus";
-        return false;
+    if (piece->first && piece->type == 'S') {
+        if (!take_setting(server, piece)) {
+            *ret_problem = "the server sent a malformed or endless ParameterStatus";
+            return false;
+        }
+        step = server->pool != NULL ? STEP_DROP : step; /* told in front of ReadyForQuery */
     }
     if (piece->first && piece->type == 'E') {
         note_fatal(server, piece);
+    }
+    if (piece->type == 'Z' && step == STEP_FORWARD && client->told != server->params) {
+        run_flush(server, run);
+        tell_params(server);
     }
     if (step == STEP_DROP) {
         run_flush(server, run);
@@ -420,13 +431,14 @@ static bool take_linked(ProxyServer *server, Run *run, const PgPiece *piece,
         run->sent += out.replaced;
     }
     run->at += piece->raw.len;
+    stream_write(server->stream, out.behind);
     if (out.pinned != PIN_NONE) {
         proxy_client_pinned(client, out.pinned);
     }
     after_answer(server);
     if (out.at_rest) {
         run_flush(server, run);
-        server->retired = server->retired || server->exchange.strays.len > 0;
+        server->retired = server->retired || !exchange_is_clean(&server->exchange);
         proxy_server_release(server);
         proxy_client_drain(client);
     }
@@ -501,8 +513,10 @@ static size_t server_on_read(void *user, Stream *stream, Slice data)
     while (pool_get(worker->server_slots, handle) != NULL && server->state != SERVER_DRAINING) {
         PgPiece piece;
         const char *problem = "the server sent a message of an impossible length";
-        WireResult result = pg_framer_next(&server->framer, &worker->server_policy,
-                                           slice_skip(data, run.at), &piece);
+        const PgPolicy *policy =
+            server->exchange.asking ? &worker->ask_policy : &worker->server_policy;
+        WireResult result =
+            pg_framer_next(&server->framer, policy, slice_skip(data, run.at), &piece);
         if (result == WIRE_MORE) {
             run_flush(server, &run);
             return run.at;

@@ -12,6 +12,18 @@
  * of nothing, and CloseComplete by ParseComplete: so it has its place in the pipeline, and is
  * skipped behind an error, like any other.
  *
+ * Settings (settings_priv.h): where the server connection has others than the client, SET and RESET
+ * go in front of the first message of its transaction, without Sync, so that a setting that is
+ * refused keeps that message from being run. They are in force with that transaction's commit, and
+ * gone with its rollback; until then the client's pipeline waits behind each batch. A message that
+ * must be alone in its transaction waits for a round trip of their own.
+ *
+ *   MISSING --- the first message of a transaction ----> REPLAYED --- commit ---> IN_FORCE
+ *      |  ^---------------------- rollback ----------------'                          ^
+ *      '--- it must be alone ---> SETTLING --- answered -------------------------------'
+ *
+ * What the client's texts set is asked for when the conversation comes to rest.
+ *
  *            first message of a transaction
  *   UNLINKED ----- STEP_BORROW, session_link -----> LINKED --- at_rest, not pinned ---> UNLINKED
  *                                                      |
@@ -21,6 +33,7 @@
 #define WEIR_PROXY_SESSION_PRIV_H
 
 #include "proxy/flight_priv.h"
+#include "proxy/settings_priv.h"
 #include "proxy/sql_scan_priv.h"
 #include "proxy/statement_priv.h"
 
@@ -34,6 +47,7 @@ typedef struct Session {
     bool dropping;    /* and it is not forwarded */
     PinReason pin;
     StatementNames names; /* what it has prepared by name */
+    Settings *settings;   /* and set */
 } Session;
 
 typedef enum UnnamedState {
@@ -59,6 +73,13 @@ typedef struct Record {
     char *name; /* the client's; NULL: none, or the client has left */
 } Record;
 
+typedef enum SettingsState {
+    SETTINGS_IN_FORCE, /* the server connection has the client's */
+    SETTINGS_MISSING,
+    SETTINGS_SETTLING, /* a replay with a Sync of its own is under way */
+    SETTINGS_REPLAYED, /* a replay is in the transaction that is under way */
+} SettingsState;
+
 /* Zeroed to start, but for what is the server connection's and stays from client to client. */
 typedef struct Exchange {
     Flight flight;
@@ -66,6 +87,7 @@ typedef struct Exchange {
     bool scanning;   /* the client's current message is a text */
     bool swallowing; /* the server's current message is not for the client */
     bool wrote;      /* may have moved a sequence */
+    bool open;       /* the client has sent something since its last Sync */
     bool forgets;    /* the batch may take prepared statements away */
     bool barrier;    /* it is under way: what comes next waits until it is known what is left */
     UnnamedState unnamed;
@@ -78,9 +100,26 @@ typedef struct Exchange {
     char head[SESSION_REWRITE_MAX];
     Buf closing; /* the messages that take strays away */
     char evicted[48];
+    SettingsState settings_state;
+    bool unsettled;   /* SETTLING has failed: then in front, and the client hears it */
+    bool failed;      /* an error since the last ReadyForQuery */
+    bool rolled_back; /* a ROLLBACK, maybe one to a savepoint, since then */
+    bool chained;     /* the transaction may have ended in another one */
+    bool asking;      /* a question is under way, about `asked` */
+    bool answered;
+    bool sync_owed; /* behind a Query that the server skips: nothing else would end that */
+    Buf touched;    /* by what ran since the last question: for touched_next */
+    Buf asked;
+    Buf own; /* messages of ours */
+    /* What a text is parsed under (RULES P4): a list of settings, or something of its own. */
+    uint64_t context;
     /* the server connection's */
+    SqlDialect dialect;    /* as of what it has reported */
     StatementTable *table; /* of its pool; NULL in relay mode */
     StatementSet prepared;
+    SettingTable *setting_table; /* of its pool */
+    Settings *applied;           /* what is set on it */
+    bool soiled;                 /* and something that cannot be taken back: nobody else gets it */
 } Exchange;
 
 typedef enum SessionStep {
@@ -93,11 +132,12 @@ typedef enum SessionStep {
     STEP_REFUSE,  /* a protocol violation: tell `problem`, and close */
 } SessionStep;
 
-#define SESSION_BEFORE_MAX 4
+#define SESSION_BEFORE_MAX 5
 
 typedef struct SessionOut {
     Slice before[SESSION_BEFORE_MAX]; /* to the server, in front of the piece. Copy it at once */
     size_t before_len;
+    Slice behind;     /* to the server, behind the piece; of a server's piece, at once */
     Slice head;       /* goes in the place of the piece's first `replaced` bytes. Copy it, too */
     size_t replaced;  /* 0: the piece goes as it is */
     PinReason pinned; /* the session was pinned by this piece */
@@ -107,7 +147,7 @@ typedef struct SessionOut {
 
 /* The types that must be looked into, per direction. */
 void session_client_policy(PgPolicy *policy);
-void session_server_policy(PgPolicy *policy);
+void session_server_policy(PgPolicy *policy, bool asking);
 
 void session_init(Session *session, bool relay);
 /* What the start packet asked for may pin, too. `params` is a list for pg_params_next. */
@@ -115,13 +155,21 @@ PinReason session_check_start(Session *session, Slice params);
 void session_done(Session *session);
 /* The exchange begins. `sequences_moved`: by another client, and not discarded since. What `out`
  * says goes to the server. */
-void session_link(Session *session, Exchange *exchange, SqlDialect dialect, bool sequences_moved,
-                  SessionOut *out);
+void session_link(Session *session, Exchange *exchange, bool sequences_moved, SessionOut *out);
+/* Whether the server connection has the client's settings, so that what it reports is the client's
+ * to know. */
+bool session_settings_hold(const Session *session, const Exchange *exchange);
+/* Whether the client waits for an answer: not only we do. */
+bool session_waits(const Exchange *exchange);
+/* Whether what the client has begun can be brought to an end without it, and leave nothing. */
+bool session_can_be_orphaned(const Session *session, const Exchange *exchange);
 /* The client has left, and the exchange goes on by itself: session_orphan_piece. */
 void session_unlink(Exchange *exchange);
 /* A server connection with an empty exchange begins, and ends. */
-void exchange_init(Exchange *exchange, StatementTable *table);
+void exchange_init(Exchange *exchange, StatementTable *table, SettingTable *setting_table);
 void exchange_done(Exchange *exchange);
+/* At rest: another client may get it. */
+bool exchange_is_clean(const Exchange *exchange);
 
 /* A piece from the client; exchange is NULL while it has no server connection. */
 SessionStep session_client_piece(Session *session, Exchange *exchange, const PgPiece *piece,

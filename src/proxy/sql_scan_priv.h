@@ -14,9 +14,9 @@
 /* Why a session keeps its server connection. The names are in pin_reason_name(). */
 typedef enum PinReason {
     PIN_NONE = 0,
-    PIN_SETTING,           /* SET, set_config, RESET where it matters */
+    PIN_SETTING,           /* a setting that cannot follow the client */
     PIN_SQL_PREPARE,       /* PREPARE, EXECUTE */
-    PIN_PROTOCOL_PREPARE,  /* a named Parse */
+    PIN_PROTOCOL_PREPARE,  /* a named Parse that cannot be shared */
     PIN_UNNAMED_STATEMENT, /* an unnamed Parse that was to be bound later */
     PIN_LISTEN,
     PIN_TEMPORARY, /* temporary tables, views, sequences */
@@ -44,16 +44,26 @@ typedef struct SqlDialect {
     bool baseline_set;      /* an init_query made settings that RESET would undo */
 } SqlDialect;
 
-#define SQL_WORD_MAX 64 /* PostgreSQL keeps 63 bytes of a name */
-#define SQL_TAG_MAX  64 /* of a dollar quote; a longer one pins */
+/* What running a text may do. */
+typedef struct TextEffects {
+    PinReason pin; /* the first reason found */
+    bool writes;   /* may have moved a sequence */
+    bool forgets;  /* may take prepared statements away: DISCARD, DEALLOCATE */
+    bool
+        alone; /* nothing else may be in its transaction (VACUUM), or its end comes unseen (CALL) */
+    bool chains;   /* may begin the next transaction with the end of one: ROLLBACK AND CHAIN */
+    Slice touched; /* settings: for touched_next, settings_priv.h */
+} TextEffects;
+
+#define SQL_WORD_MAX    64 /* PostgreSQL keeps 63 bytes of a name */
+#define SQL_TAG_MAX     64 /* of a dollar quote; a longer one pins */
+#define SQL_TOUCHED_MAX 256
 
 /* Zeroed to start, with `dialect` filled in. */
 typedef struct SqlScan {
     SqlDialect dialect;
-    PinReason pin; /* the first reason found */
-    bool writes;   /* may have moved a sequence */
-    bool forgets;  /* may take prepared statements away: DISCARD, DEALLOCATE */
-    bool ended;    /* a NUL was read: what follows is not text */
+    TextEffects effects; /* without `touched`: ask sql_scan_effects */
+    bool ended;          /* a NUL was read: what follows is not text */
     /* private: the lexer */
     uint8_t state_;
     bool escapes_;      /* the string has backslash escapes */
@@ -66,13 +76,22 @@ typedef struct SqlScan {
     char word_[SQL_WORD_MAX];
     char tag_[SQL_TAG_MAX];
     /* private: the statement */
+    uint16_t touched_len_;
+    char touched_[SQL_TOUCHED_MAX];
     uint8_t kind_;
-    uint8_t words_;  /* so far, counted to 2 */
-    uint8_t before_; /* the word just before, where it matters */
+    uint8_t words_;      /* so far, counted to 2 */
+    uint8_t before_;     /* the word just before, where it matters */
+    uint8_t statements_; /* so far, counted to 2 */
+    uint8_t config_;     /* in a call of set_config */
+    bool local_;         /* SET LOCAL */
+    uint8_t name_len_;
+    char name_[SQL_WORD_MAX]; /* of a setting, so far */
 } SqlScan;
 
 void sql_scan_feed(SqlScan *scan, Slice text);
 void sql_scan_end(SqlScan *scan); /* the text is complete */
+
+TextEffects sql_scan_effects(const SqlScan *scan); /* `touched` points into the scan */
 
 /* Whether the characters of a client_encoding never contain bytes that look like ASCII. */
 bool sql_encoding_is_safe(Slice name);

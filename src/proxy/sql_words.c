@@ -2,83 +2,67 @@
  * the table pins; so does one that begins with anything but a word or a parenthesis. */
 #include "proxy/sql_words_priv.h"
 
-enum Kind {
-    KIND_NONE = 0,  /* the statement has no word yet */
-    KIND_QUIET,     /* leaves nothing behind */
-    KIND_WRITE,     /* may move sequences, and leaves nothing else behind */
-    KIND_PIN,       /* already counted */
-    KIND_SET,       /* SET: the next word decides */
-    KIND_SET_LOCAL, /* SET LOCAL: the next word is the setting's name */
-    KIND_SET_NAME,  /* behind that name: a dot would make it a custom one */
-    KIND_SET_VALUE, /* behind that: a schema pg_temp would make tables temporary */
-    KIND_NAME,      /* a dot behind this word makes it the name of a custom setting */
-    KIND_RESET,
-    KIND_PREPARE,     /* the next word is a name, or TRANSACTION */
-    KIND_PREPARE_TWO, /* PREPARE TRANSACTION: a string follows, or it was a name after all */
-    KIND_CREATE,
-    KIND_EXPLAIN, /* explains another statement */
-};
-
 typedef struct FirstWord {
     const char *word;
     uint8_t kind;
     PinReason pin;
+    bool alone; /* as SqlScan's */
 } FirstWord;
 
 static const FirstWord first_words[] = {
-    {"select", KIND_QUIET, 0},
-    {"insert", KIND_WRITE, 0},
-    {"update", KIND_WRITE, 0},
-    {"delete", KIND_WRITE, 0},
-    {"begin", KIND_QUIET, 0},
-    {"commit", KIND_QUIET, 0},
-    {"rollback", KIND_QUIET, 0},
-    {"with", KIND_QUIET, 0},
-    {"set", KIND_SET, 0},
-    {"show", KIND_QUIET, 0},
-    {"copy", KIND_WRITE, 0},
-    {"savepoint", KIND_QUIET, 0},
-    {"release", KIND_QUIET, 0},
-    {"start", KIND_QUIET, 0},
-    {"end", KIND_QUIET, 0},
-    {"abort", KIND_QUIET, 0},
-    {"values", KIND_QUIET, 0},
-    {"table", KIND_QUIET, 0},
-    {"fetch", KIND_QUIET, 0},
-    {"move", KIND_QUIET, 0},
-    {"close", KIND_QUIET, 0},
-    {"merge", KIND_WRITE, 0},
-    {"truncate", KIND_WRITE, 0},
-    {"call", KIND_WRITE, 0},
-    {"create", KIND_CREATE, 0},
-    {"alter", KIND_WRITE, 0},
-    {"drop", KIND_WRITE, 0},
-    {"grant", KIND_QUIET, 0},
-    {"revoke", KIND_QUIET, 0},
-    {"comment", KIND_QUIET, 0},
-    {"analyze", KIND_WRITE, 0},
-    {"analyse", KIND_WRITE, 0},
-    {"vacuum", KIND_WRITE, 0},
-    {"cluster", KIND_WRITE, 0},
-    {"reindex", KIND_WRITE, 0},
-    {"refresh", KIND_WRITE, 0},
-    {"lock", KIND_QUIET, 0},
-    {"notify", KIND_QUIET, 0},
-    {"checkpoint", KIND_QUIET, 0},
-    {"explain", KIND_EXPLAIN, 0},
-    {"security", KIND_QUIET, 0},
-    {"reassign", KIND_WRITE, 0},
-    {"import", KIND_WRITE, 0},
-    {"unlisten", KIND_QUIET, 0},
-    {"deallocate", KIND_QUIET, 0},
-    {"reset", KIND_RESET, 0},
-    {"discard", KIND_RESET, 0},
-    {"declare", KIND_QUIET, 0},
-    {"prepare", KIND_PREPARE, 0},
-    {"execute", KIND_PIN, PIN_SQL_PREPARE},
-    {"listen", KIND_PIN, PIN_LISTEN},
-    {"load", KIND_PIN, PIN_LOAD},
-    {"do", KIND_PIN, PIN_ANONYMOUS_CODE},
+    {"select", KIND_QUIET, 0, false},
+    {"insert", KIND_WRITE, 0, false},
+    {"update", KIND_WRITE, 0, false},
+    {"delete", KIND_WRITE, 0, false},
+    {"begin", KIND_QUIET, 0, false},
+    {"commit", KIND_END, 0, true},
+    {"rollback", KIND_END, 0, true},
+    {"with", KIND_QUIET, 0, false},
+    {"set", KIND_SET, 0, false},
+    {"show", KIND_QUIET, 0, false},
+    {"copy", KIND_WRITE, 0, false},
+    {"savepoint", KIND_QUIET, 0, false},
+    {"release", KIND_QUIET, 0, false},
+    {"start", KIND_QUIET, 0, false},
+    {"end", KIND_END, 0, true},
+    {"abort", KIND_END, 0, true},
+    {"values", KIND_QUIET, 0, false},
+    {"table", KIND_QUIET, 0, false},
+    {"fetch", KIND_QUIET, 0, false},
+    {"move", KIND_QUIET, 0, false},
+    {"close", KIND_QUIET, 0, false},
+    {"merge", KIND_WRITE, 0, false},
+    {"truncate", KIND_WRITE, 0, false},
+    {"call", KIND_WRITE, 0, true},
+    {"create", KIND_CREATE, 0, true},
+    {"alter", KIND_WRITE, 0, true},
+    {"drop", KIND_WRITE, 0, true},
+    {"grant", KIND_QUIET, 0, false},
+    {"revoke", KIND_QUIET, 0, false},
+    {"comment", KIND_QUIET, 0, false},
+    {"analyze", KIND_WRITE, 0, false},
+    {"analyse", KIND_WRITE, 0, false},
+    {"vacuum", KIND_WRITE, 0, true},
+    {"cluster", KIND_WRITE, 0, true},
+    {"reindex", KIND_WRITE, 0, true},
+    {"refresh", KIND_WRITE, 0, false},
+    {"lock", KIND_QUIET, 0, false},
+    {"notify", KIND_QUIET, 0, false},
+    {"checkpoint", KIND_QUIET, 0, true},
+    {"explain", KIND_EXPLAIN, 0, false},
+    {"security", KIND_QUIET, 0, true},
+    {"reassign", KIND_WRITE, 0, true},
+    {"import", KIND_WRITE, 0, true},
+    {"unlisten", KIND_QUIET, 0, false},
+    {"deallocate", KIND_QUIET, 0, false},
+    {"reset", KIND_RESET, 0, false},
+    {"discard", KIND_DISCARD, 0, true},
+    {"declare", KIND_QUIET, 0, false},
+    {"prepare", KIND_PREPARE, 0, true},
+    {"execute", KIND_PIN, PIN_SQL_PREPARE, true},
+    {"listen", KIND_PIN, PIN_LISTEN, false},
+    {"load", KIND_PIN, PIN_LOAD, true},
+    {"do", KIND_PIN, PIN_ANONYMOUS_CODE, true},
 };
 
 typedef struct StateFunction {
@@ -89,7 +73,6 @@ typedef struct StateFunction {
 /* The first that fits counts. pg_notify, the pg_advisory_xact_ family and lo_ are bound to the
  * transaction; unlocking what was never locked changes nothing. */
 static const StateFunction state_functions[] = {
-    {"set_config", PIN_SETTING},
     {"set_limit", PIN_SETTING},
     {"currval", PIN_SEQUENCE_VALUE},
     {"lastval", PIN_SEQUENCE_VALUE},
@@ -123,103 +106,69 @@ enum Before { BEFORE_NONE, BEFORE_CREATE, BEFORE_INTO, BEFORE_SCOPE, BEFORE_WITH
 
 void sql_scan_pin(SqlScan *scan, PinReason reason)
 {
-    if (scan->pin == PIN_NONE) {
-        scan->pin = reason;
+    if (scan->effects.pin == PIN_NONE) {
+        scan->effects.pin = reason;
     }
 }
 
-static void statement_pin(SqlScan *scan, PinReason reason)
+void sql_statement_pin(SqlScan *scan, PinReason reason)
 {
     scan->kind_ = KIND_PIN;
     sql_scan_pin(scan, reason);
-    scan->writes = true;
+    scan->effects.writes = true;
+}
+
+/* Nobody knows what it is. */
+static void statement_unknown(SqlScan *scan)
+{
+    sql_statement_pin(scan, PIN_UNKNOWN_STATEMENT);
+    scan->effects.alone = true;
 }
 
 static void take_first(SqlScan *scan, Slice word)
 {
+    scan->effects.alone = scan->effects.alone || scan->statements_ > 0;
+    scan->statements_ = 1;
     for (size_t i = 0; i < ARRAY_LEN(first_words); i++) {
         const FirstWord *first = &first_words[i];
         if (first->word[0] != word.data[0] || !slice_is(word, first->word)) {
             continue;
         }
         if (first->kind == KIND_PIN) {
-            statement_pin(scan, first->pin);
+            sql_statement_pin(scan, first->pin);
         }
-        scan->forgets = scan->forgets || slice_is(word, "discard") || slice_is(word, "deallocate");
+        scan->effects.forgets =
+            scan->effects.forgets || slice_is(word, "discard") || slice_is(word, "deallocate");
+        scan->effects.alone = scan->effects.alone || first->alone;
         scan->kind_ = first->kind;
-        scan->writes = scan->writes || first->kind == KIND_WRITE || first->kind == KIND_CREATE;
+        scan->effects.writes =
+            scan->effects.writes || first->kind == KIND_WRITE || first->kind == KIND_CREATE;
         return;
     }
-    statement_pin(scan, PIN_UNKNOWN_STATEMENT);
-}
-
-/* SET LOCAL and SET TRANSACTION end with the transaction; SET local.x does not. */
-static void take_set(SqlScan *scan, Slice word, bool quoted)
-{
-    if (!quoted && slice_is(word, "local")) {
-        scan->kind_ = KIND_SET_LOCAL;
-    } else if (!quoted && (slice_is(word, "transaction") || slice_is(word, "constraints"))) {
-        scan->kind_ = KIND_NAME;
-    } else {
-        statement_pin(scan, PIN_SETTING);
-    }
-}
-
-/* A custom setting, x.y, leaves '' behind where there was nothing, even from SET LOCAL. Some change
- * how the next text must be read. */
-static void take_local_name(SqlScan *scan, Slice word)
-{
-    bool changes_text = slice_is(word, "standard_conforming_strings") ||
-                        slice_is(word, "client_encoding") || slice_is(word, "names");
-    if (changes_text || memchr(word.data, '.', word.len) != NULL) {
-        statement_pin(scan, PIN_SETTING);
-    } else {
-        scan->kind_ = KIND_SET_NAME;
-    }
-}
-
-static void take_reset_name(SqlScan *scan, Slice word)
-{
-    if (scan->dialect.baseline_set || memchr(word.data, '.', word.len) != NULL) {
-        statement_pin(scan, PIN_SETTING);
-    } else {
-        scan->kind_ = KIND_NAME;
-    }
+    statement_unknown(scan);
 }
 
 /* The words behind the first one, for the statements where they decide. */
 static void take_next(SqlScan *scan, Slice word, bool quoted)
 {
     switch (scan->kind_) {
-    case KIND_SET:
-        take_set(scan, word, quoted);
-        break;
-    case KIND_SET_LOCAL:
-        take_local_name(scan, word);
-        break;
-    case KIND_SET_NAME:
-        scan->kind_ = KIND_SET_VALUE;
-        break;
-    case KIND_NAME:
-        scan->kind_ = KIND_QUIET;
-        break;
-    case KIND_RESET:
-        take_reset_name(scan, word);
+    case KIND_END:
+        scan->effects.chains = scan->effects.chains || slice_is(word, "chain");
         break;
     case KIND_PREPARE:
         if (!quoted && slice_is(word, "transaction")) {
             scan->kind_ = KIND_PREPARE_TWO;
         } else {
-            statement_pin(scan, PIN_SQL_PREPARE);
+            sql_statement_pin(scan, PIN_SQL_PREPARE);
         }
         break;
     case KIND_PREPARE_TWO:
-        statement_pin(scan, PIN_SQL_PREPARE);
+        sql_statement_pin(scan, PIN_SQL_PREPARE);
         break;
     case KIND_CREATE:
         /* Its library may bring settings and hooks of its own. */
         if (scan->words_ == 1 && !quoted && slice_is(word, "extension")) {
-            statement_pin(scan, PIN_LOAD);
+            sql_statement_pin(scan, PIN_LOAD);
         }
         break;
     default:
@@ -238,13 +187,20 @@ static bool function_fits(const char *name, Slice word)
 
 static void take_function(SqlScan *scan, Slice word)
 {
+    if (slice_is(word, "set_config")) {
+        sql_config_begin(scan);
+        return;
+    }
+    if (scan->effects.writes && slice_is(word, "pg_settings")) {
+        sql_scan_pin(scan, PIN_SETTING); /* UPDATE pg_settings is SET */
+    }
     if (word.len == 0 || memchr("scnlpdqt", word.data[0], 8) == NULL) {
         return;
     }
     for (size_t i = 0; i < ARRAY_LEN(state_functions); i++) {
         if (function_fits(state_functions[i].name, word)) {
             sql_scan_pin(scan, state_functions[i].pin);
-            scan->writes = true;
+            scan->effects.writes = true;
             return;
         }
     }
@@ -275,7 +231,7 @@ static void take_pair(SqlScan *scan, Slice word)
         scan->before_ = BEFORE_FOR;
     } else if (slice_is(word, "insert") || slice_is(word, "delete") || slice_is(word, "merge") ||
                (before != BEFORE_FOR && slice_is(word, "update"))) {
-        scan->writes = true;
+        scan->effects.writes = true;
     } else if (scan->kind_ == KIND_EXPLAIN && slice_is(word, "execute")) {
         sql_scan_pin(scan, PIN_SQL_PREPARE);
     }
@@ -287,12 +243,13 @@ void sql_words_take(SqlScan *scan, Slice word, bool quoted)
         sql_words_other(scan, '"');
         return;
     }
-    if (scan->kind_ == KIND_NONE) {
-        if (quoted) {
-            statement_pin(scan, PIN_UNKNOWN_STATEMENT);
-        } else {
-            take_first(scan, word);
-        }
+    sql_config_take(scan);
+    if (scan->kind_ == KIND_NONE && quoted) {
+        statement_unknown(scan);
+    } else if (scan->kind_ == KIND_NONE) {
+        take_first(scan, word);
+    } else if (sql_settings_has(scan)) {
+        sql_settings_take(scan, word, quoted);
     } else {
         take_next(scan, word, quoted);
     }
@@ -312,34 +269,17 @@ static void take_other(SqlScan *scan, char c)
     switch (scan->kind_) {
     case KIND_NONE:
         if (c != '(') {
-            statement_pin(scan, PIN_UNKNOWN_STATEMENT);
-        }
-        break;
-    case KIND_SET:
-    case KIND_SET_LOCAL: /* SET local.x, where LOCAL is a name */
-        statement_pin(scan, PIN_SETTING);
-        break;
-    case KIND_SET_NAME:
-    case KIND_NAME:
-        if (c == '.') {
-            statement_pin(scan, PIN_SETTING);
-        } else {
-            scan->kind_ = scan->kind_ == KIND_NAME ? KIND_QUIET : KIND_SET_VALUE;
-        }
-        break;
-    case KIND_SET_VALUE:
-        if (c == '&') {
-            sql_words_hidden_string(scan);
+            statement_unknown(scan);
         }
         break;
     case KIND_PREPARE:
-        statement_pin(scan, PIN_SQL_PREPARE);
+        sql_statement_pin(scan, PIN_SQL_PREPARE);
         break;
     case KIND_PREPARE_TWO:
         if (c == '\'') {
             scan->kind_ = KIND_QUIET;
         } else {
-            statement_pin(scan, PIN_SQL_PREPARE);
+            sql_statement_pin(scan, PIN_SQL_PREPARE);
         }
         break;
     default:
@@ -350,29 +290,49 @@ static void take_other(SqlScan *scan, char c)
 void sql_words_other(SqlScan *scan, char c)
 {
     scan->before_ = BEFORE_NONE;
-    take_other(scan, c);
+    sql_config_other(scan, c);
+    if (sql_settings_has(scan)) {
+        sql_settings_other(scan, c);
+    } else {
+        take_other(scan, c);
+    }
+}
+
+static bool is_search_path(const SqlScan *scan)
+{
+    return scan->kind_ == KIND_SET_VALUE &&
+           slice_is((Slice){scan->name_, scan->name_len_}, "search_path");
 }
 
 bool sql_words_wants_string(const SqlScan *scan)
 {
-    return scan->kind_ == KIND_SET_VALUE;
+    return sql_config_wants(scan) || is_search_path(scan);
 }
 
 void sql_words_string(SqlScan *scan, Slice text)
 {
-    take_function(scan, text);
+    if (sql_config_wants(scan)) {
+        sql_config_name(scan, text);
+    } else {
+        take_function(scan, text);
+    }
 }
 
 void sql_words_hidden_string(SqlScan *scan)
 {
-    if (scan->kind_ == KIND_SET_VALUE) {
-        statement_pin(scan, PIN_SETTING);
+    if (sql_config_wants(scan) || is_search_path(scan)) {
+        sql_statement_pin(scan, PIN_SETTING);
+        scan->config_ = 0;
     }
 }
 
 void sql_words_statement_end(SqlScan *scan)
 {
-    /* SET, PREPARE and SET LOCAL alone are errors; the server says so. */
+    /* SET and PREPARE alone are errors; the server says so. */
+    if (sql_settings_has(scan)) {
+        sql_settings_end(scan);
+    }
+    sql_config_take(scan);
     scan->kind_ = KIND_NONE;
     scan->words_ = 0;
     scan->before_ = BEFORE_NONE;

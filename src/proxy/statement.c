@@ -6,7 +6,7 @@
 #include "proxy/statement_priv.h"
 
 struct StatementTable {
-    Map *map; /* from tail to Statement */
+    Map *map; /* from context and tail to Statement */
     uint64_t made;
 };
 
@@ -36,12 +36,20 @@ void statement_table_free(StatementTable *table)
     }
 }
 
-static Slice statement_tail(const Statement *statement)
+Slice statement_tail(const Statement *statement)
 {
     return slice_skip(statement->parse, PG_HEADER_SIZE + strlen(statement->name) + 1);
 }
 
-static Statement *statement_new(StatementTable *table, Slice tail)
+static void key_build(uint64_t context, Slice tail, Buf *key)
+{
+    buf_init(key, BUF_MAX_DEFAULT);
+    buf_append(key, &context, sizeof(context));
+    buf_append_slice(key, tail);
+    ASSERT(!key->overflowed);
+}
+
+static Statement *statement_new(StatementTable *table, uint64_t context, Slice tail)
 {
     char name[STATEMENT_NAME_SIZE];
     snprintf(name, sizeof(name), STATEMENT_PREFIX "%" PRIx64, ++table->made);
@@ -57,20 +65,40 @@ static Statement *statement_new(StatementTable *table, Slice tail)
     Statement *statement = mem_alloc(sizeof(Statement) + out.len);
     statement->refs = 1;
     statement->table = table;
+    statement->context = context;
     memcpy(statement->name, name, sizeof(name));
     memcpy(statement->messages, out.data, out.len);
     statement->close = slice_from(statement->messages, close_len);
     statement->parse = slice_from(statement->messages + close_len, out.len - close_len);
     buf_done(&out);
-    map_set(table->map, tail, statement);
     return statement;
 }
 
-Statement *statement_intern(StatementTable *table, Slice tail, bool *ret_new)
+Statement *statement_intern(StatementTable *table, uint64_t context, Slice tail, bool *ret_new)
 {
-    Statement *statement = map_get(table->map, tail);
+    Buf key;
+    key_build(context, tail, &key);
+    Statement *statement = map_get(table->map, buf_slice(&key));
     *ret_new = statement == NULL;
-    return statement != NULL ? statement_ref(statement) : statement_new(table, tail);
+    if (statement != NULL) {
+        statement_ref(statement);
+    } else {
+        statement = statement_new(table, context, tail);
+        map_set(table->map, buf_slice(&key), statement);
+    }
+    buf_done(&key);
+    return statement;
+}
+
+void statement_learn(Statement *statement, const TextEffects *effects)
+{
+    ASSERT(statement->touched == NULL);
+    statement->effects = *effects;
+    if (effects->touched.len > 0) {
+        statement->touched = mem_alloc(effects->touched.len);
+        memcpy(statement->touched, effects->touched.data, effects->touched.len);
+    }
+    statement->effects.touched = (Slice){statement->touched, effects->touched.len};
 }
 
 Statement *statement_ref(Statement *statement)
@@ -82,7 +110,11 @@ Statement *statement_ref(Statement *statement)
 void statement_unref(Statement *statement)
 {
     if (statement != NULL && --statement->refs == 0) {
-        map_remove(statement->table->map, statement_tail(statement));
+        Buf key;
+        key_build(statement->context, statement_tail(statement), &key);
+        map_remove(statement->table->map, buf_slice(&key));
+        buf_done(&key);
+        mem_free(statement->touched);
         mem_free(statement);
     }
 }
@@ -90,6 +122,31 @@ void statement_unref(Statement *statement)
 Slice statement_anew(const Statement *statement)
 {
     return slice_from(statement->messages, statement->close.len + statement->parse.len);
+}
+
+/* The word is a literal's first one: behind a quote and blanks. */
+static bool begins_literal(Slice text, size_t at)
+{
+    while (at > 0 && strchr(" \t\r\n", text.data[at - 1]) != NULL) {
+        at--;
+    }
+    return at > 0 && (text.data[at - 1] == '\'' || text.data[at - 1] == '$');
+}
+
+bool statement_freezes_time(Slice text)
+{
+    static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
+    for (size_t at = 0; at < text.len; at++) {
+        char c = (char)(text.data[at] | 0x20);
+        for (size_t i = 0; (c == 'n' || c == 't' || c == 'y') && i < ARRAY_LEN(words); i++) {
+            size_t len = strlen(words[i]);
+            if (text.len - at >= len && strncasecmp(text.data + at, words[i], len) == 0 &&
+                (i > 0 || begins_literal(text, at))) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 /* ---- a client's names --------------------------------------------------------------------------

@@ -2,10 +2,11 @@
  * statement: prepared statements of the protocol where a client has another server connection in
  * each transaction. A client's names are its own. What a name stands for is one Statement that all
  * clients of a pool share, which has one name on all server connections of the pool, and is
- * prepared there when it is needed (RULES P4: text and parameter types are the key; user, database
- * and start-up settings are the pool's).
+ * prepared there when it is needed (RULES P4: text, parameter types and the settings that it is
+ * parsed under are the key; user, database and start-up settings are the pool's).
  *
- *   StatementTable   a pool's: from text and types to Statement, as long as somebody has it
+ *   StatementTable   a pool's: from settings, text and types to Statement, as long as somebody has
+ *                    it
  *   StatementNames   a client's: from its names to Statements
  *   StatementSet     a server connection's: which are prepared there, the one used last first
  *
@@ -28,9 +29,10 @@ typedef struct StatementTable StatementTable;
 typedef struct Statement {
     size_t refs;
     StatementTable *table;
-    PinReason pin; /* what its text does to a session that runs it */
-    bool writes;
-    bool forgets;
+    uint64_t context;    /* what its text is parsed under */
+    bool constant;       /* its parse froze a time: it is not parsed under anything else */
+    TextEffects effects; /* of running it */
+    char *touched;       /* theirs */
     char name[STATEMENT_NAME_SIZE]; /* on servers */
     Slice close;                    /* the message that takes it from a server */
     Slice parse;                    /* and the one that prepares it there; right behind the other */
@@ -41,8 +43,12 @@ StatementTable *statement_table_new(void);
 void statement_table_free(StatementTable *table); /* nobody has a Statement of it; NULL is fine */
 
 /* `tail` is the body of a Parse behind the name: query, NUL, count and types. One more reference;
- * *ret_new says that the text was not known: what it does is the caller's to set. */
-Statement *statement_intern(StatementTable *table, Slice tail, bool *ret_new);
+ * *ret_new says that it was not known: statement_learn it. */
+Statement *statement_intern(StatementTable *table, uint64_t context, Slice tail, bool *ret_new);
+void statement_learn(Statement *statement, const TextEffects *effects);
+Slice statement_tail(const Statement *statement);
+/* Whether the text may have a literal like 'now', whose value is that of the parse. */
+bool statement_freezes_time(Slice text);
 Statement *statement_ref(Statement *statement);
 void statement_unref(Statement *statement); /* NULL is fine */
 /* Close and Parse. A server takes the Close of what it does not have, too, so that this is right

@@ -329,7 +329,8 @@ bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err)
     list_init(&worker->clients);
     list_init(&worker->servers);
     session_client_policy(&worker->client_policy);
-    session_server_policy(&worker->server_policy);
+    session_server_policy(&worker->server_policy, false);
+    session_server_policy(&worker->ask_policy, true);
     proxy_worker_waits_init(worker);
     loop_timer_start(worker->loop, &worker->tick, TICK_MS / 10, TICK_MS, worker_tick, worker);
     TRY(doors_open(worker, config, err));

@@ -4,9 +4,12 @@
  * statements it has by name. Checked: each answer reaches the client whose message it answers and
  * nobody else, the proxy's own are dropped, a connection that is said to be at rest has nothing in
  * it, whatever was sent; and a client that binds, describes or prepares a name meets what it would
- * meet on a connection of its own.
+ * meet on a connection of its own, and whatever of its own is run meets the settings that it has
+ * made (model_settings.h).
  */
 #include "proxy/session_priv.h"
+
+#include "model_settings.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -17,6 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define NAMES     2  /* of a client: "a" and "b" */
 #define SET_MAX   2
 #define NO_TEXT   (-1)
+#define TEXT_SIZE 96
 
 typedef struct Entry {
     char type;
@@ -26,13 +30,19 @@ typedef struct Entry {
     char meant;           /* the type of the client's own message */
     int8_t meant_name;    /* the client's name in it; -1: none */
     int8_t text;          /* of a Parse */
-    bool all;             /* DISCARD ALL */
     char name[NAME_SIZE]; /* as the server reads it */
+    char sql[TEXT_SIZE];  /* of a Query and a Parse */
+    /* from it */
+    const char *tag;
+    bool asked; /* a DataRow with the settings that were asked for */
+    char columns[4];
+    ModelSettings settings;
 } Entry;
 
 typedef struct Has {
     char name[NAME_SIZE];
     int8_t text;
+    int8_t plain; /* the setting "t" when it was parsed */
 } Has;
 
 typedef struct Queue {
@@ -55,9 +65,16 @@ typedef struct World {
     bool dead;
     Has has[HAS_MAX];
     size_t has_len;
+    ModelSettings settings;
+    bool replayed;           /* the proxy set something in the transaction that is open */
+    char unnamed[TEXT_SIZE]; /* the unnamed statement, and the unnamed portal */
+    char portal[TEXT_SIZE];
     int8_t own[2][NAMES]; /* what each client's names would stand for on a connection of its own */
-    bool doubt;           /* something failed that a later batch in flight counted on */
+    ModelSettings own_settings[2];
+    unsigned seen[2]; /* values of "t" that the client has had, a bit each */
+    bool doubt;       /* something failed that a later batch in flight counted on */
     StatementTable *table;
+    SettingTable *settings_table;
     const uint8_t *data;
     size_t size;
 } World;
@@ -101,63 +118,189 @@ static void say(World *w, const char *types, uint8_t owner)
     }
 }
 
+static void roll_back(World *w)
+{
+    w->replayed = false;
+    model_settings_roll_back(&w->settings);
+    if (w->linked >= 0) {
+        model_settings_roll_back(&w->own_settings[w->linked]);
+    }
+}
+
+static void commit(World *w)
+{
+    w->replayed = false;
+    model_settings_commit(&w->settings);
+    if (w->linked >= 0) {
+        model_settings_commit(&w->own_settings[w->linked]);
+    }
+}
+
+/* Something of the client's is run, or would be on a connection of its own. */
+static void check_settings(World *w, uint8_t owner)
+{
+    if (owner == NOBODY || w->exchange.flight.unsure || w->status == 'E') {
+        return;
+    }
+    const ModelSettings *own = &w->own_settings[owner];
+    ASSERT(own->plain == w->settings.plain);
+    /* What a rollback leaves of a custom setting goes with the server connection. */
+    ASSERT(own->custom == w->settings.custom ||
+           (own->custom == EMPTY && w->settings.custom == UNNAMED));
+    w->seen[owner] |= 1U << own->plain;
+}
+
+static void run_setting(World *w, uint8_t owner, const char *sql)
+{
+    model_settings_run(&w->settings, slice_of(sql));
+    if (owner == NOBODY) {
+        w->replayed = true;
+    } else {
+        model_settings_run(&w->own_settings[owner], slice_of(sql));
+        w->seen[owner] |= 1U << w->settings.plain;
+    }
+}
+
+static void say_tag(World *w, const char *tag, uint8_t owner)
+{
+    queue_put(&w->out, (Entry){.type = 'C', .owner = owner, .tag = tag});
+}
+
 static void fail(World *w, uint8_t owner, bool extended)
 {
     w->doubt = true; /* until everything in flight is over */
     if (w->status == 'T') {
         w->status = 'E';
+    } else if (w->status == 'I') {
+        roll_back(w);
     }
     say(w, "E", owner);
     w->skip = extended;
 }
 
+/* BEGIN, or what ends a transaction. */
+static void serve_transaction(World *w, uint8_t owner)
+{
+    uint8_t choice = choose(w, 4);
+    if (w->status == 'I') {
+        w->status = 'T';
+        say_tag(w, "BEGIN", owner);
+    } else if (w->status == 'T' && choice == 0) {
+        say_tag(w, "ROLLBACK", owner); /* to a savepoint, which nothing was set behind */
+    } else if (w->status == 'T' && choice < 3) {
+        w->status = 'I';
+        commit(w);
+        say_tag(w, "COMMIT", owner);
+    } else {
+        w->status = 'I';
+        roll_back(w);
+        say_tag(w, "ROLLBACK", owner);
+    }
+}
+
 /* Outside of a transaction only. */
 static void serve_discard(World *w, uint8_t owner)
 {
-    if (w->status != 'I') {
+    if (w->status != 'I' || w->replayed) {
         fail(w, owner, false);
-    } else {
-        w->has_len = 0;
-        memset(w->own[owner], NO_TEXT, sizeof(w->own[owner]));
-        w->doubt = w->doubt || w->in.len > 0; /* a pipeline that went on counted on them */
-        queue_put(&w->out, (Entry){.type = 'C', .owner = owner, .all = true});
+        return;
     }
-    say(w, "Z", owner);
+    w->has_len = 0;
+    run_setting(w, owner, "discard all");
+    memset(w->own[owner], NO_TEXT, sizeof(w->own[owner]));
+    w->doubt = w->doubt || w->in.len > 0; /* a pipeline that went on counted on them */
+    say_tag(w, "DISCARD ALL", owner);
 }
 
-static void serve_query(World *w, uint8_t owner)
+/* The proxy's question. */
+static void serve_ask(World *w, const char *sql)
+{
+    Entry row = {.type = 'D', .owner = NOBODY, .asked = true, .settings = w->settings};
+    size_t count = 0;
+    for (const char *at = sql; (at = strstr(at, "current_setting('")) != NULL; at++) {
+        ASSERT(count < sizeof(row.columns));
+        row.columns[count++] = at[17];
+    }
+    say(w, "T", NOBODY);
+    queue_put(&w->out, row);
+    say(w, "C", NOBODY);
+}
+
+/* What the proxy asks for itself. */
+static void serve_own_query(World *w, const char *sql)
+{
+    if (strncmp(sql, "SELECT", 6) == 0 && choose(w, 16) == 0) {
+        fail(w, NOBODY, false);
+    } else if (strncmp(sql, "SELECT", 6) == 0) {
+        serve_ask(w, sql);
+    } else {
+        say(w, "C", NOBODY);
+    }
+}
+
+static void serve_client_query(World *w, const Entry *message)
 {
     static const char *const answers[] = {"TDDC", "C", "I", "TDCTDC", "HddcC", "NC"};
-    uint8_t choice = owner == NOBODY ? 1 : choose(w, 11);
-    if (choice < 6) {
+    uint8_t choice = choose(w, 11);
+    uint8_t owner = message->owner;
+    check_settings(w, owner);
+    if (choice >= 8 || (w->status == 'E' && choice != 6)) {
+        fail(w, owner, false);
+    } else if (slice_is(slice_of(message->sql), "discard all")) {
+        serve_discard(w, owner);
+    } else if (model_is_setting(slice_of(message->sql))) {
+        run_setting(w, owner, message->sql);
+        say_tag(w, "SET", owner);
+    } else if (choice < 6) {
         say(w, answers[choice], owner);
     } else if (choice == 6) {
-        w->status = w->status == 'I' ? 'T' : 'I';
-        say(w, "C", owner);
-    } else if (choice == 7) {
+        serve_transaction(w, owner);
+    } else {
         say(w, "G", owner);
         w->copy = 'Q';
         w->owner = owner;
-        return;
-    } else {
-        fail(w, owner, false);
     }
-    say(w, "Z", owner);
+}
+
+static void transaction_end(World *w)
+{
+    if (w->status == 'I') {
+        commit(w); /* where it failed, there is nothing left to be committed */
+    }
+}
+
+static void serve_query(World *w, const Entry *message)
+{
+    if (message->owner == NOBODY) {
+        serve_own_query(w, message->sql);
+    } else {
+        serve_client_query(w, message);
+    }
+    w->unnamed[0] = '\0';
+    if (w->copy == '\0') {
+        transaction_end(w);
+        say(w, "Z", message->owner);
+    }
 }
 
 static void serve_execute(World *w, uint8_t owner)
 {
     static const char *const answers[] = {"DDC", "C", "I", "Ds", "HdcC"};
-    uint8_t choice = choose(w, 9);
-    if (choice < 5) {
+    uint8_t choice = owner == NOBODY ? 1 : choose(w, 9);
+    check_settings(w, owner);
+    if (w->status == 'E' && choice != 6) {
+        fail(w, owner, true);
+    } else if (model_is_setting(slice_of(w->portal))) {
+        run_setting(w, owner, w->portal);
+        say_tag(w, "SET", owner);
+    } else if (choice < 5) {
         say(w, answers[choice], owner);
     } else if (choice == 5) {
         say(w, "G", owner);
         w->copy = 'E';
         w->owner = owner;
-    } else if (choice == 6 && w->status == 'I') {
-        w->status = 'T';
-        say(w, "C", owner);
+    } else if (choice == 6) {
+        serve_transaction(w, owner);
     } else {
         fail(w, owner, true);
     }
@@ -198,7 +341,7 @@ static bool names_follow(World *w, const Entry *message)
         if (works) {
             ASSERT(w->has_len < HAS_MAX);
             has = &w->has[w->has_len++];
-            *has = (Has){.text = message->text};
+            *has = (Has){.text = message->text, .plain = (int8_t)w->settings.plain};
             memcpy(has->name, message->name, NAME_SIZE);
         }
     } else if ((message->type == 'B' || message->type == 'D') && message->name[0] != '\0') {
@@ -217,6 +360,9 @@ static bool names_follow(World *w, const Entry *message)
     } else {
         ASSERT(w->doubt || works == (*own != NO_TEXT));
         ASSERT(w->doubt || !works || has->text == *own);
+        /* Parsed under settings that the client has had. */
+        ASSERT(!works || w->exchange.flight.unsure ||
+               (w->seen[message->owner] & 1U << has->plain) != 0);
     }
     return works;
 }
@@ -225,14 +371,22 @@ static void serve_extended(World *w, Entry message)
 {
     static const char *const describes[] = {"tT", "tn", "T", "n"};
     w->open = true;
-    bool ours_told = message.owner == NOBODY && message.type == 'P';
+    bool ours_told = message.owner == NOBODY && message.type != 'C';
+    if (message.owner != NOBODY && (message.type == 'P' || message.type == 'D')) {
+        check_settings(w, message.owner);
+    }
     if ((message.owner != NOBODY || ours_told) && choose(w, 8) == 0) {
         fail(w, message.owner, true);
     } else if (!names_follow(w, &message)) {
         fail(w, message.owner, true);
     } else if (message.type == 'P') {
+        if (message.name[0] == '\0') {
+            memcpy(w->unnamed, message.sql, TEXT_SIZE);
+        }
         say(w, "1", message.owner);
     } else if (message.type == 'B') {
+        memcpy(w->portal, message.name[0] == '\0' ? w->unnamed : "",
+               message.name[0] == '\0' ? TEXT_SIZE : 1);
         say(w, "2", message.owner);
     } else if (message.type == 'C') {
         say(w, "3", message.owner);
@@ -253,6 +407,7 @@ static void copy_over(World *w, bool failed)
         say(w, "C", w->owner);
     }
     if (copy == 'Q') {
+        transaction_end(w);
         say(w, "Z", w->owner);
     }
 }
@@ -284,18 +439,18 @@ static void serve(World *w)
         if (late) {
             fail(w, message.owner, false);
         }
+        transaction_end(w);
         say(w, "Z", message.owner);
     } else if (w->skip) {
         return;
     } else if (message.type == 'Q') {
         w->open = false;
-        if (message.all) {
-            serve_discard(w, message.owner);
-        } else {
-            serve_query(w, message.owner);
-        }
+        serve_query(w, &message);
     } else if (message.type == 'F') {
-        say(w, choose(w, 2) == 0 ? "VZ" : "EZ", message.owner);
+        check_settings(w, message.owner);
+        say(w, choose(w, 2) == 0 && w->status != 'E' ? "V" : "E", message.owner);
+        transaction_end(w);
+        say(w, "Z", message.owner);
     } else if (strchr("PBDCE", message.type) != NULL) {
         serve_extended(w, message);
     }
@@ -307,6 +462,12 @@ static void serve(World *w)
 /* ---- the proxy
  * ----------------------------------------------------------------------------------- */
 
+static void sql_keep(Entry *entry, Slice text)
+{
+    size_t len = text.len < TEXT_SIZE - 1 ? text.len : TEXT_SIZE - 1;
+    memcpy(entry->sql, text.data, len);
+}
+
 /* Puts a message of the wire on the way to the server. */
 static void send_message(World *w, const PgPiece *piece, Entry meant)
 {
@@ -316,8 +477,12 @@ static void send_message(World *w, const PgPiece *piece, Entry meant)
     Slice name = {0};
     Entry entry = meant;
     entry.type = piece->type;
-    if (piece->type == 'P' && pg_get_parse(piece->body, &parse)) {
+    memset(entry.sql, 0, sizeof(entry.sql));
+    if (piece->type == 'Q') {
+        sql_keep(&entry, piece->body);
+    } else if (piece->type == 'P' && pg_get_parse(piece->body, &parse)) {
         name = parse.statement;
+        sql_keep(&entry, parse.query);
         entry.text =
             parse.query.len > 0 ? (int8_t)(parse.query.data[parse.query.len - 1] - '0') : 9;
     } else if (piece->type == 'B' && pg_get_bind(piece->body, &bind)) {
@@ -354,12 +519,60 @@ static void send_before(World *w, const SessionOut *out)
 
 static void check_rest(const World *w)
 {
-    ASSERT(!w->skip && w->copy == '\0' && w->status == 'I' && !w->open);
+    ASSERT(!w->skip && w->copy == '\0' && w->status == 'I' && !w->open && !w->replayed);
     for (size_t i = 0; i < w->in.len; i++) { /* what the server ignores may still be there */
         ASSERT(strchr("Hdcf", w->in.entries[(w->in.first + i) % QUEUE_MAX].type) != NULL);
     }
     for (size_t i = 0; i < w->out.len; i++) {
         ASSERT(w->out.entries[(w->out.first + i) % QUEUE_MAX].owner == NOBODY);
+    }
+    ASSERT(w->exchange.soiled || model_settings_are(&w->settings, w->exchange.applied));
+}
+
+/* Another connection takes the place of this one. */
+static void server_anew(World *w)
+{
+    w->has_len = 0;
+    w->unnamed[0] = '\0';
+    model_settings_init(&w->settings);
+    exchange_done(&w->exchange);
+    exchange_init(&w->exchange, w->table, w->settings_table);
+    w->exchange.prepared.max = SET_MAX;
+}
+
+static Slice body_of(const Entry *message, Buf *body)
+{
+    if (message->type == 'Z') {
+        buf_append(body, &message->status, 1);
+    } else if (message->tag != NULL) {
+        pg_put_str(body, slice_of(message->tag));
+    } else if (message->asked) {
+        pg_put_u16(body, (uint16_t)strlen(message->columns));
+        for (const char *column = message->columns; *column != '\0'; column++) {
+            bool custom = *column == 'a';
+            model_put_value(body, custom ? message->settings.custom : message->settings.plain,
+                            custom);
+        }
+    }
+    return buf_slice(body);
+}
+
+/* What goes to the server at once, for what it has said. */
+static void send_behind(World *w, const SessionOut *out)
+{
+    bool sync = out->behind.len > 0 && out->behind.data[0] == 'S';
+    send_bytes(w, out->behind,
+               (Entry){.owner = sync ? (uint8_t)w->linked : NOBODY, .meant_name = -1});
+}
+
+static void check_heard(const World *w, const Entry *message, SessionStep step)
+{
+    if (message->owner == NOBODY) {
+        bool unasked = strchr("NSA", message->type) != NULL;
+        ASSERT(step == STEP_DROP || unasked || message->type == 'E' || w->exchange.flight.unsure);
+    } else {
+        ASSERT(message->owner == w->linked);
+        ASSERT(step == STEP_FORWARD || w->exchange.flight.unsure);
     }
 }
 
@@ -370,28 +583,20 @@ static void hear(World *w)
         ASSERT(message.owner == NOBODY);
         return;
     }
-    Session *session = &w->sessions[w->linked];
     SessionOut out;
-    Slice body = message.type == 'Z' ? (Slice){&message.status, 1}
-                 : message.all       ? SLICE("DISCARD ALL\0")
-                                     : SLICE("");
+    Buf buf;
+    buf_init(&buf, BUF_MAX_DEFAULT);
+    Slice body = body_of(&message, &buf);
     PgPiece piece = {.type = message.type, .first = true, .last = true, .raw = body, .body = body};
-    SessionStep step = session_server_piece(session, &w->exchange, &piece, &out);
-    if (message.owner == NOBODY) {
-        bool unasked = strchr("NSA", message.type) != NULL;
-        ASSERT(step == STEP_DROP || unasked || message.type == 'E' || w->exchange.flight.unsure);
-    } else {
-        ASSERT(message.owner == w->linked);
-        ASSERT(step == STEP_FORWARD || w->exchange.flight.unsure);
-    }
+    SessionStep step = session_server_piece(&w->sessions[w->linked], &w->exchange, &piece, &out);
+    buf_done(&buf);
+    check_heard(w, &message, step);
+    send_behind(w, &out);
     if (out.at_rest) {
         check_rest(w);
         w->linked = -1;
-        if (w->exchange.strays.len > 0) { /* another connection takes its place */
-            w->has_len = 0;
-            exchange_done(&w->exchange);
-            exchange_init(&w->exchange, w->table);
-            w->exchange.prepared.max = SET_MAX;
+        if (!exchange_is_clean(&w->exchange)) {
+            server_anew(w);
         }
     }
     w->doubt = w->exchange.flight.unsure || (w->doubt && (w->in.len > 0 || w->out.len > 0));
@@ -400,36 +605,44 @@ static void hear(World *w)
 static const struct {
     char type;
     int8_t name;
-    bool all;
     Slice body;
 } messages[] = {
-    {'Q', -1, false, {"select 1", 9}},
-    {'Q', -1, false, {"insert into t values (1)", 25}},
-    {'Q', -1, false, {"select currval('s')", 20}},
-    {'Q', -1, true, {"discard all", 12}},
-    {'P', -1, false, {"\0select 1\0\0\0", 12}},
-    {'P', 0, false, {"a\0select 1\0\0\0", 13}},
-    {'P', 0, false, {"a\0select 2\0\0\0", 13}},
-    {'P', 1, false, {"b\0select 2\0\0\0", 13}},
-    {'P', 1, false, {"b\0select 3\0\0\0", 13}},
-    {'B', -1, false, {"\0\0\0\0\0\0\0\0", 8}},
-    {'B', 0, false, {"\0a\0\0\0\0\0\0\0", 9}},
-    {'B', 1, false, {"p\0b\0\0\0\0\0\0\0", 10}},
-    {'D', -1, false, {"S\0", 2}},
-    {'D', 0, false, {"Sa\0", 3}},
-    {'D', -1, false, {"P\0", 2}},
-    {'C', -1, false, {"S\0", 2}},
-    {'C', 0, false, {"Sa\0", 3}},
-    {'C', 1, false, {"Sb\0", 3}},
-    {'E', -1, false, {"\0\0\0\0\0", 5}},
-    {'E', -1, false, {"\0\0\0\0\0", 5}},
-    {'S', -1, false, {"", 0}},
-    {'S', -1, false, {"", 0}},
-    {'H', -1, false, {"", 0}},
-    {'d', -1, false, {"x", 1}},
-    {'c', -1, false, {"", 0}},
-    {'f', -1, false, {"x\0", 2}},
-    {'F', -1, false, {"x", 1}},
+    {'Q', -1, {"select 1", 9}},
+    {'Q', -1, {"insert into t values (1)", 25}},
+    {'Q', -1, {"select currval('s')", 20}},
+    {'Q', -1, {"discard all", 12}},
+    {'Q', -1, {"set t = 1", 10}},
+    {'Q', -1, {"set t = 2", 10}},
+    {'Q', -1, {"reset t", 8}},
+    {'Q', -1, {"set a.b = 3", 12}},
+    {'Q', -1, {"reset a.b", 10}},
+    {'Q', -1, {"reset all", 10}},
+    {'Q', -1, {"set local t = 4", 16}},
+    {'Q', -1, {"set local a.b = 5", 18}},
+    {'P', -1, {"\0set t = 6\0\0\0", 13}},
+    {'P', -1, {"\0select 1\0\0\0", 12}},
+    {'P', 0, {"a\0select 1\0\0\0", 13}},
+    {'P', 0, {"a\0select 2\0\0\0", 13}},
+    {'P', 1, {"b\0select 2\0\0\0", 13}},
+    {'P', 1, {"b\0select 3\0\0\0", 13}},
+    {'B', -1, {"\0\0\0\0\0\0\0\0", 8}},
+    {'B', 0, {"\0a\0\0\0\0\0\0\0", 9}},
+    {'B', 1, {"p\0b\0\0\0\0\0\0\0", 10}},
+    {'D', -1, {"S\0", 2}},
+    {'D', 0, {"Sa\0", 3}},
+    {'D', -1, {"P\0", 2}},
+    {'C', -1, {"S\0", 2}},
+    {'C', 0, {"Sa\0", 3}},
+    {'C', 1, {"Sb\0", 3}},
+    {'E', -1, {"\0\0\0\0\0", 5}},
+    {'E', -1, {"\0\0\0\0\0", 5}},
+    {'S', -1, {"", 0}},
+    {'S', -1, {"", 0}},
+    {'H', -1, {"", 0}},
+    {'d', -1, {"x", 1}},
+    {'c', -1, {"", 0}},
+    {'f', -1, {"x\0", 2}},
+    {'F', -1, {"x", 1}},
 };
 
 static SessionStep give(World *w, int client, const PgPiece *piece, SessionOut *out)
@@ -439,8 +652,11 @@ static SessionStep give(World *w, int client, const PgPiece *piece, SessionOut *
     SessionStep step = session_client_piece(session, exchange, piece, out);
     if (step == STEP_BORROW) {
         ASSERT(exchange == NULL);
+        if (!settings_fit(w->exchange.applied, session->settings, false)) {
+            server_anew(w);
+        }
         w->linked = client;
-        session_link(session, &w->exchange, (SqlDialect){0}, choose(w, 2) == 0, out);
+        session_link(session, &w->exchange, choose(w, 2) == 0, out);
         send_before(w, out);
         step = session_client_piece(session, &w->exchange, piece, out);
     }
@@ -476,8 +692,8 @@ static void tell(World *w, int client)
                            .meant_name = messages[which].name,
                            .text = messages[which].type == 'P' && messages[which].name >= 0
                                        ? (int8_t)(messages[which].body.data[9] - '0')
-                                       : 0,
-                           .all = messages[which].all});
+                                       : 0});
+        send_behind(w, &out);
     }
     buf_done(&bytes);
     buf_done(&wire);
@@ -489,6 +705,7 @@ static void world_done(World *w)
     session_done(&w->sessions[0]);
     session_done(&w->sessions[1]);
     statement_table_free(w->table);
+    setting_table_free(w->settings_table);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -497,8 +714,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(&w, 0, sizeof(w));
     memset(w.own, NO_TEXT, sizeof(w.own));
     w.table = statement_table_new();
-    exchange_init(&w.exchange, w.table);
+    w.settings_table = setting_table_new();
+    exchange_init(&w.exchange, w.table, w.settings_table);
     w.exchange.prepared.max = SET_MAX;
+    model_settings_init(&w.settings);
+    model_settings_init(&w.own_settings[0]);
+    model_settings_init(&w.own_settings[1]);
+    w.seen[0] = w.seen[1] = 1;
     w.linked = -1;
     w.status = 'I';
     w.data = data;

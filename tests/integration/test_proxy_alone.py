@@ -130,19 +130,18 @@ def test_many_at_once(pool):
 
 def test_what_pins(pool):
     with pool.connect() as connection:
-        connection.execute("SET search_path = 'elsewhere'")
+        connection.execute("PREPARE mine AS SELECT 'mine'")
         pid = pool.pid_of(connection)
         with pool.connect() as other:
             for _ in range(5):
                 assert pool.pid_of(other) != pid
-                assert other.execute('SHOW search_path').fetchone() != ('elsewhere',)
-        assert connection.execute('SHOW search_path').fetchone() == ('elsewhere',)
+                assert other.execute('SELECT count(*) FROM pg_prepared_statements').fetchone() == (0,)
+        assert connection.execute('EXECUTE mine').fetchone() == ('mine',)
         assert pool.pid_of(connection) == pid
-        assert pool.await_status(lambda s: s['clients_pinned'] == 1)['pinned'] == {'setting': 1}
+        assert pool.await_status(lambda s: s['clients_pinned'] == 1)['pinned'] == {'sql_prepare': 1}
     # Its server connection went with it.
     with pool.connect() as other:
         assert pool.pid_of(other) != pid
-        assert other.execute('SHOW search_path').fetchone() != ('elsewhere',)
     assert pool.await_status(lambda s: s['clients_pinned'] == 0)
 
 

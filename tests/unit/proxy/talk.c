@@ -28,6 +28,18 @@ void talk_put(Buf *buf, char type, const char *name, const char *text)
     }
 }
 
+void talk_sent(const SessionOut *out, SessionStep step, const PgPiece *piece, Buf *sent)
+{
+    for (size_t i = 0; i < out->before_len; i++) {
+        buf_append_slice(sent, out->before[i]);
+    }
+    if (step == STEP_FORWARD) {
+        buf_append_slice(sent, out->head);
+        buf_append_slice(sent, slice_skip(piece->raw, out->replaced));
+        buf_append_slice(sent, out->behind);
+    }
+}
+
 void talk_answer(Session *session, Exchange *exchange, SessionOut *out, const char *types,
                  TalkLetter letter, char got[static TALK_MAX])
 {

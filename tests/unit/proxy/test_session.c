@@ -5,13 +5,25 @@ typedef struct Talk {
     Session session;
     Exchange exchange;
     SessionOut out;
+    SettingTable *settings;
 } Talk;
 
+static void talk_done(Talk *t)
+{
+    session_done(&t->session);
+    exchange_done(&t->exchange);
+    setting_table_free(t->settings);
+    *t = (Talk){0};
+}
+
+/* Anew, whatever was before. */
 static void talk_init(Talk *t)
 {
-    memset(t, 0, sizeof(*t));
+    talk_done(t);
+    t->settings = setting_table_new();
     session_init(&t->session, false);
-    session_link(&t->session, &t->exchange, (SqlDialect){0}, false, &t->out);
+    exchange_init(&t->exchange, NULL, t->settings);
+    session_link(&t->session, &t->exchange, false, &t->out);
     assert_int_equal(t->out.before_len, 0);
 }
 
@@ -82,7 +94,7 @@ static void all_forwarded(Talk *t, const char *types)
 static void test_simple(void **state)
 {
     (void)state;
-    Talk t;
+    CLEANUP(talk_done) Talk t = {0};
     talk_init(&t);
     assert_true(client(&t, 'Q', "select 1") == STEP_FORWARD);
     all_forwarded(&t, "TDDC");
@@ -132,7 +144,7 @@ static void test_unlinked(void **state)
 static void test_extended_and_pipelines(void **state)
 {
     (void)state;
-    Talk t;
+    CLEANUP(talk_done) Talk t = {0};
     talk_init(&t);
     for (int i = 0; i < 2; i++) {
         client(&t, 'P', "select $1");
@@ -162,7 +174,7 @@ static void test_extended_and_pipelines(void **state)
 static void test_errors_skip_to_sync(void **state)
 {
     (void)state;
-    Talk t;
+    CLEANUP(talk_done) Talk t = {0};
     talk_init(&t);
     client(&t, 'P', "select 1");
     client(&t, 'B', "");
@@ -199,7 +211,7 @@ static void test_errors_skip_to_sync(void **state)
 static void test_copy_in(void **state)
 {
     (void)state;
-    Talk t;
+    CLEANUP(talk_done) Talk t = {0};
     talk_init(&t);
     client(&t, 'Q', "copy t from stdin");
     all_forwarded(&t, "G");
@@ -256,7 +268,7 @@ static void test_copy_in(void **state)
 static void test_copy_out_and_others(void **state)
 {
     (void)state;
-    Talk t;
+    CLEANUP(talk_done) Talk t = {0};
     talk_init(&t);
     client(&t, 'Q', "copy t to stdout; select 1; ");
     all_forwarded(&t, "HddcCTDCIZI");
@@ -285,13 +297,13 @@ static void test_copy_out_and_others(void **state)
 static void test_pins(void **state)
 {
     (void)state;
-    Talk t;
+    CLEANUP(talk_done) Talk t = {0};
     talk_init(&t);
-    client(&t, 'Q', "set x = 1");
-    assert_int_equal(t.out.pinned, PIN_SETTING);
+    client(&t, 'Q', "load 'x'");
+    assert_int_equal(t.out.pinned, PIN_LOAD);
     client(&t, 'Q', "listen c"); /* the first reason stays, and is told once */
     assert_int_equal(t.out.pinned, PIN_NONE);
-    assert_int_equal(t.session.pin, PIN_SETTING);
+    assert_int_equal(t.session.pin, PIN_LOAD);
     all_forwarded(&t, "CZICZI");
     assert_false(t.out.at_rest);
 
@@ -300,8 +312,8 @@ static void test_pins(void **state)
     assert_int_equal(t.out.pinned, PIN_PROTOCOL_PREPARE);
 
     talk_init(&t);
-    client(&t, 'P', "set x = 1");
-    assert_int_equal(t.out.pinned, PIN_SETTING);
+    client(&t, 'P', "listen c");
+    assert_int_equal(t.out.pinned, PIN_LISTEN);
 
     talk_init(&t);
     assert_true(client_raw(&t, 'B', SLICE("garbage")) == STEP_FORWARD);
@@ -324,7 +336,7 @@ static void test_pins(void **state)
 static void test_unnamed_statements(void **state)
 {
     (void)state;
-    Talk t;
+    CLEANUP(talk_done) Talk t = {0};
     talk_init(&t);
     /* Not parsed here: what may be there is somebody else's, and is closed first. */
     assert_true(client(&t, 'B', "") == STEP_FORWARD);
@@ -356,9 +368,9 @@ static void test_unnamed_statements(void **state)
 static void test_sequences(void **state)
 {
     (void)state;
-    Talk t;
+    CLEANUP(talk_done) Talk t = {0};
     talk_init(&t);
-    session_link(&t.session, &t.exchange, (SqlDialect){0}, true, &t.out);
+    session_link(&t.session, &t.exchange, true, &t.out);
     assert_before(&t, "Q");
     client(&t, 'Q', "select 1");
     assert_string_equal(server(&t, "NCZI"), "ddd");
@@ -368,7 +380,7 @@ static void test_sequences(void **state)
     assert_false(t.exchange.wrote);
     client(&t, 'Q', "insert into t values (1)");
     assert_true(t.exchange.wrote);
-    session_link(&t.session, &t.exchange, (SqlDialect){0}, true, &t.out);
+    session_link(&t.session, &t.exchange, true, &t.out);
     assert_string_equal(server(&t, "E"), "r");
     assert_non_null(t.out.problem);
 }
@@ -376,7 +388,7 @@ static void test_sequences(void **state)
 static void test_long_messages(void **state)
 {
     (void)state;
-    Talk t;
+    CLEANUP(talk_done) Talk t = {0};
     talk_init(&t);
     Slice text = SLICE("select 'x'; listen c\0");
     PgPiece piece = {.type = 'Q', .first = true, .raw = {text.data, 8}, .body = {text.data, 8}};
@@ -389,7 +401,7 @@ static void test_long_messages(void **state)
     assert_int_equal(t.out.pinned, PIN_LISTEN);
     /* Pieces of an answer that is ours are dropped with it. */
     talk_init(&t);
-    session_link(&t.session, &t.exchange, (SqlDialect){0}, true, &t.out);
+    session_link(&t.session, &t.exchange, true, &t.out);
     piece = (PgPiece){.type = 'C', .first = true};
     assert_true(session_server_piece(&t.session, &t.exchange, &piece, &t.out) == STEP_DROP);
     piece.first = false;
@@ -399,7 +411,7 @@ static void test_long_messages(void **state)
 static void test_full_flight_waits(void **state)
 {
     (void)state;
-    Talk t;
+    CLEANUP(talk_done) Talk t = {0};
     talk_init(&t);
     int sent = 0;
     while (client(&t, 'C', "x") == STEP_FORWARD) {
@@ -415,7 +427,7 @@ static void test_full_flight_waits(void **state)
 static void test_relay(void **state)
 {
     (void)state;
-    Talk t;
+    CLEANUP(talk_done) Talk t = {0};
     talk_init(&t);
     session_init(&t.session, true);
     client(&t, 'Q', "set x = 1");
@@ -424,7 +436,7 @@ static void test_relay(void **state)
     assert_int_equal(t.session.pin, PIN_NONE);
     all_forwarded(&t, "CZI");
     assert_false(t.out.at_rest);
-    session_link(&t.session, &t.exchange, (SqlDialect){0}, true, &t.out);
+    session_link(&t.session, &t.exchange, true, &t.out);
     assert_before(&t, "");
 }
 

@@ -6,6 +6,7 @@ typedef struct Talk {
     Exchange exchange;
     SessionOut out;
     StatementTable *table;
+    SettingTable *settings;
     Buf sent; /* to the server, as it goes over the wire */
 } Talk;
 
@@ -13,9 +14,10 @@ static int setup(void **state)
 {
     Talk *t = mem_alloc(sizeof(Talk));
     t->table = statement_table_new();
-    exchange_init(&t->exchange, t->table);
+    t->settings = setting_table_new();
+    exchange_init(&t->exchange, t->table, t->settings);
     session_init(&t->session, false);
-    session_link(&t->session, &t->exchange, (SqlDialect){0}, false, &t->out);
+    session_link(&t->session, &t->exchange, false, &t->out);
     buf_init(&t->sent, BUF_MAX_DEFAULT);
     *state = t;
     return 0;
@@ -27,6 +29,7 @@ static int teardown(void **state)
     session_done(&t->session);
     exchange_done(&t->exchange);
     statement_table_free(t->table);
+    setting_table_free(t->settings);
     buf_done(&t->sent);
     mem_free(t);
     return 0;
@@ -39,13 +42,7 @@ static SessionStep client_bytes(Talk *t, Slice bytes)
     PgPolicy policy = {0};
     assert_true(pg_framer_next(&framer, &policy, bytes, &piece) == WIRE_DONE);
     SessionStep step = session_client_piece(&t->session, &t->exchange, &piece, &t->out);
-    for (size_t i = 0; i < t->out.before_len; i++) {
-        buf_append_slice(&t->sent, t->out.before[i]);
-    }
-    if (step == STEP_FORWARD) {
-        buf_append_slice(&t->sent, t->out.head);
-        buf_append_slice(&t->sent, slice_skip(piece.raw, t->out.replaced));
-    }
+    talk_sent(&t->out, step, &piece, &t->sent);
     return step;
 }
 
@@ -110,7 +107,7 @@ static const char *server(Talk *t, const char *types)
 static void relink(Talk *t)
 {
     assert_true(t->out.at_rest);
-    session_link(&t->session, &t->exchange, (SqlDialect){0}, false, &t->out);
+    session_link(&t->session, &t->exchange, false, &t->out);
 }
 
 /* A batch of its own, which the server prepared under our name. */

@@ -1,11 +1,13 @@
-/* What pins a session, and what does not, however the text is cut. */
+/* What pins a session, what changes settings, and what does not, however the text is cut. */
 #include "../unit.h"
 
+#include "proxy/settings_priv.h"
 #include "proxy/sql_scan_priv.h"
 
 typedef struct Case {
     const char *text;
     PinReason pin;
+    const char *touched; /* "sNAME rNAME a l"; NULL: nothing */
 } Case;
 
 static SqlScan scan_cut(Slice text, size_t cut, SqlDialect dialect)
@@ -17,21 +19,46 @@ static SqlScan scan_cut(Slice text, size_t cut, SqlDialect dialect)
     return scan;
 }
 
-static void check_in(Slice text, PinReason pin, SqlDialect dialect)
+static void touched_format(Slice touched, char *out, size_t size)
+{
+    Touch touch;
+    Slice name;
+    size_t len = 0;
+    out[0] = '\0';
+    while (touched_next(&touched, &touch, &name)) {
+        len += (size_t)snprintf(out + len, size - len, "%s%c%.*s", len > 0 ? " " : "", (char)touch,
+                                SLICE_FMT(name));
+        assert_true(len < size);
+    }
+}
+
+static void check_touched(Slice text, PinReason pin, const char *touched, SqlDialect dialect)
 {
     for (size_t cut = 0; cut <= text.len; cut++) {
         SqlScan scan = scan_cut(text, cut, dialect);
-        if (scan.pin != pin) {
-            fail_msg("%.*s: %s, not %s", SLICE_FMT(text), pin_reason_name(scan.pin),
+        TextEffects effects = sql_scan_effects(&scan);
+        char found[SQL_TOUCHED_MAX];
+        touched_format(effects.touched, found, sizeof(found));
+        if (effects.pin != pin) {
+            fail_msg("%.*s: %s, not %s", SLICE_FMT(text), pin_reason_name(effects.pin),
                      pin_reason_name(pin));
         }
+        if (strcmp(found, touched) != 0) {
+            fail_msg("%.*s: touches \"%s\", not \"%s\"", SLICE_FMT(text), found, touched);
+        }
     }
+}
+
+static void check_in(Slice text, PinReason pin, SqlDialect dialect)
+{
+    check_touched(text, pin, "", dialect);
 }
 
 static void check_all(const Case *cases, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        check_in(slice_of(cases[i].text), cases[i].pin, (SqlDialect){0});
+        const char *touched = cases[i].touched != NULL ? cases[i].touched : "";
+        check_touched(slice_of(cases[i].text), cases[i].pin, touched, (SqlDialect){0});
     }
 }
 
@@ -82,14 +109,6 @@ static void test_quiet_statements(void **state)
         "close c",
         "declare c cursor for select 1",
         "declare c cursor without hold for select 1",
-        "set local statement_timeout = 5",
-        "SET LOCAL search_path TO 'tenant_1', public",
-        "set local role joe",
-        "set transaction isolation level serializable",
-        "set constraints all deferred",
-        "reset all",
-        "reset search_path",
-        "discard all",
         "unlisten *",
         "deallocate all",
         "prepare transaction 'x'",
@@ -117,7 +136,6 @@ static void test_quiet_statements(void **state)
         "select date'2020-01-01'",
         "refresh materialized view v",
         "analyze",
-        "set local time zone 'UTC'",
         "select e'a'\n'b\\'; set x=1 --'",
         "select 1 /* \"' */",
         "select '--'; select '/*'",
@@ -133,82 +151,191 @@ static void test_pinning_statements(void **state)
 {
     (void)state;
     const Case cases[] = {
-        {"set x = 1", PIN_SETTING},
-        {"SET/**/search_path to a", PIN_SETTING},
-        {"select 1; set x to 1", PIN_SETTING},
-        {"select ';'; set x to 1", PIN_SETTING},
-        {"/* a /* b */ c */ set x to 1", PIN_SETTING},
-        {"-- x\rset x to 1", PIN_SETTING},
-        {"set session characteristics as transaction read only", PIN_SETTING},
-        {"set \"local\" = 1", PIN_SETTING},
-        {"set local.x = 1", PIN_SETTING},
-        {"set transaction.x = 1", PIN_SETTING},
-        {"set constraints . x = 1", PIN_SETTING},
-        {"set local app.user = '5'", PIN_SETTING},
-        {"set local app /* */ . user = '5'", PIN_SETTING},
-        {"set local \"app.user\" = '5'", PIN_SETTING},
-        {"reset app.user", PIN_SETTING},
-        {"set local standard_conforming_strings = off", PIN_SETTING},
-        {"set local client_encoding = sjis", PIN_SETTING},
-        {"set local names 'sjis'", PIN_SETTING},
-        {"set role joe", PIN_SETTING},
-        {"set time zone 'UTC'", PIN_SETTING},
-        {"select set_config('a.b', 'x', true)", PIN_SETTING},
-        {"select pg_catalog . \"set_config\"('a','b',false)", PIN_SETTING},
-        {"SELECT SET_CONFIG('a','b',false)", PIN_SETTING},
-        {"prepare p as select 1", PIN_SQL_PREPARE},
-        {"prepare transaction as select 1", PIN_SQL_PREPARE},
-        {"prepare transaction (int) as select 1", PIN_SQL_PREPARE},
-        {"execute p", PIN_SQL_PREPARE},
-        {"explain analyze execute p", PIN_SQL_PREPARE},
-        {"listen c", PIN_LISTEN},
-        {"load 'x'", PIN_LOAD},
-        {"create extension x", PIN_LOAD},
-        {"do $$ begin end $$", PIN_ANONYMOUS_CODE},
-        {"create temp table t (a int)", PIN_TEMPORARY},
-        {"create or replace temporary view v as select 1", PIN_TEMPORARY},
-        {"create local temp table t (a int)", PIN_TEMPORARY},
-        {"create global temporary table t (a int)", PIN_TEMPORARY},
-        {"select 1 into temp t", PIN_TEMPORARY},
-        {"select 1 into local temporary t", PIN_TEMPORARY},
-        {"with a as (select 1) select * into temp t from a", PIN_TEMPORARY},
-        {"create table pg_temp.t (a int)", PIN_TEMPORARY},
-        {"set local search_path = pg_temp", PIN_TEMPORARY},
-        {"set local search_path = 'pg_temp'", PIN_TEMPORARY},
-        {"set local search_path = public, 'PG_TEMP_3'", PIN_TEMPORARY},
-        {"set local search_path = $$pg_temp$$", PIN_SETTING},
-        {"set local search_path = e'pg\\137temp'", PIN_SETTING},
-        {"set local search_path = U&'pg\\005ftemp'", PIN_SETTING},
-        {"explain analyze create temp table t as select 1", PIN_TEMPORARY},
-        {"declare c cursor with hold for select 1", PIN_HOLD_CURSOR},
-        {"select pg_advisory_lock(1)", PIN_ADVISORY_LOCK},
-        {"select pg_catalog.pg_try_advisory_lock_shared(1)", PIN_ADVISORY_LOCK},
-        {"select currval('s')", PIN_SEQUENCE_VALUE},
-        {"insert into t values (1); select lastval()", PIN_SEQUENCE_VALUE},
-        {"select setseed(0.5)", PIN_STATE_FUNCTION},
-        {"select dblink_connect('x')", PIN_STATE_FUNCTION},
-        {"select query_to_xml('select 1', true, true, '')", PIN_STATE_FUNCTION},
-        {"select U&\"set\\005fconfig\"('a','b',false)", PIN_UNKNOWN_STATEMENT},
-        {"frobnicate", PIN_UNKNOWN_STATEMENT},
-        {"\"select\" 1", PIN_UNKNOWN_STATEMENT},
-        {"{select 1}", PIN_UNKNOWN_STATEMENT},
-        {"$a$ x $a$", PIN_UNKNOWN_STATEMENT},
-        {"select $abc from t", PIN_UNKNOWN_STATEMENT},
+        {"prepare p as select 1", PIN_SQL_PREPARE, NULL},
+        {"prepare transaction as select 1", PIN_SQL_PREPARE, NULL},
+        {"prepare transaction (int) as select 1", PIN_SQL_PREPARE, NULL},
+        {"execute p", PIN_SQL_PREPARE, NULL},
+        {"explain analyze execute p", PIN_SQL_PREPARE, NULL},
+        {"listen c", PIN_LISTEN, NULL},
+        {"load 'x'", PIN_LOAD, NULL},
+        {"create extension x", PIN_LOAD, NULL},
+        {"do $$ begin end $$", PIN_ANONYMOUS_CODE, NULL},
+        {"create temp table t (a int)", PIN_TEMPORARY, NULL},
+        {"create or replace temporary view v as select 1", PIN_TEMPORARY, NULL},
+        {"create local temp table t (a int)", PIN_TEMPORARY, NULL},
+        {"create global temporary table t (a int)", PIN_TEMPORARY, NULL},
+        {"select 1 into temp t", PIN_TEMPORARY, NULL},
+        {"select 1 into local temporary t", PIN_TEMPORARY, NULL},
+        {"with a as (select 1) select * into temp t from a", PIN_TEMPORARY, NULL},
+        {"create table pg_temp.t (a int)", PIN_TEMPORARY, NULL},
+        {"set local search_path = pg_temp", PIN_TEMPORARY, "l"},
+        {"set local search_path = 'pg_temp'", PIN_TEMPORARY, "l"},
+        {"set local search_path = public, 'PG_TEMP_3'", PIN_TEMPORARY, "l"},
+        {"set local search_path = $$pg_temp$$", PIN_SETTING, "l"},
+        {"set local search_path = e'pg\\137temp'", PIN_SETTING, "l"},
+        {"set local search_path = U&'pg\\005ftemp'", PIN_SETTING, "l"},
+        {"explain analyze create temp table t as select 1", PIN_TEMPORARY, NULL},
+        {"declare c cursor with hold for select 1", PIN_HOLD_CURSOR, NULL},
+        {"select pg_advisory_lock(1)", PIN_ADVISORY_LOCK, NULL},
+        {"select pg_catalog.pg_try_advisory_lock_shared(1)", PIN_ADVISORY_LOCK, NULL},
+        {"select currval('s')", PIN_SEQUENCE_VALUE, NULL},
+        {"insert into t values (1); select lastval()", PIN_SEQUENCE_VALUE, NULL},
+        {"select setseed(0.5)", PIN_STATE_FUNCTION, NULL},
+        {"select dblink_connect('x')", PIN_STATE_FUNCTION, NULL},
+        {"select query_to_xml('select 1', true, true, '')", PIN_STATE_FUNCTION, NULL},
+        {"select U&\"set\\005fconfig\"('a','b',false)", PIN_UNKNOWN_STATEMENT, NULL},
+        {"frobnicate", PIN_UNKNOWN_STATEMENT, NULL},
+        {"\"select\" 1", PIN_UNKNOWN_STATEMENT, NULL},
+        {"{select 1}", PIN_UNKNOWN_STATEMENT, NULL},
+        {"$a$ x $a$", PIN_UNKNOWN_STATEMENT, NULL},
+        {"select $abc from t", PIN_UNKNOWN_STATEMENT, NULL},
         /* What looks like a string, but is not where it seems to be. */
-        {"select 'a\\'; set x = 1 --'", PIN_SETTING},
-        {"select E'a\\\\'; set x = 1 --'", PIN_SETTING},
-        {"select $$a$$; set x = 1", PIN_SETTING},
-        {"select $a$ $$ $a$; set x = 1", PIN_SETTING},
-        {"select $a$ $ab$ $a$$a$; set x$a$; set x = 1", PIN_SETTING},
-        {"select a$b$; set x = 1; select a$b$", PIN_SETTING},
-        {"select 1--'\n; set x = 1 --'", PIN_SETTING},
-        {"select '' '; set x = 1 --'; set y = 1", PIN_SETTING},
-        {"select e'a' , 'b\\'; set x=1 --'", PIN_SETTING},
-        {"select \"a\"\"\"; set x = 1", PIN_SETTING},
-        {"select /* ' */ 1; set x = 1", PIN_SETTING},
-        {"select xe'a\\'; set x = 1 --'", PIN_SETTING},
+        {"select 'a\\'; set x = 1 --'", PIN_NONE, "sx"},
+        {"select E'a\\\\'; set x = 1 --'", PIN_NONE, "sx"},
+        {"select $$a$$; set x = 1", PIN_NONE, "sx"},
+        {"select $a$ $$ $a$; set x = 1", PIN_NONE, "sx"},
+        {"select $a$ $ab$ $a$$a$; set x$a$; set x = 1", PIN_NONE, "sx"},
+        {"select a$b$; set x = 1; select a$b$", PIN_NONE, "sx"},
+        {"select 1--'\n; set x = 1 --'", PIN_NONE, "sx"},
+        {"select '' '; set x = 1 --'; set y = 1", PIN_NONE, "sy"},
+        {"select e'a' , 'b\\'; set x=1 --'", PIN_NONE, "sx"},
+        {"select \"a\"\"\"; set x = 1", PIN_NONE, "sx"},
+        {"select /* ' */ 1; set x = 1", PIN_NONE, "sx"},
+        {"select xe'a\\'; set x = 1 --'", PIN_NONE, "sx"},
     };
     check_all(cases, ARRAY_LEN(cases));
+}
+
+static void test_settings(void **state)
+{
+    (void)state;
+    const Case cases[] = {
+        {"set x = 1", PIN_NONE, "sx"},
+        {"SET/**/search_path to a", PIN_NONE, "ssearch_path"},
+        {"select 1; set x to 1", PIN_NONE, "sx"},
+        {"select ';'; set x to 1", PIN_NONE, "sx"},
+        {"/* a /* b */ c */ set x to 1", PIN_NONE, "sx"},
+        {"-- x\rset X to 1; set Y = 'a', b; reset z", PIN_NONE, "sx sy rz"},
+        {"set session x = 1", PIN_NONE, "sx"},
+        {"set \"Session\" = 1", PIN_NONE, "ssession"},
+        {"set session.x = 1", PIN_NONE, "ssession.x"},
+        {"set x from current", PIN_NONE, "sx"},
+        {"set x to default", PIN_NONE, "rx"},
+        {"set x = default", PIN_NONE, "rx"},
+        {"set x = 'default'", PIN_NONE, "sx"},
+        {"set a . b . c = 1", PIN_NONE, "sa.b.c"},
+        {"set \"a.b\" = 1", PIN_NONE, "sa.b"},
+        {"set local x = 1", PIN_NONE, "l"},
+        {"SET LOCAL search_path TO 'tenant_1', public", PIN_NONE, "l"},
+        {"set local app.user = '5'", PIN_NONE, "l sapp.user"},
+        {"set local app /* */ . user = '5'", PIN_NONE, "l sapp.user"},
+        {"set local x = 1; set y = 1", PIN_NONE, "l sy"},
+        {"set \"local\" = 1", PIN_NONE, "slocal"},
+        {"set local.x = 1", PIN_NONE, "slocal.x"},
+        {"set time zone 'UTC'", PIN_NONE, "stimezone"},
+        {"set time zone interval '-08:00' hour to minute", PIN_NONE, "stimezone"},
+        {"set local time zone local", PIN_NONE, "l"},
+        {"set time.x = 1", PIN_NONE, "stime.x"},
+        {"set names 'utf8'", PIN_NONE, "sclient_encoding"},
+        {"set names", PIN_NONE, "sclient_encoding"},
+        {"set schema 'a'", PIN_NONE, "ssearch_path"},
+        {"set xml option content", PIN_NONE, "sxmloption"},
+        {"set role joe", PIN_NONE, "srole"},
+        {"set role 'joe'", PIN_NONE, "srole"},
+        {"set role none", PIN_NONE, "rrole"},
+        {"set role to joe", PIN_NONE, "srole"},
+        {"set session characteristics as transaction read only", PIN_NONE,
+         "sdefault_transaction_isolation sdefault_transaction_read_only "
+         "sdefault_transaction_deferrable"},
+        {"set session authorization default", PIN_NONE, "rrole"},
+        {"reset session authorization", PIN_NONE, "rrole"},
+        {"reset x", PIN_NONE, "rx"},
+        {"reset app.user", PIN_NONE, "rapp.user"},
+        {"reset \"App\".user", PIN_NONE, "rapp.user"},
+        {"reset time zone", PIN_NONE, "rtimezone"},
+        {"reset all", PIN_NONE, "a"},
+        {"reset \"all\"", PIN_NONE, "rall"},
+        {"reset transaction isolation level", PIN_NONE, NULL},
+        {"discard all", PIN_NONE, "a"},
+        {"discard plans; discard temp; discard sequences", PIN_NONE, NULL},
+        {"set transaction isolation level serializable", PIN_NONE, NULL},
+        {"set transaction_isolation = 'serializable'", PIN_NONE, NULL},
+        {"set constraints all deferred", PIN_NONE, NULL},
+        {"select set_config('A.b', 'x', true)", PIN_NONE, "l sa.b"},
+        {"select pg_catalog . \"set_config\" ( 'a' , 'b', false), set_config('c', $1, false)",
+         PIN_NONE, "l sa l sc"},
+        {"SELECT SET_CONFIG('a','b',false)", PIN_NONE, "l sa"},
+        {"set x", PIN_NONE, NULL},
+        {"set", PIN_NONE, NULL},
+        /* What cannot be named pins. */
+        {"set transaction.x = 1", PIN_SETTING, NULL},
+        {"set constraints . x = 1", PIN_SETTING, NULL},
+        {"set names.x = 1", PIN_SETTING, NULL},
+        {"set session authorization joe", PIN_SETTING, NULL},
+        {"set session authorization 'joe'", PIN_SETTING, NULL},
+        {"set session_authorization = joe", PIN_SETTING, NULL},
+        {"set seed = 0.5", PIN_STATE_FUNCTION, NULL},
+        {"set \"a'b\" = 1", PIN_SETTING, NULL},
+        {"set local standard_conforming_strings = off", PIN_SETTING, NULL},
+        {"set local client_encoding = sjis", PIN_SETTING, NULL},
+        {"set local names 'sjis'", PIN_SETTING, NULL},
+        {"set = 1", PIN_SETTING, NULL},
+        {"select set_config($1, 'b', false)", PIN_SETTING, NULL},
+        {"select set_config('a' || 'b', 'b', false)", PIN_SETTING, "l sa"},
+        {"select set_config(e'a', 'b', false)", PIN_SETTING, NULL},
+        {"select set_config($$a$$, 'b', false)", PIN_SETTING, NULL},
+        {"select set_config(setting_name => 'a')", PIN_SETTING, NULL},
+        {"select set_config", PIN_SETTING, NULL},
+        {"select set_config('a'", PIN_SETTING, "l sa"},
+        {"update pg_settings set setting = 'a'", PIN_SETTING, NULL},
+        {"update pg_catalog.\"pg_settings\" set setting = 'a'", PIN_SETTING, NULL},
+        {"select * from pg_settings", PIN_NONE, NULL},
+    };
+    check_all(cases, ARRAY_LEN(cases));
+}
+
+static void test_too_many_settings(void **state)
+{
+    (void)state;
+    Buf text;
+    buf_init(&text, BUF_MAX_DEFAULT);
+    for (int i = 0; i < 100; i++) {
+        buf_printf(&text, "set setting_%d = 1;", i);
+    }
+    SqlScan scan = scan_cut(buf_slice(&text), 0, (SqlDialect){0});
+    assert_int_equal(scan.effects.pin, PIN_SETTING);
+    scan = scan_cut(
+        SLICE("set aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa = 1"), 0,
+        (SqlDialect){0});
+    assert_int_equal(scan.effects.pin, PIN_SETTING);
+    buf_done(&text);
+}
+
+/* P1: what may not share its transaction with the settings in front of it. */
+static void test_alone(void **state)
+{
+    (void)state;
+    const char *alone[] = {"vacuum",
+                           "create database x",
+                           "CREATE INDEX CONCURRENTLY i ON t (a)",
+                           "call p()",
+                           "do 'x'",
+                           "commit prepared 'x'",
+                           "discard all",
+                           "select 1; select 2",
+                           "frobnicate"};
+    const char *joins[] = {"select 1",   "begin",
+                           "(select 1)", "insert into t values (1)",
+                           "set x = 1",  "copy t from stdin",
+                           "select 1;",  "with a as (select 1) select 1"};
+    for (size_t i = 0; i < ARRAY_LEN(alone); i++) {
+        assert_true(scan_cut(slice_of(alone[i]), 0, (SqlDialect){0}).effects.alone);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(joins); i++) {
+        assert_false(scan_cut(slice_of(joins[i]), 0, (SqlDialect){0}).effects.alone);
+    }
+    assert_true(scan_cut(SLICE("rollback and chain"), 0, (SqlDialect){0}).effects.chains);
+    assert_false(scan_cut(SLICE("rollback to s"), 0, (SqlDialect){0}).effects.chains);
 }
 
 static void test_dialects(void **state)
@@ -216,7 +343,7 @@ static void test_dialects(void **state)
     (void)state;
     SqlDialect backslash = {.backslash_strings = true};
     check_in(SLICE("select 'a'"), PIN_NONE, backslash);
-    check_in(SLICE("select 'a\\'; set x=1'"), PIN_ENCODING, backslash);
+    check_touched(SLICE("select 'a\\'; set x=1'"), PIN_ENCODING, "sx", backslash);
     SqlDialect unsafe = {.unsafe_encoding = true};
     check_in(SLICE("select 'a'"), PIN_NONE, unsafe);
     check_in(SLICE("select '\x83\x5c'"), PIN_ENCODING, unsafe);
@@ -232,7 +359,7 @@ static void test_text_ends_at_nul(void **state)
 {
     (void)state;
     check_in(SLICE("select 1\0; set x = 1"), PIN_NONE, (SqlDialect){0});
-    check_in(SLICE("set x = 1\0select"), PIN_SETTING, (SqlDialect){0});
+    check_touched(SLICE("set x = 1\0select"), PIN_NONE, "sx", (SqlDialect){0});
 }
 
 static void test_writes(void **state)
@@ -256,10 +383,10 @@ static void test_writes(void **state)
                             "begin; update t set a = 1",
                             "frobnicate"};
     for (size_t i = 0; i < ARRAY_LEN(reads); i++) {
-        assert_false(scan_cut(slice_of(reads[i]), 0, (SqlDialect){0}).writes);
+        assert_false(scan_cut(slice_of(reads[i]), 0, (SqlDialect){0}).effects.writes);
     }
     for (size_t i = 0; i < ARRAY_LEN(writes); i++) {
-        assert_true(scan_cut(slice_of(writes[i]), 0, (SqlDialect){0}).writes);
+        assert_true(scan_cut(slice_of(writes[i]), 0, (SqlDialect){0}).effects.writes);
     }
 }
 
@@ -273,16 +400,18 @@ static void test_long_texts(void **state)
         buf_append_str(&text, "set_config;");
     }
     buf_append_str(&text, "')");
-    assert_int_equal(scan_cut(buf_slice(&text), 5000, (SqlDialect){0}).pin, PIN_NONE);
+    assert_int_equal(scan_cut(buf_slice(&text), 5000, (SqlDialect){0}).effects.pin, PIN_NONE);
     buf_append_str(&text, "; listen x");
-    assert_int_equal(scan_cut(buf_slice(&text), text.len - 4, (SqlDialect){0}).pin, PIN_LISTEN);
+    assert_int_equal(scan_cut(buf_slice(&text), text.len - 4, (SqlDialect){0}).effects.pin,
+                     PIN_LISTEN);
     buf_clear(&text);
     buf_append_str(&text, "select $");
     for (int i = 0; i < 100; i++) {
         buf_append_char(&text, 'a');
     }
     buf_append_str(&text, "$ x $");
-    assert_int_equal(scan_cut(buf_slice(&text), 3, (SqlDialect){0}).pin, PIN_UNKNOWN_STATEMENT);
+    assert_int_equal(scan_cut(buf_slice(&text), 3, (SqlDialect){0}).effects.pin,
+                     PIN_UNKNOWN_STATEMENT);
     buf_done(&text);
 }
 
@@ -300,6 +429,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quiet_statements),
         cmocka_unit_test(test_pinning_statements),
+        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_too_many_settings),
+        cmocka_unit_test(test_alone),
         cmocka_unit_test(test_dialects),
         cmocka_unit_test(test_text_ends_at_nul),
         cmocka_unit_test(test_writes),

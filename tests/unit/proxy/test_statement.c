@@ -10,12 +10,12 @@ static void test_table(void **state)
     (void)state;
     StatementTable *table = statement_table_new();
     bool fresh = false;
-    Statement *one = statement_intern(table, TAIL("select 1"), &fresh);
+    Statement *one = statement_intern(table, 0, TAIL("select 1"), &fresh);
     assert_true(fresh);
-    Statement *same = statement_intern(table, TAIL("select 1"), &fresh);
+    Statement *same = statement_intern(table, 0, TAIL("select 1"), &fresh);
     assert_false(fresh);
     assert_ptr_equal(one, same);
-    Statement *typed = statement_intern(table, SLICE("select 1\0\0\1\0\0\0\27"), &fresh);
+    Statement *typed = statement_intern(table, 0, SLICE("select 1\0\0\1\0\0\0\27"), &fresh);
     assert_true(fresh); /* the types of parameters count */
     assert_string_not_equal(one->name, typed->name);
 
@@ -35,11 +35,11 @@ static void test_table(void **state)
     assert_true(slice_is(parse.statement, one->name) && slice_is(parse.query, "select 1"));
 
     statement_unref(one);
-    assert_ptr_equal(statement_intern(table, TAIL("select 1"), &fresh), same);
+    assert_ptr_equal(statement_intern(table, 0, TAIL("select 1"), &fresh), same);
     assert_false(fresh);
     statement_unref(same);
     statement_unref(same);
-    Statement *again = statement_intern(table, TAIL("select 1"), &fresh);
+    Statement *again = statement_intern(table, 0, TAIL("select 1"), &fresh);
     assert_true(fresh); /* nobody had it any more */
     statement_unref(again);
     statement_unref(typed);
@@ -52,8 +52,8 @@ static void test_names(void **state)
     StatementTable *table = statement_table_new();
     StatementNames names = {0};
     bool fresh;
-    Statement *one = statement_intern(table, TAIL("select 1"), &fresh);
-    Statement *two = statement_intern(table, TAIL("select 2"), &fresh);
+    Statement *one = statement_intern(table, 0, TAIL("select 1"), &fresh);
+    Statement *two = statement_intern(table, 0, TAIL("select 2"), &fresh);
     assert_null(statement_names_get(&names, SLICE("a")));
     statement_names_remove(&names, SLICE("a"));
     statement_names_set(&names, SLICE("a"), one);
@@ -80,7 +80,7 @@ static void test_set(void **state)
     static const char keys[][5] = {"1\0\0\0", "2\0\0\0", "3\0\0\0"};
     bool fresh;
     for (size_t i = 0; i < ARRAY_LEN(statements); i++) {
-        statements[i] = statement_intern(table, slice_from(keys[i], 4), &fresh);
+        statements[i] = statement_intern(table, 0, slice_from(keys[i], 4), &fresh);
     }
     assert_false(statement_set_has(&set, statements[0], 1));
     statement_set_sent(&set, statements[0], 1);

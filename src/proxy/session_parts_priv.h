@@ -1,0 +1,72 @@
+/*
+ * What the files of the session step (session_priv.h) have of each other:
+ *
+ *   session.c            what the client says, and the life of sessions and exchanges
+ *   session_names.c      named statements
+ *   session_settings.c   settings that follow the client
+ *   session_server.c     what the server says
+ *   session_records.c    what messages in flight change, and how to take it back
+ */
+#ifndef WEIR_PROXY_SESSION_PARTS_PRIV_H
+#define WEIR_PROXY_SESSION_PARTS_PRIV_H
+
+#include "proxy/session_priv.h"
+
+/* Pins once; the first reason is the one that counts. */
+void session_pin(Session *session, PinReason reason, SessionOut *out);
+void session_put_before(SessionOut *out, Slice bytes);
+/* The server skips what comes, or takes it for COPY data: nothing of it counts. */
+bool exchange_is_deaf(const Exchange *exchange);
+SqlScan session_scan(const Exchange *exchange, Slice text); /* of a whole text */
+/* This text, or a statement with it, is about to run. */
+void session_note_text(Session *session, Exchange *exchange, const TextEffects *effects,
+                       SessionOut *out);
+
+/* ---- session_names.c ---------------------------------------------------------------------------
+ */
+
+bool session_follows_names(const Session *session, const Exchange *exchange);
+/* What servers call statements is none of the clients' business: sets `problem`. */
+bool names_refuse_reserved(const Session *session, Slice name, SessionOut *out);
+bool names_can_follow(const Session *session, const Exchange *exchange, const PgPiece *piece);
+void names_take_parse(Session *session, Exchange *exchange, const PgPiece *piece, Slice name,
+                      Slice tail, SessionOut *out);
+/* False: the name is not known, and the server has words for it. */
+bool names_take_bind(Session *session, Exchange *exchange, const PgPiece *piece, const PgBind *bind,
+                     SessionOut *out);
+/* Describe and Close of a statement. Returns the marks of the message in flight. */
+unsigned names_take_target(Session *session, Exchange *exchange, const PgPiece *piece, Slice name,
+                           SessionOut *out);
+/* What the client's name stands for; NULL: nothing, or the server is deaf. */
+Statement *names_find(const Session *session, const Exchange *exchange, Slice name);
+void names_close_strays(Exchange *exchange, const PgPiece *piece, SessionOut *out);
+/* DEALLOCATE of one of the client's names. */
+void names_note_deallocate(const Session *session, Exchange *exchange, Slice text, bool whole,
+                           SessionOut *out);
+/* From the server: CommandComplete and ErrorResponse. */
+void names_take_tag(Session *session, Exchange *exchange, Slice tag);
+void names_take_error(Exchange *exchange, const PgPiece *piece);
+
+/* ---- session_settings.c ------------------------------------------------------------------------
+ */
+
+void settings_begin(Session *session, Exchange *exchange);
+/* In front of the first piece of a client's message: STEP_FORWARD, with the replay in `out` where
+ * one is due; or STEP_WAIT, until the settings are in force. */
+SessionStep settings_before(Session *session, Exchange *exchange, const PgPiece *piece,
+                            SessionOut *out);
+void settings_note(Session *session, Exchange *exchange, const TextEffects *effects,
+                   SessionOut *out);
+/* The next message must wait for what is under way. */
+bool settings_hold(const Exchange *exchange);
+/* From the server. */
+void settings_take_tag(Session *session, Exchange *exchange, Slice tag);
+/* True: it is an error of the proxy's own that is none of the client's business. */
+bool settings_take_error(Exchange *exchange, const FlightAnswer *answer);
+void settings_take_row(Session *session, Exchange *exchange, const PgPiece *piece);
+void settings_take_ready(Session *session, Exchange *exchange, const FlightAnswer *answer,
+                         SessionOut *out);
+/* The conversation is at rest. False: not quite, for the server is asked what was set. */
+bool settings_rest(Session *session, Exchange *exchange, SessionOut *out);
+
+#endif

@@ -1,0 +1,142 @@
+/* The server's half of the step: see session_priv.h. */
+#include "proxy/session_parts_priv.h"
+#include "proxy/session_records_priv.h"
+
+/* Whether the transaction is over, and everything that was asked is answered. */
+static void check_rest(Session *session, Exchange *exchange, SessionOut *out)
+{
+    if (exchange->flight.unsure) {
+        session_pin(session, PIN_CONVERSATION, out);
+    }
+    bool rests = exchange->status == 'I' && flight_is_empty(&exchange->flight) &&
+                 !session->mid_message && !session->relay;
+    if (rests && exchange->unnamed == UNNAMED_PARSED) {
+        session_pin(session, PIN_UNNAMED_STATEMENT, out);
+    }
+    out->at_rest = rests && settings_rest(session, exchange, out) && session->pin == PIN_NONE;
+}
+
+static bool take_ready(Session *session, Exchange *exchange, const PgPiece *piece,
+                       const FlightAnswer *answer, SessionOut *out)
+{
+    if (!pg_get_ready(piece->body, &exchange->status)) {
+        out->problem = "the server sent a malformed ReadyForQuery";
+        return false;
+    }
+    bool rest_follows = !answer->ours || exchange->asking;
+    settings_take_ready(session, exchange, answer, out);
+    if (rest_follows) {
+        check_rest(session, exchange, out);
+    }
+    return true;
+}
+
+/* What the answer says of statements. */
+static void follow_answer(Session *session, Exchange *exchange, const FlightAnswer *answer)
+{
+    if (answer->recorded) {
+        record_keep(exchange);
+    }
+    if (answer->undone > 0) {
+        records_undo(session, exchange, answer->undone);
+    }
+}
+
+static void take_tag(Session *session, Exchange *exchange, const PgPiece *piece)
+{
+    Slice body = piece->body;
+    Slice tag = slice_cut(&body, '\0');
+    names_take_tag(session, exchange, tag);
+    settings_take_tag(session, exchange, tag);
+}
+
+/* A Query that the server skips for what stood in front of it has no Sync of its own. */
+static void sync_for_query(const Session *session, Exchange *exchange, SessionOut *out)
+{
+    if (session->mid_message) {
+        exchange->sync_owed = true;
+    } else {
+        out->behind = SLICE("S\0\0\0\4");
+        flight_push(&exchange->flight, 'S', 0);
+    }
+}
+
+/* False: the proxy's own message failed, which cannot be. */
+static bool take_error(Session *session, Exchange *exchange, const PgPiece *piece,
+                       const FlightAnswer *answer, SessionOut *out)
+{
+    if (settings_take_error(exchange, answer)) {
+        return true;
+    }
+    if (answer->own_failed) {
+        out->problem = "the server refused a command of the proxy";
+        return false;
+    }
+    if (answer->failed == 'P') {
+        exchange->unnamed = UNNAMED_ABSENT;
+    }
+    if (answer->query_skipped) {
+        sync_for_query(session, exchange, out);
+    }
+    names_take_error(exchange, piece);
+    return true;
+}
+
+static void tell_parsed(const PgPiece *piece, SessionOut *out)
+{
+    out->head = SLICE("1\0\0\0\4");
+    out->replaced = piece->raw.len;
+}
+
+/* The first piece of a message. False: `problem` says why this connection cannot go on. */
+static bool take_first(Session *session, Exchange *exchange, const PgPiece *piece,
+                       const FlightAnswer *answer, SessionOut *out)
+{
+    switch (piece->type) {
+    case 'E':
+        return take_error(session, exchange, piece, answer, out);
+    case 'C':
+        if (!session->relay && !answer->ours) {
+            take_tag(session, exchange, piece);
+        }
+        return true;
+    case 'D':
+        if (answer->ours) {
+            settings_take_row(session, exchange, piece);
+        }
+        return true;
+    case 'Z':
+        return take_ready(session, exchange, piece, answer, out);
+    default:
+        return true;
+    }
+}
+
+SessionStep session_server_piece(Session *session, Exchange *exchange, const PgPiece *piece,
+                                 SessionOut *out)
+{
+    *out = (SessionOut){0};
+    if (!piece->first) {
+        return exchange->swallowing ? STEP_DROP : STEP_FORWARD;
+    }
+    FlightAnswer answer = flight_answer(&exchange->flight, piece->type);
+    exchange->swallowing = answer.ours;
+    follow_answer(session, exchange, &answer);
+    if (!take_first(session, exchange, piece, &answer, out)) {
+        return STEP_REFUSE;
+    }
+    if (exchange->flight.unsure && !answer.ready) {
+        session_pin(session, PIN_CONVERSATION, out);
+    }
+    if (answer.stands) {
+        tell_parsed(piece, out);
+    }
+    return answer.ours ? STEP_DROP : STEP_FORWARD;
+}
+
+FlightAnswer session_orphan_piece(Exchange *exchange, const PgPiece *piece)
+{
+    FlightAnswer answer = flight_answer(&exchange->flight, piece->type);
+    follow_answer(NULL, exchange, &answer);
+    return answer;
+}

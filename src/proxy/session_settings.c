@@ -1,0 +1,259 @@
+/*
+ * Settings that follow the client: the states of session_priv.h, and asking what was set. The lists
+ * and messages are settings.c's.
+ */
+#include "proxy/session_parts_priv.h"
+
+void settings_begin(Session *session, Exchange *exchange)
+{
+    bool same = session->relay || exchange->applied == session->settings;
+    exchange->settings_state = same ? SETTINGS_IN_FORCE : SETTINGS_MISSING;
+    exchange->context = settings_id(session->settings);
+    exchange->unsettled = exchange->failed = exchange->rolled_back = exchange->chained = false;
+    exchange->asking = exchange->sync_owed = false;
+    buf_clear(&exchange->touched);
+}
+
+bool session_settings_hold(const Session *session, const Exchange *exchange)
+{
+    return session->relay || exchange->settings_state == SETTINGS_IN_FORCE;
+}
+
+bool settings_hold(const Exchange *exchange)
+{
+    return exchange->settings_state != SETTINGS_IN_FORCE ||
+           touched_reading(buf_slice(&exchange->touched));
+}
+
+/* ---- the replay --------------------------------------------------------------------------------
+ */
+
+static bool text_is_alone(const Exchange *exchange, const PgPiece *piece, size_t offset)
+{
+    if (!piece->last) {
+        return true; /* who knows how it ends */
+    }
+    SqlScan scan = session_scan(exchange, slice_skip(piece->body, offset));
+    return scan.effects.alone;
+}
+
+static bool name_is_alone(const Session *session, Slice name)
+{
+    const Statement *statement = statement_names_get(&session->names, name);
+    return statement != NULL && statement->effects.alone;
+}
+
+/* Whether nothing may stand in front of the message in its transaction. */
+static bool must_be_alone(const Session *session, const Exchange *exchange, const PgPiece *piece)
+{
+    PgBind bind;
+    PgTarget target;
+    Slice name;
+    size_t offset;
+    switch (piece->type) {
+    case 'Q':
+        return text_is_alone(exchange, piece, 0);
+    case 'P':
+        return !pg_get_parse_head(piece->body, &name, &offset) ||
+               text_is_alone(exchange, piece, offset);
+    case 'B':
+        return pg_get_bind(piece->body, &bind) && name_is_alone(session, bind.statement);
+    case 'D':
+        return pg_get_target(piece->body, &target) && target.kind == 'S' &&
+               name_is_alone(session, target.name);
+    default:
+        return piece->type == 'F';
+    }
+}
+
+static void push_replay(Exchange *exchange, size_t statements, unsigned marks)
+{
+    for (size_t i = 0; i < statements; i++) {
+        flight_push(&exchange->flight, 'P', marks);
+        flight_push(&exchange->flight, 'B', marks);
+        flight_push(&exchange->flight, 'E', marks);
+    }
+}
+
+static SessionStep replay(const Session *session, Exchange *exchange, bool settle, SessionOut *out)
+{
+    buf_clear(&exchange->own);
+    size_t statements = settings_put_replay(exchange->applied, session->settings, &exchange->own);
+    push_replay(exchange, statements, settle ? FLIGHT_OURS : FLIGHT_OURS | FLIGHT_TELL);
+    if (settle) {
+        pg_put_sync(&exchange->own);
+        flight_push(&exchange->flight, 'S', FLIGHT_OURS);
+    }
+    exchange->settings_state = settle ? SETTINGS_SETTLING : SETTINGS_REPLAYED;
+    exchange->unnamed = UNNAMED_FOREIGN;
+    session_put_before(out, buf_slice(&exchange->own));
+    return settle ? STEP_WAIT : STEP_FORWARD;
+}
+
+SessionStep settings_before(Session *session, Exchange *exchange, const PgPiece *piece,
+                            SessionOut *out)
+{
+    if (exchange->settings_state == SETTINGS_SETTLING) {
+        return STEP_WAIT;
+    }
+    if (exchange->settings_state != SETTINGS_MISSING || exchange_is_deaf(exchange) ||
+        strchr("QPBDEF", piece->type) == NULL) {
+        return STEP_FORWARD;
+    }
+    bool settle = !exchange->unsettled && !exchange->open &&
+                  (!settings_read_texts_alike(exchange->applied, session->settings) ||
+                   must_be_alone(session, exchange, piece));
+    return replay(session, exchange, settle, out);
+}
+
+static void replay_kept(Session *session, Exchange *exchange)
+{
+    settings_unref(exchange->applied);
+    exchange->applied = settings_ref(session->settings);
+    exchange->settings_state = SETTINGS_IN_FORCE;
+    exchange->unsettled = false;
+}
+
+/* So is what the client's own texts set in that transaction. A custom setting has been named all
+ * the same. */
+static void replay_lost(Session *session, Exchange *exchange)
+{
+    exchange->soiled = exchange->soiled || touched_custom(buf_slice(&exchange->touched)) ||
+                       !settings_fit(session->settings, exchange->applied, false);
+    exchange->settings_state = SETTINGS_MISSING;
+    exchange->context = settings_id(session->settings);
+    buf_clear(&exchange->touched);
+}
+
+/* ---- what texts do -----------------------------------------------------------------------------
+ */
+
+void settings_note(Session *session, Exchange *exchange, const TextEffects *effects,
+                   SessionOut *out)
+{
+    exchange->chained = exchange->chained || effects->chains;
+    if (effects->touched.len == 0 || session->relay) {
+        return;
+    }
+    exchange->context = setting_table_fresh_id(exchange->setting_table);
+    if (session->pin != PIN_NONE) {
+        buf_clear(&exchange->touched); /* what it sets is its own */
+    } else if (!touched_add(&exchange->touched, effects->touched)) {
+        session_pin(session, PIN_SETTING, out);
+    }
+}
+
+/* ---- what the server says ----------------------------------------------------------------------
+ */
+
+void settings_take_tag(Session *session, Exchange *exchange, Slice tag)
+{
+    if (exchange->settings_state != SETTINGS_REPLAYED) {
+        return;
+    }
+    if (slice_is(tag, "COMMIT") || slice_is(tag, "PREPARE TRANSACTION")) {
+        replay_kept(session, exchange);
+    } else if (slice_is(tag, "ROLLBACK")) {
+        exchange->rolled_back = true;
+    }
+}
+
+bool settings_take_error(Exchange *exchange, const FlightAnswer *answer)
+{
+    if (!answer->own_failed) {
+        exchange->failed = true;
+        return false;
+    }
+    if (answer->failed != 'Q' && exchange->settings_state == SETTINGS_SETTLING) {
+        exchange->unsettled = true;
+        return true;
+    }
+    return exchange->asking; /* without an answer, then */
+}
+
+void settings_take_row(Session *session, Exchange *exchange, const PgPiece *piece)
+{
+    Settings *settings;
+    if (!exchange->asking || !piece->last ||
+        !settings_take_answer(exchange->setting_table, session->settings,
+                              buf_slice(&exchange->asked), piece->body, &settings)) {
+        return;
+    }
+    exchange->answered = true;
+    settings_unref(session->settings);
+    session->settings = settings;
+    settings_unref(exchange->applied);
+    exchange->applied = settings_ref(settings);
+}
+
+static void ask_end(Session *session, Exchange *exchange, SessionOut *out)
+{
+    exchange->asking = false;
+    if (!exchange->answered) {
+        session_pin(session, PIN_SETTING, out);
+    } else if (settings_make_temporary(session->settings)) {
+        session_pin(session, PIN_TEMPORARY, out);
+    }
+    if (exchange->touched.len == 0) {
+        exchange->context = settings_id(session->settings);
+    }
+}
+
+static void transaction_end(Session *session, Exchange *exchange)
+{
+    bool over = exchange->status == 'I';
+    bool chained = exchange->chained && exchange->rolled_back;
+    if (exchange->settings_state == SETTINGS_REPLAYED && (over || chained)) {
+        if (exchange->failed || exchange->rolled_back) {
+            replay_lost(session, exchange);
+        } else {
+            replay_kept(session, exchange);
+        }
+    }
+    exchange->failed = exchange->rolled_back = exchange->chained = false;
+}
+
+static void settle_end(Session *session, Exchange *exchange)
+{
+    if (exchange->unsettled) {
+        exchange->settings_state = SETTINGS_MISSING;
+    } else {
+        replay_kept(session, exchange);
+    }
+}
+
+void settings_take_ready(Session *session, Exchange *exchange, const FlightAnswer *answer,
+                         SessionOut *out)
+{
+    if (!answer->ours) {
+        transaction_end(session, exchange);
+    } else if (answer->ended == 'S' && exchange->settings_state == SETTINGS_SETTLING) {
+        settle_end(session, exchange);
+    } else if (exchange->asking) {
+        ask_end(session, exchange, out);
+    }
+}
+
+bool settings_rest(Session *session, Exchange *exchange, SessionOut *out)
+{
+    if (session->pin != PIN_NONE || exchange->touched.len == 0) {
+        return true;
+    }
+    buf_clear(&exchange->own);
+    buf_clear(&exchange->asked);
+    buf_append_slice(&exchange->asked, buf_slice(&exchange->touched));
+    buf_clear(&exchange->touched);
+    if (!settings_put_ask(session->settings, buf_slice(&exchange->asked), &exchange->own)) {
+        session_pin(session, PIN_SETTING, out);
+        return false;
+    }
+    if (exchange->own.len == 0) {
+        exchange->context = settings_id(session->settings);
+        return true;
+    }
+    flight_push(&exchange->flight, 'Q', FLIGHT_OURS);
+    out->behind = buf_slice(&exchange->own);
+    exchange->asking = true;
+    exchange->answered = false;
+    return false;
+}

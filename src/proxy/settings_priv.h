@@ -1,0 +1,89 @@
+/*
+ * settings: what clients have set for their sessions, where a client has another server connection
+ * in each transaction (RULES P1, P2). A list of settings is immutable and shared by everybody in a
+ * pool who has the same, so that "the same settings" is the same pointer; NULL is the empty list:
+ * what a connection has after its login.
+ *
+ *   SettingTable   a pool's: from a list's text to the list, as long as somebody has it
+ *   Settings       one list: names in lower case, in order, with the values that PostgreSQL shows
+ *   TouchedNames   names that a text may have changed, with what it may have done to them
+ *
+ * Values are never guessed from the text that set them: PostgreSQL is asked. Pure; everything is of
+ * one thread.
+ */
+#ifndef WEIR_PROXY_SETTINGS_PRIV_H
+#define WEIR_PROXY_SETTINGS_PRIV_H
+
+#include "wire/wire.h"
+
+#define SETTINGS_MAX        64                /* of one client; with more it is pinned */
+#define SETTINGS_BYTES_MAX  ((size_t)8 << 10) /* names and values; with more it is pinned */
+#define TOUCHED_BYTES_MAX   ((size_t)2 << 10)
+#define SETTINGS_REPLAY_MAX (2 * SETTINGS_MAX) /* statements of one replay */
+
+typedef struct SettingTable SettingTable;
+
+typedef struct Settings {
+    size_t refs;
+    SettingTable *table;
+    uint64_t id; /* of the table; another list has another */
+    bool custom; /* one of them is a custom setting, x.y */
+    size_t count;
+    size_t len;
+    char bytes[]; /* name, NUL, value, NUL, …: for pg_params_next */
+} Settings;
+
+SettingTable *setting_table_new(void);
+void setting_table_free(SettingTable *table); /* nobody has Settings of it; NULL is fine */
+/* An id that no list has. */
+uint64_t setting_table_fresh_id(SettingTable *table);
+
+/* `pairs` in the order of their names. One more reference; NULL where there are none. */
+Settings *settings_intern(SettingTable *table, Slice pairs);
+Settings *settings_ref(Settings *settings);     /* NULL is fine */
+void settings_unref(Settings *settings);        /* NULL is fine */
+uint64_t settings_id(const Settings *settings); /* 0: the empty list */
+Slice settings_slice(const Settings *settings);
+
+/* Whether a server connection with these may be given to a client with those. A custom setting
+ * leaves '' behind where there was nothing, so that it goes only to who has named it; after an
+ * init_query (`baseline`) no RESET leads back, and that holds for every setting. */
+bool settings_fit(const Settings *server, const Settings *client, bool baseline);
+
+/* The messages that lead from one list to the other, Parse, Bind and Execute for each statement,
+ * without Sync. Returns how many statements. */
+size_t settings_put_replay(const Settings *from, const Settings *to, Buf *out);
+/* Whether texts are read with one list as with the other. */
+bool settings_read_texts_alike(const Settings *a, const Settings *b);
+/* Whether what is created is temporary, without saying so. */
+bool settings_make_temporary(const Settings *settings);
+
+/* ---- what texts touch --------------------------------------------------------------------------
+ */
+
+typedef enum Touch {
+    TOUCH_SET = 's',   /* given a value */
+    TOUCH_RESET = 'r', /* led back to what it was after the login */
+    TOUCH_ALL = 'a',   /* all of them, led back; without a name */
+    TOUCH_LOCAL = 'l', /* something, to the end of the transaction; without a name */
+} Touch;
+
+/* `touched`: a byte of Touch, the name, NUL, …. Takes the first off; false at the end. */
+bool touched_next(Slice *touched, Touch *ret_touch, Slice *ret_name);
+/* Adds what is not there yet. False: there are too many. */
+NODISCARD bool touched_add(Buf *touched, Slice more);
+/* Whether values may have changed that outlive the transaction. */
+bool touched_lasts(Slice touched);
+bool touched_custom(Slice touched);
+/* Whether the next text may be read otherwise. */
+bool touched_reading(Slice touched);
+
+/* The Query that asks for the values that `touched` may have changed, of a client that had these
+ * settings; nothing where there is nothing to ask. False: a name cannot be asked for. */
+NODISCARD bool settings_put_ask(const Settings *settings, Slice touched, Buf *out);
+/* The answer to it: the body of its DataRow. False: more than can be kept, or not an answer to
+ * that. */
+NODISCARD bool settings_take_answer(SettingTable *table, Settings *settings, Slice touched,
+                                    Slice row, Settings **ret_settings);
+
+#endif

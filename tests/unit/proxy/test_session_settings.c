@@ -1,0 +1,481 @@
+/* Settings that follow the client: what goes over the wire, and what a rollback takes back. */
+#include "talk.h"
+
+typedef struct Talk {
+    Session sessions[2];
+    Session *session; /* who talks */
+    Exchange exchange;
+    SessionOut out;
+    StatementTable *statements;
+    SettingTable *settings;
+    Buf sent; /* to the server, as it goes over the wire */
+} Talk;
+
+static int setup(void **state)
+{
+    Talk *t = mem_alloc(sizeof(Talk));
+    t->statements = statement_table_new();
+    t->settings = setting_table_new();
+    exchange_init(&t->exchange, t->statements, t->settings);
+    session_init(&t->sessions[0], false);
+    session_init(&t->sessions[1], false);
+    t->session = &t->sessions[0];
+    session_link(t->session, &t->exchange, false, &t->out);
+    buf_init(&t->sent, BUF_MAX_DEFAULT);
+    *state = t;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    Talk *t = *state;
+    session_done(&t->sessions[0]);
+    session_done(&t->sessions[1]);
+    exchange_done(&t->exchange);
+    statement_table_free(t->statements);
+    setting_table_free(t->settings);
+    buf_done(&t->sent);
+    mem_free(t);
+    return 0;
+}
+
+static SessionStep client(Talk *t, char type, const char *name, const char *text)
+{
+    Buf buf;
+    PgPiece piece;
+    PgFramer framer = {0};
+    PgPolicy policy = {0};
+    buf_init(&buf, BUF_MAX_DEFAULT);
+    talk_put(&buf, type, name, text);
+    assert_true(pg_framer_next(&framer, &policy, buf_slice(&buf), &piece) == WIRE_DONE);
+    SessionStep step = session_client_piece(t->session, &t->exchange, &piece, &t->out);
+    talk_sent(&t->out, step, &piece, &t->sent);
+    buf_done(&buf);
+    return step;
+}
+
+/* What has gone to the server since the last look: texts of Query and Parse, else the type. */
+static const char *sent(Talk *t)
+{
+    static char text[1024];
+    size_t len = 0;
+    PgPolicy policy = {0};
+    text[0] = '\0';
+    for (Slice rest = buf_slice(&t->sent); rest.len > 0;) {
+        PgFramer framer = {0};
+        PgPiece piece;
+        PgParse parse;
+        assert_true(pg_framer_next(&framer, &policy, rest, &piece) == WIRE_DONE);
+        rest = slice_skip(rest, piece.raw.len);
+        Slice said = {&piece.type, 1};
+        if (piece.type == 'Q') {
+            said = piece.body;
+            said.len--;
+        } else if (piece.type == 'P' && pg_get_parse(piece.body, &parse)) {
+            said = parse.query;
+        }
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%.*s", len > 0 ? "; " : "",
+                                SLICE_FMT(said));
+        assert_true(len < sizeof(text));
+    }
+    buf_clear(&t->sent);
+    return text;
+}
+
+static SessionStep says(Talk *t, char type, Slice body)
+{
+    PgPiece piece = {.type = type, .first = true, .last = true, .raw = body, .body = body};
+    SessionStep step = session_server_piece(t->session, &t->exchange, &piece, &t->out);
+    assert_null(t->out.problem);
+    buf_append_slice(&t->sent, t->out.behind);
+    return step;
+}
+
+/* CommandComplete. */
+static SessionStep done(Talk *t, const char *tag)
+{
+    return says(t, 'C', slice_from(tag, strlen(tag) + 1));
+}
+
+static SessionStep ready(Talk *t, char status)
+{
+    return says(t, 'Z', (Slice){&status, 1});
+}
+
+/* The answer to the proxy's question. */
+static void answer(Talk *t, const char *value)
+{
+    Buf row;
+    buf_init(&row, BUF_MAX_DEFAULT);
+    pg_put_u16(&row, 1);
+    if (value != NULL) {
+        pg_put_u32(&row, (uint32_t)strlen(value));
+        buf_append_str(&row, value);
+    } else {
+        pg_put_u32(&row, UINT32_MAX);
+    }
+    assert_true(says(t, 'T', SLICE("")) == STEP_DROP);
+    assert_true(says(t, 'D', buf_slice(&row)) == STEP_DROP);
+    assert_true(done(t, "SELECT 1") == STEP_DROP);
+    assert_true(ready(t, 'I') == STEP_DROP);
+    buf_done(&row);
+}
+
+/* The answers to so many statements of a replay. */
+static void replayed(Talk *t, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        assert_true(says(t, '1', SLICE("")) == STEP_DROP);
+        assert_true(says(t, '2', SLICE("")) == STEP_DROP);
+        assert_true(done(t, "SET") == STEP_DROP);
+    }
+}
+
+static void link_to(Talk *t, int client_index)
+{
+    assert_true(t->out.at_rest);
+    t->session = &t->sessions[client_index];
+    session_link(t->session, &t->exchange, false, &t->out);
+}
+
+/* A query of its own that sets something, and what PostgreSQL says it is then. */
+static void sets(Talk *t, const char *text, const char *question, const char *value)
+{
+    client(t, 'Q', "", text);
+    assert_string_equal(sent(t), text);
+    done(t, "SET");
+    assert_true(ready(t, 'I') == STEP_FORWARD);
+    assert_false(t->out.at_rest);
+    assert_string_equal(sent(t), question);
+    answer(t, value);
+    assert_true(t->out.at_rest);
+    assert_int_equal(t->session->pin, PIN_NONE);
+}
+
+#define ASK_X "SELECT pg_catalog.current_setting('x', true)"
+
+static void test_what_was_set_is_asked_for_and_replayed(void **state)
+{
+    Talk *t = *state;
+    sets(t, "set x to 'a''b'", ASK_X, "a'b");
+    assert_string_equal(t->session->settings->bytes, "x");
+    /* Its own connection again: nothing. */
+    link_to(t, 0);
+    client(t, 'Q', "", "select 1");
+    assert_string_equal(sent(t), "select 1");
+    done(t, "SELECT 1");
+    ready(t, 'I');
+    /* Another client: not with that setting. */
+    link_to(t, 1);
+    client(t, 'Q', "", "select 2");
+    assert_string_equal(sent(t), "RESET \"x\"; B; E; select 2");
+    replayed(t, 1);
+    done(t, "SELECT 1");
+    ready(t, 'I');
+    assert_ptr_equal(t->exchange.applied, t->sessions[1].settings);
+    /* And the first one again, in a pipeline of the extended protocol. */
+    link_to(t, 0);
+    client(t, 'P', "", "select 3");
+    client(t, 'B', "", "");
+    client(t, 'E', "", "");
+    client(t, 'S', "", "");
+    assert_string_equal(sent(t), "SET \"x\" TO 'a''b'; B; E; select 3; B; E; S");
+    replayed(t, 1);
+    assert_true(says(t, '1', SLICE("")) == STEP_FORWARD);
+    assert_true(says(t, '2', SLICE("")) == STEP_FORWARD);
+    done(t, "SELECT 1");
+    ready(t, 'I');
+    assert_true(t->out.at_rest);
+    assert_ptr_equal(t->exchange.applied, t->sessions[0].settings);
+}
+
+/* The client of index 1 has nothing set, and the server connection has x. */
+static void make_missing(Talk *t)
+{
+    sets(t, "set x = 1", ASK_X, "1");
+    link_to(t, 1);
+}
+
+static void test_a_rollback_takes_the_replay_back(void **state)
+{
+    Talk *t = *state;
+    make_missing(t);
+    client(t, 'Q', "", "begin");
+    assert_string_equal(sent(t), "RESET \"x\"; B; E; begin");
+    replayed(t, 1);
+    done(t, "BEGIN");
+    ready(t, 'T');
+    client(t, 'Q', "", "set y = 1"); /* goes with it */
+    done(t, "SET");
+    ready(t, 'T');
+    client(t, 'Q', "", "rollback to s");
+    done(t, "ROLLBACK");
+    ready(t, 'T');
+    assert_int_equal(t->exchange.settings_state, SETTINGS_REPLAYED);
+    client(t, 'Q', "", "rollback");
+    (void)sent(t);
+    done(t, "ROLLBACK");
+    ready(t, 'I');
+    assert_true(t->out.at_rest);
+    assert_ptr_equal(t->exchange.applied, t->sessions[0].settings);
+    link_to(t, 1);
+    client(t, 'Q', "", "select 1");
+    assert_string_equal(sent(t), "RESET \"x\"; B; E; select 1");
+    replayed(t, 1);
+    /* An implicit transaction fails. */
+    says(t, 'E', SLICE(""));
+    ready(t, 'I');
+    assert_true(t->out.at_rest);
+    assert_ptr_equal(t->exchange.applied, t->sessions[0].settings);
+}
+
+static void test_a_commit_keeps_the_replay(void **state)
+{
+    Talk *t = *state;
+    make_missing(t);
+    client(t, 'Q', "", "begin");
+    replayed(t, 1);
+    done(t, "BEGIN");
+    ready(t, 'T');
+    client(t, 'Q', "", "commit");
+    done(t, "COMMIT");
+    assert_null(t->exchange.applied);
+    ready(t, 'I');
+    assert_true(t->out.at_rest);
+}
+
+/* What follows in the pipeline must not run without the settings if that fails. */
+static void test_the_pipeline_waits_behind_a_replay(void **state)
+{
+    Talk *t = *state;
+    make_missing(t);
+    assert_true(client(t, 'P', "", "select 1") == STEP_FORWARD);
+    assert_true(client(t, 'S', "", "") == STEP_FORWARD);
+    assert_true(client(t, 'P', "", "select 2") == STEP_WAIT);
+    (void)sent(t);
+    replayed(t, 1);
+    says(t, 'E', SLICE(""));
+    ready(t, 'I');
+    assert_true(client(t, 'P', "", "select 2") == STEP_FORWARD);
+    assert_string_equal(sent(t), "RESET \"x\"; B; E; select 2");
+}
+
+/* P1: a refused setting keeps the statement behind it from being run. */
+static void test_a_refused_setting(void **state)
+{
+    Talk *t = *state;
+    make_missing(t);
+    client(t, 'Q', "", "insert into t values (1)");
+    (void)sent(t);
+    assert_true(says(t, 'E', SLICE("")) == STEP_FORWARD); /* the client hears it */
+    assert_string_equal(sent(t), "S"); /* what ends the skipping, for a Query has no Sync */
+    assert_true(ready(t, 'I') == STEP_FORWARD);
+    assert_true(t->out.at_rest);
+    assert_ptr_equal(t->exchange.applied, t->sessions[0].settings);
+    link_to(t, 1);
+    client(t, 'P', "", "insert into t values (1)");
+    client(t, 'S', "", "");
+    (void)sent(t);
+    says(t, 'E', SLICE(""));
+    assert_string_equal(sent(t), ""); /* the client's own does */
+    assert_true(ready(t, 'I') == STEP_FORWARD);
+}
+
+static void test_what_must_be_alone_waits(void **state)
+{
+    Talk *t = *state;
+    make_missing(t);
+    assert_true(client(t, 'Q', "", "vacuum") == STEP_WAIT);
+    assert_string_equal(sent(t), "RESET \"x\"; B; E; S");
+    assert_true(client(t, 'Q', "", "vacuum") == STEP_WAIT);
+    replayed(t, 1);
+    assert_true(ready(t, 'I') == STEP_DROP);
+    assert_false(t->out.at_rest);
+    assert_true(client(t, 'Q', "", "vacuum") == STEP_FORWARD);
+    assert_string_equal(sent(t), "vacuum");
+    done(t, "VACUUM");
+    ready(t, 'I');
+    assert_true(t->out.at_rest);
+    /* Refused: then in front, so that the client hears it. */
+    link_to(t, 0);
+    assert_true(client(t, 'Q', "", "vacuum") == STEP_WAIT);
+    (void)sent(t);
+    assert_true(says(t, 'E', SLICE("")) == STEP_DROP);
+    assert_true(ready(t, 'I') == STEP_DROP);
+    assert_true(client(t, 'Q', "", "vacuum") == STEP_FORWARD);
+    assert_string_equal(sent(t), "SET \"x\" TO '1'; B; E; vacuum");
+}
+
+static void test_reset_and_rollback_of_ones_own(void **state)
+{
+    Talk *t = *state;
+    sets(t, "set x = 1", ASK_X, "1");
+    link_to(t, 0);
+    sets(t, "reset x", ASK_X, "0"); /* what it is without */
+    assert_null(t->session->settings);
+    assert_null(t->exchange.applied);
+    link_to(t, 0);
+    sets(t, "set x = 1", ASK_X, "1");
+    link_to(t, 0);
+    client(t, 'Q', "", "begin; reset all; rollback");
+    (void)sent(t);
+    done(t, "ROLLBACK");
+    ready(t, 'I');
+    assert_string_equal(sent(t), ASK_X);
+    answer(t, "1");
+    assert_non_null(t->session->settings); /* it never was */
+    link_to(t, 0);
+    client(t, 'Q', "", "set local y = 1"); /* nothing to ask for */
+    done(t, "SET");
+    ready(t, 'I');
+    assert_true(t->out.at_rest);
+}
+
+/* P2: x.y leaves '' behind where there was nothing. */
+static void test_custom_settings(void **state)
+{
+    Talk *t = *state;
+    sets(t, "set app.user = 5", "SELECT pg_catalog.current_setting('app.user', true)", "5");
+    assert_false(settings_fit(t->exchange.applied, NULL, false));
+    assert_true(settings_fit(NULL, t->session->settings, false));
+    link_to(t, 0);
+    sets(t, "reset all", "SELECT pg_catalog.current_setting('app.user', true)", "");
+    assert_non_null(t->session->settings); /* as good as named */
+    /* Named for the first time in what is rolled back together with a replay: nobody else may get
+     * the connection. */
+    t->sessions[1].settings = settings_intern(t->settings, SLICE("app.user\0006\0"));
+    link_to(t, 1);
+    client(t, 'Q', "", "set app.more = 1");
+    replayed(t, 1);
+    says(t, 'E', SLICE(""));
+    ready(t, 'I');
+    assert_true(t->out.at_rest);
+    assert_false(exchange_is_clean(&t->exchange));
+}
+
+static void test_a_question_that_fails_pins(void **state)
+{
+    Talk *t = *state;
+    client(t, 'Q', "", "set x = 1");
+    done(t, "SET");
+    ready(t, 'I');
+    (void)sent(t);
+    assert_true(says(t, 'E', SLICE("")) == STEP_DROP);
+    assert_true(ready(t, 'I') == STEP_DROP);
+    assert_false(t->out.at_rest);
+    assert_int_equal(t->session->pin, PIN_SETTING);
+}
+
+static void test_a_temporary_schema_pins(void **state)
+{
+    Talk *t = *state;
+    client(t, 'Q', "", "select set_config('search_path', $1, false)");
+    done(t, "SELECT 1");
+    ready(t, 'I');
+    answer(t, "pg_temp, public");
+    assert_int_equal(t->session->pin, PIN_TEMPORARY);
+    assert_false(t->out.at_rest);
+}
+
+/* The client goes on while the proxy asks. */
+static void test_a_question_in_a_pipeline(void **state)
+{
+    Talk *t = *state;
+    client(t, 'Q', "", "set x = 1");
+    done(t, "SET");
+    ready(t, 'I');
+    client(t, 'Q', "", "set x = 2");
+    assert_string_equal(sent(t), "set x = 1; " ASK_X "; set x = 2");
+    answer(t, "1");
+    assert_false(t->out.at_rest);
+    done(t, "SET");
+    ready(t, 'I');
+    assert_string_equal(sent(t), ASK_X);
+    answer(t, "2");
+    assert_true(t->out.at_rest);
+    assert_true(slice_is(pg_params_get(settings_slice(t->session->settings), "x"), "2"));
+}
+
+/* P4: a date literal keeps the DateStyle of its parse. */
+static void test_statements_are_parsed_under_the_clients_settings(void **state)
+{
+    Talk *t = *state;
+    sets(t, "set x = 1", ASK_X, "1");
+    link_to(t, 0);
+    client(t, 'P', "mine", "select date '1/2/2026'");
+    client(t, 'S', "", "");
+    (void)sent(t);
+    says(t, '3', SLICE(""));
+    says(t, '1', SLICE(""));
+    ready(t, 'I');
+    link_to(t, 1);
+    client(t, 'P', "mine", "select date '1/2/2026'"); /* not the one of the other settings */
+    client(t, 'S', "", "");
+    assert_string_equal(sent(t), "RESET \"x\"; B; E; C; select date '1/2/2026'; S");
+    replayed(t, 1);
+    says(t, '3', SLICE(""));
+    says(t, '1', SLICE(""));
+    ready(t, 'I');
+    /* Within a transaction that sets something, it is nobody's but its own. */
+    link_to(t, 1);
+    client(t, 'Q', "", "begin");
+    done(t, "BEGIN");
+    ready(t, 'T');
+    client(t, 'Q', "", "set local x = 2");
+    done(t, "SET");
+    ready(t, 'T');
+    (void)sent(t);
+    client(t, 'P', "other", "select date '1/2/2026'");
+    assert_string_equal(sent(t), "C; select date '1/2/2026'");
+    /* A literal that is the time of the parse is never shared. */
+    client(t, 'P', "n1", "select 'now'::timestamptz");
+    client(t, 'P', "n2", "select 'now'::timestamptz");
+    assert_string_equal(sent(t), "C; select 'now'::timestamptz; C; select 'now'::timestamptz");
+}
+
+static void test_lists_and_quotes(void **state)
+{
+    Talk *t = *state;
+    Buf out;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    Settings *from = settings_intern(t->settings, SLICE("a\0001\0role\0joe\0search_path\0x\0"));
+    Settings *to =
+        settings_intern(t->settings, SLICE("a.b\0it's \\n\0client_encoding\0UTF8\0role\0jane\0"
+                                           "search_path\0\"$user\", public, \"a \"\"b, c\"\0"));
+    assert_int_equal(settings_put_replay(from, to, &out), 5);
+    buf_append_slice(&t->sent, buf_slice(&out));
+    assert_string_equal(sent(t),
+                        "RESET \"a\"; B; E; SET \"client_encoding\" TO 'UTF8'; B; E; "
+                        "SET \"a\".\"b\" TO E'it''s \\\\n'; B; E; SET \"search_path\" TO "
+                        "'$user', 'public', 'a \"b, c'; B; E; SET \"role\" TO 'jane'; B; E");
+    buf_clear(&out);
+    assert_int_equal(settings_put_replay(to, NULL, &out), 4);
+    buf_append_slice(&t->sent, buf_slice(&out));
+    assert_string_equal(sent(t), "RESET \"role\"; B; E; RESET \"a\".\"b\"; B; E; RESET "
+                                 "\"client_encoding\"; B; E; RESET \"search_path\"; B; E");
+    settings_unref(from);
+    settings_unref(to);
+    buf_done(&out);
+}
+
+#define IN_TALK(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_TALK(test_what_was_set_is_asked_for_and_replayed),
+        IN_TALK(test_a_rollback_takes_the_replay_back),
+        IN_TALK(test_a_commit_keeps_the_replay),
+        IN_TALK(test_the_pipeline_waits_behind_a_replay),
+        IN_TALK(test_a_refused_setting),
+        IN_TALK(test_what_must_be_alone_waits),
+        IN_TALK(test_reset_and_rollback_of_ones_own),
+        IN_TALK(test_custom_settings),
+        IN_TALK(test_a_question_that_fails_pins),
+        IN_TALK(test_a_temporary_schema_pins),
+        IN_TALK(test_a_question_in_a_pipeline),
+        IN_TALK(test_statements_are_parsed_under_the_clients_settings),
+        IN_TALK(test_lists_and_quotes),
+    };
+    return cmocka_run_group_tests_name("session settings", tests, NULL, NULL);
+}
