@@ -109,6 +109,7 @@ static void authenticated(ProxyClient *client)
     }
     if (client->pool->welcome == NULL) {
         proxy_welcome_find(&worker->proxy->welcomes, client->pool);
+        proxy_pool_welcome_waiters(client->pool);
     }
     if (client->pool->welcome != NULL) {
         proxy_client_welcome(client);

@@ -38,6 +38,7 @@
 #define PROXY_PROBE_DOWN_MS   1000
 #define PROXY_CHECK_IDLE_MS   10   /* a connection idle for longer is looked at before it is lent */
 #define PROXY_IDLE_LOOKS      16   /* at connections, for one with the client's settings */
+#define PROXY_CHECK_WAITER_MS 10   /* and so is a client that has waited for longer */
 #define PROXY_DRAIN_MS        3000 /* the agent kills after 5 s */
 #define PROXY_CANCELS_MAX     4    /* under way for one server connection */
 #define PROXY_PENDING_MAX     ((size_t)64 << 20) /* to one peer; a stream is paused long before */
@@ -177,6 +178,7 @@ void proxy_client_refuse(ProxyClient *client, const PgError *error);
 void proxy_client_close(ProxyClient *client); /* without a word */
 void proxy_client_gone(ProxyClient *client);  /* its stream is gone already */
 void proxy_client_pinned(ProxyClient *client, PinReason reason);
+void proxy_client_unpinned(ProxyClient *client);
 void proxy_client_drain(ProxyClient *client); /* closes it where it has nothing under way */
 
 /* client_login.c: up to the session */
@@ -294,6 +296,8 @@ void proxy_pool_wait_end(ProxyClient *client);
 /* A server connection of the pool is free: the next one in turn gets it. */
 void proxy_pool_available(ProxyServer *server);
 void proxy_pool_idle_remove(ProxyServer *server);
+/* The welcome is known: those who only wait for it need no connection of their own. */
+void proxy_pool_welcome_waiters(ProxyPool *pool);
 /* Everybody who waits in it gets this error. */
 void proxy_pool_fail_waiters(ProxyPool *pool, const PgError *error);
 void proxy_worker_pump_soon(ProxyWorker *worker);

@@ -435,6 +435,9 @@ static bool take_linked(ProxyServer *server, Run *run, const PgPiece *piece,
     if (out.pinned != PIN_NONE) {
         proxy_client_pinned(client, out.pinned);
     }
+    if (out.unpinned) {
+        proxy_client_unpinned(client);
+    }
     after_answer(server);
     if (out.at_rest) {
         run_flush(server, run);
@@ -513,8 +516,8 @@ static size_t server_on_read(void *user, Stream *stream, Slice data)
     while (pool_get(worker->server_slots, handle) != NULL && server->state != SERVER_DRAINING) {
         PgPiece piece;
         const char *problem = "the server sent a message of an impossible length";
-        const PgPolicy *policy =
-            server->exchange.asking ? &worker->ask_policy : &worker->server_policy;
+        const PgPolicy *policy = server->exchange.asking != ASKING_NOTHING ? &worker->ask_policy
+                                                                           : &worker->server_policy;
         WireResult result =
             pg_framer_next(&server->framer, policy, slice_skip(data, run.at), &piece);
         if (result == WIRE_MORE) {

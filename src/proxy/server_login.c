@@ -274,6 +274,7 @@ static void set_welcome(ProxyServer *server)
         params_unref(pool->welcome);
         pool->welcome = params_ref(server->params);
         proxy_welcome_share(&server->worker->proxy->welcomes, pool);
+        proxy_pool_welcome_waiters(pool);
     } else {
         params_unref(server->params);
         server->params = params_ref(pool->welcome);

@@ -42,14 +42,6 @@ void session_put_before(SessionOut *out, Slice bytes)
     out->before[out->before_len++] = bytes;
 }
 
-void session_pin(Session *session, PinReason reason, SessionOut *out)
-{
-    if (session->pin == PIN_NONE && reason != PIN_NONE && !session->relay) {
-        session->pin = reason;
-        out->pinned = reason;
-    }
-}
-
 PinReason session_check_start(Session *session, Slice params)
 {
     SessionOut out = {0};
@@ -58,6 +50,7 @@ PinReason session_check_start(Session *session, Slice params)
     while (pg_params_next(&params, &name, &value)) {
         if (slice_has(value, "pg_temp")) {
             session_pin(session, PIN_TEMPORARY, &out);
+            session->pinned_for_good = true;
         }
     }
     return out.pinned;
@@ -101,7 +94,7 @@ void session_link(Session *session, Exchange *exchange, bool sequences_moved, Se
     records_clear(exchange);
     exchange->flight = (Flight){0};
     exchange->scanning = exchange->swallowing = exchange->wrote = false;
-    exchange->forgets = exchange->barrier = exchange->open = false;
+    exchange->forgets = exchange->barrier = exchange->open = exchange->releases = false;
     exchange->unnamed = UNNAMED_FOREIGN;
     exchange->status = 'I';
     settings_begin(session, exchange);
@@ -113,7 +106,8 @@ void session_link(Session *session, Exchange *exchange, bool sequences_moved, Se
 
 bool session_waits(const Exchange *exchange)
 {
-    return !flight_is_empty(&exchange->flight) && !(exchange->asking && exchange->flight.len == 1);
+    return !flight_is_empty(&exchange->flight) &&
+           !(exchange->asking != ASKING_NOTHING && exchange->flight.len == 1);
 }
 
 bool session_can_be_orphaned(const Session *session, const Exchange *exchange)
@@ -121,9 +115,9 @@ bool session_can_be_orphaned(const Session *session, const Exchange *exchange)
     const Flight *flight = &exchange->flight;
     bool settled = exchange->settings_state == SETTINGS_IN_FORCE ||
                    exchange->settings_state == SETTINGS_MISSING;
-    return session->pin == PIN_NONE && !session->mid_message && settled && !exchange->asking &&
-           !exchange->soiled && exchange->touched.len == 0 && !flight->copying && !flight->unsure &&
-           flight->len + 2 <= FLIGHT_MAX;
+    return session->pin == PIN_NONE && !session->mid_message && settled &&
+           exchange->asking == ASKING_NOTHING && !exchange->soiled && exchange->touched.len == 0 &&
+           !flight->copying && !flight->unsure && flight->len + 2 <= FLIGHT_MAX;
 }
 
 void session_unlink(Exchange *exchange)
@@ -144,7 +138,8 @@ void session_unlink(Exchange *exchange)
 
 SqlScan session_scan(const Exchange *exchange, Slice text)
 {
-    SqlScan scan = {.dialect = exchange->dialect};
+    SqlScan scan;
+    sql_scan_begin(&scan, exchange->dialect);
     sql_scan_feed(&scan, text);
     sql_scan_end(&scan);
     return scan;
@@ -155,6 +150,7 @@ void session_note_text(Session *session, Exchange *exchange, const TextEffects *
 {
     exchange->wrote = exchange->wrote || effects->writes;
     exchange->forgets = exchange->forgets || effects->forgets;
+    exchange->releases = exchange->releases || effects->releases;
     session_pin(session, effects->pin, out);
     settings_note(session, exchange, effects, out);
 }
@@ -162,7 +158,7 @@ void session_note_text(Session *session, Exchange *exchange, const TextEffects *
 /* Also of a pinned session: a text may take its named statements away. */
 static void text_begin(const Session *session, Exchange *exchange)
 {
-    exchange->scan = (SqlScan){.dialect = exchange->dialect};
+    sql_scan_begin(&exchange->scan, exchange->dialect);
     exchange->scanning = !session->relay;
 }
 

@@ -46,6 +46,8 @@ typedef struct Session {
     bool mid_message; /* the client's current message is not complete */
     bool dropping;    /* and it is not forwarded */
     PinReason pin;
+    bool pinned_for_good; /* for what cannot be seen to be gone */
+    uint32_t pins;        /* how often it was pinned */
     StatementNames names; /* what it has prepared by name */
     Settings *settings;   /* and set */
 } Session;
@@ -80,6 +82,13 @@ typedef enum SettingsState {
     SETTINGS_REPLAYED, /* a replay is in the transaction that is under way */
 } SettingsState;
 
+/* What the proxy asks the server for itself, with a Query when all else is answered. */
+typedef enum Asking {
+    ASKING_NOTHING,
+    ASKING_SETTINGS, /* which values they have */
+    ASKING_PINS,     /* whether anything is left that pins */
+} Asking;
+
 /* Zeroed to start, but for what is the server connection's and stays from client to client. */
 typedef struct Exchange {
     Flight flight;
@@ -89,6 +98,7 @@ typedef struct Exchange {
     bool wrote;      /* may have moved a sequence */
     bool open;       /* the client has sent something since its last Sync */
     bool forgets;    /* the batch may take prepared statements away */
+    bool releases;   /* what pins may have been taken away */
     bool barrier;    /* it is under way: what comes next waits until it is known what is left */
     UnnamedState unnamed;
     char status;         /* of the last ReadyForQuery */
@@ -105,10 +115,11 @@ typedef struct Exchange {
     bool failed;      /* an error since the last ReadyForQuery */
     bool rolled_back; /* a ROLLBACK, maybe one to a savepoint, since then */
     bool chained;     /* the transaction may have ended in another one */
-    bool asking;      /* a question is under way, about `asked` */
+    Asking asking;    /* a question is under way; about settings: about `asked` */
     bool answered;
-    bool sync_owed; /* behind a Query that the server skips: nothing else would end that */
-    Buf touched;    /* by what ran since the last question: for touched_next */
+    bool sync_owed;       /* behind a Query that the server skips: nothing else would end that */
+    uint32_t pins_before; /* of the session, when they were asked for */
+    Buf touched;          /* by what ran since the last question: for touched_next */
     Buf asked;
     Buf own; /* messages of ours */
     /* What a text is parsed under (RULES P4): a list of settings, or something of its own. */
@@ -141,6 +152,7 @@ typedef struct SessionOut {
     Slice head;       /* goes in the place of the piece's first `replaced` bytes. Copy it, too */
     size_t replaced;  /* 0: the piece goes as it is */
     PinReason pinned; /* the session was pinned by this piece */
+    bool unpinned;    /* it is no more */
     bool at_rest;     /* the server connection can serve somebody else */
     const char *problem;
 } SessionOut;

@@ -336,6 +336,12 @@ static size_t quiet_run(const SqlScan *scan, Slice text, size_t at)
     return stop != NULL ? (size_t)(stop - (text.data + at)) : text.len - at;
 }
 
+void sql_scan_begin(SqlScan *scan, SqlDialect dialect)
+{
+    memset(scan, 0, offsetof(SqlScan, word_));
+    scan->dialect = dialect;
+}
+
 void sql_scan_feed(SqlScan *scan, Slice text)
 {
     const char *nul = text.len > 0 ? memchr(text.data, '\0', text.len) : NULL;

@@ -52,6 +52,7 @@ typedef struct TextEffects {
     bool
         alone; /* nothing else may be in its transaction (VACUUM), or its end comes unseen (CALL) */
     bool chains;   /* may begin the next transaction with the end of one: ROLLBACK AND CHAIN */
+    bool releases; /* may take away what has pinned */
     Slice touched; /* settings: for touched_next, settings_priv.h */
 } TextEffects;
 
@@ -59,7 +60,7 @@ typedef struct TextEffects {
 #define SQL_TAG_MAX     64 /* of a dollar quote; a longer one pins */
 #define SQL_TOUCHED_MAX 256
 
-/* Zeroed to start, with `dialect` filled in. */
+/* Zeroed to start, with `dialect` filled in; sql_scan_begin does the same for less. */
 typedef struct SqlScan {
     SqlDialect dialect;
     TextEffects effects; /* without `touched`: ask sql_scan_effects */
@@ -73,11 +74,8 @@ typedef struct SqlScan {
     uint8_t tag_len_;
     uint8_t tag_at_;
     uint32_t depth_; /* of comments */
-    char word_[SQL_WORD_MAX];
-    char tag_[SQL_TAG_MAX];
     /* private: the statement */
     uint16_t touched_len_;
-    char touched_[SQL_TOUCHED_MAX];
     uint8_t kind_;
     uint8_t words_;      /* so far, counted to 2 */
     uint8_t before_;     /* the word just before, where it matters */
@@ -85,9 +83,14 @@ typedef struct SqlScan {
     uint8_t config_;     /* in a call of set_config */
     bool local_;         /* SET LOCAL */
     uint8_t name_len_;
+    /* private: as much as the lengths say */
+    char word_[SQL_WORD_MAX];
+    char tag_[SQL_TAG_MAX];
     char name_[SQL_WORD_MAX]; /* of a setting, so far */
+    char touched_[SQL_TOUCHED_MAX];
 } SqlScan;
 
+void sql_scan_begin(SqlScan *scan, SqlDialect dialect);
 void sql_scan_feed(SqlScan *scan, Slice text);
 void sql_scan_end(SqlScan *scan); /* the text is complete */
 

@@ -66,39 +66,50 @@ static const FirstWord first_words[] = {
 };
 
 typedef struct StateFunction {
-    const char *name; /* ends in '*': a prefix */
-    PinReason pin;    /* PIN_NONE: it moves a sequence */
+    const char *name; /* or the beginning of names */
+    size_t len;
+    bool family;
+    PinReason pin; /* PIN_NONE: it moves a sequence */
 } StateFunction;
+
+#define FUNCTION(name, pin)                                                                        \
+    {                                                                                              \
+        name, sizeof(name) - 1, false, pin                                                         \
+    }
+#define FAMILY(name, pin)                                                                          \
+    {                                                                                              \
+        name, sizeof(name) - 1, true, pin                                                          \
+    }
 
 /* The first that fits counts. pg_notify, the pg_advisory_xact_ family and lo_ are bound to the
  * transaction; unlocking what was never locked changes nothing. */
 static const StateFunction state_functions[] = {
-    {"set_limit", PIN_SETTING},
-    {"currval", PIN_SEQUENCE_VALUE},
-    {"lastval", PIN_SEQUENCE_VALUE},
-    {"nextval", PIN_NONE},
-    {"setval", PIN_NONE},
-    {"pg_temp*", PIN_TEMPORARY},
-    {"pg_advisory_xact_*", PIN_NONE},
-    {"pg_advisory_unlock*", PIN_NONE},
-    {"pg_try_advisory_xact_*", PIN_NONE},
-    {"pg_advisory_*", PIN_ADVISORY_LOCK},
-    {"pg_try_advisory_*", PIN_ADVISORY_LOCK},
-    {"setseed", PIN_STATE_FUNCTION},
-    {"dblink*", PIN_STATE_FUNCTION},
-    {"pg_replication_origin_session_*", PIN_STATE_FUNCTION},
-    {"pg_create_logical_replication_slot", PIN_STATE_FUNCTION},
-    {"pg_create_physical_replication_slot", PIN_STATE_FUNCTION},
-    {"pg_copy_logical_replication_slot", PIN_STATE_FUNCTION},
-    {"pg_copy_physical_replication_slot", PIN_STATE_FUNCTION},
-    {"pg_backup_start", PIN_STATE_FUNCTION},
-    {"pg_start_backup", PIN_STATE_FUNCTION},
+    FUNCTION("set_limit", PIN_SETTING),
+    FUNCTION("currval", PIN_SEQUENCE_VALUE),
+    FUNCTION("lastval", PIN_SEQUENCE_VALUE),
+    FUNCTION("nextval", PIN_NONE),
+    FUNCTION("setval", PIN_NONE),
+    FAMILY("pg_temp", PIN_TEMPORARY),
+    FAMILY("pg_advisory_xact_", PIN_NONE),
+    FAMILY("pg_advisory_unlock", PIN_NONE),
+    FAMILY("pg_try_advisory_xact_", PIN_NONE),
+    FAMILY("pg_advisory_", PIN_ADVISORY_LOCK),
+    FAMILY("pg_try_advisory_", PIN_ADVISORY_LOCK),
+    FUNCTION("setseed", PIN_STATE_FUNCTION),
+    FAMILY("dblink", PIN_STATE_FUNCTION),
+    FAMILY("pg_replication_origin_session_", PIN_STATE_FUNCTION),
+    FUNCTION("pg_create_logical_replication_slot", PIN_STATE_FUNCTION),
+    FUNCTION("pg_create_physical_replication_slot", PIN_STATE_FUNCTION),
+    FUNCTION("pg_copy_logical_replication_slot", PIN_STATE_FUNCTION),
+    FUNCTION("pg_copy_physical_replication_slot", PIN_STATE_FUNCTION),
+    FUNCTION("pg_backup_start", PIN_STATE_FUNCTION),
+    FUNCTION("pg_start_backup", PIN_STATE_FUNCTION),
     /* These run SQL that they are given as text. */
-    {"query_to_xml*", PIN_STATE_FUNCTION},
-    {"ts_stat", PIN_STATE_FUNCTION},
-    {"ts_rewrite", PIN_STATE_FUNCTION},
-    {"crosstab*", PIN_STATE_FUNCTION},
-    {"connectby", PIN_STATE_FUNCTION},
+    FAMILY("query_to_xml", PIN_STATE_FUNCTION),
+    FUNCTION("ts_stat", PIN_STATE_FUNCTION),
+    FUNCTION("ts_rewrite", PIN_STATE_FUNCTION),
+    FAMILY("crosstab", PIN_STATE_FUNCTION),
+    FUNCTION("connectby", PIN_STATE_FUNCTION),
 };
 
 /* Words that mean something together with the next one. */
@@ -125,6 +136,14 @@ static void statement_unknown(SqlScan *scan)
     scan->effects.alone = true;
 }
 
+/* As the first word of a statement. */
+static bool is_releasing(Slice word)
+{
+    return slice_is(word, "discard") || slice_is(word, "deallocate") ||
+           slice_is(word, "unlisten") || slice_is(word, "close") || slice_is(word, "drop") ||
+           slice_is(word, "rollback") || slice_is(word, "abort");
+}
+
 static void take_first(SqlScan *scan, Slice word)
 {
     scan->effects.alone = scan->effects.alone || scan->statements_ > 0;
@@ -139,6 +158,7 @@ static void take_first(SqlScan *scan, Slice word)
         }
         scan->effects.forgets =
             scan->effects.forgets || slice_is(word, "discard") || slice_is(word, "deallocate");
+        scan->effects.releases = scan->effects.releases || is_releasing(word);
         scan->effects.alone = scan->effects.alone || first->alone;
         scan->kind_ = first->kind;
         scan->effects.writes =
@@ -170,19 +190,18 @@ static void take_next(SqlScan *scan, Slice word, bool quoted)
         if (scan->words_ == 1 && !quoted && slice_is(word, "extension")) {
             sql_statement_pin(scan, PIN_LOAD);
         }
+        scan->effects.releases = scan->effects.releases || slice_is(word, "drop"); /* ON COMMIT */
         break;
     default:
         break;
     }
 }
 
-static bool function_fits(const char *name, Slice word)
+static bool function_fits(const StateFunction *function, Slice word)
 {
-    size_t len = strlen(name);
-    if (name[len - 1] != '*') {
-        return slice_is(word, name);
-    }
-    return word.len >= len - 1 && memcmp(word.data, name, len - 1) == 0;
+    return word.data[0] == function->name[0] &&
+           (function->family ? word.len >= function->len : word.len == function->len) &&
+           memcmp(word.data, function->name, function->len) == 0;
 }
 
 static void take_function(SqlScan *scan, Slice word)
@@ -198,9 +217,11 @@ static void take_function(SqlScan *scan, Slice word)
         return;
     }
     for (size_t i = 0; i < ARRAY_LEN(state_functions); i++) {
-        if (function_fits(state_functions[i].name, word)) {
+        if (function_fits(&state_functions[i], word)) {
             sql_scan_pin(scan, state_functions[i].pin);
             scan->effects.writes = true;
+            scan->effects.releases =
+                scan->effects.releases || slice_starts(word, "pg_advisory_unlock");
             return;
         }
     }
