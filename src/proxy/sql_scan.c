@@ -336,6 +336,15 @@ static size_t quiet_run(const SqlScan *scan, Slice text, size_t at)
     return stop != NULL ? (size_t)(stop - (text.data + at)) : text.len - at;
 }
 
+/* Takes the rest of a word: most of a text. Returns where it ends. */
+static size_t word_run(SqlScan *scan, Slice text, size_t at)
+{
+    for (; at < text.len && is_word(text.data[at]); at++) {
+        word_add(scan, text.data[at]);
+    }
+    return at;
+}
+
 void sql_scan_begin(SqlScan *scan, SqlDialect dialect)
 {
     memset(scan, 0, offsetof(SqlScan, word_));
@@ -354,9 +363,11 @@ void sql_scan_feed(SqlScan *scan, Slice text)
         bool long_body = scan->state_ == BODY && !scan->dialect.unsafe_encoding;
         if (long_string || long_body) {
             at += quiet_run(scan, text, at);
-            if (at == len) {
-                break;
-            }
+        } else if (scan->state_ == WORD && !scan->dialect.unsafe_encoding) {
+            at = word_run(scan, text, at);
+        }
+        if (at == len) {
+            break;
         }
         char c = text.data[at++];
         if ((c & 0x80) != 0 && scan->dialect.unsafe_encoding) {

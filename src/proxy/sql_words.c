@@ -81,6 +81,8 @@ typedef struct StateFunction {
         name, sizeof(name) - 1, true, pin                                                          \
     }
 
+#define FUNCTION_NAME_MIN 6 /* the shortest of the names below */
+
 /* The first that fits counts. pg_notify, the pg_advisory_xact_ family and lo_ are bound to the
  * transaction; unlocking what was never locked changes nothing. */
 static const StateFunction state_functions[] = {
@@ -206,15 +208,15 @@ static bool function_fits(const StateFunction *function, Slice word)
 
 static void take_function(SqlScan *scan, Slice word)
 {
+    if (word.len < FUNCTION_NAME_MIN) {
+        return; /* most words */
+    }
     if (slice_is(word, "set_config")) {
         sql_config_begin(scan);
         return;
     }
     if (scan->effects.writes && slice_is(word, "pg_settings")) {
         sql_scan_pin(scan, PIN_SETTING); /* UPDATE pg_settings is SET */
-    }
-    if (word.len == 0 || memchr("scnlpdqt", word.data[0], 8) == NULL) {
-        return;
     }
     for (size_t i = 0; i < ARRAY_LEN(state_functions); i++) {
         if (function_fits(&state_functions[i], word)) {
