@@ -90,7 +90,7 @@ bool exchange_is_deaf(const Exchange *exchange)
 
 void session_link(Session *session, Exchange *exchange, bool sequences_moved, SessionOut *out)
 {
-    *out = (SessionOut){0};
+    session_out_clear(out);
     records_clear(exchange);
     exchange->flight = (Flight){0};
     exchange->scanning = exchange->swallowing = exchange->wrote = false;
@@ -356,7 +356,7 @@ static SessionStep take_first(Session *session, Exchange *exchange, const PgPiec
 SessionStep session_client_piece(Session *session, Exchange *exchange, const PgPiece *piece,
                                  SessionOut *out)
 {
-    *out = (SessionOut){0};
+    session_out_clear(out);
     if (piece->first) {
         return take_first(session, exchange, piece, out);
     }

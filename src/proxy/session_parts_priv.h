@@ -14,6 +14,11 @@
 #include "proxy/session_priv.h"
 
 void session_put_before(SessionOut *out, Slice bytes);
+/* Empties it, but for what `before_len` says is not there. */
+static inline void session_out_clear(SessionOut *out)
+{
+    memset(out, 0, offsetof(SessionOut, before));
+}
 /* The server skips what comes, or takes it for COPY data: nothing of it counts. */
 bool exchange_is_deaf(const Exchange *exchange);
 SqlScan session_scan(const Exchange *exchange, Slice text); /* of a whole text */

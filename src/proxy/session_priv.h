@@ -146,15 +146,15 @@ typedef enum SessionStep {
 #define SESSION_BEFORE_MAX 5
 
 typedef struct SessionOut {
-    Slice before[SESSION_BEFORE_MAX]; /* to the server, in front of the piece. Copy it at once */
-    size_t before_len;
-    Slice behind;     /* to the server, behind the piece; of a server's piece, at once */
-    Slice head;       /* goes in the place of the piece's first `replaced` bytes. Copy it, too */
-    size_t replaced;  /* 0: the piece goes as it is */
-    PinReason pinned; /* the session was pinned by this piece */
-    bool unpinned;    /* it is no more */
-    bool at_rest;     /* the server connection can serve somebody else */
+    size_t before_len; /* of `before`, at the end */
+    Slice behind;      /* to the server, behind the piece; of a server's piece, at once */
+    Slice head;        /* goes in the place of the piece's first `replaced` bytes. Copy it, too */
+    size_t replaced;   /* 0: the piece goes as it is */
+    PinReason pinned;  /* the session was pinned by this piece */
+    bool unpinned;     /* it is no more */
+    bool at_rest;      /* the server connection can serve somebody else */
     const char *problem;
+    Slice before[SESSION_BEFORE_MAX]; /* to the server, in front of the piece. Copy it at once */
 } SessionOut;
 
 /* The types that must be looked into, per direction. */

@@ -143,7 +143,7 @@ static bool take_first(Session *session, Exchange *exchange, const PgPiece *piec
 SessionStep session_server_piece(Session *session, Exchange *exchange, const PgPiece *piece,
                                  SessionOut *out)
 {
-    *out = (SessionOut){0};
+    session_out_clear(out);
     if (!piece->first) {
         return exchange->swallowing ? STEP_DROP : STEP_FORWARD;
     }

@@ -339,9 +339,13 @@ static size_t quiet_run(const SqlScan *scan, Slice text, size_t at)
 /* Takes the rest of a word: most of a text. Returns where it ends. */
 static size_t word_run(SqlScan *scan, Slice text, size_t at)
 {
+    uint8_t len = scan->word_len_;
     for (; at < text.len && is_word(text.data[at]); at++) {
-        word_add(scan, text.data[at]);
+        if (len < SQL_WORD_MAX) {
+            scan->word_[len++] = lower(text.data[at]);
+        }
     }
+    scan->word_len_ = len;
     return at;
 }
 
