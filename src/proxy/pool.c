@@ -31,6 +31,7 @@ static ProxyPool *pool_new_for(ProxyWorker *worker, Slice key, Slice user, Slice
     pool->params = params_ref(params);
     pool->statements = statement_table_new();
     pool->settings = setting_table_new();
+    pool->catalog = catalogs_entry(&worker->proxy->catalogs, database);
     list_init(&pool->idle);
     list_init(&pool->waiters);
     map_set(worker->pools, key, pool);
@@ -62,6 +63,7 @@ void proxy_pool_unused(ProxyPool *pool)
     crypto_wipe(&pool->keys, sizeof(pool->keys));
     statement_table_free(pool->statements);
     setting_table_free(pool->settings);
+    catalog_names_unref(pool->names);
     mem_free(pool->key);
     mem_free(pool->user);
     mem_free(pool->database);

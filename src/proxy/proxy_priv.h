@@ -22,6 +22,7 @@
 
 #include "loop/loop.h"
 #include "plane/plane.h"
+#include "proxy/catalog_priv.h"
 #include "proxy/config_priv.h"
 #include "proxy/params_priv.h"
 #include "proxy/session_priv.h"
@@ -201,6 +202,7 @@ bool proxy_relay_start(ProxyClient *client, Slice start_params);
  *   CONNECTING -> RELAY_LOGIN -> LINKED-+-> DRAINING -> gone
  *   LINKED -> PARKED (a cancel is still under way) -> IDLE
  *   LINKED -> ORPHAN (its client left in the middle: brought to rest) -> IDLE
+ *   and in front of IDLE, now and then: LEARNING
  */
 typedef enum ServerState {
     SERVER_CONNECTING,
@@ -211,6 +213,7 @@ typedef enum ServerState {
     SERVER_LINKED,
     SERVER_PARKED,
     SERVER_ORPHAN,
+    SERVER_LEARNING, /* asks what the database hides */
     SERVER_DRAINING, /* we have said goodbye; it counts until PostgreSQL has closed */
 } ServerState;
 
@@ -237,8 +240,11 @@ struct ProxyServer {
     uint32_t pid;
     uint32_t key_len;
     uint8_t key[PG_CANCEL_KEY_MAX];
-    unsigned cancels;  /* under way */
-    PoolHandle writer; /* who may have moved sequences on it; 0: nobody */
+    unsigned cancels;       /* under way */
+    PoolHandle last;        /* who had it last; 0: nobody */
+    PoolHandle writer;      /* who may have moved sequences on it; 0: nobody */
+    CatalogNames *names;    /* what was known of the database when it was lent; NULL: nothing */
+    CatalogNames *learning; /* what it learns; NULL: it fails, or does not */
     int64_t opened_ms;
     int64_t idle_ms; /* since when */
     LoopTimer timer;
@@ -257,6 +263,12 @@ void proxy_server_lost(ProxyServer *server, const char *why); /* its stream is g
 bool proxy_server_set_param(ProxyServer *server, Slice name, Slice value);
 void proxy_server_cancel_done(ProxyServer *server);
 extern const StreamHandlers proxy_server_handlers;
+
+/* server_learn.c */
+void proxy_server_available(ProxyServer *server); /* free: to the next in turn, or it learns */
+NODISCARD bool proxy_server_learn_take(ProxyServer *server, const PgPiece *piece);
+void proxy_server_learn_abandon(
+    ProxyServer *server); /* it does not come to an end; where it does */
 
 /* server_login.c: up to IDLE */
 extern const StreamHandlers proxy_server_login_handlers;
@@ -281,6 +293,9 @@ struct ProxyPool {
     ScramKeys keys;
     StatementTable *statements;
     SettingTable *settings;
+    CatalogEntry *catalog; /* of its database; NULL: there are too many */
+    CatalogNames *names;   /* as last read from there */
+    uint64_t names_seen;
     List idle;             /* the one used last first */
     List waiters;          /* first come first */
     ListNode waiting_node; /* in worker->waiting */
@@ -391,6 +406,7 @@ struct Proxy {
     ProxyBudget budget;
     ProxyHealth health;
     ProxyWelcomes welcomes;
+    Catalogs catalogs;
     atomic_uint clients;
     atomic_bool trimming; /* one worker looks at idle connections */
     uint8_t mock_secret[SHA256_SIZE];

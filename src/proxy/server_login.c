@@ -296,7 +296,7 @@ static void login_complete(ProxyServer *server)
     worker->connecting--;
     server->state = SERVER_IDLE;
     stream_set_handlers(server->stream, &proxy_server_handlers, server);
-    proxy_pool_available(server);
+    proxy_server_available(server);
 }
 
 static bool take_ready(ProxyServer *server)

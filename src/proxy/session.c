@@ -88,20 +88,44 @@ bool exchange_is_deaf(const Exchange *exchange)
     return exchange->flight.skipping || exchange->flight.copying;
 }
 
-void session_link(Session *session, Exchange *exchange, bool sequences_moved, SessionOut *out)
+/* What an earlier client may have left, in the same round trip (RULES P2). */
+static void put_handover(Exchange *exchange, Handover handover, SessionOut *out)
+{
+    if (handover == HANDOVER_PLAIN) {
+        return;
+    }
+    flight_push(&exchange->flight, 'Q', FLIGHT_OURS);
+    if (handover == HANDOVER_SEQUENCES) {
+        session_put_before(out, SLICE("Q\0\0\0\26DISCARD SEQUENCES\0"));
+        return;
+    }
+    static const char settings[] = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; ";
+    static const char others[] = "CLOSE ALL; UNLISTEN *; DISCARD SEQUENCES; DISCARD TEMP; "
+                                 "SELECT pg_catalog.pg_advisory_unlock_all()";
+    bool resets = !exchange->dialect.baseline_set; /* what an init_query set would not come back */
+    if (resets) {
+        settings_discarded(exchange);
+    }
+    buf_clear(&exchange->own);
+    size_t mark = pg_put_begin(&exchange->own, 'Q');
+    buf_append_str(&exchange->own, resets ? settings : "");
+    pg_put_str(&exchange->own, slice_of(others));
+    pg_put_end(&exchange->own, mark);
+    session_put_before(out, buf_slice(&exchange->own));
+}
+
+void session_link(Session *session, Exchange *exchange, Handover handover, SessionOut *out)
 {
     session_out_clear(out);
     records_clear(exchange);
     exchange->flight = (Flight){0};
     exchange->scanning = exchange->swallowing = exchange->wrote = false;
     exchange->forgets = exchange->barrier = exchange->open = exchange->releases = false;
+    exchange->ddl = false;
     exchange->unnamed = UNNAMED_FOREIGN;
     exchange->status = 'I';
+    put_handover(exchange, session->relay ? HANDOVER_PLAIN : handover, out);
     settings_begin(session, exchange);
-    if (!session->relay && sequences_moved) {
-        flight_push(&exchange->flight, 'Q', FLIGHT_OURS);
-        session_put_before(out, SLICE("Q\0\0\0\26DISCARD SEQUENCES\0"));
-    }
 }
 
 bool session_waits(const Exchange *exchange)
@@ -151,6 +175,7 @@ void session_note_text(Session *session, Exchange *exchange, const TextEffects *
     exchange->wrote = exchange->wrote || effects->writes;
     exchange->forgets = exchange->forgets || effects->forgets;
     exchange->releases = exchange->releases || effects->releases;
+    exchange->ddl = exchange->ddl || effects->ddl;
     session_pin(session, effects->pin, out);
     settings_note(session, exchange, effects, out);
 }

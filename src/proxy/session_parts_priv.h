@@ -66,6 +66,8 @@ void names_take_error(Exchange *exchange, const PgPiece *piece);
  */
 
 void settings_begin(Session *session, Exchange *exchange);
+/* Everything that was set on the server connection is led back in front of the client. */
+void settings_discarded(Exchange *exchange);
 /* In front of the first piece of a client's message: STEP_FORWARD, with the replay in `out` where
  * one is due; or STEP_WAIT, until the settings are in force. */
 SessionStep settings_before(Session *session, Exchange *exchange, const PgPiece *piece,

@@ -23,6 +23,7 @@ static bool is_visible(PinReason reason)
     case PIN_SEQUENCE_VALUE:
     case PIN_ANONYMOUS_CODE:
     case PIN_STATE_FUNCTION:
+    case PIN_HIDDEN_STATE:
     case PIN_FUNCTION_CALL:
     case PIN_ENCODING:
     case PIN_UNKNOWN_STATEMENT:

@@ -99,6 +99,7 @@ typedef struct Exchange {
     bool open;       /* the client has sent something since its last Sync */
     bool forgets;    /* the batch may take prepared statements away */
     bool releases;   /* what pins may have been taken away */
+    bool ddl;        /* the catalog may be another when this is committed */
     bool barrier;    /* it is under way: what comes next waits until it is known what is left */
     UnnamedState unnamed;
     char status;         /* of the last ReadyForQuery */
@@ -152,6 +153,7 @@ typedef struct SessionOut {
     size_t replaced;   /* 0: the piece goes as it is */
     PinReason pinned;  /* the session was pinned by this piece */
     bool unpinned;     /* it is no more */
+    bool ddl;          /* what the catalog says may be another from here on */
     bool at_rest;      /* the server connection can serve somebody else */
     const char *problem;
     Slice before[SESSION_BEFORE_MAX]; /* to the server, in front of the piece. Copy it at once */
@@ -165,9 +167,14 @@ void session_init(Session *session, bool relay);
 /* What the start packet asked for may pin, too. `params` is a list for pg_params_next. */
 PinReason session_check_start(Session *session, Slice params);
 void session_done(Session *session);
-/* The exchange begins. `sequences_moved`: by another client, and not discarded since. What `out`
- * says goes to the server. */
-void session_link(Session *session, Exchange *exchange, bool sequences_moved, SessionOut *out);
+typedef enum Handover {
+    HANDOVER_PLAIN,
+    HANDOVER_SEQUENCES, /* another client may have moved a sequence */
+    HANDOVER_ALL,       /* or have left what nobody sees */
+} Handover;
+
+/* The exchange begins. What `out` says goes to the server. */
+void session_link(Session *session, Exchange *exchange, Handover handover, SessionOut *out);
 /* Whether the server connection has the client's settings, so that what it reports is the client's
  * to know. */
 bool session_settings_hold(const Session *session, const Exchange *exchange);

@@ -13,6 +13,8 @@ static void check_rest(Session *session, Exchange *exchange, SessionOut *out)
     if (rests && exchange->unnamed == UNNAMED_PARSED) {
         session_pin(session, PIN_UNNAMED_STATEMENT, out);
     }
+    out->ddl = exchange->ddl && exchange->status == 'I';
+    exchange->ddl = exchange->ddl && !out->ddl;
     out->at_rest = rests && pins_rest(session, exchange, out) &&
                    settings_rest(session, exchange, out) && session->pin == PIN_NONE;
 }

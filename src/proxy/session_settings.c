@@ -15,6 +15,13 @@ void settings_begin(Session *session, Exchange *exchange)
     buf_clear(&exchange->touched);
 }
 
+void settings_discarded(Exchange *exchange)
+{
+    Settings *before = exchange->applied;
+    exchange->applied = settings_emptied(before);
+    settings_unref(before);
+}
+
 bool session_settings_hold(const Session *session, const Exchange *exchange)
 {
     return session->relay || exchange->settings_state == SETTINGS_IN_FORCE;

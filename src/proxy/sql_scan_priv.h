@@ -26,6 +26,7 @@ typedef enum PinReason {
     PIN_SEQUENCE_VALUE, /* currval, lastval */
     PIN_ANONYMOUS_CODE, /* DO */
     PIN_STATE_FUNCTION, /* other functions that are known to keep state */
+    PIN_HIDDEN_STATE,   /* what the database's own functions may keep */
     PIN_FUNCTION_CALL,  /* the protocol's fast path */
     PIN_ENCODING,       /* a text whose tokens cannot be told apart */
     PIN_UNKNOWN_STATEMENT,
@@ -36,12 +37,21 @@ typedef enum PinReason {
 const char *pin_reason_name(PinReason reason);     /* "setting": in metrics */
 const char *pin_reason_sentence(PinReason reason); /* for the log, as RDS Proxy words it */
 
+/* Names of a database that mean more than they show, in lower case: to the effects below. */
+typedef struct SqlNames {
+    Map *map;            /* to bits of SQL_NAME_, as a pointer */
+    uint64_t generation; /* another set has another; 0: none */
+} SqlNames;
+
+enum { SQL_NAME_WRITES = 1, SQL_NAME_HIDDEN = 2 };
+
 /* How the server will read the text. Zeroed: conforming strings, an encoding that keeps ASCII
  * apart, nothing set by an init_query. */
 typedef struct SqlDialect {
     bool backslash_strings; /* standard_conforming_strings is off */
     bool unsafe_encoding;   /* a byte of a character may look like ASCII (SJIS, BIG5, GBK, …) */
     bool baseline_set;      /* an init_query made settings that RESET would undo */
+    const SqlNames *names;  /* NULL: none */
 } SqlDialect;
 
 /* What running a text may do. */
@@ -53,6 +63,7 @@ typedef struct TextEffects {
         alone; /* nothing else may be in its transaction (VACUUM), or its end comes unseen (CALL) */
     bool chains;   /* may begin the next transaction with the end of one: ROLLBACK AND CHAIN */
     bool releases; /* may take away what has pinned */
+    bool ddl;      /* may change what the database's own functions do, and where */
     Slice touched; /* settings: for touched_next, settings_priv.h */
 } TextEffects;
 

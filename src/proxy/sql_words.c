@@ -35,7 +35,7 @@ static const FirstWord first_words[] = {
     {"truncate", KIND_WRITE, 0, false},
     {"call", KIND_WRITE, 0, true},
     {"create", KIND_CREATE, 0, true},
-    {"alter", KIND_WRITE, 0, true},
+    {"alter", KIND_ALTER, 0, true},
     {"drop", KIND_WRITE, 0, true},
     {"grant", KIND_QUIET, 0, false},
     {"revoke", KIND_QUIET, 0, false},
@@ -163,11 +163,26 @@ static void take_first(SqlScan *scan, Slice word)
         scan->effects.releases = scan->effects.releases || is_releasing(word);
         scan->effects.alone = scan->effects.alone || first->alone;
         scan->kind_ = first->kind;
-        scan->effects.writes =
-            scan->effects.writes || first->kind == KIND_WRITE || first->kind == KIND_CREATE;
+        scan->effects.writes = scan->effects.writes || first->kind == KIND_WRITE ||
+                               first->kind == KIND_CREATE || first->kind == KIND_ALTER;
         return;
     }
     statement_unknown(scan);
+}
+
+/* In CREATE and ALTER: what may make the database do something by itself. */
+static bool is_behaviour(Slice word)
+{
+    static const char *const words[] = {
+        "function", "procedure", "routine", "aggregate", "operator", "cast",   "domain",
+        "trigger",  "rule",      "policy",  "view",      "default",  "check",  "extension",
+        "row",      "inherit",   "attach",  "generated", "owner",    "schema", "rename"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        if (slice_is(word, words[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* The words behind the first one, for the statements where they decide. */
@@ -193,6 +208,10 @@ static void take_next(SqlScan *scan, Slice word, bool quoted)
             sql_statement_pin(scan, PIN_LOAD);
         }
         scan->effects.releases = scan->effects.releases || slice_is(word, "drop"); /* ON COMMIT */
+        scan->effects.ddl = scan->effects.ddl || is_behaviour(word);
+        break;
+    case KIND_ALTER:
+        scan->effects.ddl = scan->effects.ddl || is_behaviour(word);
         break;
     default:
         break;
@@ -260,6 +279,15 @@ static void take_pair(SqlScan *scan, Slice word)
     }
 }
 
+static void take_known_name(SqlScan *scan, Slice word)
+{
+    uintptr_t effects = (uintptr_t)map_get(scan->dialect.names->map, word);
+    scan->effects.writes = scan->effects.writes || (effects & SQL_NAME_WRITES) != 0;
+    if ((effects & SQL_NAME_HIDDEN) != 0) {
+        sql_scan_pin(scan, PIN_HIDDEN_STATE);
+    }
+}
+
 void sql_words_take(SqlScan *scan, Slice word, bool quoted)
 {
     if (word.len == 0) {
@@ -278,6 +306,9 @@ void sql_words_take(SqlScan *scan, Slice word, bool quoted)
     }
     if (scan->words_ < 2) {
         scan->words_++;
+    }
+    if (scan->dialect.names != NULL) {
+        take_known_name(scan, word);
     }
     if (quoted) {
         scan->before_ = BEFORE_NONE;
@@ -382,6 +413,8 @@ static const struct {
     [PIN_SEQUENCE_VALUE] = {"sequence_value", "SQL asked for the session's value of a sequence."},
     [PIN_ANONYMOUS_CODE] = {"anonymous_code", "SQL ran an anonymous code block."},
     [PIN_STATE_FUNCTION] = {"state_function", "SQL called a function that keeps session state."},
+    [PIN_HIDDEN_STATE] = {"hidden_state",
+                          "SQL reached a function of the database that may keep session state."},
     [PIN_FUNCTION_CALL] = {"function_call", "The client called a function by the protocol."},
     [PIN_ENCODING] = {"encoding", "The text cannot be read safely in the client's encoding."},
     [PIN_UNKNOWN_STATEMENT] = {"unknown_statement", "The proxy doesn't know the statement."},

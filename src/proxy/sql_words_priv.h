@@ -15,6 +15,7 @@ enum SqlKind {
     KIND_PREPARE,     /* the next word is a name, or TRANSACTION */
     KIND_PREPARE_TWO, /* PREPARE TRANSACTION: a string follows, or it was a name after all */
     KIND_CREATE,
+    KIND_ALTER,
     KIND_EXPLAIN, /* explains another statement */
     KIND_SET,     /* from here on: SET, RESET and DISCARD, as of sql_settings.c */
     KIND_RESET,

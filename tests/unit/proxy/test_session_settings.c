@@ -20,7 +20,7 @@ static int setup(void **state)
     session_init(&t->sessions[0], false);
     session_init(&t->sessions[1], false);
     t->session = &t->sessions[0];
-    session_link(t->session, &t->exchange, false, &t->out);
+    session_link(t->session, &t->exchange, HANDOVER_PLAIN, &t->out);
     buf_init(&t->sent, BUF_MAX_DEFAULT);
     *state = t;
     return 0;
@@ -135,7 +135,7 @@ static void link_to(Talk *t, int client_index)
 {
     assert_true(t->out.at_rest);
     t->session = &t->sessions[client_index];
-    session_link(t->session, &t->exchange, false, &t->out);
+    session_link(t->session, &t->exchange, HANDOVER_PLAIN, &t->out);
 }
 
 /* A query of its own that sets something, and what PostgreSQL says it is then. */
