@@ -66,6 +66,7 @@ static void keep_keys(ProxyClient *client)
         return;
     }
     ScramKeys *keys = &client->pool->keys;
+    client->pool->keys_previous = false;
     keys->iterations = scram->verifier.iterations;
     keys->salt_len = scram->verifier.salt_len;
     memcpy(keys->salt, scram->verifier.salt, sizeof(keys->salt));

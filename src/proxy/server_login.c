@@ -181,7 +181,7 @@ static void scram_begin(ProxyServer *server)
 static Slice login_password(const ProxyServer *server, const ProxyUser *user)
 {
     if (server->previous && secret_is_set(&user->previous)) {
-        return secret_reveal(&user->previous);
+        return secret_reveal(&user->previous); /* not taken away since it was chosen */
     }
     return secret_is_set(&user->password) ? secret_reveal(&user->password) : SLICE("");
 }
@@ -456,7 +456,9 @@ static void login_on_open(void *user, Stream *stream)
         return;
     }
     server->state = SERVER_LOGIN;
-    server->previous = server_trial(server)->previous;
+    const ProxyUser *credentials = server_credentials(server);
+    server->previous = server_trial(server)->previous && credentials != NULL &&
+                       secret_is_set(&credentials->previous);
     buf_init(&out, BUF_MAX_DEFAULT);
     put_start(server, &out);
     send_buf(server, &out);
