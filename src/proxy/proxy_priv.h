@@ -26,6 +26,8 @@
 #include "proxy/config_priv.h"
 #include "proxy/params_priv.h"
 #include "proxy/session_priv.h"
+#include "proxy/throttle_priv.h"
+#include "proxy/trial_priv.h"
 
 #define PROXY_LOGIN_MS        30000 /* from a client's connect to its authentication */
 #define PROXY_SERVER_LOGIN_MS 30000
@@ -64,6 +66,7 @@ typedef enum ProxyStat {
     STAT_REFUSED_BY_RULE,
     STAT_REFUSED_BY_LIMIT,
     STAT_AUTH_FAILED,
+    STAT_AUTH_DELAYED,
     STAT_LOGINS,
     STAT_BORROWS,
     STAT_BORROW_TIMEOUTS,
@@ -129,12 +132,14 @@ void proxy_welcome_find(ProxyWelcomes *welcomes, ProxyPool *pool); /* sets it if
 
 /*
  *   START -> (TLS) -> START -> AUTH -> WELCOME -> READY <-> WAITING
+ *                        \      \-> DENIED
  *                        \-> RELAY_LOGIN -----------> READY
  *         \-> CANCEL
  */
 typedef enum ClientState {
     CLIENT_START,       /* its first packets: TLS, cancel, start */
-    CLIENT_AUTH,        /* SCRAM */
+    CLIENT_AUTH,        /* proves who it is */
+    CLIENT_DENIED,      /* has not, and hears of it in a while */
     CLIENT_WELCOME,     /* waits for a server's settings, which nobody in this pool has seen yet */
     CLIENT_RELAY_LOGIN, /* the server authenticates it */
     CLIENT_READY,       /* in session; `server` says whether it is linked */
@@ -182,7 +187,7 @@ void proxy_client_pinned(ProxyClient *client, PinReason reason);
 void proxy_client_unpinned(ProxyClient *client);
 void proxy_client_drain(ProxyClient *client); /* closes it where it has nothing under way */
 
-/* client_login.c: up to the session */
+/* client_login.c, client_auth.c: up to the session */
 void proxy_client_accept(ProxyWorker *worker, int fd, const ProxySocket *socket);
 void proxy_client_login_done(ProxyClient *client); /* frees `login` */
 /* The pool knows what a server says at login: tell it, and begin. */
@@ -226,6 +231,7 @@ struct ProxyServer {
     bool fatal;       /* PostgreSQL has told why it ends */
     bool rolled_back; /* of an orphan */
     bool retired;     /* not to be used again */
+    bool previous;    /* logs in with the role's previous password */
     Stream *stream;
     ProxyPool *pool; /* NULL: a relay's, or a probe */
     ProxyClient *client;
@@ -291,6 +297,8 @@ struct ProxyPool {
     ParamList *params;  /* what is asked for at login */
     ParamList *welcome; /* what a server said last; NULL: nobody has logged in yet */
     ScramKeys keys;
+    bool keys_previous; /* they are of the previous password */
+    Trial trial;
     StatementTable *statements;
     SettingTable *settings;
     CatalogEntry *catalog; /* of its database; NULL: there are too many */
@@ -358,6 +366,9 @@ struct ProxyWorker {
     LoopDefer pump;
     LoopTimer wait_timer, tick, drain_timer;
     bool draining, probing;
+    Trial probe_trial;
+    Throttle *throttle;
+    size_t delayed; /* clients in CLIENT_DENIED */
     /* Read by others. */
     _Alignas(64) atomic_int_fast64_t oldest_wait_ms; /* 0: nobody waits here */
     atomic_uint idle_count;
