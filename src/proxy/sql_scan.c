@@ -392,6 +392,7 @@ void sql_scan_end(SqlScan *scan)
         string_end(scan);
     }
     sql_words_statement_end(scan);
+    scan->effects.reads = sql_reads_only(scan);
     scan->state_ = PLAIN;
     scan->ended = true;
 }

@@ -52,6 +52,7 @@ typedef struct SqlDialect {
     bool unsafe_encoding;   /* a byte of a character may look like ASCII (SJIS, BIG5, GBK, …) */
     bool baseline_set;      /* an init_query made settings that RESET would undo */
     const SqlNames *names;  /* NULL: none */
+    bool wants_reads;       /* `reads` and `digest` are to be found out */
 } SqlDialect;
 
 /* What running a text may do. */
@@ -61,10 +62,12 @@ typedef struct TextEffects {
     bool forgets;  /* may take prepared statements away: DISCARD, DEALLOCATE */
     bool
         alone; /* nothing else may be in its transaction (VACUUM), or its end comes unseen (CALL) */
-    bool chains;   /* may begin the next transaction with the end of one: ROLLBACK AND CHAIN */
-    bool releases; /* may take away what has pinned */
-    bool ddl;      /* may change what the database's own functions do, and where */
-    Slice touched; /* settings: for touched_next, settings_priv.h */
+    bool chains;     /* may begin the next transaction with the end of one: ROLLBACK AND CHAIN */
+    bool releases;   /* may take away what has pinned */
+    bool ddl;        /* may change what the database's own functions do, and where */
+    bool reads;      /* one statement that reads, and may be run beside others (sql_reads.c) */
+    uint64_t digest; /* the same for texts that differ in numbers and strings only */
+    Slice touched;   /* settings: for touched_next, settings_priv.h */
 } TextEffects;
 
 #define SQL_WORD_MAX    64 /* PostgreSQL keeps 63 bytes of a name */
@@ -94,6 +97,12 @@ typedef struct SqlScan {
     uint8_t config_;     /* in a call of set_config */
     bool local_;         /* SET LOCAL */
     uint8_t name_len_;
+    /* private: whether it reads */
+    uint8_t read_;
+    bool named_;     /* a name was just read */
+    bool dot_;       /* and a dot behind it */
+    bool catalog_;   /* and it was pg_catalog */
+    bool qualified_; /* the name just read is in another schema */
     /* private: as much as the lengths say */
     char word_[SQL_WORD_MAX];
     char tag_[SQL_TAG_MAX];

@@ -310,6 +310,9 @@ void sql_words_take(SqlScan *scan, Slice word, bool quoted)
     if (scan->dialect.names != NULL) {
         take_known_name(scan, word);
     }
+    if (scan->dialect.wants_reads) {
+        sql_reads_word(scan, word, quoted);
+    }
     if (quoted) {
         scan->before_ = BEFORE_NONE;
     } else {
@@ -344,6 +347,9 @@ static void take_other(SqlScan *scan, char c)
 void sql_words_other(SqlScan *scan, char c)
 {
     scan->before_ = BEFORE_NONE;
+    if (scan->dialect.wants_reads) {
+        sql_reads_other(scan, c);
+    }
     sql_config_other(scan, c);
     if (sql_settings_has(scan)) {
         sql_settings_other(scan, c);

@@ -48,6 +48,12 @@ void sql_words_statement_end(SqlScan *scan);
 void sql_scan_pin(SqlScan *scan, PinReason reason);
 void sql_statement_pin(SqlScan *scan, PinReason reason); /* and what follows does not matter */
 
+/* The same steps for what only reads (sql_reads.c). */
+enum { READ_NONE, READ_SO_FAR, READ_NOT };
+void sql_reads_word(SqlScan *scan, Slice word, bool quoted);
+void sql_reads_other(SqlScan *scan, char c);
+bool sql_reads_only(const SqlScan *scan);
+
 /* The same steps for SET, RESET and DISCARD, once the kind says so. */
 bool sql_settings_has(const SqlScan *scan);
 void sql_settings_take(SqlScan *scan, Slice word, bool quoted);
