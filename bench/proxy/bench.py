@@ -44,14 +44,14 @@ class Bench:
 
     def proxy(self, contender, measure):
         """(process, port). Memory is measured of one that has served nobody yet."""
-        key = (contender.name, measure.server, measure.via_socket)
+        key = (contender.name, measure.server, measure.via_socket, measure.shared)
         if measure.once and contender.name != 'direct':
             old = self.proxies.pop(key, None)
             if old is not None:
                 self.place.stop(old[0])
         if key not in self.proxies:
             self.proxies[key] = contender.start(self.place, self.certificate, self.server(measure.server),
-                                                measure.via_socket)
+                                                measure)
         return self.proxies[key]
 
     def take(self, contender, measure):

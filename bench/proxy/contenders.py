@@ -8,11 +8,12 @@ from process import ACCOUNT, Failure, write
 from servers import DATABASE, PASSWORD, USER, scram_verifier
 
 SERVER_CONNECTIONS = 20
+SHARED_CONNECTIONS = 2  # of them, where clients share
 CLIENTS_MAX = 12000
 
 
 class Contender:
-    """One proxy. `start` runs it between a new port and a server; `via_socket`: reached by its Unix socket."""
+    """One proxy. `start` runs it between a new port and a server, as a measure wants it."""
     name = ''
     program = ''
 
@@ -22,9 +23,9 @@ class Contender:
 
     def cannot(self, measure):
         """Why this measure makes no sense for it; None: it does, or the attempt will show."""
-        return None
+        return 'no client shares a server connection with others in flight' if measure.shared else None
 
-    def start(self, place, certificate, server, via_socket):
+    def start(self, place, certificate, server, measure):
         """(its process, its port)"""
         raise NotImplementedError
 
@@ -36,18 +37,22 @@ class Weir(Contender):
     def __init__(self, program):
         self.program = str(program)
 
-    def start(self, place, certificate, server, via_socket):
+    def cannot(self, measure):
+        return None
+
+    def start(self, place, certificate, server, measure):
         port = next(place.ports)
         folder = place.room(f'{self.name}-{port}')
         cert, key = certificate.copy(folder)
         target = {'max_connections': SERVER_CONNECTIONS}
-        target.update({'socket_dir': str(server.socket_dir), 'port': server.socket_port} if via_socket else
+        target.update({'socket_dir': str(server.socket_dir), 'port': server.socket_port} if measure.via_socket else
                       {'host': server.address, 'port': server.port})
         config = {
             'kind': 'pool', 'workers': self.workers, 'max_clients': CLIENTS_MAX,
             'listeners': [{'address': place.address, 'port': port, 'cert_file': str(cert), 'key_file': str(key)}],
             'pool': {'target': target, 'users': [{'user': USER, 'password': PASSWORD}],
-                     'max_idle_connections_percent': 100, 'connection_borrow_timeout_s': 5}}
+                     'max_idle_connections_percent': 100, 'connection_borrow_timeout_s': 5,
+                     'shared_connections': SHARED_CONNECTIONS if measure.shared else 0}}
         path = write(folder / 'proxy.json', json.dumps(config), mode=0o600)
         return place.start([self.program, 'proxy', '--config', path], folder, port), port
 
@@ -62,12 +67,12 @@ class PgBouncer(Contender):
     name = 'pgbouncer'
     program = '/usr/sbin/pgbouncer'
 
-    def start(self, place, certificate, server, via_socket):
+    def start(self, place, certificate, server, measure):
         port = next(place.ports)
         folder = place.room(f'{self.name}-{port}', ACCOUNT)
         cert, key = certificate.copy(folder, ACCOUNT)
         users = write(folder / 'users.txt', f'"{USER}" "{scram_verifier(PASSWORD)}"\n', ACCOUNT, 0o600)
-        host, server_port = ((server.socket_dir, server.socket_port) if via_socket else
+        host, server_port = ((server.socket_dir, server.socket_port) if measure.via_socket else
                              (server.address, server.port))
         config = write(folder / 'pgbouncer.ini', f'''[databases]
 {DATABASE} = host={host} port={server_port}
@@ -99,12 +104,12 @@ class HaProxy(Contender):
     def cannot(self, measure):
         if measure.server != 'postgres' and measure.tls:
             return 'passes TLS through to the server, and nullpg has none'
-        return None
+        return super().cannot(measure)
 
-    def start(self, place, certificate, server, via_socket):
+    def start(self, place, certificate, server, measure):
         port = next(place.ports)
         folder = place.room(f'{self.name}-{port}')
-        target = (f'unix@{server.socket_dir}/.s.PGSQL.{server.socket_port}' if via_socket else
+        target = (f'unix@{server.socket_dir}/.s.PGSQL.{server.socket_port}' if measure.via_socket else
                   f'{server.address}:{server.port}')
         config = write(folder / 'haproxy.cfg', f'''global
     maxconn {self.connections_max}
@@ -130,13 +135,13 @@ class PgPool(Contender):
     def cannot(self, measure):
         if measure.server != 'postgres':
             return 'asks the server\'s catalogs, which nullpg has not'
-        return None
+        return super().cannot(measure)
 
-    def start(self, place, certificate, server, via_socket):
+    def start(self, place, certificate, server, measure):
         port = next(place.ports)
         folder = place.room(f'{self.name}-{port}', ACCOUNT)
         cert, key = certificate.copy(folder, ACCOUNT)
-        host, server_port = ((server.socket_dir, server.socket_port) if via_socket else
+        host, server_port = ((server.socket_dir, server.socket_port) if measure.via_socket else
                              (server.address, server.port))
         config = write(folder / 'pgpool.conf', f'''backend_clustering_mode = 'raw'
 listen_addresses = '{place.address}'
@@ -177,9 +182,9 @@ class Direct(Contender):
             return 'nullpg has no TLS'
         if measure.via_socket:
             return 'clients come by TCP'
-        return None
+        return super().cannot(measure)
 
-    def start(self, place, certificate, server, via_socket):
+    def start(self, place, certificate, server, measure):
         return server.process, server.port
 
 

@@ -10,9 +10,9 @@ from servers import conninfo, postgres_bin
 
 # name; what the report calls it; its unit; which server stands behind, by which way; TLS for clients; how; the
 # arguments of `how`; whose column the ratio is to (None: no ratio), of which measure; what Weir is meant to reach;
-# whether once per run is enough.
-Measure = namedtuple('Measure', 'name title unit server via_socket tls how arguments base base_measure goal once',
-                     defaults=(None, False, False, None, {}, 'pgbouncer', None, '', False))
+# whether once per run is enough; whether clients share server connections in flight.
+Measure = namedtuple('Measure', 'name title unit server via_socket tls how arguments base base_measure goal once '
+                     'shared', defaults=(None, False, False, None, {}, 'pgbouncer', None, '', False, False))
 
 LOGIN_CLIENTS = 16
 IDLE_CLIENTS = 1000
@@ -124,6 +124,10 @@ ALL = [
     Measure('wide', 'one 16 KiB row', US, 'wide', how=query_cpu_us, goal='≤ 0.36'),
     Measure('simple-unix', 'simple, server on a Unix socket', US, 'null', via_socket=True, how=query_cpu_us,
             base_measure='simple', goal='≤ 0.8 of simple'),
+    Measure('shared', 'simple, shared connections', US, 'null', how=query_cpu_us, base_measure='simple', shared=True,
+            goal='≤ 0.7 of simple'),
+    Measure('shared-256', 'simple, shared connections, 256 clients', US, 'null', how=query_cpu_us,
+            arguments={'clients': 256}, base_measure='simple-256', shared=True, goal='≤ 0.45 of simple'),
     Measure('simple-tls', 'simple, clients on TLS', US, 'null', tls=True, how=query_cpu_us, goal='≤ simple + 4 µs'),
     Measure('wide-tls', 'one 16 KiB row, clients on TLS', US, 'wide', tls=True, how=query_cpu_us,
             goal='≤ 16 KiB row + 9 µs'),
@@ -134,6 +138,8 @@ ALL = [
     Measure('pgbench', 'pgbench -S', 'TPS', 'postgres', how=pgbench_tps, base='direct', goal='≥ 0.85 of direct'),
     Measure('pgbench-unix', 'pgbench -S, server on a Unix socket', 'TPS', 'postgres', via_socket=True, how=pgbench_tps,
             base='direct', base_measure='pgbench', goal='≥ 0.95 of direct'),
+    Measure('pgbench-shared', 'pgbench -S, shared connections', 'TPS', 'postgres', how=pgbench_tps, base='direct',
+            base_measure='pgbench', shared=True, goal='≥ 1.3 of direct'),
 ]
 
 

@@ -18,6 +18,9 @@ struct ProxyLine {
     ProxyServer *server;
     Session session;
     Settings *settings; /* what its clients have; the line has some more */
+    ParamList *params;  /* and what they were told */
+    bool set;           /* the server has the line's own settings */
+    bool stale;         /* and reports others since */
     size_t first, len;
     int64_t begun_ms;
     int64_t head_ms; /* since when the first has been at the head */
@@ -43,16 +46,36 @@ static LineEntry *line_head(ProxyLine *line)
 /* ---- what is better alone ----------------------------------------------------------------------
  */
 
-static bool is_shy(const ProxyPool *pool, uint64_t digest)
+static LineShy *shy_of(ProxyPool *pool, uint64_t digest)
 {
-    const LineShy *shy = &pool->shy[digest % LINE_SHY_MAX];
+    return &pool->shy[digest % LINE_SHY_MAX];
+}
+
+static bool is_shy(ProxyPool *pool, uint64_t digest)
+{
+    const LineShy *shy = shy_of(pool, digest);
     return shy->digest == digest && loop_now_ms(pool->worker->loop) < shy->until_ms;
 }
 
 static void make_shy(ProxyLine *line, uint64_t digest)
 {
-    LineShy *shy = &line->server->pool->shy[digest % LINE_SHY_MAX];
-    *shy = (LineShy){.digest = digest, .until_ms = now_of(line) + LINE_SHY_MS};
+    *shy_of(line->server->pool, digest) =
+        (LineShy){.digest = digest, .until_ms = now_of(line) + LINE_SHY_MS};
+}
+
+/* Slow once may have been the machine. */
+static void note_time(ProxyLine *line, uint64_t digest, bool slow)
+{
+    LineShy *shy = shy_of(line->server->pool, digest);
+    if (shy->digest != digest && slow) {
+        *shy = (LineShy){.digest = digest};
+    }
+    if (shy->digest == digest) {
+        shy->slow = slow ? shy->slow + 1 : 0;
+    }
+    if (shy->slow >= LINE_SLOW_TIMES && shy->digest == digest) {
+        make_shy(line, digest);
+    }
 }
 
 /* ---- life --------------------------------------------------------------------------------------
@@ -89,6 +112,7 @@ static ProxyLine *line_new(ProxyServer *server)
     server->state = SERVER_LINE;
     line->begun_ms = line->idle_ms = now_of(line);
     line->settings = settings_ref(server->exchange.applied);
+    line->params = params_ref(server->params);
     session_init(&line->session, false);
     for (size_t i = 0; i < LINE_DEPTH; i++) {
         buf_init(&line->entries[i].request, LINE_REQUEST_MAX);
@@ -110,6 +134,7 @@ static void line_free(ProxyLine *line)
     line->server->line = NULL;
     session_done(&line->session);
     settings_unref(line->settings);
+    params_unref(line->params);
     for (size_t i = 0; i < LINE_DEPTH; i++) {
         buf_done(&line->entries[i].request);
         buf_done(&line->entries[i].result);
@@ -134,7 +159,7 @@ static void line_dissolve(ProxyLine *line)
 static bool line_should_end(const ProxyLine *line)
 {
     const ProxyServer *server = line->server;
-    return server->retired || server->worker->draining ||
+    return server->retired || server->worker->draining || line->stale ||
            now_of(line) - line->begun_ms >= LINE_LIFE_MS;
 }
 
@@ -145,7 +170,7 @@ static bool line_fits(const ProxyLine *line, const ProxyClient *client)
 {
     const Flight *flight = &line->server->exchange.flight;
     return !line_should_end(line) && line->len < LINE_DEPTH && flight->len < FLIGHT_MAX / 2 &&
-           line->settings == client->session.settings && client->told == line->server->params &&
+           line->settings == client->session.settings && client->told == line->params &&
            !stream_blocked(line->server->stream);
 }
 
@@ -154,11 +179,12 @@ bool proxy_line_for_waiters(ProxyServer *server)
 {
     ProxyPool *pool = server->pool;
     if (pool->lines.len >= server->worker->config->shared_connections || server->retired ||
-        server->worker->draining || pool->waiters.len < LINE_WAITERS_MIN ||
+        server->worker->draining || pool->waiters.len == 0 || !pool->wants_line ||
         !proxy_pool_knows_names(pool) || pool->names->hidden ||
         server->worker->lines + 1 >= server->worker->servers.len) {
         return false;
     }
+    pool->wants_line = false;
     line_new(server);
     proxy_pool_wake_waiters(pool);
     return true;
@@ -230,24 +256,46 @@ static void entry_push(ProxyLine *line, ProxyClient *client, const LineRequest *
     buf_append_slice(&entry->request, data);
 }
 
+/* How its request would be read by a line. */
+static SqlDialect dialect_for(const ProxyClient *client)
+{
+    ProxyPool *pool = client->pool;
+    if (pool->dialect_params != client->told) { /* mostly everybody has been told the same */
+        params_unref(pool->dialect_params);
+        pool->dialect_params = params_ref(client->told);
+        pool->dialect = proxy_dialect(client->worker, client->told);
+    }
+    SqlDialect dialect = pool->dialect;
+    dialect.names = map_len(pool->names->names.map) > 0 ? &pool->names->names : NULL;
+    return dialect;
+}
+
+static bool may_share(const ProxyClient *client)
+{
+    ProxyPool *pool = client->pool;
+    return pool != NULL && client->worker->config->shared_connections > 0 && !client->alone &&
+           client->told != NULL && proxy_pool_knows_names(pool) && !pool->names->hidden;
+}
+
 size_t proxy_line_take(ProxyClient *client, Slice data)
 {
     ProxyPool *pool = client->pool;
     LineRequest request;
-    if (pool == NULL || pool->worker->config->shared_connections == 0 || client->alone ||
-        !proxy_pool_knows_names(pool) || pool->names->hidden) {
+    if (!may_share(client)) {
         return 0;
     }
-    ProxyLine *line = line_for(pool, client);
-    if (line != NULL) {
-        proxy_server_read_names(line->server);
-    }
-    if (line == NULL ||
-        !line_request_read(&client->session, &line->server->exchange, data, &request) ||
+    SqlDialect dialect = dialect_for(client);
+    if (!line_request_read(&client->session, &dialect, data, &request) ||
         is_shy(pool, request.digest)) {
         return 0;
     }
+    ProxyLine *line = line_for(pool, client);
+    if (line == NULL) {
+        pool->wants_line = true;
+        return 0;
+    }
     data.len = request.len;
+    proxy_server_read_names(line->server);
     entry_push(line, client, &request, data);
     send_request(line, &client->session, data);
     client->state = CLIENT_SHARED;
@@ -291,17 +339,22 @@ static void line_flush(ProxyLine *line, ProxyRun *run, bool complete)
 /* Errors that are the line's, and not the request's. */
 static void take_error(ProxyLine *line, const PgPiece *piece)
 {
-    static const char *const ours[] = {"25006", "57014", "57P01", "57P02",
-                                       "57P03", "57P05", "0A000", "26000"};
+    static const struct {
+        const char *sqlstate;
+        bool shy; /* it would fail again */
+    } ours[] = {{"25006", true},  {"57014", true},  {"57P01", false}, {"57P02", false},
+                {"57P03", false}, {"57P05", false}, {"0A000", false}, {"26000", false}};
     PgError error;
     LineEntry *entry = line_head(line);
     if (entry == NULL || !piece->last || !pg_get_error(piece->body, &error)) {
         return;
     }
     for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
-        if (slice_is(error.sqlstate, ours[i])) {
+        if (slice_is(error.sqlstate, ours[i].sqlstate)) {
             entry->again = true;
-            make_shy(line, entry->digest);
+            if (ours[i].shy) {
+                make_shy(line, entry->digest);
+            }
         }
     }
 }
@@ -327,9 +380,7 @@ static void entry_pop(ProxyLine *line)
 {
     LineEntry *entry = line_head(line);
     int64_t now = now_of(line);
-    if (now - line->head_ms >= LINE_SLOW_MS) {
-        make_shy(line, entry->digest);
-    }
+    note_time(line, entry->digest, now - line->head_ms >= LINE_SLOW_MS);
     line->head_ms = line->idle_ms = now;
     client_ends(line, entry);
     line->first = (line->first + 1) % LINE_DEPTH;
@@ -360,6 +411,7 @@ bool proxy_line_piece(ProxyServer *server, ProxyRun *run, const PgPiece *piece,
         take_error(line, piece);
     }
     if (step == STEP_DROP) {
+        line->set = line->set || piece->type == 'Z';
         line_flush(line, run, false);
         run->at += piece->raw.len;
         run->sent = run->at;
@@ -372,6 +424,11 @@ bool proxy_line_piece(ProxyServer *server, ProxyRun *run, const PgPiece *piece,
         line_rest(line);
     }
     return true;
+}
+
+void proxy_line_reports(const ProxyServer *server)
+{
+    server->line->stale = server->line->stale || server->line->set;
 }
 
 void proxy_line_read_end(ProxyServer *server, ProxyRun *run)

@@ -21,11 +21,11 @@
 
 #define LINE_DEPTH       64 /* requests in flight */
 #define LINE_SPREAD      8  /* with more, another line is begun, if there may be */
-#define LINE_WAITERS_MIN 4  /* for a line to be begun for them */
 #define LINE_REQUEST_MAX ((size_t)8 << 10)
 #define LINE_RESULT_MAX  ((size_t)32 << 10)
 #define LINE_MS_TEXT     "1s" /* a statement's time; then it is on its own */
 #define LINE_SLOW_MS     20
+#define LINE_SLOW_TIMES  3 /* in a row */
 #define LINE_SHY_MS      60000
 #define LINE_IDLE_MS     1000
 #define LINE_LIFE_MS     10000
@@ -38,6 +38,7 @@ bool proxy_line_for_waiters(ProxyServer *server);
 /* A piece of what the line's server says. */
 NODISCARD bool proxy_line_piece(ProxyServer *server, ProxyRun *run, const PgPiece *piece,
                                 const char **ret_problem);
+void proxy_line_reports(const ProxyServer *server);           /* another value of a setting */
 void proxy_line_read_end(ProxyServer *server, ProxyRun *run); /* of one read: its bytes go away */
 /* Its server connection is gone: frees it. */
 void proxy_line_lost(ProxyServer *server);
@@ -52,7 +53,7 @@ typedef struct LineRequest {
     size_t len;
     uint64_t digest;
 } LineRequest;
-NODISCARD bool line_request_read(const Session *session, const Exchange *exchange, Slice data,
+NODISCARD bool line_request_read(const Session *session, const SqlDialect *dialect, Slice data,
                                  LineRequest *ret_request);
 
 #endif

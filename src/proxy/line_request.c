@@ -1,31 +1,33 @@
 /* Which requests may share a line: see line_priv.h. Whole messages only, and nothing that a later
  * request could meet: no names but known statements', no portals that stay. */
 #include "proxy/line_priv.h"
-#include "proxy/session_parts_priv.h"
 
 typedef struct Shape {
     bool parsed, bound, executed;
     TextEffects effects; /* of what runs */
 } Shape;
 
-static TextEffects effects_of(const Exchange *exchange, Slice text)
+static TextEffects effects_of(const SqlDialect *dialect, Slice text)
 {
-    SqlScan scan = session_scan(exchange, text);
+    SqlScan scan;
+    sql_scan_begin(&scan, *dialect);
+    sql_scan_feed(&scan, text);
+    sql_scan_end(&scan);
     return scan.effects;
 }
 
-static bool take_parse(const Exchange *exchange, Slice body, Shape *shape)
+static bool take_parse(const SqlDialect *dialect, Slice body, Shape *shape)
 {
     PgParse parse;
     if (!pg_get_parse(body, &parse) || parse.statement.len > 0 || shape->parsed || shape->bound) {
         return false;
     }
     shape->parsed = true;
-    shape->effects = effects_of(exchange, parse.query);
+    shape->effects = effects_of(dialect, parse.query);
     return true;
 }
 
-static bool take_bind(const Session *session, const Exchange *exchange, Slice body, Shape *shape)
+static bool take_bind(const Session *session, const SqlDialect *dialect, Slice body, Shape *shape)
 {
     PgBind bind;
     if (!pg_get_bind(body, &bind) || bind.portal.len > 0 || shape->bound) {
@@ -37,7 +39,7 @@ static bool take_bind(const Session *session, const Exchange *exchange, Slice bo
     }
     const Statement *statement = statement_names_get(&session->names, bind.statement);
     if (statement == NULL || shape->parsed || !statement->learned ||
-        statement->names_generation != exchange_names_generation(exchange)) {
+        statement->names_generation != sql_names_generation(dialect)) {
         return false;
     }
     shape->effects = statement->effects;
@@ -63,14 +65,14 @@ static bool take_execute(Slice body, Shape *shape)
 }
 
 /* One message before the Sync. */
-static bool take_message(const Session *session, const Exchange *exchange, const PgPiece *piece,
+static bool take_message(const Session *session, const SqlDialect *dialect, const PgPiece *piece,
                          Shape *shape)
 {
     switch (piece->type) {
     case 'P':
-        return take_parse(exchange, piece->body, shape);
+        return take_parse(dialect, piece->body, shape);
     case 'B':
-        return take_bind(session, exchange, piece->body, shape);
+        return take_bind(session, dialect, piece->body, shape);
     case 'D':
         return take_describe(piece->body, shape);
     case 'E':
@@ -81,7 +83,7 @@ static bool take_message(const Session *session, const Exchange *exchange, const
 }
 
 /* False: it is not complete, or something else. */
-static bool read_shape(const Session *session, const Exchange *exchange, Slice data,
+static bool read_shape(const Session *session, const SqlDialect *dialect, Slice data,
                        size_t *ret_len, Shape *shape)
 {
     const PgPolicy policy = {0};
@@ -97,10 +99,10 @@ static bool read_shape(const Session *session, const Exchange *exchange, Slice d
             return shape->executed;
         }
         if (piece.type == 'Q') {
-            shape->effects = effects_of(exchange, piece.body);
+            shape->effects = effects_of(dialect, piece.body);
             return at == 0;
         }
-        if (!take_message(session, exchange, &piece, shape)) {
+        if (!take_message(session, dialect, &piece, shape)) {
             return false;
         }
         at = *ret_len;
@@ -108,12 +110,12 @@ static bool read_shape(const Session *session, const Exchange *exchange, Slice d
     return false;
 }
 
-bool line_request_read(const Session *session, const Exchange *exchange, Slice data,
+bool line_request_read(const Session *session, const SqlDialect *dialect, Slice data,
                        LineRequest *ret_request)
 {
     Shape shape = {0};
     size_t len = 0;
-    if (!read_shape(session, exchange, data, &len, &shape) || !shape.effects.reads) {
+    if (!read_shape(session, dialect, data, &len, &shape) || !shape.effects.reads) {
         return false;
     }
     *ret_request = (LineRequest){.len = len, .digest = shape.effects.digest};

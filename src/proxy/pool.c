@@ -61,6 +61,7 @@ void proxy_pool_unused(ProxyPool *pool)
     map_remove(pool->worker->pools, slice_from(pool->key, pool->key_len));
     params_unref(pool->params);
     params_unref(pool->welcome);
+    params_unref(pool->dialect_params);
     crypto_wipe(&pool->keys, sizeof(pool->keys));
     statement_table_free(pool->statements);
     setting_table_free(pool->settings);

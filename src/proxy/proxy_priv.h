@@ -285,6 +285,8 @@ void proxy_server_abandon(ProxyServer *server);
 void proxy_server_release(ProxyServer *server); /* at rest: to the next waiter, or idle */
 void proxy_server_retire(ProxyServer *server);  /* says goodbye; do not touch it any more */
 void proxy_server_lost(ProxyServer *server, const char *why); /* its stream is gone; frees it */
+/* How texts are read by a server that has reported these; without names. */
+SqlDialect proxy_dialect(const ProxyWorker *worker, const ParamList *params);
 bool proxy_server_set_param(ProxyServer *server, Slice name, Slice value);
 void proxy_server_cancel_done(ProxyServer *server);
 extern const StreamHandlers proxy_server_handlers;
@@ -313,6 +315,7 @@ extern const StreamHandlers proxy_relay_server_handlers;
 typedef struct LineShy {
     uint64_t digest;
     int64_t until_ms;
+    unsigned slow; /* so often in a row */
 } LineShy;
 
 struct ProxyPool {
@@ -332,6 +335,9 @@ struct ProxyPool {
     CatalogNames *names;   /* as last read from there */
     uint64_t names_seen;
     List lines;
+    bool wants_line;           /* a request has found none */
+    ParamList *dialect_params; /* of whom `dialect` is; NULL: nobody */
+    SqlDialect dialect;
     LineShy shy[LINE_SHY_MAX];
     List idle;             /* the one used last first */
     List waiters;          /* first come first */

@@ -349,6 +349,16 @@ void proxy_server_cancel_done(ProxyServer *server)
     }
 }
 
+SqlDialect proxy_dialect(const ProxyWorker *worker, const ParamList *params)
+{
+    return (SqlDialect){
+        .backslash_strings = slice_is(params_value(params, "standard_conforming_strings"), "off"),
+        .unsafe_encoding = !sql_encoding_is_safe(params_value(params, "client_encoding")),
+        .baseline_set = worker->config->init_query != NULL,
+        .wants_reads = worker->config->shared_connections > 0,
+    };
+}
+
 bool proxy_server_set_param(ProxyServer *server, Slice name, Slice value)
 {
     ParamList *params = params_with(server->params, name, value);
@@ -358,13 +368,8 @@ bool proxy_server_set_param(ProxyServer *server, Slice name, Slice value)
     params_unref(server->params);
     server->params = params;
     const SqlNames *names = server->exchange.dialect.names;
-    server->exchange.dialect = (SqlDialect){
-        .backslash_strings = slice_is(params_value(params, "standard_conforming_strings"), "off"),
-        .unsafe_encoding = !sql_encoding_is_safe(params_value(params, "client_encoding")),
-        .baseline_set = server->worker->config->init_query != NULL,
-        .names = names,
-        .wants_reads = server->worker->config->shared_connections > 0,
-    };
+    server->exchange.dialect = proxy_dialect(server->worker, params);
+    server->exchange.dialect.names = names;
     return true;
 }
 
@@ -520,6 +525,7 @@ static bool take_line(ProxyServer *server, ProxyRun *run, const PgPiece *piece,
     *ret_problem = "the server sent a malformed ParameterStatus";
     if (piece->first && piece->type == 'S') {
         proxy_line_read_end(server, run);
+        proxy_line_reports(server);
         run->at += piece->raw.len;
         run->sent = run->at;
         return take_setting(server, piece);

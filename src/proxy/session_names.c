@@ -82,7 +82,7 @@ static void rename_target(Exchange *exchange, const PgPiece *piece, Slice fixed,
 /* Also anew, where the database has other names that mean something. */
 static void learn_statement(const Exchange *exchange, Statement *statement)
 {
-    uint64_t generation = exchange_names_generation(exchange);
+    uint64_t generation = sql_names_generation(&exchange->dialect);
     if (statement->learned && statement->names_generation == generation) {
         return;
     }

@@ -21,11 +21,6 @@ static inline void session_out_clear(SessionOut *out)
 }
 /* The server skips what comes, or takes it for COPY data: nothing of it counts. */
 bool exchange_is_deaf(const Exchange *exchange);
-/* Of the names that mean something; 0: there are none. */
-static inline uint64_t exchange_names_generation(const Exchange *exchange)
-{
-    return exchange->dialect.names != NULL ? exchange->dialect.names->generation : 0;
-}
 SqlScan session_scan(const Exchange *exchange, Slice text); /* of a whole text */
 /* This text, or a statement with it, is about to run. */
 void session_note_text(Session *session, Exchange *exchange, const TextEffects *effects,

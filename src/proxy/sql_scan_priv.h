@@ -55,6 +55,12 @@ typedef struct SqlDialect {
     bool wants_reads;       /* `reads` and `digest` are to be found out */
 } SqlDialect;
 
+/* Of its names; 0: there are none. */
+static inline uint64_t sql_names_generation(const SqlDialect *dialect)
+{
+    return dialect->names != NULL ? dialect->names->generation : 0;
+}
+
 /* What running a text may do. */
 typedef struct TextEffects {
     PinReason pin; /* the first reason found */

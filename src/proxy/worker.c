@@ -2,7 +2,7 @@
  * A worker: a thread with a loop, listeners on the shared sockets, and everything that came in by
  * them. The main thread speaks to it by posts only.
  */
-#include "proxy/proxy_priv.h"
+#include "proxy/line_priv.h"
 
 #define SERVER_SLOTS_MAX (2 * PROXY_CLIENTS_MAX + PROXY_SERVERS_MAX)
 #define TICK_MS          1000
@@ -112,6 +112,7 @@ static void servers_retire(ProxyWorker *worker)
             proxy_server_retire(server);
         }
     }
+    proxy_lines_trim(worker);
 }
 
 /* ---- once a second
