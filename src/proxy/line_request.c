@@ -87,7 +87,7 @@ static bool read_shape(const Session *session, const SqlDialect *dialect, Slice 
                        size_t *ret_len, Shape *shape)
 {
     const PgPolicy policy = {0};
-    for (size_t at = 0; at < data.len && at < LINE_REQUEST_MAX;) {
+    for (size_t at = 0; at < data.len;) {
         PgFramer framer = {0};
         PgPiece piece;
         if (pg_framer_next(&framer, &policy, slice_skip(data, at), &piece) != WIRE_DONE ||
@@ -95,6 +95,9 @@ static bool read_shape(const Session *session, const SqlDialect *dialect, Slice 
             return false;
         }
         *ret_len = at + piece.raw.len;
+        if (*ret_len > LINE_REQUEST_MAX) {
+            return false;
+        }
         if (piece.type == 'S') {
             return shape->executed;
         }
