@@ -109,7 +109,7 @@ SessionStep settings_before(Session *session, Exchange *exchange, const PgPiece 
         return STEP_FORWARD;
     }
     bool settle = !exchange->unsettled && !exchange->open &&
-                  (!settings_read_texts_alike(exchange->applied, session->settings) ||
+                  (!settings_begin_alike(exchange->applied, session->settings) ||
                    must_be_alone(session, exchange, piece));
     return replay(session, exchange, settle, out);
 }

@@ -146,9 +146,15 @@ bool settings_make_temporary(const Settings *settings)
     return slice_has(value_of(settings, SLICE("search_path")), "pg_temp");
 }
 
-bool settings_read_texts_alike(const Settings *a, const Settings *b)
+bool settings_begin_alike(const Settings *a, const Settings *b)
 {
-    static const char *const names[] = {"client_encoding", "standard_conforming_strings"};
+    static const char *const names[] = {
+        "client_encoding",
+        "standard_conforming_strings",
+        "default_transaction_isolation",
+        "default_transaction_read_only",
+        "default_transaction_deferrable",
+    };
     for (size_t i = 0; i < ARRAY_LEN(names) && a != b; i++) {
         if (!slice_eq(value_of(a, slice_of(names[i])), value_of(b, slice_of(names[i])))) {
             return false;

@@ -56,8 +56,8 @@ bool settings_fit(const Settings *server, const Settings *client, bool baseline)
 /* The messages that lead from one list to the other, Parse, Bind and Execute for each statement,
  * without Sync. Returns how many statements. */
 size_t settings_put_replay(const Settings *from, const Settings *to, Buf *out);
-/* Whether texts are read with one list as with the other. */
-bool settings_read_texts_alike(const Settings *a, const Settings *b);
+/* Whether a transaction begins, and texts are read, with one list as with the other. */
+bool settings_begin_alike(const Settings *a, const Settings *b);
 /* Whether what is created is temporary, without saying so. */
 bool settings_make_temporary(const Settings *settings);
 

@@ -325,6 +325,17 @@ static void test_what_must_be_alone_waits(void **state)
     assert_string_equal(sent(t), "SET \"x\" TO '1'; B; E; vacuum");
 }
 
+/* In its transaction they would come too late. */
+static void test_what_a_transaction_begins_with_waits(void **state)
+{
+    Talk *t = *state;
+    sets(t, "set default_transaction_read_only to on",
+         "SELECT pg_catalog.current_setting('default_transaction_read_only', true)", "on");
+    link_to(t, 1);
+    assert_true(client(t, 'Q', "", "insert into t values (1)") == STEP_WAIT);
+    assert_string_equal(sent(t), "RESET \"default_transaction_read_only\"; B; E; S");
+}
+
 static void test_reset_and_rollback_of_ones_own(void **state)
 {
     Talk *t = *state;
@@ -551,6 +562,7 @@ int main(void)
         IN_TALK(test_what_is_copied_does_not_wait),
         IN_TALK(test_a_refused_setting),
         IN_TALK(test_what_must_be_alone_waits),
+        IN_TALK(test_what_a_transaction_begins_with_waits),
         IN_TALK(test_reset_and_rollback_of_ones_own),
         IN_TALK(test_custom_settings),
         IN_TALK(test_a_question_that_fails_pins),
