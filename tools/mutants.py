@@ -30,8 +30,8 @@ MUTANTS = {
                                     'return moved && false ? HANDOVER_SEQUENCES : HANDOVER_PLAIN;'),
     'LISTEN pins nobody': ('sql_words.c', '{"listen", KIND_PIN, PIN_LISTEN, false}', '{"listen", KIND_QUIET, 0, false}'),
     'temporary tables pin nobody': ('sql_words.c', 'sql_scan_pin(scan, PIN_TEMPORARY);\n', '(void)scan;\n'),
-    'advisory locks pin nobody': ('sql_words.c', '{"pg_try_advisory_*", PIN_ADVISORY_LOCK}',
-                                  '{"pg_try_advisory_*", PIN_NONE}'),
+    'advisory locks pin nobody': ('sql_words.c', 'FAMILY("pg_try_advisory_", PIN_ADVISORY_LOCK)',
+                                  'FAMILY("pg_try_advisory_", PIN_NONE)'),
     'cursors WITH HOLD pin nobody': ('sql_words.c', 'sql_scan_pin(scan, PIN_HOLD_CURSOR);', '(void)scan;'),
     'PREPARE pins nobody': ('sql_words.c', 'sql_statement_pin(scan, PIN_SQL_PREPARE);\n        }\n        break;\n'
                             '    case KIND_PREPARE_TWO', 'scan->kind_ = KIND_QUIET;\n        }\n        break;\n'
