@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(SECONDS + 240)
 @pytest.fixture
 def pool(weir, tmp_path, authority, database):
     database.run('CREATE TABLE ledger (owner int)', 'CREATE INDEX ON ledger (owner)', 'GRANT ALL ON ledger TO ann, bob',
-                 *(f'CREATE SEQUENCE seq_{number} START {number * SEQUENCE_STEP}; GRANT ALL ON seq_{number} TO ann'
+                 *(f'CREATE SEQUENCE seq_{number} START {number * SEQUENCE_STEP}; GRANT ALL ON seq_{number} TO ann, bob'
                    for number in range(1, CLIENTS + 1)))
     with proxy_of(weir, tmp_path / 'run', authority, database, SERVERS, workers=2) as proxy:
         proxy.configure({'connection_borrow_timeout_s': 60})
