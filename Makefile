@@ -1,13 +1,15 @@
 # The names that people type. meson and ninja do the building; tools/ does the rest.
 #   make          build/weir            make up      the tier of examples/guide.tf, in front
 #   make test     every test            make quick   format, lint and unit tests, in seconds
-# More: make asan, tsan, fuzz, fresh, bench-proxy, format, install, clean.
+# More: make asan, tsan, fuzz, soak, mutants, fresh, bench-proxy, format, install, clean.
 BUILD ?= build
 FUZZ_SECONDS ?= 20
+SOAK_CLIENTS ?= 200
+SOAK_SECONDS ?= 180
 TEST_LIMIT_S ?= 1320
 python = /usr/bin/python3
 
-.PHONY: all up test quick unit asan tsan fuzz fresh bench-proxy format install clean
+.PHONY: all up test quick unit asan tsan fuzz soak mutants fresh bench-proxy format install clean
 
 all:
 	@tools/install.sh run
@@ -41,6 +43,17 @@ fuzz:
 	@tools/install.sh dev
 	@CC=clang tools/build.sh build-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
 	@tools/fuzz.sh build-fuzz $(FUZZ_SECONDS)
+
+# Two hundred clients of weir proxy that do everything at random; and that this notices each tracker that is missing.
+soak:
+	@tools/install.sh test
+	@tools/build.sh $(BUILD) -Dtests=true
+	@WEIR_BIN=$(BUILD)/weir WEIR_MIX_CLIENTS=$(SOAK_CLIENTS) WEIR_MIX_SECONDS=$(SOAK_SECONDS) \
+		$(python) -m pytest -s tests/conformance/test_mix.py
+
+mutants:
+	@tools/install.sh test
+	@$(python) tools/mutants.py
 
 # The two commands of the README in a minimal Debian of its own (root only).
 fresh:

@@ -24,6 +24,7 @@ void proxy_client_gone(ProxyClient *client)
     loop_timer_stop(&client->timer);
     list_remove(&worker->clients, &client->node);
     params_unref(client->told);
+    params_unref(client->told_before);
     session_done(&client->session);
     proxy_worker_count(worker, STAT_CLIENTS, -1);
     proxy_worker_count(worker, STAT_CLIENTS_TLS, client->tls ? -1 : 0);

@@ -175,10 +175,11 @@ struct ProxyClient {
     Session session;
     ProxyServer *server;
     ProxyPool *pool;
-    ParamList *told;    /* the settings that it was told last */
-    Login *login;       /* NULL when done */
-    ListNode node;      /* in worker->clients */
-    ListNode wait_node; /* in pool->waiters */
+    ParamList *told;        /* the settings that it was told last */
+    ParamList *told_before; /* before a transaction that may take them back; NULL: none may */
+    Login *login;           /* NULL when done */
+    ListNode node;          /* in worker->clients */
+    ListNode wait_node;     /* in pool->waiters */
     int64_t wait_since_ms;
     int64_t active_ms;
     uint32_t cancel_key;

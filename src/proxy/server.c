@@ -249,22 +249,44 @@ void proxy_server_lost(ProxyServer *server, const char *why)
 /* ---- linked and free ----------------------------------------------------------------------------
  */
 
-/* What the server reports otherwise than the client was told; but not while it has other settings
- * than the client. */
-static void tell_params(ProxyServer *server)
+static void tell(ProxyClient *client, ParamList *params)
 {
-    ProxyClient *client = server->client;
-    if (client->told == server->params || client->told == NULL ||
-        !session_settings_hold(&client->session, &server->exchange)) {
+    if (client->told == params) {
         return;
     }
     Buf changes;
     buf_init(&changes, BUF_MAX_DEFAULT);
-    params_put_changes(client->told, server->params, &changes);
+    params_put_changes(client->told, params, &changes);
     stream_write(client->stream, buf_slice(&changes));
     buf_done(&changes);
     params_unref(client->told);
-    client->told = params_ref(server->params);
+    client->told = params_ref(params);
+}
+
+/* What the server reports otherwise than the client was told; but not while it has other settings
+ * than the client. What is told in a transaction that may take the replay back is told back. */
+static void tell_params(ProxyServer *server)
+{
+    ProxyClient *client = server->client;
+    ParamList *before = client->told_before;
+    if (client->told == NULL) {
+        return;
+    }
+    if (!session_settings_hold(&client->session, &server->exchange)) {
+        if (before != NULL) {
+            tell(client, before);
+        }
+        client->told_before = NULL;
+        params_unref(before);
+        return;
+    }
+    if (server->exchange.settings_state != SETTINGS_REPLAYED) {
+        client->told_before = NULL;
+        params_unref(before);
+    } else if (before == NULL) {
+        client->told_before = params_ref(client->told);
+    }
+    tell(client, server->params);
 }
 
 /* What is known of the database, for the texts that come. */
@@ -459,7 +481,8 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
     if (piece->first && piece->type == 'E') {
         note_fatal(server, piece);
     }
-    if (piece->type == 'Z' && step == STEP_FORWARD && client->told != server->params) {
+    if (piece->type == 'Z' && step == STEP_FORWARD &&
+        (client->told != server->params || client->told_before != NULL)) {
         run_flush(server, run);
         tell_params(server);
     }

@@ -362,7 +362,7 @@ static SessionStep take_first(Session *session, Exchange *exchange, const PgPiec
         return take_unlinked(session, piece);
     }
     exchange->barrier = exchange->barrier && !flight_is_empty(&exchange->flight);
-    if (exchange->barrier) {
+    if (exchange->barrier && !exchange->flight.copying) { /* what is copied, the batch waits for */
         return STEP_WAIT;
     }
     if (!has_room(exchange)) {

@@ -16,7 +16,8 @@
  * go in front of the first message of its transaction, without Sync, so that a setting that is
  * refused keeps that message from being run. They are in force with that transaction's commit, and
  * gone with its rollback; until then the client's pipeline waits behind each batch. A message that
- * must be alone in its transaction waits for a round trip of their own.
+ * must be alone in its transaction waits for a round trip of their own; so does any where what
+ * differs counts when a transaction begins (default_transaction_read_only) or a text is read.
  *
  *   MISSING --- the first message of a transaction ----> REPLAYED --- commit ---> IN_FORCE
  *      |  ^---------------------- rollback ----------------'                          ^

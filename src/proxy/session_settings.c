@@ -24,7 +24,8 @@ void settings_discarded(Exchange *exchange)
 
 bool session_settings_hold(const Session *session, const Exchange *exchange)
 {
-    return session->relay || exchange->settings_state == SETTINGS_IN_FORCE;
+    return session->relay || exchange->settings_state == SETTINGS_IN_FORCE ||
+           (exchange->settings_state == SETTINGS_REPLAYED && exchange->status == 'T');
 }
 
 bool settings_hold(const Exchange *exchange)

@@ -30,18 +30,20 @@ def wait_for(condition, what):
 
 
 class Postgres:
-    """A server on a Unix socket only, with SCRAM for everybody but the superuser `postgres`."""
+    """A server on a Unix socket, and at an address if it is given one, with SCRAM for everybody but the superuser
+    `postgres`."""
 
-    def __init__(self, folder, max_connections=40):
+    def __init__(self, folder, max_connections=40, address=''):
         self.folder = folder
+        self.address = address
         self.data = folder / 'data'
         self.process = None
         quiet = {'stdout': subprocess.DEVNULL, 'stderr': subprocess.STDOUT, 'cwd': folder, **as_account('postgres')}
         subprocess.run([postgres_bin() / 'initdb', '-D', self.data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8',
                         '--no-locale', '-N'], check=True, **quiet)
         (self.data / 'pg_hba.conf').write_text('local all postgres trust\nlocal all md5user md5\n'
-                                               'local all all scram-sha-256\n')
-        self.settings = ['-c', 'listen_addresses=', '-c', f'max_connections={max_connections}',
+                                               'local all all scram-sha-256\nhost all all all scram-sha-256\n')
+        self.settings = ['-c', f'listen_addresses={address}', '-c', f'max_connections={max_connections}',
                          '-c', 'shared_buffers=16MB', '-c', 'fsync=off', '-c', 'log_min_messages=fatal']
         self.start()
         with self.admin() as admin:

@@ -260,6 +260,25 @@ static void test_the_pipeline_waits_behind_a_replay(void **state)
     assert_string_equal(sent(t), "RESET \"x\"; B; E; select 2");
 }
 
+/* What the server waits for itself must not. */
+static void test_what_is_copied_does_not_wait(void **state)
+{
+    Talk *t = *state;
+    make_missing(t);
+    assert_true(client(t, 'Q', "", "copy t from stdin") == STEP_FORWARD);
+    assert_true(client(t, 'd', "", "") == STEP_WAIT); /* is it a COPY? */
+    (void)sent(t);
+    replayed(t, 1);
+    says(t, 'G', SLICE(""));
+    assert_true(client(t, 'd', "", "") == STEP_FORWARD);
+    assert_true(client(t, 'c', "", "") == STEP_FORWARD);
+    assert_true(client(t, 'Q', "", "select 1") == STEP_WAIT);
+    done(t, "COPY 1");
+    ready(t, 'I');
+    assert_string_equal(sent(t), "d; c");
+    assert_true(client(t, 'Q', "", "select 1") == STEP_FORWARD);
+}
+
 /* P1: a refused setting keeps the statement behind it from being run. */
 static void test_a_refused_setting(void **state)
 {
@@ -304,6 +323,17 @@ static void test_what_must_be_alone_waits(void **state)
     assert_true(ready(t, 'I') == STEP_DROP);
     assert_true(client(t, 'Q', "", "vacuum") == STEP_FORWARD);
     assert_string_equal(sent(t), "SET \"x\" TO '1'; B; E; vacuum");
+}
+
+/* In its transaction they would come too late. */
+static void test_what_a_transaction_begins_with_waits(void **state)
+{
+    Talk *t = *state;
+    sets(t, "set default_transaction_read_only to on",
+         "SELECT pg_catalog.current_setting('default_transaction_read_only', true)", "on");
+    link_to(t, 1);
+    assert_true(client(t, 'Q', "", "insert into t values (1)") == STEP_WAIT);
+    assert_string_equal(sent(t), "RESET \"default_transaction_read_only\"; B; E; S");
 }
 
 static void test_reset_and_rollback_of_ones_own(void **state)
@@ -529,8 +559,10 @@ int main(void)
         IN_TALK(test_a_rollback_takes_the_replay_back),
         IN_TALK(test_a_commit_keeps_the_replay),
         IN_TALK(test_the_pipeline_waits_behind_a_replay),
+        IN_TALK(test_what_is_copied_does_not_wait),
         IN_TALK(test_a_refused_setting),
         IN_TALK(test_what_must_be_alone_waits),
+        IN_TALK(test_what_a_transaction_begins_with_waits),
         IN_TALK(test_reset_and_rollback_of_ones_own),
         IN_TALK(test_custom_settings),
         IN_TALK(test_a_question_that_fails_pins),

@@ -1,0 +1,105 @@
+#!/usr/bin/python3
+"""Switches off one tracker of `weir proxy` after the other, and sees that the conformance suite fails without it.
+
+    tools/mutants.py [--seconds N] [NAME…]
+
+A test that cannot fail proves nothing. Each mutant is a change of one place in a copy of the sources; a change whose
+place is not found any more is an error, as is a mutant that the suite lets pass. The sources are not touched.
+"""
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PROXY = 'src/proxy'
+# name: file in src/proxy, what stands there, what the mutant has instead
+MUTANTS = {
+    'set is nothing': ('sql_words.c', '{"set", KIND_SET,', '{"set", KIND_QUIET,'),
+    'a rollback keeps a replay': ('session_settings.c', 'if (exchange->failed || exchange->rolled_back) {\n            replay_lost',
+                                  'if (false) {\n            replay_lost'),
+    'a transaction begins with whatever there is': ('settings.c', '"default_transaction_read_only",', '"work_mem_",'),
+    'custom settings go to everybody': ('settings.c', 'if (server == client || server == NULL ||',
+                                        'if (server != client || server == client ||'),
+    'statements are shared across settings': ('settings.c', 'return settings != NULL ? settings->id : 0;',
+                                              '(void)settings;\n    return 0;'),
+    'sequences are not discarded': ('server.c', 'return moved ? HANDOVER_SEQUENCES : HANDOVER_PLAIN;',
+                                    'return moved && false ? HANDOVER_SEQUENCES : HANDOVER_PLAIN;'),
+    'LISTEN pins nobody': ('sql_words.c', '{"listen", KIND_PIN, PIN_LISTEN, false}', '{"listen", KIND_QUIET, 0, false}'),
+    'temporary tables pin nobody': ('sql_words.c', 'sql_scan_pin(scan, PIN_TEMPORARY);\n', '(void)scan;\n'),
+    'advisory locks pin nobody': ('sql_words.c', 'FAMILY("pg_try_advisory_", PIN_ADVISORY_LOCK)',
+                                  'FAMILY("pg_try_advisory_", PIN_NONE)'),
+    'cursors WITH HOLD pin nobody': ('sql_words.c', 'sql_scan_pin(scan, PIN_HOLD_CURSOR);', '(void)scan;'),
+    'PREPARE pins nobody': ('sql_words.c', 'sql_statement_pin(scan, PIN_SQL_PREPARE);\n        }\n        break;\n'
+                            '    case KIND_PREPARE_TWO', 'scan->kind_ = KIND_QUIET;\n        }\n        break;\n'
+                            '    case KIND_PREPARE_TWO'),
+    'everybody is unpinned': ('session_pins.c', 'slice_is(pg_read_bytes(&reader, 1), "f")',
+                              'pg_read_bytes(&reader, 1).len == 1'),
+    'who leaves is not rolled back': ('server.c', "if (server->exchange.status == 'I') {", 'if (true) {'),
+    'settings are not told': ('server.c', '    tell(client, server->params);\n', ''),
+}
+
+
+def build(folder):
+    done = subprocess.run(['ninja', '-C', folder / 'build', 'weir'], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f'it does not build:\n{done.stdout}')
+
+
+def copy_sources(folder):
+    files = subprocess.run(['git', 'ls-files', '-z'], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in files.split('\0'):
+        if name and (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    subprocess.run(['meson', 'setup', folder / 'build', folder], check=True, stdout=subprocess.DEVNULL)
+    build(folder)
+
+
+def survives(folder, seconds):
+    """Whether the suite passes with the program in the folder."""
+    environment = {**os.environ, 'WEIR_BIN': str(folder / 'build/weir'), 'WEIR_MIX_SECONDS': str(seconds)}
+    done = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-x', 'tests/conformance/test_mix.py'], cwd=ROOT,
+                          env=environment, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1):
+        sys.exit(f'pytest ended with {done.returncode}:\n{done.stdout}{done.stderr}')
+    said = [line for line in done.stdout.splitlines() if line.startswith('E ')]
+    print(f'    {said[0][:200] if said else "passed"}', flush=True)
+    return done.returncode == 0
+
+
+def mutate(folder, name, seconds):
+    """Whether the mutant is found out."""
+    file, before, after = MUTANTS[name]
+    path = folder / PROXY / file
+    text = path.read_text()
+    if text.count(before) < 1:
+        sys.exit(f'{name}: its place in {file} is not there any more')
+    path.write_text(text.replace(before, after))
+    try:
+        build(folder)
+        print(name, flush=True)
+        return not survives(folder, seconds)
+    finally:
+        path.write_text(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description='switches off one tracker after the other')
+    parser.add_argument('--seconds', type=int, default=20, help='how long each may hide')
+    parser.add_argument('names', nargs='*', default=list(MUTANTS))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix='weir-mutants-') as scratch:
+        folder = Path(scratch)
+        folder.chmod(0o755)
+        copy_sources(folder)
+        hidden = [name for name in options.names if not mutate(folder, name, options.seconds)]
+    print(f'{len(options.names) - len(hidden)} of {len(options.names)} found out', *hidden, sep='\n    ')
+    return 1 if hidden else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
