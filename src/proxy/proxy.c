@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proxy/explain_priv.h"
 #include "proxy/proxy.h"
 #include "proxy/proxy_priv.h"
 
@@ -189,6 +190,9 @@ static int plane_main(int argc, char **argv)
 /* The agent calls with --id and --run, people with anything else. */
 int proxy_main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "explain") == 0) {
+        return proxy_explain_main(argc - 1, argv + 1);
+    }
     bool plane = argc > 1 && (strcmp(argv[1], "--id") == 0 || strcmp(argv[1], "--run") == 0);
     return plane ? plane_main(argc, argv) : proxy_standalone_main(argc, argv);
 }
