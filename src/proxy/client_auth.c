@@ -268,9 +268,11 @@ static LoginStep md5_take(ProxyClient *client, Slice body)
         return broken(client, "malformed PasswordMessage");
     }
     size_t len = MD5_RESPONSE_SIZE - 1;
-    bool right = response.len == len && (crypto_equal(response.data, login->md5[0], len) |
-                                         crypto_equal(response.data, login->md5[1], len));
-    if (!right) {
+    int right = 0; /* both are looked at, whichever it is */
+    for (size_t i = 0; i < 2 && response.len == len; i++) {
+        right |= crypto_equal(response.data, login->md5[i], len);
+    }
+    if (right == 0) {
         return deny_password(client);
     }
     put_ok(client);
@@ -378,7 +380,7 @@ LoginStep proxy_auth_begin(ProxyClient *client)
         return cert_check(client, user);
     }
     client->state = CLIENT_AUTH;
-    if (config->client_md5) {
+    if (user != NULL ? user->md5 : config->client_md5) {
         md5_begin(client, user);
     } else {
         scram_begin(client, user);

@@ -56,6 +56,7 @@ typedef struct ProxyUser {
     char *password_file; /* where it comes from; NULL: it was given */
     Secret previous;     /* the password before, which is as good while it is being changed */
     char *previous_file;
+    bool md5; /* clients prove it by md5, not by SCRAM */
     char
         *cert_name; /* clients show a certificate of this common name; NULL: they have a password */
     bool verifier_given;
@@ -102,7 +103,7 @@ typedef struct ProxyConfig {
     int64_t idle_client_ms; /* 0: no limit */
     ProxyTarget target;
     /* pool only */
-    bool client_md5; /* clients prove their password by md5, not by SCRAM */
+    bool client_md5; /* how roles are asked for a password that are no users: by md5 */
     ProxyUser *users;
     size_t user_count;
     uint32_t servers_max; /* connections to the target, of all workers together */

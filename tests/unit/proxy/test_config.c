@@ -165,9 +165,9 @@ static void test_ways_in(void **state)
         "\"md5\",\"users\":[{\"user\":\"a\",\"auth\":\"cert\"},{\"user\":\"b\",\"auth\":"
         "\"cert\",\"cert_name\":\"B\",\"password\":\"p\"},{\"user\":\"c\",\"auth\":\"password\","
         "\"password\":\"new\",\"previous_password\":\"old\"},{\"user\":\"d\",\"password_file\":"
-        "\"/d\",\"previous_password_file\":\"/e\"}]}}",
+        "\"/d\",\"previous_password_file\":\"/e\",\"client_password_auth\":\"scram-sha-256\"}]}}",
         &config, &err));
-    assert_true(config->client_md5);
+    assert_true(config->client_md5 && config->users[2].md5 && !config->users[3].md5);
     assert_string_equal(config->listeners[0].client_ca_file, "/ca");
     assert_string_equal(config->users[0].cert_name, "a");
     assert_false(secret_is_set(&config->users[0].password));
@@ -205,6 +205,10 @@ static void test_refused_ways_in(void **state)
     }
     refuse_pool("", host, "\"password\":\"p\"}],\"client_password_auth\":\"plain\",\"x\":[{",
                 "must be scram-sha-256 or md5, not plain");
+    refuse_pool("", host, "\"password\":\"p\",\"client_password_auth\":\"plain\"",
+                "users[].client_password_auth must be scram-sha-256 or md5, not plain");
+    CLEANUP(mem_free_ptr) char *own = mem_printf("%s,\"client_password_auth\":\"md5\"", verifier);
+    refuse_pool("", host, own, "pool.users: a has a SCRAM verifier");
     refuse_pool(ca, host, "\"auth\":\"peer\"", "must be password or cert, not peer");
     refuse_pool(ca, host, proven, "auth cert and a verifier");
     refuse_pool(ca, host, "\"password\":\"p\",\"cert_name\":\"b\"", "cert_name goes with auth");
