@@ -1,4 +1,4 @@
-/* JSON to ProxyConfig: who may log in to a pool, and by which proof. Pure. */
+/* JSON to ProxyConfig: who may log in to a pool, by which proof, and how often. Pure. */
 #include "proxy/config_priv.h"
 #include "proxy/reader_priv.h"
 
@@ -52,11 +52,24 @@ static bool parse_method(Reader *reader, bool otherwise)
     return method != NULL ? md5 : otherwise;
 }
 
+static ProxyLimit parse_limit(Reader *reader)
+{
+    return (ProxyLimit){
+        .clients = (uint32_t)reader_int(reader, "max_clients", 0, 1, PROXY_CLIENTS_MAX),
+        .servers = (uint32_t)reader_int(reader, "max_connections", 0, 1, PROXY_SERVERS_MAX)};
+}
+
+static bool limit_is_set(ProxyLimit limit)
+{
+    return limit.clients > 0 || limit.servers > 0;
+}
+
 static void parse_user(Reader *outer, const json_t *item, bool md5, ProxyUser *user)
 {
     Reader reader = reader_of(item, "pool.users[]", outer->err);
     user->name = reader_text(&reader, "user", true);
     user->md5 = parse_method(&reader, md5);
+    user->limit = parse_limit(&reader);
     parse_verifier(&reader, user);
     parse_auth(&reader, user);
     parse_password(&reader, "password", "password_file",
@@ -112,8 +125,45 @@ void proxy_config_parse_users(Reader *reader, ProxyConfig *config)
         parse_user(reader, json_array_get(list, i), config->client_md5, user);
         config->holds_secrets = config->holds_secrets || user->verifier_given ||
                                 secret_is_set(&user->password) || secret_is_set(&user->previous);
+        config->limited = config->limited || limit_is_set(user->limit);
         if (!reader->failed) {
             check_user(reader, config, user);
+        }
+    }
+}
+
+/* ---- databases ---------------------------------------------------------------------------------
+ */
+
+static void parse_database(Reader *outer, const json_t *item, ProxyDatabase *database)
+{
+    Reader reader = reader_of(item, "pool.databases[]", outer->err);
+    database->name = reader_text(&reader, "database", true);
+    database->limit = parse_limit(&reader);
+    reader_end(&reader);
+    reader_pass_on(outer, &reader);
+}
+
+static bool has_database(const ProxyDatabase *databases, size_t count, const char *name)
+{
+    bool has = false;
+    for (size_t i = 0; i < count; i++) {
+        has = has || strcmp(databases[i].name, name) == 0;
+    }
+    return has;
+}
+
+void proxy_config_parse_databases(Reader *reader, ProxyConfig *config)
+{
+    const json_t *list = reader_list(reader, "databases", 0, PROXY_DATABASES_MAX);
+    size_t count = json_array_size(list);
+    config->databases = mem_alloc((count + 1) * sizeof(ProxyDatabase));
+    for (size_t i = 0; i < count && !reader->failed; i++) {
+        ProxyDatabase *database = &config->databases[config->database_count++];
+        parse_database(reader, json_array_get(list, i), database);
+        config->limited = config->limited || limit_is_set(database->limit);
+        if (!reader->failed && has_database(config->databases, i, database->name)) {
+            reader_fail(reader, "pool.databases has %s twice", database->name);
         }
     }
 }

@@ -144,6 +144,7 @@ void proxy_init(Proxy *proxy, const char *id)
     pthread_mutex_init(&proxy->health.lock, NULL);
     proxy_welcomes_init(&proxy->welcomes);
     catalogs_init(&proxy->catalogs);
+    quotas_init(&proxy->quotas);
 }
 
 void proxy_done(Proxy *proxy)
@@ -164,6 +165,7 @@ void proxy_done(Proxy *proxy)
     pthread_mutex_destroy(&proxy->health.lock);
     proxy_welcomes_done(&proxy->welcomes);
     catalogs_done(&proxy->catalogs);
+    quotas_done(&proxy->quotas);
 }
 
 static int plane_main(int argc, char **argv)

@@ -92,6 +92,7 @@ static void server_free(ProxyServer *server)
     ProxyWorker *worker = server->worker;
     ProxyPool *pool = server->pool;
     bool budgeted = server->budgeted;
+    bool leaving = server->state == SERVER_DRAINING;
     ASSERT(server->client == NULL);
     proxy_server_learn_abandon(server);
     catalog_names_unref(server->names);
@@ -111,6 +112,7 @@ static void server_free(ProxyServer *server)
     proxy_worker_count(worker, STAT_SERVERS, -1);
     pool_release(worker->server_slots, server->handle);
     if (pool != NULL) {
+        proxy_limits_give(pool, leaving);
         pool->servers--;
         proxy_pool_unused(pool);
     }
@@ -154,6 +156,7 @@ static void server_leave(ProxyServer *server, bool mid_message)
     server_count_out(server);
     server->state = SERVER_DRAINING;
     server->worker->leaving++;
+    proxy_limits_leaving(server->pool);
     loop_timer_stop(&server->timer);
     if (!open) {
         stream_abort(server->stream);

@@ -187,6 +187,44 @@ static void test_ways_in(void **state)
     proxy_config_unref(config);
 }
 
+static void test_limits(void **state)
+{
+    (void)state;
+    ProxyConfig *config;
+    Err err;
+    assert_true(parse("{\"kind\":\"pool\",\"listeners\":[{\"address\":\"a\"}],\"pool\":{\"users\":["
+                      "{\"user\":\"a\",\"password\":\"p\",\"max_clients\":5},"
+                      "{\"user\":\"b\",\"password\":\"p\"}],\"databases\":["
+                      "{\"database\":\"d\",\"max_clients\":7,\"max_connections\":2},"
+                      "{\"database\":\"e\"}]}}",
+                      &config, &err));
+    assert_true(config->limited);
+    assert_int_equal(proxy_config_user_limit(config, SLICE("a")).clients, 5);
+    assert_int_equal(proxy_config_user_limit(config, SLICE("a")).servers, 0);
+    assert_int_equal(proxy_config_user_limit(config, SLICE("b")).clients, 0);
+    assert_int_equal(proxy_config_user_limit(config, SLICE("nobody")).clients, 0);
+    assert_int_equal(proxy_config_database_limit(config, SLICE("d")).clients, 7);
+    assert_int_equal(proxy_config_database_limit(config, SLICE("d")).servers, 2);
+    assert_int_equal(proxy_config_database_limit(config, SLICE("e")).servers, 0);
+    assert_int_equal(proxy_config_database_limit(config, SLICE("nowhere")).servers, 0);
+    proxy_config_unref(config);
+    assert_true(parse(pool_text, &config, &err));
+    assert_false(config->limited);
+    proxy_config_unref(config);
+    const char *host = "\"host\":\"h\"";
+    refuse_pool("", host, "\"password\":\"p\",\"max_clients\":0",
+                "users[].max_clients must be a number from 1 to 100000");
+    refuse_pool("", host, "\"password\":\"p\",\"max_connections\":10001",
+                "users[].max_connections must be a number from 1 to 10000");
+    refuse_pool("", host, "\"password\":\"p\"}],\"databases\":[{\"max_clients\":1",
+                "databases[].database");
+    refuse_pool("", host,
+                "\"password\":\"p\"}],\"databases\":[{\"database\":\"d\"},{\"database\":\"d\"",
+                "pool.databases has d twice");
+    refuse_pool("", host, "\"password\":\"p\"}],\"databases\":[{\"database\":\"d\",\"size\":1",
+                "size");
+}
+
 static void test_refused_ways_in(void **state)
 {
     (void)state;
@@ -354,6 +392,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_files_and_tcp),
         cmocka_unit_test(test_refused_files_and_tcp),
+        cmocka_unit_test(test_limits),
         cmocka_unit_test(test_ways_in),
         cmocka_unit_test(test_refused_ways_in),
         cmocka_unit_test(test_rules),
