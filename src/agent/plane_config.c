@@ -52,7 +52,8 @@ static json_t *expand_sealed(Expander *expander, const json_t *object)
     return value;
 }
 
-/* The secret's form is the one RDS Proxy wants: {"username": …, "password": …}. */
+/* The secret's form is the one RDS Proxy wants: {"username": …, "password": …}. What else the
+ * object has stays beside them. */
 static json_t *expand_credentials(Expander *expander, const json_t *object)
 {
     CLEANUP(secret_done) Secret secret = {0};
@@ -68,8 +69,12 @@ static json_t *expand_credentials(Expander *expander, const json_t *object)
                 member_str(object, "context", ""));
         return NULL;
     }
-    return json_pack("{s:O, s:O}", "user", json_object_get(parsed, "username"), "password",
-                     json_object_get(parsed, "password"));
+    json_t *user = json_copy((json_t *)(uintptr_t)object);
+    json_object_del(user, "$credentials");
+    json_object_del(user, "context");
+    json_object_set(user, "user", json_object_get(parsed, "username"));
+    json_object_set(user, "password", json_object_get(parsed, "password"));
+    return user;
 }
 
 /* The names of a server's certificate, ended by NULL. All of 127/8 is localhost, and that is what

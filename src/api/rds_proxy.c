@@ -109,11 +109,11 @@ static bool auth_one(ApiContext *ctx, const json_t *given, json_t *list)
     if (strcmp(iam, "DISABLED") != 0) {
         return refuse_unsupported(ctx, "IAM authentication to databases yet: IAMAuth is DISABLED.");
     }
-    if (strcmp(password, "POSTGRES_SCRAM_SHA_256") != 0) {
-        return refuse_unsupported(ctx,
-                                  "the ClientPasswordAuthType %s: it is "
-                                  "POSTGRES_SCRAM_SHA_256.",
-                                  password);
+    if (strcmp(password, "POSTGRES_SCRAM_SHA_256") != 0 && strcmp(password, "POSTGRES_MD5") != 0) {
+        return refuse(ctx, "InvalidParameterValue",
+                      "Invalid ClientPasswordAuthType: %s. It is POSTGRES_SCRAM_SHA_256 or "
+                      "POSTGRES_MD5.",
+                      password);
     }
     TRY(secret_arn_check(ctx, arn));
     json_t *auth = json_pack("{s:s, s:s, s:s, s:s}", "AuthScheme", scheme, "SecretArn", arn,

@@ -17,6 +17,7 @@ typedef enum CliOperands {
     OPERANDS_COMMAND,
     OPERANDS_LOG, /* whatever has one */
     OPERANDS_SHELL,
+    OPERANDS_PROXY, /* explain, and files */
 } CliOperands;
 
 typedef struct CliCommand {

@@ -17,8 +17,8 @@ static const CliCommand commands[] = {
     {"redis-cli", redis_cli_main, "redis-cli at a cache", "", OPERANDS_CACHE},
     {"run", run_main, "an AWS application on the tier, unchanged", "--aws-hosts --no-aws-hosts",
      OPERANDS_COMMAND},
-    {"proxy", NULL, "just the pooler, in front of any PostgreSQL", "--config --check",
-     OPERANDS_NONE},
+    {"proxy", NULL, "just the pooler, in front of any PostgreSQL",
+     "--config --check --setting --output", OPERANDS_PROXY},
     {"completion", completion_main, "shell completion", "", OPERANDS_SHELL},
 };
 

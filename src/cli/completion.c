@@ -35,7 +35,7 @@ static const char head[] =
     "    for ((i = 2; i < COMP_CWORD; i++)); do\n"
     "        case ${COMP_WORDS[i]} in\n"
     "        --data | --output | -o | --var | --var-file | --replace | --source | --lines | \\\n"
-    "            --engine-version-map | --config) ((i++)) ;;\n"
+    "            --engine-version-map | --config | --setting) ((i++)) ;;\n"
     "        -*) ;;\n"
     "        *) ((count++)) ;;\n"
     "        esac\n"
@@ -54,7 +54,7 @@ static const char tail[] =
     "    --output | -o) COMPREPLY=($(compgen -W 'table json' -- \"$word\")); return ;;\n"
     "    --source) members='DBInstanceIdentifier|DBProxyName|ReplicationGroupId' ;;\n"
     "    --var-file | --config) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
-    "    --var | --replace | --lines | --engine-version-map) return ;;\n"
+    "    --var | --replace | --lines | --engine-version-map | --setting) return ;;\n"
     "    *)\n"
     "        if [[ $word == -* ]]; then words=$options members=\n"
     "        elif [[ $members && $(_weir_operands) != 0 ]]; then members= words=\n"
@@ -84,6 +84,9 @@ static void print_command(const CliCommand *command)
         puts("        words=COMMANDS ;;");
     } else if (command->operands == OPERANDS_SHELL) {
         puts("        words='bash zsh' ;;");
+    } else if (command->operands == OPERANDS_PROXY) {
+        puts("        words=explain\n"
+             "        if [[ $(_weir_operands) != 0 ]]; then words=FILES; fi ;;");
     } else if (command->operands != OPERANDS_NONE) {
         printf("        members='%s' ;;\n", members_of[command->operands]);
     } else {

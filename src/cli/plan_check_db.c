@@ -121,6 +121,15 @@ void check_db_instance(const Check *check)
 /* ---- proxies ----------------------------------------------------------------------------------
  */
 
+static void check_password_auth(const Check *check, const char *path, const char *value)
+{
+    if (value != NULL && strcmp(value, "POSTGRES_SCRAM_SHA_256") != 0 &&
+        strcmp(value, "POSTGRES_MD5") != 0) {
+        check_error(check, path, "write \"POSTGRES_SCRAM_SHA_256\" or \"POSTGRES_MD5\"",
+                    "\"%s\": clients of PostgreSQL prove a password by SCRAM or md5", value);
+    }
+}
+
 static void check_word(const Check *check, const char *path, const char *value, const char *only,
                        const char *why)
 {
@@ -139,9 +148,9 @@ static void check_auth(const Check *check)
         check_word(check, arena_printf(check->arena, "auth.%zu.iam_auth", i),
                    member_text(auth, "iam_auth"), "DISABLED",
                    "IAM authentication to databases is not offered yet");
-        check_word(check, arena_printf(check->arena, "auth.%zu.client_password_auth_type", i),
-                   member_text(auth, "client_password_auth_type"), "POSTGRES_SCRAM_SHA_256",
-                   "clients sign in with SCRAM");
+        check_password_auth(check,
+                            arena_printf(check->arena, "auth.%zu.client_password_auth_type", i),
+                            member_text(auth, "client_password_auth_type"));
     }
 }
 

@@ -45,19 +45,24 @@ static const char *current_version(const json_t *secret)
     return NULL;
 }
 
-static void add_user(Proxy *proxy, json_t *users, const char *arn)
+static void add_user(Proxy *proxy, json_t *users, const json_t *auth)
 {
-    const json_t *secret = secret_by_arn(proxy->world, arn);
+    const json_t *secret = secret_by_arn(proxy->world, member_str(auth, "SecretArn", ""));
     const char *version = secret != NULL ? current_version(secret) : NULL;
     char key[MODEL_KEY_SIZE];
     if (version == NULL || !secret_value_key(member_str(secret, "Name", ""), version, key, NULL)) {
         return;
     }
     const json_t *value = world_get(proxy->world, key);
-    if (value != NULL) {
-        json_array_append_new(users, json_pack("{s:s, s:s}", "$credentials",
-                                               member_str(value, "sealed", ""), "context", key));
+    if (value == NULL) {
+        return;
     }
+    json_t *user =
+        json_pack("{s:s, s:s}", "$credentials", member_str(value, "sealed", ""), "context", key);
+    if (strcmp(member_str(auth, "ClientPasswordAuthType", ""), "POSTGRES_MD5") == 0) {
+        json_object_set_new(user, "client_password_auth", json_string("md5"));
+    }
+    json_array_append_new(users, user);
 }
 
 static json_t *users_of(Proxy *proxy)
@@ -66,7 +71,7 @@ static json_t *users_of(Proxy *proxy)
     size_t i;
     json_t *auth;
     json_array_foreach (member_array(proxy->spec, "Auth"), i, auth) {
-        add_user(proxy, users, member_str(auth, "SecretArn", ""));
+        add_user(proxy, users, auth);
     }
     if (json_array_size(users) == 0) {
         proxy->problem = "Proxy does not have any registered credentials";

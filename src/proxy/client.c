@@ -31,6 +31,7 @@ void proxy_client_gone(ProxyClient *client)
     proxy_worker_count(worker, STAT_CLIENTS_PINNED, client->pinned_counted ? -1 : 0);
     pool_release(worker->client_slots, client->handle);
     if (pool != NULL) {
+        proxy_limits_exit(pool);
         pool->clients--;
         proxy_pool_unused(pool);
     }

@@ -74,14 +74,40 @@ static void keep_keys(ProxyClient *client)
     memcpy(keys->server_key, scram->verifier.server_key, sizeof(keys->server_key));
 }
 
+/* False: its role or its database has as many clients as it may; the client is gone. */
+static bool join_pool(ProxyClient *client)
+{
+    Login *login = client->login;
+    ProxyWorker *worker = client->worker;
+    ProxyPool *pool =
+        proxy_pool_for(worker, slice_of(login->user), slice_of(login->database), login->params);
+    QuotaKind kind;
+    if (proxy_limits_enter(pool, &kind)) {
+        client->pool = pool;
+        pool->clients++;
+        return true;
+    }
+    bool of_user = kind == QUOTA_USER;
+    CLEANUP(mem_free_ptr)
+    char *message = mem_printf("The maximum number of client connections %s %s exceeded %u.",
+                               of_user ? "for the role" : "to the database",
+                               pool->quotas[kind]->name, pool->limits[kind].clients);
+    proxy_pool_unused(pool);
+    proxy_worker_count(worker, STAT_REFUSED_BY_LIMIT, 1);
+    proxy_client_fatal(client, "53300", message,
+                       of_user ? "The limit is max_clients of this role in pool.users."
+                               : "The limit is max_clients of this database in pool.databases.");
+    return false;
+}
+
 static LoginStep authenticated(ProxyClient *client)
 {
     Login *login = client->login;
     ProxyWorker *worker = client->worker;
     loop_timer_stop(&client->timer);
-    client->pool =
-        proxy_pool_for(worker, slice_of(login->user), slice_of(login->database), login->params);
-    client->pool->clients++;
+    if (!join_pool(client)) {
+        return LOGIN_GONE;
+    }
     keep_keys(client);
     session_init(&client->session, false);
     PinReason pin = session_check_start(&client->session, params_slice(login->params));
@@ -268,9 +294,11 @@ static LoginStep md5_take(ProxyClient *client, Slice body)
         return broken(client, "malformed PasswordMessage");
     }
     size_t len = MD5_RESPONSE_SIZE - 1;
-    bool right = response.len == len && (crypto_equal(response.data, login->md5[0], len) |
-                                         crypto_equal(response.data, login->md5[1], len));
-    if (!right) {
+    int right = 0; /* both are looked at, whichever it is */
+    for (size_t i = 0; i < 2 && response.len == len; i++) {
+        right |= crypto_equal(response.data, login->md5[i], len);
+    }
+    if (right == 0) {
         return deny_password(client);
     }
     put_ok(client);
@@ -378,7 +406,7 @@ LoginStep proxy_auth_begin(ProxyClient *client)
         return cert_check(client, user);
     }
     client->state = CLIENT_AUTH;
-    if (config->client_md5) {
+    if (user != NULL ? user->md5 : config->client_md5) {
         md5_begin(client, user);
     } else {
         scram_begin(client, user);

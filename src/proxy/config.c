@@ -134,6 +134,7 @@ static void parse_pool(Reader *outer, ProxyConfig *config)
 {
     Reader reader = reader_of(reader_take(outer, "pool"), "pool", outer->err);
     proxy_config_parse_users(&reader, config);
+    proxy_config_parse_databases(&reader, config);
     parse_target(&reader, &config->target);
     int64_t percent = reader_int(&reader, "max_connections_percent", 100, 1, 100);
     int64_t idle_percent = reader_int(&reader, "max_idle_connections_percent", percent / 2, 0, 100);

@@ -73,6 +73,10 @@ void proxy_config_unref(ProxyConfig *config)
         user_done(&config->users[i]);
     }
     mem_free(config->users);
+    for (size_t i = 0; i < config->database_count; i++) {
+        mem_free(config->databases[i].name);
+    }
+    mem_free(config->databases);
     mem_free(config->rules);
     target_done(&config->target);
     mem_free(config->init_query);
@@ -88,6 +92,22 @@ const ProxyUser *proxy_config_user(const ProxyConfig *config, Slice name)
         }
     }
     return NULL;
+}
+
+ProxyLimit proxy_config_user_limit(const ProxyConfig *config, Slice name)
+{
+    const ProxyUser *user = proxy_config_user(config, name);
+    return user != NULL ? user->limit : (ProxyLimit){0};
+}
+
+ProxyLimit proxy_config_database_limit(const ProxyConfig *config, Slice name)
+{
+    for (size_t i = 0; i < config->database_count; i++) {
+        if (slice_is(name, config->databases[i].name)) {
+            return config->databases[i].limit;
+        }
+    }
+    return (ProxyLimit){0};
 }
 
 bool proxy_config_admits(const ProxyConfig *config, const NetAddr *peer, uint16_t port)

@@ -16,7 +16,8 @@
 #define PROXY_WORKERS_DEFAULT        2
 #define PROXY_LISTENERS_MAX          16
 #define PROXY_RULES_MAX              1000
-#define PROXY_USERS_MAX              200 /* secrets of one proxy, as RDS */
+#define PROXY_USERS_MAX              200  /* secrets of one proxy, as RDS */
+#define PROXY_DATABASES_MAX          1000 /* that have limits of their own */
 #define PROXY_CLIENTS_MAX_DEFAULT    10000
 #define PROXY_CLIENTS_MAX            100000
 #define PROXY_SERVERS_MAX            10000
@@ -51,14 +52,27 @@ typedef struct ProxyListener {
     TlsContext *tls[PROXY_WORKERS_MAX]; /* one per worker; NULL: no TLS */
 } ProxyListener;
 
+/* Of a user, or of a database; 0: none. */
+typedef struct ProxyLimit {
+    uint32_t clients;
+    uint32_t servers; /* connections to the target, of all workers together */
+} ProxyLimit;
+
+typedef struct ProxyDatabase {
+    char *name;
+    ProxyLimit limit;
+} ProxyDatabase;
+
 typedef struct ProxyUser {
     char *name;
     Secret password;     /* for the server; not set: only the verifier is known, if that */
     char *password_file; /* where it comes from; NULL: it was given */
     Secret previous;     /* the password before, which is as good while it is being changed */
     char *previous_file;
+    bool md5; /* clients prove it by md5, not by SCRAM */
     char
         *cert_name; /* clients show a certificate of this common name; NULL: they have a password */
+    ProxyLimit limit;
     bool verifier_given;
     ScramVerifier verifier;          /* for clients; made by the process where it was not given */
     ScramVerifier previous_verifier; /* the same salt; iterations 0: there is none */
@@ -103,9 +117,12 @@ typedef struct ProxyConfig {
     int64_t idle_client_ms; /* 0: no limit */
     ProxyTarget target;
     /* pool only */
-    bool client_md5; /* clients prove their password by md5, not by SCRAM */
+    bool client_md5; /* how roles are asked for a password that are no users: by md5 */
     ProxyUser *users;
     size_t user_count;
+    ProxyDatabase *databases;
+    size_t database_count;
+    bool limited;         /* a user or a database is */
     uint32_t servers_max; /* connections to the target, of all workers together */
     uint32_t servers_idle_max;
     int64_t borrow_ms;           /* 0: no limit */
@@ -120,13 +137,17 @@ ProxyConfig *proxy_config_ref(ProxyConfig *config); /* any thread */
 void proxy_config_unref(ProxyConfig *config);       /* any thread; NULL is fine */
 
 const ProxyUser *proxy_config_user(const ProxyConfig *config, Slice name); /* NULL: unknown */
+ProxyLimit proxy_config_user_limit(const ProxyConfig *config, Slice name);
+ProxyLimit proxy_config_database_limit(const ProxyConfig *config, Slice name);
 /* Whether this peer may connect to a listener on `port`. */
 bool proxy_config_admits(const ProxyConfig *config, const NetAddr *peer, uint16_t port);
 /* Of two that are ready: what servers said, and the connections to them, are of the old one. */
 bool proxy_config_outdates(const ProxyConfig *old, const ProxyConfig *config);
-/* config_users.c: the pool's `users` and `client_password_auth`; the listeners are known. */
+/* config_users.c: the pool's `users`, `client_password_auth` and `databases`; the listeners are
+ * known. */
 typedef struct Reader Reader;
 void proxy_config_parse_users(Reader *pool, ProxyConfig *config);
+void proxy_config_parse_databases(Reader *pool, ProxyConfig *config);
 ProxySocket *proxy_socket_ref(ProxySocket *socket);
 void proxy_socket_unref(ProxySocket *socket); /* closes with the last; NULL is fine */
 

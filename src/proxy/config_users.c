@@ -1,4 +1,4 @@
-/* JSON to ProxyConfig: who may log in to a pool, and by which proof. Pure. */
+/* JSON to ProxyConfig: who may log in to a pool, by which proof, and how often. Pure. */
 #include "proxy/config_priv.h"
 #include "proxy/reader_priv.h"
 
@@ -40,10 +40,36 @@ static void parse_password(Reader *reader, const char *name, const char *file_na
     }
 }
 
-static void parse_user(Reader *outer, const json_t *item, ProxyUser *user)
+/* How clients prove a password; `otherwise` where it is not said. */
+static bool parse_method(Reader *reader, bool otherwise)
+{
+    CLEANUP(mem_free_ptr) char *method = reader_text(reader, "client_password_auth", false);
+    bool md5 = method != NULL && strcmp(method, "md5") == 0;
+    if (!md5 && method != NULL && strcmp(method, "scram-sha-256") != 0) {
+        reader_fail(reader, "%s.client_password_auth must be scram-sha-256 or md5, not %s",
+                    reader->path, method);
+    }
+    return method != NULL ? md5 : otherwise;
+}
+
+static ProxyLimit parse_limit(Reader *reader)
+{
+    return (ProxyLimit){
+        .clients = (uint32_t)reader_int(reader, "max_clients", 0, 1, PROXY_CLIENTS_MAX),
+        .servers = (uint32_t)reader_int(reader, "max_connections", 0, 1, PROXY_SERVERS_MAX)};
+}
+
+static bool limit_is_set(ProxyLimit limit)
+{
+    return limit.clients > 0 || limit.servers > 0;
+}
+
+static void parse_user(Reader *outer, const json_t *item, bool md5, ProxyUser *user)
 {
     Reader reader = reader_of(item, "pool.users[]", outer->err);
     user->name = reader_text(&reader, "user", true);
+    user->md5 = parse_method(&reader, md5);
+    user->limit = parse_limit(&reader);
     parse_verifier(&reader, user);
     parse_auth(&reader, user);
     parse_password(&reader, "password", "password_file",
@@ -58,16 +84,6 @@ static void parse_user(Reader *outer, const json_t *item, ProxyUser *user)
     }
     reader_end(&reader);
     reader_pass_on(outer, &reader);
-}
-
-static void parse_method(Reader *reader, ProxyConfig *config)
-{
-    CLEANUP(mem_free_ptr) char *method = reader_text(reader, "client_password_auth", false);
-    config->client_md5 = method != NULL && strcmp(method, "md5") == 0;
-    if (!config->client_md5 && method != NULL && strcmp(method, "scram-sha-256") != 0) {
-        reader_fail(reader, "pool.client_password_auth must be scram-sha-256 or md5, not %s",
-                    method);
-    }
 }
 
 static bool asks_for_certificates(const ProxyConfig *config)
@@ -85,7 +101,7 @@ static void check_user(Reader *reader, const ProxyConfig *config, const ProxyUse
 {
     if (proxy_config_user(config, slice_of(user->name)) != user) {
         reader_fail(reader, "pool.users has %s twice", user->name);
-    } else if (config->client_md5 && user->verifier_given) {
+    } else if (user->md5 && user->verifier_given) {
         reader_fail(reader,
                     "pool.users: %s has a SCRAM verifier, which nobody can prove with "
                     "client_password_auth md5",
@@ -100,17 +116,54 @@ static void check_user(Reader *reader, const ProxyConfig *config, const ProxyUse
 
 void proxy_config_parse_users(Reader *reader, ProxyConfig *config)
 {
-    parse_method(reader, config);
+    config->client_md5 = parse_method(reader, false);
     const json_t *list = reader_list(reader, "users", 0, PROXY_USERS_MAX);
     size_t count = json_array_size(list);
     config->users = mem_alloc((count + 1) * sizeof(ProxyUser));
     for (size_t i = 0; i < count && !reader->failed; i++) {
         ProxyUser *user = &config->users[config->user_count++];
-        parse_user(reader, json_array_get(list, i), user);
+        parse_user(reader, json_array_get(list, i), config->client_md5, user);
         config->holds_secrets = config->holds_secrets || user->verifier_given ||
                                 secret_is_set(&user->password) || secret_is_set(&user->previous);
+        config->limited = config->limited || limit_is_set(user->limit);
         if (!reader->failed) {
             check_user(reader, config, user);
+        }
+    }
+}
+
+/* ---- databases ---------------------------------------------------------------------------------
+ */
+
+static void parse_database(Reader *outer, const json_t *item, ProxyDatabase *database)
+{
+    Reader reader = reader_of(item, "pool.databases[]", outer->err);
+    database->name = reader_text(&reader, "database", true);
+    database->limit = parse_limit(&reader);
+    reader_end(&reader);
+    reader_pass_on(outer, &reader);
+}
+
+static bool has_database(const ProxyDatabase *databases, size_t count, const char *name)
+{
+    bool has = false;
+    for (size_t i = 0; i < count; i++) {
+        has = has || strcmp(databases[i].name, name) == 0;
+    }
+    return has;
+}
+
+void proxy_config_parse_databases(Reader *reader, ProxyConfig *config)
+{
+    const json_t *list = reader_list(reader, "databases", 0, PROXY_DATABASES_MAX);
+    size_t count = json_array_size(list);
+    config->databases = mem_alloc((count + 1) * sizeof(ProxyDatabase));
+    for (size_t i = 0; i < count && !reader->failed; i++) {
+        ProxyDatabase *database = &config->databases[config->database_count++];
+        parse_database(reader, json_array_get(list, i), database);
+        config->limited = config->limited || limit_is_set(database->limit);
+        if (!reader->failed && has_database(config->databases, i, database->name)) {
+            reader_fail(reader, "pool.databases has %s twice", database->name);
         }
     }
 }

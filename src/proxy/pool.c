@@ -4,7 +4,8 @@
  * elsewhere has waited longer by PROXY_FAIR_MS: then its place in the budget changes hands.
  *
  * A connection is opened for a waiter when the budget has room. When it has none, an idle
- * connection that nobody here wants is closed for it, here or on another worker.
+ * connection that nobody here wants is closed for it, here or on another worker. Who waits for a
+ * limit of its own (pool_limits.c) is passed over.
  */
 #include "proxy/line_priv.h"
 
@@ -33,6 +34,9 @@ static ProxyPool *pool_new_for(ProxyWorker *worker, Slice key, Slice user, Slice
     pool->settings = setting_table_new();
     pool->catalog = catalogs_entry(&worker->proxy->catalogs, database);
     list_init(&pool->lines);
+    pool->quotas[QUOTA_USER] = quotas_get(&worker->proxy->quotas, QUOTA_USER, user);
+    pool->quotas[QUOTA_DATABASE] = quotas_get(&worker->proxy->quotas, QUOTA_DATABASE, database);
+    proxy_limits_of(pool);
     list_init(&pool->idle);
     list_init(&pool->waiters);
     map_set(worker->pools, key, pool);
@@ -66,6 +70,8 @@ void proxy_pool_unused(ProxyPool *pool)
     statement_table_free(pool->statements);
     setting_table_free(pool->settings);
     catalog_names_unref(pool->names);
+    quota_unref(pool->quotas[QUOTA_USER]);
+    quota_unref(pool->quotas[QUOTA_DATABASE]);
     mem_free(pool->key);
     mem_free(pool->user);
     mem_free(pool->database);
@@ -148,6 +154,9 @@ void proxy_worker_trim_idle(ProxyWorker *worker)
 {
     proxy_lines_trim(worker);
     atomic_bool *trimming = &worker->proxy->trimming;
+    if (worker->config->limited) {
+        proxy_limits_yield(worker);
+    }
     if (!atomic_exchange(trimming, true)) {
         trim_idle(worker);
         atomic_store(trimming, false);
@@ -163,14 +172,20 @@ static ProxyClient *first_waiter(const ProxyPool *pool)
     return node != NULL ? CONTAINER_OF(node, ProxyClient, wait_node) : NULL;
 }
 
+int64_t proxy_pool_waits_since(const ProxyPool *pool)
+{
+    return first_waiter(pool)->wait_since_ms;
+}
+
 /* The pool whose first waiter is the oldest; with `openable`, only among those that want one more
- * connection than are being opened. */
+ * connection than are being opened, and may have it. */
 static ProxyPool *oldest_pool(const ProxyWorker *worker, bool openable)
 {
     ProxyPool *oldest = NULL;
     LIST_FOR_EACH (&worker->waiting, node) {
         ProxyPool *pool = CONTAINER_OF(node, ProxyPool, waiting_node);
-        if (openable && pool->connecting >= pool->waiters.len) {
+        if (openable &&
+            (pool->connecting >= pool->waiters.len || proxy_limits_wait_for(pool) != NULL)) {
             continue;
         }
         if (oldest == NULL ||
@@ -181,11 +196,21 @@ static ProxyPool *oldest_pool(const ProxyWorker *worker, bool openable)
     return oldest;
 }
 
-static void oldest_publish(ProxyWorker *worker)
+/* Those who wait for a limit of their own have no use for what others give up. */
+void proxy_pool_waits_publish(ProxyWorker *worker, ProxyPool *left)
 {
-    ProxyPool *pool = oldest_pool(worker, false);
-    int64_t since = pool != NULL ? first_waiter(pool)->wait_since_ms : 0;
-    atomic_store(&worker->oldest_wait_ms, since);
+    int64_t oldest = 0;
+    LIST_FOR_EACH (&worker->waiting, node) {
+        const ProxyPool *pool = CONTAINER_OF(node, ProxyPool, waiting_node);
+        int64_t since = proxy_pool_waits_since(pool);
+        if ((oldest == 0 || since < oldest) && proxy_limits_wait_for(pool) == NULL) {
+            oldest = since;
+        }
+    }
+    atomic_store(&worker->oldest_wait_ms, oldest);
+    if (worker->config->limited) {
+        proxy_limits_publish(worker, left);
+    }
 }
 
 static void wait_tick(void *user);
@@ -204,7 +229,7 @@ void proxy_pool_wait(ProxyPool *pool, ProxyClient *client)
         loop_timer_start(worker->loop, &worker->wait_timer, PROXY_WAIT_TICK_MS, PROXY_WAIT_TICK_MS,
                          wait_tick, worker);
     }
-    oldest_publish(worker);
+    proxy_pool_waits_publish(worker, NULL);
     proxy_worker_pump_soon(worker);
 }
 
@@ -221,7 +246,7 @@ void proxy_pool_wait_end(ProxyClient *client)
     if (pool->waiters.len == 0) {
         list_remove(&worker->waiting, &pool->waiting_node);
     }
-    oldest_publish(worker);
+    proxy_pool_waits_publish(worker, pool->waiters.len == 0 ? pool : NULL);
 }
 
 void proxy_pool_wake_waiters(ProxyPool *pool)
@@ -259,6 +284,19 @@ void proxy_pool_fail_waiters(ProxyPool *pool, const PgError *error)
     proxy_pool_unused(pool);
 }
 
+/* What there was not enough of; the caller frees it. */
+static char *shortage_new(const ProxyPool *pool)
+{
+    const Quota *quota = proxy_limits_wait_for(pool);
+    if (quota != NULL) {
+        return mem_printf("All %u connections that the %s %s may have are in use.",
+                          pool->limits[quota->kind].servers,
+                          quota->kind == QUOTA_USER ? "role" : "database", quota->name);
+    }
+    return mem_printf("All %u connections are in use.",
+                      atomic_load(&pool->worker->proxy->budget.max));
+}
+
 /* The wording of RDS Proxy; the detail is ours. */
 static void waiter_timed_out(ProxyClient *client)
 {
@@ -267,8 +305,7 @@ static void waiter_timed_out(ProxyClient *client)
     bool failed = problem->code != ERR_NONE;
     CLEANUP(mem_free_ptr)
     char *detail = failed ? mem_printf("The last attempt to connect failed: %s.", problem->message)
-                          : mem_printf("All %u connections are in use.",
-                                       atomic_load(&worker->proxy->budget.max));
+                          : shortage_new(client->pool);
     proxy_worker_count(worker, STAT_BORROW_TIMEOUTS, 1);
     proxy_client_fatal(client, failed ? "08001" : "53300",
                        "Timed-out waiting to acquire database connection.", detail);
@@ -305,25 +342,34 @@ static int64_t oldest_elsewhere(const ProxyWorker *worker, ProxyWorker **ret_wor
     return oldest;
 }
 
+/* How long another must have waited to go before `next` (NULL: nobody is here), as a time: twice as
+ * long, for a login costs more than a query. */
+static int64_t precedence(const ProxyWorker *worker, const ProxyClient *next)
+{
+    if (next == NULL) {
+        return INT64_MAX;
+    }
+    int64_t now = loop_now_ms(worker->loop);
+    return next->wait_since_ms - (now - next->wait_since_ms) - PROXY_FAIR_MS;
+}
+
 /* Whether a free connection of `pool` should rather make room for another pool's or another
  * worker's waiter than serve `next` (NULL: would lie idle). Where the budget has room, nobody needs
- * it to. */
+ * it to, but for a limit. */
 static bool should_make_room(ProxyPool *pool, const ProxyClient *next)
 {
     ProxyWorker *worker = pool->worker;
     ProxyWorker *other;
     const ProxyBudget *budget = &worker->proxy->budget;
+    int64_t mine = precedence(worker, next);
+    if (worker->config->limited && proxy_limits_wanted(pool, mine)) {
+        return true;
+    }
     int64_t elsewhere = oldest_elsewhere(worker, &other);
     ProxyPool *here = oldest_pool(worker, true);
     if ((elsewhere == 0 && here == NULL) ||
         atomic_load(&budget->open) < atomic_load(&budget->max)) {
         return false;
-    }
-    int64_t mine = INT64_MAX;
-    if (next != NULL) {
-        /* A login costs more than a query: the other must have waited twice as long. */
-        int64_t now = loop_now_ms(worker->loop);
-        mine = next->wait_since_ms - (now - next->wait_since_ms) - PROXY_FAIR_MS;
     }
     bool theirs_older = elsewhere != 0 && elsewhere < mine;
     bool ours_older = here != NULL && here != pool && first_waiter(here)->wait_since_ms < mine;
@@ -366,7 +412,8 @@ void proxy_pool_available(ProxyServer *server)
     }
     ProxyClient *next = next_waiter(pool);
     if (server->retired || worker->draining || over_budget(&worker->proxy->budget, worker) ||
-        should_make_room(pool, next) || (next != NULL && !server_fits(server, next))) {
+        proxy_limits_over(pool) || should_make_room(pool, next) ||
+        (next != NULL && !server_fits(server, next))) {
         proxy_server_retire(server);
         return;
     }
@@ -472,21 +519,39 @@ static void pump_posted(void *user)
     proxy_worker_pump_soon(worker);
 }
 
+void proxy_worker_nudge(ProxyWorker *other)
+{
+    if (!atomic_exchange(&other->nudged, true)) {
+        loop_post(other->loop, pump_posted, other);
+    }
+}
+
 /* Somebody gave a place in the budget back. */
 void proxy_worker_permit_freed(ProxyWorker *worker)
 {
     ProxyWorker *other = NULL;
-    if (oldest_elsewhere(worker, &other) != 0 && !atomic_exchange(&other->nudged, true)) {
-        loop_post(other->loop, pump_posted, other);
+    if (oldest_elsewhere(worker, &other) != 0) {
+        proxy_worker_nudge(other);
     }
     if (worker->waiting.len > 0) {
         proxy_worker_pump_soon(worker);
     }
 }
 
+/* Those who wait for a limit of their own left out. */
+static size_t budget_waiters(const ProxyWorker *worker)
+{
+    size_t count = worker->waiter_count;
+    LIST_FOR_EACH (&worker->waiting, node) {
+        const ProxyPool *pool = CONTAINER_OF(node, ProxyPool, waiting_node);
+        count -= proxy_limits_wait_for(pool) != NULL ? pool->waiters.len : 0;
+    }
+    return count;
+}
+
 static void make_room(ProxyWorker *worker)
 {
-    if (worker->leaving + worker->connecting >= worker->waiter_count) {
+    if (worker->leaving + worker->connecting >= budget_waiters(worker)) {
         return; /* enough is on its way */
     }
     ProxyServer *server = idle_oldest(worker);
@@ -508,23 +573,38 @@ static void make_room(ProxyWorker *worker)
     }
 }
 
+/* False: it cannot be now. */
+static bool open_for(ProxyPool *pool)
+{
+    ProxyWorker *worker = pool->worker;
+    if (!proxy_limits_take(pool)) {
+        return true; /* another worker was faster: it waits for that now */
+    }
+    if (!proxy_budget_take(&worker->proxy->budget)) {
+        proxy_limits_give(pool, false);
+        make_room(worker);
+        return false;
+    }
+    if (proxy_server_open(worker, pool, NULL) == NULL) {
+        proxy_limits_give(pool, false);
+        proxy_budget_give(&worker->proxy->budget);
+        return false;
+    }
+    return true;
+}
+
 static void pump(void *user)
 {
     ProxyWorker *worker = user;
     while (worker->connecting < PROXY_CONNECTING_MAX && !worker->draining &&
            proxy_worker_has_target(worker) && loop_now_ms(worker->loop) >= worker->retry_at_ms) {
         ProxyPool *pool = oldest_pool(worker, true);
-        if (pool == NULL) {
-            return;
+        if (pool == NULL || !open_for(pool)) {
+            break;
         }
-        if (!proxy_budget_take(&worker->proxy->budget)) {
-            make_room(worker);
-            return;
-        }
-        if (proxy_server_open(worker, pool, NULL) == NULL) {
-            proxy_budget_give(&worker->proxy->budget);
-            return;
-        }
+    }
+    if (worker->config->limited && worker->waiting.len > 0) {
+        proxy_limits_make_room(worker);
     }
 }
 

@@ -145,11 +145,11 @@ static void verifiers_make(ProxyUser *user, const ProxyConfig *old)
     }
 }
 
-static bool user_load(ProxyUser *user, const ProxyConfig *config, const ProxyConfig *old, Err *err)
+static bool user_load(ProxyUser *user, const ProxyConfig *old, Err *err)
 {
     TRY(user->password_file == NULL || secret_load(user->password_file, &user->password, err));
     TRY(user->previous_file == NULL || secret_load(user->previous_file, &user->previous, err));
-    if (!user->verifier_given && user->cert_name == NULL && !config->client_md5) {
+    if (!user->verifier_given && user->cert_name == NULL && !user->md5) {
         verifiers_make(user, old);
     }
     return true;
@@ -205,7 +205,7 @@ bool proxy_config_load(ProxyConfig *config, const ProxyConfig *old, Err *err)
     TRY(change_possible(old, config, err));
     TRY(target_load(&config->target, config->workers, err));
     for (size_t i = 0; i < config->user_count; i++) {
-        TRY(user_load(&config->users[i], config, old, err));
+        TRY(user_load(&config->users[i], old, err));
     }
     for (size_t i = 0; i < config->listener_count; i++) {
         TRY(listener_load(&config->listeners[i], config->workers, err));

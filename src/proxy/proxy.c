@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proxy/explain_priv.h"
 #include "proxy/proxy.h"
 #include "proxy/proxy_priv.h"
 
@@ -143,6 +144,7 @@ void proxy_init(Proxy *proxy, const char *id)
     pthread_mutex_init(&proxy->health.lock, NULL);
     proxy_welcomes_init(&proxy->welcomes);
     catalogs_init(&proxy->catalogs);
+    quotas_init(&proxy->quotas);
 }
 
 void proxy_done(Proxy *proxy)
@@ -163,6 +165,7 @@ void proxy_done(Proxy *proxy)
     pthread_mutex_destroy(&proxy->health.lock);
     proxy_welcomes_done(&proxy->welcomes);
     catalogs_done(&proxy->catalogs);
+    quotas_done(&proxy->quotas);
 }
 
 static int plane_main(int argc, char **argv)
@@ -189,6 +192,9 @@ static int plane_main(int argc, char **argv)
 /* The agent calls with --id and --run, people with anything else. */
 int proxy_main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "explain") == 0) {
+        return proxy_explain_main(argc - 1, argv + 1);
+    }
     bool plane = argc > 1 && (strcmp(argv[1], "--id") == 0 || strcmp(argv[1], "--run") == 0);
     return plane ? plane_main(argc, argv) : proxy_standalone_main(argc, argv);
 }

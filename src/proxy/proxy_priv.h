@@ -9,7 +9,8 @@
  *     ProxyServer   a connection to PostgreSQL and its Exchange
  *
  * Threads meet in few places: the configuration (immutable, counted), the budget (atomics,
- * touched when a server connection is opened or closed, or somebody waits), posts to another loop
+ * touched when a server connection is opened or closed, or somebody waits; the quotas of users and
+ * databases likewise), posts to another loop
  * (cancel requests, "give an idle connection up", "there is room"), and counters that one worker
  * writes and the main thread reads. There is no lock on the way of a query.
  */
@@ -25,6 +26,7 @@
 #include "proxy/catalog_priv.h"
 #include "proxy/config_priv.h"
 #include "proxy/params_priv.h"
+#include "proxy/quota_priv.h"
 #include "proxy/session_priv.h"
 #include "proxy/throttle_priv.h"
 #include "proxy/trial_priv.h"
@@ -340,6 +342,8 @@ struct ProxyPool {
     ParamList *dialect_params; /* of whom `dialect` is; NULL: nobody */
     SqlDialect dialect;
     LineShy shy[LINE_SHY_MAX];
+    Quota *quotas[QUOTA_KINDS]; /* of its user and its database, for all workers */
+    ProxyLimit limits[QUOTA_KINDS];
     List idle;             /* the one used last first */
     List waiters;          /* first come first */
     ListNode waiting_node; /* in worker->waiting */
@@ -366,12 +370,35 @@ void proxy_pool_wake_waiters(ProxyPool *pool);
 void proxy_pool_welcome_waiters(ProxyPool *pool);
 /* Everybody who waits in it gets this error. */
 void proxy_pool_fail_waiters(ProxyPool *pool, const PgError *error);
+int64_t proxy_pool_waits_since(const ProxyPool *pool); /* its first waiter, of which there is one */
+/* What other workers see of those who wait here; `left` has just lost its last. NULL: none has. */
+void proxy_pool_waits_publish(ProxyWorker *worker, ProxyPool *left);
 void proxy_worker_pump_soon(ProxyWorker *worker);
+void proxy_worker_nudge(ProxyWorker *other); /* from another worker: something is free */
 void proxy_worker_permit_freed(ProxyWorker *worker);
 void proxy_worker_waits_init(ProxyWorker *worker);
 void proxy_worker_waits_done(ProxyWorker *worker);
 void proxy_worker_forget_welcomes(ProxyWorker *worker);
 void proxy_worker_trim_idle(ProxyWorker *worker);
+
+/* pool_limits.c: a user's and a database's shares */
+void proxy_limits_of(ProxyPool *pool); /* as of the worker's configuration */
+/* One more client; false: *ret_kind has too many. */
+NODISCARD bool proxy_limits_enter(ProxyPool *pool, QuotaKind *ret_kind);
+void proxy_limits_exit(ProxyPool *pool);
+/* One more server connection; false: there are too many. */
+NODISCARD bool proxy_limits_take(ProxyPool *pool);
+void proxy_limits_leaving(ProxyPool *pool); /* one will be given; NULL is fine */
+void proxy_limits_give(ProxyPool *pool, bool leaving);
+/* What its waiters wait for before one more may be opened; NULL: nothing. */
+Quota *proxy_limits_wait_for(const ProxyPool *pool);
+/* Whether closing one of its connections helps somebody who has waited since before that. */
+bool proxy_limits_wanted(const ProxyPool *pool, int64_t before_ms);
+bool proxy_limits_over(const ProxyPool *pool); /* it has more connections than it may */
+void proxy_limits_publish(ProxyWorker *worker, ProxyPool *left);
+void proxy_limits_apply(ProxyWorker *worker); /* there is a new configuration */
+void proxy_limits_yield(ProxyWorker *worker); /* closes what lies idle and is wanted */
+void proxy_limits_make_room(ProxyWorker *worker);
 
 /* ---- cancel requests
  * ----------------------------------------------------------------------------- */
@@ -406,7 +433,8 @@ struct ProxyWorker {
     List idle;    /* servers, the one used last first */
     size_t connecting, leaving, waiter_count;
     int64_t retry_at_ms, retry_delay_ms;
-    Err server_problem; /* why the last one did not let us in */
+    int64_t limits_asked_ms; /* when others were asked for the sake of a limit */
+    Err server_problem;      /* why the last one did not let us in */
     LoopDefer pump;
     LoopTimer wait_timer, tick, drain_timer;
     bool draining, probing;
@@ -416,7 +444,7 @@ struct ProxyWorker {
     /* Read by others. */
     _Alignas(64) atomic_int_fast64_t oldest_wait_ms; /* 0: nobody waits here */
     atomic_uint idle_count;
-    atomic_bool nudged, yield_asked;
+    atomic_bool nudged, yield_asked, limits_asked;
     atomic_uint_fast64_t stats[STAT_COUNT];
     atomic_uint_fast64_t pins[PIN_REASON_COUNT];
 };
@@ -462,6 +490,7 @@ struct Proxy {
     ProxyHealth health;
     ProxyWelcomes welcomes;
     Catalogs catalogs;
+    Quotas quotas;
     atomic_uint clients;
     atomic_bool trimming; /* one worker looks at idle connections */
     uint8_t mock_secret[SHA256_SIZE];

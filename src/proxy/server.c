@@ -92,6 +92,7 @@ static void server_free(ProxyServer *server)
     ProxyWorker *worker = server->worker;
     ProxyPool *pool = server->pool;
     bool budgeted = server->budgeted;
+    bool leaving = server->state == SERVER_DRAINING;
     ASSERT(server->client == NULL);
     proxy_server_learn_abandon(server);
     proxy_line_lost(server);
@@ -112,6 +113,7 @@ static void server_free(ProxyServer *server)
     proxy_worker_count(worker, STAT_SERVERS, -1);
     pool_release(worker->server_slots, server->handle);
     if (pool != NULL) {
+        proxy_limits_give(pool, leaving);
         pool->servers--;
         proxy_pool_unused(pool);
     }
@@ -157,6 +159,7 @@ static void server_leave(ProxyServer *server, bool mid_message)
     server_count_out(server);
     server->state = SERVER_DRAINING;
     server->worker->leaving++;
+    proxy_limits_leaving(server->pool);
     loop_timer_stop(&server->timer);
     if (!open) {
         stream_abort(server->stream);

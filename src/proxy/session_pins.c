@@ -5,8 +5,7 @@
  */
 #include "proxy/session_parts_priv.h"
 
-/* Whether it can be seen from a query that it is gone. */
-static bool is_visible(PinReason reason)
+bool pin_can_end(PinReason reason)
 {
     switch (reason) {
     case PIN_SQL_PREPARE:
@@ -40,7 +39,7 @@ void session_pin(Session *session, PinReason reason, SessionOut *out)
         return;
     }
     session->pins++;
-    session->pinned_for_good = session->pinned_for_good || !is_visible(reason);
+    session->pinned_for_good = session->pinned_for_good || !pin_can_end(reason);
     if (session->pin == PIN_NONE) {
         session->pin = reason;
         out->pinned = reason;

@@ -164,6 +164,9 @@ typedef struct SessionOut {
 void session_client_policy(PgPolicy *policy);
 void session_server_policy(PgPolicy *policy, bool asking);
 
+/* Whether PostgreSQL can be asked whether it is gone, so that the session may be shared again. */
+bool pin_can_end(PinReason reason);
+
 void session_init(Session *session, bool relay);
 /* What the start packet asked for may pin, too. `params` is a list for pg_params_next. */
 PinReason session_check_start(Session *session, Slice params);

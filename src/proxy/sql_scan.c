@@ -355,12 +355,17 @@ void sql_scan_begin(SqlScan *scan, SqlDialect dialect)
     scan->dialect = dialect;
 }
 
-void sql_scan_feed(SqlScan *scan, Slice text)
+/* A ';' that leaves the lexer in plain text is one of the language. */
+static bool is_cut(const SqlScan *scan, char c)
 {
-    const char *nul = text.len > 0 ? memchr(text.data, '\0', text.len) : NULL;
-    size_t len = nul != NULL ? (size_t)(nul - text.data) : text.len;
-    text.len = len;
-    for (size_t at = 0; at < len && !scan->ended;) {
+    return c == ';' && scan->state_ == PLAIN && scan->parens_ == 0 && scan->blocks_ == 0;
+}
+
+/* Text without a NUL. With `cut`, only to the end of a statement. Returns how much of it. */
+static size_t feed(SqlScan *scan, Slice text, bool cut)
+{
+    size_t at = 0;
+    while (at < text.len && !scan->ended) {
         bool long_string = scan->state_ == STRING && !scan->escapes_ &&
                            !scan->dialect.backslash_strings && !scan->dialect.unsafe_encoding &&
                            !sql_words_wants_string(scan);
@@ -370,7 +375,7 @@ void sql_scan_feed(SqlScan *scan, Slice text)
         } else if (scan->state_ == WORD && !scan->dialect.unsafe_encoding) {
             at = word_run(scan, text, at);
         }
-        if (at == len) {
+        if (at == text.len) {
             break;
         }
         char c = text.data[at++];
@@ -378,10 +383,51 @@ void sql_scan_feed(SqlScan *scan, Slice text)
             sql_scan_pin(scan, PIN_ENCODING);
         }
         scan_take(scan, c);
+        if (cut && is_cut(scan, c)) {
+            break;
+        }
     }
+    return at;
+}
+
+void sql_scan_feed(SqlScan *scan, Slice text)
+{
+    const char *nul = text.len > 0 ? memchr(text.data, '\0', text.len) : NULL;
+    if (nul != NULL) {
+        text.len = (size_t)(nul - text.data);
+    }
+    feed(scan, text, false);
     if (nul != NULL) {
         scan->ended = true;
     }
+}
+
+size_t sql_scan_feed_statement(SqlScan *scan, Slice text, bool *ret_ended)
+{
+    const char *nul = text.len > 0 ? memchr(text.data, '\0', text.len) : NULL;
+    Slice before = nul != NULL ? (Slice){text.data, (size_t)(nul - text.data)} : text;
+    size_t len = feed(scan, before, true);
+    *ret_ended = len > 0 && is_cut(scan, text.data[len - 1]);
+    if (nul == NULL || *ret_ended) {
+        return scan->ended ? text.len : len;
+    }
+    scan->ended = true;
+    return text.len;
+}
+
+bool sql_scan_is_blank(const SqlScan *scan)
+{
+    bool between = scan->state_ == PLAIN || scan->state_ == MINUS || scan->state_ == LINE_COMMENT ||
+                   (scan->state_ >= SLASH && scan->state_ <= BLOCK_SLASH);
+    return between && scan->statements_ == 0 && scan->parens_ == 0 && scan->effects.pin == PIN_NONE;
+}
+
+bool sql_scan_is_open(const SqlScan *scan)
+{
+    bool between = scan->state_ == PLAIN || scan->state_ == WORD || scan->state_ == STRING_QUOTE ||
+                   scan->state_ == IDENT_QUOTE || scan->state_ == DOLLAR || scan->state_ == MINUS ||
+                   scan->state_ == LINE_COMMENT || scan->state_ == SLASH || scan->state_ == U_AMP;
+    return !between || scan->parens_ > 0 || scan->blocks_ > 0;
 }
 
 void sql_scan_end(SqlScan *scan)

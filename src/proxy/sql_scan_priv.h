@@ -102,13 +102,16 @@ typedef struct SqlScan {
     uint8_t statements_; /* so far, counted to 2 */
     uint8_t config_;     /* in a call of set_config */
     bool local_;         /* SET LOCAL */
+    bool routine_;       /* CREATE FUNCTION or PROCEDURE, whose body may be BEGIN ATOMIC … END */
     uint8_t name_len_;
     /* private: whether it reads */
     uint8_t read_;
-    bool named_;     /* a name was just read */
-    bool dot_;       /* and a dot behind it */
-    bool catalog_;   /* and it was pg_catalog */
-    bool qualified_; /* the name just read is in another schema */
+    bool named_;      /* a name was just read */
+    bool dot_;        /* and a dot behind it */
+    bool catalog_;    /* and it was pg_catalog */
+    bool qualified_;  /* the name just read is in another schema */
+    uint32_t parens_; /* that are open */
+    uint32_t blocks_; /* of such a body */
     /* private: as much as the lengths say */
     char word_[SQL_WORD_MAX];
     char tag_[SQL_TAG_MAX];
@@ -119,6 +122,16 @@ typedef struct SqlScan {
 void sql_scan_begin(SqlScan *scan, SqlDialect dialect);
 void sql_scan_feed(SqlScan *scan, Slice text);
 void sql_scan_end(SqlScan *scan); /* the text is complete */
+
+/* Feeds the text up to the first ';' behind which another statement may begin, as psql cuts them:
+ * not one in parentheses, or in the body of a routine. Returns how many bytes; *ret_ended: the last
+ * one was such a ';'. The same as to feed those bytes. */
+size_t sql_scan_feed_statement(SqlScan *scan, Slice text, bool *ret_ended);
+/* Nothing was read yet but space, comments and ends of statements. */
+bool sql_scan_is_blank(const SqlScan *scan);
+/* Before the end: a string, a quoted name, a comment, a parenthesis or a body has begun and goes
+ * on. */
+bool sql_scan_is_open(const SqlScan *scan);
 
 TextEffects sql_scan_effects(const SqlScan *scan); /* `touched` points into the scan */
 

@@ -209,12 +209,26 @@ static void take_next(SqlScan *scan, Slice word, bool quoted)
         }
         scan->effects.releases = scan->effects.releases || slice_is(word, "drop"); /* ON COMMIT */
         scan->effects.ddl = scan->effects.ddl || is_behaviour(word);
+        scan->routine_ = scan->routine_ ||
+                         (!quoted && (slice_is(word, "function") || slice_is(word, "procedure")));
         break;
     case KIND_ALTER:
         scan->effects.ddl = scan->effects.ddl || is_behaviour(word);
         break;
     default:
         break;
+    }
+}
+
+/* The body of a routine in SQL's own words goes on behind each ';' to its END; a CASE has one, too.
+ * (psql's rule.) */
+static void take_block(SqlScan *scan, Slice word)
+{
+    if (scan->blocks_ > 0 && slice_is(word, "end")) {
+        scan->blocks_--;
+    } else if (scan->parens_ == 0 &&
+               (slice_is(word, "begin") || (scan->blocks_ > 0 && slice_is(word, "case")))) {
+        scan->blocks_++;
     }
 }
 
@@ -318,6 +332,9 @@ void sql_words_take(SqlScan *scan, Slice word, bool quoted)
     } else {
         take_pair(scan, word);
     }
+    if (scan->routine_ && !quoted) {
+        take_block(scan, word);
+    }
     take_function(scan, word);
 }
 
@@ -344,12 +361,22 @@ static void take_other(SqlScan *scan, char c)
     }
 }
 
+static void take_paren(SqlScan *scan, char c)
+{
+    if (c == '(') {
+        scan->parens_++;
+    } else if (c == ')' && scan->parens_ > 0) {
+        scan->parens_--;
+    }
+}
+
 void sql_words_other(SqlScan *scan, char c)
 {
     scan->before_ = BEFORE_NONE;
     if (scan->dialect.wants_reads) {
         sql_reads_other(scan, c);
     }
+    take_paren(scan, c);
     sql_config_other(scan, c);
     if (sql_settings_has(scan)) {
         sql_settings_other(scan, c);
@@ -396,6 +423,7 @@ void sql_words_statement_end(SqlScan *scan)
     scan->kind_ = KIND_NONE;
     scan->words_ = 0;
     scan->before_ = BEFORE_NONE;
+    scan->routine_ = scan->routine_ && scan->blocks_ > 0;
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */

@@ -20,7 +20,8 @@ typedef struct Standalone {
 } Standalone;
 
 static const char usage[] =
-    "usage: weir proxy --config FILE [--check]\n\n"
+    "usage: weir proxy --config FILE [--check]\n"
+    "       weir proxy explain [--setting NAME=VALUE]… [-o table|json] [FILE | SQL]…\n\n"
     "Runs the PostgreSQL connection pooler alone, in front of any PostgreSQL: no tier\n"
     "and no API. FILE is JSON; docs/proxy.md has its members, and examples/proxy.json\n"
     "is one.\n\n"
@@ -28,7 +29,8 @@ static const char usage[] =
     "  --check        only says whether FILE and the files that it names are in order\n\n"
     "SIGHUP reads FILE again; where it is refused, stderr says why and the one before\n"
     "stays in force. SIGTERM and SIGINT stop: transactions have 3 s to end. SIGUSR1\n"
-    "writes one line of counters to stderr.\n";
+    "writes one line of counters to stderr.\n\n"
+    "`weir proxy explain --help` says how to find out what statements would pin.\n";
 
 /* ---- the file ----------------------------------------------------------------------------------
  */

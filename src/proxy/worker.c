@@ -197,6 +197,9 @@ static void apply(void *user)
     if (old->idle_client_ms != job->config->idle_client_ms) {
         clients_rearm(worker);
     }
+    if (old->limited || job->config->limited) {
+        proxy_limits_apply(worker);
+    }
     proxy_config_unref(old);
     proxy_worker_pump_soon(worker);
     sem_post(&worker->proxy->applied);

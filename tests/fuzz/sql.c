@@ -1,6 +1,6 @@
 /* The scan of SQL says the same however the text is cut, and more text in front of or behind a
- * statement never makes a pin or a setting go away. The first byte is the cut, the second the
- * dialect. */
+ * statement never makes a pin or a setting go away: so neither of its statements pins where the
+ * text does not. The first byte is the cut, the second the dialect. */
 #include "proxy/sql_scan_priv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -32,6 +32,28 @@ static void check_behind(const char *before, Slice text, const SqlScan *alone)
     ASSERT(slice_eq(sql_scan_effects(&scan).touched, sql_scan_effects(alone).touched));
 }
 
+/* Cut where statements end, it is the same text; and each is scanned on its own, too. */
+static void check_statements(Slice text, const SqlScan *whole)
+{
+    SqlScan scan = {.dialect = whole->dialect};
+    for (Slice rest = text; rest.len > 0;) {
+        bool ended;
+        bool ended_alone;
+        SqlScan alone = {.dialect = whole->dialect};
+        size_t len = sql_scan_feed_statement(&scan, rest, &ended);
+        ASSERT(len > 0 && len <= rest.len && (ended || len == rest.len));
+        if (!scan.ended) {
+            ASSERT(sql_scan_feed_statement(&alone, rest, &ended_alone) == len);
+            ASSERT(ended_alone == ended);
+            sql_scan_end(&alone);
+            ASSERT(whole->effects.pin != PIN_NONE || alone.effects.pin == PIN_NONE);
+        }
+        rest = slice_skip(rest, len);
+    }
+    sql_scan_end(&scan);
+    ASSERT(same(&scan, whole));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2) {
@@ -42,6 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     SqlScan whole = scan_all(text, text.len, dialect);
     SqlScan split = scan_all(text, data[0] % (text.len + 1), dialect);
     ASSERT(same(&whole, &split));
+    check_statements(text, &whole);
     bool has_nul = text.len > 0 && memchr(text.data, '\0', text.len) != NULL;
     if (!has_nul) {
         check_behind("select 1; ", text, &whole);

@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 
 import boto3
+import botocore.session
+import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
@@ -262,7 +264,7 @@ def test_secrets_are_not_in_the_files(plain, secrets):
 # ---- databases, proxies, caches ------------------------------------------------------------------
 
 
-def test_instance_replica_and_proxy(rds, secrets, plain):
+def test_instance_replica_and_proxy(rds, secrets, plain, tmp_path):
     with instances(rds, 'first', 'second', proxy='pool'):
         made = rds.create_db_instance(**instance_arguments('First', DBName='app_database'))['DBInstance']
         assert (made['DBInstanceIdentifier'], made['DBInstanceStatus']) == ('first', 'creating')
@@ -275,6 +277,7 @@ def test_instance_replica_and_proxy(rds, secrets, plain):
         for name in ('first', 'second'):
             rds.get_waiter('db_instance_available').wait(
                 DBInstanceIdentifier=name, WaiterConfig={'Delay': 1, 'MaxAttempts': 120})
+        log_in_by_md5(newer_rds(plain, tmp_path), plain, secret)
         first, = rds.describe_db_instances(DBInstanceIdentifier='first')['DBInstances']
         assert first['ReadReplicaDBInstanceIdentifiers'] == ['second']
         assert first['Endpoint']['Port'] == 5432
@@ -308,6 +311,44 @@ def use_proxy(rds, secret):
     rds.modify_db_proxy(DBProxyName='pool', IdleClientTimeout=1200)
     proxy, = rds.describe_db_proxies(DBProxyName='pool')['DBProxies']
     assert proxy['IdleClientTimeout'] == 1200
+
+
+def newer_rds(plain, folder):
+    """A client that knows ClientPasswordAuthType, which Debian's does not yet."""
+    path = folder / 'rds/2014-10-31'
+    path.mkdir(parents=True)
+    members = {'members': {'ClientPasswordAuthType': {'shape': 'String'}}}
+    (path / 'service-2.sdk-extras.json').write_text(json.dumps(
+        {'version': 1.0, 'merge': {'shapes': {'UserAuthConfig': members, 'UserAuthConfigInfo': members}}}))
+    session = botocore.session.Session()
+    session.set_config_variable('data_path', str(folder))
+    return plain.aws('rds', boto3.Session(botocore_session=session))
+
+
+def log_in_by_md5(rds, plain, secret):
+    """Whoever cannot do md5 is turned away, and whoever can is let in, by the very same password."""
+    auth = {'AuthScheme': 'SECRETS', 'SecretArn': secret, 'IAMAuth': 'DISABLED'}
+    proxy, = rds.describe_db_proxies(DBProxyName='pool')['DBProxies']
+    assert proxy['Auth'][0]['ClientPasswordAuthType'] == 'POSTGRES_SCRAM_SHA_256'
+    with refused('InvalidParameterValue', 'MYSQL_NATIVE_PASSWORD'):
+        rds.modify_db_proxy(DBProxyName='pool', Auth=[{**auth, 'ClientPasswordAuthType': 'MYSQL_NATIVE_PASSWORD'}])
+    login = {'user': 'dbadmin', 'password': PASSWORD, 'dbname': 'app_database'}
+
+    def scram(host):
+        """Only SCRAM binds a login to its channel."""
+        try:
+            plain.postgres(host, channel_binding='require', **login).close()
+            return True
+        except psycopg.OperationalError as error:
+            assert 'channel binding' in str(error)
+            return False
+    for kind in ('POSTGRES_MD5', 'POSTGRES_SCRAM_SHA_256'):
+        rds.modify_db_proxy(DBProxyName='pool', Auth=[{**auth, 'ClientPasswordAuthType': kind}])
+        proxy, = rds.describe_db_proxies(DBProxyName='pool')['DBProxies']
+        assert proxy['Auth'][0]['ClientPasswordAuthType'] == kind
+        wait_until(lambda: scram(proxy['Endpoint']) == (kind != 'POSTGRES_MD5'), f'clients log in by {kind}')
+        with plain.postgres(proxy['Endpoint'], **login) as connection:
+            assert connection.execute('SELECT current_user').fetchone() == ('dbadmin',)
 
 
 def test_deletion_protection(rds):

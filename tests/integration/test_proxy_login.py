@@ -133,6 +133,22 @@ def test_who_may_not_log_in_by_md5(md5):
     assert clear.verdict()[0] == WRONG
 
 
+def test_each_role_has_its_own_proof(proxy):
+    """One by md5, the other by SCRAM, and back: what an unknown role is asked for is the pool's."""
+    def asked(*users):
+        return [Login(proxy, user).method for user in users]
+    proxy.configure({'users': [{**ANN, 'client_password_auth': 'md5'}, BOB]}, workers=1)
+    assert asked('ann', 'bob', 'eve') == [5, 10, 10]
+    for user in (ANN, BOB):
+        proxy.connect(user).close()
+    with pytest.raises(psycopg.OperationalError, match=WRONG):
+        proxy.connect(ANN, password='wrong')
+    proxy.configure({'client_password_auth': 'md5', 'users': [{**ANN, 'client_password_auth': 'scram-sha-256'}, BOB]})
+    assert asked('ann', 'bob', 'eve') == [10, 5, 5]
+    proxy.connect(ANN, channel_binding='require').close()
+    proxy.connect(BOB).close()
+
+
 def test_a_verifier_does_not_go_with_md5(proxy, postgres):
     verifier = postgres.ask("SELECT rolpassword FROM pg_authid WHERE rolname = 'ann'")[0][0]
     with pytest.raises(Refused, match='ann has a SCRAM verifier'):

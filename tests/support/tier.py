@@ -110,14 +110,14 @@ class Tier:
                      'ssl_ca_certs': env['AWS_CA_BUNDLE'], 'decode_responses': True, 'socket_timeout': 20, **options}
         return redis.Redis(host=host, **arguments)
 
-    def aws(self, service, **options):
-        """A boto3 client of the tier's API."""
+    def aws(self, service, session=None, **options):
+        """A boto3 client of the tier's API, of a session of one's own where it is given."""
         import boto3
         env = self.env()
         arguments = {'endpoint_url': env['AWS_ENDPOINT_URL'], 'region_name': env['AWS_REGION'],
                      'aws_access_key_id': env['AWS_ACCESS_KEY_ID'], 'verify': env['AWS_CA_BUNDLE'],
                      'aws_secret_access_key': env['AWS_SECRET_ACCESS_KEY'], **options}
-        return boto3.client(service, **arguments)
+        return (session or boto3).client(service, **arguments)
 
     # ---- what runs, and what is left ---------------------------------------------------------------
 

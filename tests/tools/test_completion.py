@@ -49,7 +49,8 @@ def test_commands_and_their_options(offered, weir, run):
     (['psql', ''], {'main', 'pool'}), (['psql', 'po'], {'pool'}), (['redis-cli', ''], {'cache'}),
     (['logs', ''], {'main', 'pool', 'cache', 'db-1-1'}), (['events', '--source', 'm'], {'main'}),
     (['psql', 'main', ''], set()), (['status', ''], set()), (['status', '-o', ''], {'table', 'json'}),
-    (['completion', ''], {'bash', 'zsh'}), (['up', 'view'], {'view.json'})])
+    (['completion', ''], {'bash', 'zsh'}), (['up', 'view'], {'view.json'}), (['proxy', ''], {'explain'}),
+    (['proxy', 'explain', '--setting', 'a=b', 'view'], {'view.json'}), (['proxy', 'explain', '-o', ''], {'table', 'json'})])
 def test_operands(offered, words, names):
     assert offered(*words) == names
 

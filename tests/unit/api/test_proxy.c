@@ -80,8 +80,8 @@ static void test_create_refusals(void **state)
          "InvalidParameterCombination", "IAM"},
         {"rds:CreateDBProxy",
          "{" PROXY ", 'DBProxyName': 'x', 'Auth': [{'SecretArn': '$secret', "
-         "'ClientPasswordAuthType': 'POSTGRES_MD5'}]}",
-         "InvalidParameterCombination", "POSTGRES_MD5"},
+         "'ClientPasswordAuthType': 'MYSQL_NATIVE_PASSWORD'}]}",
+         "InvalidParameterValue", "MYSQL_NATIVE_PASSWORD"},
         {"rds:CreateDBProxy", "{" PROXY ", 'DBProxyName': 'x', 'VpcSubnetIds': ['subnet-1']}",
          "InvalidSubnet", "subnet-1"},
         {"rds:CreateDBProxy",
@@ -105,6 +105,14 @@ static void test_modify_and_delete(void **state)
          ", 'RequireTLS': true, 'IdleClientTimeout': 60, 'DebugLogging': true, 'SecurityGroups': "
          "['sg-00000000000000001']}",
          NULL, "{'DBProxy': {'RequireTLS': true, 'IdleClientTimeout': 60, 'DebugLogging': true}}"},
+        {"rds:ModifyDBProxy",
+         "{'DBProxyName': 'app-proxy', 'Auth': [{'SecretArn': '$secret', "
+         "'ClientPasswordAuthType': 'POSTGRES_MD5'}]}",
+         NULL, "{'DBProxy': {'Auth': [{'ClientPasswordAuthType': 'POSTGRES_MD5'}]}}"},
+        {"rds:ModifyDBProxy",
+         "{'DBProxyName': 'app-proxy', 'Auth': [{'SecretArn': '$secret', "
+         "'ClientPasswordAuthType': 'md5'}]}",
+         "InvalidParameterValue", "POSTGRES_SCRAM_SHA_256 or POSTGRES_MD5"},
         {"rds:ModifyDBProxy", "{'DBProxyName': 'app-proxy', 'NewDBProxyName': 'other'}",
          "InvalidParameterCombination", "renaming"},
         {"rds:ModifyDBProxy", "{'DBProxyName': 'app-proxy', 'SecurityGroups': ['sg-nope']}",

@@ -102,6 +102,29 @@ static void test_multi_az_keeps_acknowledged_commits(void **state)
                 "    write \"on\" or \"remote_apply\"; a transaction may lower it for itself\n");
 }
 
+static void test_how_clients_prove_a_password(void **state)
+{
+    assert_plan(
+        *state,
+        "resource \"aws_db_proxy\" \"p\" {\n"
+        "  name = \"p\"\n"
+        "  engine_family = \"POSTGRESQL\"\n"
+        "  role_arn = \"arn:aws:iam::000000000000:role/p\"\n"
+        "  vpc_subnet_ids = [\"subnet-0000000000000000a\", \"subnet-0000000000000000b\"]\n"
+        "  auth {\n"
+        "    secret_arn = \"arn:s\"\n"
+        "    client_password_auth_type = \"POSTGRES_MD5\"\n"
+        "  }\n"
+        "  auth {\n"
+        "    secret_arn = \"arn:s\"\n"
+        "    client_password_auth_type = \"md5\"\n"
+        "  }\n"
+        "}\n",
+        "error: main.tf:12: \"md5\": clients of PostgreSQL prove a password by SCRAM or md5\n"
+        "  12 |     client_password_auth_type = \"md5\"\n"
+        "     write \"POSTGRES_SCRAM_SHA_256\" or \"POSTGRES_MD5\"\n");
+}
+
 static void test_advice(void **state)
 {
     (void)state;
@@ -128,6 +151,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_names_that_nothing_bears, fixture_setup,
                                         fixture_teardown),
         cmocka_unit_test_setup_teardown(test_multi_az_keeps_acknowledged_commits, fixture_setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_how_clients_prove_a_password, fixture_setup,
                                         fixture_teardown),
         cmocka_unit_test(test_advice),
     };

@@ -463,7 +463,10 @@ static void test_a_proxy(void **state)
     put(store, "secretvalue/s/v2", "{\"sealed\":\"two\"}");
     put(store, "spec/db-proxy/p",
         "{\"DBProxyName\":\"p\",\"generation\":1,\"RequireTLS\":true,\"IdleClientTimeout\":60,"
-        "\"Auth\":[{\"SecretArn\":\"arn:s\"}],\"targets\":[{\"dbi\":\"db-app\"}],"
+        "\"Auth\":[{\"SecretArn\":\"arn:s\"},"
+        "{\"SecretArn\":\"arn:s\",\"ClientPasswordAuthType\":\"POSTGRES_SCRAM_SHA_256\"},"
+        "{\"SecretArn\":\"arn:s\",\"ClientPasswordAuthType\":\"POSTGRES_MD5\"}],\"targets\":[{"
+        "\"dbi\":\"db-app\"}],"
         "\"target_group\":{\"ConnectionPoolConfig\":{\"MaxConnectionsPercent\":50}}}");
     round_once(store);
     json_t *goal = get(store, "plane/proxy-p/goal");
@@ -472,6 +475,11 @@ static void test_a_proxy(void **state)
     json_t *user = json_array_get(member_array(pool, "users"), 0);
     assert_string_equal(member_str(user, "$credentials", ""), "two");
     assert_string_equal(member_str(user, "context", ""), "secretvalue/s/v2");
+    static const char *const methods[] = {"", "", "md5"};
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
+        user = json_array_get(member_array(pool, "users"), i);
+        assert_string_equal(member_str(user, "client_password_auth", ""), methods[i]);
+    }
     assert_int_equal(member_int(pool, "max_connections_percent", 0), 50);
     assert_int_equal(member_int(pool, "max_idle_connections_percent", 0), 25);
     assert_int_equal(member_int(config, "idle_client_timeout_s", 0), 60);

@@ -165,9 +165,9 @@ static void test_ways_in(void **state)
         "\"md5\",\"users\":[{\"user\":\"a\",\"auth\":\"cert\"},{\"user\":\"b\",\"auth\":"
         "\"cert\",\"cert_name\":\"B\",\"password\":\"p\"},{\"user\":\"c\",\"auth\":\"password\","
         "\"password\":\"new\",\"previous_password\":\"old\"},{\"user\":\"d\",\"password_file\":"
-        "\"/d\",\"previous_password_file\":\"/e\"}]}}",
+        "\"/d\",\"previous_password_file\":\"/e\",\"client_password_auth\":\"scram-sha-256\"}]}}",
         &config, &err));
-    assert_true(config->client_md5);
+    assert_true(config->client_md5 && config->users[2].md5 && !config->users[3].md5);
     assert_string_equal(config->listeners[0].client_ca_file, "/ca");
     assert_string_equal(config->users[0].cert_name, "a");
     assert_false(secret_is_set(&config->users[0].password));
@@ -185,6 +185,44 @@ static void test_ways_in(void **state)
     assert_true(parse(pool_text, &config, &err));
     assert_false(config->client_md5);
     proxy_config_unref(config);
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    ProxyConfig *config;
+    Err err;
+    assert_true(parse("{\"kind\":\"pool\",\"listeners\":[{\"address\":\"a\"}],\"pool\":{\"users\":["
+                      "{\"user\":\"a\",\"password\":\"p\",\"max_clients\":5},"
+                      "{\"user\":\"b\",\"password\":\"p\"}],\"databases\":["
+                      "{\"database\":\"d\",\"max_clients\":7,\"max_connections\":2},"
+                      "{\"database\":\"e\"}]}}",
+                      &config, &err));
+    assert_true(config->limited);
+    assert_int_equal(proxy_config_user_limit(config, SLICE("a")).clients, 5);
+    assert_int_equal(proxy_config_user_limit(config, SLICE("a")).servers, 0);
+    assert_int_equal(proxy_config_user_limit(config, SLICE("b")).clients, 0);
+    assert_int_equal(proxy_config_user_limit(config, SLICE("nobody")).clients, 0);
+    assert_int_equal(proxy_config_database_limit(config, SLICE("d")).clients, 7);
+    assert_int_equal(proxy_config_database_limit(config, SLICE("d")).servers, 2);
+    assert_int_equal(proxy_config_database_limit(config, SLICE("e")).servers, 0);
+    assert_int_equal(proxy_config_database_limit(config, SLICE("nowhere")).servers, 0);
+    proxy_config_unref(config);
+    assert_true(parse(pool_text, &config, &err));
+    assert_false(config->limited);
+    proxy_config_unref(config);
+    const char *host = "\"host\":\"h\"";
+    refuse_pool("", host, "\"password\":\"p\",\"max_clients\":0",
+                "users[].max_clients must be a number from 1 to 100000");
+    refuse_pool("", host, "\"password\":\"p\",\"max_connections\":10001",
+                "users[].max_connections must be a number from 1 to 10000");
+    refuse_pool("", host, "\"password\":\"p\"}],\"databases\":[{\"max_clients\":1",
+                "databases[].database");
+    refuse_pool("", host,
+                "\"password\":\"p\"}],\"databases\":[{\"database\":\"d\"},{\"database\":\"d\"",
+                "pool.databases has d twice");
+    refuse_pool("", host, "\"password\":\"p\"}],\"databases\":[{\"database\":\"d\",\"size\":1",
+                "size");
 }
 
 static void test_refused_ways_in(void **state)
@@ -205,6 +243,10 @@ static void test_refused_ways_in(void **state)
     }
     refuse_pool("", host, "\"password\":\"p\"}],\"client_password_auth\":\"plain\",\"x\":[{",
                 "must be scram-sha-256 or md5, not plain");
+    refuse_pool("", host, "\"password\":\"p\",\"client_password_auth\":\"plain\"",
+                "users[].client_password_auth must be scram-sha-256 or md5, not plain");
+    CLEANUP(mem_free_ptr) char *own = mem_printf("%s,\"client_password_auth\":\"md5\"", verifier);
+    refuse_pool("", host, own, "pool.users: a has a SCRAM verifier");
     refuse_pool(ca, host, "\"auth\":\"peer\"", "must be password or cert, not peer");
     refuse_pool(ca, host, proven, "auth cert and a verifier");
     refuse_pool(ca, host, "\"password\":\"p\",\"cert_name\":\"b\"", "cert_name goes with auth");
@@ -350,6 +392,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_files_and_tcp),
         cmocka_unit_test(test_refused_files_and_tcp),
+        cmocka_unit_test(test_limits),
         cmocka_unit_test(test_ways_in),
         cmocka_unit_test(test_refused_ways_in),
         cmocka_unit_test(test_rules),
