@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "proxy/proxy_priv.h"
+#include "proxy/traffic_priv.h"
 
 /* ---- the end -----------------------------------------------------------------------------------
  */
@@ -23,9 +24,7 @@ void proxy_client_gone(ProxyClient *client)
     list_remove(&worker->clients, &client->node);
     params_unref(client->told);
     session_done(&client->session);
-    proxy_worker_count(worker, STAT_CLIENTS, -1);
-    proxy_worker_count(worker, STAT_CLIENTS_TLS, client->tls ? -1 : 0);
-    proxy_worker_count(worker, STAT_CLIENTS_PINNED, client->pinned_counted ? -1 : 0);
+    proxy_traffic_client_gone(client);
     pool_release(worker->client_slots, client->handle);
     if (pool != NULL) {
         pool->clients--;
@@ -112,7 +111,7 @@ static void idle_check(void *user)
         client->active_ms = now;
     }
     if (limit > 0 && now - client->active_ms >= limit) {
-        proxy_worker_count(worker, STAT_IDLE_TIMEOUTS, 1);
+        proxy_meter_add(proxy_client_meter(client), STAT_IDLE_TIMEOUTS, 1);
         proxy_client_fatal(client, "57P05", "terminating connection due to idle-session timeout",
                            "The client sent nothing for as long as idle_client_timeout allows.");
         return;
@@ -161,8 +160,9 @@ static void run_drop(const ProxyClient *client, Run *run, size_t len)
 void proxy_client_pinned(ProxyClient *client, PinReason reason)
 {
     ProxyWorker *worker = client->worker;
-    proxy_stat_add(&worker->pins[reason], 1);
-    proxy_worker_count(worker, STAT_CLIENTS_PINNED, client->pinned_counted ? 0 : 1);
+    ProxyMeter *meter = proxy_client_meter(client);
+    counter_add(&meter->pins[reason], 1);
+    proxy_meter_add(meter, STAT_CLIENTS_PINNED, client->pinned_counted ? 0 : 1);
     client->pinned_counted = true;
     if (worker->config->debug_logging) {
         log_warn("proxy",
@@ -201,6 +201,7 @@ static Next take_piece(ProxyClient *client, Run *run, const PgPiece *piece, PgFr
     Exchange *exchange = client->server != NULL ? &client->server->exchange : NULL;
     switch (session_client_piece(&client->session, exchange, piece, &out)) {
     case STEP_FORWARD:
+        proxy_traffic_sent(client, piece);
         if (out.before_len > 0 || out.replaced > 0) {
             send_before(client, run, &out);
         }
@@ -226,6 +227,7 @@ static Next take_piece(ProxyClient *client, Run *run, const PgPiece *piece, PgFr
         return NEXT_PIECE;
     case STEP_BORROW:
         client->framer = before;
+        proxy_traffic_asked(client);
         return proxy_pool_borrow(client->pool, client) != NULL ? NEXT_PIECE : NEXT_STOP;
     case STEP_WAIT:
         client->framer = before;
@@ -270,6 +272,7 @@ static size_t client_on_read(void *user, Stream *stream, Slice data)
         return data.len;
     }
     run_flush(client, &run);
+    proxy_meter_add(proxy_client_meter(client), STAT_BYTES_IN, (int64_t)run.at);
     return run.at;
 }
 
@@ -307,7 +310,7 @@ void proxy_client_start_session(ProxyClient *client)
     client->state = CLIENT_READY;
     client->active_ms = loop_now_ms(client->worker->loop);
     client->framer = (PgFramer){0};
-    proxy_worker_count(client->worker, STAT_LOGINS, 1);
+    proxy_meter_add(proxy_client_meter(client), STAT_LOGINS, 1);
     stream_set_handlers(client->stream, &client_handlers, client);
     idle_timer_start(client, limit > 0 ? limit : PROXY_LOGIN_MS);
     stream_resume(client->stream);

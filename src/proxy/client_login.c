@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "proxy/proxy_priv.h"
+#include "proxy/traffic_priv.h"
 
 #define AUTH_MESSAGE_MAX 8192
 
@@ -101,6 +102,7 @@ static void authenticated(ProxyClient *client)
     client->pool =
         proxy_pool_for(worker, slice_of(login->user), slice_of(login->database), login->params);
     client->pool->clients++;
+    proxy_traffic_client_known(client);
     keep_keys(client);
     session_init(&client->session, false);
     PinReason pin = session_check_start(&client->session, params_slice(login->params));
@@ -286,6 +288,7 @@ static void refuse_plain(ProxyClient *client, Slice user, Slice database)
 {
     char peer[NET_ADDR_TEXT_SIZE] = "?";
     NetAddr addr;
+    proxy_traffic_tls_failed(client);
     if (!client->worker->config->relay) {
         proxy_client_fatal(client, "28000", "This RDS Proxy requires TLS connections.", NULL);
         return;
@@ -480,9 +483,11 @@ static size_t login_on_read(void *user, Stream *stream, Slice data)
 
 static void login_on_closed(void *user, Stream *stream, const Err *err)
 {
-    (void)stream;
-    (void)err;
-    proxy_client_gone(user);
+    ProxyClient *client = user;
+    if (err != NULL && stream_tls(stream) != NULL && !client->tls) {
+        proxy_traffic_tls_failed(client);
+    }
+    proxy_client_gone(client);
 }
 
 static const StreamHandlers login_handlers = {
@@ -534,7 +539,7 @@ void proxy_client_accept(ProxyWorker *worker, int fd, const ProxySocket *socket)
     client->login->tls = tls != NULL ? tls_context_ref(tls) : NULL;
     client->login->over_limit = before >= worker->config->clients_max;
     list_push_back(&worker->clients, &client->node);
-    proxy_worker_count(worker, STAT_CLIENTS, 1);
+    proxy_traffic_client_come(client);
     StreamOptions options = {
         .handlers = &login_handlers, .user = client, .pending_max = PROXY_PENDING_MAX};
     client->stream = stream_adopt(worker->loop, fd, &options);

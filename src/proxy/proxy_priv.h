@@ -23,6 +23,7 @@
 #include "loop/loop.h"
 #include "plane/plane.h"
 #include "proxy/config_priv.h"
+#include "proxy/meter_priv.h"
 #include "proxy/params_priv.h"
 #include "proxy/session_priv.h"
 
@@ -47,37 +48,7 @@ typedef struct ProxyWorker ProxyWorker;
 typedef struct ProxyClient ProxyClient;
 typedef struct ProxyServer ProxyServer;
 typedef struct ProxyPool ProxyPool;
-
-/* ---- counters ----------------------------------------------------------------------------------
- */
-
-typedef enum ProxyStat {
-    STAT_CLIENTS,
-    STAT_CLIENTS_TLS,
-    STAT_CLIENTS_WAITING,
-    STAT_CLIENTS_PINNED,
-    STAT_SERVERS,
-    STAT_SERVERS_BORROWED,
-    STAT_ACCEPTED, /* from here on they only grow */
-    STAT_REFUSED_BY_RULE,
-    STAT_REFUSED_BY_LIMIT,
-    STAT_AUTH_FAILED,
-    STAT_LOGINS,
-    STAT_BORROWS,
-    STAT_BORROW_TIMEOUTS,
-    STAT_IDLE_TIMEOUTS,
-    STAT_SERVERS_OPENED,
-    STAT_SERVERS_FAILED,
-    STAT_CANCELS,
-    STAT_COUNT,
-} ProxyStat;
-
-/* One writer, so that no locked instruction is needed. */
-static inline void proxy_stat_add(atomic_uint_fast64_t *counter, int64_t change)
-{
-    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
-    atomic_store_explicit(counter, value + (uint64_t)change, memory_order_relaxed);
-}
+typedef struct AdminSession AdminSession;
 
 /* ---- the budget: server connections of all workers together ------------------------------------
  */
@@ -101,11 +72,17 @@ typedef struct ProxyHealth {
     const char *reason; /* UNREACHABLE, CONNECTION_FAILED, AUTH_FAILURE, PENDING_PROXY_CAPACITY */
     char description[256];
     int64_t changed_ms;
-    int64_t seen_ms; /* the last answer of either kind */
+    int64_t seen_ms;  /* the last answer of either kind */
+    uint64_t seconds; /* a bit for each, the last one lowest: whether it was available then */
+    unsigned second_count;
 } ProxyHealth;
 
 void proxy_health_good(ProxyHealth *health);
 void proxy_health_bad(ProxyHealth *health, const char *reason, const char *description);
+#define PROXY_HEALTH_SECONDS 60
+void proxy_health_sample(ProxyHealth *health); /* once a second */
+/* Of the last minute in percent; -1: nothing is known yet. */
+int proxy_health_available_percent(ProxyHealth *health);
 void proxy_health_doubt(ProxyHealth *health); /* look again soon */
 
 /* ---- what servers say at login ------------------------------------------------------------------
@@ -128,7 +105,7 @@ void proxy_welcome_find(ProxyWelcomes *welcomes, ProxyPool *pool); /* sets it if
 /*
  *   START -> (TLS) -> START -> AUTH -> WELCOME -> READY <-> WAITING
  *                        \-> RELAY_LOGIN -----------> READY
- *         \-> CANCEL
+ *         \-> CANCEL       \-> ADMIN
  */
 typedef enum ClientState {
     CLIENT_START,       /* its first packets: TLS, cancel, start */
@@ -138,6 +115,7 @@ typedef enum ClientState {
     CLIENT_READY,       /* in session; `server` says whether it is linked */
     CLIENT_WAITING,     /* waits for a server connection; its stream is paused */
     CLIENT_CANCEL,      /* waits until its cancel request has been delivered */
+    CLIENT_ADMIN,       /* in session with the proxy itself (admin.c) */
 } ClientState;
 
 typedef struct Login Login;
@@ -160,8 +138,11 @@ struct ProxyClient {
     ListNode wait_node; /* in pool->waiters */
     int64_t wait_since_ms;
     int64_t active_ms;
+    int64_t asked_us; /* when the oldest request came in that is not answered; 0: none */
     uint32_t cancel_key;
+    uint32_t connected_s; /* of the loop's clock */
     LoopTimer timer;
+    AdminSession *admin; /* NULL: not in the admin database */
 };
 
 /* client.c: in session */
@@ -221,6 +202,7 @@ struct ProxyServer {
     bool fatal;       /* PostgreSQL has told why it ends */
     bool rolled_back; /* of an orphan */
     bool retired;     /* not to be used again */
+    bool tls_counted; /* as a connection with TLS */
     Stream *stream;
     ProxyPool *pool; /* NULL: a relay's, or a probe */
     ProxyClient *client;
@@ -238,7 +220,9 @@ struct ProxyServer {
     unsigned cancels;  /* under way */
     PoolHandle writer; /* who may have moved sequences on it; 0: nobody */
     int64_t opened_ms;
-    int64_t idle_ms; /* since when */
+    int64_t idle_ms;  /* since when */
+    int64_t sent_us;  /* when the request was sent that it answers now; 0: none */
+    int64_t begun_us; /* of the transaction; 0: none is open */
     LoopTimer timer;
     Exchange exchange;
 };
@@ -274,6 +258,7 @@ struct ProxyPool {
     size_t key_len;
     char *user;
     char *database;
+    ProxyMeter *meter;
     ParamList *params;  /* what is asked for at login */
     ParamList *welcome; /* what a server said last; NULL: nobody has logged in yet */
     ScramKeys keys;
@@ -343,13 +328,23 @@ struct ProxyWorker {
     _Alignas(64) atomic_int_fast64_t oldest_wait_ms; /* 0: nobody waits here */
     atomic_uint idle_count;
     atomic_bool nudged, yield_asked;
-    atomic_uint_fast64_t stats[STAT_COUNT];
-    atomic_uint_fast64_t pins[PIN_REASON_COUNT];
+    ProxyMeters meters;
 };
 
+/* What belongs to nobody yet. */
 static inline void proxy_worker_count(ProxyWorker *worker, ProxyStat stat, int64_t change)
 {
-    proxy_stat_add(&worker->stats[stat], change);
+    proxy_meter_add(worker->meters.items[0], stat, change);
+}
+
+static inline ProxyMeter *proxy_client_meter(const ProxyClient *client)
+{
+    return client->pool != NULL ? client->pool->meter : client->worker->meters.items[0];
+}
+
+static inline ProxyMeter *proxy_server_meter(const ProxyServer *server)
+{
+    return server->pool != NULL ? server->pool->meter : server->worker->meters.items[0];
 }
 
 NODISCARD bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err);

@@ -4,6 +4,7 @@
  * there that counts for max_connections.
  */
 #include "proxy/proxy_priv.h"
+#include "proxy/traffic_priv.h"
 
 /* ---- life --------------------------------------------------------------------------------------
  */
@@ -39,7 +40,7 @@ ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient
         pool->connecting++;
         worker->connecting++;
     }
-    proxy_worker_count(worker, STAT_SERVERS, 1);
+    proxy_traffic_server_begun(server);
     NetAddr addr = proxy_worker_target(worker);
     const StreamHandlers *handlers =
         relay_client != NULL ? &proxy_relay_server_handlers : &proxy_server_login_handlers;
@@ -82,7 +83,7 @@ static void server_unlink(ProxyServer *server)
     client->server = NULL;
     server->client = NULL;
     if (server->state == SERVER_LINKED) {
-        proxy_worker_count(server->worker, STAT_SERVERS_BORROWED, -1);
+        proxy_traffic_unlinked(server);
     }
 }
 
@@ -105,7 +106,7 @@ static void server_free(ProxyServer *server)
     mem_free(server->user);
     buf_done(&server->hello);
     worker->probing = worker->probing && !server->probe;
-    proxy_worker_count(worker, STAT_SERVERS, -1);
+    proxy_traffic_server_gone(server);
     pool_release(worker->server_slots, server->handle);
     if (pool != NULL) {
         pool->servers--;
@@ -261,14 +262,12 @@ static void tell_params(ProxyServer *server)
 
 void proxy_server_link(ProxyServer *server, ProxyClient *client)
 {
-    ProxyWorker *worker = server->worker;
     bool moved = server->writer != 0 && server->writer != client->handle;
     server->state = SERVER_LINKED;
     server->client = client;
     client->server = server;
     client->state = CLIENT_READY;
-    proxy_worker_count(worker, STAT_SERVERS_BORROWED, 1);
-    proxy_worker_count(worker, STAT_BORROWS, 1);
+    proxy_traffic_linked(server);
     SessionOut out;
     session_link(&client->session, &server->exchange, moved, &out);
     for (size_t i = 0; i < out.before_len; i++) {
@@ -408,6 +407,9 @@ static bool take_linked(ProxyServer *server, Run *run, const PgPiece *piece,
     if (step == STEP_REFUSE) {
         return false;
     }
+    if (piece->type == 'Z' && step == STEP_FORWARD) {
+        proxy_traffic_answered(server);
+    }
     if (piece->first && piece->type == 'S') {
         if (!take_setting(server, piece)) {
             *ret_problem = "the server sent a malformed or endless ParameterStatus";
@@ -519,6 +521,7 @@ static size_t server_on_read(void *user, Stream *stream, Slice data)
             pg_framer_next(&server->framer, policy, slice_skip(data, run.at), &piece);
         if (result == WIRE_MORE) {
             run_flush(server, &run);
+            proxy_meter_add(proxy_server_meter(server), STAT_BYTES_OUT, (int64_t)run.at);
             return run.at;
         }
         if (result == WIRE_BAD || !take_piece(server, &run, &piece, &problem)) {
