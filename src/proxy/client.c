@@ -20,6 +20,7 @@ void proxy_client_gone(ProxyClient *client)
         proxy_server_abandon(client->server);
     }
     proxy_client_login_done(client);
+    proxy_admin_end(client);
     loop_timer_stop(&client->timer);
     list_remove(&worker->clients, &client->node);
     params_unref(client->told);

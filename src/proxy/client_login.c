@@ -94,11 +94,15 @@ static void keep_keys(ProxyClient *client)
     memcpy(keys->server_key, scram->verifier.server_key, sizeof(keys->server_key));
 }
 
-static void authenticated(ProxyClient *client)
+/* False: the client is gone. */
+static bool authenticated(ProxyClient *client)
 {
     Login *login = client->login;
     ProxyWorker *worker = client->worker;
     loop_timer_stop(&client->timer);
+    if (proxy_config_is_admin(worker->config, slice_of(login->database))) {
+        return proxy_admin_start(client, login->user);
+    }
     client->pool =
         proxy_pool_for(worker, slice_of(login->user), slice_of(login->database), login->params);
     client->pool->clients++;
@@ -114,11 +118,12 @@ static void authenticated(ProxyClient *client)
     }
     if (client->pool->welcome != NULL) {
         proxy_client_welcome(client);
-        return;
+        return true;
     }
     client->state = CLIENT_WELCOME;
     stream_pause(client->stream);
     proxy_pool_wait(client->pool, client);
+    return true;
 }
 
 /* ---- SCRAM
@@ -228,8 +233,7 @@ static LoginStep take_auth(ProxyClient *client, Slice body)
     if (!last) {
         return LOGIN_TAKEN;
     }
-    authenticated(client);
-    return LOGIN_LEFT;
+    return authenticated(client) ? LOGIN_LEFT : LOGIN_GONE;
 }
 
 static LoginStep auth_step(ProxyClient *client, Slice data, size_t *ret_used)

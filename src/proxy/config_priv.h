@@ -17,6 +17,8 @@
 #define PROXY_LISTENERS_MAX          16
 #define PROXY_RULES_MAX              1000
 #define PROXY_USERS_MAX              200 /* secrets of one proxy, as RDS */
+#define PROXY_ADMINS_MAX             100
+#define PROXY_ADMIN_DATABASE         "weir"
 #define PROXY_CLIENTS_MAX_DEFAULT    10000
 #define PROXY_CLIENTS_MAX            100000
 #define PROXY_SERVERS_MAX            10000
@@ -79,6 +81,11 @@ typedef struct ProxyTarget {
     TlsContext *contexts[PROXY_WORKERS_MAX]; /* one per worker; NULL: no TLS */
 } ProxyTarget;
 
+typedef struct ProxyNames {
+    char **items;
+    size_t count;
+} ProxyNames;
+
 typedef struct ProxyConfig {
     atomic_size_t refs;
     bool relay;
@@ -101,7 +108,10 @@ typedef struct ProxyConfig {
     uint32_t servers_idle_max;
     int64_t borrow_ms; /* 0: no limit */
     int64_t idle_server_ms;
-    char *init_query; /* NULL: none */
+    char *init_query;       /* NULL: none */
+    char *admin_database;   /* there is one where somebody is listed */
+    ProxyNames admin_users; /* may do everything there */
+    ProxyNames stats_users; /* may look */
 } ProxyConfig;
 
 /* Every member that is missing, wrong, or not known is refused by name. */
@@ -110,6 +120,9 @@ ProxyConfig *proxy_config_ref(ProxyConfig *config); /* any thread */
 void proxy_config_unref(ProxyConfig *config);       /* any thread; NULL is fine */
 
 const ProxyUser *proxy_config_user(const ProxyConfig *config, Slice name); /* NULL: unknown */
+/* Whether a database of this name is the proxy itself. */
+bool proxy_config_is_admin(const ProxyConfig *config, Slice database);
+bool proxy_names_have(const ProxyNames *names, Slice name);
 /* Whether this peer may connect to a listener on `port`. */
 bool proxy_config_admits(const ProxyConfig *config, const NetAddr *peer, uint16_t port);
 /* Of two that are ready: what servers said, and the connections to them, are of the old one. */

@@ -68,6 +68,8 @@ const Metric proxy_metrics[] = {
      .help = "of those, ended"},
     {"TransactionTime", MICROS, COUNTER, POOL, OF(STAT_TRANSACTION_US),
      .help = "how long those took together"},
+    {"ClientConnectionsAdmin", COUNT, GAUGE, OF(STAT_ADMINS),
+     .help = "client connections to the proxy's own database"},
     {"ClientConnectionsWaiting", COUNT, GAUGE, POOL, OF(STAT_CLIENTS_WAITING),
      .help = "clients that wait for a database connection"},
     {"ClientConnectionsRefusedByRule", COUNT, COUNTER, OF(STAT_REFUSED_BY_RULE),

@@ -288,6 +288,14 @@ void proxy_worker_waits_done(ProxyWorker *worker);
 void proxy_worker_forget_welcomes(ProxyWorker *worker);
 void proxy_worker_trim_idle(ProxyWorker *worker);
 
+/* ---- the database that the proxy itself is (admin.c) -------------------------------------------
+ */
+
+/* The client has proven who it is, and asked for it. False: it may not, and is gone. */
+bool proxy_admin_start(ProxyClient *client, const char *user);
+void proxy_admin_end(ProxyClient *client);           /* not in there is fine */
+void proxy_admin_requests_done(ProxyWorker *worker); /* all threads have ended */
+
 /* ---- cancel requests
  * ----------------------------------------------------------------------------- */
 
@@ -316,8 +324,9 @@ struct ProxyWorker {
     VEC(PoolHandle) client_handles; /* by slot */
     List clients, servers;
     Map *pools;
-    List waiting; /* pools with waiters */
-    List idle;    /* servers, the one used last first */
+    List waiting;        /* pools with waiters */
+    List idle;           /* servers, the one used last first */
+    List admin_requests; /* of clients here */
     size_t connecting, leaving, waiter_count;
     int64_t retry_at_ms, retry_delay_ms;
     Err server_problem; /* why the last one did not let us in */
@@ -389,6 +398,8 @@ struct Proxy {
     LoopTimer tick, stop_timer;
     bool stopping;
     int exit_code;
+    /* Main thread: reads the configuration again; NULL: it is not the proxy's to read. */
+    bool (*reload)(Proxy *proxy, Err *err);
 };
 
 /* prepare.c: main thread. What is NULL or false for want of files, names and keys, and the sockets.

@@ -300,6 +300,7 @@ void proxy_worker_done(ProxyWorker *worker)
     vec_done(&worker->client_handles);
     pool_free(worker->client_slots);
     pool_free(worker->server_slots);
+    proxy_admin_requests_done(worker);
     proxy_meters_done(&worker->meters);
     loop_free(worker->loop);
     proxy_config_unref(worker->config);
@@ -333,6 +334,7 @@ bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err)
     worker->server_slots = pool_new(sizeof(ProxyServer), SERVER_SLOTS_MAX);
     proxy_meters_init(&worker->meters, loop_now_ms(worker->loop));
     list_init(&worker->clients);
+    list_init(&worker->admin_requests);
     list_init(&worker->servers);
     session_client_policy(&worker->client_policy);
     session_server_policy(&worker->server_policy, false);
