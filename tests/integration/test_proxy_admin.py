@@ -57,6 +57,11 @@ def show(connection, what):
     return [dict(zip(names, row)) for row in cursor.fetchall()]
 
 
+def query(text):
+    body = text.encode() + b'\0'
+    return b'Q' + struct.pack('>I', len(body) + 4) + body
+
+
 def metrics(connection):
     return {row['name']: row for row in show(connection, 'METRICS')}
 
@@ -221,6 +226,27 @@ def test_pools_clients_and_servers_of_all_workers(admin):
         clients[0].execute('ROLLBACK')
 
 
+def test_every_worker_is_asked(admin):
+    """The pid that a client is told has the number of its worker in the upper bits."""
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(console(admin))
+        clients = []
+
+        def connect():
+            clients.append(stack.enter_context(admin.connect(sslmode='disable')))
+
+        while len({client.info.backend_pid >> 27 for client in clients}) < 2 and len(clients) < 500:
+            threads = [threading.Thread(target=connect) for _ in range(10)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        shown = [row for row in show(connection, 'CLIENTS') if row['user'] == 'ann']
+        assert {row['id'] for row in shown} == {client.info.backend_pid for client in clients}
+        assert {row['id'] >> 27 for row in shown} == {0, 1}
+        assert row_of(connection, 'POOLS', user='ann')['cl_active'] == len(clients)
+
+
 def test_waiting_is_seen(narrow):
     with console(narrow) as connection, narrow.connect() as first, narrow.connect() as second:
         first.execute('BEGIN')
@@ -309,14 +335,20 @@ def test_a_transaction_that_its_client_leaves_is_ended(admin):
 
 def test_pipelines_are_timed(narrow):
     """Each answer of a pipeline counts from the one before it, and all of them are counted."""
-    with console(narrow) as connection, narrow.connect() as client:
-        with client.pipeline():
-            for _ in range(5):
-                client.execute('SELECT pg_sleep(0.05)')
-        latency = metrics(connection)['QueryDatabaseResponseLatency']
-        assert 250_000 <= latency['sum'] < 1_000_000, latency
+    with console(narrow) as connection, narrow.connect(sslmode='disable') as client, \
+            socket.socket(fileno=os.dup(client.fileno())) as raw:
+        raw.setblocking(True)
+        raw.settimeout(PATIENCE_S)
+        raw.sendall(5 * query('SELECT pg_sleep(0.05)'))
+        answer = b''
+        while answer.count(b'Z\0\0\0\5I') < 5:
+            answer += raw.recv(65536)
+        rows = metrics(connection)
+        database, whole = rows['QueryDatabaseResponseLatency'], rows['QueryResponseLatency']
+        assert database['count'] == whole['count'] == 5
+        assert database['p50'] >= 50_000 and 250_000 <= database['sum'] < 1_000_000, database
         totals = row_of(connection, 'STATS_TOTALS', database='app')
-        assert totals['query_count'] == 5 and totals['bind_count'] == 5
+        assert totals['query_count'] == totals['xact_count'] == 5
 
 
 # ---- trouble ----------------------------------------------------------------------------------------
@@ -325,11 +357,6 @@ def raw_login(admin):
     """A client of the admin database whose socket is the test's."""
     connection = console(admin, sslmode='disable')
     return connection, socket.socket(fileno=os.dup(connection.fileno()))
-
-
-def query(text):
-    body = text.encode() + b'\0'
-    return b'Q' + struct.pack('>I', len(body) + 4) + body
 
 
 def test_a_client_that_leaves_at_once(admin):
