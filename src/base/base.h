@@ -57,7 +57,12 @@ typedef struct Slice {
 Slice slice_of(const char *text); /* NULL gives the empty slice */
 Slice slice_from(const void *data, size_t len);
 bool slice_eq(Slice a, Slice b);
-bool slice_is(Slice a, const char *text);
+/* Inline, so that the length of a literal is known: most comparisons end there. */
+static inline bool slice_is(Slice a, const char *text)
+{
+    size_t len = text != NULL ? __builtin_strlen(text) : 0;
+    return a.len == len && (len == 0 || __builtin_memcmp(a.data, text, len) == 0);
+}
 bool slice_is_nocase(Slice a, const char *text); /* ASCII */
 int slice_cmp(Slice a, Slice b);                 /* as memcmp; a prefix comes first */
 bool slice_starts(Slice a, const char *prefix);

@@ -26,11 +26,6 @@ int slice_cmp(Slice a, Slice b)
     return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
 }
 
-bool slice_is(Slice a, const char *text)
-{
-    return slice_eq(a, slice_of(text));
-}
-
 bool slice_is_nocase(Slice a, const char *text)
 {
     return a.len == strlen(text) && (a.len == 0 || strncasecmp(a.data, text, a.len) == 0);

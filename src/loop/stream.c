@@ -293,6 +293,7 @@ void stream_close(Stream *stream)
     }
     stream->handlers = NULL;
     stream->state = STREAM_CLOSING;
+    stream->held = false;
     stream->notices = 0;
     stream->end_wanted = true;
     buf_drop(stream, &stream->kept);
@@ -355,8 +356,7 @@ void stream_update_interest(Stream *stream)
         return;
     }
     bool out = stream->out.len > stream->out_sent || stream->state == STREAM_CONNECTING;
-    bool in = stream->state != STREAM_CONNECTING && !stream->eof_seen &&
-              (!stream->paused || stream->state != STREAM_OPEN);
+    bool in = stream->state != STREAM_CONNECTING && !stream->eof_seen && !stream->held;
     Err err;
     if (!watch_set(&stream->watch, (in ? EPOLLIN : 0U) | (out ? EPOLLOUT : 0U), &err)) {
         stream_fail(stream, &err);
@@ -389,6 +389,7 @@ void stream_start_session(Stream *stream, TlsContext *tls, const char *host)
     Err err;
     ASSERT(stream->tls == NULL);
     stream->state = STREAM_HANDSHAKE;
+    stream->held = false;
     loop_timer_start(stream->watch.loop, &stream->timer, stream->timeout_ms, 0, stream_open_late,
                      stream);
     if (!tls_session_new(tls, host, &stream->tls, &err)) {
@@ -492,9 +493,13 @@ static void stream_ready(void *user, uint32_t events)
         stream->full = false; /* of a broken connection, sending tells what broke */
         stream_touch(stream);
     }
-    bool reading =
-        (stream->watch.events & EPOLLIN) != 0 && (!stream->paused || stream->state != STREAM_OPEN);
-    if (reading && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
+    if ((stream->watch.events & EPOLLIN) == 0 || (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) {
+        return;
+    }
+    if (stream->paused && stream->state == STREAM_OPEN) {
+        stream->held = true; /* from here on there is nothing to wait for */
+        stream_touch(stream);
+    } else {
         stream_receive(stream);
     }
 }
@@ -520,16 +525,24 @@ void stream_start_tls(Stream *stream, TlsContext *tls, const char *host)
     }
 }
 
+/* The kernel is told only when something comes meanwhile: most pauses are over before. */
 void stream_pause(Stream *stream)
 {
     stream->paused = true;
-    stream_touch(stream);
+}
+
+static void stream_unhold(Stream *stream)
+{
+    if (stream->held) {
+        stream->held = false;
+        stream_touch(stream);
+    }
 }
 
 void stream_resume(Stream *stream)
 {
     stream->paused = false;
-    stream_touch(stream);
+    stream_unhold(stream);
     if (stream->kept.len > 0 || (stream->eof_seen && !stream->eof_told)) {
         stream_notify(stream, NOTICE_READ);
     }

@@ -66,6 +66,7 @@ struct Stream {
     bool full;                          /* the kernel takes no more until EPOLLOUT */
     bool blocked;                       /* the peer was too slow; on_drained is owed */
     bool paused;
+    bool held;        /* something came while it was paused, and lies in the kernel */
     bool in_read;     /* on_read is running */
     bool eof_seen;    /* the peer's side has ended */
     bool eof_told;    /* and the owner knows */

@@ -123,7 +123,9 @@ static void stream_send_failed(Stream *stream, int os_errno)
 static size_t wire_send(Stream *stream, struct iovec *iov, size_t count, size_t total)
 {
     struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
-    ssize_t sent = sendmsg(stream->watch.fd, &message, MSG_NOSIGNAL);
+    int fd = stream->watch.fd;
+    ssize_t sent = count == 1 ? send(fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
+                              : sendmsg(fd, &message, MSG_NOSIGNAL);
     if (sent < 0 && errno != EAGAIN && errno != EINTR) {
         stream_send_failed(stream, errno);
         return 0;

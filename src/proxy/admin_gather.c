@@ -64,6 +64,7 @@ static const char *client_state(const ProxyClient *client)
         return "active_cancel_req";
     case CLIENT_START:
     case CLIENT_AUTH:
+    case CLIENT_DENIED:
     case CLIENT_RELAY_LOGIN:
     default:
         return "login";
@@ -139,7 +140,8 @@ static const char *server_state(const ProxyServer *server)
     case SERVER_PARKED:
         return "being_canceled";
     case SERVER_ORPHAN:
-        return "tested"; /* brought to rest */
+    case SERVER_LEARNING:
+        return "tested"; /* brought to rest, or asked what its database hides */
     case SERVER_DRAINING:
         return "closing";
     case SERVER_CONNECTING:
@@ -254,6 +256,7 @@ static void line_add_server(PoolLine *line, const ProxyServer *server)
         line->canceled++;
         break;
     case SERVER_ORPHAN:
+    case SERVER_LEARNING:
         line->tested++;
         break;
     case SERVER_CONNECTING:

@@ -175,6 +175,19 @@ void proxy_client_pinned(ProxyClient *client, PinReason reason)
     }
 }
 
+void proxy_client_unpinned(ProxyClient *client)
+{
+    proxy_meter_add(proxy_client_meter(client), STAT_CLIENTS_PINNED,
+                    client->pinned_counted ? -1 : 0);
+    client->pinned_counted = false;
+    if (client->worker->config->debug_logging) {
+        log_warn("proxy",
+                 "[clientConnection=%u] The client session is no longer pinned: what pinned it is "
+                 "gone.",
+                 (unsigned)client->handle);
+    }
+}
+
 static void send_before(ProxyClient *client, Run *run, const SessionOut *out)
 {
     run_flush(client, run);

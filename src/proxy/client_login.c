@@ -1,32 +1,12 @@
 /*
- * From a new connection to a session: TLS, start packet, SCRAM against the users' passwords, and
- * what a server says at login, repeated from the last one that did. Texts are those of RDS Proxy
- * where it has one; an unknown role goes through the whole exchange before it hears of it.
+ * From a new connection to the question who it is: TLS and the start packet. The answer is
+ * client_auth.c's, or PostgreSQL's own where it is a relay. Texts are those of RDS Proxy where it
+ * has one.
  */
 #include <stdio.h>
 
-#include "proxy/proxy_priv.h"
+#include "proxy/login_priv.h"
 #include "proxy/traffic_priv.h"
-
-#define AUTH_MESSAGE_MAX 8192
-
-struct Login {
-    bool ssl_asked, gss_asked, direct_tls;
-    bool over_limit;
-    bool sasl_began;
-    char *user;
-    char *database;
-    ParamList *params;
-    TlsContext *tls;    /* of the listener; NULL: none */
-    ScramServer *scram; /* NULL until it is known who logs in */
-};
-
-typedef enum LoginStep {
-    LOGIN_MORE,  /* nothing can be done before more bytes are here */
-    LOGIN_TAKEN, /* *ret_used bytes are done with */
-    LOGIN_LEFT,  /* the same, and the bytes behind them are somebody else's: TLS, or the session */
-    LOGIN_GONE,  /* the client is no more */
-} LoginStep;
 
 void proxy_client_login_done(ProxyClient *client)
 {
@@ -34,10 +14,7 @@ void proxy_client_login_done(ProxyClient *client)
     if (login == NULL) {
         return;
     }
-    if (login->scram != NULL) {
-        scram_server_done(login->scram);
-        mem_free(login->scram);
-    }
+    proxy_auth_done(client);
     tls_context_free(login->tls);
     mem_free(login->user);
     mem_free(login->database);
@@ -50,207 +27,6 @@ static void send_buf(ProxyClient *client, Buf *out)
 {
     stream_write(client->stream, buf_slice(out));
     buf_done(out);
-}
-
-/* ---- authenticated
- * ------------------------------------------------------------------------------- */
-
-void proxy_client_put_key(ProxyClient *client, Buf *out)
-{
-    char key[CANCEL_KEY_SIZE];
-    uint32_t pid = client->worker->index << 27 | (uint32_t)client->handle;
-    random_bytes(&client->cancel_key, sizeof(client->cancel_key));
-    memcpy(key, &client->cancel_key, sizeof(key));
-    pg_put_key_data(out, pid, slice_from(key, sizeof(key)));
-}
-
-void proxy_client_welcome(ProxyClient *client)
-{
-    Buf out;
-    buf_init(&out, BUF_MAX_DEFAULT);
-    client->told = params_ref(client->pool->welcome);
-    params_put_changes(NULL, client->told, &out);
-    proxy_client_put_key(client, &out);
-    pg_put_ready(&out, 'I');
-    send_buf(client, &out);
-    proxy_client_start_session(client);
-}
-
-/* Of a role whose password we do not have: what a client proves to its verifier logs in wherever
- * that verifier is kept, and so at the server. */
-static void keep_keys(ProxyClient *client)
-{
-    const ScramServer *scram = client->login->scram;
-    const ProxyUser *user =
-        proxy_config_user(client->worker->config, slice_of(client->login->user));
-    if (user == NULL || secret_is_set(&user->password)) {
-        return;
-    }
-    ScramKeys *keys = &client->pool->keys;
-    keys->iterations = scram->verifier.iterations;
-    keys->salt_len = scram->verifier.salt_len;
-    memcpy(keys->salt, scram->verifier.salt, sizeof(keys->salt));
-    memcpy(keys->client_key, scram->client_key, sizeof(keys->client_key));
-    memcpy(keys->server_key, scram->verifier.server_key, sizeof(keys->server_key));
-}
-
-/* False: the client is gone. */
-static bool authenticated(ProxyClient *client)
-{
-    Login *login = client->login;
-    ProxyWorker *worker = client->worker;
-    loop_timer_stop(&client->timer);
-    if (proxy_config_is_admin(worker->config, slice_of(login->database))) {
-        return proxy_admin_start(client, login->user);
-    }
-    client->pool =
-        proxy_pool_for(worker, slice_of(login->user), slice_of(login->database), login->params);
-    client->pool->clients++;
-    proxy_traffic_client_known(client);
-    keep_keys(client);
-    session_init(&client->session, false);
-    PinReason pin = session_check_start(&client->session, params_slice(login->params));
-    if (pin != PIN_NONE) {
-        proxy_client_pinned(client, pin);
-    }
-    if (client->pool->welcome == NULL) {
-        proxy_welcome_find(&worker->proxy->welcomes, client->pool);
-    }
-    if (client->pool->welcome != NULL) {
-        proxy_client_welcome(client);
-        return true;
-    }
-    client->state = CLIENT_WELCOME;
-    stream_pause(client->stream);
-    proxy_pool_wait(client->pool, client);
-    return true;
-}
-
-/* ---- SCRAM
- * --------------------------------------------------------------------------------------- */
-
-static void put_nonce(char out[static SCRAM_NONCE_RAW * 2])
-{
-    uint8_t raw[SCRAM_NONCE_RAW];
-    random_bytes(raw, sizeof(raw));
-    base64_encode(raw, sizeof(raw), out);
-}
-
-static void scram_begin(ProxyClient *client)
-{
-    Login *login = client->login;
-    ProxyWorker *worker = client->worker;
-    Slice name = slice_of(login->user);
-    const ProxyUser *user = proxy_config_user(worker->config, name);
-    ScramVerifier verifier;
-    uint8_t binding[TLS_END_POINT_MAX];
-    size_t binding_len = 0;
-    Buf out;
-    if (user != NULL) {
-        verifier = user->verifier;
-    } else {
-        scram_verifier_mock(name, worker->proxy->mock_secret, &verifier);
-    }
-    if (client->tls &&
-        !tls_session_end_point(stream_tls(client->stream), binding, &binding_len, NULL)) {
-        binding_len = 0;
-    }
-    login->scram = mem_alloc(sizeof(ScramServer));
-    scram_server_init(login->scram, &verifier, user == NULL, slice_from(binding, binding_len));
-    crypto_wipe(&verifier, sizeof(verifier));
-    client->state = CLIENT_AUTH;
-    buf_init(&out, BUF_MAX_DEFAULT);
-    pg_put_auth_sasl(&out, binding_len > 0);
-    send_buf(client, &out);
-}
-
-static void auth_denied(ProxyClient *client)
-{
-    const Login *login = client->login;
-    char message[256];
-    proxy_worker_count(client->worker, STAT_AUTH_FAILED, 1);
-    if (login->scram->doomed) {
-        snprintf(message, sizeof(message),
-                 "This RDS proxy has no credentials for the role %.*s. Check the credentials for "
-                 "this role and try again.",
-                 PG_NAME_MAX, login->user);
-    } else {
-        snprintf(message, sizeof(message),
-                 "The password that was provided for the role %.*s is wrong.", PG_NAME_MAX,
-                 login->user);
-    }
-    proxy_client_fatal(client, "28P01", message, NULL);
-}
-
-static ScramOutcome scram_first(ProxyClient *client, Slice body, Buf *answer, Err *err)
-{
-    Login *login = client->login;
-    Slice mechanism;
-    Slice response;
-    char nonce[SCRAM_NONCE_RAW * 2];
-    login->sasl_began = true;
-    if (!pg_get_sasl_initial(body, &mechanism, &response)) {
-        err_set(err, ERR_INVALID, "malformed SASLInitialResponse message");
-        return SCRAM_BAD;
-    }
-    put_nonce(nonce);
-    return scram_server_first(login->scram, mechanism, response, slice_of(nonce), answer, err);
-}
-
-static void scram_answer(ProxyClient *client, bool last, const Buf *answer)
-{
-    Buf out;
-    buf_init(&out, BUF_MAX_DEFAULT);
-    pg_put_auth(&out, last ? PG_AUTH_SASL_FINAL : PG_AUTH_SASL_CONTINUE, buf_slice(answer));
-    if (last) {
-        pg_put_auth(&out, PG_AUTH_OK, (Slice){0});
-    }
-    send_buf(client, &out);
-}
-
-static LoginStep take_auth(ProxyClient *client, Slice body)
-{
-    Login *login = client->login;
-    bool last = login->sasl_began;
-    Err err;
-    Buf answer;
-    buf_init(&answer, BUF_MAX_DEFAULT);
-    ScramOutcome outcome = last ? scram_server_final(login->scram, body, &answer, &err)
-                                : scram_first(client, body, &answer, &err);
-    if (outcome == SCRAM_OK) {
-        scram_answer(client, last, &answer);
-    }
-    buf_done(&answer);
-    if (outcome == SCRAM_DENIED) {
-        auth_denied(client);
-        return LOGIN_GONE;
-    }
-    if (outcome == SCRAM_BAD) {
-        proxy_worker_count(client->worker, STAT_AUTH_FAILED, 1);
-        proxy_client_fatal(client, "08P01", err.message, NULL);
-        return LOGIN_GONE;
-    }
-    if (!last) {
-        return LOGIN_TAKEN;
-    }
-    return authenticated(client) ? LOGIN_LEFT : LOGIN_GONE;
-}
-
-static LoginStep auth_step(ProxyClient *client, Slice data, size_t *ret_used)
-{
-    PgPolicy policy = {.head_max = AUTH_MESSAGE_MAX};
-    PgPiece piece;
-    pg_policy_want(&policy, "p");
-    WireResult result = pg_framer_next(&client->framer, &policy, data, &piece);
-    if (result == WIRE_MORE) {
-        return LOGIN_MORE;
-    }
-    if (result == WIRE_BAD || piece.type != 'p' || !piece.last) {
-        proxy_client_fatal(client, "08P01", "expected a password response", NULL);
-        return LOGIN_GONE;
-    }
-    *ret_used = piece.raw.len;
-    return take_auth(client, piece.body);
 }
 
 /* ---- the start packet
@@ -368,8 +144,7 @@ static LoginStep take_start(ProxyClient *client, const PgStart *start)
     login->user = mem_printf("%.*s", SLICE_FMT(user));
     login->database = mem_printf("%.*s", SLICE_FMT(database));
     login->params = params_of_start(start->params);
-    scram_begin(client);
-    return LOGIN_TAKEN;
+    return proxy_auth_begin(client);
 }
 
 /* ---- TLS
@@ -469,7 +244,7 @@ static size_t login_on_read(void *user, Stream *stream, Slice data)
     for (;;) {
         size_t used = 0;
         Slice rest = slice_skip(data, at);
-        LoginStep step = client->state == CLIENT_AUTH ? auth_step(client, rest, &used)
+        LoginStep step = client->state == CLIENT_AUTH ? proxy_auth_step(client, rest, &used)
                                                       : start_step(client, rest, &used);
         at += used;
         if (step == LOGIN_GONE) {

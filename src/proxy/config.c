@@ -1,5 +1,6 @@
-/* JSON to ProxyConfig: every member of docs/proxy.md, "Configuration", in its order there. Pure:
- * what lies in files, and what names stand for, is found in prepare.c. */
+/* JSON to ProxyConfig: every member of docs/proxy.md, "Configuration", in its order there; users
+ * are in config_users.c. Pure: what lies in files, and what names stand for, is found in prepare.c.
+ */
 #include "proxy/config_priv.h"
 #include "proxy/reader_priv.h"
 
@@ -32,8 +33,19 @@ static void parse_rules(Reader *reader, ProxyConfig *config)
     }
 }
 
-/* ---- listeners, users, target ------------------------------------------------------------------
+/* ---- listeners, target ------------------------------------------------------------------
  */
+
+static void parse_client_ca(Reader *reader, const ProxyListener *listener)
+{
+    bool given = listener->client_ca_file != NULL || listener->client_ca_pem != NULL;
+    if (listener->client_ca_file != NULL && listener->client_ca_pem != NULL) {
+        reader_fail(reader, "listeners[] has client_ca_file and client_ca_pem: one of them");
+    } else if (given && listener->cert_file == NULL && listener->cert_pem == NULL) {
+        reader_fail(reader, "listeners[] has a client_ca_file, and no cert_file: clients show "
+                            "certificates only over TLS");
+    }
+}
 
 static void parse_listener(Reader *outer, const json_t *item, ProxyListener *listener)
 {
@@ -47,6 +59,9 @@ static void parse_listener(Reader *outer, const json_t *item, ProxyListener *lis
     if (listener->cert_file != NULL && listener->cert_pem != NULL) {
         reader_fail(&reader, "listeners[] has cert_file and cert_pem: one of them");
     }
+    listener->client_ca_file = reader_text(&reader, "client_ca_file", false);
+    listener->client_ca_pem = reader_text(&reader, "client_ca_pem", false);
+    parse_client_ca(&reader, listener);
     reader_end(&reader);
     reader_pass_on(outer, &reader);
 }
@@ -109,47 +124,6 @@ static void parse_target(Reader *outer, ProxyTarget *target)
     reader_pass_on(outer, &reader);
 }
 
-static void parse_verifier(Reader *reader, ProxyUser *user)
-{
-    CLEANUP(mem_free_ptr) char *text = reader_text(reader, "verifier", false);
-    user->verifier_given = text != NULL;
-    if (text != NULL && !scram_verifier_parse(slice_of(text), &user->verifier)) {
-        reader_fail(reader, "pool.users[].verifier must be a SCRAM-SHA-256 one, as in "
-                            "pg_authid.rolpassword");
-    }
-}
-
-static void parse_user(Reader *outer, const json_t *item, ProxyUser *user)
-{
-    Reader reader = reader_of(item, "pool.users[]", outer->err);
-    user->name = reader_text(&reader, "user", true);
-    parse_verifier(&reader, user);
-    user->password_file = reader_text(&reader, "password_file", false);
-    reader_secret(&reader, "password", user->password_file == NULL && !user->verifier_given,
-                  &user->password);
-    if (user->password_file != NULL && secret_is_set(&user->password)) {
-        reader_fail(&reader, "pool.users[] has password and password_file: one of them");
-    }
-    reader_end(&reader);
-    reader_pass_on(outer, &reader);
-}
-
-static void parse_users(Reader *reader, ProxyConfig *config)
-{
-    const json_t *list = reader_list(reader, "users", 0, PROXY_USERS_MAX);
-    size_t count = json_array_size(list);
-    config->users = mem_alloc((count + 1) * sizeof(ProxyUser));
-    for (size_t i = 0; i < count && !reader->failed; i++) {
-        ProxyUser *user = &config->users[config->user_count++];
-        parse_user(reader, json_array_get(list, i), user);
-        config->holds_secrets =
-            config->holds_secrets || user->verifier_given || secret_is_set(&user->password);
-        if (!reader->failed && proxy_config_user(config, slice_of(user->name)) != user) {
-            reader_fail(reader, "pool.users has %s twice", user->name);
-        }
-    }
-}
-
 static void parse_names(Reader *reader, const char *member, ProxyNames *names)
 {
     const json_t *list = reader_list(reader, member, 0, PROXY_ADMINS_MAX);
@@ -187,7 +161,7 @@ static uint32_t percent_of(uint32_t count, int64_t percent)
 static void parse_pool(Reader *outer, ProxyConfig *config)
 {
     Reader reader = reader_of(reader_take(outer, "pool"), "pool", outer->err);
-    parse_users(&reader, config);
+    proxy_config_parse_users(&reader, config);
     parse_target(&reader, &config->target);
     int64_t percent = reader_int(&reader, "max_connections_percent", 100, 1, 100);
     int64_t idle_percent = reader_int(&reader, "max_idle_connections_percent", percent / 2, 0, 100);

@@ -23,6 +23,8 @@ static void listener_done(ProxyListener *listener)
     mem_free(listener->key_file);
     mem_free(listener->cert_pem);
     secret_done(&listener->key_pem);
+    mem_free(listener->client_ca_file);
+    mem_free(listener->client_ca_pem);
     proxy_socket_unref(listener->socket);
     for (size_t i = 0; i < PROXY_WORKERS_MAX; i++) {
         tls_context_free(listener->tls[i]);
@@ -45,8 +47,12 @@ static void user_done(ProxyUser *user)
 {
     mem_free(user->name);
     mem_free(user->password_file);
+    mem_free(user->previous_file);
+    mem_free(user->cert_name);
     secret_done(&user->password);
+    secret_done(&user->previous);
     crypto_wipe(&user->verifier, sizeof(user->verifier));
+    crypto_wipe(&user->previous_verifier, sizeof(user->previous_verifier));
 }
 
 static void names_done(ProxyNames *names)

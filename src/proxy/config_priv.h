@@ -46,16 +46,23 @@ typedef struct ProxyListener {
     char *cert_file, *key_file; /* where the next two come from; NULL: they were given */
     char *cert_pem;             /* NULL: no TLS here */
     Secret key_pem;
+    char *client_ca_file;
+    char *client_ca_pem;                /* who vouches for clients; NULL: they show nothing */
     ProxySocket *socket;                /* made by the process */
     TlsContext *tls[PROXY_WORKERS_MAX]; /* one per worker; NULL: no TLS */
 } ProxyListener;
 
 typedef struct ProxyUser {
     char *name;
-    Secret password;     /* for the server; not set: only the verifier is known */
+    Secret password;     /* for the server; not set: only the verifier is known, if that */
     char *password_file; /* where it comes from; NULL: it was given */
+    Secret previous;     /* the password before, which is as good while it is being changed */
+    char *previous_file;
+    char
+        *cert_name; /* clients show a certificate of this common name; NULL: they have a password */
     bool verifier_given;
-    ScramVerifier verifier; /* for clients; made by the process where it was not given */
+    ScramVerifier verifier;          /* for clients; made by the process where it was not given */
+    ScramVerifier previous_verifier; /* the same salt; iterations 0: there is none */
 } ProxyUser;
 
 /* In libpq's words; what a prefix of them checks, the next one checks, too. */
@@ -102,6 +109,7 @@ typedef struct ProxyConfig {
     int64_t idle_client_ms; /* 0: no limit */
     ProxyTarget target;
     /* pool only */
+    bool client_md5; /* clients prove their password by md5, not by SCRAM */
     ProxyUser *users;
     size_t user_count;
     uint32_t servers_max; /* connections to the target, of all workers together */
@@ -127,6 +135,9 @@ bool proxy_names_have(const ProxyNames *names, Slice name);
 bool proxy_config_admits(const ProxyConfig *config, const NetAddr *peer, uint16_t port);
 /* Of two that are ready: what servers said, and the connections to them, are of the old one. */
 bool proxy_config_outdates(const ProxyConfig *old, const ProxyConfig *config);
+/* config_users.c: the pool's `users` and `client_password_auth`; the listeners are known. */
+typedef struct Reader Reader;
+void proxy_config_parse_users(Reader *pool, ProxyConfig *config);
 ProxySocket *proxy_socket_ref(ProxySocket *socket);
 void proxy_socket_unref(ProxySocket *socket); /* closes with the last; NULL is fine */
 

@@ -5,33 +5,49 @@
 #define MASK      (FLIGHT_MAX - 1)
 #define TYPE_BITS 0x0f
 
+/* The types of messages, by their numbers in entries. */
 static const char types[] = "PBDCESQFc";
 
 static unsigned number_of(char type)
 {
-    switch (type) {
-    case 'P':
-        return 0;
-    case 'B':
-        return 1;
-    case 'D':
-        return 2;
-    case 'C':
-        return 3;
-    case 'E':
-        return 4;
-    case 'S':
-        return 5;
-    case 'Q':
-        return 6;
-    case 'F':
-        return 7;
-    case 'c':
-        return 8;
-    default:
-        UNREACHABLE();
-    }
+    static const uint8_t numbers[128] = {['P'] = 0, ['B'] = 1, ['D'] = 2, ['C'] = 3, ['E'] = 4,
+                                         ['S'] = 5, ['Q'] = 6, ['F'] = 7, ['c'] = 8};
+    ASSERT(strchr(types, type) != NULL && type != '\0');
+    return numbers[(uint8_t)type];
 }
+
+/* What a message of the server is to the one at the head: rows by the numbers of types. */
+enum { STRANGE, INSIDE, ENDS };
+
+static const uint8_t answers[][128] = {
+    {['1'] = ENDS},
+    {['2'] = ENDS},
+    {['T'] = ENDS, ['n'] = ENDS, ['t'] = INSIDE},
+    {['3'] = ENDS},
+    {['C'] = ENDS,
+     ['I'] = ENDS,
+     ['s'] = ENDS,
+     ['D'] = INSIDE,
+     ['T'] = INSIDE,
+     ['H'] = INSIDE,
+     ['G'] = INSIDE,
+     ['W'] = INSIDE,
+     ['d'] = INSIDE,
+     ['c'] = INSIDE},
+    {['Z'] = ENDS},
+    {['Z'] = ENDS,
+     ['T'] = INSIDE,
+     ['D'] = INSIDE,
+     ['C'] = INSIDE,
+     ['I'] = INSIDE,
+     ['H'] = INSIDE,
+     ['G'] = INSIDE,
+     ['W'] = INSIDE,
+     ['d'] = INSIDE,
+     ['c'] = INSIDE},
+    {['Z'] = ENDS, ['V'] = INSIDE},
+    {0},
+};
 
 static char entry_at(const Flight *flight, size_t index)
 {
@@ -159,48 +175,12 @@ static void answer_error(Flight *flight, FlightAnswer *answer)
 /* Whether the message ends the answer to the head; sets unsure where it cannot answer it at all. */
 static bool ends_answer(Flight *flight, char type)
 {
-    char head = head_type(flight);
-    const char *enders = "";
-    const char *inside = "";
-    switch (head) {
-    case 'P':
-        enders = "1";
-        break;
-    case 'B':
-        enders = "2";
-        break;
-    case 'C':
-        enders = "3";
-        break;
-    case 'D':
-        enders = "Tn";
-        inside = "t";
-        break;
-    case 'E':
-        enders = "CIs";
-        inside = "DTHGWdc";
-        break;
-    case 'Q':
-        enders = "Z";
-        inside = "TDCIHGWdc";
-        break;
-    case 'F':
-        enders = "Z";
-        inside = "V";
-        break;
-    case 'S':
-        enders = "Z";
-        break;
-    default:
-        break;
+    uint8_t kind = STRANGE;
+    if (flight->len > 0 && (type & 0x80) == 0) {
+        kind = answers[flight->entries[flight->first & MASK] & TYPE_BITS][(uint8_t)type];
     }
-    if (strchr(enders, type) != NULL) {
-        return true;
-    }
-    if (strchr(inside, type) == NULL) {
-        flight->unsure = true;
-    }
-    return false;
+    flight->unsure = flight->unsure || kind == STRANGE;
+    return kind == ENDS;
 }
 
 FlightAnswer flight_answer(Flight *flight, char type)

@@ -31,6 +31,7 @@ typedef enum ProxyStat {
     STAT_REFUSED_BY_RULE,
     STAT_REFUSED_BY_LIMIT,
     STAT_AUTH_FAILED,
+    STAT_AUTH_DELAYED,
     STAT_TLS_FAILED, /* no TLS where it is required, or its handshake failed */
     STAT_LOGINS,
     STAT_BORROWS,

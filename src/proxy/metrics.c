@@ -76,6 +76,8 @@ const Metric proxy_metrics[] = {
      .help = "client connections that no security rule admits"},
     {"ClientConnectionsRefusedByLimit", COUNT, COUNTER, OF(STAT_REFUSED_BY_LIMIT),
      .help = "client connections above max_clients"},
+    {"ClientConnectionsDelayedAuth", COUNT, COUNTER, OF(STAT_AUTH_DELAYED),
+     .help = "client connections that were told late that they failed to authenticate"},
     {"ClientConnectionsIdleClosed", COUNT, COUNTER, POOL, OF(STAT_IDLE_TIMEOUTS),
      .help = "client connections that idle_client_timeout_s has ended"},
     {"DatabaseConnectionsBorrowed", COUNT, COUNTER, POOL, OF(STAT_BORROWS),

@@ -32,6 +32,7 @@ static ProxyPool *pool_new_for(ProxyWorker *worker, Slice key, Slice user, Slice
     pool->params = params_ref(params);
     pool->statements = statement_table_new();
     pool->settings = setting_table_new();
+    pool->catalog = catalogs_entry(&worker->proxy->catalogs, database);
     list_init(&pool->idle);
     list_init(&pool->waiters);
     map_set(worker->pools, key, pool);
@@ -63,6 +64,7 @@ void proxy_pool_unused(ProxyPool *pool)
     crypto_wipe(&pool->keys, sizeof(pool->keys));
     statement_table_free(pool->statements);
     setting_table_free(pool->settings);
+    catalog_names_unref(pool->names);
     mem_free(pool->key);
     mem_free(pool->user);
     mem_free(pool->database);
@@ -220,6 +222,18 @@ void proxy_pool_wait_end(ProxyClient *client)
     oldest_publish(worker);
 }
 
+void proxy_pool_welcome_waiters(ProxyPool *pool)
+{
+    for (ListNode *node = list_first(&pool->waiters); node != NULL && pool->welcome != NULL;) {
+        ProxyClient *client = CONTAINER_OF(node, ProxyClient, wait_node);
+        node = list_next(&pool->waiters, node);
+        if (client->state == CLIENT_WELCOME) {
+            proxy_pool_wait_end(client);
+            proxy_client_welcome(client);
+        }
+    }
+}
+
 void proxy_pool_fail_waiters(ProxyPool *pool, const PgError *error)
 {
     pool->clients++; /* so that the pool outlives the last of them */
@@ -301,30 +315,24 @@ static bool should_make_room(ProxyPool *pool, const ProxyClient *next)
     return theirs_older || ours_older;
 }
 
+/* Asking costs a system call, and who came a moment ago is still there. */
+static bool has_hung_up(const ProxyClient *client)
+{
+    int64_t waited_ms = loop_now_ms(client->worker->loop) - client->wait_since_ms;
+    return waited_ms >= PROXY_CHECK_WAITER_MS && stream_peer_ended(client->stream);
+}
+
 /* The first who still waits: those who have hung up are let go, for a connection would be spent on
  * an answer that nobody reads. */
 static ProxyClient *next_waiter(ProxyPool *pool)
 {
     for (ProxyClient *client; (client = first_waiter(pool)) != NULL;) {
-        if (!stream_peer_ended(client->stream)) {
+        if (!has_hung_up(client)) {
             return client;
         }
         proxy_client_close(client);
     }
     return NULL;
-}
-
-/* Those who only wait for the settings that a login reports need no connection of their own. */
-static void welcome_waiters(ProxyPool *pool)
-{
-    for (ListNode *node = list_first(&pool->waiters); node != NULL && pool->welcome != NULL;) {
-        ProxyClient *client = CONTAINER_OF(node, ProxyClient, wait_node);
-        node = list_next(&pool->waiters, node);
-        if (client->state == CLIENT_WELCOME) {
-            proxy_pool_wait_end(client);
-            proxy_client_welcome(client);
-        }
-    }
 }
 
 /* Whether the client may get what others have set on the connection. */
@@ -338,9 +346,6 @@ void proxy_pool_available(ProxyServer *server)
 {
     ProxyPool *pool = server->pool;
     ProxyWorker *worker = server->worker;
-    if (worker->waiting.len > 0) {
-        welcome_waiters(pool);
-    }
     ProxyClient *next = next_waiter(pool);
     if (server->retired || worker->draining || over_budget(&worker->proxy->budget, worker) ||
         should_make_room(pool, next) || (next != NULL && !server_fits(server, next))) {
@@ -351,7 +356,7 @@ void proxy_pool_available(ProxyServer *server)
         pool_idle_add(server);
         return;
     }
-    ASSERT(next->state == CLIENT_WAITING); /* those of CLIENT_WELCOME were served above */
+    ASSERT(next->state == CLIENT_WAITING); /* nobody waits for a welcome that is known */
     proxy_pool_wait_end(next);
     proxy_server_link(server, next);
     proxy_client_resume(next);

@@ -62,15 +62,18 @@ static bool listener_load(ProxyListener *listener, uint32_t workers, Err *err)
     static const char *const alpn[] = {"postgresql", NULL};
     TRY(listener->cert_file == NULL || text_load(listener->cert_file, &listener->cert_pem, err));
     TRY(listener->key_file == NULL || secret_load(listener->key_file, &listener->key_pem, err));
+    TRY(listener->client_ca_file == NULL ||
+        text_load(listener->client_ca_file, &listener->client_ca_pem, err));
     if (listener->cert_pem == NULL) {
         return true;
     }
     TlsServerOptions options = {.cert_pem = slice_of(listener->cert_pem),
                                 .key_pem = secret_reveal(&listener->key_pem),
+                                .client_ca_pem = slice_of(listener->client_ca_pem),
                                 .alpn = alpn};
     for (uint32_t i = 0; i < workers; i++) {
         if (!tls_server_context_new(&options, &listener->tls[i], err)) {
-            return err_wrap(err, "the certificate of %s:%u", listener->address, listener->port);
+            return err_wrap(err, "the certificates of %s:%u", listener->address, listener->port);
         }
     }
     return true;
@@ -110,28 +113,45 @@ static bool listener_bind(ProxyListener *listener, const ProxyConfig *old, Err *
 /* ---- users -------------------------------------------------------------------------------------
  */
 
-/* For clients. A password that has not changed keeps its salt, and costs nothing. */
-static void verifier_make(ProxyUser *user, const ProxyConfig *old)
+static bool secrets_equal(const Secret *a, const Secret *b)
 {
-    const ProxyUser *before = old != NULL ? proxy_config_user(old, slice_of(user->name)) : NULL;
-    Slice password = secret_reveal(&user->password);
-    if (user->verifier_given) {
-        return;
-    }
-    if (before != NULL && !before->verifier_given && secret_eq(&before->password, password)) {
-        user->verifier = before->verifier;
-        return;
-    }
-    uint8_t salt[SCRAM_SALT_SIZE];
-    random_bytes(salt, sizeof(salt));
-    scram_verifier_make(password, slice_from(salt, sizeof(salt)), SCRAM_ITERATIONS,
-                        &user->verifier);
+    return secret_is_set(a) ? secret_eq(a, secret_reveal(b)) && secret_is_set(b)
+                            : !secret_is_set(b);
 }
 
-static bool user_load(ProxyUser *user, const ProxyConfig *old, Err *err)
+static bool passwords_equal(const ProxyUser *a, const ProxyUser *b)
+{
+    return secrets_equal(&a->password, &b->password) && secrets_equal(&a->previous, &b->previous);
+}
+
+/* For clients. Passwords that have not changed keep their salt, and cost nothing. Both have the
+ * same one, for the client is told before it proves either. */
+static void verifiers_make(ProxyUser *user, const ProxyConfig *old)
+{
+    const ProxyUser *before = old != NULL ? proxy_config_user(old, slice_of(user->name)) : NULL;
+    if (before != NULL && !before->verifier_given && before->verifier.iterations > 0 &&
+        passwords_equal(before, user)) {
+        user->verifier = before->verifier;
+        user->previous_verifier = before->previous_verifier;
+        return;
+    }
+    uint8_t bytes[SCRAM_SALT_SIZE];
+    random_bytes(bytes, sizeof(bytes));
+    Slice salt = slice_from(bytes, sizeof(bytes));
+    scram_verifier_make(secret_reveal(&user->password), salt, SCRAM_ITERATIONS, &user->verifier);
+    if (secret_is_set(&user->previous)) {
+        scram_verifier_make(secret_reveal(&user->previous), salt, SCRAM_ITERATIONS,
+                            &user->previous_verifier);
+    }
+}
+
+static bool user_load(ProxyUser *user, const ProxyConfig *config, const ProxyConfig *old, Err *err)
 {
     TRY(user->password_file == NULL || secret_load(user->password_file, &user->password, err));
-    verifier_make(user, old);
+    TRY(user->previous_file == NULL || secret_load(user->previous_file, &user->previous, err));
+    if (!user->verifier_given && user->cert_name == NULL && !config->client_md5) {
+        verifiers_make(user, old);
+    }
     return true;
 }
 
@@ -185,7 +205,7 @@ bool proxy_config_load(ProxyConfig *config, const ProxyConfig *old, Err *err)
     TRY(change_possible(old, config, err));
     TRY(target_load(&config->target, config->workers, err));
     for (size_t i = 0; i < config->user_count; i++) {
-        TRY(user_load(&config->users[i], old, err));
+        TRY(user_load(&config->users[i], config, old, err));
     }
     for (size_t i = 0; i < config->listener_count; i++) {
         TRY(listener_load(&config->listeners[i], config->workers, err));

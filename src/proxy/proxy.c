@@ -64,6 +64,7 @@ bool proxy_put_in_force(Proxy *proxy, ProxyConfig *config, Err *err)
     }
     if (proxy_config_outdates(old, config)) {
         proxy_welcomes_forget(&proxy->welcomes);
+        catalogs_forget(&proxy->catalogs);
     }
     for (uint32_t i = 0; i < proxy->worker_count; i++) {
         proxy_worker_apply(&proxy->workers[i], config);
@@ -141,6 +142,7 @@ void proxy_init(Proxy *proxy, const char *id)
     sem_init(&proxy->applied, 0, 0);
     pthread_mutex_init(&proxy->health.lock, NULL);
     proxy_welcomes_init(&proxy->welcomes);
+    catalogs_init(&proxy->catalogs);
 }
 
 void proxy_done(Proxy *proxy)
@@ -160,6 +162,7 @@ void proxy_done(Proxy *proxy)
     sem_destroy(&proxy->applied);
     pthread_mutex_destroy(&proxy->health.lock);
     proxy_welcomes_done(&proxy->welcomes);
+    catalogs_done(&proxy->catalogs);
 }
 
 static int plane_main(int argc, char **argv)

@@ -22,10 +22,13 @@
 
 #include "loop/loop.h"
 #include "plane/plane.h"
+#include "proxy/catalog_priv.h"
 #include "proxy/config_priv.h"
 #include "proxy/meter_priv.h"
 #include "proxy/params_priv.h"
 #include "proxy/session_priv.h"
+#include "proxy/throttle_priv.h"
+#include "proxy/trial_priv.h"
 
 #define PROXY_LOGIN_MS        30000 /* from a client's connect to its authentication */
 #define PROXY_SERVER_LOGIN_MS 30000
@@ -39,6 +42,7 @@
 #define PROXY_PROBE_DOWN_MS   1000
 #define PROXY_CHECK_IDLE_MS   10   /* a connection idle for longer is looked at before it is lent */
 #define PROXY_IDLE_LOOKS      16   /* at connections, for one with the client's settings */
+#define PROXY_CHECK_WAITER_MS 10   /* and so is a client that has waited for longer */
 #define PROXY_DRAIN_MS        3000 /* the agent kills after 5 s */
 #define PROXY_CANCELS_MAX     4    /* under way for one server connection */
 #define PROXY_PENDING_MAX     ((size_t)64 << 20) /* to one peer; a stream is paused long before */
@@ -104,12 +108,14 @@ void proxy_welcome_find(ProxyWelcomes *welcomes, ProxyPool *pool); /* sets it if
 
 /*
  *   START -> (TLS) -> START -> AUTH -> WELCOME -> READY <-> WAITING
+ *                        \      \-> DENIED
  *                        \-> RELAY_LOGIN -----------> READY
  *         \-> CANCEL       \-> ADMIN
  */
 typedef enum ClientState {
     CLIENT_START,       /* its first packets: TLS, cancel, start */
-    CLIENT_AUTH,        /* SCRAM */
+    CLIENT_AUTH,        /* proves who it is */
+    CLIENT_DENIED,      /* has not, and hears of it in a while */
     CLIENT_WELCOME,     /* waits for a server's settings, which nobody in this pool has seen yet */
     CLIENT_RELAY_LOGIN, /* the server authenticates it */
     CLIENT_READY,       /* in session; `server` says whether it is linked */
@@ -158,9 +164,10 @@ void proxy_client_refuse(ProxyClient *client, const PgError *error);
 void proxy_client_close(ProxyClient *client); /* without a word */
 void proxy_client_gone(ProxyClient *client);  /* its stream is gone already */
 void proxy_client_pinned(ProxyClient *client, PinReason reason);
+void proxy_client_unpinned(ProxyClient *client);
 void proxy_client_drain(ProxyClient *client); /* closes it where it has nothing under way */
 
-/* client_login.c: up to the session */
+/* client_login.c, client_auth.c: up to the session */
 void proxy_client_accept(ProxyWorker *worker, int fd, const ProxySocket *socket);
 void proxy_client_login_done(ProxyClient *client); /* frees `login` */
 /* The pool knows what a server says at login: tell it, and begin. */
@@ -180,6 +187,7 @@ bool proxy_relay_start(ProxyClient *client, Slice start_params);
  *   CONNECTING -> RELAY_LOGIN -> LINKED-+-> DRAINING -> gone
  *   LINKED -> PARKED (a cancel is still under way) -> IDLE
  *   LINKED -> ORPHAN (its client left in the middle: brought to rest) -> IDLE
+ *   and in front of IDLE, now and then: LEARNING
  */
 typedef enum ServerState {
     SERVER_CONNECTING,
@@ -190,6 +198,7 @@ typedef enum ServerState {
     SERVER_LINKED,
     SERVER_PARKED,
     SERVER_ORPHAN,
+    SERVER_LEARNING, /* asks what the database hides */
     SERVER_DRAINING, /* we have said goodbye; it counts until PostgreSQL has closed */
 } ServerState;
 
@@ -203,6 +212,7 @@ struct ProxyServer {
     bool rolled_back; /* of an orphan */
     bool retired;     /* not to be used again */
     bool tls_counted; /* as a connection with TLS */
+    bool previous;    /* logs in with the role's previous password */
     Stream *stream;
     ProxyPool *pool; /* NULL: a relay's, or a probe */
     ProxyClient *client;
@@ -217,8 +227,11 @@ struct ProxyServer {
     uint32_t pid;
     uint32_t key_len;
     uint8_t key[PG_CANCEL_KEY_MAX];
-    unsigned cancels;  /* under way */
-    PoolHandle writer; /* who may have moved sequences on it; 0: nobody */
+    unsigned cancels;       /* under way */
+    PoolHandle last;        /* who had it last; 0: nobody */
+    PoolHandle writer;      /* who may have moved sequences on it; 0: nobody */
+    CatalogNames *names;    /* what was known of the database when it was lent; NULL: nothing */
+    CatalogNames *learning; /* what it learns; NULL: it fails, or does not */
     int64_t opened_ms;
     int64_t idle_ms;  /* since when */
     int64_t sent_us;  /* when the request was sent that it answers now; 0: none */
@@ -239,6 +252,12 @@ void proxy_server_lost(ProxyServer *server, const char *why); /* its stream is g
 bool proxy_server_set_param(ProxyServer *server, Slice name, Slice value);
 void proxy_server_cancel_done(ProxyServer *server);
 extern const StreamHandlers proxy_server_handlers;
+
+/* server_learn.c */
+void proxy_server_available(ProxyServer *server); /* free: to the next in turn, or it learns */
+NODISCARD bool proxy_server_learn_take(ProxyServer *server, const PgPiece *piece);
+void proxy_server_learn_abandon(
+    ProxyServer *server); /* it does not come to an end; where it does */
 
 /* server_login.c: up to IDLE */
 extern const StreamHandlers proxy_server_login_handlers;
@@ -262,8 +281,13 @@ struct ProxyPool {
     ParamList *params;  /* what is asked for at login */
     ParamList *welcome; /* what a server said last; NULL: nobody has logged in yet */
     ScramKeys keys;
+    bool keys_previous; /* they are of the previous password */
+    Trial trial;
     StatementTable *statements;
     SettingTable *settings;
+    CatalogEntry *catalog; /* of its database; NULL: there are too many */
+    CatalogNames *names;   /* as last read from there */
+    uint64_t names_seen;
     List idle;             /* the one used last first */
     List waiters;          /* first come first */
     ListNode waiting_node; /* in worker->waiting */
@@ -279,6 +303,8 @@ void proxy_pool_wait_end(ProxyClient *client);
 /* A server connection of the pool is free: the next one in turn gets it. */
 void proxy_pool_available(ProxyServer *server);
 void proxy_pool_idle_remove(ProxyServer *server);
+/* The welcome is known: those who only wait for it need no connection of their own. */
+void proxy_pool_welcome_waiters(ProxyPool *pool);
 /* Everybody who waits in it gets this error. */
 void proxy_pool_fail_waiters(ProxyPool *pool, const PgError *error);
 void proxy_worker_pump_soon(ProxyWorker *worker);
@@ -333,6 +359,9 @@ struct ProxyWorker {
     LoopDefer pump;
     LoopTimer wait_timer, tick, drain_timer;
     bool draining, probing;
+    Trial probe_trial;
+    Throttle *throttle;
+    size_t delayed; /* clients in CLIENT_DENIED */
     /* Read by others. */
     _Alignas(64) atomic_int_fast64_t oldest_wait_ms; /* 0: nobody waits here */
     atomic_uint idle_count;
@@ -391,6 +420,7 @@ struct Proxy {
     ProxyBudget budget;
     ProxyHealth health;
     ProxyWelcomes welcomes;
+    Catalogs catalogs;
     atomic_uint clients;
     atomic_bool trimming; /* one worker looks at idle connections */
     uint8_t mock_secret[SHA256_SIZE];

@@ -13,14 +13,16 @@
 
 #define READER_MEMBERS_MAX 16 /* of one object */
 
-typedef struct Reader {
+typedef struct Reader Reader;
+
+struct Reader {
     const json_t *object;
     const char *path;                      /* for messages: "pool.target" */
     const char *known[READER_MEMBERS_MAX]; /* the members that were asked for */
     size_t known_count;
     bool failed;
     Err *err;
-} Reader;
+};
 
 Reader reader_of(const json_t *object, const char *path, Err *err);
 PRINTF_LIKE(2, 3) void reader_fail(Reader *reader, const char *format, ...);

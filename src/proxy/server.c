@@ -77,6 +77,7 @@ static void server_unlink(ProxyServer *server)
     if (client == NULL) {
         return;
     }
+    server->last = client->handle;
     if (server->exchange.wrote) {
         server->writer = client->handle;
     }
@@ -93,6 +94,8 @@ static void server_free(ProxyServer *server)
     ProxyPool *pool = server->pool;
     bool budgeted = server->budgeted;
     ASSERT(server->client == NULL);
+    proxy_server_learn_abandon(server);
+    catalog_names_unref(server->names);
     proxy_pool_idle_remove(server);
     server_count_out(server);
     loop_timer_stop(&server->timer);
@@ -145,8 +148,9 @@ static void server_leave(ProxyServer *server, bool mid_message)
     bool open = server->state != SERVER_CONNECTING;
     bool in_session = server->state == SERVER_IDLE || server->state == SERVER_LINKED ||
                       server->state == SERVER_PARKED || server->state == SERVER_ORPHAN ||
-                      server->probe;
+                      server->state == SERVER_LEARNING || server->probe;
     server_unlink(server);
+    proxy_server_learn_abandon(server);
     proxy_pool_idle_remove(server);
     server_count_out(server);
     server->state = SERVER_DRAINING;
@@ -260,16 +264,47 @@ static void tell_params(ProxyServer *server)
     client->told = params_ref(server->params);
 }
 
+/* What is known of the database, for the texts that come. */
+static void read_names(ProxyServer *server)
+{
+    ProxyPool *pool = server->pool;
+    if (pool->catalog != NULL) {
+        catalog_entry_read(pool->catalog, &pool->names, &pool->names_seen);
+    }
+    if (server->names != pool->names) {
+        catalog_names_unref(server->names);
+        server->names = catalog_names_ref(pool->names);
+    }
+    bool any = server->names != NULL && map_len(server->names->names.map) > 0;
+    server->exchange.dialect.names = any ? &server->names->names : NULL;
+}
+
+static Handover handover_to(const ProxyServer *server, const ProxyClient *client)
+{
+    if (server->last == 0 || server->last == client->handle) {
+        return HANDOVER_PLAIN;
+    }
+    if (server->names == NULL || server->names->hidden) {
+        return HANDOVER_ALL;
+    }
+    bool moved = server->writer != 0 && server->writer != client->handle;
+    return moved ? HANDOVER_SEQUENCES : HANDOVER_PLAIN;
+}
+
 void proxy_server_link(ProxyServer *server, ProxyClient *client)
 {
-    bool moved = server->writer != 0 && server->writer != client->handle;
+    Handover handover = HANDOVER_PLAIN;
+    if (server->pool != NULL) {
+        read_names(server);
+        handover = handover_to(server, client);
+    }
     server->state = SERVER_LINKED;
     server->client = client;
     client->server = server;
     client->state = CLIENT_READY;
     proxy_traffic_linked(server);
     SessionOut out;
-    session_link(&client->session, &server->exchange, moved, &out);
+    session_link(&client->session, &server->exchange, handover, &out);
     for (size_t i = 0; i < out.before_len; i++) {
         stream_write(server->stream, out.before[i]);
         server->writer = 0;
@@ -299,8 +334,7 @@ void proxy_server_release(ProxyServer *server)
         server->state = SERVER_PARKED; /* or the cancel would hit the next client */
         return;
     }
-    server->state = SERVER_IDLE;
-    proxy_pool_available(server);
+    proxy_server_available(server);
 }
 
 void proxy_server_cancel_done(ProxyServer *server)
@@ -308,8 +342,7 @@ void proxy_server_cancel_done(ProxyServer *server)
     ASSERT(server->cancels > 0);
     server->cancels--;
     if (server->cancels == 0 && server->state == SERVER_PARKED) {
-        server->state = SERVER_IDLE;
-        proxy_pool_available(server);
+        proxy_server_available(server);
     }
 }
 
@@ -321,10 +354,12 @@ bool proxy_server_set_param(ProxyServer *server, Slice name, Slice value)
     }
     params_unref(server->params);
     server->params = params;
+    const SqlNames *names = server->exchange.dialect.names;
     server->exchange.dialect = (SqlDialect){
         .backslash_strings = slice_is(params_value(params, "standard_conforming_strings"), "off"),
         .unsafe_encoding = !sql_encoding_is_safe(params_value(params, "client_encoding")),
         .baseline_set = server->worker->config->init_query != NULL,
+        .names = names,
     };
     return true;
 }
@@ -437,6 +472,12 @@ static bool take_linked(ProxyServer *server, Run *run, const PgPiece *piece,
     if (out.pinned != PIN_NONE) {
         proxy_client_pinned(client, out.pinned);
     }
+    if (out.unpinned) {
+        proxy_client_unpinned(client);
+    }
+    if (out.ddl && server->pool != NULL && server->pool->catalog != NULL) {
+        catalog_entry_stale(server->pool->catalog);
+    }
     after_answer(server);
     if (out.at_rest) {
         run_flush(server, run);
@@ -474,6 +515,19 @@ static bool take_orphan(ProxyServer *server, Run *run, const PgPiece *piece)
     return true;
 }
 
+static bool take_learning(ProxyServer *server, Run *run, const PgPiece *piece)
+{
+    run->at += piece->raw.len;
+    run->sent = run->at;
+    if (piece->first && piece->type == 'E') {
+        note_fatal(server, piece);
+    }
+    if (piece->first && piece->type == 'S' && !take_setting(server, piece)) {
+        return false;
+    }
+    return proxy_server_learn_take(server, piece);
+}
+
 static bool take_piece(ProxyServer *server, Run *run, const PgPiece *piece,
                        const char **ret_problem)
 {
@@ -483,6 +537,10 @@ static bool take_piece(ProxyServer *server, Run *run, const PgPiece *piece,
     if (server->state == SERVER_ORPHAN) {
         *ret_problem = "the server sent a malformed message";
         return take_orphan(server, run, piece);
+    }
+    if (server->state == SERVER_LEARNING) {
+        *ret_problem = "the server's answer about its catalog is malformed";
+        return take_learning(server, run, piece);
     }
     run->at += piece->raw.len;
     run->sent = run->at;
@@ -515,8 +573,8 @@ static size_t server_on_read(void *user, Stream *stream, Slice data)
     while (pool_get(worker->server_slots, handle) != NULL && server->state != SERVER_DRAINING) {
         PgPiece piece;
         const char *problem = "the server sent a message of an impossible length";
-        const PgPolicy *policy =
-            server->exchange.asking ? &worker->ask_policy : &worker->server_policy;
+        bool asks = server->exchange.asking != ASKING_NOTHING || server->state == SERVER_LEARNING;
+        const PgPolicy *policy = asks ? &worker->ask_policy : &worker->server_policy;
         WireResult result =
             pg_framer_next(&server->framer, policy, slice_skip(data, run.at), &piece);
         if (result == WIRE_MORE) {

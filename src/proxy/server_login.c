@@ -13,6 +13,16 @@
 /* ---- what failed -------------------------------------------------------------------------------
  */
 
+static const char *server_user(const ProxyServer *server)
+{
+    return server->pool != NULL ? server->pool->user : server->user;
+}
+
+static const ProxyUser *server_credentials(const ProxyServer *server)
+{
+    return proxy_config_user(server->worker->config, slice_of(server_user(server)));
+}
+
 static bool is_passing(Slice sqlstate)
 {
     static const char *const codes[] = {"57P01", "57P02", "57P03", "53300", "53200"};
@@ -58,15 +68,41 @@ static void fail_for_good(ProxyPool *pool, const PgError *error, const char *mes
     proxy_pool_fail_waiters(pool, &told);
 }
 
+static Trial *server_trial(ProxyServer *server)
+{
+    return server->pool != NULL ? &server->pool->trial : &server->worker->probe_trial;
+}
+
+/* PostgreSQL refused the password: keys of it are worth nothing, and the role's other one may be.
+ * Clients wait on for that, and nobody else hears of it. */
+static bool other_password_left(ProxyServer *server, const PgError *error)
+{
+    ProxyPool *pool = server->pool;
+    const ProxyUser *user = server_credentials(server);
+    if (!slice_is(error->sqlstate, "28P01") || user == NULL || !secret_is_set(&user->password)) {
+        return false;
+    }
+    if (pool != NULL && pool->keys_previous == server->previous) {
+        crypto_wipe(&pool->keys, sizeof(pool->keys));
+    }
+    return trial_refused(server_trial(server), server->previous, secret_is_set(&user->previous));
+}
+
 void proxy_server_login_failed(ProxyServer *server, const PgError *error)
 {
     ProxyWorker *worker = server->worker;
     ProxyPool *pool = server->pool;
     CLEANUP(mem_free_ptr) char *message = mem_printf("%.*s", SLICE_FMT(error->message));
+    if (other_password_left(server, error)) {
+        stream_abort(server->stream);
+        proxy_server_lost(server, message);
+        return;
+    }
     bool passing = is_passing(error->sqlstate);
     bool answered = slice_is(error->sqlstate, "3D000") && server->probe;
     proxy_meter_add(proxy_server_meter(server), STAT_SERVERS_FAILED, 1);
     if (answered) {
+        trial_accepted(server_trial(server), server->previous);
         proxy_health_good(&worker->proxy->health); /* it authenticated us before it looked */
     } else if (server->probe || passing || slice_starts(error->sqlstate, "28")) {
         proxy_health_bad(&worker->proxy->health, health_reason(error->sqlstate), message);
@@ -119,16 +155,6 @@ static void probe_done(ProxyServer *server)
 /* ---- authentication
  * ------------------------------------------------------------------------------ */
 
-static const char *server_user(const ProxyServer *server)
-{
-    return server->pool != NULL ? server->pool->user : server->user;
-}
-
-static const ProxyUser *server_credentials(const ProxyServer *server)
-{
-    return proxy_config_user(server->worker->config, slice_of(server_user(server)));
-}
-
 static void send_buf(ProxyServer *server, Buf *out)
 {
     stream_write(server->stream, buf_slice(out));
@@ -152,21 +178,37 @@ static void scram_begin(ProxyServer *server)
     send_buf(server, &out);
 }
 
-/* Without a password the keys come from a client's own login: see keep_keys in client_login.c. */
-static Slice user_password(const ProxyUser *user)
+/* Without a password the keys come from a client's own login: see keep_keys in client_auth.c. */
+static Slice login_password(const ProxyServer *server, const ProxyUser *user)
 {
+    if (server->previous && secret_is_set(&user->previous)) {
+        return secret_reveal(&user->previous); /* not taken away since it was chosen */
+    }
     return secret_is_set(&user->password) ? secret_reveal(&user->password) : SLICE("");
+}
+
+/* Keys tell by their salt whether they are of the role's password at the server, but not whether
+ * they are of the one that we have. */
+static ScramKeys *pool_keys(ProxyServer *server)
+{
+    ProxyPool *pool = server->pool;
+    if (pool->keys_previous != server->previous) {
+        crypto_wipe(&pool->keys, sizeof(pool->keys));
+        pool->keys_previous = server->previous;
+    }
+    return &pool->keys;
 }
 
 static bool scram_go_on(ProxyServer *server, const ProxyUser *user, Slice data)
 {
     ScramKeys once = {0}; /* a probe keeps none */
-    ScramKeys *keys = server->pool != NULL ? &server->pool->keys : &once;
+    ScramKeys *keys = server->pool != NULL ? pool_keys(server) : &once;
     Buf final;
     Buf out;
     Err err;
     buf_init(&final, BUF_MAX_DEFAULT);
-    bool ok = scram_client_final(server->scram, data, user_password(user), keys, &final, &err);
+    bool ok =
+        scram_client_final(server->scram, data, login_password(server, user), keys, &final, &err);
     if (ok) {
         buf_init(&out, BUF_MAX_DEFAULT);
         pg_put_sasl_response(&out, buf_slice(&final));
@@ -198,7 +240,7 @@ static bool cleartext_send(ProxyServer *server, const ProxyUser *user)
     if (server->worker->config->target.host != NULL && stream_tls(server->stream) == NULL) {
         return login_broken(server, "the server asks for the password in clear text, without TLS");
     }
-    return password_send(server, secret_reveal(&user->password));
+    return password_send(server, login_password(server, user));
 }
 
 /* Nobody has told us the password. False: the login has ended. */
@@ -214,8 +256,11 @@ static bool has_secret(ProxyServer *server, const ProxyUser *user, PgAuthKind ki
     }
     PgError error = {.severity = SLICE("FATAL"),
                      .sqlstate = SLICE("28P01"),
-                     .message = SLICE("the server asks for a password, and the proxy has only a "
-                                      "SCRAM verifier of this role")};
+                     .message = user->verifier_given
+                                    ? SLICE("the server asks for a password, and the proxy has "
+                                            "only a SCRAM verifier of this role")
+                                    : SLICE("the server asks for a password, and the proxy has "
+                                            "none of this role")};
     proxy_server_login_failed(server, &error);
     return false;
 }
@@ -240,7 +285,7 @@ static bool take_auth(ProxyServer *server, const PgPiece *piece)
     case PG_AUTH_CLEARTEXT:
         return cleartext_send(server, user);
     case PG_AUTH_MD5:
-        pg_md5_response(slice_of(user->name), secret_reveal(&user->password), auth.data, md5);
+        pg_md5_response(slice_of(user->name), login_password(server, user), auth.data, md5);
         return password_send(server, slice_of(md5));
     case PG_AUTH_SASL:
         if (!pg_auth_offers(&auth, SCRAM_MECHANISM) || server->scram != NULL) {
@@ -275,6 +320,7 @@ static void set_welcome(ProxyServer *server)
         params_unref(pool->welcome);
         pool->welcome = params_ref(server->params);
         proxy_welcome_share(&server->worker->proxy->welcomes, pool);
+        proxy_pool_welcome_waiters(pool);
     } else {
         params_unref(server->params);
         server->params = params_ref(pool->welcome);
@@ -291,18 +337,20 @@ static void login_complete(ProxyServer *server)
     worker->retry_delay_ms = 0;
     worker->server_problem = (Err){0};
     proxy_health_good(&worker->proxy->health);
+    trial_accepted(server_trial(server), server->previous);
     set_welcome(server);
     server->pool->connecting--;
     worker->connecting--;
     server->state = SERVER_IDLE;
     stream_set_handlers(server->stream, &proxy_server_handlers, server);
-    proxy_pool_available(server);
+    proxy_server_available(server);
 }
 
 static bool take_ready(ProxyServer *server)
 {
     const char *init_query = server->worker->config->init_query;
     if (server->probe) {
+        trial_accepted(server_trial(server), server->previous);
         probe_done(server);
         return false;
     }
@@ -410,6 +458,9 @@ static void login_on_open(void *user, Stream *stream)
         return;
     }
     server->state = SERVER_LOGIN;
+    const ProxyUser *credentials = server_credentials(server);
+    server->previous = server_trial(server)->previous && credentials != NULL &&
+                       secret_is_set(&credentials->previous);
     buf_init(&out, BUF_MAX_DEFAULT);
     put_start(server, &out);
     send_buf(server, &out);

@@ -42,14 +42,6 @@ void session_put_before(SessionOut *out, Slice bytes)
     out->before[out->before_len++] = bytes;
 }
 
-void session_pin(Session *session, PinReason reason, SessionOut *out)
-{
-    if (session->pin == PIN_NONE && reason != PIN_NONE && !session->relay) {
-        session->pin = reason;
-        out->pinned = reason;
-    }
-}
-
 PinReason session_check_start(Session *session, Slice params)
 {
     SessionOut out = {0};
@@ -58,6 +50,7 @@ PinReason session_check_start(Session *session, Slice params)
     while (pg_params_next(&params, &name, &value)) {
         if (slice_has(value, "pg_temp")) {
             session_pin(session, PIN_TEMPORARY, &out);
+            session->pinned_for_good = true;
         }
     }
     return out.pinned;
@@ -95,25 +88,50 @@ bool exchange_is_deaf(const Exchange *exchange)
     return exchange->flight.skipping || exchange->flight.copying;
 }
 
-void session_link(Session *session, Exchange *exchange, bool sequences_moved, SessionOut *out)
+/* What an earlier client may have left, in the same round trip (RULES P2). */
+static void put_handover(Exchange *exchange, Handover handover, SessionOut *out)
 {
-    *out = (SessionOut){0};
+    if (handover == HANDOVER_PLAIN) {
+        return;
+    }
+    flight_push(&exchange->flight, 'Q', FLIGHT_OURS);
+    if (handover == HANDOVER_SEQUENCES) {
+        session_put_before(out, SLICE("Q\0\0\0\26DISCARD SEQUENCES\0"));
+        return;
+    }
+    static const char settings[] = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; ";
+    static const char others[] = "CLOSE ALL; UNLISTEN *; DISCARD SEQUENCES; DISCARD TEMP; "
+                                 "SELECT pg_catalog.pg_advisory_unlock_all()";
+    bool resets = !exchange->dialect.baseline_set; /* what an init_query set would not come back */
+    if (resets) {
+        settings_discarded(exchange);
+    }
+    buf_clear(&exchange->own);
+    size_t mark = pg_put_begin(&exchange->own, 'Q');
+    buf_append_str(&exchange->own, resets ? settings : "");
+    pg_put_str(&exchange->own, slice_of(others));
+    pg_put_end(&exchange->own, mark);
+    session_put_before(out, buf_slice(&exchange->own));
+}
+
+void session_link(Session *session, Exchange *exchange, Handover handover, SessionOut *out)
+{
+    session_out_clear(out);
     records_clear(exchange);
     exchange->flight = (Flight){0};
     exchange->scanning = exchange->swallowing = exchange->wrote = false;
-    exchange->forgets = exchange->barrier = exchange->open = false;
+    exchange->forgets = exchange->barrier = exchange->open = exchange->releases = false;
+    exchange->ddl = false;
     exchange->unnamed = UNNAMED_FOREIGN;
     exchange->status = 'I';
+    put_handover(exchange, session->relay ? HANDOVER_PLAIN : handover, out);
     settings_begin(session, exchange);
-    if (!session->relay && sequences_moved) {
-        flight_push(&exchange->flight, 'Q', FLIGHT_OURS);
-        session_put_before(out, SLICE("Q\0\0\0\26DISCARD SEQUENCES\0"));
-    }
 }
 
 bool session_waits(const Exchange *exchange)
 {
-    return !flight_is_empty(&exchange->flight) && !(exchange->asking && exchange->flight.len == 1);
+    return !flight_is_empty(&exchange->flight) &&
+           !(exchange->asking != ASKING_NOTHING && exchange->flight.len == 1);
 }
 
 bool session_can_be_orphaned(const Session *session, const Exchange *exchange)
@@ -121,9 +139,9 @@ bool session_can_be_orphaned(const Session *session, const Exchange *exchange)
     const Flight *flight = &exchange->flight;
     bool settled = exchange->settings_state == SETTINGS_IN_FORCE ||
                    exchange->settings_state == SETTINGS_MISSING;
-    return session->pin == PIN_NONE && !session->mid_message && settled && !exchange->asking &&
-           !exchange->soiled && exchange->touched.len == 0 && !flight->copying && !flight->unsure &&
-           flight->len + 2 <= FLIGHT_MAX;
+    return session->pin == PIN_NONE && !session->mid_message && settled &&
+           exchange->asking == ASKING_NOTHING && !exchange->soiled && exchange->touched.len == 0 &&
+           !flight->copying && !flight->unsure && flight->len + 2 <= FLIGHT_MAX;
 }
 
 void session_unlink(Exchange *exchange)
@@ -144,7 +162,8 @@ void session_unlink(Exchange *exchange)
 
 SqlScan session_scan(const Exchange *exchange, Slice text)
 {
-    SqlScan scan = {.dialect = exchange->dialect};
+    SqlScan scan;
+    sql_scan_begin(&scan, exchange->dialect);
     sql_scan_feed(&scan, text);
     sql_scan_end(&scan);
     return scan;
@@ -155,6 +174,8 @@ void session_note_text(Session *session, Exchange *exchange, const TextEffects *
 {
     exchange->wrote = exchange->wrote || effects->writes;
     exchange->forgets = exchange->forgets || effects->forgets;
+    exchange->releases = exchange->releases || effects->releases;
+    exchange->ddl = exchange->ddl || effects->ddl;
     session_pin(session, effects->pin, out);
     settings_note(session, exchange, effects, out);
 }
@@ -162,7 +183,7 @@ void session_note_text(Session *session, Exchange *exchange, const TextEffects *
 /* Also of a pinned session: a text may take its named statements away. */
 static void text_begin(const Session *session, Exchange *exchange)
 {
-    exchange->scan = (SqlScan){.dialect = exchange->dialect};
+    sql_scan_begin(&exchange->scan, exchange->dialect);
     exchange->scanning = !session->relay;
 }
 
@@ -360,7 +381,7 @@ static SessionStep take_first(Session *session, Exchange *exchange, const PgPiec
 SessionStep session_client_piece(Session *session, Exchange *exchange, const PgPiece *piece,
                                  SessionOut *out)
 {
-    *out = (SessionOut){0};
+    session_out_clear(out);
     if (piece->first) {
         return take_first(session, exchange, piece, out);
     }

@@ -79,8 +79,15 @@ static void rename_target(Exchange *exchange, const PgPiece *piece, Slice fixed,
     out->replaced = PG_HEADER_SIZE + fixed.len + old_name.len + 1;
 }
 
+/* Also anew, where the database has other names that mean something. */
 static void learn_statement(const Exchange *exchange, Statement *statement)
 {
+    uint64_t generation = exchange->dialect.names != NULL ? exchange->dialect.names->generation : 0;
+    if (statement->learned && statement->names_generation == generation) {
+        return;
+    }
+    statement->learned = true;
+    statement->names_generation = generation;
     SqlScan scan = session_scan(exchange, statement_tail(statement));
     TextEffects effects = sql_scan_effects(&scan);
     statement_learn(statement, &effects);
@@ -97,8 +104,8 @@ static Statement *intern(Exchange *exchange, Slice tail)
     Statement *statement = statement_intern(exchange->table, context, tail, &fresh);
     if (fresh) {
         statement->constant = constant;
-        learn_statement(exchange, statement);
     }
+    learn_statement(exchange, statement);
     return statement;
 }
 
@@ -237,6 +244,7 @@ bool names_take_bind(Session *session, Exchange *exchange, const PgPiece *piece,
     }
     Slice portal = slice_from(bind->portal.data, bind->portal.len + 1); /* with its NUL */
     statement = statement_now(session, exchange, bind->statement, statement);
+    learn_statement(exchange, statement);
     prepare(exchange, statement, out);
     session_note_text(session, exchange, &statement->effects, out);
     rename_target(exchange, piece, portal, bind->statement, statement, out);

@@ -4,6 +4,7 @@
  *   session.c            what the client says, and the life of sessions and exchanges
  *   session_names.c      named statements
  *   session_settings.c   settings that follow the client
+ *   session_pins.c       pins, and their end
  *   session_server.c     what the server says
  *   session_records.c    what messages in flight change, and how to take it back
  */
@@ -12,15 +13,29 @@
 
 #include "proxy/session_priv.h"
 
-/* Pins once; the first reason is the one that counts. */
-void session_pin(Session *session, PinReason reason, SessionOut *out);
 void session_put_before(SessionOut *out, Slice bytes);
+/* Empties it, but for what `before_len` says is not there. */
+static inline void session_out_clear(SessionOut *out)
+{
+    memset(out, 0, offsetof(SessionOut, before));
+}
 /* The server skips what comes, or takes it for COPY data: nothing of it counts. */
 bool exchange_is_deaf(const Exchange *exchange);
 SqlScan session_scan(const Exchange *exchange, Slice text); /* of a whole text */
 /* This text, or a statement with it, is about to run. */
 void session_note_text(Session *session, Exchange *exchange, const TextEffects *effects,
                        SessionOut *out);
+
+/* ---- session_pins.c ----------------------------------------------------------------------------
+ */
+
+/* The first reason is the one that is told. */
+void session_pin(Session *session, PinReason reason, SessionOut *out);
+/* The conversation is at rest. False: not quite, for the server is asked what is left of the pins.
+ */
+bool pins_rest(Session *session, Exchange *exchange, SessionOut *out);
+void pins_take_row(Exchange *exchange, const PgPiece *piece);
+void pins_end(Session *session, const Exchange *exchange, SessionOut *out);
 
 /* ---- session_names.c ---------------------------------------------------------------------------
  */
@@ -51,6 +66,8 @@ void names_take_error(Exchange *exchange, const PgPiece *piece);
  */
 
 void settings_begin(Session *session, Exchange *exchange);
+/* Everything that was set on the server connection is led back in front of the client. */
+void settings_discarded(Exchange *exchange);
 /* In front of the first piece of a client's message: STEP_FORWARD, with the replay in `out` where
  * one is due; or STEP_WAIT, until the settings are in force. */
 SessionStep settings_before(Session *session, Exchange *exchange, const PgPiece *piece,
@@ -63,9 +80,10 @@ bool settings_hold(const Exchange *exchange);
 void settings_take_tag(Session *session, Exchange *exchange, Slice tag);
 /* True: it is an error of the proxy's own that is none of the client's business. */
 bool settings_take_error(Exchange *exchange, const FlightAnswer *answer);
+void settings_take_ready(Session *session, Exchange *exchange, const FlightAnswer *answer);
+/* The answer to the question which values they have. */
 void settings_take_row(Session *session, Exchange *exchange, const PgPiece *piece);
-void settings_take_ready(Session *session, Exchange *exchange, const FlightAnswer *answer,
-                         SessionOut *out);
+void settings_end(Session *session, Exchange *exchange, SessionOut *out);
 /* The conversation is at rest. False: not quite, for the server is asked what was set. */
 bool settings_rest(Session *session, Exchange *exchange, SessionOut *out);
 

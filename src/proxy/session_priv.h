@@ -46,6 +46,8 @@ typedef struct Session {
     bool mid_message; /* the client's current message is not complete */
     bool dropping;    /* and it is not forwarded */
     PinReason pin;
+    bool pinned_for_good; /* for what cannot be seen to be gone */
+    uint32_t pins;        /* how often it was pinned */
     StatementNames names; /* what it has prepared by name */
     Settings *settings;   /* and set */
 } Session;
@@ -80,6 +82,13 @@ typedef enum SettingsState {
     SETTINGS_REPLAYED, /* a replay is in the transaction that is under way */
 } SettingsState;
 
+/* What the proxy asks the server for itself, with a Query when all else is answered. */
+typedef enum Asking {
+    ASKING_NOTHING,
+    ASKING_SETTINGS, /* which values they have */
+    ASKING_PINS,     /* whether anything is left that pins */
+} Asking;
+
 /* Zeroed to start, but for what is the server connection's and stays from client to client. */
 typedef struct Exchange {
     Flight flight;
@@ -89,6 +98,8 @@ typedef struct Exchange {
     bool wrote;      /* may have moved a sequence */
     bool open;       /* the client has sent something since its last Sync */
     bool forgets;    /* the batch may take prepared statements away */
+    bool releases;   /* what pins may have been taken away */
+    bool ddl;        /* the catalog may be another when this is committed */
     bool barrier;    /* it is under way: what comes next waits until it is known what is left */
     UnnamedState unnamed;
     char status;         /* of the last ReadyForQuery */
@@ -105,10 +116,11 @@ typedef struct Exchange {
     bool failed;      /* an error since the last ReadyForQuery */
     bool rolled_back; /* a ROLLBACK, maybe one to a savepoint, since then */
     bool chained;     /* the transaction may have ended in another one */
-    bool asking;      /* a question is under way, about `asked` */
+    Asking asking;    /* a question is under way; about settings: about `asked` */
     bool answered;
-    bool sync_owed; /* behind a Query that the server skips: nothing else would end that */
-    Buf touched;    /* by what ran since the last question: for touched_next */
+    bool sync_owed;       /* behind a Query that the server skips: nothing else would end that */
+    uint32_t pins_before; /* of the session, when they were asked for */
+    Buf touched;          /* by what ran since the last question: for touched_next */
     Buf asked;
     Buf own; /* messages of ours */
     /* What a text is parsed under (RULES P4): a list of settings, or something of its own. */
@@ -135,14 +147,16 @@ typedef enum SessionStep {
 #define SESSION_BEFORE_MAX 5
 
 typedef struct SessionOut {
-    Slice before[SESSION_BEFORE_MAX]; /* to the server, in front of the piece. Copy it at once */
-    size_t before_len;
-    Slice behind;     /* to the server, behind the piece; of a server's piece, at once */
-    Slice head;       /* goes in the place of the piece's first `replaced` bytes. Copy it, too */
-    size_t replaced;  /* 0: the piece goes as it is */
-    PinReason pinned; /* the session was pinned by this piece */
-    bool at_rest;     /* the server connection can serve somebody else */
+    size_t before_len; /* of `before`, at the end */
+    Slice behind;      /* to the server, behind the piece; of a server's piece, at once */
+    Slice head;        /* goes in the place of the piece's first `replaced` bytes. Copy it, too */
+    size_t replaced;   /* 0: the piece goes as it is */
+    PinReason pinned;  /* the session was pinned by this piece */
+    bool unpinned;     /* it is no more */
+    bool ddl;          /* what the catalog says may be another from here on */
+    bool at_rest;      /* the server connection can serve somebody else */
     const char *problem;
+    Slice before[SESSION_BEFORE_MAX]; /* to the server, in front of the piece. Copy it at once */
 } SessionOut;
 
 /* The types that must be looked into, per direction. */
@@ -153,9 +167,14 @@ void session_init(Session *session, bool relay);
 /* What the start packet asked for may pin, too. `params` is a list for pg_params_next. */
 PinReason session_check_start(Session *session, Slice params);
 void session_done(Session *session);
-/* The exchange begins. `sequences_moved`: by another client, and not discarded since. What `out`
- * says goes to the server. */
-void session_link(Session *session, Exchange *exchange, bool sequences_moved, SessionOut *out);
+typedef enum Handover {
+    HANDOVER_PLAIN,
+    HANDOVER_SEQUENCES, /* another client may have moved a sequence */
+    HANDOVER_ALL,       /* or have left what nobody sees */
+} Handover;
+
+/* The exchange begins. What `out` says goes to the server. */
+void session_link(Session *session, Exchange *exchange, Handover handover, SessionOut *out);
 /* Whether the server connection has the client's settings, so that what it reports is the client's
  * to know. */
 bool session_settings_hold(const Session *session, const Exchange *exchange);

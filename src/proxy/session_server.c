@@ -13,7 +13,31 @@ static void check_rest(Session *session, Exchange *exchange, SessionOut *out)
     if (rests && exchange->unnamed == UNNAMED_PARSED) {
         session_pin(session, PIN_UNNAMED_STATEMENT, out);
     }
-    out->at_rest = rests && settings_rest(session, exchange, out) && session->pin == PIN_NONE;
+    out->ddl = exchange->ddl && exchange->status == 'I';
+    exchange->ddl = exchange->ddl && !out->ddl;
+    out->at_rest = rests && pins_rest(session, exchange, out) &&
+                   settings_rest(session, exchange, out) && session->pin == PIN_NONE;
+}
+
+/* The answer to a question of the proxy's is complete. */
+static void take_answered(Session *session, Exchange *exchange, SessionOut *out)
+{
+    Asking asked = exchange->asking;
+    exchange->asking = ASKING_NOTHING;
+    if (asked == ASKING_PINS) {
+        pins_end(session, exchange, out);
+    } else {
+        settings_end(session, exchange, out);
+    }
+}
+
+static void take_answer_row(Session *session, Exchange *exchange, const PgPiece *piece)
+{
+    if (exchange->asking == ASKING_PINS) {
+        pins_take_row(exchange, piece);
+    } else if (exchange->asking == ASKING_SETTINGS) {
+        settings_take_row(session, exchange, piece);
+    }
 }
 
 static bool take_ready(Session *session, Exchange *exchange, const PgPiece *piece,
@@ -23,8 +47,13 @@ static bool take_ready(Session *session, Exchange *exchange, const PgPiece *piec
         out->problem = "the server sent a malformed ReadyForQuery";
         return false;
     }
-    bool rest_follows = !answer->ours || exchange->asking;
-    settings_take_ready(session, exchange, answer, out);
+    bool asked = answer->ours && answer->ended == 'Q' && exchange->asking != ASKING_NOTHING;
+    bool rest_follows = !answer->ours || asked;
+    if (asked) {
+        take_answered(session, exchange, out);
+    } else {
+        settings_take_ready(session, exchange, answer);
+    }
     if (rest_follows) {
         check_rest(session, exchange, out);
     }
@@ -72,6 +101,7 @@ static bool take_error(Session *session, Exchange *exchange, const PgPiece *piec
         out->problem = "the server refused a command of the proxy";
         return false;
     }
+    exchange->releases = exchange->releases || session->pin != PIN_NONE; /* it may not have been */
     if (answer->failed == 'P') {
         exchange->unnamed = UNNAMED_ABSENT;
     }
@@ -102,7 +132,7 @@ static bool take_first(Session *session, Exchange *exchange, const PgPiece *piec
         return true;
     case 'D':
         if (answer->ours) {
-            settings_take_row(session, exchange, piece);
+            take_answer_row(session, exchange, piece);
         }
         return true;
     case 'Z':
@@ -115,7 +145,7 @@ static bool take_first(Session *session, Exchange *exchange, const PgPiece *piec
 SessionStep session_server_piece(Session *session, Exchange *exchange, const PgPiece *piece,
                                  SessionOut *out)
 {
-    *out = (SessionOut){0};
+    session_out_clear(out);
     if (!piece->first) {
         return exchange->swallowing ? STEP_DROP : STEP_FORWARD;
     }

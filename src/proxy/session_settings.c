@@ -10,8 +10,16 @@ void settings_begin(Session *session, Exchange *exchange)
     exchange->settings_state = same ? SETTINGS_IN_FORCE : SETTINGS_MISSING;
     exchange->context = settings_id(session->settings);
     exchange->unsettled = exchange->failed = exchange->rolled_back = exchange->chained = false;
-    exchange->asking = exchange->sync_owed = false;
+    exchange->asking = ASKING_NOTHING;
+    exchange->sync_owed = false;
     buf_clear(&exchange->touched);
+}
+
+void settings_discarded(Exchange *exchange)
+{
+    Settings *before = exchange->applied;
+    exchange->applied = settings_emptied(before);
+    settings_unref(before);
 }
 
 bool session_settings_hold(const Session *session, const Exchange *exchange)
@@ -136,7 +144,7 @@ void settings_note(Session *session, Exchange *exchange, const TextEffects *effe
         return;
     }
     exchange->context = setting_table_fresh_id(exchange->setting_table);
-    if (session->pin != PIN_NONE) {
+    if (session->pinned_for_good) {
         buf_clear(&exchange->touched); /* what it sets is its own */
     } else if (!touched_add(&exchange->touched, effects->touched)) {
         session_pin(session, PIN_SETTING, out);
@@ -168,13 +176,13 @@ bool settings_take_error(Exchange *exchange, const FlightAnswer *answer)
         exchange->unsettled = true;
         return true;
     }
-    return exchange->asking; /* without an answer, then */
+    return exchange->asking != ASKING_NOTHING; /* without an answer, then */
 }
 
 void settings_take_row(Session *session, Exchange *exchange, const PgPiece *piece)
 {
     Settings *settings;
-    if (!exchange->asking || !piece->last ||
+    if (!piece->last ||
         !settings_take_answer(exchange->setting_table, session->settings,
                               buf_slice(&exchange->asked), piece->body, &settings)) {
         return;
@@ -186,13 +194,13 @@ void settings_take_row(Session *session, Exchange *exchange, const PgPiece *piec
     exchange->applied = settings_ref(settings);
 }
 
-static void ask_end(Session *session, Exchange *exchange, SessionOut *out)
+void settings_end(Session *session, Exchange *exchange, SessionOut *out)
 {
-    exchange->asking = false;
     if (!exchange->answered) {
         session_pin(session, PIN_SETTING, out);
     } else if (settings_make_temporary(session->settings)) {
         session_pin(session, PIN_TEMPORARY, out);
+        session->pinned_for_good = true;
     }
     if (exchange->touched.len == 0) {
         exchange->context = settings_id(session->settings);
@@ -222,15 +230,12 @@ static void settle_end(Session *session, Exchange *exchange)
     }
 }
 
-void settings_take_ready(Session *session, Exchange *exchange, const FlightAnswer *answer,
-                         SessionOut *out)
+void settings_take_ready(Session *session, Exchange *exchange, const FlightAnswer *answer)
 {
     if (!answer->ours) {
         transaction_end(session, exchange);
     } else if (answer->ended == 'S' && exchange->settings_state == SETTINGS_SETTLING) {
         settle_end(session, exchange);
-    } else if (exchange->asking) {
-        ask_end(session, exchange, out);
     }
 }
 
@@ -253,7 +258,7 @@ bool settings_rest(Session *session, Exchange *exchange, SessionOut *out)
     }
     flight_push(&exchange->flight, 'Q', FLIGHT_OURS);
     out->behind = buf_slice(&exchange->own);
-    exchange->asking = true;
+    exchange->asking = ASKING_SETTINGS;
     exchange->answered = false;
     return false;
 }

@@ -104,6 +104,27 @@ static Slice value_of(const Settings *settings, Slice name)
     return (Slice){0};
 }
 
+Settings *settings_emptied(const Settings *settings)
+{
+    if (settings == NULL || !settings->custom) {
+        return NULL;
+    }
+    Buf left;
+    buf_init(&left, SETTINGS_BYTES_MAX);
+    Slice rest = settings_slice(settings);
+    Slice name;
+    Slice value;
+    while (pg_params_next(&rest, &name, &value)) {
+        if (is_custom(name)) {
+            pg_put_str(&left, name);
+            pg_put_str(&left, SLICE(""));
+        }
+    }
+    Settings *emptied = settings_intern(settings->table, buf_slice(&left));
+    buf_done(&left);
+    return emptied;
+}
+
 bool settings_fit(const Settings *server, const Settings *client, bool baseline)
 {
     if (server == client || server == NULL || (!server->custom && !baseline)) {

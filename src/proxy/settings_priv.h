@@ -45,6 +45,9 @@ void settings_unref(Settings *settings);        /* NULL is fine */
 uint64_t settings_id(const Settings *settings); /* 0: the empty list */
 Slice settings_slice(const Settings *settings);
 
+/* What RESET ALL leaves of them: custom ones, empty. One more reference. */
+Settings *settings_emptied(const Settings *settings);
+
 /* Whether a server connection with these may be given to a client with those. A custom setting
  * leaves '' behind where there was nothing, so that it goes only to who has named it; after an
  * init_query (`baseline`) no RESET leads back, and that holds for every setting. */

@@ -336,6 +336,25 @@ static size_t quiet_run(const SqlScan *scan, Slice text, size_t at)
     return stop != NULL ? (size_t)(stop - (text.data + at)) : text.len - at;
 }
 
+/* Takes the rest of a word: most of a text. Returns where it ends. */
+static size_t word_run(SqlScan *scan, Slice text, size_t at)
+{
+    uint8_t len = scan->word_len_;
+    for (; at < text.len && is_word(text.data[at]); at++) {
+        if (len < SQL_WORD_MAX) {
+            scan->word_[len++] = lower(text.data[at]);
+        }
+    }
+    scan->word_len_ = len;
+    return at;
+}
+
+void sql_scan_begin(SqlScan *scan, SqlDialect dialect)
+{
+    memset(scan, 0, offsetof(SqlScan, word_));
+    scan->dialect = dialect;
+}
+
 void sql_scan_feed(SqlScan *scan, Slice text)
 {
     const char *nul = text.len > 0 ? memchr(text.data, '\0', text.len) : NULL;
@@ -348,9 +367,11 @@ void sql_scan_feed(SqlScan *scan, Slice text)
         bool long_body = scan->state_ == BODY && !scan->dialect.unsafe_encoding;
         if (long_string || long_body) {
             at += quiet_run(scan, text, at);
-            if (at == len) {
-                break;
-            }
+        } else if (scan->state_ == WORD && !scan->dialect.unsafe_encoding) {
+            at = word_run(scan, text, at);
+        }
+        if (at == len) {
+            break;
         }
         char c = text.data[at++];
         if ((c & 0x80) != 0 && scan->dialect.unsafe_encoding) {
@@ -371,6 +392,7 @@ void sql_scan_end(SqlScan *scan)
         string_end(scan);
     }
     sql_words_statement_end(scan);
+    scan->effects.reads = sql_reads_only(scan);
     scan->state_ = PLAIN;
     scan->ended = true;
 }

@@ -26,6 +26,7 @@ typedef enum PinReason {
     PIN_SEQUENCE_VALUE, /* currval, lastval */
     PIN_ANONYMOUS_CODE, /* DO */
     PIN_STATE_FUNCTION, /* other functions that are known to keep state */
+    PIN_HIDDEN_STATE,   /* what the database's own functions may keep */
     PIN_FUNCTION_CALL,  /* the protocol's fast path */
     PIN_ENCODING,       /* a text whose tokens cannot be told apart */
     PIN_UNKNOWN_STATEMENT,
@@ -36,12 +37,22 @@ typedef enum PinReason {
 const char *pin_reason_name(PinReason reason);     /* "setting": in metrics */
 const char *pin_reason_sentence(PinReason reason); /* for the log, as RDS Proxy words it */
 
+/* Names of a database that mean more than they show, in lower case: to the effects below. */
+typedef struct SqlNames {
+    Map *map;            /* to bits of SQL_NAME_, as a pointer */
+    uint64_t generation; /* another set has another; 0: none */
+} SqlNames;
+
+enum { SQL_NAME_WRITES = 1, SQL_NAME_HIDDEN = 2 };
+
 /* How the server will read the text. Zeroed: conforming strings, an encoding that keeps ASCII
  * apart, nothing set by an init_query. */
 typedef struct SqlDialect {
     bool backslash_strings; /* standard_conforming_strings is off */
     bool unsafe_encoding;   /* a byte of a character may look like ASCII (SJIS, BIG5, GBK, …) */
     bool baseline_set;      /* an init_query made settings that RESET would undo */
+    const SqlNames *names;  /* NULL: none */
+    bool wants_reads;       /* `reads` and `digest` are to be found out */
 } SqlDialect;
 
 /* What running a text may do. */
@@ -51,15 +62,19 @@ typedef struct TextEffects {
     bool forgets;  /* may take prepared statements away: DISCARD, DEALLOCATE */
     bool
         alone; /* nothing else may be in its transaction (VACUUM), or its end comes unseen (CALL) */
-    bool chains;   /* may begin the next transaction with the end of one: ROLLBACK AND CHAIN */
-    Slice touched; /* settings: for touched_next, settings_priv.h */
+    bool chains;     /* may begin the next transaction with the end of one: ROLLBACK AND CHAIN */
+    bool releases;   /* may take away what has pinned */
+    bool ddl;        /* may change what the database's own functions do, and where */
+    bool reads;      /* one statement that reads, and may be run beside others (sql_reads.c) */
+    uint64_t digest; /* the same for texts that differ in numbers and strings only */
+    Slice touched;   /* settings: for touched_next, settings_priv.h */
 } TextEffects;
 
 #define SQL_WORD_MAX    64 /* PostgreSQL keeps 63 bytes of a name */
 #define SQL_TAG_MAX     64 /* of a dollar quote; a longer one pins */
 #define SQL_TOUCHED_MAX 256
 
-/* Zeroed to start, with `dialect` filled in. */
+/* Zeroed to start, with `dialect` filled in; sql_scan_begin does the same for less. */
 typedef struct SqlScan {
     SqlDialect dialect;
     TextEffects effects; /* without `touched`: ask sql_scan_effects */
@@ -73,11 +88,8 @@ typedef struct SqlScan {
     uint8_t tag_len_;
     uint8_t tag_at_;
     uint32_t depth_; /* of comments */
-    char word_[SQL_WORD_MAX];
-    char tag_[SQL_TAG_MAX];
     /* private: the statement */
     uint16_t touched_len_;
-    char touched_[SQL_TOUCHED_MAX];
     uint8_t kind_;
     uint8_t words_;      /* so far, counted to 2 */
     uint8_t before_;     /* the word just before, where it matters */
@@ -85,9 +97,20 @@ typedef struct SqlScan {
     uint8_t config_;     /* in a call of set_config */
     bool local_;         /* SET LOCAL */
     uint8_t name_len_;
+    /* private: whether it reads */
+    uint8_t read_;
+    bool named_;     /* a name was just read */
+    bool dot_;       /* and a dot behind it */
+    bool catalog_;   /* and it was pg_catalog */
+    bool qualified_; /* the name just read is in another schema */
+    /* private: as much as the lengths say */
+    char word_[SQL_WORD_MAX];
+    char tag_[SQL_TAG_MAX];
     char name_[SQL_WORD_MAX]; /* of a setting, so far */
+    char touched_[SQL_TOUCHED_MAX];
 } SqlScan;
 
+void sql_scan_begin(SqlScan *scan, SqlDialect dialect);
 void sql_scan_feed(SqlScan *scan, Slice text);
 void sql_scan_end(SqlScan *scan); /* the text is complete */
 

@@ -35,7 +35,7 @@ static const FirstWord first_words[] = {
     {"truncate", KIND_WRITE, 0, false},
     {"call", KIND_WRITE, 0, true},
     {"create", KIND_CREATE, 0, true},
-    {"alter", KIND_WRITE, 0, true},
+    {"alter", KIND_ALTER, 0, true},
     {"drop", KIND_WRITE, 0, true},
     {"grant", KIND_QUIET, 0, false},
     {"revoke", KIND_QUIET, 0, false},
@@ -66,39 +66,52 @@ static const FirstWord first_words[] = {
 };
 
 typedef struct StateFunction {
-    const char *name; /* ends in '*': a prefix */
-    PinReason pin;    /* PIN_NONE: it moves a sequence */
+    const char *name; /* or the beginning of names */
+    size_t len;
+    bool family;
+    PinReason pin; /* PIN_NONE: it moves a sequence */
 } StateFunction;
+
+#define FUNCTION(name, pin)                                                                        \
+    {                                                                                              \
+        name, sizeof(name) - 1, false, pin                                                         \
+    }
+#define FAMILY(name, pin)                                                                          \
+    {                                                                                              \
+        name, sizeof(name) - 1, true, pin                                                          \
+    }
+
+#define FUNCTION_NAME_MIN 6 /* the shortest of the names below */
 
 /* The first that fits counts. pg_notify, the pg_advisory_xact_ family and lo_ are bound to the
  * transaction; unlocking what was never locked changes nothing. */
 static const StateFunction state_functions[] = {
-    {"set_limit", PIN_SETTING},
-    {"currval", PIN_SEQUENCE_VALUE},
-    {"lastval", PIN_SEQUENCE_VALUE},
-    {"nextval", PIN_NONE},
-    {"setval", PIN_NONE},
-    {"pg_temp*", PIN_TEMPORARY},
-    {"pg_advisory_xact_*", PIN_NONE},
-    {"pg_advisory_unlock*", PIN_NONE},
-    {"pg_try_advisory_xact_*", PIN_NONE},
-    {"pg_advisory_*", PIN_ADVISORY_LOCK},
-    {"pg_try_advisory_*", PIN_ADVISORY_LOCK},
-    {"setseed", PIN_STATE_FUNCTION},
-    {"dblink*", PIN_STATE_FUNCTION},
-    {"pg_replication_origin_session_*", PIN_STATE_FUNCTION},
-    {"pg_create_logical_replication_slot", PIN_STATE_FUNCTION},
-    {"pg_create_physical_replication_slot", PIN_STATE_FUNCTION},
-    {"pg_copy_logical_replication_slot", PIN_STATE_FUNCTION},
-    {"pg_copy_physical_replication_slot", PIN_STATE_FUNCTION},
-    {"pg_backup_start", PIN_STATE_FUNCTION},
-    {"pg_start_backup", PIN_STATE_FUNCTION},
+    FUNCTION("set_limit", PIN_SETTING),
+    FUNCTION("currval", PIN_SEQUENCE_VALUE),
+    FUNCTION("lastval", PIN_SEQUENCE_VALUE),
+    FUNCTION("nextval", PIN_NONE),
+    FUNCTION("setval", PIN_NONE),
+    FAMILY("pg_temp", PIN_TEMPORARY),
+    FAMILY("pg_advisory_xact_", PIN_NONE),
+    FAMILY("pg_advisory_unlock", PIN_NONE),
+    FAMILY("pg_try_advisory_xact_", PIN_NONE),
+    FAMILY("pg_advisory_", PIN_ADVISORY_LOCK),
+    FAMILY("pg_try_advisory_", PIN_ADVISORY_LOCK),
+    FUNCTION("setseed", PIN_STATE_FUNCTION),
+    FAMILY("dblink", PIN_STATE_FUNCTION),
+    FAMILY("pg_replication_origin_session_", PIN_STATE_FUNCTION),
+    FUNCTION("pg_create_logical_replication_slot", PIN_STATE_FUNCTION),
+    FUNCTION("pg_create_physical_replication_slot", PIN_STATE_FUNCTION),
+    FUNCTION("pg_copy_logical_replication_slot", PIN_STATE_FUNCTION),
+    FUNCTION("pg_copy_physical_replication_slot", PIN_STATE_FUNCTION),
+    FUNCTION("pg_backup_start", PIN_STATE_FUNCTION),
+    FUNCTION("pg_start_backup", PIN_STATE_FUNCTION),
     /* These run SQL that they are given as text. */
-    {"query_to_xml*", PIN_STATE_FUNCTION},
-    {"ts_stat", PIN_STATE_FUNCTION},
-    {"ts_rewrite", PIN_STATE_FUNCTION},
-    {"crosstab*", PIN_STATE_FUNCTION},
-    {"connectby", PIN_STATE_FUNCTION},
+    FAMILY("query_to_xml", PIN_STATE_FUNCTION),
+    FUNCTION("ts_stat", PIN_STATE_FUNCTION),
+    FUNCTION("ts_rewrite", PIN_STATE_FUNCTION),
+    FAMILY("crosstab", PIN_STATE_FUNCTION),
+    FUNCTION("connectby", PIN_STATE_FUNCTION),
 };
 
 /* Words that mean something together with the next one. */
@@ -125,6 +138,14 @@ static void statement_unknown(SqlScan *scan)
     scan->effects.alone = true;
 }
 
+/* As the first word of a statement. */
+static bool is_releasing(Slice word)
+{
+    return slice_is(word, "discard") || slice_is(word, "deallocate") ||
+           slice_is(word, "unlisten") || slice_is(word, "close") || slice_is(word, "drop") ||
+           slice_is(word, "rollback") || slice_is(word, "abort");
+}
+
 static void take_first(SqlScan *scan, Slice word)
 {
     scan->effects.alone = scan->effects.alone || scan->statements_ > 0;
@@ -139,13 +160,29 @@ static void take_first(SqlScan *scan, Slice word)
         }
         scan->effects.forgets =
             scan->effects.forgets || slice_is(word, "discard") || slice_is(word, "deallocate");
+        scan->effects.releases = scan->effects.releases || is_releasing(word);
         scan->effects.alone = scan->effects.alone || first->alone;
         scan->kind_ = first->kind;
-        scan->effects.writes =
-            scan->effects.writes || first->kind == KIND_WRITE || first->kind == KIND_CREATE;
+        scan->effects.writes = scan->effects.writes || first->kind == KIND_WRITE ||
+                               first->kind == KIND_CREATE || first->kind == KIND_ALTER;
         return;
     }
     statement_unknown(scan);
+}
+
+/* In CREATE and ALTER: what may make the database do something by itself. */
+static bool is_behaviour(Slice word)
+{
+    static const char *const words[] = {
+        "function", "procedure", "routine", "aggregate", "operator", "cast",   "domain",
+        "trigger",  "rule",      "policy",  "view",      "default",  "check",  "extension",
+        "row",      "inherit",   "attach",  "generated", "owner",    "schema", "rename"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        if (slice_is(word, words[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* The words behind the first one, for the statements where they decide. */
@@ -170,23 +207,29 @@ static void take_next(SqlScan *scan, Slice word, bool quoted)
         if (scan->words_ == 1 && !quoted && slice_is(word, "extension")) {
             sql_statement_pin(scan, PIN_LOAD);
         }
+        scan->effects.releases = scan->effects.releases || slice_is(word, "drop"); /* ON COMMIT */
+        scan->effects.ddl = scan->effects.ddl || is_behaviour(word);
+        break;
+    case KIND_ALTER:
+        scan->effects.ddl = scan->effects.ddl || is_behaviour(word);
         break;
     default:
         break;
     }
 }
 
-static bool function_fits(const char *name, Slice word)
+static bool function_fits(const StateFunction *function, Slice word)
 {
-    size_t len = strlen(name);
-    if (name[len - 1] != '*') {
-        return slice_is(word, name);
-    }
-    return word.len >= len - 1 && memcmp(word.data, name, len - 1) == 0;
+    return word.data[0] == function->name[0] &&
+           (function->family ? word.len >= function->len : word.len == function->len) &&
+           memcmp(word.data, function->name, function->len) == 0;
 }
 
 static void take_function(SqlScan *scan, Slice word)
 {
+    if (word.len < FUNCTION_NAME_MIN) {
+        return; /* most words */
+    }
     if (slice_is(word, "set_config")) {
         sql_config_begin(scan);
         return;
@@ -194,13 +237,12 @@ static void take_function(SqlScan *scan, Slice word)
     if (scan->effects.writes && slice_is(word, "pg_settings")) {
         sql_scan_pin(scan, PIN_SETTING); /* UPDATE pg_settings is SET */
     }
-    if (word.len == 0 || memchr("scnlpdqt", word.data[0], 8) == NULL) {
-        return;
-    }
     for (size_t i = 0; i < ARRAY_LEN(state_functions); i++) {
-        if (function_fits(state_functions[i].name, word)) {
+        if (function_fits(&state_functions[i], word)) {
             sql_scan_pin(scan, state_functions[i].pin);
             scan->effects.writes = true;
+            scan->effects.releases =
+                scan->effects.releases || slice_starts(word, "pg_advisory_unlock");
             return;
         }
     }
@@ -237,6 +279,15 @@ static void take_pair(SqlScan *scan, Slice word)
     }
 }
 
+static void take_known_name(SqlScan *scan, Slice word)
+{
+    uintptr_t effects = (uintptr_t)map_get(scan->dialect.names->map, word);
+    scan->effects.writes = scan->effects.writes || (effects & SQL_NAME_WRITES) != 0;
+    if ((effects & SQL_NAME_HIDDEN) != 0) {
+        sql_scan_pin(scan, PIN_HIDDEN_STATE);
+    }
+}
+
 void sql_words_take(SqlScan *scan, Slice word, bool quoted)
 {
     if (word.len == 0) {
@@ -255,6 +306,12 @@ void sql_words_take(SqlScan *scan, Slice word, bool quoted)
     }
     if (scan->words_ < 2) {
         scan->words_++;
+    }
+    if (scan->dialect.names != NULL) {
+        take_known_name(scan, word);
+    }
+    if (scan->dialect.wants_reads) {
+        sql_reads_word(scan, word, quoted);
     }
     if (quoted) {
         scan->before_ = BEFORE_NONE;
@@ -290,6 +347,9 @@ static void take_other(SqlScan *scan, char c)
 void sql_words_other(SqlScan *scan, char c)
 {
     scan->before_ = BEFORE_NONE;
+    if (scan->dialect.wants_reads) {
+        sql_reads_other(scan, c);
+    }
     sql_config_other(scan, c);
     if (sql_settings_has(scan)) {
         sql_settings_other(scan, c);
@@ -359,6 +419,8 @@ static const struct {
     [PIN_SEQUENCE_VALUE] = {"sequence_value", "SQL asked for the session's value of a sequence."},
     [PIN_ANONYMOUS_CODE] = {"anonymous_code", "SQL ran an anonymous code block."},
     [PIN_STATE_FUNCTION] = {"state_function", "SQL called a function that keeps session state."},
+    [PIN_HIDDEN_STATE] = {"hidden_state",
+                          "SQL reached a function of the database that may keep session state."},
     [PIN_FUNCTION_CALL] = {"function_call", "The client called a function by the protocol."},
     [PIN_ENCODING] = {"encoding", "The text cannot be read safely in the client's encoding."},
     [PIN_UNKNOWN_STATEMENT] = {"unknown_statement", "The proxy doesn't know the statement."},

@@ -15,6 +15,7 @@ enum SqlKind {
     KIND_PREPARE,     /* the next word is a name, or TRANSACTION */
     KIND_PREPARE_TWO, /* PREPARE TRANSACTION: a string follows, or it was a name after all */
     KIND_CREATE,
+    KIND_ALTER,
     KIND_EXPLAIN, /* explains another statement */
     KIND_SET,     /* from here on: SET, RESET and DISCARD, as of sql_settings.c */
     KIND_RESET,
@@ -46,6 +47,12 @@ void sql_words_hidden_string(SqlScan *scan);
 void sql_words_statement_end(SqlScan *scan);
 void sql_scan_pin(SqlScan *scan, PinReason reason);
 void sql_statement_pin(SqlScan *scan, PinReason reason); /* and what follows does not matter */
+
+/* The same steps for what only reads (sql_reads.c). */
+enum { READ_NONE, READ_SO_FAR, READ_NOT };
+void sql_reads_word(SqlScan *scan, Slice word, bool quoted);
+void sql_reads_other(SqlScan *scan, char c);
+bool sql_reads_only(const SqlScan *scan);
 
 /* The same steps for SET, RESET and DISCARD, once the kind says so. */
 bool sql_settings_has(const SqlScan *scan);

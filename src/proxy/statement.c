@@ -92,7 +92,8 @@ Statement *statement_intern(StatementTable *table, uint64_t context, Slice tail,
 
 void statement_learn(Statement *statement, const TextEffects *effects)
 {
-    ASSERT(statement->touched == NULL);
+    mem_free(statement->touched);
+    statement->touched = NULL;
     statement->effects = *effects;
     if (effects->touched.len > 0) {
         statement->touched = mem_alloc(effects->touched.len);

@@ -29,10 +29,12 @@ typedef struct StatementTable StatementTable;
 typedef struct Statement {
     size_t refs;
     StatementTable *table;
-    uint64_t context;    /* what its text is parsed under */
-    bool constant;       /* its parse froze a time: it is not parsed under anything else */
-    TextEffects effects; /* of running it */
-    char *touched;       /* theirs */
+    uint64_t context; /* what its text is parsed under */
+    bool constant;    /* its parse froze a time: it is not parsed under anything else */
+    bool learned;     /* `effects` are known, with these names of the database */
+    uint64_t names_generation;
+    TextEffects effects;            /* of running it */
+    char *touched;                  /* theirs */
     char name[STATEMENT_NAME_SIZE]; /* on servers */
     Slice close;                    /* the message that takes it from a server */
     Slice parse;                    /* and the one that prepares it there; right behind the other */

@@ -16,6 +16,7 @@ static const struct {
     {"refused_by_rule", STAT_REFUSED_BY_RULE},
     {"refused_by_limit", STAT_REFUSED_BY_LIMIT},
     {"auth_failed", STAT_AUTH_FAILED},
+    {"auth_delayed", STAT_AUTH_DELAYED},
     {"logins", STAT_LOGINS},
     {"borrows", STAT_BORROWS},
     {"timeouts", STAT_BORROW_TIMEOUTS},

@@ -298,6 +298,7 @@ void proxy_worker_done(ProxyWorker *worker)
     proxy_worker_waits_done(worker);
     vec_done(&worker->doors);
     vec_done(&worker->client_handles);
+    throttle_free(worker->throttle);
     pool_free(worker->client_slots);
     pool_free(worker->server_slots);
     proxy_admin_requests_done(worker);
@@ -339,6 +340,7 @@ bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err)
     session_client_policy(&worker->client_policy);
     session_server_policy(&worker->server_policy, false);
     session_server_policy(&worker->ask_policy, true);
+    worker->throttle = throttle_new();
     proxy_worker_waits_init(worker);
     loop_timer_start(worker->loop, &worker->tick, TICK_MS / 10, TICK_MS, worker_tick, worker);
     TRY(doors_open(worker, config, err));

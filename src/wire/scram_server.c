@@ -7,10 +7,19 @@ void scram_server_init(ScramServer *server, const ScramVerifier *verifier, bool 
                        Slice binding)
 {
     ASSERT(binding.len <= SCRAM_BINDING_MAX);
-    *server = (ScramServer){.verifier = *verifier, .doomed = doomed, .binding_len = binding.len};
+    *server = (ScramServer){
+        .verifier = *verifier, .other = *verifier, .doomed = doomed, .binding_len = binding.len};
     if (binding.len > 0) {
         memcpy(server->binding, binding.data, binding.len);
     }
+}
+
+void scram_server_accept_too(ScramServer *server, const ScramVerifier *other)
+{
+    ASSERT(other->iterations == server->verifier.iterations &&
+           other->salt_len == server->verifier.salt_len &&
+           memcmp(other->salt, server->verifier.salt, other->salt_len) == 0);
+    server->other = *other;
 }
 
 void scram_server_done(ScramServer *server)
@@ -142,17 +151,32 @@ static bool binding_matches(const ScramServer *server, Slice given)
 }
 
 /* ClientKey = proof XOR HMAC(StoredKey, …), and H(ClientKey) must be the StoredKey. */
-static bool proof_matches(ScramServer *server, const uint8_t proof[static SHA256_SIZE],
-                          Slice without_proof)
+static bool proves(const ScramServer *server, const ScramVerifier *verifier,
+                   const uint8_t proof[static SHA256_SIZE], Slice without_proof,
+                   uint8_t client_key[static SHA256_SIZE])
 {
     uint8_t signature[SHA256_SIZE];
     uint8_t hashed[SHA256_SIZE];
-    scram_sign(server->verifier.stored_key, slice_of(server->client_first_bare),
+    scram_sign(verifier->stored_key, slice_of(server->client_first_bare),
                slice_of(server->server_first), without_proof, signature);
-    scram_xor(proof, signature, server->client_key);
-    sha256(slice_from(server->client_key, SHA256_SIZE), hashed);
-    bool same = crypto_equal(hashed, server->verifier.stored_key, SHA256_SIZE);
-    return same && !server->doomed;
+    scram_xor(proof, signature, client_key);
+    sha256(slice_from(client_key, SHA256_SIZE), hashed);
+    return crypto_equal(hashed, verifier->stored_key, SHA256_SIZE);
+}
+
+/* Both are looked at, whichever it is, and where there is only one. */
+static bool proof_matches(ScramServer *server, const uint8_t proof[static SHA256_SIZE],
+                          Slice without_proof)
+{
+    uint8_t other_key[SHA256_SIZE];
+    bool first = proves(server, &server->verifier, proof, without_proof, server->client_key);
+    bool other = proves(server, &server->other, proof, without_proof, other_key);
+    if (!first && other) {
+        server->verifier = server->other;
+        memcpy(server->client_key, other_key, SHA256_SIZE);
+    }
+    crypto_wipe(other_key, sizeof(other_key));
+    return (first || other) && !server->doomed;
 }
 
 ScramOutcome scram_server_final(ScramServer *server, Slice message, Buf *out, Err *err)

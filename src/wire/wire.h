@@ -254,8 +254,9 @@ typedef enum ScramOutcome {
 
 /* One exchange, server side. Holds no pointers. */
 typedef struct ScramServer {
-    ScramVerifier verifier;
-    bool doomed; /* a mock: everything is computed, and denied */
+    ScramVerifier verifier; /* after SCRAM_OK: the one that was proven */
+    ScramVerifier other;    /* proven just as well; the same one where there is no other */
+    bool doomed;            /* a mock: everything is computed, and denied */
     uint8_t binding[SCRAM_BINDING_MAX];
     size_t binding_len; /* 0: without TLS, -PLUS was not offered */
     char gs2_header[256];
@@ -268,6 +269,9 @@ typedef struct ScramServer {
 /* `binding` is the tls-server-end-point hash (RFC 5929) of our certificate; empty without TLS. */
 void scram_server_init(ScramServer *server, const ScramVerifier *verifier, bool doomed,
                        Slice binding);
+/* One more password is as good, while it is being changed: of the same salt and iterations, for the
+ * client hears of them before it proves anything. */
+void scram_server_accept_too(ScramServer *server, const ScramVerifier *other);
 /* Takes the client's first message, appends the server's first. `nonce` is printable, no comma. */
 ScramOutcome scram_server_first(ScramServer *server, Slice mechanism, Slice message, Slice nonce,
                                 Buf *out, Err *err);

@@ -234,6 +234,9 @@ static void serve_own_query(World *w, const char *sql)
     } else if (strncmp(sql, "SELECT", 6) == 0) {
         serve_ask(w, sql);
     } else {
+        if (strncmp(sql, "SET SESSION", 11) == 0) {
+            run_setting(w, NOBODY, "discard all");
+        }
         say(w, "C", NOBODY);
     }
 }
@@ -656,7 +659,7 @@ static SessionStep give(World *w, int client, const PgPiece *piece, SessionOut *
             server_anew(w);
         }
         w->linked = client;
-        session_link(session, &w->exchange, choose(w, 2) == 0, out);
+        session_link(session, &w->exchange, (Handover)choose(w, 3), out);
         send_before(w, out);
         step = session_client_piece(session, &w->exchange, piece, out);
     }

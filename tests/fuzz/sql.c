@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     Slice text = slice_from(data + 2, size - 2);
-    SqlDialect dialect = {(data[1] & 1) != 0, (data[1] & 2) != 0, (data[1] & 4) != 0};
+    SqlDialect dialect = {(data[1] & 1) != 0, (data[1] & 2) != 0, (data[1] & 4) != 0, NULL, true};
     SqlScan whole = scan_all(text, text.len, dialect);
     SqlScan split = scan_all(text, data[0] % (text.len + 1), dialect);
     ASSERT(same(&whole, &split));

@@ -145,6 +145,45 @@ def test_what_pins(pool):
     assert pool.await_status(lambda s: s['clients_pinned'] == 0)
 
 
+@pytest.mark.parametrize('pin, end', [
+    ('SELECT pg_advisory_lock(7)', 'SELECT pg_advisory_unlock(7)'),
+    ('SELECT pg_advisory_lock(7)', 'SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL'),
+    ('CREATE TEMP TABLE unpins (a int)', 'DROP TABLE unpins'),
+    ('CREATE TEMP TABLE unpins (a int)', 'DISCARD TEMP'),
+    ('BEGIN; CREATE TEMP TABLE unpins (a int) ON COMMIT DROP', 'COMMIT'),
+    ('BEGIN; CREATE TEMP TABLE unpins (a int)', 'ROLLBACK'),
+    ('CREATE TEMP TABLE unpins AS SELECT 1/(SELECT 0)', 'SELECT 1'),
+    ('CREATE FUNCTION pg_temp.unpins() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$', 'DROP FUNCTION pg_temp.unpins()'),
+    ('LISTEN unpins', 'UNLISTEN unpins'),
+    ("DECLARE unpins CURSOR WITH HOLD FOR SELECT 1", 'CLOSE unpins'),
+    ('PREPARE unpins AS SELECT 1', 'DEALLOCATE unpins'),
+    ('PREPARE unpins AS SELECT 1', 'DISCARD ALL'),
+])
+def test_unpinned_when_what_pins_is_gone(proxy, pin, end):
+    one_server(proxy)
+    with proxy.connect() as connection:
+        connection.execute("SET work_mem = '5MB'")
+        with contextlib.suppress(psycopg.errors.DivisionByZero):
+            connection.execute(pin)
+        connection.execute(end)
+        with proxy.connect() as other:  # gets the only server connection
+            assert other.execute('SHOW work_mem').fetchone() == ('4MB',)
+        expected = '4MB' if 'ALL' in end and 'DEALLOCATE' not in end else '5MB'
+        assert connection.execute('SHOW work_mem').fetchone() == (expected,)
+        assert proxy.await_status(lambda s: s['clients'] == 1)['clients_pinned'] == 0
+
+
+def test_what_is_still_there_stays_pinned(pool):
+    with pool.connect() as connection:
+        connection.execute('SELECT pg_advisory_lock(7), pg_advisory_lock(8)')
+        pid = pool.pid_of(connection)
+        connection.execute('SELECT pg_advisory_unlock(7)')
+        with pool.connect() as other:
+            assert pool.pid_of(other) != pid
+            assert other.execute('SELECT pg_try_advisory_lock(7), pg_try_advisory_lock(8)').fetchone() == (True, False)
+        assert pool.pid_of(connection) == pid
+
+
 def test_temporary_tables_and_listen_pin(pool):
     with pool.connect() as connection, pool.connect() as other:
         connection.execute('CREATE TEMP TABLE mine (a int)')

@@ -66,6 +66,12 @@ class Postgres:
         with self.admin() as admin:
             return admin.execute(query, parameters).fetchall()
 
+    def run(self, *commands, database='app'):
+        """As the superuser, one by one."""
+        with self.admin(database) as admin:
+            for command in commands:
+                admin.execute(command)
+
     def backends(self, user='ann'):
         return self.ask("SELECT pid FROM pg_stat_activity WHERE usename = %s", user)
 

@@ -154,6 +154,73 @@ static void test_refused_files_and_tcp(void **state)
     assert_non_null(strstr(err.message, "goes with kind pool"));
 }
 
+static void test_ways_in(void **state)
+{
+    (void)state;
+    ProxyConfig *config;
+    Err err;
+    assert_true(parse(
+        "{\"kind\":\"pool\",\"listeners\":[{\"address\":\"127.0.0.1\",\"cert_file\":\"/c\","
+        "\"key_file\":\"/k\",\"client_ca_file\":\"/ca\"}],\"pool\":{\"client_password_auth\":"
+        "\"md5\",\"users\":[{\"user\":\"a\",\"auth\":\"cert\"},{\"user\":\"b\",\"auth\":"
+        "\"cert\",\"cert_name\":\"B\",\"password\":\"p\"},{\"user\":\"c\",\"auth\":\"password\","
+        "\"password\":\"new\",\"previous_password\":\"old\"},{\"user\":\"d\",\"password_file\":"
+        "\"/d\",\"previous_password_file\":\"/e\"}]}}",
+        &config, &err));
+    assert_true(config->client_md5);
+    assert_string_equal(config->listeners[0].client_ca_file, "/ca");
+    assert_string_equal(config->users[0].cert_name, "a");
+    assert_false(secret_is_set(&config->users[0].password));
+    assert_string_equal(config->users[1].cert_name, "B");
+    assert_null(config->users[2].cert_name);
+    assert_true(secret_eq(&config->users[2].previous, SLICE("old")));
+    assert_string_equal(config->users[3].previous_file, "/e");
+    proxy_config_unref(config);
+    CLEANUP(mem_free_ptr)
+    char *inline_text = mem_printf(FILES_TEXT, ",{\"user\":\"b\",\"password_file\":\"/b\","
+                                               "\"previous_password\":\"old\"}");
+    assert_true(parse(inline_text, &config, &err));
+    assert_true(config->holds_secrets);
+    proxy_config_unref(config);
+    assert_true(parse(pool_text, &config, &err));
+    assert_false(config->client_md5);
+    proxy_config_unref(config);
+}
+
+static void test_refused_ways_in(void **state)
+{
+    (void)state;
+    const char *host = "\"host\":\"h\"";
+    const char *ca = ",\"cert_file\":\"/c\",\"key_file\":\"/k\",\"client_ca_file\":\"/ca\"";
+    const char *verifier = "\"verifier\":\"SCRAM-SHA-256$4096:d2VpciBleGFtcGxlIHNhbA==$"
+                           "Snljv8QdSo/pM0PvvyKtLmFbfhYL9RLbDYb2o4qWuXE=:"
+                           "V4XENjWBKvNprr2E3LRBaa9gQaQ5fUPqHwtl7nDLHsc=\"";
+    CLEANUP(mem_free_ptr) char *both = mem_printf("%s,\"password\":\"p\"", verifier);
+    CLEANUP(mem_free_ptr) char *proven = mem_printf("%s,\"auth\":\"cert\"", verifier);
+    const char *const md5[] = {verifier, both};
+    for (size_t i = 0; i < ARRAY_LEN(md5); i++) {
+        CLEANUP(mem_free_ptr)
+        char *text = mem_printf("%s}],\"client_password_auth\":\"md5\",\"x\":[{", md5[i]);
+        refuse_pool("", host, text, "pool.users: a has a SCRAM verifier");
+    }
+    refuse_pool("", host, "\"password\":\"p\"}],\"client_password_auth\":\"plain\",\"x\":[{",
+                "must be scram-sha-256 or md5, not plain");
+    refuse_pool(ca, host, "\"auth\":\"peer\"", "must be password or cert, not peer");
+    refuse_pool(ca, host, proven, "auth cert and a verifier");
+    refuse_pool(ca, host, "\"password\":\"p\",\"cert_name\":\"b\"", "cert_name goes with auth");
+    refuse_pool("", host, "\"auth\":\"cert\"", "a has auth cert, and no listener");
+    refuse_pool(",\"client_ca_file\":\"/ca\"", host, "\"password\":\"p\"", "no cert_file");
+    refuse_pool(",\"cert_file\":\"/c\",\"key_file\":\"/k\",\"client_ca_file\":\"/ca\","
+                "\"client_ca_pem\":\"x\"",
+                host, "\"password\":\"p\"", "client_ca_file and client_ca_pem");
+    refuse_pool(ca, host, "\"auth\":\"cert\",\"previous_password\":\"p\"", "and no password");
+    refuse_pool("", host, "\"previous_password\":\"p\"", "pool.users[].password");
+    refuse_pool("", host,
+                "\"password\":\"p\",\"previous_password\":\"q\",\"previous_password_file\":"
+                "\"/q\"",
+                "previous_password and previous_password_file");
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -322,6 +389,8 @@ int main(void)
         cmocka_unit_test(test_files_and_tcp),
         cmocka_unit_test(test_refused_files_and_tcp),
         cmocka_unit_test(test_admin_database),
+        cmocka_unit_test(test_ways_in),
+        cmocka_unit_test(test_refused_ways_in),
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_start_params),
         cmocka_unit_test(test_param_changes),

@@ -23,7 +23,7 @@ static void talk_init(Talk *t)
     t->settings = setting_table_new();
     session_init(&t->session, false);
     exchange_init(&t->exchange, NULL, t->settings);
-    session_link(&t->session, &t->exchange, false, &t->out);
+    session_link(&t->session, &t->exchange, HANDOVER_PLAIN, &t->out);
     assert_int_equal(t->out.before_len, 0);
 }
 
@@ -370,7 +370,7 @@ static void test_sequences(void **state)
     (void)state;
     CLEANUP(talk_done) Talk t = {0};
     talk_init(&t);
-    session_link(&t.session, &t.exchange, true, &t.out);
+    session_link(&t.session, &t.exchange, HANDOVER_SEQUENCES, &t.out);
     assert_before(&t, "Q");
     client(&t, 'Q', "select 1");
     assert_string_equal(server(&t, "NCZI"), "ddd");
@@ -380,7 +380,7 @@ static void test_sequences(void **state)
     assert_false(t.exchange.wrote);
     client(&t, 'Q', "insert into t values (1)");
     assert_true(t.exchange.wrote);
-    session_link(&t.session, &t.exchange, true, &t.out);
+    session_link(&t.session, &t.exchange, HANDOVER_SEQUENCES, &t.out);
     assert_string_equal(server(&t, "E"), "r");
     assert_non_null(t.out.problem);
 }
@@ -401,7 +401,7 @@ static void test_long_messages(void **state)
     assert_int_equal(t.out.pinned, PIN_LISTEN);
     /* Pieces of an answer that is ours are dropped with it. */
     talk_init(&t);
-    session_link(&t.session, &t.exchange, true, &t.out);
+    session_link(&t.session, &t.exchange, HANDOVER_SEQUENCES, &t.out);
     piece = (PgPiece){.type = 'C', .first = true};
     assert_true(session_server_piece(&t.session, &t.exchange, &piece, &t.out) == STEP_DROP);
     piece.first = false;
@@ -436,7 +436,7 @@ static void test_relay(void **state)
     assert_int_equal(t.session.pin, PIN_NONE);
     all_forwarded(&t, "CZI");
     assert_false(t.out.at_rest);
-    session_link(&t.session, &t.exchange, true, &t.out);
+    session_link(&t.session, &t.exchange, HANDOVER_SEQUENCES, &t.out);
     assert_before(&t, "");
 }
 

@@ -20,7 +20,7 @@ static int setup(void **state)
     session_init(&t->sessions[0], false);
     session_init(&t->sessions[1], false);
     t->session = &t->sessions[0];
-    session_link(t->session, &t->exchange, false, &t->out);
+    session_link(t->session, &t->exchange, HANDOVER_PLAIN, &t->out);
     buf_init(&t->sent, BUF_MAX_DEFAULT);
     *state = t;
     return 0;
@@ -57,7 +57,7 @@ static SessionStep client(Talk *t, char type, const char *name, const char *text
 /* What has gone to the server since the last look: texts of Query and Parse, else the type. */
 static const char *sent(Talk *t)
 {
-    static char text[1024];
+    static char text[4096];
     size_t len = 0;
     PgPolicy policy = {0};
     text[0] = '\0';
@@ -135,7 +135,7 @@ static void link_to(Talk *t, int client_index)
 {
     assert_true(t->out.at_rest);
     t->session = &t->sessions[client_index];
-    session_link(t->session, &t->exchange, false, &t->out);
+    session_link(t->session, &t->exchange, HANDOVER_PLAIN, &t->out);
 }
 
 /* A query of its own that sets something, and what PostgreSQL says it is then. */
@@ -433,6 +433,68 @@ static void test_statements_are_parsed_under_the_clients_settings(void **state)
     assert_string_equal(sent(t), "C; select 'now'::timestamptz; C; select 'now'::timestamptz");
 }
 
+/* The answer to whether anything is left that pins. */
+static void left(Talk *t, const char *value)
+{
+    assert_int_equal(t->exchange.asking, ASKING_PINS);
+    answer(t, value);
+}
+
+static void test_unpinned_when_what_pins_is_gone(void **state)
+{
+    Talk *t = *state;
+    client(t, 'Q', "", "select pg_advisory_lock(1)");
+    assert_int_equal(t->out.pinned, PIN_ADVISORY_LOCK);
+    done(t, "SELECT 1");
+    ready(t, 'I');
+    assert_int_equal(t->exchange.asking, ASKING_NOTHING); /* nobody has let go of anything */
+    client(t, 'Q', "", "set x = 1");
+    done(t, "SET");
+    ready(t, 'I');
+    assert_int_equal(t->exchange.asking, ASKING_NOTHING);
+    client(t, 'Q', "", "select pg_advisory_unlock(1)");
+    done(t, "SELECT 1");
+    ready(t, 'I');
+    left(t, "t"); /* another one is held */
+    assert_false(t->out.at_rest);
+    assert_int_equal(t->session->pin, PIN_ADVISORY_LOCK);
+    client(t, 'Q', "", "select pg_advisory_unlock_all()");
+    done(t, "SELECT 1");
+    ready(t, 'I');
+    (void)sent(t);
+    left(t, "f");
+    assert_true(t->out.unpinned);
+    assert_string_equal(sent(t), ASK_X); /* what was set meanwhile counts */
+    answer(t, "1");
+    assert_true(t->out.at_rest);
+    assert_int_equal(t->session->pin, PIN_NONE);
+}
+
+static void test_pinned_for_good(void **state)
+{
+    Talk *t = *state;
+    client(t, 'Q', "", "create temp table t (a int)");
+    assert_int_equal(t->out.pinned, PIN_TEMPORARY);
+    done(t, "CREATE TABLE");
+    ready(t, 'I');
+    client(t, 'Q', "", "drop table t");
+    done(t, "DROP TABLE");
+    ready(t, 'I');
+    client(t, 'Q', "", "create temp table t (a int)"); /* while the proxy asks */
+    left(t, "f");
+    assert_int_equal(t->session->pin, PIN_TEMPORARY);
+    done(t, "CREATE TABLE");
+    ready(t, 'I');
+    client(t, 'Q', "", "load 'x'"); /* what it leaves cannot be seen */
+    done(t, "LOAD");
+    ready(t, 'I');
+    client(t, 'Q', "", "discard all");
+    done(t, "DISCARD ALL");
+    ready(t, 'I');
+    assert_int_equal(t->exchange.asking, ASKING_NOTHING);
+    assert_int_equal(t->session->pin, PIN_TEMPORARY);
+}
+
 static void test_lists_and_quotes(void **state)
 {
     Talk *t = *state;
@@ -475,6 +537,8 @@ int main(void)
         IN_TALK(test_a_temporary_schema_pins),
         IN_TALK(test_a_question_in_a_pipeline),
         IN_TALK(test_statements_are_parsed_under_the_clients_settings),
+        IN_TALK(test_unpinned_when_what_pins_is_gone),
+        IN_TALK(test_pinned_for_good),
         IN_TALK(test_lists_and_quotes),
     };
     return cmocka_run_group_tests_name("session settings", tests, NULL, NULL);

@@ -17,7 +17,7 @@ static int setup(void **state)
     t->settings = setting_table_new();
     exchange_init(&t->exchange, t->table, t->settings);
     session_init(&t->session, false);
-    session_link(&t->session, &t->exchange, false, &t->out);
+    session_link(&t->session, &t->exchange, HANDOVER_PLAIN, &t->out);
     buf_init(&t->sent, BUF_MAX_DEFAULT);
     *state = t;
     return 0;
@@ -107,7 +107,7 @@ static const char *server(Talk *t, const char *types)
 static void relink(Talk *t)
 {
     assert_true(t->out.at_rest);
-    session_link(&t->session, &t->exchange, false, &t->out);
+    session_link(&t->session, &t->exchange, HANDOVER_PLAIN, &t->out);
 }
 
 /* A batch of its own, which the server prepared under our name. */

@@ -338,6 +338,82 @@ static void test_alone(void **state)
     assert_false(scan_cut(SLICE("rollback to s"), 0, (SqlDialect){0}).effects.chains);
 }
 
+/* P3: what may share a server connection with others. */
+static void test_reads(void **state)
+{
+    (void)state;
+    const SqlDialect dialect = {.wants_reads = true};
+    const char *reads[] = {"select 1",
+                           "SELECT a, count(*) FROM t WHERE b IN (1, 2) AND c = $1 GROUP BY a;",
+                           "select pg_catalog.lower(a) from public.t",
+                           "(select 1) union (select 2)",
+                           "with a as (select 1) select * from a",
+                           "values (1)",
+                           "table t",
+                           "select 'for update; nextval(' from t",
+                           "select cast(a as numeric(10, 2)), substring(b from 1 for 2) from t",
+                           "select \"count\"(a) from t",
+                           "select a from t order by (a) limit 10"};
+    const char *others[] = {"",
+                            "select 1; select 2",
+                            "insert into t values (1)",
+                            "with a as (insert into t values (1) returning *) select * from a",
+                            "select a into b from t",
+                            "select * from t for update",
+                            "select * from t for no key update of t",
+                            "select * from t for share",
+                            "select nextval('s')",
+                            "select mine(1)",
+                            "select public.count(1)",
+                            "select pg_catalog.pg_sleep(1)",
+                            "select \"mine\" (1)",
+                            "select set_config('a', 'b', true)",
+                            "select random()",
+                            "select * from pg_stat_activity",
+                            "select * from information_schema.tables",
+                            "show x",
+                            "begin",
+                            "explain select 1",
+                            "fetch 1 from c",
+                            "call p()",
+                            "copy t to stdout",
+                            "set x = 1"};
+    for (size_t i = 0; i < ARRAY_LEN(reads); i++) {
+        for (size_t cut = 0; cut <= strlen(reads[i]); cut++) {
+            if (!scan_cut(slice_of(reads[i]), cut, dialect).effects.reads) {
+                fail_msg("does not read: %s", reads[i]);
+            }
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        if (scan_cut(slice_of(others[i]), 0, dialect).effects.reads) {
+            fail_msg("reads: %s", others[i]);
+        }
+    }
+    assert_false(scan_cut(SLICE("select 1"), 0, (SqlDialect){0}).effects.reads);
+    uint64_t digest =
+        scan_cut(SLICE("select a from t where b = 5 and c = 'x'"), 0, dialect).effects.digest;
+    assert_true(
+        digest ==
+        scan_cut(SLICE("SELECT a FROM t WHERE b = 77.1 AND c = 'yy'"), 9, dialect).effects.digest);
+    assert_true(
+        digest !=
+        scan_cut(SLICE("select a from u where b = 5 and c = 'x'"), 0, dialect).effects.digest);
+}
+
+/* The list is searched by halves. */
+static void test_reads_of_each_name(void **state)
+{
+    (void)state;
+    const SqlDialect dialect = {.wants_reads = true};
+    const char *names[] = {"abs", "count", "lower", "to_char", "with", "within", "width_bucket"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        char text[64];
+        snprintf(text, sizeof(text), "select %s(a) from t", names[i]);
+        assert_true(scan_cut(slice_of(text), 0, dialect).effects.reads);
+    }
+}
+
 static void test_dialects(void **state)
 {
     (void)state;
@@ -432,6 +508,8 @@ int main(void)
         cmocka_unit_test(test_settings),
         cmocka_unit_test(test_too_many_settings),
         cmocka_unit_test(test_alone),
+        cmocka_unit_test(test_reads),
+        cmocka_unit_test(test_reads_of_each_name),
         cmocka_unit_test(test_dialects),
         cmocka_unit_test(test_text_ends_at_nul),
         cmocka_unit_test(test_writes),

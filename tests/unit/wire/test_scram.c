@@ -96,6 +96,29 @@ static void test_both_sides(void **state)
     exchange_done(&x);
 }
 
+static ScramOutcome login_with_two(const char *password, bool doomed)
+{
+    ScramVerifier now = verifier_of("new");
+    ScramVerifier before = verifier_of("old");
+    ScramKeys keys = {0};
+    Exchange x;
+    exchange_init(&x, &now, doomed, (Slice){0});
+    scram_server_accept_too(&x.server, &before);
+    ScramOutcome outcome = login(&x, password, &keys); /* also: the server knows which one it was */
+    exchange_done(&x);
+    return outcome;
+}
+
+static void test_two_passwords(void **state)
+{
+    (void)state;
+    assert_true(login_with_two("new", false) == SCRAM_OK);
+    assert_true(login_with_two("old", false) == SCRAM_OK);
+    assert_true(login_with_two("older", false) == SCRAM_DENIED);
+    assert_true(login_with_two("new", true) == SCRAM_DENIED);
+    assert_true(login_with_two("old", true) == SCRAM_DENIED);
+}
+
 static void test_unknown_user(void **state)
 {
     (void)state;
@@ -316,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_unknown_user),  cmocka_unit_test(test_verifier_text),
         cmocka_unit_test(test_first_message), cmocka_unit_test(test_channel_binding),
         cmocka_unit_test(test_final_message), cmocka_unit_test(test_client_refuses),
+        cmocka_unit_test(test_two_passwords),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,42 @@
+/*
+ * A client between its connect and its session: what client_login.c (connection, TLS, start packet)
+ * and client_auth.c (who it is) share.
+ */
+#ifndef WEIR_PROXY_LOGIN_PRIV_H
+#define WEIR_PROXY_LOGIN_PRIV_H
+
+#include "proxy/proxy_priv.h"
+
+#define MD5_RESPONSE_SIZE 36 /* "md5", 32 digits and a NUL */
+#define MD5_SALT_SIZE     4
+
+struct Login {
+    bool ssl_asked, gss_asked, direct_tls;
+    bool over_limit;
+    char *user;
+    char *database;
+    ParamList *params;
+    TlsContext *tls; /* of the listener; NULL: none */
+    /* client_auth.c */
+    uint32_t role; /* 1 and up: which of the users; 0: there is none of this name */
+    bool sasl_began;
+    ScramServer *scram;             /* NULL: not asked for */
+    char (*md5)[MD5_RESPONSE_SIZE]; /* the two that are right; NULL: not asked for */
+    bool delayed;                   /* it is denied, and will hear of it */
+    Buf denial;
+};
+
+typedef enum LoginStep {
+    LOGIN_MORE,  /* nothing can be done before more bytes are here */
+    LOGIN_TAKEN, /* *ret_used bytes are done with */
+    LOGIN_LEFT,  /* the same, and the bytes behind them are somebody else's: TLS, or the session */
+    LOGIN_GONE,  /* the client is no more, or is not listened to any more */
+} LoginStep;
+
+/* `user`, `database` and `params` are known: asks for a proof, or looks at the certificate. */
+LoginStep proxy_auth_begin(ProxyClient *client);
+/* In CLIENT_AUTH: the client's next message. */
+LoginStep proxy_auth_step(ProxyClient *client, Slice data, size_t *ret_used);
+void proxy_auth_done(ProxyClient *client); /* frees and wipes its part of `login` */
+
+#endif

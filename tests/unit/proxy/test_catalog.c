@@ -1,0 +1,114 @@
+/* What is known of a database: rows, who learns, and what is known in the meantime. */
+#include "../unit.h"
+
+#include "proxy/catalog_priv.h"
+
+static void add(CatalogNames *names, const char *kind, const char *name)
+{
+    Buf row;
+    buf_init(&row, BUF_MAX_DEFAULT);
+    pg_put_u16(&row, 2);
+    pg_put_u32(&row, (uint32_t)strlen(kind));
+    buf_append_str(&row, kind);
+    pg_put_u32(&row, (uint32_t)strlen(name));
+    buf_append_str(&row, name);
+    assert_true(catalog_names_take_row(names, buf_slice(&row)));
+    for (size_t len = 0; len < row.len; len++) {
+        assert_false(catalog_names_take_row(names, (Slice){row.data, len}));
+    }
+    buf_done(&row);
+}
+
+static PinReason pin_of(const CatalogNames *names, const char *text, bool *ret_writes)
+{
+    SqlScan scan;
+    sql_scan_begin(&scan, (SqlDialect){.names = &names->names});
+    sql_scan_feed(&scan, slice_of(text));
+    sql_scan_end(&scan);
+    *ret_writes = scan.effects.writes;
+    return scan.effects.pin;
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    bool writes;
+    CatalogNames *names = catalog_names_new();
+    add(names, "w", "moves");
+    assert_false(names->hidden);
+    add(names, "h", "Sets");
+    add(names, "w", "sets");
+    assert_true(names->hidden);
+    assert_int_equal(pin_of(names, "select 1 from t", &writes), PIN_NONE);
+    assert_false(writes);
+    assert_int_equal(pin_of(names, "select MOVES()", &writes), PIN_NONE);
+    assert_true(writes);
+    assert_int_equal(pin_of(names, "select a.\"Sets\"()", &writes), PIN_HIDDEN_STATE);
+    assert_int_equal(pin_of(names, "select 'sets'", &writes), PIN_NONE);
+    catalog_names_unref(names);
+    names = catalog_names_new();
+    add(names, "x", ""); /* something without a name */
+    assert_true(names->hidden);
+    assert_int_equal(map_len(names->names.map), 0);
+    catalog_names_unref(names);
+}
+
+static CatalogNames *one_name(const char *name)
+{
+    CatalogNames *names = catalog_names_new();
+    add(names, "h", name);
+    return names;
+}
+
+static void test_learning(void **state)
+{
+    (void)state;
+    Catalogs catalogs;
+    CatalogNames *names = NULL;
+    uint64_t seen = 0;
+    catalogs_init(&catalogs);
+    CatalogEntry *entry = catalogs_entry(&catalogs, SLICE("app"));
+    assert_ptr_equal(catalogs_entry(&catalogs, SLICE("app")), entry);
+    assert_true(catalog_entry_begin(entry, 1000));
+    assert_false(catalog_entry_begin(entry, 1000)); /* somebody is at it */
+    catalog_entry_read(entry, &names, &seen);
+    assert_null(names);
+    catalog_entry_learnt(entry, one_name("a"), 1000);
+    catalog_entry_read(entry, &names, &seen);
+    assert_non_null(names);
+    assert_false(catalog_entry_begin(entry, 1000 + CATALOG_MS - 1));
+    assert_true(catalog_entry_begin(entry, 1000 + CATALOG_MS));
+    const CatalogNames *before = names;
+    catalog_entry_learnt(entry, one_name("a"), 20000); /* the same again */
+    catalog_entry_read(entry, &names, &seen);
+    assert_ptr_equal(names, before);
+    assert_true(catalog_entry_begin(entry, 40000));
+    catalog_entry_learnt(entry, NULL, 40000); /* it failed */
+    catalog_entry_read(entry, &names, &seen);
+    assert_ptr_equal(names, before);
+    /* What was learnt while something changed may be older than that. */
+    assert_true(catalog_entry_begin(entry, 60000));
+    catalog_entry_stale(entry);
+    catalog_entry_read(entry, &names, &seen);
+    assert_null(names);
+    catalog_entry_learnt(entry, one_name("b"), 60000);
+    catalog_entry_read(entry, &names, &seen);
+    assert_null(names);
+    assert_true(catalog_entry_begin(entry, 60000)); /* at once */
+    catalog_entry_learnt(entry, one_name("b"), 60000);
+    catalog_entry_read(entry, &names, &seen);
+    assert_non_null(names);
+    catalogs_forget(&catalogs);
+    catalog_entry_read(entry, &names, &seen);
+    assert_null(names);
+    catalogs_done(&catalogs);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_learning),
+    };
+    return cmocka_run_group_tests_name("catalog", tests, NULL, NULL);
+}
