@@ -59,6 +59,7 @@ static const char *client_state(const ProxyClient *client)
     case CLIENT_READY:
         return client->server != NULL ? "active" : "idle";
     case CLIENT_ADMIN:
+    case CLIENT_SHARED:
         return "active";
     case CLIENT_CANCEL:
         return "active_cancel_req";
@@ -136,6 +137,7 @@ static const char *server_state(const ProxyServer *server)
     case SERVER_IDLE:
         return "idle";
     case SERVER_LINKED:
+    case SERVER_LINE:
         return "active";
     case SERVER_PARKED:
         return "being_canceled";
@@ -248,6 +250,7 @@ static void line_add_server(PoolLine *line, const ProxyServer *server)
     case SERVER_IDLE:
         line->idle++;
         break;
+    case SERVER_LINE:
     case SERVER_LINKED:
         line->active++;
         line->pinned += server->client != NULL && server->client->session.pin != PIN_NONE ? 1 : 0;

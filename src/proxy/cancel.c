@@ -5,7 +5,7 @@
  * connection goes to nobody else: the signal would hit the wrong query. The requester's connection
  * is closed last, so that whoever waits for that knows that the request was delivered.
  */
-#include "proxy/proxy_priv.h"
+#include "proxy/line_priv.h"
 
 #define CANCEL_MS 5000
 #define SLOT_BITS 27
@@ -86,9 +86,8 @@ static void cancel_late(void *user)
     cancel_finish(cancel);
 }
 
-/* The server connection that the request is about; NULL: the key is wrong, or there is nothing to
- * cancel. */
-static ProxyServer *cancel_find(const Cancel *cancel)
+/* NULL: the key is wrong. */
+static ProxyClient *cancel_client(const Cancel *cancel)
 {
     const ProxyWorker *worker = cancel->target;
     uint32_t slot = cancel->pid & SLOT_MASK;
@@ -100,7 +99,13 @@ static ProxyServer *cancel_find(const Cancel *cancel)
         !crypto_equal(&client->cancel_key, cancel->key, CANCEL_KEY_SIZE)) {
         return NULL;
     }
-    ProxyServer *server = client->server;
+    return client;
+}
+
+/* The server connection that the request is about; NULL: there is nothing to cancel. */
+static ProxyServer *cancel_find(const ProxyClient *client)
+{
+    ProxyServer *server = client != NULL ? client->server : NULL;
     bool busy = server != NULL && server->state == SERVER_LINKED && server->key_len > 0 &&
                 server->cancels < PROXY_CANCELS_MAX && session_waits(&server->exchange);
     return busy ? server : NULL;
@@ -111,7 +116,12 @@ static void cancel_deliver(void *user)
 {
     Cancel *cancel = user;
     ProxyWorker *worker = cancel->target;
-    ProxyServer *server = cancel_find(cancel);
+    ProxyClient *client = cancel_client(cancel);
+    if (client != NULL && client->line != NULL) {
+        proxy_worker_count(worker, STAT_CANCELS, 1);
+        proxy_line_cancel(client); /* nothing is sent: it would hit another's request */
+    }
+    ProxyServer *server = cancel_find(client);
     if (server == NULL) {
         cancel_finish(cancel);
         return;

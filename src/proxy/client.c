@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "proxy/proxy_priv.h"
+#include "proxy/line_priv.h"
 #include "proxy/traffic_priv.h"
 
 /* ---- the end -----------------------------------------------------------------------------------
@@ -21,6 +21,8 @@ void proxy_client_gone(ProxyClient *client)
     }
     proxy_client_login_done(client);
     proxy_admin_end(client);
+    loop_defer_cancel(&client->resending);
+    buf_done(&client->resend);
     loop_timer_stop(&client->timer);
     list_remove(&worker->clients, &client->node);
     params_unref(client->told);
@@ -75,7 +77,7 @@ static bool has_work(const ProxyClient *client)
 void proxy_client_drain(ProxyClient *client)
 {
     if (client->worker->draining && client->state != CLIENT_CANCEL &&
-        (client->state != CLIENT_READY || !has_work(client))) {
+        client->state != CLIENT_SHARED && (client->state != CLIENT_READY || !has_work(client))) {
         proxy_client_fatal(client, "57P01", "terminating connection due to administrator command",
                            NULL);
     }
@@ -84,9 +86,16 @@ void proxy_client_drain(ProxyClient *client)
 /* ---- waiting and idling
  * -------------------------------------------------------------------------- */
 
+static void resend(void *user);
+
 void proxy_client_resume(ProxyClient *client)
 {
-    if (client->state == CLIENT_READY && !client->wants_room) {
+    if (client->state != CLIENT_READY || client->wants_room) {
+        return;
+    }
+    if (client->resend.len > 0) {
+        loop_defer(client->worker->loop, &client->resending, resend, client);
+    } else {
         stream_resume(client->stream);
     }
 }
@@ -122,7 +131,8 @@ static void idle_check(void *user)
 
 void proxy_client_idle_rearm(ProxyClient *client)
 {
-    if (client->state == CLIENT_READY || client->state == CLIENT_WAITING) {
+    if (client->state == CLIENT_READY || client->state == CLIENT_WAITING ||
+        client->state == CLIENT_SHARED) {
         idle_timer_start(client, 0);
     }
 }
@@ -130,28 +140,27 @@ void proxy_client_idle_rearm(ProxyClient *client)
 /* ---- what the client says
  * ------------------------------------------------------------------------ */
 
-typedef struct Run {
-    Slice data;
-    size_t at;   /* understood so far */
-    size_t sent; /* of it, passed on or dropped */
-} Run;
-
 typedef enum Next {
     NEXT_PIECE,
     NEXT_STOP, /* the rest must wait; the stream is paused */
     NEXT_GONE, /* the client is no more */
 } Next;
 
-static void run_flush(const ProxyClient *client, Run *run)
+static void run_flush(const ProxyClient *client, ProxyRun *run)
 {
-    if (run->at > run->sent && client->server != NULL) {
-        stream_write_ref(client->server->stream,
-                         (Slice){run->data.data + run->sent, run->at - run->sent});
-    }
+    Slice bytes = {run->data.data + run->sent, run->at - run->sent};
     run->sent = run->at;
+    if (bytes.len == 0 || client->server == NULL) {
+        return;
+    }
+    if (client->resend.len > 0) {
+        stream_write(client->server->stream, bytes); /* they do not live to the end of the turn */
+    } else {
+        stream_write_ref(client->server->stream, bytes);
+    }
 }
 
-static void run_drop(const ProxyClient *client, Run *run, size_t len)
+static void run_drop(const ProxyClient *client, ProxyRun *run, size_t len)
 {
     run_flush(client, run);
     run->at += len;
@@ -188,7 +197,7 @@ void proxy_client_unpinned(ProxyClient *client)
     }
 }
 
-static void send_before(ProxyClient *client, Run *run, const SessionOut *out)
+static void send_before(ProxyClient *client, ProxyRun *run, const SessionOut *out)
 {
     run_flush(client, run);
     for (size_t i = 0; i < out->before_len; i++) {
@@ -196,7 +205,7 @@ static void send_before(ProxyClient *client, Run *run, const SessionOut *out)
     }
 }
 
-static Next wait_for_room(ProxyClient *client, Run *run, const SessionOut *out)
+static Next wait_for_room(ProxyClient *client, ProxyRun *run, const SessionOut *out)
 {
     send_before(client, run, out);
     client->wants_room = true;
@@ -209,7 +218,19 @@ static void say_ready(ProxyClient *client)
     stream_write_ref(client->stream, SLICE("Z\0\0\0\5I"));
 }
 
-static Next take_piece(ProxyClient *client, Run *run, const PgPiece *piece, PgFramer before)
+/* By a line, where it may: then the client waits for its answer. */
+static bool share(ProxyClient *client, ProxyRun *run)
+{
+    size_t taken = proxy_line_take(client, slice_skip(run->data, run->at));
+    if (taken == 0) {
+        return false;
+    }
+    run_drop(client, run, taken);
+    stream_pause(client->stream);
+    return true;
+}
+
+static Next take_piece(ProxyClient *client, ProxyRun *run, const PgPiece *piece, PgFramer before)
 {
     SessionOut out;
     Exchange *exchange = client->server != NULL ? &client->server->exchange : NULL;
@@ -242,6 +263,9 @@ static Next take_piece(ProxyClient *client, Run *run, const PgPiece *piece, PgFr
     case STEP_BORROW:
         client->framer = before;
         proxy_traffic_asked(client);
+        if (share(client, run)) {
+            return NEXT_STOP;
+        }
         return proxy_pool_borrow(client->pool, client) != NULL ? NEXT_PIECE : NEXT_STOP;
     case STEP_WAIT:
         client->framer = before;
@@ -258,15 +282,11 @@ static Next take_piece(ProxyClient *client, Run *run, const PgPiece *piece, PgFr
     }
 }
 
-static size_t client_on_read(void *user, Stream *stream, Slice data)
+/* Returns how many bytes are done with. False in *ret_here: the client is no more. */
+static size_t client_take(ProxyClient *client, Slice data, bool *ret_here)
 {
-    ProxyClient *client = user;
-    Run run = {.data = data};
-    client->active_ms = loop_now_ms(client->worker->loop);
-    if (client->server != NULL && stream_blocked(client->server->stream)) {
-        stream_pause(stream);
-        return 0;
-    }
+    ProxyRun run = {.data = data};
+    *ret_here = true;
     Next next = NEXT_PIECE;
     while (next == NEXT_PIECE) {
         PgPiece piece;
@@ -278,16 +298,62 @@ static size_t client_on_read(void *user, Stream *stream, Slice data)
         }
         if (result == WIRE_BAD) {
             proxy_client_fatal(client, "08P01", "invalid message length", NULL);
-            return data.len;
+            next = NEXT_GONE;
+        } else {
+            next = take_piece(client, &run, &piece, before);
         }
-        next = take_piece(client, &run, &piece, before);
     }
     if (next == NEXT_GONE) {
+        *ret_here = false;
         return data.len;
     }
     run_flush(client, &run);
-    proxy_meter_add(proxy_client_meter(client), STAT_BYTES_IN, (int64_t)run.at);
     return run.at;
+}
+
+static size_t client_on_read(void *user, Stream *stream, Slice data)
+{
+    ProxyClient *client = user;
+    bool here;
+    client->active_ms = loop_now_ms(client->worker->loop);
+    if (client->server != NULL && stream_blocked(client->server->stream)) {
+        stream_pause(stream);
+        return 0;
+    }
+    size_t done = client_take(client, data, &here);
+    if (here) {
+        proxy_meter_add(proxy_client_meter(client), STAT_BYTES_IN, (int64_t)done);
+    }
+    return done;
+}
+
+/* What was taken from the client before, in front of what it sends. */
+static void resend(void *user)
+{
+    ProxyClient *client = user;
+    bool here;
+    if (client->state != CLIENT_READY || client->wants_room) {
+        return;
+    }
+    client->alone = true;
+    size_t done = client_take(client, buf_slice(&client->resend), &here);
+    if (!here) {
+        return;
+    }
+    client->alone = false;
+    buf_consume(&client->resend, done);
+    if (client->resend.len == 0) {
+        buf_done(&client->resend);
+        proxy_client_resume(client);
+    }
+}
+
+void proxy_client_again(ProxyClient *client, Slice request)
+{
+    buf_init(&client->resend, BUF_MAX_DEFAULT);
+    buf_append_slice(&client->resend, request);
+    stream_pause(client->stream);
+    proxy_client_resume(client);
 }
 
 size_t proxy_client_feed(ProxyClient *client, Slice data)

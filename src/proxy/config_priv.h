@@ -22,7 +22,8 @@
 #define PROXY_CLIENTS_MAX_DEFAULT    10000
 #define PROXY_CLIENTS_MAX            100000
 #define PROXY_SERVERS_MAX            10000
-#define PROXY_BORROW_TIMEOUT_DEFAULT 120  /* s */
+#define PROXY_BORROW_TIMEOUT_DEFAULT 120 /* s */
+#define PROXY_SHARED_MAX             16
 #define PROXY_IDLE_CLIENT_DEFAULT    1800 /* s */
 #define PROXY_IDLE_SERVER_DEFAULT    300  /* s */
 
@@ -114,7 +115,8 @@ typedef struct ProxyConfig {
     size_t user_count;
     uint32_t servers_max; /* connections to the target, of all workers together */
     uint32_t servers_idle_max;
-    int64_t borrow_ms; /* 0: no limit */
+    int64_t borrow_ms;           /* 0: no limit */
+    uint32_t shared_connections; /* lines per worker, user and database; 0: none */
     int64_t idle_server_ms;
     char *init_query;       /* NULL: none */
     char *admin_database;   /* there is one where somebody is listed */

@@ -82,6 +82,8 @@ const Metric proxy_metrics[] = {
      .help = "client connections that idle_client_timeout_s has ended"},
     {"DatabaseConnectionsBorrowed", COUNT, COUNTER, POOL, OF(STAT_BORROWS),
      .help = "how often a client got a database connection"},
+    {"QueryRequestsShared", COUNT, COUNTER, POOL, OF(STAT_SHARED),
+     .help = "requests that shared a database connection with others"},
     {"DatabaseConnectionsBorrowTimeouts", COUNT, COUNTER, POOL, OF(STAT_BORROW_TIMEOUTS),
      .help = "how often none came within connection_borrow_timeout_s"},
     {"DatabaseConnectionsClosed", COUNT, COUNTER, POOL, OF(STAT_SERVERS_CLOSED),

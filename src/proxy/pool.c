@@ -6,7 +6,7 @@
  * A connection is opened for a waiter when the budget has room. When it has none, an idle
  * connection that nobody here wants is closed for it, here or on another worker.
  */
-#include "proxy/proxy_priv.h"
+#include "proxy/line_priv.h"
 
 /* ---- pools by key ------------------------------------------------------------------------------
  */
@@ -33,6 +33,7 @@ static ProxyPool *pool_new_for(ProxyWorker *worker, Slice key, Slice user, Slice
     pool->statements = statement_table_new();
     pool->settings = setting_table_new();
     pool->catalog = catalogs_entry(&worker->proxy->catalogs, database);
+    list_init(&pool->lines);
     list_init(&pool->idle);
     list_init(&pool->waiters);
     map_set(worker->pools, key, pool);
@@ -145,6 +146,7 @@ static void trim_idle(ProxyWorker *worker)
 /* One worker at a time, or two would both close what is one too many. */
 void proxy_worker_trim_idle(ProxyWorker *worker)
 {
+    proxy_lines_trim(worker);
     atomic_bool *trimming = &worker->proxy->trimming;
     if (!atomic_exchange(trimming, true)) {
         trim_idle(worker);
@@ -220,6 +222,19 @@ void proxy_pool_wait_end(ProxyClient *client)
         list_remove(&worker->waiting, &pool->waiting_node);
     }
     oldest_publish(worker);
+}
+
+void proxy_pool_wake_waiters(ProxyPool *pool)
+{
+    for (ListNode *node = list_first(&pool->waiters); node != NULL;) {
+        ProxyClient *client = CONTAINER_OF(node, ProxyClient, wait_node);
+        node = list_next(&pool->waiters, node);
+        if (client->state == CLIENT_WAITING) {
+            proxy_pool_wait_end(client);
+            client->state = CLIENT_READY;
+            proxy_client_resume(client);
+        }
+    }
 }
 
 void proxy_pool_welcome_waiters(ProxyPool *pool)
@@ -346,6 +361,9 @@ void proxy_pool_available(ProxyServer *server)
 {
     ProxyPool *pool = server->pool;
     ProxyWorker *worker = server->worker;
+    if (proxy_line_for_waiters(server)) {
+        return;
+    }
     ProxyClient *next = next_waiter(pool);
     if (server->retired || worker->draining || over_budget(&worker->proxy->budget, worker) ||
         should_make_room(pool, next) || (next != NULL && !server_fits(server, next))) {
@@ -402,6 +420,25 @@ static ProxyServer *take_idle(ProxyPool *pool, const ProxyClient *client)
     return NULL;
 }
 
+ProxyServer *proxy_pool_take_equal(ProxyPool *pool, const ProxyClient *client)
+{
+    ProxyServer *server = pool->waiters.len == 0 ? idle_for(pool, client) : NULL;
+    if (server == NULL || server->exchange.applied != client->session.settings ||
+        server->params != client->told || !still_good(server)) {
+        return NULL;
+    }
+    proxy_pool_idle_remove(server);
+    return server;
+}
+
+bool proxy_pool_knows_names(ProxyPool *pool)
+{
+    if (pool->catalog != NULL) {
+        catalog_entry_read(pool->catalog, &pool->names, &pool->names_seen);
+    }
+    return pool->names != NULL;
+}
+
 ProxyServer *proxy_pool_borrow(ProxyPool *pool, ProxyClient *client)
 {
     ProxyServer *server = pool->waiters.len == 0 ? take_idle(pool, client) : NULL;
@@ -455,6 +492,9 @@ static void make_room(ProxyWorker *worker)
     ProxyServer *server = idle_oldest(worker);
     if (server != NULL) {
         proxy_server_retire(server);
+        return;
+    }
+    if (proxy_lines_yield(worker)) {
         return;
     }
     for (uint32_t i = 0; i < worker->proxy->worker_count; i++) {

@@ -53,6 +53,14 @@ typedef struct ProxyClient ProxyClient;
 typedef struct ProxyServer ProxyServer;
 typedef struct ProxyPool ProxyPool;
 typedef struct AdminSession AdminSession;
+typedef struct ProxyLine ProxyLine;
+
+/* One read of a stream, as it is understood. */
+typedef struct ProxyRun {
+    Slice data;
+    size_t at;   /* understood so far */
+    size_t sent; /* of it, passed on or dropped */
+} ProxyRun;
 
 /* ---- the budget: server connections of all workers together ------------------------------------
  */
@@ -120,6 +128,7 @@ typedef enum ClientState {
     CLIENT_RELAY_LOGIN, /* the server authenticates it */
     CLIENT_READY,       /* in session; `server` says whether it is linked */
     CLIENT_WAITING,     /* waits for a server connection; its stream is paused */
+    CLIENT_SHARED,      /* waits for the answer of a `line`; its stream is paused */
     CLIENT_CANCEL,      /* waits until its cancel request has been delivered */
     CLIENT_ADMIN,       /* in session with the proxy itself (admin.c) */
 } ClientState;
@@ -133,6 +142,10 @@ struct ProxyClient {
     bool tls;
     bool pinned_counted;
     bool wants_room; /* paused until the server has answered something */
+    bool alone;      /* what it sends goes by no line */
+    Buf resend;      /* what comes before the bytes in its stream */
+    LoopDefer resending;
+    ProxyLine *line;
     Stream *stream;
     PgFramer framer;
     Session session;
@@ -154,6 +167,8 @@ struct ProxyClient {
 /* client.c: in session */
 void proxy_client_start_session(ProxyClient *client); /* login is done, and the client was told */
 void proxy_client_resume(ProxyClient *client);
+/* A request that was taken from it goes by itself, on a connection of its own. */
+void proxy_client_again(ProxyClient *client, Slice request);
 size_t proxy_client_feed(ProxyClient *client,
                          Slice data);              /* as if read; returns what was consumed */
 void proxy_client_idle_rearm(ProxyClient *client); /* the limit has changed */
@@ -199,6 +214,7 @@ typedef enum ServerState {
     SERVER_PARKED,
     SERVER_ORPHAN,
     SERVER_LEARNING, /* asks what the database hides */
+    SERVER_LINE,     /* serves several clients' reads: line_priv.h */
     SERVER_DRAINING, /* we have said goodbye; it counts until PostgreSQL has closed */
 } ServerState;
 
@@ -215,6 +231,7 @@ struct ProxyServer {
     bool previous;    /* logs in with the role's previous password */
     Stream *stream;
     ProxyPool *pool; /* NULL: a relay's, or a probe */
+    ProxyLine *line; /* of LINE */
     ProxyClient *client;
     ListNode node;      /* in worker->servers */
     ListNode idle_node; /* in pool->idle */
@@ -244,6 +261,7 @@ struct ProxyServer {
 /* Opens a connection for a pool, for a relay's client, or as a probe. */
 ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient *relay_client);
 void proxy_server_link(ProxyServer *server, ProxyClient *client);
+void proxy_server_read_names(ProxyServer *server); /* what is known of its database now */
 /* The client has left: back to the pool if nothing is left behind, closed otherwise. */
 void proxy_server_abandon(ProxyServer *server);
 void proxy_server_release(ProxyServer *server); /* at rest: to the next waiter, or idle */
@@ -271,6 +289,14 @@ extern const StreamHandlers proxy_relay_server_handlers;
 /* ---- pools -------------------------------------------------------------------------------------
  */
 
+#define LINE_SHY_MAX 256
+
+/* A text that is better on its own, by its digest (line_priv.h). */
+typedef struct LineShy {
+    uint64_t digest;
+    int64_t until_ms;
+} LineShy;
+
 struct ProxyPool {
     ProxyWorker *worker;
     char *key;
@@ -288,6 +314,8 @@ struct ProxyPool {
     CatalogEntry *catalog; /* of its database; NULL: there are too many */
     CatalogNames *names;   /* as last read from there */
     uint64_t names_seen;
+    List lines;
+    LineShy shy[LINE_SHY_MAX];
     List idle;             /* the one used last first */
     List waiters;          /* first come first */
     ListNode waiting_node; /* in worker->waiting */
@@ -298,11 +326,18 @@ ProxyPool *proxy_pool_for(ProxyWorker *worker, Slice user, Slice database, Param
 void proxy_pool_unused(ProxyPool *pool); /* frees it if so */
 /* A connection, linked; or NULL: the client waits, and goes on by itself. */
 ProxyServer *proxy_pool_borrow(ProxyPool *pool, ProxyClient *client);
+/* An idle connection with exactly what the client has been told and has set; NULL: there is none.
+ */
+ProxyServer *proxy_pool_take_equal(ProxyPool *pool, const ProxyClient *client);
+/* Whether it is known what the database hides. */
+bool proxy_pool_knows_names(ProxyPool *pool);
 void proxy_pool_wait(ProxyPool *pool, ProxyClient *client);
 void proxy_pool_wait_end(ProxyClient *client);
 /* A server connection of the pool is free: the next one in turn gets it. */
 void proxy_pool_available(ProxyServer *server);
 void proxy_pool_idle_remove(ProxyServer *server);
+/* Each looks anew where it can get what it waits for. */
+void proxy_pool_wake_waiters(ProxyPool *pool);
 /* The welcome is known: those who only wait for it need no connection of their own. */
 void proxy_pool_welcome_waiters(ProxyPool *pool);
 /* Everybody who waits in it gets this error. */
@@ -349,6 +384,7 @@ struct ProxyWorker {
     Pool *client_slots, *server_slots;
     VEC(PoolHandle) client_handles; /* by slot */
     List clients, servers;
+    size_t lines; /* of the servers */
     Map *pools;
     List waiting;        /* pools with waiters */
     List idle;           /* servers, the one used last first */

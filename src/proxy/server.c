@@ -3,7 +3,7 @@
  * keeps its place in the budget until PostgreSQL itself has closed, because until then a backend is
  * there that counts for max_connections.
  */
-#include "proxy/proxy_priv.h"
+#include "proxy/line_priv.h"
 #include "proxy/traffic_priv.h"
 
 /* ---- life --------------------------------------------------------------------------------------
@@ -95,6 +95,7 @@ static void server_free(ProxyServer *server)
     bool budgeted = server->budgeted;
     ASSERT(server->client == NULL);
     proxy_server_learn_abandon(server);
+    proxy_line_lost(server);
     catalog_names_unref(server->names);
     proxy_pool_idle_remove(server);
     server_count_out(server);
@@ -148,9 +149,11 @@ static void server_leave(ProxyServer *server, bool mid_message)
     bool open = server->state != SERVER_CONNECTING;
     bool in_session = server->state == SERVER_IDLE || server->state == SERVER_LINKED ||
                       server->state == SERVER_PARKED || server->state == SERVER_ORPHAN ||
-                      server->state == SERVER_LEARNING || server->probe;
+                      server->state == SERVER_LEARNING || server->state == SERVER_LINE ||
+                      server->probe;
     server_unlink(server);
     proxy_server_learn_abandon(server);
+    proxy_line_lost(server);
     proxy_pool_idle_remove(server);
     server_count_out(server);
     server->state = SERVER_DRAINING;
@@ -228,7 +231,8 @@ void proxy_server_lost(ProxyServer *server, const char *why)
 {
     ProxyClient *client = server->client;
     bool told = server->fatal;
-    if (server->state == SERVER_IDLE || server->state == SERVER_LINKED) {
+    if (server->state == SERVER_IDLE || server->state == SERVER_LINKED ||
+        server->state == SERVER_LINE) {
         proxy_health_doubt(&server->worker->proxy->health);
     }
     server_unlink(server);
@@ -265,12 +269,10 @@ static void tell_params(ProxyServer *server)
 }
 
 /* What is known of the database, for the texts that come. */
-static void read_names(ProxyServer *server)
+void proxy_server_read_names(ProxyServer *server)
 {
-    ProxyPool *pool = server->pool;
-    if (pool->catalog != NULL) {
-        catalog_entry_read(pool->catalog, &pool->names, &pool->names_seen);
-    }
+    const ProxyPool *pool = server->pool;
+    (void)proxy_pool_knows_names(server->pool);
     if (server->names != pool->names) {
         catalog_names_unref(server->names);
         server->names = catalog_names_ref(pool->names);
@@ -295,7 +297,7 @@ void proxy_server_link(ProxyServer *server, ProxyClient *client)
 {
     Handover handover = HANDOVER_PLAIN;
     if (server->pool != NULL) {
-        read_names(server);
+        proxy_server_read_names(server);
         handover = handover_to(server, client);
     }
     server->state = SERVER_LINKED;
@@ -360,6 +362,7 @@ bool proxy_server_set_param(ProxyServer *server, Slice name, Slice value)
         .unsafe_encoding = !sql_encoding_is_safe(params_value(params, "client_encoding")),
         .baseline_set = server->worker->config->init_query != NULL,
         .names = names,
+        .wants_reads = server->worker->config->shared_connections > 0,
     };
     return true;
 }
@@ -367,14 +370,12 @@ bool proxy_server_set_param(ProxyServer *server, Slice name, Slice value)
 /* ---- what PostgreSQL says
  * ------------------------------------------------------------------------ */
 
-typedef struct Run {
-    Slice data;
-    size_t at;   /* understood so far */
-    size_t sent; /* of it, passed on or dropped */
-} Run;
-
-static void run_flush(const ProxyServer *server, Run *run)
+static void run_flush(ProxyServer *server, ProxyRun *run)
 {
+    if (server->state == SERVER_LINE) {
+        proxy_line_read_end(server, run);
+        return;
+    }
     if (run->at > run->sent && server->client != NULL) {
         stream_write_ref(server->client->stream,
                          (Slice){run->data.data + run->sent, run->at - run->sent});
@@ -432,7 +433,7 @@ static void after_answer(ProxyServer *server)
 }
 
 /* False: the server breaks the protocol; problem says how. */
-static bool take_linked(ProxyServer *server, Run *run, const PgPiece *piece,
+static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece,
                         const char **ret_problem)
 {
     ProxyClient *client = server->client;
@@ -489,7 +490,7 @@ static bool take_linked(ProxyServer *server, Run *run, const PgPiece *piece,
 }
 
 /* Nobody wants to hear it; it only has to come to rest. */
-static bool take_orphan(ProxyServer *server, Run *run, const PgPiece *piece)
+static bool take_orphan(ProxyServer *server, ProxyRun *run, const PgPiece *piece)
 {
     run->at += piece->raw.len;
     run->sent = run->at;
@@ -515,7 +516,20 @@ static bool take_orphan(ProxyServer *server, Run *run, const PgPiece *piece)
     return true;
 }
 
-static bool take_learning(ProxyServer *server, Run *run, const PgPiece *piece)
+static bool take_line(ProxyServer *server, ProxyRun *run, const PgPiece *piece,
+                      const char **ret_problem)
+{
+    *ret_problem = "the server sent a malformed ParameterStatus";
+    if (piece->first && piece->type == 'S') {
+        proxy_line_read_end(server, run);
+        run->at += piece->raw.len;
+        run->sent = run->at;
+        return take_setting(server, piece);
+    }
+    return proxy_line_piece(server, run, piece, ret_problem);
+}
+
+static bool take_learning(ProxyServer *server, ProxyRun *run, const PgPiece *piece)
 {
     run->at += piece->raw.len;
     run->sent = run->at;
@@ -528,7 +542,7 @@ static bool take_learning(ProxyServer *server, Run *run, const PgPiece *piece)
     return proxy_server_learn_take(server, piece);
 }
 
-static bool take_piece(ProxyServer *server, Run *run, const PgPiece *piece,
+static bool take_piece(ProxyServer *server, ProxyRun *run, const PgPiece *piece,
                        const char **ret_problem)
 {
     if (server->state == SERVER_LINKED) {
@@ -537,6 +551,9 @@ static bool take_piece(ProxyServer *server, Run *run, const PgPiece *piece,
     if (server->state == SERVER_ORPHAN) {
         *ret_problem = "the server sent a malformed message";
         return take_orphan(server, run, piece);
+    }
+    if (server->state == SERVER_LINE) {
+        return take_line(server, run, piece, ret_problem);
     }
     if (server->state == SERVER_LEARNING) {
         *ret_problem = "the server's answer about its catalog is malformed";
@@ -564,7 +581,7 @@ static size_t server_on_read(void *user, Stream *stream, Slice data)
     ProxyServer *server = user;
     PoolHandle handle = server->handle;
     ProxyWorker *worker = server->worker;
-    Run run = {.data = data};
+    ProxyRun run = {.data = data};
     if (server->client != NULL && stream_blocked(server->client->stream)) {
         stream_pause(stream);
         return 0;

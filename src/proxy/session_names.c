@@ -82,7 +82,7 @@ static void rename_target(Exchange *exchange, const PgPiece *piece, Slice fixed,
 /* Also anew, where the database has other names that mean something. */
 static void learn_statement(const Exchange *exchange, Statement *statement)
 {
-    uint64_t generation = exchange->dialect.names != NULL ? exchange->dialect.names->generation : 0;
+    uint64_t generation = exchange_names_generation(exchange);
     if (statement->learned && statement->names_generation == generation) {
         return;
     }

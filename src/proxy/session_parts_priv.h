@@ -21,6 +21,11 @@ static inline void session_out_clear(SessionOut *out)
 }
 /* The server skips what comes, or takes it for COPY data: nothing of it counts. */
 bool exchange_is_deaf(const Exchange *exchange);
+/* Of the names that mean something; 0: there are none. */
+static inline uint64_t exchange_names_generation(const Exchange *exchange)
+{
+    return exchange->dialect.names != NULL ? exchange->dialect.names->generation : 0;
+}
 SqlScan session_scan(const Exchange *exchange, Slice text); /* of a whole text */
 /* This text, or a statement with it, is about to run. */
 void session_note_text(Session *session, Exchange *exchange, const TextEffects *effects,
@@ -68,6 +73,8 @@ void names_take_error(Exchange *exchange, const PgPiece *piece);
 void settings_begin(Session *session, Exchange *exchange);
 /* Everything that was set on the server connection is led back in front of the client. */
 void settings_discarded(Exchange *exchange);
+/* So many statements of a replay are sent now. */
+void exchange_push_replay(Exchange *exchange, size_t statements, unsigned marks);
 /* In front of the first piece of a client's message: STEP_FORWARD, with the replay in `out` where
  * one is due; or STEP_WAIT, until the settings are in force. */
 SessionStep settings_before(Session *session, Exchange *exchange, const PgPiece *piece,

@@ -74,7 +74,7 @@ static bool must_be_alone(const Session *session, const Exchange *exchange, cons
     }
 }
 
-static void push_replay(Exchange *exchange, size_t statements, unsigned marks)
+void exchange_push_replay(Exchange *exchange, size_t statements, unsigned marks)
 {
     for (size_t i = 0; i < statements; i++) {
         flight_push(&exchange->flight, 'P', marks);
@@ -87,7 +87,7 @@ static SessionStep replay(const Session *session, Exchange *exchange, bool settl
 {
     buf_clear(&exchange->own);
     size_t statements = settings_put_replay(exchange->applied, session->settings, &exchange->own);
-    push_replay(exchange, statements, settle ? FLIGHT_OURS : FLIGHT_OURS | FLIGHT_TELL);
+    exchange_push_replay(exchange, statements, settle ? FLIGHT_OURS : FLIGHT_OURS | FLIGHT_TELL);
     if (settle) {
         pg_put_sync(&exchange->own);
         flight_push(&exchange->flight, 'S', FLIGHT_OURS);
@@ -109,7 +109,7 @@ SessionStep settings_before(Session *session, Exchange *exchange, const PgPiece 
         return STEP_FORWARD;
     }
     bool settle = !exchange->unsettled && !exchange->open &&
-                  (!settings_read_texts_alike(exchange->applied, session->settings) ||
+                  (settings_count_at_start(exchange->applied, session->settings) ||
                    must_be_alone(session, exchange, piece));
     return replay(session, exchange, settle, out);
 }

@@ -90,18 +90,22 @@ Slice settings_slice(const Settings *settings)
     return settings != NULL ? (Slice){settings->bytes, settings->len} : (Slice){0};
 }
 
-/* data == NULL: it is not in the list. */
-static Slice value_of(const Settings *settings, Slice name)
+/* data == NULL: it is not there. */
+static Slice pair_value(Slice pairs, Slice name)
 {
-    Slice rest = settings_slice(settings);
     Slice found;
     Slice value;
-    while (pg_params_next(&rest, &found, &value)) {
+    while (pg_params_next(&pairs, &found, &value)) {
         if (slice_eq(found, name)) {
             return value;
         }
     }
     return (Slice){0};
+}
+
+static Slice value_of(const Settings *settings, Slice name)
+{
+    return pair_value(settings_slice(settings), name);
 }
 
 Settings *settings_emptied(const Settings *settings)
@@ -146,15 +150,21 @@ bool settings_make_temporary(const Settings *settings)
     return slice_has(value_of(settings, SLICE("search_path")), "pg_temp");
 }
 
-bool settings_read_texts_alike(const Settings *a, const Settings *b)
+bool settings_count_at_start(const Settings *a, const Settings *b)
 {
-    static const char *const names[] = {"client_encoding", "standard_conforming_strings"};
+    static const char *const names[] = {"client_encoding",
+                                        "standard_conforming_strings",
+                                        "default_transaction_isolation",
+                                        "default_transaction_read_only",
+                                        "default_transaction_deferrable",
+                                        "statement_timeout",
+                                        "transaction_timeout"};
     for (size_t i = 0; i < ARRAY_LEN(names) && a != b; i++) {
         if (!slice_eq(value_of(a, slice_of(names[i])), value_of(b, slice_of(names[i])))) {
-            return false;
+            return true;
         }
     }
-    return true;
+    return false;
 }
 
 /* ---- replay ------------------------------------------------------------------------------------
@@ -509,6 +519,26 @@ static bool intern_pairs(SettingTable *table, Pair *pairs, size_t count, Setting
     }
     buf_done(&out);
     return fits;
+}
+
+Settings *settings_overlay(SettingTable *table, const Settings *settings, Slice pairs)
+{
+    Pair all[2 * SETTINGS_MAX];
+    size_t count = 0;
+    Slice rest = pairs;
+    Pair pair;
+    Settings *overlay = NULL;
+    while (pg_params_next(&rest, &pair.name, &pair.value)) {
+        all[count++] = pair;
+    }
+    rest = settings_slice(settings);
+    while (pg_params_next(&rest, &pair.name, &pair.value)) {
+        if (pair_value(pairs, pair.name).data == NULL) {
+            all[count++] = pair;
+        }
+    }
+    ASSERT(count <= ARRAY_LEN(all));
+    return intern_pairs(table, all, count, &overlay) ? overlay : NULL;
 }
 
 bool settings_take_answer(SettingTable *table, Settings *settings, Slice touched, Slice row,

@@ -45,6 +45,8 @@ void settings_unref(Settings *settings);        /* NULL is fine */
 uint64_t settings_id(const Settings *settings); /* 0: the empty list */
 Slice settings_slice(const Settings *settings);
 
+/* With these pairs, in order, in the place of others of these names. One more reference. */
+Settings *settings_overlay(SettingTable *table, const Settings *settings, Slice pairs);
 /* What RESET ALL leaves of them: custom ones, empty. One more reference. */
 Settings *settings_emptied(const Settings *settings);
 
@@ -56,8 +58,9 @@ bool settings_fit(const Settings *server, const Settings *client, bool baseline)
 /* The messages that lead from one list to the other, Parse, Bind and Execute for each statement,
  * without Sync. Returns how many statements. */
 size_t settings_put_replay(const Settings *from, const Settings *to, Buf *out);
-/* Whether texts are read with one list as with the other. */
-bool settings_read_texts_alike(const Settings *a, const Settings *b);
+/* Whether what is different must be in force before anything is read, or begun: how texts are read,
+ * and what a transaction or a statement takes with it at its start. */
+bool settings_count_at_start(const Settings *a, const Settings *b);
 /* Whether what is created is temporary, without saying so. */
 bool settings_make_temporary(const Settings *settings);
 

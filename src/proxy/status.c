@@ -19,6 +19,7 @@ static const struct {
     {"auth_delayed", STAT_AUTH_DELAYED},
     {"logins", STAT_LOGINS},
     {"borrows", STAT_BORROWS},
+    {"shared", STAT_SHARED},
     {"timeouts", STAT_BORROW_TIMEOUTS},
     {"idle_timeouts", STAT_IDLE_TIMEOUTS},
     {"servers_opened", STAT_SERVERS_OPENED},

@@ -84,6 +84,21 @@ static inline void proxy_traffic_answered(ProxyServer *server)
     }
 }
 
+/* The answer to a request that shared a connection, as a transaction of its own; it was the
+ * database's turn since then. What is asked for again counts then. */
+static inline void proxy_traffic_shared_answered(ProxyClient *client, int64_t since_us)
+{
+    ProxyMeter *meter = proxy_client_meter(client);
+    int64_t now = loop_now_us(client->worker->loop);
+    traffic_count(meter, client->tls, 'Q');
+    proxy_meter_add(meter, STAT_TRANSACTIONS_BEGUN, 1);
+    proxy_meter_add(meter, STAT_TRANSACTIONS_ENDED, 1);
+    proxy_meter_add(meter, STAT_TRANSACTION_US, now - since_us);
+    histogram_add(&meter->latencies[LATENCY_DATABASE], now - since_us);
+    histogram_add(&meter->latencies[LATENCY_RESPONSE], now - client->asked_us);
+    client->asked_us = 0;
+}
+
 /* A server connection is a client's from now on. */
 static inline void proxy_traffic_linked(ProxyServer *server)
 {

@@ -351,6 +351,27 @@ def test_pipelines_are_timed(narrow):
         assert totals['query_count'] == totals['xact_count'] == 5
 
 
+def test_shared_requests_count_once(proxy):
+    """What goes by a connection that several clients share is a query and a transaction like any other."""
+    proxy.configure({'admin_users': ['bob'], 'shared_connections': 1, 'max_connections_percent': 30}, workers=1)
+    texts = []
+    with console(proxy) as connection, proxy.connect() as client:
+        def shared():
+            texts.append(f'SELECT {len(texts)} + {len(texts)}::int8' if len(texts) % 2 else 'SELECT 1')
+            client.execute(texts[-1])
+            return metrics(connection)['QueryRequestsShared']['value'] > 0
+        wait_for(shared, 'nothing is shared')
+        for text in ('SELECT 2 AS b', 'SELECT 3, 4', 'SELECT 1, pg_sleep(0.2)'):  # whichever way they go
+            texts.append(text)
+            client.execute(text)
+        now = metrics(connection)
+        for name in ('QueryRequests', 'TransactionRequests', 'TransactionsEnded'):
+            assert now[name]['value'] == len(texts), (name, texts)
+        for name in ('QueryDatabaseResponseLatency', 'QueryResponseLatency'):
+            assert now[name]['count'] == len(texts) and 200_000 <= now[name]['max'] < 5_000_000, now[name]
+        assert now['DatabaseConnectionsCurrentlyInTransaction']['value'] == 0
+
+
 # ---- trouble ----------------------------------------------------------------------------------------
 
 def raw_login(admin):

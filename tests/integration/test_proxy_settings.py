@@ -122,6 +122,28 @@ def test_in_transactions(proxy):
     assert unpinned(proxy)
 
 
+def test_what_counts_when_a_transaction_begins(proxy):
+    """Changed within it, these would count for the next one only."""
+    one_server(proxy)
+    with proxy.connect() as one, proxy.connect() as other:
+        one.execute('SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE READ ONLY')
+        for _ in range(2):
+            other.execute("INSERT INTO t (v) VALUES ('writes')")
+            assert other.execute('SHOW transaction_isolation').fetchone() == ('read committed',)
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+                one.execute("INSERT INTO t (v) VALUES ('reads')")
+            other.execute('SELECT 1')
+            assert one.execute('SHOW transaction_isolation').fetchone() == ('serializable',)
+        one.execute('RESET ALL')
+        one.execute("SET statement_timeout = '50ms'")
+        other.execute("SET statement_timeout = '10s'")
+        for _ in range(2):
+            other.execute('SELECT pg_sleep(0.1)')
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                one.execute('SELECT pg_sleep(0.1)')
+    assert unpinned(proxy)
+
+
 def test_a_setting_that_is_refused_keeps_the_statement_from_running(proxy, postgres, member):
     """P1: sent by itself, SET ROLE would fail and the INSERT behind it run as the wrong role."""
     one_server(proxy)

@@ -1,0 +1,121 @@
+/* Which requests may share a line: see line_priv.h. Whole messages only, and nothing that a later
+ * request could meet: no names but known statements', no portals that stay. */
+#include "proxy/line_priv.h"
+#include "proxy/session_parts_priv.h"
+
+typedef struct Shape {
+    bool parsed, bound, executed;
+    TextEffects effects; /* of what runs */
+} Shape;
+
+static TextEffects effects_of(const Exchange *exchange, Slice text)
+{
+    SqlScan scan = session_scan(exchange, text);
+    return scan.effects;
+}
+
+static bool take_parse(const Exchange *exchange, Slice body, Shape *shape)
+{
+    PgParse parse;
+    if (!pg_get_parse(body, &parse) || parse.statement.len > 0 || shape->parsed || shape->bound) {
+        return false;
+    }
+    shape->parsed = true;
+    shape->effects = effects_of(exchange, parse.query);
+    return true;
+}
+
+static bool take_bind(const Session *session, const Exchange *exchange, Slice body, Shape *shape)
+{
+    PgBind bind;
+    if (!pg_get_bind(body, &bind) || bind.portal.len > 0 || shape->bound) {
+        return false;
+    }
+    shape->bound = true;
+    if (bind.statement.len == 0) {
+        return shape->parsed;
+    }
+    const Statement *statement = statement_names_get(&session->names, bind.statement);
+    if (statement == NULL || shape->parsed || !statement->learned ||
+        statement->names_generation != exchange_names_generation(exchange)) {
+        return false;
+    }
+    shape->effects = statement->effects;
+    return true;
+}
+
+static bool take_describe(Slice body, const Shape *shape)
+{
+    PgTarget target;
+    return pg_get_target(body, &target) && target.name.len == 0 &&
+           (target.kind == 'P' ? shape->bound : shape->parsed);
+}
+
+static bool take_execute(Slice body, Shape *shape)
+{
+    PgExecute execute;
+    if (!pg_get_execute(body, &execute) || execute.portal.len > 0 || execute.rows_max > 0 ||
+        !shape->bound || shape->executed) {
+        return false;
+    }
+    shape->executed = true;
+    return true;
+}
+
+/* One message before the Sync. */
+static bool take_message(const Session *session, const Exchange *exchange, const PgPiece *piece,
+                         Shape *shape)
+{
+    switch (piece->type) {
+    case 'P':
+        return take_parse(exchange, piece->body, shape);
+    case 'B':
+        return take_bind(session, exchange, piece->body, shape);
+    case 'D':
+        return take_describe(piece->body, shape);
+    case 'E':
+        return take_execute(piece->body, shape);
+    default:
+        return false;
+    }
+}
+
+/* False: it is not complete, or something else. */
+static bool read_shape(const Session *session, const Exchange *exchange, Slice data,
+                       size_t *ret_len, Shape *shape)
+{
+    const PgPolicy policy = {0};
+    for (size_t at = 0; at < data.len && at < LINE_REQUEST_MAX;) {
+        PgFramer framer = {0};
+        PgPiece piece;
+        if (pg_framer_next(&framer, &policy, slice_skip(data, at), &piece) != WIRE_DONE ||
+            !piece.last) {
+            return false;
+        }
+        *ret_len = at + piece.raw.len;
+        if (piece.type == 'S') {
+            return shape->executed;
+        }
+        if (piece.type == 'Q') {
+            shape->effects = effects_of(exchange, piece.body);
+            return at == 0;
+        }
+        if (!take_message(session, exchange, &piece, shape)) {
+            return false;
+        }
+        at = *ret_len;
+    }
+    return false;
+}
+
+bool line_request_read(const Session *session, const Exchange *exchange, Slice data,
+                       LineRequest *ret_request)
+{
+    Shape shape = {0};
+    size_t len = 0;
+    if (!read_shape(session, exchange, data, &len, &shape) || !shape.effects.reads) {
+        return false;
+    }
+    *ret_request = (LineRequest){.len = len, .digest = shape.effects.digest};
+    return true;
+}
