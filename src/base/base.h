@@ -281,9 +281,12 @@ NODISCARD bool tree_chown(const char *path, uid_t uid, gid_t gid, Err *err);
 
 /* ---- time -------------------------------------------------------------------------------- */
 
-#define MS_PER_S ((int64_t)1000)
+#define MS_PER_S  ((int64_t)1000)
+#define US_PER_MS ((int64_t)1000)
+#define US_PER_S  ((int64_t)1000000)
 
 int64_t time_mono_ms(void); /* CLOCK_MONOTONIC: intervals of ordinary work */
+int64_t time_mono_us(void); /* the same clock */
 int64_t time_boot_ms(void); /* CLOCK_BOOTTIME: deadlines that a suspend must not stretch */
 int64_t time_wall_ms(void); /* since 1970, UTC */
 #define TIME_ISO_SIZE 32

@@ -8,6 +8,12 @@
 
 #include "loop/loop_priv.h"
 
+static void clock_read(Loop *loop)
+{
+    loop->now_us = time_mono_us();
+    loop->now_ms = loop->now_us / US_PER_MS;
+}
+
 bool loop_new(Loop **ret_loop, Err *err)
 {
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -16,7 +22,7 @@ bool loop_new(Loop **ret_loop, Err *err)
     }
     Loop *loop = mem_alloc(sizeof(Loop));
     loop->epoll_fd = epoll_fd;
-    loop->now_ms = time_mono_ms();
+    clock_read(loop);
     list_init(&loop->watchers);
     list_init(&loop->defers);
     streams_init(loop);
@@ -68,10 +74,15 @@ int64_t loop_now_ms(const Loop *loop)
     return loop->now_ms;
 }
 
+int64_t loop_now_us(const Loop *loop)
+{
+    return loop->now_us;
+}
+
 int64_t loop_time_ms(Loop *loop)
 {
     if (!loop->in_turn) {
-        loop->now_ms = time_mono_ms();
+        clock_read(loop);
     }
     return loop->now_ms;
 }
@@ -248,7 +259,7 @@ static void events_run(Loop *loop, const struct epoll_event *events, int count)
     for (int i = 0; i < count; i++) {
         if (loop->chunk_used > TURN_CHUNK_SIZE - STREAM_READ_MAX) {
             turn_end(loop);
-            loop->now_ms = time_mono_ms();
+            clock_read(loop);
         }
         LoopFd *watch = events[i].data.ptr;
         if (!watch->dead) {
@@ -265,7 +276,7 @@ void loop_turn(Loop *loop, int64_t wait_max_ms)
     int timeout_ms = wait_timeout_ms(loop, wait_max_ms);
     int count = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS_MAX, timeout_ms);
     ASSERT(count >= 0 || errno == EINTR);
-    loop->now_ms = time_mono_ms();
+    clock_read(loop);
     loop->in_turn = true;
     events_run(loop, events, count);
     timers_run(loop);

@@ -38,6 +38,7 @@ void loop_turn(Loop *loop, int64_t wait_max_ms);
 void loop_stop(Loop *loop);
 /* CLOCK_MONOTONIC as of this turn. Ask for it, never keep it. */
 int64_t loop_now_ms(const Loop *loop);
+int64_t loop_now_us(const Loop *loop); /* the same moment */
 
 typedef void LoopFn(void *user);
 

@@ -42,6 +42,7 @@ typedef struct SignalWatch SignalWatch;
 struct Loop {
     int epoll_fd;
     int wake_fd;
+    int64_t now_us; /* read once per turn; now_ms is the same moment */
     int64_t now_ms;
     bool in_turn;
     atomic_bool stopping;

@@ -50,3 +50,22 @@ void proxy_health_doubt(ProxyHealth *health)
     health->seen_ms = 0;
     pthread_mutex_unlock(&health->lock);
 }
+
+void proxy_health_sample(ProxyHealth *health)
+{
+    pthread_mutex_lock(&health->lock);
+    if (health->state != TARGET_REGISTERING) {
+        health->seconds = health->seconds << 1 | (health->state == TARGET_AVAILABLE ? 1 : 0);
+        health->second_count += health->second_count < PROXY_HEALTH_SECONDS ? 1 : 0;
+    }
+    pthread_mutex_unlock(&health->lock);
+}
+
+int proxy_health_available_percent(ProxyHealth *health)
+{
+    pthread_mutex_lock(&health->lock);
+    unsigned count = health->second_count;
+    uint64_t known = health->seconds & (((uint64_t)1 << PROXY_HEALTH_SECONDS) - 1);
+    pthread_mutex_unlock(&health->lock);
+    return count == 0 ? -1 : __builtin_popcountll(known) * 100 / (int)count;
+}

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "proxy/line_priv.h"
+#include "proxy/traffic_priv.h"
 
 /* ---- the end -----------------------------------------------------------------------------------
  */
@@ -19,6 +20,7 @@ void proxy_client_gone(ProxyClient *client)
         proxy_server_abandon(client->server);
     }
     proxy_client_login_done(client);
+    proxy_admin_end(client);
     loop_defer_cancel(&client->resending);
     buf_done(&client->resend);
     loop_timer_stop(&client->timer);
@@ -26,9 +28,7 @@ void proxy_client_gone(ProxyClient *client)
     params_unref(client->told);
     params_unref(client->told_before);
     session_done(&client->session);
-    proxy_worker_count(worker, STAT_CLIENTS, -1);
-    proxy_worker_count(worker, STAT_CLIENTS_TLS, client->tls ? -1 : 0);
-    proxy_worker_count(worker, STAT_CLIENTS_PINNED, client->pinned_counted ? -1 : 0);
+    proxy_traffic_client_gone(client);
     pool_release(worker->client_slots, client->handle);
     if (pool != NULL) {
         proxy_limits_exit(pool);
@@ -123,7 +123,7 @@ static void idle_check(void *user)
         client->active_ms = now;
     }
     if (limit > 0 && now - client->active_ms >= limit) {
-        proxy_worker_count(worker, STAT_IDLE_TIMEOUTS, 1);
+        proxy_meter_add(proxy_client_meter(client), STAT_IDLE_TIMEOUTS, 1);
         proxy_client_fatal(client, "57P05", "terminating connection due to idle-session timeout",
                            "The client sent nothing for as long as idle_client_timeout allows.");
         return;
@@ -172,8 +172,9 @@ static void run_drop(const ProxyClient *client, ProxyRun *run, size_t len)
 void proxy_client_pinned(ProxyClient *client, PinReason reason)
 {
     ProxyWorker *worker = client->worker;
-    proxy_stat_add(&worker->pins[reason], 1);
-    proxy_worker_count(worker, STAT_CLIENTS_PINNED, client->pinned_counted ? 0 : 1);
+    ProxyMeter *meter = proxy_client_meter(client);
+    counter_add(&meter->pins[reason], 1);
+    proxy_meter_add(meter, STAT_CLIENTS_PINNED, client->pinned_counted ? 0 : 1);
     client->pinned_counted = true;
     if (worker->config->debug_logging) {
         log_warn("proxy",
@@ -187,7 +188,8 @@ void proxy_client_pinned(ProxyClient *client, PinReason reason)
 
 void proxy_client_unpinned(ProxyClient *client)
 {
-    proxy_worker_count(client->worker, STAT_CLIENTS_PINNED, client->pinned_counted ? -1 : 0);
+    proxy_meter_add(proxy_client_meter(client), STAT_CLIENTS_PINNED,
+                    client->pinned_counted ? -1 : 0);
     client->pinned_counted = false;
     if (client->worker->config->debug_logging) {
         log_warn("proxy",
@@ -236,6 +238,7 @@ static Next take_piece(ProxyClient *client, ProxyRun *run, const PgPiece *piece,
     Exchange *exchange = client->server != NULL ? &client->server->exchange : NULL;
     switch (session_client_piece(&client->session, exchange, piece, &out)) {
     case STEP_FORWARD:
+        proxy_traffic_sent(client, piece);
         if (out.before_len > 0 || out.replaced > 0) {
             send_before(client, run, &out);
         }
@@ -261,6 +264,7 @@ static Next take_piece(ProxyClient *client, ProxyRun *run, const PgPiece *piece,
         return NEXT_PIECE;
     case STEP_BORROW:
         client->framer = before;
+        proxy_traffic_asked(client);
         if (share(client, run)) {
             return NEXT_STOP;
         }
@@ -318,7 +322,11 @@ static size_t client_on_read(void *user, Stream *stream, Slice data)
         stream_pause(stream);
         return 0;
     }
-    return client_take(client, data, &here);
+    size_t done = client_take(client, data, &here);
+    if (here) {
+        proxy_meter_add(proxy_client_meter(client), STAT_BYTES_IN, (int64_t)done);
+    }
+    return done;
 }
 
 /* What was taken from the client before, in front of what it sends. */
@@ -384,7 +392,7 @@ void proxy_client_start_session(ProxyClient *client)
     client->state = CLIENT_READY;
     client->active_ms = loop_now_ms(client->worker->loop);
     client->framer = (PgFramer){0};
-    proxy_worker_count(client->worker, STAT_LOGINS, 1);
+    proxy_meter_add(proxy_client_meter(client), STAT_LOGINS, 1);
     stream_set_handlers(client->stream, &client_handlers, client);
     idle_timer_start(client, limit > 0 ? limit : PROXY_LOGIN_MS);
     stream_resume(client->stream);

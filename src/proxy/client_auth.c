@@ -5,6 +5,7 @@
  * (throttle_priv.h); nobody else waits for that.
  */
 #include "proxy/login_priv.h"
+#include "proxy/traffic_priv.h"
 
 #define AUTH_MESSAGE_MAX 8192
 
@@ -85,6 +86,7 @@ static bool join_pool(ProxyClient *client)
     if (proxy_limits_enter(pool, &kind)) {
         client->pool = pool;
         pool->clients++;
+        proxy_traffic_client_known(client);
         return true;
     }
     bool of_user = kind == QUOTA_USER;
@@ -105,6 +107,9 @@ static LoginStep authenticated(ProxyClient *client)
     Login *login = client->login;
     ProxyWorker *worker = client->worker;
     loop_timer_stop(&client->timer);
+    if (proxy_config_is_admin(worker->config, slice_of(login->database))) {
+        return proxy_admin_start(client, login->user) ? LOGIN_LEFT : LOGIN_GONE;
+    }
     if (!join_pool(client)) {
         return LOGIN_GONE;
     }

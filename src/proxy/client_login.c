@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "proxy/login_priv.h"
+#include "proxy/traffic_priv.h"
 
 void proxy_client_login_done(ProxyClient *client)
 {
@@ -67,6 +68,7 @@ static void refuse_plain(ProxyClient *client, Slice user, Slice database)
 {
     char peer[NET_ADDR_TEXT_SIZE] = "?";
     NetAddr addr;
+    proxy_traffic_tls_failed(client);
     if (!client->worker->config->relay) {
         proxy_client_fatal(client, "28000", "This RDS Proxy requires TLS connections.", NULL);
         return;
@@ -260,9 +262,11 @@ static size_t login_on_read(void *user, Stream *stream, Slice data)
 
 static void login_on_closed(void *user, Stream *stream, const Err *err)
 {
-    (void)stream;
-    (void)err;
-    proxy_client_gone(user);
+    ProxyClient *client = user;
+    if (err != NULL && stream_tls(stream) != NULL && !client->tls) {
+        proxy_traffic_tls_failed(client);
+    }
+    proxy_client_gone(client);
 }
 
 static const StreamHandlers login_handlers = {
@@ -314,7 +318,7 @@ void proxy_client_accept(ProxyWorker *worker, int fd, const ProxySocket *socket)
     client->login->tls = tls != NULL ? tls_context_ref(tls) : NULL;
     client->login->over_limit = before >= worker->config->clients_max;
     list_push_back(&worker->clients, &client->node);
-    proxy_worker_count(worker, STAT_CLIENTS, 1);
+    proxy_traffic_client_come(client);
     StreamOptions options = {
         .handlers = &login_handlers, .user = client, .pending_max = PROXY_PENDING_MAX};
     client->stream = stream_adopt(worker->loop, fd, &options);

@@ -124,6 +124,34 @@ static void parse_target(Reader *outer, ProxyTarget *target)
     reader_pass_on(outer, &reader);
 }
 
+static void parse_names(Reader *reader, const char *member, ProxyNames *names)
+{
+    const json_t *list = reader_list(reader, member, 0, PROXY_ADMINS_MAX);
+    size_t count = json_array_size(list);
+    names->items = mem_alloc((count + 1) * sizeof(char *));
+    for (size_t i = 0; i < count && !reader->failed; i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        if (name == NULL || name[0] == '\0') {
+            reader_fail(reader, "pool.%s must hold names of users", member);
+            return;
+        }
+        names->items[names->count++] = mem_strdup(name);
+    }
+}
+
+static void parse_admin(Reader *reader, ProxyConfig *config)
+{
+    config->admin_database = reader_text(reader, "admin_database", false);
+    if (config->admin_database == NULL) {
+        config->admin_database = mem_strdup(PROXY_ADMIN_DATABASE);
+    } else if (config->admin_database[0] == '\0') {
+        reader_fail(reader, "pool.admin_database must be a name; without admin_users and "
+                            "stats_users there is no such database");
+    }
+    parse_names(reader, "admin_users", &config->admin_users);
+    parse_names(reader, "stats_users", &config->stats_users);
+}
+
 static uint32_t percent_of(uint32_t count, int64_t percent)
 {
     uint32_t part = (uint32_t)((uint64_t)count * (uint64_t)percent / 100);
@@ -153,6 +181,7 @@ static void parse_pool(Reader *outer, ProxyConfig *config)
         mem_free(config->init_query);
         config->init_query = NULL;
     }
+    parse_admin(&reader, config);
     reader_end(&reader);
     reader_pass_on(outer, &reader);
 }

@@ -55,6 +55,14 @@ static void user_done(ProxyUser *user)
     crypto_wipe(&user->previous_verifier, sizeof(user->previous_verifier));
 }
 
+static void names_done(ProxyNames *names)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        mem_free(names->items[i]);
+    }
+    mem_free(names->items);
+}
+
 ProxyConfig *proxy_config_ref(ProxyConfig *config)
 {
     atomic_fetch_add(&config->refs, 1);
@@ -80,6 +88,9 @@ void proxy_config_unref(ProxyConfig *config)
     mem_free(config->rules);
     target_done(&config->target);
     mem_free(config->init_query);
+    mem_free(config->admin_database);
+    names_done(&config->admin_users);
+    names_done(&config->stats_users);
     crypto_wipe(config, sizeof(*config));
     mem_free(config);
 }
@@ -108,6 +119,22 @@ ProxyLimit proxy_config_database_limit(const ProxyConfig *config, Slice name)
         }
     }
     return (ProxyLimit){0};
+}
+
+bool proxy_names_have(const ProxyNames *names, Slice name)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        if (slice_is(name, names->items[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool proxy_config_is_admin(const ProxyConfig *config, Slice database)
+{
+    bool anybody = config->admin_users.count > 0 || config->stats_users.count > 0;
+    return anybody && slice_is(database, config->admin_database);
 }
 
 bool proxy_config_admits(const ProxyConfig *config, const NetAddr *peer, uint16_t port)

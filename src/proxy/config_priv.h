@@ -18,6 +18,8 @@
 #define PROXY_RULES_MAX              1000
 #define PROXY_USERS_MAX              200  /* secrets of one proxy, as RDS */
 #define PROXY_DATABASES_MAX          1000 /* that have limits of their own */
+#define PROXY_ADMINS_MAX             100
+#define PROXY_ADMIN_DATABASE         "weir"
 #define PROXY_CLIENTS_MAX_DEFAULT    10000
 #define PROXY_CLIENTS_MAX            100000
 #define PROXY_SERVERS_MAX            10000
@@ -101,6 +103,11 @@ typedef struct ProxyTarget {
     TlsContext *contexts[PROXY_WORKERS_MAX]; /* one per worker; NULL: no TLS */
 } ProxyTarget;
 
+typedef struct ProxyNames {
+    char **items;
+    size_t count;
+} ProxyNames;
+
 typedef struct ProxyConfig {
     atomic_size_t refs;
     bool relay;
@@ -128,7 +135,10 @@ typedef struct ProxyConfig {
     int64_t borrow_ms;           /* 0: no limit */
     uint32_t shared_connections; /* lines per worker, user and database; 0: none */
     int64_t idle_server_ms;
-    char *init_query; /* NULL: none */
+    char *init_query;       /* NULL: none */
+    char *admin_database;   /* there is one where somebody is listed */
+    ProxyNames admin_users; /* may do everything there */
+    ProxyNames stats_users; /* may look */
 } ProxyConfig;
 
 /* Every member that is missing, wrong, or not known is refused by name. */
@@ -139,6 +149,9 @@ void proxy_config_unref(ProxyConfig *config);       /* any thread; NULL is fine 
 const ProxyUser *proxy_config_user(const ProxyConfig *config, Slice name); /* NULL: unknown */
 ProxyLimit proxy_config_user_limit(const ProxyConfig *config, Slice name);
 ProxyLimit proxy_config_database_limit(const ProxyConfig *config, Slice name);
+/* Whether a database of this name is the proxy itself. */
+bool proxy_config_is_admin(const ProxyConfig *config, Slice database);
+bool proxy_names_have(const ProxyNames *names, Slice name);
 /* Whether this peer may connect to a listener on `port`. */
 bool proxy_config_admits(const ProxyConfig *config, const NetAddr *peer, uint16_t port);
 /* Of two that are ready: what servers said, and the connections to them, are of the old one. */

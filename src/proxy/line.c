@@ -4,10 +4,12 @@
  */
 #include "proxy/line_priv.h"
 #include "proxy/session_parts_priv.h"
+#include "proxy/traffic_priv.h"
 
 typedef struct LineEntry {
     PoolHandle client; /* 0: nobody waits for it any more */
     uint64_t digest;
+    int64_t sent_us;
     bool again;  /* the answer is of no use here: it is asked for again */
     Buf request; /* to do so */
     Buf result;  /* what did not come in one read */
@@ -24,6 +26,7 @@ struct ProxyLine {
     size_t first, len;
     int64_t begun_ms;
     int64_t head_ms; /* since when the first has been at the head */
+    int64_t head_us; /* the same moment */
     int64_t idle_ms; /* since when there is none */
     LineEntry entries[LINE_DEPTH];
 };
@@ -31,6 +34,11 @@ struct ProxyLine {
 static int64_t now_of(const ProxyLine *line)
 {
     return loop_now_ms(line->server->worker->loop);
+}
+
+static int64_t now_us_of(const ProxyLine *line)
+{
+    return loop_now_us(line->server->worker->loop);
 }
 
 static LineEntry *entry_at(ProxyLine *line, size_t index)
@@ -246,10 +254,12 @@ static void entry_push(ProxyLine *line, ProxyClient *client, const LineRequest *
 {
     if (line->len == 0) {
         line->head_ms = now_of(line);
+        line->head_us = now_us_of(line);
     }
     LineEntry *entry = entry_at(line, line->len++);
     entry->client = client->handle;
     entry->digest = request->digest;
+    entry->sent_us = now_us_of(line);
     entry->again = false;
     buf_clear(&entry->request);
     buf_clear(&entry->result);
@@ -300,7 +310,7 @@ size_t proxy_line_take(ProxyClient *client, Slice data)
     send_request(line, &client->session, data);
     client->state = CLIENT_SHARED;
     client->line = line;
-    proxy_worker_count(client->worker, STAT_SHARED, 1);
+    proxy_meter_add(proxy_client_meter(client), STAT_SHARED, 1);
     return request.len;
 }
 
@@ -371,6 +381,8 @@ static void client_ends(ProxyLine *line, LineEntry *entry)
     if (again) {
         proxy_client_again(client, buf_slice(&entry->request));
     } else {
+        int64_t since_us = entry->sent_us > line->head_us ? entry->sent_us : line->head_us;
+        proxy_traffic_shared_answered(client, since_us);
         proxy_client_resume(client);
         proxy_client_drain(client);
     }
@@ -383,6 +395,7 @@ static void entry_pop(ProxyLine *line)
     note_time(line, entry->digest, now - line->head_ms >= LINE_SLOW_MS);
     line->head_ms = line->idle_ms = now;
     client_ends(line, entry);
+    line->head_us = now_us_of(line);
     line->first = (line->first + 1) % LINE_DEPTH;
     line->len--;
 }
@@ -472,6 +485,7 @@ void proxy_line_cancel(ProxyClient *client)
     buf_done(&out);
     client->line = NULL;
     client->state = CLIENT_READY;
+    proxy_traffic_shared_answered(client, client->asked_us);
     proxy_client_resume(client);
 }
 

@@ -29,6 +29,7 @@ static ProxyPool *pool_new_for(ProxyWorker *worker, Slice key, Slice user, Slice
     memcpy(pool->key, key.data, key.len);
     pool->user = mem_printf("%.*s", SLICE_FMT(user));
     pool->database = mem_printf("%.*s", SLICE_FMT(database));
+    pool->meter = proxy_meter_for(&worker->meters, user, database);
     pool->params = params_ref(params);
     pool->statements = statement_table_new();
     pool->settings = setting_table_new();
@@ -223,7 +224,7 @@ void proxy_pool_wait(ProxyPool *pool, ProxyClient *client)
     }
     client->wait_since_ms = loop_now_ms(worker->loop);
     list_push_back(&pool->waiters, &client->wait_node);
-    proxy_worker_count(worker, STAT_CLIENTS_WAITING, 1);
+    proxy_meter_add(pool->meter, STAT_CLIENTS_WAITING, 1);
     worker->waiter_count++;
     if (!loop_timer_armed(&worker->wait_timer)) {
         loop_timer_start(worker->loop, &worker->wait_timer, PROXY_WAIT_TICK_MS, PROXY_WAIT_TICK_MS,
@@ -241,7 +242,7 @@ void proxy_pool_wait_end(ProxyClient *client)
     ProxyPool *pool = client->pool;
     ProxyWorker *worker = pool->worker;
     list_remove(&pool->waiters, &client->wait_node);
-    proxy_worker_count(worker, STAT_CLIENTS_WAITING, -1);
+    proxy_meter_add(pool->meter, STAT_CLIENTS_WAITING, -1);
     worker->waiter_count--;
     if (pool->waiters.len == 0) {
         list_remove(&worker->waiting, &pool->waiting_node);
@@ -306,7 +307,7 @@ static void waiter_timed_out(ProxyClient *client)
     CLEANUP(mem_free_ptr)
     char *detail = failed ? mem_printf("The last attempt to connect failed: %s.", problem->message)
                           : shortage_new(client->pool);
-    proxy_worker_count(worker, STAT_BORROW_TIMEOUTS, 1);
+    proxy_meter_add(proxy_client_meter(client), STAT_BORROW_TIMEOUTS, 1);
     proxy_client_fatal(client, failed ? "08001" : "53300",
                        "Timed-out waiting to acquire database connection.", detail);
 }

@@ -25,6 +25,7 @@
 #include "plane/plane.h"
 #include "proxy/catalog_priv.h"
 #include "proxy/config_priv.h"
+#include "proxy/meter_priv.h"
 #include "proxy/params_priv.h"
 #include "proxy/quota_priv.h"
 #include "proxy/session_priv.h"
@@ -53,6 +54,7 @@ typedef struct ProxyWorker ProxyWorker;
 typedef struct ProxyClient ProxyClient;
 typedef struct ProxyServer ProxyServer;
 typedef struct ProxyPool ProxyPool;
+typedef struct AdminSession AdminSession;
 typedef struct ProxyLine ProxyLine;
 
 /* One read of a stream, as it is understood. */
@@ -61,39 +63,6 @@ typedef struct ProxyRun {
     size_t at;   /* understood so far */
     size_t sent; /* of it, passed on or dropped */
 } ProxyRun;
-
-/* ---- counters ----------------------------------------------------------------------------------
- */
-
-typedef enum ProxyStat {
-    STAT_CLIENTS,
-    STAT_CLIENTS_TLS,
-    STAT_CLIENTS_WAITING,
-    STAT_CLIENTS_PINNED,
-    STAT_SERVERS,
-    STAT_SERVERS_BORROWED,
-    STAT_ACCEPTED, /* from here on they only grow */
-    STAT_REFUSED_BY_RULE,
-    STAT_REFUSED_BY_LIMIT,
-    STAT_AUTH_FAILED,
-    STAT_AUTH_DELAYED,
-    STAT_LOGINS,
-    STAT_BORROWS,
-    STAT_SHARED, /* requests that shared a connection with others */
-    STAT_BORROW_TIMEOUTS,
-    STAT_IDLE_TIMEOUTS,
-    STAT_SERVERS_OPENED,
-    STAT_SERVERS_FAILED,
-    STAT_CANCELS,
-    STAT_COUNT,
-} ProxyStat;
-
-/* One writer, so that no locked instruction is needed. */
-static inline void proxy_stat_add(atomic_uint_fast64_t *counter, int64_t change)
-{
-    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
-    atomic_store_explicit(counter, value + (uint64_t)change, memory_order_relaxed);
-}
 
 /* ---- the budget: server connections of all workers together ------------------------------------
  */
@@ -117,11 +86,17 @@ typedef struct ProxyHealth {
     const char *reason; /* UNREACHABLE, CONNECTION_FAILED, AUTH_FAILURE, PENDING_PROXY_CAPACITY */
     char description[256];
     int64_t changed_ms;
-    int64_t seen_ms; /* the last answer of either kind */
+    int64_t seen_ms;  /* the last answer of either kind */
+    uint64_t seconds; /* a bit for each, the last one lowest: whether it was available then */
+    unsigned second_count;
 } ProxyHealth;
 
 void proxy_health_good(ProxyHealth *health);
 void proxy_health_bad(ProxyHealth *health, const char *reason, const char *description);
+#define PROXY_HEALTH_SECONDS 60
+void proxy_health_sample(ProxyHealth *health); /* once a second */
+/* Of the last minute in percent; -1: nothing is known yet. */
+int proxy_health_available_percent(ProxyHealth *health);
 void proxy_health_doubt(ProxyHealth *health); /* look again soon */
 
 /* ---- what servers say at login ------------------------------------------------------------------
@@ -145,7 +120,7 @@ void proxy_welcome_find(ProxyWelcomes *welcomes, ProxyPool *pool); /* sets it if
  *   START -> (TLS) -> START -> AUTH -> WELCOME -> READY <-> WAITING
  *                        \      \-> DENIED
  *                        \-> RELAY_LOGIN -----------> READY
- *         \-> CANCEL
+ *         \-> CANCEL       \-> ADMIN
  */
 typedef enum ClientState {
     CLIENT_START,       /* its first packets: TLS, cancel, start */
@@ -157,6 +132,7 @@ typedef enum ClientState {
     CLIENT_WAITING,     /* waits for a server connection; its stream is paused */
     CLIENT_SHARED,      /* waits for the answer of a `line`; its stream is paused */
     CLIENT_CANCEL,      /* waits until its cancel request has been delivered */
+    CLIENT_ADMIN,       /* in session with the proxy itself (admin.c) */
 } ClientState;
 
 typedef struct Login Login;
@@ -184,8 +160,11 @@ struct ProxyClient {
     ListNode wait_node;     /* in pool->waiters */
     int64_t wait_since_ms;
     int64_t active_ms;
+    int64_t asked_us; /* when the oldest request came in that is not answered; 0: none */
     uint32_t cancel_key;
+    uint32_t connected_s; /* of the loop's clock */
     LoopTimer timer;
+    AdminSession *admin; /* NULL: not in the admin database */
 };
 
 /* client.c: in session */
@@ -251,6 +230,7 @@ struct ProxyServer {
     bool fatal;       /* PostgreSQL has told why it ends */
     bool rolled_back; /* of an orphan */
     bool retired;     /* not to be used again */
+    bool tls_counted; /* as a connection with TLS */
     bool previous;    /* logs in with the role's previous password */
     Stream *stream;
     ProxyPool *pool; /* NULL: a relay's, or a probe */
@@ -273,7 +253,9 @@ struct ProxyServer {
     CatalogNames *names;    /* what was known of the database when it was lent; NULL: nothing */
     CatalogNames *learning; /* what it learns; NULL: it fails, or does not */
     int64_t opened_ms;
-    int64_t idle_ms; /* since when */
+    int64_t idle_ms;  /* since when */
+    int64_t sent_us;  /* when the request was sent that it answers now; 0: none */
+    int64_t begun_us; /* of the transaction; 0: none is open */
     LoopTimer timer;
     Exchange exchange;
 };
@@ -327,6 +309,7 @@ struct ProxyPool {
     size_t key_len;
     char *user;
     char *database;
+    ProxyMeter *meter;
     ParamList *params;  /* what is asked for at login */
     ParamList *welcome; /* what a server said last; NULL: nobody has logged in yet */
     ScramKeys keys;
@@ -400,6 +383,14 @@ void proxy_limits_apply(ProxyWorker *worker); /* there is a new configuration */
 void proxy_limits_yield(ProxyWorker *worker); /* closes what lies idle and is wanted */
 void proxy_limits_make_room(ProxyWorker *worker);
 
+/* ---- the database that the proxy itself is (admin.c) -------------------------------------------
+ */
+
+/* The client has proven who it is, and asked for it. False: it may not, and is gone. */
+bool proxy_admin_start(ProxyClient *client, const char *user);
+void proxy_admin_end(ProxyClient *client);           /* not in there is fine */
+void proxy_admin_requests_done(ProxyWorker *worker); /* all threads have ended */
+
 /* ---- cancel requests
  * ----------------------------------------------------------------------------- */
 
@@ -429,8 +420,9 @@ struct ProxyWorker {
     List clients, servers;
     size_t lines; /* of the servers */
     Map *pools;
-    List waiting; /* pools with waiters */
-    List idle;    /* servers, the one used last first */
+    List waiting;        /* pools with waiters */
+    List idle;           /* servers, the one used last first */
+    List admin_requests; /* of clients here */
     size_t connecting, leaving, waiter_count;
     int64_t retry_at_ms, retry_delay_ms;
     int64_t limits_asked_ms; /* when others were asked for the sake of a limit */
@@ -445,13 +437,23 @@ struct ProxyWorker {
     _Alignas(64) atomic_int_fast64_t oldest_wait_ms; /* 0: nobody waits here */
     atomic_uint idle_count;
     atomic_bool nudged, yield_asked, limits_asked;
-    atomic_uint_fast64_t stats[STAT_COUNT];
-    atomic_uint_fast64_t pins[PIN_REASON_COUNT];
+    ProxyMeters meters;
 };
 
+/* What belongs to nobody yet. */
 static inline void proxy_worker_count(ProxyWorker *worker, ProxyStat stat, int64_t change)
 {
-    proxy_stat_add(&worker->stats[stat], change);
+    proxy_meter_add(worker->meters.items[0], stat, change);
+}
+
+static inline ProxyMeter *proxy_client_meter(const ProxyClient *client)
+{
+    return client->pool != NULL ? client->pool->meter : client->worker->meters.items[0];
+}
+
+static inline ProxyMeter *proxy_server_meter(const ProxyServer *server)
+{
+    return server->pool != NULL ? server->pool->meter : server->worker->meters.items[0];
 }
 
 NODISCARD bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err);
@@ -498,6 +500,8 @@ struct Proxy {
     LoopTimer tick, stop_timer;
     bool stopping;
     int exit_code;
+    /* Main thread: reads the configuration again; NULL: it is not the proxy's to read. */
+    bool (*reload)(Proxy *proxy, Err *err);
 };
 
 /* prepare.c: main thread. What is NULL or false for want of files, names and keys, and the sockets.

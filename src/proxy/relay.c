@@ -5,6 +5,7 @@
  * server connection.
  */
 #include "proxy/proxy_priv.h"
+#include "proxy/traffic_priv.h"
 
 static void put_hello(ProxyServer *server, Slice params)
 {
@@ -147,6 +148,7 @@ static bool take_piece(ProxyServer *server, const PgPiece *piece)
         return true;
     case 'Z':
         stream_set_handlers(server->stream, &proxy_server_handlers, server);
+        proxy_traffic_server_open(server);
         proxy_server_link(server, client);
         proxy_client_start_session(client);
         return true;

@@ -4,6 +4,7 @@
  * there that counts for max_connections.
  */
 #include "proxy/line_priv.h"
+#include "proxy/traffic_priv.h"
 
 /* ---- life --------------------------------------------------------------------------------------
  */
@@ -39,7 +40,7 @@ ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient
         pool->connecting++;
         worker->connecting++;
     }
-    proxy_worker_count(worker, STAT_SERVERS, 1);
+    proxy_traffic_server_begun(server);
     NetAddr addr = proxy_worker_target(worker);
     const StreamHandlers *handlers =
         relay_client != NULL ? &proxy_relay_server_handlers : &proxy_server_login_handlers;
@@ -83,7 +84,7 @@ static void server_unlink(ProxyServer *server)
     client->server = NULL;
     server->client = NULL;
     if (server->state == SERVER_LINKED) {
-        proxy_worker_count(server->worker, STAT_SERVERS_BORROWED, -1);
+        proxy_traffic_unlinked(server);
     }
 }
 
@@ -110,7 +111,7 @@ static void server_free(ProxyServer *server)
     mem_free(server->user);
     buf_done(&server->hello);
     worker->probing = worker->probing && !server->probe;
-    proxy_worker_count(worker, STAT_SERVERS, -1);
+    proxy_traffic_server_gone(server);
     pool_release(worker->server_slots, server->handle);
     if (pool != NULL) {
         proxy_limits_give(pool, leaving);
@@ -319,7 +320,6 @@ static Handover handover_to(const ProxyServer *server, const ProxyClient *client
 
 void proxy_server_link(ProxyServer *server, ProxyClient *client)
 {
-    ProxyWorker *worker = server->worker;
     Handover handover = HANDOVER_PLAIN;
     if (server->pool != NULL) {
         proxy_server_read_names(server);
@@ -329,8 +329,7 @@ void proxy_server_link(ProxyServer *server, ProxyClient *client)
     server->client = client;
     client->server = server;
     client->state = CLIENT_READY;
-    proxy_worker_count(worker, STAT_SERVERS_BORROWED, 1);
-    proxy_worker_count(worker, STAT_BORROWS, 1);
+    proxy_traffic_linked(server);
     SessionOut out;
     session_link(&client->session, &server->exchange, handover, &out);
     for (size_t i = 0; i < out.before_len; i++) {
@@ -473,6 +472,9 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
     *ret_problem = out.problem;
     if (step == STEP_REFUSE) {
         return false;
+    }
+    if (piece->type == 'Z' && step == STEP_FORWARD) {
+        proxy_traffic_answered(server);
     }
     if (piece->first && piece->type == 'S') {
         if (!take_setting(server, piece)) {
@@ -626,6 +628,7 @@ static size_t server_on_read(void *user, Stream *stream, Slice data)
             pg_framer_next(&server->framer, policy, slice_skip(data, run.at), &piece);
         if (result == WIRE_MORE) {
             run_flush(server, &run);
+            proxy_meter_add(proxy_server_meter(server), STAT_BYTES_OUT, (int64_t)run.at);
             return run.at;
         }
         if (result == WIRE_BAD || !take_piece(server, &run, &piece, &problem)) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "proxy/proxy_priv.h"
+#include "proxy/traffic_priv.h"
 
 #define PROBE_DATABASE "postgres"
 
@@ -99,7 +100,7 @@ void proxy_server_login_failed(ProxyServer *server, const PgError *error)
     }
     bool passing = is_passing(error->sqlstate);
     bool answered = slice_is(error->sqlstate, "3D000") && server->probe;
-    proxy_worker_count(worker, STAT_SERVERS_FAILED, 1);
+    proxy_meter_add(proxy_server_meter(server), STAT_SERVERS_FAILED, 1);
     if (answered) {
         trial_accepted(server_trial(server), server->previous);
         proxy_health_good(&worker->proxy->health); /* it authenticated us before it looked */
@@ -121,7 +122,7 @@ void proxy_server_connect_failed(ProxyServer *server, const Err *err)
 {
     ProxyWorker *worker = server->worker;
     const char *why = err != NULL ? err->message : "PostgreSQL closed the connection";
-    proxy_worker_count(worker, STAT_SERVERS_FAILED, 1);
+    proxy_meter_add(proxy_server_meter(server), STAT_SERVERS_FAILED, 1);
     proxy_health_bad(&worker->proxy->health, "UNREACHABLE", why);
     if (server->pool != NULL) {
         worker_back_off(worker, why);
@@ -332,7 +333,7 @@ static void login_complete(ProxyServer *server)
     loop_timer_stop(&server->timer);
     mem_free(server->scram);
     server->scram = NULL;
-    proxy_worker_count(worker, STAT_SERVERS_OPENED, 1);
+    proxy_traffic_server_open(server);
     worker->retry_delay_ms = 0;
     worker->server_problem = (Err){0};
     proxy_health_good(&worker->proxy->health);

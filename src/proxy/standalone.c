@@ -85,17 +85,20 @@ static bool config_take(Standalone *alone, Err *err)
 /* ---- while it runs -----------------------------------------------------------------------------
  */
 
-static void reload(Standalone *alone)
+/* What is refused has been said in the log, too. */
+static bool reload(Standalone *alone, Err *err)
 {
-    Err err;
-    if (alone->proxy.stopping) {
-        return;
+    if (!config_take(alone, err)) {
+        log_error("proxy", "refused, what was in force stays: %s", err->message);
+        return false;
     }
-    if (config_take(alone, &err)) {
-        log_info("proxy", "%s is in force", alone->path);
-    } else {
-        log_error("proxy", "refused, what was in force stays: %s", err.message);
-    }
+    log_info("proxy", "%s is in force", alone->path);
+    return true;
+}
+
+static bool reload_asked(Proxy *proxy, Err *err)
+{
+    return reload(CONTAINER_OF(proxy, Standalone, proxy), err);
 }
 
 static void status_log(Proxy *proxy)
@@ -111,8 +114,9 @@ static void status_log(Proxy *proxy)
 static void on_signal(void *user, int signo)
 {
     Standalone *alone = user;
+    Err err;
     if (signo == SIGHUP) {
-        reload(alone);
+        (void)(alone->proxy.stopping || reload(alone, &err));
     } else if (signo == SIGUSR1) {
         status_log(&alone->proxy);
     } else {
@@ -157,6 +161,7 @@ static int standalone_run(Standalone *alone)
     Proxy *proxy = &alone->proxy;
     Err err;
     proxy_init(proxy, "proxy");
+    proxy->reload = reload_asked;
     if (standalone_start(alone, &err)) {
         log_info("proxy", "%s is in force", alone->path);
         loop_run(proxy->loop);

@@ -1,5 +1,6 @@
-/* What the process reports each second: sums of the workers' counters, and the target's health. */
-#include "proxy/proxy_priv.h"
+/* What the process reports each second: some sums of the workers' counters, and the target's
+ * health. All that is measured stands in metrics.c. */
+#include "proxy/metrics_priv.h"
 
 static const struct {
     const char *name;
@@ -25,27 +26,14 @@ static const struct {
     {"servers_failed", STAT_SERVERS_FAILED},
     {"cancels", STAT_CANCELS},
 };
-STATIC_ASSERT(ARRAY_LEN(reported) == STAT_COUNT, "every counter is reported");
 
-static uint64_t stat_sum(const Proxy *proxy, ProxyStat stat)
-{
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < proxy->worker_count; i++) {
-        sum += atomic_load_explicit(&proxy->workers[i].stats[stat], memory_order_relaxed);
-    }
-    return sum;
-}
-
-static json_t *pins_of(const Proxy *proxy)
+static json_t *pins_of(const MeterSum *sum)
 {
     json_t *pins = json_object();
     for (PinReason reason = PIN_NONE; reason < PIN_REASON_COUNT; reason++) {
-        uint64_t sum = 0;
-        for (uint32_t i = 0; i < proxy->worker_count; i++) {
-            sum += atomic_load_explicit(&proxy->workers[i].pins[reason], memory_order_relaxed);
-        }
-        if (sum > 0) {
-            json_object_set_new(pins, pin_reason_name(reason), json_integer((json_int_t)sum));
+        if (sum->pins[reason] > 0) {
+            json_object_set_new(pins, pin_reason_name(reason),
+                                json_integer((json_int_t)sum->pins[reason]));
         }
     }
     return pins;
@@ -69,16 +57,19 @@ static json_t *target_of(Proxy *proxy)
 
 json_t *proxy_status_of(Proxy *proxy)
 {
+    MeterSum *sum = mem_alloc(sizeof(MeterSum));
     json_t *status = json_object();
+    proxy_metrics_collect(proxy, sum);
     for (size_t i = 0; i < ARRAY_LEN(reported); i++) {
         json_object_set_new(status, reported[i].name,
-                            json_integer((json_int_t)stat_sum(proxy, reported[i].stat)));
+                            json_integer((json_int_t)sum->stats[reported[i].stat]));
     }
-    json_object_set_new(status, "pinned", pins_of(proxy));
+    json_object_set_new(status, "pinned", pins_of(sum));
     json_t *targets = json_array();
     if (proxy->config->target.id != NULL) {
         json_array_append_new(targets, target_of(proxy));
     }
     json_object_set_new(status, "targets", targets);
+    mem_free(sum);
     return status;
 }

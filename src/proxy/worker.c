@@ -152,6 +152,10 @@ static void check_health(ProxyWorker *worker)
 static void worker_tick(void *user)
 {
     ProxyWorker *worker = user;
+    proxy_meters_roll(&worker->meters, loop_now_ms(worker->loop));
+    if (worker->index == 0) {
+        proxy_health_sample(&worker->proxy->health);
+    }
     if (worker->draining || worker->config->relay) {
         return;
     }
@@ -301,6 +305,8 @@ void proxy_worker_done(ProxyWorker *worker)
     throttle_free(worker->throttle);
     pool_free(worker->client_slots);
     pool_free(worker->server_slots);
+    proxy_admin_requests_done(worker);
+    proxy_meters_done(&worker->meters);
     loop_free(worker->loop);
     proxy_config_unref(worker->config);
 }
@@ -331,7 +337,9 @@ bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err)
     worker->config = proxy_config_ref(config);
     worker->client_slots = pool_new(sizeof(ProxyClient), PROXY_CLIENTS_MAX);
     worker->server_slots = pool_new(sizeof(ProxyServer), SERVER_SLOTS_MAX);
+    proxy_meters_init(&worker->meters, loop_now_ms(worker->loop));
     list_init(&worker->clients);
+    list_init(&worker->admin_requests);
     list_init(&worker->servers);
     session_client_policy(&worker->client_policy);
     session_server_policy(&worker->server_policy, false);

@@ -306,6 +306,44 @@ static void test_refused(void **state)
     }
 }
 
+#define ADMIN_TEXT_OF                                                                              \
+    "{\"kind\":\"pool\",\"listeners\":[{\"address\":\"a\"}],\"pool\":{\"target\":null%s}}"
+
+static void test_admin_database(void **state)
+{
+    (void)state;
+    ProxyConfig *config;
+    Err err;
+    CLEANUP(mem_free_ptr) char *none = mem_printf(ADMIN_TEXT_OF, "");
+    assert_true(parse(none, &config, &err));
+    assert_string_equal(config->admin_database, "weir");
+    assert_false(proxy_config_is_admin(config, SLICE("weir"))); /* nobody may */
+    proxy_config_unref(config);
+    CLEANUP(mem_free_ptr)
+    char *two =
+        mem_printf(ADMIN_TEXT_OF, ",\"admin_users\":[\"ann\",\"bob\"],\"stats_users\":[\"eve\"]");
+    assert_true(parse(two, &config, &err));
+    assert_true(proxy_config_is_admin(config, SLICE("weir")));
+    assert_false(proxy_config_is_admin(config, SLICE("weird")));
+    assert_true(proxy_names_have(&config->admin_users, SLICE("bob")));
+    assert_false(proxy_names_have(&config->admin_users, SLICE("eve")));
+    assert_true(proxy_names_have(&config->stats_users, SLICE("eve")));
+    proxy_config_unref(config);
+    const char *const bad[][2] = {
+        {",\"admin_database\":\"\"", "pool.admin_database must be a name"},
+        {",\"admin_users\":[1]", "pool.admin_users must hold names"},
+        {",\"stats_users\":[\"\"]", "pool.stats_users must hold names"},
+        {",\"stats_users\":\"ann\"", "pool.stats_users must be a list"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        CLEANUP(mem_free_ptr) char *text = mem_printf(ADMIN_TEXT_OF, bad[i][0]);
+        assert_false(parse(text, &config, &err));
+        if (strstr(err.message, bad[i][1]) == NULL) {
+            fail_msg("%s: not named in: %s", bad[i][1], err.message);
+        }
+    }
+}
+
 static bool admits(const char *cidr, const char *peer, uint16_t port)
 {
     ProxyRule rule = {.from_port = 5000, .to_port = 5999};
@@ -393,6 +431,7 @@ int main(void)
         cmocka_unit_test(test_files_and_tcp),
         cmocka_unit_test(test_refused_files_and_tcp),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_admin_database),
         cmocka_unit_test(test_ways_in),
         cmocka_unit_test(test_refused_ways_in),
         cmocka_unit_test(test_rules),
