@@ -23,7 +23,9 @@ static void name_add(SqlScan *scan, Slice part)
         sql_statement_pin(scan, PIN_SETTING);
         return;
     }
-    memcpy(scan->name_ + scan->name_len_, part.data, part.len);
+    if (part.len > 0) {
+        memcpy(scan->name_ + scan->name_len_, part.data, part.len);
+    }
     scan->name_len_ = (uint8_t)(scan->name_len_ + part.len);
 }
 
