@@ -124,6 +124,9 @@ void session_link(Session *session, Exchange *exchange, Handover handover, Sessi
     exchange->ddl = false;
     exchange->unnamed = UNNAMED_FOREIGN;
     exchange->status = 'I';
+    exchange->ended = exchange->batch;
+    exchange->guess = 0;
+    exchange->completed = false;
     put_handover(exchange, session->relay ? HANDOVER_PLAIN : handover, out);
     settings_begin(session, exchange);
 }
@@ -177,6 +180,7 @@ void session_note_text(Session *session, Exchange *exchange, const TextEffects *
     exchange->releases = exchange->releases || effects->releases;
     exchange->ddl = exchange->ddl || effects->ddl;
     session_pin(session, effects->pin, out);
+    pins_guess(session, exchange, effects->pin);
     settings_note(session, exchange, effects, out);
 }
 

@@ -34,6 +34,10 @@ void session_pin(Session *session, PinReason reason, SessionOut *out);
 /* The conversation is at rest. False: not quite, for the server is asked what is left of the pins.
  */
 bool pins_rest(Session *session, Exchange *exchange, SessionOut *out);
+/* A text is about to run that pins for this; and the server says an error. */
+void pins_guess(const Session *session, Exchange *exchange, PinReason reason);
+void pins_take_error(Session *session, const Exchange *exchange, const PgPiece *piece,
+                     SessionOut *out);
 void pins_take_row(Exchange *exchange, const PgPiece *piece);
 void pins_end(Session *session, const Exchange *exchange, SessionOut *out);
 

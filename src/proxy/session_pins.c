@@ -89,3 +89,25 @@ void pins_end(Session *session, const Exchange *exchange, SessionOut *out)
         out->unpinned = true;
     }
 }
+
+void pins_guess(const Session *session, Exchange *exchange, PinReason reason)
+{
+    if (reason == PIN_UNKNOWN_STATEMENT && session->pins == 1) {
+        exchange->guess = exchange->batch + 1;
+    }
+}
+
+/* A statement that nobody knows pins, for what it might do. Where PostgreSQL does not know it
+ * either, nothing was done. */
+void pins_take_error(Session *session, const Exchange *exchange, const PgPiece *piece,
+                     SessionOut *out)
+{
+    PgError error;
+    if (exchange->guess == exchange->ended + 1 && session->pins == 1 && !exchange->completed &&
+        piece->last && pg_get_error(piece->body, &error) && slice_is(error.sqlstate, "42601")) {
+        session->pin = PIN_NONE;
+        session->pinned_for_good = false;
+        session->pins = 0;
+        out->unpinned = true;
+    }
+}

@@ -121,6 +121,9 @@ typedef struct Exchange {
     bool answered;
     bool sync_owed;       /* behind a Query that the server skips: nothing else would end that */
     uint32_t pins_before; /* of the session, when they were asked for */
+    uint64_t ended;       /* counts the client's batches that are answered */
+    uint64_t guess;       /* 1 + the batch with the unknown statement that pinned; 0: none */
+    bool completed;       /* something in the batch that is being answered has succeeded */
     Buf touched;          /* by what ran since the last question: for touched_next */
     Buf asked;
     Buf own; /* messages of ours */

@@ -47,6 +47,10 @@ static bool take_ready(Session *session, Exchange *exchange, const PgPiece *piec
         out->problem = "the server sent a malformed ReadyForQuery";
         return false;
     }
+    if (!answer->ours) {
+        exchange->ended++;
+        exchange->completed = false;
+    }
     bool asked = answer->ours && answer->ended == 'Q' && exchange->asking != ASKING_NOTHING;
     bool rest_follows = !answer->ours || asked;
     if (asked) {
@@ -108,6 +112,7 @@ static bool take_error(Session *session, Exchange *exchange, const PgPiece *piec
     if (answer->query_skipped) {
         sync_for_query(session, exchange, out);
     }
+    pins_take_error(session, exchange, piece, out);
     names_take_error(exchange, piece);
     return true;
 }
@@ -126,6 +131,7 @@ static bool take_first(Session *session, Exchange *exchange, const PgPiece *piec
     case 'E':
         return take_error(session, exchange, piece, answer, out);
     case 'C':
+        exchange->completed = exchange->completed || !answer->ours;
         if (!session->relay && !answer->ours) {
             take_tag(session, exchange, piece);
         }

@@ -500,6 +500,43 @@ static void test_unpinned_when_what_pins_is_gone(void **state)
     assert_int_equal(t->session->pin, PIN_NONE);
 }
 
+static const char syntax_error[] = "SERROR\0VERROR\0C42601\0Msyntax error\0";
+
+static void test_a_typo_does_not_pin(void **state)
+{
+    Talk *t = *state;
+    Slice syntax = slice_from(syntax_error, sizeof(syntax_error));
+    client(t, 'Q', "", "selec 1");
+    assert_int_equal(t->out.pinned, PIN_UNKNOWN_STATEMENT);
+    says(t, 'E', syntax);
+    assert_true(t->out.unpinned);
+    ready(t, 'I');
+    assert_true(t->out.at_rest);
+    link_to(t, 0);
+    client(t, 'P', "", "selec 1");
+    says(t, 'E', syntax);
+    assert_true(t->out.unpinned);
+    client(t, 'S', "", "");
+    ready(t, 'I');
+    assert_true(t->out.at_rest);
+    link_to(t, 0);
+    /* Another one's error says nothing; nor does one behind something that was done. */
+    client(t, 'Q', "", "frobnicate");
+    client(t, 'Q', "", "select from where");
+    done(t, "FROBNICATE");
+    ready(t, 'I');
+    says(t, 'E', syntax);
+    ready(t, 'I');
+    assert_int_equal(t->session->pin, PIN_UNKNOWN_STATEMENT);
+    t->session = &t->sessions[1];
+    session_link(t->session, &t->exchange, HANDOVER_PLAIN, &t->out);
+    client(t, 'Q', "", "frobnicate; select f()");
+    done(t, "FROBNICATE");
+    says(t, 'E', syntax);
+    ready(t, 'I');
+    assert_int_equal(t->session->pin, PIN_UNKNOWN_STATEMENT);
+}
+
 static void test_pinned_for_good(void **state)
 {
     Talk *t = *state;
@@ -570,6 +607,7 @@ int main(void)
         IN_TALK(test_a_question_in_a_pipeline),
         IN_TALK(test_statements_are_parsed_under_the_clients_settings),
         IN_TALK(test_unpinned_when_what_pins_is_gone),
+        IN_TALK(test_a_typo_does_not_pin),
         IN_TALK(test_pinned_for_good),
         IN_TALK(test_lists_and_quotes),
     };
