@@ -1,11 +1,16 @@
 'use strict';
 // A pool of connections to the proxy. The password is asked for at each new connection, so that a rotated secret is picked
-// up; a transaction that the database asks to repeat is repeated.
+// up; what the database asks to repeat, or has not begun, is repeated, later each time and at a random moment: so a crowd of
+// clients does not come back all at once.
 
 const { Pool } = require('pg');
 
-const TRIES_MAX = 3;
+const TRIES_MAX = 6;
+const WAIT_FIRST_MS = 50;
+const WAIT_MAX_MS = 2000;
 const REFUSED_PASSWORD = '28P01';
+// No connection was to be had: a refused password, the proxy's queue, a server that starts, nobody at the port.
+const NOT_BEGUN = new Set([REFUSED_PASSWORD, '53300', '08001', '57P03', 'ECONNREFUSED']);
 // Serialization failure and deadlock: PostgreSQL's own words for "nothing happened, do it again".
 const REPEATABLE = new Set(['40001', '40P01']);
 
@@ -38,12 +43,12 @@ class Database {
   }
 
   query(text, values) {
-    return this.again((error) => error.code === REFUSED_PASSWORD, () => this.pool.query(text, values));
+    return this.again((error) => NOT_BEGUN.has(error.code), () => this.pool.query(text, values));
   }
 
   // Runs work(client) between BEGIN and COMMIT.
   transaction(work) {
-    const repeatable = (error) => REPEATABLE.has(error.code) || error.code === REFUSED_PASSWORD;
+    const repeatable = (error) => REPEATABLE.has(error.code) || NOT_BEGUN.has(error.code);
     return this.again(repeatable, () => this.transactionOnce(work));
   }
 
@@ -76,6 +81,8 @@ class Database {
         if (error.code === REFUSED_PASSWORD) {
           this.secret.forget();
         }
+        const atMost = Math.min(WAIT_MAX_MS, WAIT_FIRST_MS * 2 ** (tries - 1));
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * atMost));
       }
     }
   }
