@@ -1,13 +1,9 @@
 /*
- * Pools of server connections and who waits for them. Within a worker the longest waiting client
- * goes first; between workers a connection that becomes free here is given up when somebody
- * elsewhere has waited longer by PROXY_FAIR_MS: then its place in the budget changes hands.
- *
- * A connection is opened for a waiter when the budget has room. When it has none, an idle
- * connection that nobody here wants is closed for it, here or on another worker. Who waits for a
- * limit of its own (pool_limits.c) is passed over.
+ * Pools of server connections: which there are, what lies idle in them, and who gets one that is
+ * free. Who waits is in pool_wait.c, and how room is made between pools and workers in pool_room.c.
  */
 #include "proxy/line_priv.h"
+#include "proxy/pool_parts_priv.h"
 
 /* ---- pools by key ------------------------------------------------------------------------------
  */
@@ -118,7 +114,7 @@ void proxy_pool_idle_remove(ProxyServer *server)
     }
 }
 
-static ProxyServer *idle_oldest(ProxyWorker *worker)
+ProxyServer *proxy_worker_idle_oldest(ProxyWorker *worker)
 {
     ListNode *node = worker->idle.head.prev;
     return worker->idle.len > 0 ? CONTAINER_OF(node, ProxyServer, lru_node) : NULL;
@@ -138,7 +134,7 @@ static void trim_idle(ProxyWorker *worker)
     for (uint32_t i = 0; i < worker->proxy->worker_count; i++) {
         idle += atomic_load_explicit(&worker->proxy->workers[i].idle_count, memory_order_relaxed);
     }
-    for (ProxyServer *server; (server = idle_oldest(worker)) != NULL;) {
+    for (ProxyServer *server; (server = proxy_worker_idle_oldest(worker)) != NULL;) {
         bool too_many =
             idle > config->servers_idle_max && now - server->idle_ms >= config->idle_server_ms;
         bool too_old = now - server->opened_ms >= PROXY_SERVER_AGE_MS;
@@ -164,238 +160,8 @@ void proxy_worker_trim_idle(ProxyWorker *worker)
     }
 }
 
-/* ---- waiting -----------------------------------------------------------------------------------
- */
-
-static ProxyClient *first_waiter(const ProxyPool *pool)
-{
-    ListNode *node = list_first(&pool->waiters);
-    return node != NULL ? CONTAINER_OF(node, ProxyClient, wait_node) : NULL;
-}
-
-int64_t proxy_pool_waits_since(const ProxyPool *pool)
-{
-    return first_waiter(pool)->wait_since_ms;
-}
-
-/* The pool whose first waiter is the oldest; with `openable`, only among those that want one more
- * connection than are being opened, and may have it. */
-static ProxyPool *oldest_pool(const ProxyWorker *worker, bool openable)
-{
-    ProxyPool *oldest = NULL;
-    LIST_FOR_EACH (&worker->waiting, node) {
-        ProxyPool *pool = CONTAINER_OF(node, ProxyPool, waiting_node);
-        if (openable &&
-            (pool->connecting >= pool->waiters.len || proxy_limits_wait_for(pool) != NULL)) {
-            continue;
-        }
-        if (oldest == NULL ||
-            first_waiter(pool)->wait_since_ms < first_waiter(oldest)->wait_since_ms) {
-            oldest = pool;
-        }
-    }
-    return oldest;
-}
-
-/* Those who wait for a limit of their own have no use for what others give up. */
-void proxy_pool_waits_publish(ProxyWorker *worker, ProxyPool *left)
-{
-    int64_t oldest = 0;
-    LIST_FOR_EACH (&worker->waiting, node) {
-        const ProxyPool *pool = CONTAINER_OF(node, ProxyPool, waiting_node);
-        int64_t since = proxy_pool_waits_since(pool);
-        if ((oldest == 0 || since < oldest) && proxy_limits_wait_for(pool) == NULL) {
-            oldest = since;
-        }
-    }
-    atomic_store(&worker->oldest_wait_ms, oldest);
-    if (worker->config->limited) {
-        proxy_limits_publish(worker, left);
-    }
-}
-
-static void wait_tick(void *user);
-
-void proxy_pool_wait(ProxyPool *pool, ProxyClient *client)
-{
-    ProxyWorker *worker = pool->worker;
-    if (pool->waiters.len == 0) {
-        list_push_back(&worker->waiting, &pool->waiting_node);
-    }
-    client->wait_since_ms = loop_now_ms(worker->loop);
-    list_push_back(&pool->waiters, &client->wait_node);
-    proxy_meter_add(pool->meter, STAT_CLIENTS_WAITING, 1);
-    worker->waiter_count++;
-    if (!loop_timer_armed(&worker->wait_timer)) {
-        loop_timer_start(worker->loop, &worker->wait_timer, PROXY_WAIT_TICK_MS, PROXY_WAIT_TICK_MS,
-                         wait_tick, worker);
-    }
-    proxy_pool_waits_publish(worker, NULL);
-    proxy_worker_pump_soon(worker);
-}
-
-void proxy_pool_wait_end(ProxyClient *client)
-{
-    if (client->wait_node.next == NULL) {
-        return;
-    }
-    ProxyPool *pool = client->pool;
-    ProxyWorker *worker = pool->worker;
-    list_remove(&pool->waiters, &client->wait_node);
-    proxy_meter_add(pool->meter, STAT_CLIENTS_WAITING, -1);
-    worker->waiter_count--;
-    if (pool->waiters.len == 0) {
-        list_remove(&worker->waiting, &pool->waiting_node);
-    }
-    proxy_pool_waits_publish(worker, pool->waiters.len == 0 ? pool : NULL);
-}
-
-void proxy_pool_wake_waiters(ProxyPool *pool)
-{
-    for (ListNode *node = list_first(&pool->waiters); node != NULL;) {
-        ProxyClient *client = CONTAINER_OF(node, ProxyClient, wait_node);
-        node = list_next(&pool->waiters, node);
-        if (client->state == CLIENT_WAITING) {
-            proxy_pool_wait_end(client);
-            client->state = CLIENT_READY;
-            proxy_client_resume(client);
-        }
-    }
-}
-
-void proxy_pool_welcome_waiters(ProxyPool *pool)
-{
-    for (ListNode *node = list_first(&pool->waiters); node != NULL && pool->welcome != NULL;) {
-        ProxyClient *client = CONTAINER_OF(node, ProxyClient, wait_node);
-        node = list_next(&pool->waiters, node);
-        if (client->state == CLIENT_WELCOME) {
-            proxy_pool_wait_end(client);
-            proxy_client_welcome(client);
-        }
-    }
-}
-
-void proxy_pool_fail_waiters(ProxyPool *pool, const PgError *error)
-{
-    pool->clients++; /* so that the pool outlives the last of them */
-    for (ProxyClient *client; (client = first_waiter(pool)) != NULL;) {
-        proxy_client_refuse(client, error);
-    }
-    pool->clients--;
-    proxy_pool_unused(pool);
-}
-
-/* What there was not enough of; the caller frees it. */
-static char *shortage_new(const ProxyPool *pool)
-{
-    const Quota *quota = proxy_limits_wait_for(pool);
-    if (quota != NULL) {
-        return mem_printf("All %u connections that the %s %s may have are in use.",
-                          pool->limits[quota->kind].servers,
-                          quota->kind == QUOTA_USER ? "role" : "database", quota->name);
-    }
-    return mem_printf("All %u connections are in use.",
-                      atomic_load(&pool->worker->proxy->budget.max));
-}
-
-/* The wording of RDS Proxy; the detail is ours. */
-static void waiter_timed_out(ProxyClient *client)
-{
-    ProxyWorker *worker = client->worker;
-    const Err *problem = &worker->server_problem;
-    bool failed = problem->code != ERR_NONE;
-    CLEANUP(mem_free_ptr)
-    char *detail = failed ? mem_printf("The last attempt to connect failed: %s.", problem->message)
-                          : shortage_new(client->pool);
-    proxy_meter_add(proxy_client_meter(client), STAT_BORROW_TIMEOUTS, 1);
-    proxy_client_fatal(client, failed ? "08001" : "53300",
-                       "Timed-out waiting to acquire database connection.", detail);
-}
-
-/* The first waiter of each pool is its oldest. */
-static void waiters_time_out(ProxyWorker *worker)
-{
-    int64_t limit = worker->config->borrow_ms;
-    for (ProxyPool *pool; limit > 0 && (pool = oldest_pool(worker, false)) != NULL;) {
-        ProxyClient *client = first_waiter(pool);
-        if (loop_now_ms(worker->loop) - client->wait_since_ms < limit) {
-            return;
-        }
-        waiter_timed_out(client);
-    }
-}
-
 /* ---- who is next -------------------------------------------------------------------------------
  */
-
-/* The longest wait on another worker, as a time; 0: nobody waits. */
-static int64_t oldest_elsewhere(const ProxyWorker *worker, ProxyWorker **ret_worker)
-{
-    int64_t oldest = 0;
-    for (uint32_t i = 0; i < worker->proxy->worker_count; i++) {
-        ProxyWorker *other = &worker->proxy->workers[i];
-        int64_t since = other == worker ? 0 : atomic_load(&other->oldest_wait_ms);
-        if (since != 0 && (oldest == 0 || since < oldest)) {
-            oldest = since;
-            *ret_worker = other;
-        }
-    }
-    return oldest;
-}
-
-/* How long another must have waited to go before `next` (NULL: nobody is here), as a time: twice as
- * long, for a login costs more than a query. */
-static int64_t precedence(const ProxyWorker *worker, const ProxyClient *next)
-{
-    if (next == NULL) {
-        return INT64_MAX;
-    }
-    int64_t now = loop_now_ms(worker->loop);
-    return next->wait_since_ms - (now - next->wait_since_ms) - PROXY_FAIR_MS;
-}
-
-/* Whether a free connection of `pool` should rather make room for another pool's or another
- * worker's waiter than serve `next` (NULL: would lie idle). Where the budget has room, nobody needs
- * it to, but for a limit. */
-static bool should_make_room(ProxyPool *pool, const ProxyClient *next)
-{
-    ProxyWorker *worker = pool->worker;
-    ProxyWorker *other;
-    const ProxyBudget *budget = &worker->proxy->budget;
-    int64_t mine = precedence(worker, next);
-    if (worker->config->limited && proxy_limits_wanted(pool, mine)) {
-        return true;
-    }
-    int64_t elsewhere = oldest_elsewhere(worker, &other);
-    ProxyPool *here = oldest_pool(worker, true);
-    if ((elsewhere == 0 && here == NULL) ||
-        atomic_load(&budget->open) < atomic_load(&budget->max)) {
-        return false;
-    }
-    bool theirs_older = elsewhere != 0 && elsewhere < mine;
-    bool ours_older = here != NULL && here != pool && first_waiter(here)->wait_since_ms < mine;
-    return theirs_older || ours_older;
-}
-
-/* Asking costs a system call, and who came a moment ago is still there. */
-static bool has_hung_up(const ProxyClient *client)
-{
-    int64_t waited_ms = loop_now_ms(client->worker->loop) - client->wait_since_ms;
-    return waited_ms >= PROXY_CHECK_WAITER_MS && stream_peer_ended(client->stream);
-}
-
-/* The first who still waits: those who have hung up are let go, for a connection would be spent on
- * an answer that nobody reads. */
-static ProxyClient *next_waiter(ProxyPool *pool)
-{
-    for (ProxyClient *client; (client = first_waiter(pool)) != NULL;) {
-        if (!has_hung_up(client)) {
-            return client;
-        }
-        proxy_client_close(client);
-    }
-    return NULL;
-}
 
 /* Whether the client may get what others have set on the connection. */
 static bool server_fits(const ProxyServer *server, const ProxyClient *client)
@@ -411,9 +177,9 @@ void proxy_pool_available(ProxyServer *server)
     if (proxy_line_for_waiters(server)) {
         return;
     }
-    ProxyClient *next = next_waiter(pool);
+    ProxyClient *next = proxy_pool_next_waiter(pool);
     if (server->retired || worker->draining || over_budget(&worker->proxy->budget, worker) ||
-        proxy_limits_over(pool) || should_make_room(pool, next) ||
+        proxy_limits_over(pool) || proxy_pool_should_yield(pool, next) ||
         (next != NULL && !server_fits(server, next))) {
         proxy_server_retire(server);
         return;
@@ -502,154 +268,3 @@ ProxyServer *proxy_pool_borrow(ProxyPool *pool, ProxyClient *client)
 
 /* ---- making room -------------------------------------------------------------------------------
  */
-
-static void yield_one(void *user)
-{
-    ProxyWorker *worker = user;
-    atomic_store(&worker->yield_asked, false);
-    ProxyServer *server = idle_oldest(worker);
-    if (server != NULL) {
-        proxy_server_retire(server);
-    }
-}
-
-static void pump_posted(void *user)
-{
-    ProxyWorker *worker = user;
-    atomic_store(&worker->nudged, false);
-    proxy_worker_pump_soon(worker);
-}
-
-void proxy_worker_nudge(ProxyWorker *other)
-{
-    if (!atomic_exchange(&other->nudged, true)) {
-        loop_post(other->loop, pump_posted, other);
-    }
-}
-
-/* Somebody gave a place in the budget back. */
-void proxy_worker_permit_freed(ProxyWorker *worker)
-{
-    ProxyWorker *other = NULL;
-    if (oldest_elsewhere(worker, &other) != 0) {
-        proxy_worker_nudge(other);
-    }
-    if (worker->waiting.len > 0) {
-        proxy_worker_pump_soon(worker);
-    }
-}
-
-/* Those who wait for a limit of their own left out. */
-static size_t budget_waiters(const ProxyWorker *worker)
-{
-    size_t count = worker->waiter_count;
-    LIST_FOR_EACH (&worker->waiting, node) {
-        const ProxyPool *pool = CONTAINER_OF(node, ProxyPool, waiting_node);
-        count -= proxy_limits_wait_for(pool) != NULL ? pool->waiters.len : 0;
-    }
-    return count;
-}
-
-static void make_room(ProxyWorker *worker)
-{
-    if (worker->leaving + worker->connecting >= budget_waiters(worker)) {
-        return; /* enough is on its way */
-    }
-    ProxyServer *server = idle_oldest(worker);
-    if (server != NULL) {
-        proxy_server_retire(server);
-        return;
-    }
-    if (proxy_lines_yield(worker)) {
-        return;
-    }
-    for (uint32_t i = 0; i < worker->proxy->worker_count; i++) {
-        ProxyWorker *other = &worker->proxy->workers[i];
-        if (other != worker && atomic_load(&other->idle_count) > 0) {
-            if (!atomic_exchange(&other->yield_asked, true)) {
-                loop_post(other->loop, yield_one, other);
-            }
-            return;
-        }
-    }
-}
-
-/* False: it cannot be now. */
-static bool open_for(ProxyPool *pool)
-{
-    ProxyWorker *worker = pool->worker;
-    if (!proxy_limits_take(pool)) {
-        return true; /* another worker was faster: it waits for that now */
-    }
-    if (!proxy_budget_take(&worker->proxy->budget)) {
-        proxy_limits_give(pool, false);
-        make_room(worker);
-        return false;
-    }
-    if (proxy_server_open(worker, pool, NULL) == NULL) {
-        proxy_limits_give(pool, false);
-        proxy_budget_give(&worker->proxy->budget);
-        return false;
-    }
-    return true;
-}
-
-static void pump(void *user)
-{
-    ProxyWorker *worker = user;
-    while (worker->connecting < PROXY_CONNECTING_MAX && !worker->draining &&
-           proxy_worker_has_target(worker) && loop_now_ms(worker->loop) >= worker->retry_at_ms) {
-        ProxyPool *pool = oldest_pool(worker, true);
-        if (pool == NULL || !open_for(pool)) {
-            break;
-        }
-    }
-    if (worker->config->limited && worker->waiting.len > 0) {
-        proxy_limits_make_room(worker);
-    }
-}
-
-void proxy_worker_pump_soon(ProxyWorker *worker)
-{
-    loop_defer(worker->loop, &worker->pump, pump, worker);
-}
-
-/* So that nothing is done elsewhere for the sake of a client that is not there any more. */
-static void waiters_check(ProxyWorker *worker)
-{
-    for (ListNode *node = list_first(&worker->waiting); node != NULL;) {
-        ProxyPool *pool = CONTAINER_OF(node, ProxyPool, waiting_node);
-        node = list_next(&worker->waiting, node);
-        pool->clients++; /* keeps it while its waiters go */
-        next_waiter(pool);
-        pool->clients--;
-        proxy_pool_unused(pool);
-    }
-}
-
-static void wait_tick(void *user)
-{
-    ProxyWorker *worker = user;
-    waiters_time_out(worker);
-    waiters_check(worker);
-    if (worker->waiting.len == 0) {
-        loop_timer_stop(&worker->wait_timer);
-        return;
-    }
-    proxy_worker_pump_soon(worker);
-}
-
-void proxy_worker_waits_init(ProxyWorker *worker)
-{
-    worker->pools = map_new();
-    list_init(&worker->waiting);
-    list_init(&worker->idle);
-}
-
-void proxy_worker_waits_done(ProxyWorker *worker)
-{
-    loop_timer_stop(&worker->wait_timer);
-    loop_defer_cancel(&worker->pump);
-    ASSERT(map_len(worker->pools) == 0);
-    map_free(worker->pools);
-}

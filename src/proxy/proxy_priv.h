@@ -264,6 +264,9 @@ struct ProxyServer {
 /* Opens a connection for a pool, for a relay's client, or as a probe. */
 ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient *relay_client);
 void proxy_server_link(ProxyServer *server, ProxyClient *client);
+void proxy_server_unlink(ProxyServer *server); /* from its client; without one is fine */
+/* Tells the client what the server reports otherwise than it was told last. */
+void proxy_server_tell_params(ProxyServer *server);
 void proxy_server_read_names(ProxyServer *server); /* what is known of its database now */
 /* The client has left: back to the pool if nothing is left behind, closed otherwise. */
 void proxy_server_abandon(ProxyServer *server);

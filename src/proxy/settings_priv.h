@@ -44,6 +44,11 @@ Settings *settings_ref(Settings *settings);     /* NULL is fine */
 void settings_unref(Settings *settings);        /* NULL is fine */
 uint64_t settings_id(const Settings *settings); /* 0: the empty list */
 Slice settings_slice(const Settings *settings);
+Slice settings_value(const Settings *settings, Slice name); /* data == NULL: it is not there */
+Slice settings_pair_value(Slice pairs, Slice name);         /* the same */
+bool setting_is_custom(Slice name);                         /* x.y */
+/* As SQL: right with standard_conforming_strings on and off. */
+void setting_put_literal(Buf *out, Slice text);
 
 /* With these pairs, in order, in the place of others of these names. One more reference. */
 Settings *settings_overlay(SettingTable *table, const Settings *settings, Slice pairs);

@@ -1,0 +1,172 @@
+/*
+ * Room for those who wait. Within a worker the longest waiting client goes first; between workers a
+ * connection that becomes free here is given up when somebody elsewhere has waited longer by
+ * PROXY_FAIR_MS: then its place in the budget changes hands.
+ *
+ * A connection is opened for a waiter when the budget has room. When it has none, an idle
+ * connection that nobody here wants is closed for it, here or on another worker. Who waits for a
+ * limit of its own (pool_limits.c) is passed over.
+ */
+#include "proxy/line_priv.h"
+#include "proxy/pool_parts_priv.h"
+
+/* The longest wait on another worker, as a time; 0: nobody waits. */
+static int64_t oldest_elsewhere(const ProxyWorker *worker, ProxyWorker **ret_worker)
+{
+    int64_t oldest = 0;
+    for (uint32_t i = 0; i < worker->proxy->worker_count; i++) {
+        ProxyWorker *other = &worker->proxy->workers[i];
+        int64_t since = other == worker ? 0 : atomic_load(&other->oldest_wait_ms);
+        if (since != 0 && (oldest == 0 || since < oldest)) {
+            oldest = since;
+            *ret_worker = other;
+        }
+    }
+    return oldest;
+}
+
+/* How long another must have waited to go before `next` (NULL: nobody is here), as a time: twice as
+ * long, for a login costs more than a query. */
+static int64_t precedence(const ProxyWorker *worker, const ProxyClient *next)
+{
+    if (next == NULL) {
+        return INT64_MAX;
+    }
+    int64_t now = loop_now_ms(worker->loop);
+    return next->wait_since_ms - (now - next->wait_since_ms) - PROXY_FAIR_MS;
+}
+
+/* Whether a free connection of `pool` should rather make room for another pool's or another
+ * worker's waiter than serve `next` (NULL: would lie idle). Where the budget has room, nobody needs
+ * it to, but for a limit. */
+bool proxy_pool_should_yield(ProxyPool *pool, const ProxyClient *next)
+{
+    ProxyWorker *worker = pool->worker;
+    ProxyWorker *other;
+    const ProxyBudget *budget = &worker->proxy->budget;
+    int64_t mine = precedence(worker, next);
+    if (worker->config->limited && proxy_limits_wanted(pool, mine)) {
+        return true;
+    }
+    int64_t elsewhere = oldest_elsewhere(worker, &other);
+    ProxyPool *here = proxy_worker_oldest_pool(worker, true);
+    if ((elsewhere == 0 && here == NULL) ||
+        atomic_load(&budget->open) < atomic_load(&budget->max)) {
+        return false;
+    }
+    bool theirs_older = elsewhere != 0 && elsewhere < mine;
+    bool ours_older =
+        here != NULL && here != pool && proxy_pool_first_waiter(here)->wait_since_ms < mine;
+    return theirs_older || ours_older;
+}
+
+static void yield_one(void *user)
+{
+    ProxyWorker *worker = user;
+    atomic_store(&worker->yield_asked, false);
+    ProxyServer *server = proxy_worker_idle_oldest(worker);
+    if (server != NULL) {
+        proxy_server_retire(server);
+    }
+}
+
+static void pump_posted(void *user)
+{
+    ProxyWorker *worker = user;
+    atomic_store(&worker->nudged, false);
+    proxy_worker_pump_soon(worker);
+}
+
+void proxy_worker_nudge(ProxyWorker *other)
+{
+    if (!atomic_exchange(&other->nudged, true)) {
+        loop_post(other->loop, pump_posted, other);
+    }
+}
+
+/* Somebody gave a place in the budget back. */
+void proxy_worker_permit_freed(ProxyWorker *worker)
+{
+    ProxyWorker *other = NULL;
+    if (oldest_elsewhere(worker, &other) != 0) {
+        proxy_worker_nudge(other);
+    }
+    if (worker->waiting.len > 0) {
+        proxy_worker_pump_soon(worker);
+    }
+}
+
+/* Those who wait for a limit of their own left out. */
+static size_t budget_waiters(const ProxyWorker *worker)
+{
+    size_t count = worker->waiter_count;
+    LIST_FOR_EACH (&worker->waiting, node) {
+        const ProxyPool *pool = CONTAINER_OF(node, ProxyPool, waiting_node);
+        count -= proxy_limits_wait_for(pool) != NULL ? pool->waiters.len : 0;
+    }
+    return count;
+}
+
+static void make_room(ProxyWorker *worker)
+{
+    if (worker->leaving + worker->connecting >= budget_waiters(worker)) {
+        return; /* enough is on its way */
+    }
+    ProxyServer *server = proxy_worker_idle_oldest(worker);
+    if (server != NULL) {
+        proxy_server_retire(server);
+        return;
+    }
+    if (proxy_lines_yield(worker)) {
+        return;
+    }
+    for (uint32_t i = 0; i < worker->proxy->worker_count; i++) {
+        ProxyWorker *other = &worker->proxy->workers[i];
+        if (other != worker && atomic_load(&other->idle_count) > 0) {
+            if (!atomic_exchange(&other->yield_asked, true)) {
+                loop_post(other->loop, yield_one, other);
+            }
+            return;
+        }
+    }
+}
+
+/* False: it cannot be now. */
+static bool open_for(ProxyPool *pool)
+{
+    ProxyWorker *worker = pool->worker;
+    if (!proxy_limits_take(pool)) {
+        return true; /* another worker was faster: it waits for that now */
+    }
+    if (!proxy_budget_take(&worker->proxy->budget)) {
+        proxy_limits_give(pool, false);
+        make_room(worker);
+        return false;
+    }
+    if (proxy_server_open(worker, pool, NULL) == NULL) {
+        proxy_limits_give(pool, false);
+        proxy_budget_give(&worker->proxy->budget);
+        return false;
+    }
+    return true;
+}
+
+static void pump(void *user)
+{
+    ProxyWorker *worker = user;
+    while (worker->connecting < PROXY_CONNECTING_MAX && !worker->draining &&
+           proxy_worker_has_target(worker) && loop_now_ms(worker->loop) >= worker->retry_at_ms) {
+        ProxyPool *pool = proxy_worker_oldest_pool(worker, true);
+        if (pool == NULL || !open_for(pool)) {
+            break;
+        }
+    }
+    if (worker->config->limited && worker->waiting.len > 0) {
+        proxy_limits_make_room(worker);
+    }
+}
+
+void proxy_worker_pump_soon(ProxyWorker *worker)
+{
+    loop_defer(worker->loop, &worker->pump, pump, worker);
+}

@@ -1,0 +1,149 @@
+/*
+ * A server connection changes hands: what its client is told of it, what it is told of its client,
+ * and where it goes when the client needs it no more.
+ */
+#include "proxy/traffic_priv.h"
+
+static void tell(ProxyClient *client, ParamList *params)
+{
+    if (client->told == params) {
+        return;
+    }
+    Buf changes;
+    buf_init(&changes, BUF_MAX_DEFAULT);
+    params_put_changes(client->told, params, &changes);
+    stream_write(client->stream, buf_slice(&changes));
+    buf_done(&changes);
+    params_unref(client->told);
+    client->told = params_ref(params);
+}
+
+/* What the server reports otherwise than the client was told; but not while it has other settings
+ * than the client. What is told in a transaction that may take the replay back is told back. */
+void proxy_server_tell_params(ProxyServer *server)
+{
+    ProxyClient *client = server->client;
+    ParamList *before = client->told_before;
+    if (client->told == NULL) {
+        return;
+    }
+    if (!session_settings_hold(&client->session, &server->exchange)) {
+        if (before != NULL) {
+            tell(client, before);
+        }
+        client->told_before = NULL;
+        params_unref(before);
+        return;
+    }
+    if (server->exchange.settings_state != SETTINGS_REPLAYED) {
+        client->told_before = NULL;
+        params_unref(before);
+    } else if (before == NULL) {
+        client->told_before = params_ref(client->told);
+    }
+    tell(client, server->params);
+}
+
+/* What is known of the database, for the texts that come. */
+void proxy_server_read_names(ProxyServer *server)
+{
+    const ProxyPool *pool = server->pool;
+    (void)proxy_pool_knows_names(server->pool);
+    if (server->names != pool->names) {
+        catalog_names_unref(server->names);
+        server->names = catalog_names_ref(pool->names);
+    }
+    bool any = server->names != NULL && map_len(server->names->names.map) > 0;
+    server->exchange.dialect.names = any ? &server->names->names : NULL;
+}
+
+static Handover handover_to(const ProxyServer *server, const ProxyClient *client)
+{
+    if (server->last == 0 || server->last == client->handle) {
+        return HANDOVER_PLAIN;
+    }
+    if (server->names == NULL || server->names->hidden) {
+        return HANDOVER_ALL;
+    }
+    bool moved = server->writer != 0 && server->writer != client->handle;
+    return moved ? HANDOVER_SEQUENCES : HANDOVER_PLAIN;
+}
+
+void proxy_server_link(ProxyServer *server, ProxyClient *client)
+{
+    Handover handover = HANDOVER_PLAIN;
+    if (server->pool != NULL) {
+        proxy_server_read_names(server);
+        handover = handover_to(server, client);
+    }
+    server->state = SERVER_LINKED;
+    server->client = client;
+    client->server = server;
+    client->state = CLIENT_READY;
+    proxy_traffic_linked(server);
+    SessionOut out;
+    session_link(&client->session, &server->exchange, handover, &out);
+    for (size_t i = 0; i < out.before_len; i++) {
+        stream_write(server->stream, out.before[i]);
+        server->writer = 0;
+    }
+    proxy_server_tell_params(server);
+}
+
+/* The same settings are the same list, so that the next link need not compare. */
+static void server_share_params(ProxyServer *server)
+{
+    ParamList *welcome = server->pool->welcome;
+    if (welcome != NULL && server->params != welcome && params_equal(server->params, welcome)) {
+        params_unref(server->params);
+        server->params = params_ref(welcome);
+    }
+}
+
+void proxy_server_release(ProxyServer *server)
+{
+    ProxyClient *client = server->client;
+    proxy_server_unlink(server);
+    server_share_params(server);
+    if (client != NULL && stream_paused(client->stream)) {
+        proxy_client_resume(client); /* it waited for this server to take more */
+    }
+    if (server->cancels > 0) {
+        server->state = SERVER_PARKED; /* or the cancel would hit the next client */
+        return;
+    }
+    proxy_server_available(server);
+}
+
+void proxy_server_cancel_done(ProxyServer *server)
+{
+    ASSERT(server->cancels > 0);
+    server->cancels--;
+    if (server->cancels == 0 && server->state == SERVER_PARKED) {
+        proxy_server_available(server);
+    }
+}
+
+SqlDialect proxy_dialect(const ProxyWorker *worker, const ParamList *params)
+{
+    return (SqlDialect){
+        .backslash_strings = slice_is(params_value(params, "standard_conforming_strings"), "off"),
+        .unsafe_encoding = !sql_encoding_is_safe(params_value(params, "client_encoding")),
+        .baseline_set = worker->config->init_query != NULL,
+        .wants_reads = worker->config->shared_connections > 0,
+    };
+}
+
+bool proxy_server_set_param(ProxyServer *server, Slice name, Slice value)
+{
+    ParamList *params = params_with(server->params, name, value);
+    if (params == NULL) {
+        return false;
+    }
+    params_unref(server->params);
+    server->params = params;
+    const SqlNames *names = server->exchange.dialect.names;
+    server->exchange.dialect = proxy_dialect(server->worker, params);
+    server->exchange.dialect.names = names;
+    return true;
+}
