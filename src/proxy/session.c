@@ -332,6 +332,9 @@ static void take_linked(Session *session, Exchange *exchange, const PgPiece *pie
     case 'C':
         marks = take_target(session, exchange, piece, out);
         break;
+    case 'E':
+        settings_executed(exchange);
+        break;
     case 'F':
         session_pin(session, PIN_FUNCTION_CALL, out);
         break;

@@ -80,10 +80,13 @@ SessionStep settings_before(Session *session, Exchange *exchange, const PgPiece 
                             SessionOut *out);
 void settings_note(Session *session, Exchange *exchange, const TextEffects *effects,
                    SessionOut *out);
+/* An Execute is sent. */
+void settings_executed(Exchange *exchange);
 /* The next message must wait for what is under way. */
 bool settings_hold(const Exchange *exchange);
 /* From the server. */
 void settings_take_tag(Session *session, Exchange *exchange, Slice tag);
+void settings_take_own_tag(Exchange *exchange); /* of a message of ours */
 /* True: it is an error of the proxy's own that is none of the client's business. */
 bool settings_take_error(Exchange *exchange, const FlightAnswer *answer);
 void settings_take_ready(Session *session, Exchange *exchange, const FlightAnswer *answer);

@@ -132,7 +132,9 @@ static bool take_first(Session *session, Exchange *exchange, const PgPiece *piec
         return take_error(session, exchange, piece, answer, out);
     case 'C':
         exchange->completed = exchange->completed || !answer->ours;
-        if (!session->relay && !answer->ours) {
+        if (answer->ours) {
+            settings_take_own_tag(exchange);
+        } else if (!session->relay) {
             take_tag(session, exchange, piece);
         }
         return true;

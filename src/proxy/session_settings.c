@@ -11,7 +11,7 @@ void settings_begin(Session *session, Exchange *exchange)
     exchange->context = settings_id(session->settings);
     exchange->unsettled = exchange->failed = exchange->rolled_back = exchange->chained = false;
     exchange->asking = ASKING_NOTHING;
-    exchange->sync_owed = false;
+    exchange->sync_owed = exchange->undoes = exchange->undone = false;
     buf_clear(&exchange->touched);
 }
 
@@ -94,6 +94,7 @@ static SessionStep replay(const Session *session, Exchange *exchange, bool settl
         flight_push(&exchange->flight, 'S', FLIGHT_OURS);
     }
     exchange->settings_state = settle ? SETTINGS_SETTLING : SETTINGS_REPLAYED;
+    exchange->undone = false;
     exchange->unnamed = UNNAMED_FOREIGN;
     session_put_before(out, buf_slice(&exchange->own));
     return settle ? STEP_WAIT : STEP_FORWARD;
@@ -105,9 +106,14 @@ SessionStep settings_before(Session *session, Exchange *exchange, const PgPiece 
     if (exchange->settings_state == SETTINGS_SETTLING) {
         return STEP_WAIT;
     }
-    if (exchange->settings_state != SETTINGS_MISSING || exchange_is_deaf(exchange) ||
+    bool again = exchange->settings_state == SETTINGS_REPLAYED && exchange->undone &&
+                 exchange->flight.len < FLIGHT_MAX / 2;
+    if ((exchange->settings_state != SETTINGS_MISSING && !again) || exchange_is_deaf(exchange) ||
         strchr("QPBDEF", piece->type) == NULL) {
         return STEP_FORWARD;
+    }
+    if (again) {
+        return replay(session, exchange, false, out);
     }
     bool settle = !exchange->unsettled && !exchange->open &&
                   (settings_count_at_start(exchange->applied, session->settings) ||
@@ -141,6 +147,7 @@ void settings_note(Session *session, Exchange *exchange, const TextEffects *effe
                    SessionOut *out)
 {
     exchange->chained = exchange->chained || effects->chains;
+    exchange->undoes = effects->undoes;
     if (effects->touched.len == 0 || session->relay) {
         return;
     }
@@ -150,6 +157,12 @@ void settings_note(Session *session, Exchange *exchange, const TextEffects *effe
     } else if (!touched_add(&exchange->touched, effects->touched)) {
         session_pin(session, PIN_SETTING, out);
     }
+}
+
+void settings_executed(Exchange *exchange)
+{
+    exchange->undone = exchange->undone || exchange->undoes;
+    exchange->undoes = false;
 }
 
 /* ---- what the server says ----------------------------------------------------------------------
@@ -164,6 +177,14 @@ void settings_take_tag(Session *session, Exchange *exchange, Slice tag)
         replay_kept(session, exchange);
     } else if (slice_is(tag, "ROLLBACK")) {
         exchange->rolled_back = true;
+    }
+}
+
+/* A replay behind a ROLLBACK stands. */
+void settings_take_own_tag(Exchange *exchange)
+{
+    if (exchange->settings_state == SETTINGS_REPLAYED) {
+        exchange->rolled_back = false;
     }
 }
 
@@ -219,7 +240,7 @@ static void transaction_end(Session *session, Exchange *exchange)
             replay_kept(session, exchange);
         }
     }
-    exchange->failed = exchange->rolled_back = exchange->chained = false;
+    exchange->failed = exchange->rolled_back = exchange->chained = exchange->undone = false;
 }
 
 static void settle_end(Session *session, Exchange *exchange)

@@ -69,6 +69,7 @@ typedef struct TextEffects {
     bool
         alone; /* nothing else may be in its transaction (VACUUM), or its end comes unseen (CALL) */
     bool chains;     /* may begin the next transaction with the end of one: ROLLBACK AND CHAIN */
+    bool undoes;     /* ROLLBACK: takes back what was set in the transaction */
     bool releases;   /* may take away what has pinned */
     bool ddl;        /* may change what the database's own functions do, and where */
     bool reads;      /* one statement that reads, and may be run beside others (sql_reads.c) */

@@ -161,6 +161,8 @@ static void take_first(SqlScan *scan, Slice word)
         scan->effects.forgets =
             scan->effects.forgets || slice_is(word, "discard") || slice_is(word, "deallocate");
         scan->effects.releases = scan->effects.releases || is_releasing(word);
+        scan->effects.undoes =
+            scan->effects.undoes || slice_is(word, "rollback") || slice_is(word, "abort");
         scan->effects.alone = scan->effects.alone || first->alone;
         scan->kind_ = first->kind;
         scan->effects.writes = scan->effects.writes || first->kind == KIND_WRITE ||

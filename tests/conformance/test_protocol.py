@@ -197,7 +197,6 @@ def test_intended_differences_where_pinned(difference, root, database, two):
     check_difference(difference, root, database, two)
 
 
-@pytest.mark.xfail(strict=True, reason='what follows a ROLLBACK in one batch meets the settings of the server connection')
 def test_behind_a_rollback_within_a_batch(database, one):
     def script(c):
         c.ask(run('SELECT 1'), run('ROLLBACK'), run('SHOW work_mem'), SYNC)

@@ -229,6 +229,34 @@ static void test_a_rollback_takes_the_replay_back(void **state)
     assert_ptr_equal(t->exchange.applied, t->sessions[0].settings);
 }
 
+/* In one batch: what stands behind the ROLLBACK needs the replay once more. */
+static void test_a_rollback_within_a_batch(void **state)
+{
+    Talk *t = *state;
+    make_missing(t);
+    const char *texts[] = {"select 1", "rollback", "show x"};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        client(t, 'P', "", texts[i]);
+        client(t, 'B', "", "");
+        client(t, 'E', "", "");
+    }
+    client(t, 'S', "", "");
+    assert_string_equal(sent(t), "RESET \"x\"; B; E; select 1; B; E; rollback; B; E; "
+                                 "RESET \"x\"; B; E; show x; B; E; S");
+    const char *tags[] = {"SELECT 1", "ROLLBACK", "SHOW"};
+    for (size_t i = 0; i < ARRAY_LEN(tags); i++) {
+        if (i != 1) {
+            replayed(t, 1);
+        }
+        says(t, '1', SLICE(""));
+        says(t, '2', SLICE(""));
+        done(t, tags[i]);
+    }
+    ready(t, 'I');
+    assert_true(t->out.at_rest);
+    assert_null(t->exchange.applied); /* it stands */
+}
+
 static void test_a_commit_keeps_the_replay(void **state)
 {
     Talk *t = *state;
@@ -594,6 +622,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_TALK(test_what_was_set_is_asked_for_and_replayed),
         IN_TALK(test_a_rollback_takes_the_replay_back),
+        IN_TALK(test_a_rollback_within_a_batch),
         IN_TALK(test_a_commit_keeps_the_replay),
         IN_TALK(test_the_pipeline_waits_behind_a_replay),
         IN_TALK(test_what_is_copied_does_not_wait),
