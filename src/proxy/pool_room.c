@@ -131,10 +131,24 @@ static void make_room(ProxyWorker *worker)
     }
 }
 
+/* The last place is somebody's on another worker, who has waited longer, and is about to take it:
+ * or the connection that was closed for it would be opened here again. */
+static bool is_promised(const ProxyPool *pool)
+{
+    ProxyWorker *other;
+    const ProxyBudget *budget = &pool->worker->proxy->budget;
+    int64_t elsewhere = oldest_elsewhere(pool->worker, &other);
+    return atomic_load(&budget->open) + 1 == atomic_load(&budget->max) && elsewhere != 0 &&
+           elsewhere + PROXY_FAIR_MS < proxy_pool_waits_since(pool);
+}
+
 /* False: it cannot be now. */
 static bool open_for(ProxyPool *pool)
 {
     ProxyWorker *worker = pool->worker;
+    if (is_promised(pool)) {
+        return false;
+    }
     if (!proxy_limits_take(pool)) {
         return true; /* another worker was faster: it waits for that now */
     }

@@ -1,5 +1,9 @@
 """Limits of single users and databases: who is turned away, who waits, and who goes on meanwhile."""
+import concurrent.futures
 import contextlib
+import itertools
+import os
+import signal
 import threading
 import time
 
@@ -56,10 +60,13 @@ def quickly(work):
 
 
 class Watch:
-    """The most server connections that ever were there at once, as PostgreSQL counts them."""
+    """The most connections that ever were there at once to the database app, as PostgreSQL counts them: the proxy's own
+    looks at the target go to another one."""
 
-    def __init__(self, postgres, condition):
-        self.query = f'SELECT count(*) FROM pg_stat_activity WHERE {condition}'
+    def __init__(self, postgres, *names):
+        # The view is no snapshot: one that began behind the query may stand beside one that ended in it.
+        self.query = ("SELECT count(*) FROM pg_stat_activity WHERE backend_start < now() AND datname = 'app' AND "
+                      f"usename IN ({', '.join(repr(name) for name in names)})")
         self.admin = postgres.admin()
         self.most = 0
         self.ended = threading.Event()
@@ -77,6 +84,23 @@ class Watch:
         self.ended.set()
         self.thread.join()
         self.admin.close()
+
+
+def on_workers(pool, stack, wanted, kind='same'):
+    """Connections of ann's, so many on each worker: the key that a client gets says where it is. Those that come at once
+    are taken by both."""
+    names = (kind.format(number) for number in itertools.count())
+    found = [[] for _ in wanted]
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        while any(len(have) < want for have, want in zip(found, wanted)):
+            for connection in [made.result() for made in [
+                    threads.submit(pool.connect, application_name=next(names)) for _ in range(8)]]:
+                worker = connection.info.backend_pid >> 27
+                if len(found[worker]) < wanted[worker]:
+                    found[worker].append(stack.enter_context(contextlib.closing(connection)))
+                else:
+                    connection.close()
+    return found
 
 
 # ---- clients ------------------------------------------------------------------------------------
@@ -140,30 +164,56 @@ def test_nobody_waits_behind_a_user_with_a_limit(pool, postgres):
         waiting.close()
 
 
-def test_a_full_budget_does_not_mix_them_up(pool, postgres):
-    """Many wait for a limit, one for the budget: what becomes free goes to that one at once, and stays with bob."""
+@contextlib.contextmanager
+def waiting(pool, number):
+    """So many clients of ann's that wait for their turn."""
+    clients = [pool.connect() for _ in range(number)]
+    threads = [threading.Thread(target=client.execute, args=('SELECT 1',)) for client in clients]
+    for thread in threads:
+        thread.start()
+    assert pool.await_status(lambda s: s['clients_waiting'] == number)
+    yield
+    for thread in threads:
+        thread.join()
+    for client in clients:
+        client.close()
+
+
+def test_what_they_cannot_have_stays_where_it_is(pool, postgres):
+    """The budget is full, and many have waited for long, but for a limit: bob keeps his connections."""
     pool.configure({'users': users({'max_connections': 1}), 'max_connections_percent': 30})
-    with held(pool, ANN, BOB, BOB) as (_, one, two):
-        crowd = [pool.connect() for _ in range(6)]
-        threads = [threading.Thread(target=client.execute, args=('SELECT 1',)) for client in crowd]
-        for thread in threads:
+    with held(pool, ANN, BOB, BOB) as (ann, *bobs), waiting(pool, 8):
+        pids = postgres.backends('bob')
+        time.sleep(0.2)  # longer than bob will
+        for _ in range(20):
+            for bob in bobs:
+                bob.execute('COMMIT')
+                bob.execute('BEGIN')
+        assert postgres.backends('bob') == pids
+        ann.execute('COMMIT')
+
+
+def test_one_makes_room_for_one(proxy, postgres):
+    """Who waits for a limit is not counted where idle connections are closed for the budget's sake."""
+    pool = proxy
+    pool.configure({'users': users({'max_connections': 1}), 'max_connections_percent': 50}, workers=1)
+    with held(pool, *[BOB] * 4):
+        pass
+    idle = [pid for pid, in postgres.backends('bob')]
+    assert len(idle) == 4
+    with held(pool, ANN) as (ann,), waiting(pool, 6):
+        for pid in idle:
+            os.kill(pid, signal.SIGSTOP)  # one that is told to go stays for a while
+        try:
+            thread = threading.Thread(target=lambda: pool.connect(BOB, application_name='other').close())
             thread.start()
-        assert pool.await_status(lambda s: s['clients_waiting'] == 6)
-        pids = {pid for pid, in postgres.backends('bob')}
-        time.sleep(0.2)  # they have waited longer than bob will
-        for turn in range(20):
-            one.execute('COMMIT')
-            one.execute('BEGIN')
-        two.execute('COMMIT')
-        third = pool.connect(BOB)
-        assert quickly(lambda: third.execute('SELECT 1')) < 1
-        assert {pid for pid, in postgres.backends('bob')} == pids, 'nobody closed one for who cannot have it'
-        third.close()
-        _.execute('COMMIT')
-        for thread in threads:
-            thread.join()
-        for client in crowd:
-            client.close()
+            time.sleep(0.5)
+        finally:
+            for pid in idle:
+                os.kill(pid, signal.SIGCONT)
+        thread.join()
+        assert len(set(idle) & {pid for pid, in postgres.backends('bob')}) == 3
+        ann.execute('COMMIT')
 
 
 def test_what_is_short_is_named(pool):
@@ -181,7 +231,7 @@ def test_what_is_short_is_named(pool):
 
 def test_a_database(pool, postgres):
     pool.configure({'databases': database(max_connections=2)})
-    with held(pool, ANN, BOB), Watch(postgres, "datname = 'app' AND usename IN ('ann', 'bob')") as watch:
+    with held(pool, ANN, BOB), Watch(postgres, 'ann', 'bob') as watch:
         third = pool.connect()
         thread = threading.Thread(target=third.execute, args=('SELECT 1',))
         thread.start()
@@ -198,13 +248,11 @@ def test_a_database(pool, postgres):
 def test_idle_ones_give_way(pool, postgres, limits):
     """Every client wants a connection of its own kind, on either worker, and there may be one at a time."""
     pool.configure(limits)
-    with contextlib.ExitStack() as stack, Watch(postgres, "usename = 'ann'") as watch:
-        clients = [stack.enter_context(contextlib.closing(pool.connect(application_name=f'kind {number}')))
-                   for number in range(8)]
-        for _ in range(3):
-            for client in clients:
-                assert quickly(lambda client=client: client.execute('SELECT 1')) < 2
+    with contextlib.ExitStack() as stack, Watch(postgres, 'ann') as watch:
+        clients = [client for pair in zip(*on_workers(pool, stack, (4, 4), 'kind {}')) for client in pair]
+        times = [quickly(lambda client=client: client.execute('SELECT 1')) for client in clients * 3]
     assert watch.most == 1
+    assert sum(times) < 3, 'idle ones are asked for, and not only found by and by'
 
 
 def test_everybody_has_a_turn(pool, postgres):
@@ -226,7 +274,7 @@ def test_everybody_has_a_turn(pool, postgres):
             errors.append(error)
     threads = [threading.Thread(target=work, args=(number, ANN, f'kind {number % 2}')) for number in range(12)]
     threads.append(threading.Thread(target=work, args=('bob', BOB, 'bob')))
-    with Watch(postgres, "usename = 'ann'") as watch:
+    with Watch(postgres, 'ann') as watch:
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -254,3 +302,31 @@ def test_a_reload_changes_it(pool, postgres):
         third.close()
         pool.configure({'users': users({'max_connections': 1})})
     wait_for(lambda: len(postgres.backends('ann')) == 1, 'so are those that become free')
+
+
+@pytest.mark.parametrize('limits', [{'users': users({'max_connections': 1})}, {'max_connections_percent': 10}])
+def test_one_against_many(pool, limits):
+    """A single client on one worker has its turns beside a crowd on the other, where the only connection is."""
+    pool.configure(limits)
+    turns, errors = {}, []
+    with contextlib.ExitStack() as stack:
+        crowd, (single,) = on_workers(pool, stack, (6, 1))
+        end = time.monotonic() + 4
+
+        def work(connection):
+            try:
+                while time.monotonic() < end:
+                    connection.execute('SELECT pg_sleep(0.01)')
+                    turns[connection] = turns.get(connection, 0) + 1
+            except BaseException as error:  # pylint: disable=broad-except
+                errors.append(error)
+        threads = [threading.Thread(target=work, args=(connection,)) for connection in [*crowd, single]]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not errors
+    opened = pool.await_status(lambda s: s['clients'] == 0)['servers_opened']
+    assert turns[single] >= 5, turns.values()
+    # It goes to the other worker and back: nobody opens one just to find that it is somebody else's turn.
+    assert opened <= 3 * turns[single] + 5, (opened, turns.values())
