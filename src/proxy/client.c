@@ -11,6 +11,16 @@
 /* ---- the end -----------------------------------------------------------------------------------
  */
 
+static void resend_free(ProxyClient *client)
+{
+    if (client->resend != NULL) {
+        loop_defer_cancel(&client->resend->defer);
+        buf_done(&client->resend->bytes);
+        mem_free(client->resend);
+        client->resend = NULL;
+    }
+}
+
 void proxy_client_gone(ProxyClient *client)
 {
     ProxyWorker *worker = client->worker;
@@ -21,12 +31,10 @@ void proxy_client_gone(ProxyClient *client)
     }
     proxy_client_login_done(client);
     proxy_admin_end(client);
-    loop_defer_cancel(&client->resending);
-    buf_done(&client->resend);
+    resend_free(client);
     loop_timer_stop(&client->timer);
     list_remove(&worker->clients, &client->node);
     params_unref(client->told);
-    params_unref(client->told_before);
     session_done(&client->session);
     proxy_traffic_client_gone(client);
     pool_release(worker->client_slots, client->handle);
@@ -95,8 +103,8 @@ void proxy_client_resume(ProxyClient *client)
     if (client->state != CLIENT_READY || client->wants_room) {
         return;
     }
-    if (client->resend.len > 0) {
-        loop_defer(client->worker->loop, &client->resending, resend, client);
+    if (client->resend != NULL) {
+        loop_defer(client->worker->loop, &client->resend->defer, resend, client);
     } else {
         stream_resume(client->stream);
     }
@@ -155,7 +163,7 @@ static void run_flush(const ProxyClient *client, ProxyRun *run)
     if (bytes.len == 0 || client->server == NULL) {
         return;
     }
-    if (client->resend.len > 0) {
+    if (client->resend != NULL) {
         stream_write(client->server->stream, bytes); /* they do not live to the end of the turn */
     } else {
         stream_write_ref(client->server->stream, bytes);
@@ -338,22 +346,24 @@ static void resend(void *user)
         return;
     }
     client->alone = true;
-    size_t done = client_take(client, buf_slice(&client->resend), &here);
+    size_t done = client_take(client, buf_slice(&client->resend->bytes), &here);
     if (!here) {
         return;
     }
     client->alone = false;
-    buf_consume(&client->resend, done);
-    if (client->resend.len == 0) {
-        buf_done(&client->resend);
+    buf_consume(&client->resend->bytes, done);
+    if (client->resend->bytes.len == 0) {
+        resend_free(client);
         proxy_client_resume(client);
     }
 }
 
 void proxy_client_again(ProxyClient *client, Slice request)
 {
-    buf_init(&client->resend, BUF_MAX_DEFAULT);
-    buf_append_slice(&client->resend, request);
+    ASSERT(client->resend == NULL);
+    client->resend = mem_alloc(sizeof(ClientResend));
+    buf_init(&client->resend->bytes, BUF_MAX_DEFAULT);
+    buf_append_slice(&client->resend->bytes, request);
     stream_pause(client->stream);
     proxy_client_resume(client);
 }

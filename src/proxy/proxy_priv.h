@@ -137,27 +137,31 @@ typedef enum ClientState {
 
 typedef struct Login Login;
 
+/* What comes before the bytes in a client's stream. */
+typedef struct ClientResend {
+    Buf bytes;
+    LoopDefer defer;
+} ClientResend;
+
 struct ProxyClient {
     ProxyWorker *worker;
     PoolHandle handle;
     ClientState state;
     bool tls;
     bool pinned_counted;
-    bool wants_room; /* paused until the server has answered something */
-    bool alone;      /* what it sends goes by no line */
-    Buf resend;      /* what comes before the bytes in its stream */
-    LoopDefer resending;
+    bool wants_room;      /* paused until the server has answered something */
+    bool alone;           /* what it sends goes by no line */
+    ClientResend *resend; /* NULL: nothing */
     ProxyLine *line;
     Stream *stream;
     PgFramer framer;
     Session session;
     ProxyServer *server;
     ProxyPool *pool;
-    ParamList *told;        /* the settings that it was told last */
-    ParamList *told_before; /* before a transaction that may take them back; NULL: none may */
-    Login *login;           /* NULL when done */
-    ListNode node;          /* in worker->clients */
-    ListNode wait_node;     /* in pool->waiters */
+    ParamList *told;    /* the settings that it was told last */
+    Login *login;       /* NULL when done */
+    ListNode node;      /* in worker->clients */
+    ListNode wait_node; /* in pool->waiters */
     int64_t wait_since_ms;
     int64_t active_ms;
     int64_t asked_us; /* when the oldest request came in that is not answered; 0: none */
@@ -241,6 +245,8 @@ struct ProxyServer {
     ListNode lru_node;  /* in worker->idle */
     PgFramer framer;
     ParamList *params; /* what it has reported */
+    ParamList
+        *told_before; /* by its client, before a transaction that may take it back; NULL: none */
     ScramClient *scram;
     char *user; /* of a probe */
     Buf hello;  /* of a relay: the start packet */

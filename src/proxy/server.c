@@ -78,6 +78,8 @@ void proxy_server_unlink(ProxyServer *server)
         return;
     }
     server->last = client->handle;
+    params_unref(server->told_before);
+    server->told_before = NULL;
     if (server->exchange.wrote) {
         server->writer = client->handle;
     }
@@ -103,6 +105,7 @@ static void server_free(ProxyServer *server)
     loop_timer_stop(&server->timer);
     list_remove(&worker->servers, &server->node);
     params_unref(server->params);
+    params_unref(server->told_before);
     exchange_done(&server->exchange);
     if (server->scram != NULL) {
         crypto_wipe(server->scram, sizeof(*server->scram));
@@ -340,7 +343,7 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
         note_fatal(server, piece);
     }
     if (piece->type == 'Z' && step == STEP_FORWARD &&
-        (client->told != server->params || client->told_before != NULL)) {
+        (client->told != server->params || server->told_before != NULL)) {
         run_flush(server, run);
         proxy_server_tell_params(server);
     }

@@ -23,7 +23,7 @@ static void tell(ProxyClient *client, ParamList *params)
 void proxy_server_tell_params(ProxyServer *server)
 {
     ProxyClient *client = server->client;
-    ParamList *before = client->told_before;
+    ParamList *before = server->told_before;
     if (client->told == NULL) {
         return;
     }
@@ -31,15 +31,15 @@ void proxy_server_tell_params(ProxyServer *server)
         if (before != NULL) {
             tell(client, before);
         }
-        client->told_before = NULL;
+        server->told_before = NULL;
         params_unref(before);
         return;
     }
     if (server->exchange.settings_state != SETTINGS_REPLAYED) {
-        client->told_before = NULL;
+        server->told_before = NULL;
         params_unref(before);
     } else if (before == NULL) {
-        client->told_before = params_ref(client->told);
+        server->told_before = params_ref(client->told);
     }
     tell(client, server->params);
 }
