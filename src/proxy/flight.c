@@ -5,48 +5,32 @@
 #define MASK      (FLIGHT_MAX - 1)
 #define TYPE_BITS 0x0f
 
-/* The types of messages, by their numbers in entries. */
+/* Of the client's messages in entries, in the order of `types`. */
+enum { PARSE, BIND, DESCRIBE, CLOSE, EXECUTE, SYNC, QUERY, CALL, COPY_END };
 static const char types[] = "PBDCESQFc";
 
 static unsigned number_of(char type)
 {
-    static const uint8_t numbers[128] = {['P'] = 0, ['B'] = 1, ['D'] = 2, ['C'] = 3, ['E'] = 4,
-                                         ['S'] = 5, ['Q'] = 6, ['F'] = 7, ['c'] = 8};
+    static const uint8_t numbers[128] = {
+        ['P'] = PARSE, ['B'] = BIND,  ['D'] = DESCRIBE, ['C'] = CLOSE,   ['E'] = EXECUTE,
+        ['S'] = SYNC,  ['Q'] = QUERY, ['F'] = CALL,     ['c'] = COPY_END};
     ASSERT(strchr(types, type) != NULL && type != '\0');
     return numbers[(uint8_t)type];
 }
 
-/* What a message of the server is to the one at the head: rows by the numbers of types. */
-enum { STRANGE, INSIDE, ENDS };
-
-static const uint8_t answers[][128] = {
-    {['1'] = ENDS},
-    {['2'] = ENDS},
-    {['T'] = ENDS, ['n'] = ENDS, ['t'] = INSIDE},
-    {['3'] = ENDS},
-    {['C'] = ENDS,
-     ['I'] = ENDS,
-     ['s'] = ENDS,
-     ['D'] = INSIDE,
-     ['T'] = INSIDE,
-     ['H'] = INSIDE,
-     ['G'] = INSIDE,
-     ['W'] = INSIDE,
-     ['d'] = INSIDE,
-     ['c'] = INSIDE},
-    {['Z'] = ENDS},
-    {['Z'] = ENDS,
-     ['T'] = INSIDE,
-     ['D'] = INSIDE,
-     ['C'] = INSIDE,
-     ['I'] = INSIDE,
-     ['H'] = INSIDE,
-     ['G'] = INSIDE,
-     ['W'] = INSIDE,
-     ['d'] = INSIDE,
-     ['c'] = INSIDE},
-    {['Z'] = ENDS, ['V'] = INSIDE},
-    {0},
+/* Of the server's messages: which end the answer to each of those, and which may be in it. */
+static const struct {
+    const char *ends, *inside;
+} answers[] = {
+    [PARSE] = {"1", ""},
+    [BIND] = {"2", ""},
+    [DESCRIBE] = {"Tn", "t"},
+    [CLOSE] = {"3", ""},
+    [EXECUTE] = {"CIs", "DTHGWdc"},
+    [SYNC] = {"Z", ""},
+    [QUERY] = {"Z", "TDCIHGWdc"},
+    [CALL] = {"Z", "V"},
+    [COPY_END] = {"", ""},
 };
 
 static char entry_at(const Flight *flight, size_t index)
@@ -175,12 +159,16 @@ static void answer_error(Flight *flight, FlightAnswer *answer)
 /* Whether the message ends the answer to the head; sets unsure where it cannot answer it at all. */
 static bool ends_answer(Flight *flight, char type)
 {
-    uint8_t kind = STRANGE;
-    if (flight->len > 0 && (type & 0x80) == 0) {
-        kind = answers[flight->entries[flight->first & MASK] & TYPE_BITS][(uint8_t)type];
+    if (flight->len == 0) {
+        flight->unsure = true;
+        return false;
     }
-    flight->unsure = flight->unsure || kind == STRANGE;
-    return kind == ENDS;
+    unsigned head = flight->entries[flight->first & MASK] & TYPE_BITS;
+    if (strchr(answers[head].ends, type) != NULL) {
+        return true;
+    }
+    flight->unsure = flight->unsure || strchr(answers[head].inside, type) == NULL;
+    return false;
 }
 
 FlightAnswer flight_answer(Flight *flight, char type)

@@ -489,29 +489,22 @@ void proxy_line_cancel(ProxyClient *client)
     proxy_client_resume(client);
 }
 
-/* Calls for each line without requests until it says that this is enough. */
-static bool each_idle(ProxyWorker *worker, bool (*want)(const ProxyLine *line))
+/* The first line without requests that is wanted; NULL: there is none. */
+static ProxyLine *idle_line(const ProxyWorker *worker, bool (*wanted)(const ProxyLine *line))
 {
     size_t cursor = 0;
     Slice key;
     void *value;
-    bool any = false;
-    VEC(ProxyLine *) found = {0};
     while (map_next(worker->pools, &cursor, &key, &value)) {
-        ProxyPool *pool = value;
+        const ProxyPool *pool = value;
         LIST_FOR_EACH (&pool->lines, node) {
             ProxyLine *line = CONTAINER_OF(node, ProxyLine, node);
-            if (line->len == 0 && want(line)) {
-                vec_push(&found, line);
+            if (line->len == 0 && wanted(line)) {
+                return line;
             }
         }
     }
-    for (size_t i = 0; i < found.len; i++) {
-        line_dissolve(found.items[i]);
-        any = true;
-    }
-    vec_done(&found);
-    return any;
+    return NULL;
 }
 
 static bool any_line(const ProxyLine *line)
@@ -527,10 +520,16 @@ static bool is_idle_for_long(const ProxyLine *line)
 
 bool proxy_lines_yield(ProxyWorker *worker)
 {
-    return each_idle(worker, any_line);
+    ProxyLine *line = idle_line(worker, any_line);
+    if (line != NULL) {
+        line_dissolve(line);
+    }
+    return line != NULL;
 }
 
 void proxy_lines_trim(ProxyWorker *worker)
 {
-    each_idle(worker, is_idle_for_long);
+    for (ProxyLine *line; (line = idle_line(worker, is_idle_for_long)) != NULL;) {
+        line_dissolve(line);
+    }
 }

@@ -28,16 +28,23 @@ void talk_put(Buf *buf, char type, const char *name, const char *text)
     }
 }
 
-void talk_sent(const SessionOut *out, SessionStep step, const PgPiece *piece, Buf *sent)
+SessionStep talk_say(Session *session, Exchange *exchange, SessionOut *out, Slice message,
+                     Buf *sent)
 {
+    PgPiece piece;
+    PgFramer framer = {0};
+    PgPolicy policy = {0};
+    assert_true(pg_framer_next(&framer, &policy, message, &piece) == WIRE_DONE);
+    SessionStep step = session_client_piece(session, exchange, &piece, out);
     for (size_t i = 0; i < out->before_len; i++) {
         buf_append_slice(sent, out->before[i]);
     }
     if (step == STEP_FORWARD) {
         buf_append_slice(sent, out->head);
-        buf_append_slice(sent, slice_skip(piece->raw, out->replaced));
+        buf_append_slice(sent, slice_skip(piece.raw, out->replaced));
         buf_append_slice(sent, out->behind);
     }
+    return step;
 }
 
 void talk_answer(Session *session, Exchange *exchange, SessionOut *out, const char *types,

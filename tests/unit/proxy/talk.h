@@ -10,8 +10,9 @@
  * Query and a Parse, and the portal of a Bind and an Execute. */
 void talk_put(Buf *buf, char type, const char *name, const char *text);
 
-/* Appends what goes to the server for the piece. */
-void talk_sent(const SessionOut *out, SessionStep step, const PgPiece *piece, Buf *sent);
+/* The client says the message; what goes to the server for it is appended to `sent`. */
+SessionStep talk_say(Session *session, Exchange *exchange, SessionOut *out, Slice message,
+                     Buf *sent);
 
 /* The letter of a message from the server, by what became of it. */
 typedef char (*TalkLetter)(char type, SessionStep step, const SessionOut *out);

@@ -42,14 +42,9 @@ static int teardown(void **state)
 static SessionStep client(Talk *t, char type, const char *name, const char *text)
 {
     Buf buf;
-    PgPiece piece;
-    PgFramer framer = {0};
-    PgPolicy policy = {0};
     buf_init(&buf, BUF_MAX_DEFAULT);
     talk_put(&buf, type, name, text);
-    assert_true(pg_framer_next(&framer, &policy, buf_slice(&buf), &piece) == WIRE_DONE);
-    SessionStep step = session_client_piece(t->session, &t->exchange, &piece, &t->out);
-    talk_sent(&t->out, step, &piece, &t->sent);
+    SessionStep step = talk_say(t->session, &t->exchange, &t->out, buf_slice(&buf), &t->sent);
     buf_done(&buf);
     return step;
 }

@@ -35,23 +35,12 @@ static int teardown(void **state)
     return 0;
 }
 
-static SessionStep client_bytes(Talk *t, Slice bytes)
-{
-    PgPiece piece;
-    PgFramer framer = {0};
-    PgPolicy policy = {0};
-    assert_true(pg_framer_next(&framer, &policy, bytes, &piece) == WIRE_DONE);
-    SessionStep step = session_client_piece(&t->session, &t->exchange, &piece, &t->out);
-    talk_sent(&t->out, step, &piece, &t->sent);
-    return step;
-}
-
 static SessionStep client(Talk *t, char type, const char *name, const char *text)
 {
     Buf buf;
     buf_init(&buf, BUF_MAX_DEFAULT);
     talk_put(&buf, type, name, text);
-    SessionStep step = client_bytes(t, buf_slice(&buf));
+    SessionStep step = talk_say(&t->session, &t->exchange, &t->out, buf_slice(&buf), &t->sent);
     buf_done(&buf);
     return step;
 }
