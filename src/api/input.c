@@ -1,5 +1,4 @@
 /* Reading inputs: members, filters, pages; and small pieces of outputs. */
-#include <ctype.h>
 #include <stdio.h>
 
 #include "api/api_priv.h"
@@ -22,7 +21,7 @@ char *text_lower(Arena *arena, const char *text)
 {
     char *lower = arena_strdup(arena, text);
     for (char *at = lower; *at != '\0'; at++) {
-        *at = (char)tolower((unsigned char)*at);
+        *at = char_lower(*at);
     }
     return lower;
 }

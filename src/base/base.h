@@ -63,6 +63,14 @@ static inline bool slice_is(Slice a, const char *text)
     size_t len = text != NULL ? __builtin_strlen(text) : 0;
     return a.len == len && (len == 0 || __builtin_memcmp(a.data, text, len) == 0);
 }
+static inline char char_lower(char c) /* ASCII */
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+static inline char char_upper(char c)
+{
+    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+}
 bool slice_is_nocase(Slice a, const char *text); /* ASCII */
 int slice_cmp(Slice a, Slice b);                 /* as memcmp; a prefix comes first */
 bool slice_starts(Slice a, const char *prefix);

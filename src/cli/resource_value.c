@@ -128,7 +128,7 @@ char *text_lower_new(Arena *arena, const char *text)
 {
     char *lower = arena_strdup(arena, text);
     for (char *at = lower; *at != '\0'; at++) {
-        *at = (char)(*at >= 'A' && *at <= 'Z' ? *at - 'A' + 'a' : *at);
+        *at = char_lower(*at);
     }
     return lower;
 }

@@ -106,7 +106,7 @@ static void put_names(Buf *out, const AdminTable *tables, size_t count)
         char name[32];
         snprintf(name, sizeof(name), "%s", tables[i].name);
         for (char *c = name; *c != '\0'; c++) {
-            *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c);
+            *c = char_upper(*c);
         }
         buf_printf(out, "\n\tSHOW %s", name);
     }

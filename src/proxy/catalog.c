@@ -102,8 +102,7 @@ static void name_add(CatalogNames *names, Slice name, unsigned effect)
     char lower[SQL_WORD_MAX];
     size_t len = name.len < sizeof(lower) ? name.len : sizeof(lower);
     for (size_t i = 0; i < len; i++) {
-        char c = name.data[i];
-        lower[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+        lower[i] = char_lower(name.data[i]);
     }
     Slice key = slice_from(lower, len);
     uintptr_t effects = (uintptr_t)map_get(names->names.map, key) | effect;

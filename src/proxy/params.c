@@ -123,8 +123,7 @@ ParamList *params_of_start(Slice start_params)
         Buf lower;
         buf_init(&lower, PG_START_MAX);
         for (size_t i = 0; i < name.len; i++) {
-            char c = name.data[i];
-            buf_append_char(&lower, c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c);
+            buf_append_char(&lower, char_lower(name.data[i]));
         }
         ParamList *longer = params_with(list, buf_slice(&lower), value);
         ASSERT(longer != NULL); /* a start packet is shorter than the limit */

@@ -53,11 +53,6 @@ static bool is_space(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 static void word_clear(SqlScan *scan)
 {
     scan->word_len_ = 0;
@@ -67,7 +62,7 @@ static void word_clear(SqlScan *scan)
 static void word_add(SqlScan *scan, char c)
 {
     if (scan->word_len_ < SQL_WORD_MAX) {
-        scan->word_[scan->word_len_++] = lower(c);
+        scan->word_[scan->word_len_++] = char_lower(c);
     }
 }
 
@@ -342,7 +337,7 @@ static size_t word_run(SqlScan *scan, Slice text, size_t at)
     uint8_t len = scan->word_len_;
     for (; at < text.len && is_word(text.data[at]); at++) {
         if (len < SQL_WORD_MAX) {
-            scan->word_[len++] = lower(text.data[at]);
+            scan->word_[len++] = char_lower(text.data[at]);
         }
     }
     scan->word_len_ = len;

@@ -317,7 +317,7 @@ static bool take_name(Slice *text, char out[static SQL_WORD_MAX], size_t *ret_le
                 break;
             }
         }
-        out[len++] = !quoted && c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+        out[len++] = quoted ? c : char_lower(c);
     }
     *text = rest;
     *ret_len = len;

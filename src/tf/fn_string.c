@@ -59,16 +59,6 @@ static bool is_ascii(Slice text)
     return true;
 }
 
-static char upper(char c)
-{
-    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
-}
-
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 static bool is_word(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
@@ -86,7 +76,7 @@ static const TfValue *change_case(Call *call, LetterCase wanted)
     for (size_t i = 0; i < text.len; i++) {
         bool up = wanted == CASE_UPPER ||
                   (wanted == CASE_TITLE && (i == 0 || !is_word(text.data[i - 1])));
-        copy[i] = up ? upper(copy[i]) : wanted == CASE_LOWER ? lower(copy[i]) : copy[i];
+        copy[i] = up ? char_upper(copy[i]) : wanted == CASE_LOWER ? char_lower(copy[i]) : copy[i];
     }
     return result(call, (Slice){copy, text.len});
 }

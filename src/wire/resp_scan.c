@@ -74,8 +74,7 @@ static void keep(RespScan *scan, Slice text)
     }
     for (size_t i = 0; i < text.len && scan->kept_len < RESP_KEPT_MAX; i++) {
         char c = text.data[i];
-        bool lower = scan->requests && c >= 'a' && c <= 'z';
-        scan->kept[scan->kept_len++] = lower ? (char)(c - 'a' + 'A') : c;
+        scan->kept[scan->kept_len++] = scan->requests ? char_upper(c) : c;
     }
 }
 
