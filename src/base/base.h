@@ -262,6 +262,8 @@ void fd_close(int *fd); /* for CLEANUP; -1 is fine; sets it to -1 */
 NODISCARD bool fd_write_all(int fd, const void *data, size_t len, Err *err);
 /* Appends the whole file to `buf`; ERR_LIMIT where it does not fit below buf->max. */
 NODISCARD bool file_read(const char *path, Buf *buf, Err *err);
+/* The same of an open descriptor, from where it stands; `path` is what errors call it. */
+NODISCARD bool fd_read_all(int fd, const char *path, Buf *buf, Err *err);
 /* Replaces the file so that after a crash there is the old or the new text, never a mixture: a
  * temporary file beside it, fsync, rename, fsync of the folder. */
 NODISCARD bool file_write(const char *path, Slice text, mode_t mode, Err *err);

@@ -41,7 +41,7 @@ bool fd_write_all(int fd, const void *data, size_t len, Err *err)
 }
 
 /* Reads to the end of `fd`. A full buffer is followed by one more byte, which must not be there. */
-static bool fd_read_all(int fd, const char *path, Buf *buf, Err *err)
+bool fd_read_all(int fd, const char *path, Buf *buf, Err *err)
 {
     for (;;) {
         size_t left = buf->max - buf->len;

@@ -166,8 +166,9 @@ static bool explain_file(Command *command, const char *path, Err *err)
     bool standard = strcmp(path, "-") == 0;
     Buf text;
     buf_init(&text, SOURCE_BYTES_MAX);
-    bool ok = file_read(standard ? "/dev/stdin" : path, &text, err) &&
-              explain_text(command, standard ? "stdin" : path, buf_slice(&text), 0, err);
+    bool ok = standard ? fd_read_all(STDIN_FILENO, "standard input", &text, err)
+                       : file_read(path, &text, err);
+    ok = ok && explain_text(command, standard ? "stdin" : path, buf_slice(&text), 0, err);
     buf_done(&text);
     return ok;
 }

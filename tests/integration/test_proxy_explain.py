@@ -2,6 +2,7 @@
 import collections
 import contextlib
 import json
+import socket
 import subprocess
 
 import pytest
@@ -39,6 +40,17 @@ def test_nothing_pins(explain):
     assert explain(text='\n\nSELECT 1').stdout.startswith('stdin:3: multiplexes')
     done = explain('-', text='-- nothing')
     assert (done.stdout, done.returncode) == (NOTE, 0)
+
+
+def test_standard_input_needs_no_path(weir):
+    """Of a socket /dev/stdin cannot be opened; and in a bare root it is not there."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(b'SELECT 1')
+        ours.shutdown(socket.SHUT_WR)
+        done = subprocess.run([weir, 'proxy', 'explain'], stdin=theirs, capture_output=True, text=True, check=False)
+    assert (done.stderr, done.returncode) == ('', 0)
+    assert done.stdout.startswith('stdin:1: multiplexes: SELECT 1')
 
 
 def test_json(explain):
