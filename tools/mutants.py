@@ -15,31 +15,31 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PROXY = 'src/proxy'
-# name: file in src/proxy, what stands there, what the mutant has instead
+SOURCES = 'src'
+# name: file in src, what stands there, what the mutant has instead
 MUTANTS = {
-    'set is nothing': ('sql_words.c', '{"set", KIND_SET,', '{"set", KIND_QUIET,'),
-    'a rollback keeps a replay': ('session_settings.c', 'if (exchange->failed || exchange->rolled_back) {\n            replay_lost',
+    'set is nothing': ('sql/words.c', '{"set", KIND_SET,', '{"set", KIND_QUIET,'),
+    'a rollback keeps a replay': ('session/replay.c', 'if (exchange->failed || exchange->rolled_back) {\n            replay_lost',
                                   'if (false) {\n            replay_lost'),
-    'a transaction begins with whatever there is': ('settings.c', '"default_transaction_read_only",', '"work_mem_",'),
-    'custom settings go to everybody': ('settings.c', 'if (server == client || server == NULL ||',
+    'a transaction begins with whatever there is': ('session/settings.c', '"default_transaction_read_only",', '"work_mem_",'),
+    'custom settings go to everybody': ('session/settings.c', 'if (server == client || server == NULL ||',
                                         'if (server != client || server == client ||'),
-    'statements are shared across settings': ('settings.c', 'return settings != NULL ? settings->id : 0;',
+    'statements are shared across settings': ('session/settings.c', 'return settings != NULL ? settings->id : 0;',
                                               '(void)settings;\n    return 0;'),
-    'sequences are not discarded': ('server.c', 'return moved ? HANDOVER_SEQUENCES : HANDOVER_PLAIN;',
+    'sequences are not discarded': ('proxy/server.c', 'return moved ? HANDOVER_SEQUENCES : HANDOVER_PLAIN;',
                                     'return moved && false ? HANDOVER_SEQUENCES : HANDOVER_PLAIN;'),
-    'LISTEN pins nobody': ('sql_words.c', '{"listen", KIND_PIN, PIN_LISTEN, false}', '{"listen", KIND_QUIET, 0, false}'),
-    'temporary tables pin nobody': ('sql_words.c', 'sql_scan_pin(scan, PIN_TEMPORARY);\n', '(void)scan;\n'),
-    'advisory locks pin nobody': ('sql_words.c', 'FAMILY("pg_try_advisory_", PIN_ADVISORY_LOCK)',
+    'LISTEN pins nobody': ('sql/words.c', '{"listen", KIND_PIN, PIN_LISTEN, false}', '{"listen", KIND_QUIET, 0, false}'),
+    'temporary tables pin nobody': ('sql/words.c', 'sql_scan_pin(scan, PIN_TEMPORARY);\n', '(void)scan;\n'),
+    'advisory locks pin nobody': ('sql/words.c', 'FAMILY("pg_try_advisory_", PIN_ADVISORY_LOCK)',
                                   'FAMILY("pg_try_advisory_", PIN_NONE)'),
-    'cursors WITH HOLD pin nobody': ('sql_words.c', 'sql_scan_pin(scan, PIN_HOLD_CURSOR);', '(void)scan;'),
-    'PREPARE pins nobody': ('sql_words.c', 'sql_statement_pin(scan, PIN_SQL_PREPARE);\n        }\n        break;\n'
+    'cursors WITH HOLD pin nobody': ('sql/words.c', 'sql_scan_pin(scan, PIN_HOLD_CURSOR);', '(void)scan;'),
+    'PREPARE pins nobody': ('sql/words.c', 'sql_statement_pin(scan, PIN_SQL_PREPARE);\n        }\n        break;\n'
                             '    case KIND_PREPARE_TWO', 'scan->kind_ = KIND_QUIET;\n        }\n        break;\n'
                             '    case KIND_PREPARE_TWO'),
-    'everybody is unpinned': ('session_pins.c', 'slice_is(pg_read_bytes(&reader, 1), "f")',
+    'everybody is unpinned': ('session/pins.c', 'slice_is(pg_read_bytes(&reader, 1), "f")',
                               'pg_read_bytes(&reader, 1).len == 1'),
-    'who leaves is not rolled back': ('server.c', "if (server->exchange.status == 'I') {", 'if (true) {'),
-    'settings are not told': ('server.c', '    tell(client, server->params);\n', ''),
+    'who leaves is not rolled back': ('proxy/server.c', "if (server->exchange.status == 'I') {", 'if (true) {'),
+    'settings are not told': ('proxy/server.c', '    tell(client, server->params);\n', ''),
 }
 
 
@@ -74,7 +74,7 @@ def survives(folder, seconds):
 def mutate(folder, name, seconds):
     """Whether the mutant is found out."""
     file, before, after = MUTANTS[name]
-    path = folder / PROXY / file
+    path = folder / SOURCES / file
     text = path.read_text()
     if text.count(before) < 1:
         sys.exit(f'{name}: its place in {file} is not there any more')

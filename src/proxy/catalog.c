@@ -10,7 +10,7 @@
  * The seeds are functions in languages that keep state, and those whose text has a word that makes
  * some: dynamic SQL, too. What reaches one does so itself: functions that name it, tables with it
  * in a trigger, rule, policy, default or check, and what is routed or cascades to those tables. C
- * functions of extensions are judged by name (sql_words.c).
+ * functions of extensions are judged by name (src/sql/words.c).
  */
 const char catalog_query[] =
     "SET LOCAL search_path = pg_catalog; SET LOCAL statement_timeout = 5000;"

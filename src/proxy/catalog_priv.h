@@ -16,7 +16,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "proxy/sql_scan_priv.h"
+#include "sql/sql.h"
 #include "wire/wire.h"
 
 #define CATALOG_MS        10000

@@ -1,6 +1,5 @@
 /* Statements one by one, and what the scan says of each. */
 #include "proxy/explain_priv.h"
-#include "proxy/settings_priv.h"
 
 /* ---- statements --------------------------------------------------------------------------------
  */

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "proxy/explain_priv.h"
-#include "proxy/session_priv.h"
+#include "session/session.h"
 
 #define SOURCE_BYTES_MAX  ((size_t)64 << 20)
 #define EXCERPT_BYTES_MAX 72

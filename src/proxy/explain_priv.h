@@ -5,7 +5,7 @@
 #ifndef WEIR_PROXY_EXPLAIN_PRIV_H
 #define WEIR_PROXY_EXPLAIN_PRIV_H
 
-#include "proxy/sql_scan_priv.h"
+#include "sql/sql.h"
 
 /* A text of statements, on the way. Zeroed to start, with the first two filled in. */
 typedef struct Explain {

@@ -3,7 +3,6 @@
  * all its clients: requests have no names and no state, so that nothing of it is any client's own.
  */
 #include "proxy/line_priv.h"
-#include "proxy/session_parts_priv.h"
 #include "proxy/traffic_priv.h"
 
 typedef struct LineEntry {

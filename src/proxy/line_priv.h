@@ -3,9 +3,9 @@
  * in its pipeline (coalescing; RULES P3). It is opted into: pool.shared_connections.
  *
  * A request enters when it is complete up to its own end (a Query, or messages up to a Sync), is a
- * transaction of its own, and only reads (sql_reads.c); and the client's settings are the line's.
- * Its answer is given to the client when it is complete, so that it can be asked again where it was
- * not to be had here: privately, on a connection of its own, once.
+ * transaction of its own, and only reads (src/sql/reads.c); and the client's settings are the
+ * line's. Its answer is given to the client when it is complete, so that it can be asked again
+ * where it was not to be had here: privately, on a connection of its own, once.
  *
  *   asked again: a write after all (the line is read only: 25006); what took longer than
  * LINE_MS_TEXT (57014, which its client did not ask for); a result of more than LINE_RESULT_MAX; a

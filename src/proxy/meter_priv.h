@@ -11,7 +11,7 @@
 #define WEIR_PROXY_METER_PRIV_H
 
 #include "proxy/histogram_priv.h"
-#include "proxy/sql_scan_priv.h"
+#include "sql/sql.h"
 
 #define METERS_MAX      256
 #define METER_OTHERS    "(others)"

@@ -28,9 +28,9 @@
 #include "proxy/meter_priv.h"
 #include "proxy/params_priv.h"
 #include "proxy/quota_priv.h"
-#include "proxy/session_priv.h"
 #include "proxy/throttle_priv.h"
 #include "proxy/trial_priv.h"
+#include "session/session.h"
 
 #define PROXY_LOGIN_MS        30000 /* from a client's connect to its authentication */
 #define PROXY_SERVER_LOGIN_MS 30000

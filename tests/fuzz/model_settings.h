@@ -6,7 +6,7 @@
 #ifndef WEIR_TESTS_FUZZ_MODEL_SETTINGS_H
 #define WEIR_TESTS_FUZZ_MODEL_SETTINGS_H
 
-#include "proxy/settings_priv.h"
+#include "session/settings_priv.h"
 
 #define UNNAMED (-1) /* of "a.b": as if it did not exist; once named, it is at least empty */
 #define EMPTY   0

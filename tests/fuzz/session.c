@@ -7,7 +7,7 @@
  * meet on a connection of its own, and whatever of its own is run meets the settings that it has
  * made (model_settings.h).
  */
-#include "proxy/session_priv.h"
+#include "session/session.h"
 
 #include "model_settings.h"
 

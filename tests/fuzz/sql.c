@@ -1,7 +1,7 @@
 /* The scan of SQL says the same however the text is cut, and more text in front of or behind a
  * statement never makes a pin or a setting go away: so neither of its statements pins where the
  * text does not. The first byte is the cut, the second the dialect. */
-#include "proxy/sql_scan_priv.h"
+#include "sql/sql.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
 /* Which requests may share a line, however much of them is there. */
-#include "talk.h"
+#include "../session/talk.h"
 
 #include "proxy/line_priv.h"
 

@@ -4,7 +4,7 @@
 
 #include "../unit.h"
 
-#include "proxy/session_priv.h"
+#include "session/session.h"
 
 /* A client's message with the usual body of its type. `name` is a statement's; `text` is that of a
  * Query and a Parse, and the portal of a Bind and an Execute. */

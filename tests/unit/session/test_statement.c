@@ -1,7 +1,7 @@
 /* Named statements: what clients call them, and what servers have. */
 #include "../unit.h"
 
-#include "proxy/session_priv.h"
+#include "session/session.h"
 
 #define TAIL(text) SLICE(text "\0\0\0")
 

@@ -1,12 +1,12 @@
 /*
  * session_records: what messages in flight change of named statements, and how to take it back
- * (session_priv.h): the records of an exchange, in the order of their messages; and its strays,
+ * (session.h): the records of an exchange, in the order of their messages; and its strays,
  * clients' names that the server has and shall not.
  */
-#ifndef WEIR_PROXY_SESSION_RECORDS_PRIV_H
-#define WEIR_PROXY_SESSION_RECORDS_PRIV_H
+#ifndef WEIR_SESSION_RECORDS_PRIV_H
+#define WEIR_SESSION_RECORDS_PRIV_H
 
-#include "proxy/session_priv.h"
+#include "session/session.h"
 
 /* `kind`: bits of Record's. Takes a reference of the statement, which may be NULL as the name may
  * be empty. */

@@ -10,7 +10,7 @@
  *         -> MINUS -> LINE_COMMENT;  SLASH -> BLOCK, BLOCK_STAR, BLOCK_SLASH (nested)
  *         -> U_AMP                       U& in front of a quote
  */
-#include "proxy/sql_words_priv.h"
+#include "sql/words_priv.h"
 
 enum {
     PLAIN,

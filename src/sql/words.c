@@ -1,6 +1,6 @@
 /* Statements by their first words, and the functions that keep state. A statement that is not in
  * the table pins; so does one that begins with anything but a word or a parenthesis. */
-#include "proxy/sql_words_priv.h"
+#include "sql/words_priv.h"
 
 typedef struct FirstWord {
     const char *word;

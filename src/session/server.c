@@ -1,6 +1,6 @@
-/* The server's half of the step: see session_priv.h. */
-#include "proxy/session_parts_priv.h"
-#include "proxy/session_records_priv.h"
+/* The server's half of the step: see session.h. */
+#include "session/parts_priv.h"
+#include "session/records_priv.h"
 
 /* Whether the transaction is over, and everything that was asked is answered. */
 static void check_rest(Session *session, Exchange *exchange, SessionOut *out)

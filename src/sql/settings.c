@@ -6,8 +6,7 @@
  *       -> TIME ZONE | NAMES | SCHEMA | XML OPTION -> value
  *   RESET -> name (. name)* | ALL | TIME ZONE | SESSION AUTHORIZATION
  */
-#include "proxy/settings_priv.h"
-#include "proxy/sql_words_priv.h"
+#include "sql/words_priv.h"
 
 /* ---- names -------------------------------------------------------------------------------------
  */

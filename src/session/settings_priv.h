@@ -6,19 +6,18 @@
  *
  *   SettingTable   a pool's: from a list's text to the list, as long as somebody has it
  *   Settings       one list: names in lower case, in order, with the values that PostgreSQL shows
- *   TouchedNames   names that a text may have changed, with what it may have done to them
  *
  * Values are never guessed from the text that set them: PostgreSQL is asked. Pure; everything is of
  * one thread.
  */
-#ifndef WEIR_PROXY_SETTINGS_PRIV_H
-#define WEIR_PROXY_SETTINGS_PRIV_H
+#ifndef WEIR_SESSION_SETTINGS_PRIV_H
+#define WEIR_SESSION_SETTINGS_PRIV_H
 
+#include "sql/sql.h"
 #include "wire/wire.h"
 
-#define SETTINGS_MAX        64                /* of one client; with more it is pinned */
-#define SETTINGS_BYTES_MAX  ((size_t)8 << 10) /* names and values; with more it is pinned */
-#define TOUCHED_BYTES_MAX   ((size_t)2 << 10)
+#define SETTINGS_MAX        64                 /* of one client; with more it is pinned */
+#define SETTINGS_BYTES_MAX  ((size_t)8 << 10)  /* names and values; with more it is pinned */
 #define SETTINGS_REPLAY_MAX (2 * SETTINGS_MAX) /* statements of one replay */
 
 typedef struct SettingTable SettingTable;
@@ -46,7 +45,6 @@ uint64_t settings_id(const Settings *settings); /* 0: the empty list */
 Slice settings_slice(const Settings *settings);
 Slice settings_value(const Settings *settings, Slice name); /* data == NULL: it is not there */
 Slice settings_pair_value(Slice pairs, Slice name);         /* the same */
-bool setting_is_custom(Slice name);                         /* x.y */
 /* As SQL: right with standard_conforming_strings on and off. */
 void setting_put_literal(Buf *out, Slice text);
 
@@ -69,25 +67,8 @@ bool settings_count_at_start(const Settings *a, const Settings *b);
 /* Whether what is created is temporary, without saying so. */
 bool settings_make_temporary(const Settings *settings);
 
-/* ---- what texts touch --------------------------------------------------------------------------
+/* ---- asking what texts have set ----------------------------------------------------------------
  */
-
-typedef enum Touch {
-    TOUCH_SET = 's',   /* given a value */
-    TOUCH_RESET = 'r', /* led back to what it was after the login */
-    TOUCH_ALL = 'a',   /* all of them, led back; without a name */
-    TOUCH_LOCAL = 'l', /* something, to the end of the transaction; without a name */
-} Touch;
-
-/* `touched`: a byte of Touch, the name, NUL, …. Takes the first off; false at the end. */
-bool touched_next(Slice *touched, Touch *ret_touch, Slice *ret_name);
-/* Adds what is not there yet. False: there are too many. */
-NODISCARD bool touched_add(Buf *touched, Slice more);
-/* Whether values may have changed that outlive the transaction. */
-bool touched_lasts(Slice touched);
-bool touched_custom(Slice touched);
-/* Whether the next text may be read otherwise. */
-bool touched_reading(Slice touched);
 
 /* The Query that asks for the values that `touched` may have changed, of a client that had these
  * settings; nothing where there is nothing to ask. False: a name cannot be asked for. */

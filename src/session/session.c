@@ -1,9 +1,9 @@
 /*
- * The client's half of the step, and the life of sessions and exchanges: see session_priv.h. One
+ * The client's half of the step, and the life of sessions and exchanges: see session.h. One
  * function per kind of message; the tables of types are at the top.
  */
-#include "proxy/session_parts_priv.h"
-#include "proxy/session_records_priv.h"
+#include "session/parts_priv.h"
+#include "session/records_priv.h"
 
 #define CLIENT_WANTED     "QPBDCE"
 #define SERVER_WANTED     "ZESKRC"

@@ -1,6 +1,6 @@
-/* Named statements in a conversation: see session_priv.h and statement_priv.h. */
-#include "proxy/session_parts_priv.h"
-#include "proxy/session_records_priv.h"
+/* Named statements in a conversation: see session.h and statement_priv.h. */
+#include "session/parts_priv.h"
+#include "session/records_priv.h"
 
 bool session_follows_names(const Session *session, const Exchange *exchange)
 {

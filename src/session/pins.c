@@ -3,7 +3,7 @@
  * away, and the conversation is at rest, it is; where nothing is left the session is shared again
  * (RULES P2).
  */
-#include "proxy/session_parts_priv.h"
+#include "session/parts_priv.h"
 
 bool pin_can_end(PinReason reason)
 {

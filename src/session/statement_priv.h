@@ -12,10 +12,10 @@
  *
  * Containers only: no IO, no clock. Everything is of one thread.
  */
-#ifndef WEIR_PROXY_STATEMENT_PRIV_H
-#define WEIR_PROXY_STATEMENT_PRIV_H
+#ifndef WEIR_SESSION_STATEMENT_PRIV_H
+#define WEIR_SESSION_STATEMENT_PRIV_H
 
-#include "proxy/sql_scan_priv.h"
+#include "sql/sql.h"
 #include "wire/wire.h"
 
 #define STATEMENT_PREFIX      "weir:" /* of names on servers; clients may not use it */

@@ -1,5 +1,5 @@
-/* See session_records_priv.h. */
-#include "proxy/session_records_priv.h"
+/* See records_priv.h. */
+#include "session/records_priv.h"
 
 static void record_done(Record *record)
 {

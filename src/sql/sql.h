@@ -6,8 +6,8 @@
  * What it cannot see is state that a function changes inside the server: docs/proxy.md, "What
  * pins".
  */
-#ifndef WEIR_PROXY_SQL_SCAN_PRIV_H
-#define WEIR_PROXY_SQL_SCAN_PRIV_H
+#ifndef WEIR_SQL_H
+#define WEIR_SQL_H
 
 #include "base/base.h"
 
@@ -72,9 +72,9 @@ typedef struct TextEffects {
     bool undoes;     /* ROLLBACK: takes back what was set in the transaction */
     bool releases;   /* may take away what has pinned */
     bool ddl;        /* may change what the database's own functions do, and where */
-    bool reads;      /* one statement that reads, and may be run beside others (sql_reads.c) */
+    bool reads;      /* one statement that reads, and may be run beside others (reads.c) */
     uint64_t digest; /* the same for texts that differ in numbers and strings only */
-    Slice touched;   /* settings: for touched_next, settings_priv.h */
+    Slice touched;   /* settings: for touched_next */
 } TextEffects;
 
 #define SQL_WORD_MAX    64 /* PostgreSQL keeps 63 bytes of a name */
@@ -138,5 +138,29 @@ TextEffects sql_scan_effects(const SqlScan *scan); /* `touched` points into the 
 
 /* Whether the characters of a client_encoding never contain bytes that look like ASCII. */
 bool sql_encoding_is_safe(Slice name);
+
+/* ---- what texts touch --------------------------------------------------------------------------
+ */
+
+#define TOUCHED_BYTES_MAX ((size_t)2 << 10) /* of one list */
+
+bool setting_is_custom(Slice name); /* x.y */
+
+typedef enum Touch {
+    TOUCH_SET = 's',   /* given a value */
+    TOUCH_RESET = 'r', /* led back to what it was after the login */
+    TOUCH_ALL = 'a',   /* all of them, led back; without a name */
+    TOUCH_LOCAL = 'l', /* something, to the end of the transaction; without a name */
+} Touch;
+
+/* `touched`: a byte of Touch, the name, NUL, …. Takes the first off; false at the end. */
+bool touched_next(Slice *touched, Touch *ret_touch, Slice *ret_name);
+/* Adds what is not there yet. False: there are too many. */
+NODISCARD bool touched_add(Buf *touched, Slice more);
+/* Whether values may have changed that outlive the transaction. */
+bool touched_lasts(Slice touched);
+bool touched_custom(Slice touched);
+/* Whether the next text may be read otherwise. */
+bool touched_reading(Slice touched);
 
 #endif

@@ -1,6 +1,6 @@
 /* Lists of settings, and how to lead from one to another: see settings_priv.h. Lists are short:
  * linear searches are right here. */
-#include "proxy/settings_priv.h"
+#include "session/settings_priv.h"
 
 struct SettingTable {
     Map *map; /* from the text of a list to Settings */
@@ -29,11 +29,6 @@ void setting_table_free(SettingTable *table)
 uint64_t setting_table_fresh_id(SettingTable *table)
 {
     return ++table->made;
-}
-
-bool setting_is_custom(Slice name)
-{
-    return memchr(name.data, '.', name.len) != NULL;
 }
 
 static Settings *settings_new(SettingTable *table, Slice pairs)

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "proxy/statement_priv.h"
+#include "session/statement_priv.h"
 
 struct StatementTable {
     Map *map; /* from context and tail to Statement */

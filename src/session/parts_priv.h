@@ -1,24 +1,19 @@
 /*
- * What the files of the session step (session_priv.h) have of each other:
+ * What the files of the session step (session.h) have of each other:
  *
  *   session.c            what the client says, and the life of sessions and exchanges
- *   session_names.c      named statements
- *   session_settings.c   settings that follow the client
- *   session_pins.c       pins, and their end
- *   session_server.c     what the server says
- *   session_records.c    what messages in flight change, and how to take it back
+ *   names.c      named statements
+ *   replay.c   settings that follow the client
+ *   pins.c       pins, and their end
+ *   server.c     what the server says
+ *   records.c    what messages in flight change, and how to take it back
  */
-#ifndef WEIR_PROXY_SESSION_PARTS_PRIV_H
-#define WEIR_PROXY_SESSION_PARTS_PRIV_H
+#ifndef WEIR_SESSION_PARTS_PRIV_H
+#define WEIR_SESSION_PARTS_PRIV_H
 
-#include "proxy/session_priv.h"
+#include "session/session.h"
 
 void session_put_before(SessionOut *out, Slice bytes);
-/* Empties it, but for what `before_len` says is not there. */
-static inline void session_out_clear(SessionOut *out)
-{
-    memset(out, 0, offsetof(SessionOut, before));
-}
 /* The server skips what comes, or takes it for COPY data: nothing of it counts. */
 bool exchange_is_deaf(const Exchange *exchange);
 SqlScan session_scan(const Exchange *exchange, Slice text); /* of a whole text */
@@ -26,7 +21,7 @@ SqlScan session_scan(const Exchange *exchange, Slice text); /* of a whole text *
 void session_note_text(Session *session, Exchange *exchange, const TextEffects *effects,
                        SessionOut *out);
 
-/* ---- session_pins.c ----------------------------------------------------------------------------
+/* ---- pins.c ----------------------------------------------------------------------------
  */
 
 /* The first reason is the one that is told. */
@@ -41,7 +36,7 @@ void pins_take_error(Session *session, const Exchange *exchange, const PgPiece *
 void pins_take_row(Exchange *exchange, const PgPiece *piece);
 void pins_end(Session *session, const Exchange *exchange, SessionOut *out);
 
-/* ---- session_names.c ---------------------------------------------------------------------------
+/* ---- names.c ---------------------------------------------------------------------------
  */
 
 bool session_follows_names(const Session *session, const Exchange *exchange);
@@ -66,14 +61,12 @@ void names_note_deallocate(const Session *session, Exchange *exchange, Slice tex
 void names_take_tag(Session *session, Exchange *exchange, Slice tag);
 void names_take_error(Exchange *exchange, const PgPiece *piece);
 
-/* ---- session_settings.c ------------------------------------------------------------------------
+/* ---- replay.c ------------------------------------------------------------------------
  */
 
 void settings_begin(Session *session, Exchange *exchange);
 /* Everything that was set on the server connection is led back in front of the client. */
 void settings_discarded(Exchange *exchange);
-/* So many statements of a replay are sent now. */
-void exchange_push_replay(Exchange *exchange, size_t statements, unsigned marks);
 /* In front of the first piece of a client's message: STEP_FORWARD, with the replay in `out` where
  * one is due; or STEP_WAIT, until the settings are in force. */
 SessionStep settings_before(Session *session, Exchange *exchange, const PgPiece *piece,

@@ -2,12 +2,12 @@
  * Which texts only read, and may share a server connection with others in flight (RULES P3): one
  * SELECT, VALUES, TABLE or WITH that changes and locks nothing, and calls nothing but what is on
  * the list: built-in functions that are stable or immutable. And the digest of a text, in which
- * numbers and strings do not count. Kept beside the steps of sql_words.c, where the dialect asks
+ * numbers and strings do not count. Kept beside the steps of words.c, where the dialect asks
  * for it.
  */
 #include <stdlib.h>
 
-#include "proxy/sql_words_priv.h"
+#include "sql/words_priv.h"
 
 #define DIGEST_PRIME ((uint64_t)0x9e3779b97f4a7c15)
 

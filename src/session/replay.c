@@ -1,8 +1,8 @@
 /*
- * Settings that follow the client: the states of session_priv.h, and asking what was set. The lists
+ * Settings that follow the client: the states of session.h, and asking what was set. The lists
  * and messages are settings.c's.
  */
-#include "proxy/session_parts_priv.h"
+#include "session/parts_priv.h"
 
 void settings_begin(Session *session, Exchange *exchange)
 {

@@ -1,8 +1,8 @@
 /* What pins a session, what changes settings, and what does not, however the text is cut. */
 #include "../unit.h"
 
-#include "proxy/settings_priv.h"
-#include "proxy/sql_scan_priv.h"
+#include "session/settings_priv.h"
+#include "sql/sql.h"
 
 typedef struct Case {
     const char *text;

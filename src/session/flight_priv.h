@@ -7,8 +7,8 @@
  * everything up to the next Sync is skipped without an answer; while it reads COPY data, Sync and
  * Flush are ignored; stray COPY messages are ignored always.
  */
-#ifndef WEIR_PROXY_FLIGHT_PRIV_H
-#define WEIR_PROXY_FLIGHT_PRIV_H
+#ifndef WEIR_SESSION_FLIGHT_PRIV_H
+#define WEIR_SESSION_FLIGHT_PRIV_H
 
 #include "wire/wire.h"
 

@@ -1,9 +1,9 @@
 /* What the words of a statement mean to sql_scan: the tables, and one step per word
- * (sql_words.c); and what SET, RESET, DISCARD and set_config change (sql_settings.c). */
-#ifndef WEIR_PROXY_SQL_WORDS_PRIV_H
-#define WEIR_PROXY_SQL_WORDS_PRIV_H
+ * (words.c); and what SET, RESET, DISCARD and set_config change (settings.c). */
+#ifndef WEIR_SQL_WORDS_PRIV_H
+#define WEIR_SQL_WORDS_PRIV_H
 
-#include "proxy/sql_scan_priv.h"
+#include "sql/sql.h"
 
 /* What the statement is, by its words so far. */
 enum SqlKind {
@@ -17,7 +17,7 @@ enum SqlKind {
     KIND_CREATE,
     KIND_ALTER,
     KIND_EXPLAIN, /* explains another statement */
-    KIND_SET,     /* from here on: SET, RESET and DISCARD, as of sql_settings.c */
+    KIND_SET,     /* from here on: SET, RESET and DISCARD, as of settings.c */
     KIND_RESET,
     KIND_DISCARD,
     KIND_SET_REST,      /* behind SET SESSION and SET LOCAL, which may have been a name */
@@ -48,7 +48,7 @@ void sql_words_statement_end(SqlScan *scan);
 void sql_scan_pin(SqlScan *scan, PinReason reason);
 void sql_statement_pin(SqlScan *scan, PinReason reason); /* and what follows does not matter */
 
-/* The same steps for what only reads (sql_reads.c). */
+/* The same steps for what only reads (reads.c). */
 enum { READ_NONE, READ_SO_FAR, READ_NOT };
 void sql_reads_word(SqlScan *scan, Slice word, bool quoted);
 void sql_reads_other(SqlScan *scan, char c);

@@ -30,13 +30,13 @@
  *                                                      |
  *                                                      +------ pinned: to the client's end
  */
-#ifndef WEIR_PROXY_SESSION_PRIV_H
-#define WEIR_PROXY_SESSION_PRIV_H
+#ifndef WEIR_SESSION_H
+#define WEIR_SESSION_H
 
-#include "proxy/flight_priv.h"
-#include "proxy/settings_priv.h"
-#include "proxy/sql_scan_priv.h"
-#include "proxy/statement_priv.h"
+#include "session/flight_priv.h"
+#include "session/settings_priv.h"
+#include "session/statement_priv.h"
+#include "sql/sql.h"
 
 /* Of a message that is looked into, at least this much is seen. */
 #define SESSION_HEAD_MAX    STATEMENT_MESSAGE_MAX
@@ -165,6 +165,12 @@ typedef struct SessionOut {
     Slice before[SESSION_BEFORE_MAX]; /* to the server, in front of the piece. Copy it at once */
 } SessionOut;
 
+/* Empties it, but for what `before_len` says is not there. */
+static inline void session_out_clear(SessionOut *out)
+{
+    memset(out, 0, offsetof(SessionOut, before));
+}
+
 /* The types that must be looked into, per direction. */
 void session_client_policy(PgPolicy *policy);
 void session_server_policy(PgPolicy *policy, bool asking);
@@ -198,6 +204,9 @@ void exchange_init(Exchange *exchange, StatementTable *table, SettingTable *sett
 void exchange_done(Exchange *exchange);
 /* At rest: another client may get it. */
 bool exchange_is_clean(const Exchange *exchange);
+
+/* So many statements of a replay (settings_put_replay) are sent now. */
+void exchange_push_replay(Exchange *exchange, size_t statements, unsigned marks);
 
 /* A piece from the client; exchange is NULL while it has no server connection. */
 SessionStep session_client_piece(Session *session, Exchange *exchange, const PgPiece *piece,

@@ -1,6 +1,6 @@
 /* See flight_priv.h. The head of the queue is what the server works on; it is popped by the message
  * that ends its answer. */
-#include "proxy/flight_priv.h"
+#include "session/flight_priv.h"
 
 #define MASK      (FLIGHT_MAX - 1)
 #define TYPE_BITS 0x0f
