@@ -169,7 +169,8 @@ make_up() {
     local started=$SECONDS process code left
     say 'make up'
     set -m # a group of its own, which Ctrl-C reaches
-    make up >"$log" 2>&1 </dev/null &
+    # Ctrl-C must reach it also where this runs in the background, which ignores it.
+    env --default-signal=INT make up >"$log" 2>&1 </dev/null &
     process=$!
     set +m
     until tier_answers; do
