@@ -32,6 +32,7 @@ static const SourceWord source_words[] = {
     {RESOURCE_DB_INSTANCE, "db-instance"},
     {RESOURCE_DB_PARAMETER_GROUP, "db-parameter-group"},
     {RESOURCE_DB_PROXY, "db-proxy"},
+    {RESOURCE_DB_PROXY_ENDPOINT, "db-proxy"}, /* AWS has no word of its own for them */
     {RESOURCE_REPLICATION_GROUP, "replication-group"},
     {RESOURCE_CACHE_SUBNET_GROUP, "cache-subnet-group"},
     {RESOURCE_CACHE_PARAMETER_GROUP, "cache-parameter-group"},

@@ -152,7 +152,7 @@ static bool auth_set(ApiContext *ctx, const json_t *input, json_t *spec)
 /* ---- create
  * -------------------------------------------------------------------------------------- */
 
-static bool proxy_subnets_check(ApiContext *ctx, const json_t *ids)
+bool proxy_subnets_check(ApiContext *ctx, const json_t *ids)
 {
     size_t index;
     const json_t *id;
@@ -259,6 +259,8 @@ bool rds_delete_proxy(ApiContext *ctx, json_t *input, json_t **ret_output)
     if (spec == NULL) {
         return false;
     }
+    references_hold(ctx);
+    proxy_endpoints_delete(ctx, proxy_name(spec));
     json_object_set_new(spec, "deleting", json_true());
     return finish_change(ctx, spec, ret_output);
 }
