@@ -5,9 +5,7 @@
  */
 #include "api/rds_proxy_priv.h"
 
-#define OWN_ENDPOINT     "default" /* what RDS Proxy calls a proxy's own one */
-
-#define READ_ONLY_SERVED false
+#define OWN_ENDPOINT "default" /* what RDS Proxy calls a proxy's own one */
 
 static const char *endpoint_name(const json_t *spec)
 {
@@ -83,16 +81,10 @@ static bool finish_change(ApiContext *ctx, json_t *spec, json_t **ret_output)
 static bool role_check(ApiContext *ctx, const json_t *input)
 {
     const char *role = input_str(input, "TargetRole");
-    if (role == NULL || strcmp(role, "READ_WRITE") == 0) {
-        return true;
-    }
-    if (strcmp(role, "READ_ONLY") != 0) {
-        return refuse(ctx, "InvalidParameterValue",
-                      "Invalid TargetRole: %s. It is READ_WRITE or READ_ONLY.", role);
-    }
-    return READ_ONLY_SERVED ? true
-                            : refuse_unsupported(ctx, "the TargetRole READ_ONLY yet: proxies have "
-                                                      "no way to read replicas.");
+    return role == NULL || strcmp(role, "READ_WRITE") == 0 || strcmp(role, "READ_ONLY") == 0
+               ? true
+               : refuse(ctx, "InvalidParameterValue",
+                        "Invalid TargetRole: %s. It is READ_WRITE or READ_ONLY.", role);
 }
 
 static bool quota_of_proxy(ApiContext *ctx, const char *proxy)
