@@ -143,6 +143,35 @@ static void test_an_endpoint_of_a_proxy(void **state)
                         "DeleteSecret s\n");
 }
 
+/* What a proxy is made anew for, its endpoints are made anew for as well; so is one that moves. */
+static void test_an_endpoint_is_replaced(void **state)
+{
+    Fixture *fixture = *state;
+    static const char other[] =
+        "resource \"aws_db_proxy\" \"other\" {\n"
+        "  name = \"other\"\n"
+        "  engine_family = \"POSTGRESQL\"\n"
+        "  role_arn = \"arn:aws:iam::000000000000:role/x\"\n"
+        "  vpc_subnet_ids = [\"subnet-0000000000000000b\", \"subnet-0000000000000000c\"]\n"
+        "  auth {\n    secret_arn = aws_secretsmanager_secret.s.arn\n  }\n"
+        "}\n";
+    CLEANUP(mem_free_ptr) char *first = mem_printf("%s%s", PROXY ENDPOINT("e", ""), other);
+    assert_applies(fixture, first);
+    CLEANUP(mem_free_ptr) char *moved = mem_strdup(first);
+    memcpy(strstr(moved, "aws_db_proxy.p.name"), "\"other\"            ", 19);
+    buf_clear(&fixture->log);
+    assert_applies(fixture, moved);
+    assert_log(fixture, "DeleteDBProxyEndpoint e\nCreateDBProxyEndpoint e\n");
+    assert_no_changes(fixture, moved);
+    assert_applies(fixture, first);
+    buf_clear(&fixture->log);
+    CLEANUP(mem_free_ptr) char *wider = mem_strdup(first);
+    memcpy(strstr(wider, "000b\"]"), "000c\"]", 6); /* of the first proxy */
+    assert_applies(fixture, wider);
+    assert_log(fixture, "DeleteDBProxy p\nCreateDBProxy p\nCreateDBProxyEndpoint e\n");
+    assert_no_changes(fixture, wider);
+}
+
 static void test_endpoints_that_cannot_be(void **state)
 {
     assert_plan(*state, PROXY ENDPOINT("e", "  target_role = \"READ_ONLY\"\n"),
@@ -217,6 +246,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_how_clients_prove_a_password, fixture_setup,
                                         fixture_teardown),
         cmocka_unit_test_setup_teardown(test_an_endpoint_of_a_proxy, fixture_setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_an_endpoint_is_replaced, fixture_setup,
                                         fixture_teardown),
         cmocka_unit_test_setup_teardown(test_endpoints_that_cannot_be, fixture_setup,
                                         fixture_teardown),

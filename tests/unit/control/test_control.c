@@ -606,6 +606,19 @@ static void test_an_endpoint_of_a_proxy(void **state)
     json_decref(own);
     json_decref(other);
     assert_settled(store);
+    /* a rule that names its group means its address */
+    put(store, "spec/security-group/sg-1",
+        "{\"GroupId\":\"sg-1\",\"ingress\":[{\"IpProtocol\":\"-1\",\"GroupId\":\"sg-2\"}]}");
+    round_once(store);
+    other = get(store, "status/db-proxy-endpoint/e");
+    char *cidr = mem_printf("$net.%s/32", member_str(other, "endpoint_host", ""));
+    goal = get(store, "plane/proxy-p/goal");
+    json_t *rules = member_array(member_object(goal, "config"), "security_rules");
+    assert_int_equal(json_array_size(rules), 1);
+    assert_string_equal(member_str(json_array_get(rules, 0), "cidr", ""), cidr);
+    mem_free(cidr);
+    json_decref(other);
+    json_decref(goal);
     store_close(store);
 }
 
