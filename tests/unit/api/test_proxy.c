@@ -293,6 +293,10 @@ static void test_endpoints_that_are_refused(void **state)
          "{" ENDPOINT ", 'DBProxyEndpointName': 'x', 'VpcSubnetIds': ['subnet-0000000000000000a']}",
          "InvalidSubnet", "two Availability Zones"},
         {"rds:CreateDBProxyEndpoint",
+         "{" ENDPOINT ", 'DBProxyEndpointName': 'x', 'VpcSubnetIds': ['subnet-0000000000000000a', "
+         "'subnet-0000000000000000a']}",
+         "InvalidSubnet", "two Availability Zones"},
+        {"rds:CreateDBProxyEndpoint",
          "{" ENDPOINT ", 'DBProxyEndpointName': 'x', 'VpcSecurityGroupIds': ['sg-nope']}",
          "InvalidParameterValue", "sg-nope"},
         {"rds:ModifyDBProxyEndpoint",
