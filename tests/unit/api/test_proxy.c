@@ -262,7 +262,16 @@ static void test_an_endpoint(void **state)
          "DBProxyEndpointNotFoundFault", "nope"},
         {"rds:DescribeDBProxyEndpoints", "{'DBProxyName': 'nope'}", "DBProxyNotFoundFault", "nope"},
         {"rds:DescribeDBProxies", NULL, NULL, "{'DBProxies': [{'DBProxyName': 'app-proxy'}]}"},
+        {"rds:DescribeEvents", "{'SourceType': 'db-proxy'}", NULL,
+         "{'Events': [{'SourceIdentifier': 'app-proxy', 'SourceArn': '$arn'}, {'SourceIdentifier': "
+         "'web', 'SourceType': 'db-proxy', 'SourceArn': '$endpoint'}]}"},
     };
+    harness_put(harness, "event/1-a",
+                "{'type': 'db-proxy', 'id': 'app-proxy', 'message': 'm', 'categories': [], "
+                "'time_ms': 1699999999000}");
+    harness_put(harness, "event/2-b",
+                "{'type': 'db-proxy-endpoint', 'id': 'web', 'message': 'm', 'categories': [], "
+                "'time_ms': 1699999999000}");
     RUN_STEPS(harness, steps);
     Slice arn = slice_of(member_str(harness->variables, "endpoint", ""));
     assert_true(
