@@ -8,7 +8,7 @@ from support.terraform import terraform_in
 from support.tier import tier_of
 from support.watch import wait_until
 
-pytestmark = pytest.mark.timeout(1200)  # each command starts the provider, which alone takes half a minute of CPU
+pytestmark = pytest.mark.timeout(1800)  # each command starts the provider, which alone takes half a minute of CPU
 
 PROXY = '''
 resource "aws_secretsmanager_secret" "login" {
