@@ -186,14 +186,29 @@ void check_subnet_group(const Check *check)
     }
 }
 
+static void check_proxy_subnets(const Check *check)
+{
+    if (check_subnets(check, "vpc_subnet_ids") < 2) {
+        check_error(check, "vpc_subnet_ids", NULL, "the subnets must be in at least 2 zones");
+    }
+}
+
 void check_db_proxy(const Check *check)
 {
     check_word(check, "engine_family", check_str(check, "engine_family"), "POSTGRESQL",
                "Weir's proxies speak PostgreSQL");
     check_auth(check);
-    if (check_subnets(check, "vpc_subnet_ids") < 2) {
-        check_error(check, "vpc_subnet_ids", NULL, "the subnets must be in at least 2 zones");
+    check_proxy_subnets(check);
+}
+
+void check_db_proxy_endpoint(const Check *check)
+{
+    const char *role = check_str(check, "target_role");
+    if (role != NULL && strcmp(role, "READ_WRITE") != 0 && strcmp(role, "READ_ONLY") != 0) {
+        check_error(check, "target_role", "write \"READ_WRITE\" or \"READ_ONLY\"",
+                    "\"%s\" is not what an endpoint can be for", role);
     }
+    check_proxy_subnets(check);
 }
 
 static void check_pool_number(const Check *check, const TfValue *pool, const char *name,

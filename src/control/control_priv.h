@@ -85,6 +85,7 @@ bool instance_node_remove(World *world, const char *node);
  */
 
 void control_instances(World *world);
+void control_endpoints(World *world); /* of proxies, besides their own */
 void control_proxies(World *world);
 void control_replication_groups(World *world);
 
