@@ -495,10 +495,13 @@ def test_readers_are_spread_over_the_replicas(group, db):
         wait_for(lambda reader=reader: reader.get('k') == 'v', 'the replica does not have it')
         with pytest.raises(redis.ReadOnlyError):
             reader.set('k', 'w')
-    status = group.front.agent.wait(lambda: next(
-        (s for s in group.front.agent.statuses[-1:] if s['clients']['reader'] == 6), None))
-    by_node = {node['id']: node['connections'] for node in status['nodes']}
-    assert by_node['node-1'] == by_node['node-2'] == 3
+
+    def spread():
+        """A status is of one moment; a link that was made anew may not be in it yet."""
+        status = group.front.agent.statuses[-1]
+        by_node = {node['id']: node['connections'] for node in status['nodes']}
+        return status['clients']['reader'] == 6 and by_node['node-1'] == by_node['node-2'] == 3
+    group.front.agent.wait(spread)
 
 
 def test_a_switch_of_the_primary(own_group):
