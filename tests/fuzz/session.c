@@ -67,8 +67,9 @@ typedef struct World {
     size_t has_len;
     ModelSettings settings;
     bool replayed;           /* the proxy set something in the transaction that is open */
-    char unnamed[TEXT_SIZE]; /* the unnamed statement, and the unnamed portal */
+    char unnamed[TEXT_SIZE]; /* the unnamed statement, and the portal: there is one, by any name */
     char portal[TEXT_SIZE];
+    bool bound;           /* there is a portal; none outlives its transaction */
     int8_t own[2][NAMES]; /* what each client's names would stand for on a connection of its own */
     ModelSettings own_settings[2];
     unsigned seen[2]; /* values of "t" that the client has had, a bit each */
@@ -120,7 +121,7 @@ static void say(World *w, const char *types, uint8_t owner)
 
 static void roll_back(World *w)
 {
-    w->replayed = false;
+    w->replayed = w->bound = false;
     model_settings_roll_back(&w->settings);
     if (w->linked >= 0) {
         model_settings_roll_back(&w->own_settings[w->linked]);
@@ -129,7 +130,7 @@ static void roll_back(World *w)
 
 static void commit(World *w)
 {
-    w->replayed = false;
+    w->replayed = w->bound = false;
     model_settings_commit(&w->settings);
     if (w->linked >= 0) {
         model_settings_commit(&w->own_settings[w->linked]);
@@ -291,7 +292,7 @@ static void serve_execute(World *w, uint8_t owner)
     static const char *const answers[] = {"DDC", "C", "I", "Ds", "HdcC"};
     uint8_t choice = owner == NOBODY ? 1 : choose(w, 9);
     check_settings(w, owner);
-    if (w->status == 'E' && choice != 6) {
+    if (!w->bound || (w->status == 'E' && choice != 6)) {
         fail(w, owner, true);
     } else if (model_is_setting(slice_of(w->portal))) {
         run_setting(w, owner, w->portal);
@@ -388,6 +389,7 @@ static void serve_extended(World *w, Entry message)
         }
         say(w, "1", message.owner);
     } else if (message.type == 'B') {
+        w->bound = true;
         memcpy(w->portal, message.name[0] == '\0' ? w->unnamed : "",
                message.name[0] == '\0' ? TEXT_SIZE : 1);
         say(w, "2", message.owner);
