@@ -221,13 +221,12 @@ static void take_parse(Session *session, Exchange *exchange, const PgPiece *piec
     if (readable && names_refuse_reserved(session, name, out)) {
         return;
     }
-    if (readable && name.len > 0 && names_can_follow(session, exchange, piece)) {
+    if (readable && name.len > 0 && names_can_follow(session, exchange, piece, name)) {
         names_take_parse(session, exchange, piece, name, slice_skip(piece->body, offset), out);
         return;
     }
     if (!readable || name.len > 0) {
-        session_pin(session, exchange->flight.skipping ? PIN_NONE : PIN_PROTOCOL_PREPARE, out);
-        flight_push(&exchange->flight, 'P', 0);
+        names_keep_parse(session, exchange, name, out);
         return;
     }
     exchange->unnamed = UNNAMED_PARSED;

@@ -48,7 +48,8 @@ typedef struct Session {
     bool dropping;    /* and it is not forwarded */
     PinReason pin;
     bool pinned_for_good; /* for what cannot be seen to be gone */
-    uint32_t pins;        /* how often it was pinned */
+    bool own_names; /* its server connection has names of its own: a Parse that is not shared */
+    uint32_t pins;  /* how often it was pinned */
     StatementNames names; /* what it has prepared by name */
     Settings *settings;   /* and set */
 } Session;
