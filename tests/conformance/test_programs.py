@@ -75,6 +75,34 @@ def test_jdbc(options, java_classes, database, two):
     told_twice(story, database, two, client_encoding='UTF8', DateStyle='ISO', TimeZone='UTC', extra_float_digits='2')
 
 
+# ---- PHP and Ruby ---------------------------------------------------------------------------------
+
+def program(*command):
+    """A test skips by name where there is no such driver; `make conformance` installs them."""
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip(f"needs {' '.join(command)}: tools/install.sh conform")
+
+
+@pytest.mark.parametrize('which', ['pdo', 'emulated', 'unnamed', 'more', 'pgsql'])
+def test_php(which, database, two):
+    program('php', '-r', 'exit(extension_loaded("pdo_pgsql") && extension_loaded("pgsql") ? 0 : 1);')
+
+    def story(place, meanwhile):
+        return told_by(['php', '-d', 'display_errors=stderr', HERE / 'story.php', which], meanwhile,
+                       env={**place.environment(), 'PATH': os.environ['PATH']})
+    told_twice(story, database, two)
+
+
+@pytest.mark.parametrize('which', ['prepared', 'unprepared'])
+def test_activerecord(which, database, two):
+    program('ruby', '-e', 'require "active_record"; require "pg"')
+
+    def story(place, meanwhile):
+        return told_by(['ruby', '-W0', HERE / 'story.rb', which], meanwhile,
+                       env={**place.environment(), 'PATH': os.environ['PATH'], 'LC_ALL': 'C.UTF-8'})
+    told_twice(story, database, two)
+
+
 # ---- PostgreSQL's own -----------------------------------------------------------------------------
 
 SCRIPT = r"""

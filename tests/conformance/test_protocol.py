@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+import conformance.habits  # pylint: disable=unused-import
 from conformance.both import Stranger, same, wire
 from conformance.scripts import PINNED, SCRIPTS
 from support.pool import wait_for
