@@ -43,12 +43,23 @@ def node_folder(root, tmp_path_factory):
 
 
 def test_node_postgres(node_folder, database, one):
-    def story(place, meanwhile):
-        environment = {**place.environment(), 'PATH': os.environ['PATH'], 'STORY_CA': str(place.ca or '')}
-        del environment['PGSSLMODE']
-        environment.pop('PGSSLROOTCERT', None)
-        return told_by(['node', '--no-deprecation', 'story.js'], meanwhile, cwd=node_folder, env=environment)
-    told_twice(story, database, one, client_encoding='UTF8')
+    told_twice(lambda place, meanwhile: node_story(['story.js'], place, meanwhile, node_folder), database, one,
+               client_encoding='UTF8')
+
+
+def node_story(command, place, meanwhile, folder):
+    environment = {**place.environment(), 'PATH': os.environ['PATH'], 'STORY_CA': str(place.ca or '')}
+    del environment['PGSSLMODE']
+    environment.pop('PGSSLROOTCERT', None)
+    return told_by(['node', '--no-deprecation', *command], meanwhile, cwd=folder, env=environment)
+
+
+def test_sequelize(root, database, two, tmp_path):
+    if not os.environ.get('WEIR_CONFORMANCE'):
+        pytest.skip('needs Sequelize, which make conformance installs from npm')
+    folder = app_folder(HERE / 'sequelize', root / 'build/node', tmp_path / 'app')
+    told_twice(lambda place, meanwhile: node_story(['story.js'], place, meanwhile, folder), database, two,
+               client_encoding='UTF8')
 
 
 # ---- JDBC -----------------------------------------------------------------------------------------
