@@ -5,9 +5,12 @@
 #include "session/parts_priv.h"
 #include "session/records_priv.h"
 
-#define CLIENT_WANTED     "QPBDCE"
-#define SERVER_WANTED     "ZESKRC"
-#define CLIENT_KNOWN      "QPBDCEHSFXdcf"
+#define CLIENT_WANTED "QPBDCE"
+#define SERVER_WANTED "ZESKRC"
+#define CLIENT_KNOWN  "QPBDCEHSFXdcf"
+/* PostgreSQL ends the connection over it; unless its COPY has just failed: then it would be run,
+ * and nobody knew under what. */
+#define NOT_IN_COPY       "QPBDCEF"
 
 #define FLIGHT_BEFORE_MAX 3 /* messages: a Close for room, Close and Parse; and those of strays */
 
@@ -366,6 +369,10 @@ static SessionStep take_first(Session *session, Exchange *exchange, const PgPiec
     }
     if (exchange == NULL) {
         return take_unlinked(session, piece);
+    }
+    if (!session->relay && exchange->flight.copying && strchr(NOT_IN_COPY, piece->type) != NULL) {
+        out->problem = "unexpected message type during COPY from stdin";
+        return STEP_REFUSE;
     }
     exchange->barrier = exchange->barrier && !flight_is_empty(&exchange->flight);
     if (exchange->barrier && !exchange->flight.copying) { /* what is copied, the batch waits for */

@@ -687,6 +687,7 @@ static void tell(World *w, int client)
     pg_put_end(&bytes, mark);
     ASSERT(pg_framer_next(&framer, &policy, buf_slice(&bytes), &piece) == WIRE_DONE);
     SessionStep step = give(w, client, &piece, &out);
+    w->dead = w->dead || step == STEP_REFUSE;
     send_before(w, &out);
     if (step == STEP_FORWARD) {
         buf_append_slice(&wire, out.head);
