@@ -124,7 +124,7 @@ void session_link(Session *session, Exchange *exchange, Handover handover, Sessi
     exchange->flight = (Flight){0};
     exchange->scanning = exchange->swallowing = exchange->wrote = false;
     exchange->forgets = exchange->barrier = exchange->open = exchange->releases = false;
-    exchange->ddl = false;
+    exchange->ddl = exchange->learns = false;
     exchange->unnamed = UNNAMED_FOREIGN;
     exchange->status = 'I';
     exchange->ended = exchange->batch;

@@ -543,6 +543,7 @@ static void server_anew(World *w)
     exchange_done(&w->exchange);
     exchange_init(&w->exchange, w->table, w->settings_table);
     w->exchange.prepared.max = SET_MAX;
+    w->exchange.asks_catalog = true;
 }
 
 static Slice body_of(const Entry *message, Buf *body)
@@ -597,6 +598,9 @@ static void hear(World *w)
     buf_done(&buf);
     check_heard(w, &message, step);
     send_behind(w, &out);
+    if (out.learn) {
+        queue_put(&w->in, (Entry){.type = 'Q', .owner = NOBODY, .sql = "SELECT what it hides"});
+    }
     if (out.at_rest) {
         check_rest(w);
         w->linked = -1;
@@ -700,6 +704,7 @@ static void tell(World *w, int client)
                                        ? (int8_t)(messages[which].body.data[9] - '0')
                                        : 0});
         send_behind(w, &out);
+        w->exchange.ddl = w->exchange.ddl || slice_has(messages[which].body, "insert");
     }
     buf_done(&bytes);
     buf_done(&wire);
@@ -723,6 +728,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     w.settings_table = setting_table_new();
     exchange_init(&w.exchange, w.table, w.settings_table);
     w.exchange.prepared.max = SET_MAX;
+    w.exchange.asks_catalog = true;
     model_settings_init(&w.settings);
     model_settings_init(&w.own_settings[0]);
     model_settings_init(&w.own_settings[1]);
