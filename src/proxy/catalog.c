@@ -156,7 +156,7 @@ struct CatalogEntry {
     atomic_int_fast64_t due_ms;
     atomic_bool learning;
     atomic_uint_fast64_t changes; /* of the database, as far as we know */
-    atomic_int_fast64_t took_ms;  /* learning, the last time */
+    atomic_int_fast64_t took_ms;  /* learning, of late */
 };
 
 void catalogs_init(Catalogs *catalogs)
@@ -268,7 +268,8 @@ void catalog_entry_learnt(CatalogEntry *entry, CatalogLearning *learning, int64_
     }
     catalog_names_unref(same ? names : NULL);
     atomic_store(&entry->due_ms, changed ? 0 : now_ms + CATALOG_MS);
-    atomic_store(&entry->took_ms, now_ms - learning->began_ms);
+    int64_t took_ms = atomic_load(&entry->took_ms);
+    atomic_store(&entry->took_ms, (3 * took_ms + now_ms - learning->began_ms) / 4);
     atomic_store(&entry->learning, false);
     pthread_mutex_unlock(&entry->catalogs->lock);
 }

@@ -9,7 +9,7 @@
  *
  * It is learnt on a server connection that has just come to rest (server_learn.c): when nothing is
  * known, each CATALOG_MS, and after DDL that may have changed it; then the client that made that
- * waits for it, unless it takes longer than CATALOG_WAIT_MS.
+ * waits for it, unless it has taken longer than CATALOG_WAIT_MS of late.
  */
 #ifndef WEIR_PROXY_CATALOG_PRIV_H
 #define WEIR_PROXY_CATALOG_PRIV_H
@@ -21,7 +21,7 @@
 #include "wire/wire.h"
 
 #define CATALOG_MS        10000
-#define CATALOG_WAIT_MS   100
+#define CATALOG_WAIT_MS   250
 #define CATALOG_NAMES_MAX 20000 /* with more, nothing is known */
 
 typedef struct CatalogNames {

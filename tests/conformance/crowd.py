@@ -1,6 +1,7 @@
 """A crowd of clients that lie idle, and a look at what the proxy's process holds meanwhile."""
 import os
 import resource
+import select
 import statistics
 import threading
 import time
@@ -24,6 +25,13 @@ def want_files(count):
             pytest.skip(f'needs {want} open files: raise "ulimit -n", which ends at {hard} here')
 
 
+def said(end):
+    try:
+        return end.recv(1000)
+    except OSError as error:
+        return error
+
+
 class Crowd:
     """They have logged in and say nothing, but for one after the other that asks for its own number."""
 
@@ -40,6 +48,14 @@ class Crowd:
     def ask(self, number):
         assert self.wires[number].rows(f'SELECT {number}') == [(str(number),)], f'number {number} of the crowd'
         del self.wires[number].heard[:]
+
+    def addressed(self):
+        """Those whom the proxy has said something unasked, or closed; and what it said."""
+        poll = select.poll()
+        of = {one.end.fileno(): number for number, one in enumerate(self.wires)}
+        for file in of:
+            poll.register(file, select.POLLIN)
+        return [(of[file], what, said(self.wires[of[file]].end)) for file, what in poll.poll(0)]
 
     def ask_all(self):
         for number in range(len(self.wires)):

@@ -89,6 +89,7 @@ def test_nobody_sees_anothers_state(pool, database):
         mix.run()
     try:
         assert not mix.failures, f'seed {SEED}: {mix.failures[:3]}'
+        assert not crowd.addressed()[:5]
         crowd.ask_all()
         assert pool.await_status(lambda s: s['clients'] == IDLE)
     finally:
