@@ -8,10 +8,14 @@
 
 #include "loop/stream_priv.h"
 
-#define KEEPALIVE_IDLE_S     60
-#define KEEPALIVE_INTERVAL_S 10
-#define KEEPALIVE_PROBES     3
-#define UNLIMITED            (SIZE_MAX / 4) /* these buffers are limited by what fills them */
+/* Connections that were made at once are probed apart: the system drops what is more than it queues
+ * (net.core.netdev_max_backlog), each time the same ones, and then takes their peers for dead. */
+#define KEEPALIVE_IDLE_S          40
+#define KEEPALIVE_IDLE_SPREAD     60
+#define KEEPALIVE_INTERVAL_S      10
+#define KEEPALIVE_INTERVAL_SPREAD 5
+#define KEEPALIVE_PROBES          3
+#define UNLIMITED                 (SIZE_MAX / 4) /* these buffers are limited by what fills them */
 
 void streams_init(Loop *loop)
 {
@@ -333,8 +337,8 @@ static Stream *stream_make(Loop *loop, int fd, const StreamOptions *options)
 static void tcp_options_set(int fd)
 {
     int on = 1;
-    int idle_s = KEEPALIVE_IDLE_S;
-    int interval_s = KEEPALIVE_INTERVAL_S;
+    int idle_s = KEEPALIVE_IDLE_S + fd % KEEPALIVE_IDLE_SPREAD;
+    int interval_s = KEEPALIVE_INTERVAL_S + fd % KEEPALIVE_INTERVAL_SPREAD;
     int probes = KEEPALIVE_PROBES;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));

@@ -248,9 +248,9 @@ ProxyServer *proxy_pool_take_equal(ProxyPool *pool, const ProxyClient *client)
 bool proxy_pool_knows_names(ProxyPool *pool)
 {
     if (pool->catalog != NULL) {
-        catalog_entry_read(pool->catalog, &pool->names, &pool->names_seen);
+        catalog_entry_read(pool->catalog, &pool->names, &pool->names_fresh, &pool->names_seen);
     }
-    return pool->names != NULL;
+    return pool->names != NULL && pool->names_fresh;
 }
 
 ProxyServer *proxy_pool_borrow(ProxyPool *pool, ProxyClient *client)

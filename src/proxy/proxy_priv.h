@@ -253,11 +253,12 @@ struct ProxyServer {
     uint32_t pid;
     uint32_t key_len;
     uint8_t key[PG_CANCEL_KEY_MAX];
-    unsigned cancels;       /* under way */
-    PoolHandle last;        /* who had it last; 0: nobody */
-    PoolHandle writer;      /* who may have moved sequences on it; 0: nobody */
-    CatalogNames *names;    /* what was known of the database when it was lent; NULL: nothing */
-    CatalogNames *learning; /* what it learns; NULL: it fails, or does not */
+    unsigned cancels;    /* under way */
+    PoolHandle last;     /* who had it last; 0: nobody */
+    PoolHandle writer;   /* who may have moved sequences on it; 0: nobody */
+    CatalogNames *names; /* what was known of the database when it was lent; NULL: nothing */
+    CatalogLearning learning;
+    bool learns; /* what `learning` says */
     int64_t opened_ms;
     int64_t idle_ms;  /* since when */
     int64_t sent_us;  /* when the request was sent that it answers now; 0: none */
@@ -288,6 +289,11 @@ extern const StreamHandlers proxy_server_handlers;
 /* server_learn.c */
 void proxy_server_available(ProxyServer *server); /* free: to the next in turn, or it learns */
 NODISCARD bool proxy_server_learn_take(ProxyServer *server, const PgPiece *piece);
+/* For a client that waits (SessionOut.learn), a piece of the answer, and where it leaves meanwhile:
+ * true, the server goes on without it. */
+void proxy_server_learn_linked(ProxyServer *server);
+void proxy_server_learn_linked_take(ProxyServer *server, const PgPiece *piece);
+NODISCARD bool proxy_server_learn_on(ProxyServer *server);
 void proxy_server_learn_abandon(
     ProxyServer *server); /* it does not come to an end; where it does */
 
@@ -328,6 +334,7 @@ struct ProxyPool {
     SettingTable *settings;
     CatalogEntry *catalog; /* of its database; NULL: there are too many */
     CatalogNames *names;   /* as last read from there */
+    bool names_fresh;      /* and nothing else is to be known */
     uint64_t names_seen;
     List lines;
     bool wants_line;           /* a request has found none */

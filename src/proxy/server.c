@@ -206,6 +206,9 @@ static bool can_come_to_rest(const ProxyServer *server)
  * Clients that run out of patience are many, and a new login costs more than this. */
 void proxy_server_abandon(ProxyServer *server)
 {
+    if (server->learns && server->client != NULL && proxy_server_learn_on(server)) {
+        return;
+    }
     if (!can_come_to_rest(server)) {
         server_leave(server, server->client != NULL && server->client->session.mid_message);
         return;
@@ -324,10 +327,14 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
 {
     ProxyClient *client = server->client;
     SessionOut out;
+    bool learns = server->learns;
     SessionStep step = session_server_piece(&client->session, &server->exchange, piece, &out);
     *ret_problem = out.problem;
     if (step == STEP_REFUSE) {
         return false;
+    }
+    if (learns) {
+        proxy_server_learn_linked_take(server, piece);
     }
     if (piece->type == 'Z' && step == STEP_FORWARD) {
         proxy_traffic_answered(server);
@@ -365,6 +372,9 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
     }
     if (out.ddl && server->pool != NULL && server->pool->catalog != NULL) {
         catalog_entry_stale(server->pool->catalog);
+    }
+    if (out.learn) {
+        proxy_server_learn_linked(server);
     }
     after_answer(server);
     if (out.at_rest) {

@@ -62,7 +62,7 @@ static Handover handover_to(const ProxyServer *server, const ProxyClient *client
     if (server->last == 0 || server->last == client->handle) {
         return HANDOVER_PLAIN;
     }
-    if (server->names == NULL || server->names->hidden) {
+    if (server->names == NULL || !server->pool->names_fresh || server->names->hidden) {
         return HANDOVER_ALL;
     }
     bool moved = server->writer != 0 && server->writer != client->handle;
@@ -81,6 +81,8 @@ void proxy_server_link(ProxyServer *server, ProxyClient *client)
     client->server = server;
     client->state = CLIENT_READY;
     proxy_traffic_linked(server);
+    server->exchange.asks_catalog = server->pool != NULL && server->pool->catalog != NULL &&
+                                    catalog_entry_is_quick(server->pool->catalog);
     SessionOut out;
     session_link(&client->session, &server->exchange, handover, &out);
     for (size_t i = 0; i < out.before_len; i++) {

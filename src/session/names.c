@@ -176,6 +176,19 @@ void names_note_deallocate(const Session *session, Exchange *exchange, Slice tex
     }
 }
 
+/* The server refuses it, in its own words, where the client has the name already. */
+void names_keep_parse(Session *session, Exchange *exchange, Slice name, SessionOut *out)
+{
+    if (names_find(session, exchange, name) != NULL) {
+        name_on_server(exchange, name, out);
+    }
+    if (!exchange->flight.skipping) {
+        session->own_names = true;
+        session_pin(session, PIN_PROTOCOL_PREPARE, out);
+    }
+    flight_push(&exchange->flight, 'P', 0);
+}
+
 void names_take_parse(Session *session, Exchange *exchange, const PgPiece *piece, Slice name,
                       Slice tail, SessionOut *out)
 {
@@ -203,11 +216,13 @@ void names_take_parse(Session *session, Exchange *exchange, const PgPiece *piece
     statement_unref(statement);
 }
 
-bool names_can_follow(const Session *session, const Exchange *exchange, const PgPiece *piece)
+bool names_can_follow(const Session *session, const Exchange *exchange, const PgPiece *piece,
+                      Slice name)
 {
     return session_follows_names(session, exchange) && piece->last && !exchange_is_deaf(exchange) &&
            !exchange->dialect.unsafe_encoding &&
-           statement_names_len(&session->names) < STATEMENT_NAMES_MAX;
+           statement_names_len(&session->names) < STATEMENT_NAMES_MAX &&
+           (!session->own_names || statement_names_get(&session->names, name) != NULL);
 }
 
 static bool name_is_in_flight(const Exchange *exchange, Slice name)

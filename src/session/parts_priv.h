@@ -42,7 +42,10 @@ void pins_end(Session *session, const Exchange *exchange, SessionOut *out);
 bool session_follows_names(const Session *session, const Exchange *exchange);
 /* What servers call statements is none of the clients' business: sets `problem`. */
 bool names_refuse_reserved(const Session *session, Slice name, SessionOut *out);
-bool names_can_follow(const Session *session, const Exchange *exchange, const PgPiece *piece);
+bool names_can_follow(const Session *session, const Exchange *exchange, const PgPiece *piece,
+                      Slice name);
+/* A Parse goes to the server as it is, and the name stays there. */
+void names_keep_parse(Session *session, Exchange *exchange, Slice name, SessionOut *out);
 void names_take_parse(Session *session, Exchange *exchange, const PgPiece *piece, Slice name,
                       Slice tail, SessionOut *out);
 /* False: the name is not known, and the server has words for it. */

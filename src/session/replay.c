@@ -129,12 +129,18 @@ static void replay_kept(Session *session, Exchange *exchange)
     exchange->unsettled = false;
 }
 
+/* Custom settings that nobody has named on the connection before; that cannot be taken back. */
+static bool names_more(const Session *session, const Exchange *exchange)
+{
+    return !settings_fit(session->settings, exchange->applied, false);
+}
+
 /* So is what the client's own texts set in that transaction. A custom setting has been named all
  * the same. */
 static void replay_lost(Session *session, Exchange *exchange)
 {
     exchange->soiled = exchange->soiled || touched_custom(buf_slice(&exchange->touched)) ||
-                       !settings_fit(session->settings, exchange->applied, false);
+                       names_more(session, exchange);
     exchange->settings_state = SETTINGS_MISSING;
     exchange->context = settings_id(session->settings);
     buf_clear(&exchange->touched);
@@ -247,6 +253,7 @@ static void settle_end(Session *session, Exchange *exchange)
 {
     if (exchange->unsettled) {
         exchange->settings_state = SETTINGS_MISSING;
+        exchange->soiled = exchange->soiled || names_more(session, exchange);
     } else {
         replay_kept(session, exchange);
     }

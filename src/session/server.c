@@ -2,6 +2,20 @@
 #include "session/parts_priv.h"
 #include "session/records_priv.h"
 
+/* Who has made something that keeps state unseen may use it at once: what it says next waits until
+ * the names are known (catalog_priv.h). */
+static bool learn_first(Exchange *exchange)
+{
+    if (!exchange->learns) {
+        return false;
+    }
+    exchange->learns = false;
+    exchange->asking = ASKING_CATALOG;
+    exchange->barrier = true;
+    flight_push(&exchange->flight, 'Q', FLIGHT_OURS);
+    return true;
+}
+
 /* Whether the transaction is over, and everything that was asked is answered. */
 static void check_rest(Session *session, Exchange *exchange, SessionOut *out)
 {
@@ -15,8 +29,11 @@ static void check_rest(Session *session, Exchange *exchange, SessionOut *out)
     }
     out->ddl = exchange->ddl && exchange->status == 'I';
     exchange->ddl = exchange->ddl && !out->ddl;
-    out->at_rest = rests && pins_rest(session, exchange, out) &&
-                   settings_rest(session, exchange, out) && session->pin == PIN_NONE;
+    exchange->learns = exchange->asks_catalog && (exchange->learns || out->ddl);
+    bool free = rests && pins_rest(session, exchange, out) &&
+                settings_rest(session, exchange, out) && session->pin == PIN_NONE;
+    out->learn = free && learn_first(exchange);
+    out->at_rest = free && !out->learn;
 }
 
 /* The answer to a question of the proxy's is complete. */
@@ -26,7 +43,7 @@ static void take_answered(Session *session, Exchange *exchange, SessionOut *out)
     exchange->asking = ASKING_NOTHING;
     if (asked == ASKING_PINS) {
         pins_end(session, exchange, out);
-    } else {
+    } else if (asked == ASKING_SETTINGS) {
         settings_end(session, exchange, out);
     }
 }

@@ -5,9 +5,12 @@
 #include "session/parts_priv.h"
 #include "session/records_priv.h"
 
-#define CLIENT_WANTED     "QPBDCE"
-#define SERVER_WANTED     "ZESKRC"
-#define CLIENT_KNOWN      "QPBDCEHSFXdcf"
+#define CLIENT_WANTED "QPBDCE"
+#define SERVER_WANTED "ZESKRC"
+#define CLIENT_KNOWN  "QPBDCEHSFXdcf"
+/* PostgreSQL ends the connection over it; unless its COPY has just failed: then it would be run,
+ * and nobody knew under what. */
+#define NOT_IN_COPY       "QPBDCEF"
 
 #define FLIGHT_BEFORE_MAX 3 /* messages: a Close for room, Close and Parse; and those of strays */
 
@@ -121,7 +124,7 @@ void session_link(Session *session, Exchange *exchange, Handover handover, Sessi
     exchange->flight = (Flight){0};
     exchange->scanning = exchange->swallowing = exchange->wrote = false;
     exchange->forgets = exchange->barrier = exchange->open = exchange->releases = false;
-    exchange->ddl = false;
+    exchange->ddl = exchange->learns = false;
     exchange->unnamed = UNNAMED_FOREIGN;
     exchange->status = 'I';
     exchange->ended = exchange->batch;
@@ -221,13 +224,12 @@ static void take_parse(Session *session, Exchange *exchange, const PgPiece *piec
     if (readable && names_refuse_reserved(session, name, out)) {
         return;
     }
-    if (readable && name.len > 0 && names_can_follow(session, exchange, piece)) {
+    if (readable && name.len > 0 && names_can_follow(session, exchange, piece, name)) {
         names_take_parse(session, exchange, piece, name, slice_skip(piece->body, offset), out);
         return;
     }
     if (!readable || name.len > 0) {
-        session_pin(session, exchange->flight.skipping ? PIN_NONE : PIN_PROTOCOL_PREPARE, out);
-        flight_push(&exchange->flight, 'P', 0);
+        names_keep_parse(session, exchange, name, out);
         return;
     }
     exchange->unnamed = UNNAMED_PARSED;
@@ -367,6 +369,10 @@ static SessionStep take_first(Session *session, Exchange *exchange, const PgPiec
     }
     if (exchange == NULL) {
         return take_unlinked(session, piece);
+    }
+    if (!session->relay && exchange->flight.copying && strchr(NOT_IN_COPY, piece->type) != NULL) {
+        out->problem = "unexpected message type during COPY from stdin";
+        return STEP_REFUSE;
     }
     exchange->barrier = exchange->barrier && !flight_is_empty(&exchange->flight);
     if (exchange->barrier && !exchange->flight.copying) { /* what is copied, the batch waits for */

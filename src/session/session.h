@@ -48,7 +48,8 @@ typedef struct Session {
     bool dropping;    /* and it is not forwarded */
     PinReason pin;
     bool pinned_for_good; /* for what cannot be seen to be gone */
-    uint32_t pins;        /* how often it was pinned */
+    bool own_names; /* its server connection has names of its own: a Parse that is not shared */
+    uint32_t pins;  /* how often it was pinned */
     StatementNames names; /* what it has prepared by name */
     Settings *settings;   /* and set */
 } Session;
@@ -88,6 +89,7 @@ typedef enum Asking {
     ASKING_NOTHING,
     ASKING_SETTINGS, /* which values they have */
     ASKING_PINS,     /* whether anything is left that pins */
+    ASKING_CATALOG,  /* what the database hides: the text and the rows are the shell's */
 } Asking;
 
 /* Zeroed to start, but for what is the server connection's and stays from client to client. */
@@ -101,6 +103,7 @@ typedef struct Exchange {
     bool forgets;    /* the batch may take prepared statements away */
     bool releases;   /* what pins may have been taken away */
     bool ddl;        /* the catalog may be another when this is committed */
+    bool learns;     /* it may be: it is asked for before its client says more */
     bool barrier;    /* it is under way: what comes next waits until it is known what is left */
     UnnamedState unnamed;
     char status;         /* of the last ReadyForQuery */
@@ -132,6 +135,7 @@ typedef struct Exchange {
     /* What a text is parsed under (RULES P4): a list of settings, or something of its own. */
     uint64_t context;
     /* the server connection's */
+    bool asks_catalog;     /* the shell can, and it does not take long */
     SqlDialect dialect;    /* as of what it has reported */
     StatementTable *table; /* of its pool; NULL in relay mode */
     StatementSet prepared;
@@ -160,6 +164,7 @@ typedef struct SessionOut {
     PinReason pinned;  /* the session was pinned by this piece */
     bool unpinned;     /* it is no more */
     bool ddl;          /* what the catalog says may be another from here on */
+    bool learn;        /* send a Query that asks for it, at once; the exchange counts it */
     bool at_rest;      /* the server connection can serve somebody else */
     const char *problem;
     Slice before[SESSION_BEFORE_MAX]; /* to the server, in front of the piece. Copy it at once */

@@ -118,7 +118,7 @@ static void plain_take(SqlScan *scan, char c)
         word_clear(scan);
     } else if (c == '$') {
         scan->state_ = DOLLAR;
-    } else if (c == ';') {
+    } else if (c == ';' && scan->parens_ == 0) { /* CREATE RULE has some in parentheses */
         sql_words_statement_end(scan);
     } else if (c == '&' && after_u) {
         scan->state_ = U_AMP;

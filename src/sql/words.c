@@ -23,6 +23,7 @@ static const FirstWord first_words[] = {
     {"copy", KIND_WRITE, 0, false},
     {"savepoint", KIND_QUIET, 0, false},
     {"release", KIND_QUIET, 0, false},
+    {"return", KIND_QUIET, 0, false}, /* in BEGIN ATOMIC … END */
     {"start", KIND_QUIET, 0, false},
     {"end", KIND_END, 0, true},
     {"abort", KIND_END, 0, true},

@@ -7,9 +7,10 @@ import threading
 
 import pytest
 
+import conformance.habits  # pylint: disable=unused-import
 from conformance.both import Stranger, same, wire
 from conformance.scripts import PINNED, SCRIPTS
-from support.pool import wait_for
+from support.pool import Proxy, wait_for
 from support.wire import SYNC, bind, execute, parse, query, run
 
 pytestmark = pytest.mark.timeout(120)
@@ -55,6 +56,23 @@ def test_as_on_a_connection_of_its_own(name, database, one):
 @pytest.mark.parametrize('name', sorted(PINNED))
 def test_in_a_session_that_is_pinned(name, database, two):
     compare(SCRIPTS[name], database, two)
+
+
+@pytest.fixture(scope='module')
+def relay(weir, tmp_path_factory, authority, database):
+    """The endpoint of an instance: a server connection for each client."""
+    proxy = Proxy(weir, tmp_path_factory.mktemp('relay') / 'run', authority, database)
+    try:
+        proxy.relay()
+        yield proxy
+    finally:
+        assert proxy.plane.close() == 0
+
+
+def test_by_an_endpoint(database, relay):
+    """Nothing is changed there: all scripts, in one test."""
+    for script in SCRIPTS.values():
+        same(played(script, database, database.folder), played(script, database, relay.address))
 
 
 @pytest.mark.parametrize('startup', [{}, {'TimeZone': 'Asia/Tokyo', 'application_name': 'ü'},

@@ -67,8 +67,9 @@ typedef struct World {
     size_t has_len;
     ModelSettings settings;
     bool replayed;           /* the proxy set something in the transaction that is open */
-    char unnamed[TEXT_SIZE]; /* the unnamed statement, and the unnamed portal */
+    char unnamed[TEXT_SIZE]; /* the unnamed statement, and the portal: there is one, by any name */
     char portal[TEXT_SIZE];
+    bool bound;           /* there is a portal; none outlives its transaction */
     int8_t own[2][NAMES]; /* what each client's names would stand for on a connection of its own */
     ModelSettings own_settings[2];
     unsigned seen[2]; /* values of "t" that the client has had, a bit each */
@@ -120,7 +121,7 @@ static void say(World *w, const char *types, uint8_t owner)
 
 static void roll_back(World *w)
 {
-    w->replayed = false;
+    w->replayed = w->bound = false;
     model_settings_roll_back(&w->settings);
     if (w->linked >= 0) {
         model_settings_roll_back(&w->own_settings[w->linked]);
@@ -129,7 +130,7 @@ static void roll_back(World *w)
 
 static void commit(World *w)
 {
-    w->replayed = false;
+    w->replayed = w->bound = false;
     model_settings_commit(&w->settings);
     if (w->linked >= 0) {
         model_settings_commit(&w->own_settings[w->linked]);
@@ -291,7 +292,7 @@ static void serve_execute(World *w, uint8_t owner)
     static const char *const answers[] = {"DDC", "C", "I", "Ds", "HdcC"};
     uint8_t choice = owner == NOBODY ? 1 : choose(w, 9);
     check_settings(w, owner);
-    if (w->status == 'E' && choice != 6) {
+    if (!w->bound || (w->status == 'E' && choice != 6)) {
         fail(w, owner, true);
     } else if (model_is_setting(slice_of(w->portal))) {
         run_setting(w, owner, w->portal);
@@ -388,6 +389,7 @@ static void serve_extended(World *w, Entry message)
         }
         say(w, "1", message.owner);
     } else if (message.type == 'B') {
+        w->bound = true;
         memcpy(w->portal, message.name[0] == '\0' ? w->unnamed : "",
                message.name[0] == '\0' ? TEXT_SIZE : 1);
         say(w, "2", message.owner);
@@ -541,6 +543,7 @@ static void server_anew(World *w)
     exchange_done(&w->exchange);
     exchange_init(&w->exchange, w->table, w->settings_table);
     w->exchange.prepared.max = SET_MAX;
+    w->exchange.asks_catalog = true;
 }
 
 static Slice body_of(const Entry *message, Buf *body)
@@ -595,6 +598,9 @@ static void hear(World *w)
     buf_done(&buf);
     check_heard(w, &message, step);
     send_behind(w, &out);
+    if (out.learn) {
+        queue_put(&w->in, (Entry){.type = 'Q', .owner = NOBODY, .sql = "SELECT what it hides"});
+    }
     if (out.at_rest) {
         check_rest(w);
         w->linked = -1;
@@ -685,6 +691,7 @@ static void tell(World *w, int client)
     pg_put_end(&bytes, mark);
     ASSERT(pg_framer_next(&framer, &policy, buf_slice(&bytes), &piece) == WIRE_DONE);
     SessionStep step = give(w, client, &piece, &out);
+    w->dead = w->dead || step == STEP_REFUSE;
     send_before(w, &out);
     if (step == STEP_FORWARD) {
         buf_append_slice(&wire, out.head);
@@ -697,6 +704,7 @@ static void tell(World *w, int client)
                                        ? (int8_t)(messages[which].body.data[9] - '0')
                                        : 0});
         send_behind(w, &out);
+        w->exchange.ddl = w->exchange.ddl || slice_has(messages[which].body, "insert");
     }
     buf_done(&bytes);
     buf_done(&wire);
@@ -720,6 +728,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     w.settings_table = setting_table_new();
     exchange_init(&w.exchange, w.table, w.settings_table);
     w.exchange.prepared.max = SET_MAX;
+    w.exchange.asks_catalog = true;
     model_settings_init(&w.settings);
     model_settings_init(&w.own_settings[0]);
     model_settings_init(&w.own_settings[1]);

@@ -385,6 +385,21 @@ static void test_reset_and_rollback_of_ones_own(void **state)
 }
 
 /* P2: x.y leaves '' behind where there was nothing. */
+/* What was refused had named a custom setting: nobody else gets the connection. */
+static void test_a_refused_round_trip_leaves_names(void **state)
+{
+    Talk *t = *state;
+    sets(t, "set a.b = 1", "SELECT pg_catalog.current_setting('a.b', true)", "1");
+    settings_unref(t->exchange.applied); /* another connection */
+    t->exchange.applied = NULL;
+    link_to(t, 0);
+    assert_true(client(t, 'Q', "", "vacuum") == STEP_WAIT);
+    assert_string_equal(sent(t), "SET \"a\".\"b\" TO '1'; B; E; S");
+    assert_true(says(t, 'E', SLICE("")) == STEP_DROP);
+    assert_true(ready(t, 'I') == STEP_DROP);
+    assert_false(exchange_is_clean(&t->exchange));
+}
+
 static void test_custom_settings(void **state)
 {
     Talk *t = *state;
@@ -625,6 +640,7 @@ int main(void)
         IN_TALK(test_what_must_be_alone_waits),
         IN_TALK(test_what_a_transaction_begins_with_waits),
         IN_TALK(test_reset_and_rollback_of_ones_own),
+        IN_TALK(test_a_refused_round_trip_leaves_names),
         IN_TALK(test_custom_settings),
         IN_TALK(test_a_question_that_fails_pins),
         IN_TALK(test_a_temporary_schema_pins),
