@@ -25,7 +25,8 @@ ProxyPool *proxy_worker_oldest_pool(const ProxyWorker *worker, bool openable)
     LIST_FOR_EACH (&worker->waiting, node) {
         ProxyPool *pool = CONTAINER_OF(node, ProxyPool, waiting_node);
         if (openable &&
-            (pool->connecting >= pool->waiters.len || proxy_limits_wait_for(pool) != NULL)) {
+            (pool->connecting >= pool->waiters.len || pool->ask != NULL ||
+             proxy_limits_wait_for(pool) != NULL)) {
             continue;
         }
         if (oldest == NULL || proxy_pool_first_waiter(pool)->wait_since_ms <
@@ -132,7 +133,7 @@ static char *shortage_new(const ProxyPool *pool)
                           quota->kind == QUOTA_USER ? "role" : "database", quota->name);
     }
     return mem_printf("All %u connections are in use.",
-                      atomic_load(&pool->worker->proxy->budget.max));
+                      pool->worker->config->servers_max);
 }
 
 /* The wording of RDS Proxy; the detail is ours. */

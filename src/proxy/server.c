@@ -116,6 +116,9 @@ static void server_free(ProxyServer *server)
     worker->probing = worker->probing && !server->probe;
     proxy_traffic_server_gone(server);
     pool_release(worker->server_slots, server->handle);
+    if (budgeted && worker->apart) {
+        leaving_change(worker, pool, -1, 0, 0);
+    }
     if (pool != NULL) {
         proxy_limits_give(pool, leaving);
         pool->servers--;

@@ -81,7 +81,7 @@ static bool doors_open(ProxyWorker *worker, const ProxyConfig *config, Err *err)
 {
     for (size_t i = 0; i < config->listener_count; i++) {
         ProxySocket *socket = config->listeners[i].socket;
-        if (!worker_has_door(worker, socket)) {
+        if (socket != NULL && !worker_has_door(worker, socket)) {
             TRY(door_open(worker, socket, err));
         }
     }
@@ -160,7 +160,7 @@ static void worker_tick(void *user)
         return;
     }
     proxy_worker_trim_idle(worker);
-    if (worker->index == 0) {
+    if (worker->index == 0 && !worker->apart) {
         check_health(worker);
     }
 }
@@ -187,7 +187,7 @@ static void apply(void *user)
     ProxyConfig *old = worker->config;
     Err err;
     worker->config = job->config;
-    if (!worker->draining) {
+    if (!worker->draining && !worker->shut) {
         doors_close(worker, job->config);
         if (!doors_open(worker, job->config, &err)) {
             log_error("proxy", "worker %u cannot accept: %s", worker->index, err.message);
@@ -215,6 +215,49 @@ void proxy_worker_apply(ProxyWorker *worker, ProxyConfig *config)
     loop_post(worker->loop, apply, &job);
     while (sem_wait(&worker->proxy->applied) != 0) {
     }
+}
+
+/* ---- accepting, or not
+ * --------------------------------------------------------------------------------------- */
+
+static void worker_accepts(void *user)
+{
+    ProxyWorker *worker = user;
+    Err err;
+    worker->shut = worker->apart = false;
+    proxy_limits_apply(worker);
+    if (!worker->draining && !doors_open(worker, worker->config, &err)) {
+        log_error("proxy", "worker %u cannot accept: %s", worker->index, err.message);
+    }
+    proxy_worker_pump_soon(worker);
+    sem_post(&worker->proxy->applied);
+}
+
+static void worker_leaves(void *user)
+{
+    ProxyWorker *worker = user;
+    worker->shut = worker->apart = true;
+    doors_close(worker, NULL);
+    proxy_limits_apply(worker);
+    leaving_count(&worker->proxy->peers, worker);
+    sem_post(&worker->proxy->applied);
+}
+
+static void worker_do(ProxyWorker *worker, LoopFn *fn)
+{
+    loop_post(worker->loop, fn, worker);
+    while (sem_wait(&worker->proxy->applied) != 0) {
+    }
+}
+
+void proxy_worker_accept(ProxyWorker *worker)
+{
+    worker_do(worker, worker_accepts);
+}
+
+void proxy_worker_leave(ProxyWorker *worker)
+{
+    worker_do(worker, worker_leaves);
 }
 
 /* ---- the end
@@ -347,7 +390,7 @@ bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err)
     worker->throttle = throttle_new();
     proxy_worker_waits_init(worker);
     loop_timer_start(worker->loop, &worker->tick, TICK_MS / 10, TICK_MS, worker_tick, worker);
-    TRY(doors_open(worker, config, err));
+    worker->shut = true;
     int failed = pthread_create(&worker->thread, NULL, worker_main, worker);
     return failed == 0 || err_set_errno(err, failed, "starting a thread");
 }
