@@ -32,12 +32,22 @@ static void held_free(Peers *peers, Held *held)
     mem_free(held);
 }
 
+static const char *server_user(const ProxyServer *server)
+{
+    return server->pool != NULL ? server->pool->user : server->user;
+}
+
+static const char *server_database(const ProxyServer *server)
+{
+    return server->pool != NULL ? server->pool->database : PROXY_PROBE_DATABASE;
+}
+
 void leaving_count(Peers *peers, const ProxyWorker *worker)
 {
     LIST_FOR_EACH (&worker->servers, node) {
         const ProxyServer *server = CONTAINER_OF(node, ProxyServer, node);
         if (server->budgeted) {
-            held_of(peers, server->pool->user, server->pool->database)->servers++;
+            held_of(peers, server_user(server), server_database(server))->servers++;
         }
     }
     LIST_FOR_EACH (&worker->clients, node) {
@@ -176,6 +186,12 @@ void leaving_change(ProxyWorker *worker, const ProxyPool *pool, int servers, int
     const Change change = {.servers = servers, .clients = clients, .accepted = accepted};
     change_post(worker, pool != NULL ? pool->user : NULL, pool != NULL ? pool->database : NULL,
                 &change);
+}
+
+void leaving_server_gone(const ProxyServer *server)
+{
+    const Change change = {.servers = -1};
+    change_post(server->worker, server_user(server), server_database(server), &change);
 }
 
 void leaving_give_back(ProxyWorker *worker, const LeavingAsk *ask)

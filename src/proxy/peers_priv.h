@@ -26,6 +26,7 @@ typedef struct Proxy Proxy;
 typedef struct ProxyWorker ProxyWorker;
 typedef struct ProxyPool ProxyPool;
 typedef struct ProxyClient ProxyClient;
+typedef struct ProxyServer ProxyServer;
 
 /* What a leaving process holds for a user and a database. */
 typedef struct PeerPlace {
@@ -134,6 +135,7 @@ void leaving_take_message(Peers *peers, const json_t *message);
  * user's yet. */
 void leaving_change(ProxyWorker *worker, const ProxyPool *pool, int servers, int clients,
                     int accepted);
+void leaving_server_gone(const ProxyServer *server);
 void leaving_give_back(ProxyWorker *worker, const LeavingAsk *ask); /* it is not needed */
 void leaving_ask_server(ProxyPool *pool); /* pool->ask says that it has not been answered */
 void leaving_ask_client(ProxyClient *client, ProxyPool *pool);

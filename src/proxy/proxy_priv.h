@@ -43,6 +43,7 @@
 #define PROXY_FAIR_MS         50    /* a waiter elsewhere that is older by this much goes first */
 #define PROXY_PROBE_MS        10000 /* between looks at a target that nobody uses */
 #define PROXY_PROBE_DOWN_MS   1000
+#define PROXY_PROBE_DATABASE  "postgres"
 #define PROXY_CHECK_IDLE_MS   10   /* a connection idle for longer is looked at before it is lent */
 #define PROXY_IDLE_LOOKS      16   /* at connections, for one with the client's settings */
 #define PROXY_CHECK_WAITER_MS 10   /* and so is a client that has waited for longer */
@@ -252,6 +253,7 @@ struct ProxyServer {
         *told_before; /* by its client, before a transaction that may take it back; NULL: none */
     ScramClient *scram;
     char *user; /* of a probe */
+    Quota *probe_quotas[QUOTA_KINDS];
     Buf hello;  /* of a relay: the start packet */
     uint32_t pid;
     uint32_t key_len;
@@ -493,6 +495,7 @@ void proxy_worker_server_gone(ProxyWorker *worker); /* one server connection les
 void proxy_worker_remember(ProxyWorker *worker, PoolHandle client);
 void proxy_worker_client_gone(ProxyWorker *worker); /* one client less */
 void proxy_worker_done(ProxyWorker *worker);        /* main thread, after the join */
+void proxy_probe_give(ProxyServer *server);         /* its places */
 NetAddr proxy_worker_target(const ProxyWorker *worker);
 bool proxy_worker_has_target(const ProxyWorker *worker);
 

@@ -111,14 +111,17 @@ static void server_free(ProxyServer *server)
         crypto_wipe(server->scram, sizeof(*server->scram));
         mem_free(server->scram);
     }
+    if (budgeted && worker->apart) {
+        leaving_server_gone(server);
+    }
+    if (server->user != NULL) {
+        proxy_probe_give(server);
+    }
     mem_free(server->user);
     buf_done(&server->hello);
     worker->probing = worker->probing && !server->probe;
     proxy_traffic_server_gone(server);
     pool_release(worker->server_slots, server->handle);
-    if (budgeted && worker->apart) {
-        leaving_change(worker, pool, -1, 0, 0);
-    }
     if (pool != NULL) {
         proxy_limits_give(pool, leaving);
         pool->servers--;

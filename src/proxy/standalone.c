@@ -2,6 +2,7 @@
  * `weir proxy --config FILE`: the proxy alone, without an agent, in front of any PostgreSQL. The
  * file says what the agent would say. SIGHUP reads it again; one that is refused changes nothing.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -89,6 +90,10 @@ static bool config_put(Standalone *alone, ProxyConfig *config, json_t *json, Err
 {
     bool ok =
         proxy_put_in_force(&alone->proxy, config, err) || err_wrap(err, "%s", alone->path);
+    if (!ok && err->os_errno == EADDRINUSE) {
+        err_wrap(err, "another process listens there; where it is a weir proxy, --take-over takes "
+                      "its place");
+    }
     if (ok) {
         succession_config(alone->proxy.succession, json);
     }
