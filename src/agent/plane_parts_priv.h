@@ -42,8 +42,8 @@ typedef struct Plane {
     bool in_job;
     bool job_failed; /* job's own until it is over */
     char *job_text;
-    int64_t seen_revision; /* job's own; -1: not known */
-    int64_t unseated_ms;   /* since when nobody has the seat; 0: somebody has */
+    int64_t seen_revision;               /* job's own; -1: not known */
+    int64_t unseated_ms;                 /* since when nobody has the seat; 0: somebody has */
     char version[PLANE_VERSION_MAX + 1]; /* of the process that serves; "": not known */
     PlaneHeir heir;
 } Plane;

@@ -76,9 +76,9 @@ static void upgrade_done(Plane *plane, int64_t epoch)
 {
     PlaneHeir *heir = &plane->heir;
     CLEANUP(mem_free_ptr)
-    char *message = mem_printf("The endpoint of %s (process %s) was upgraded from version %s to %s.",
-                               member_str(plane->goal, "identifier", ""), plane->id,
-                               plane->version, WEIR_VERSION);
+    char *message = mem_printf(
+        "The endpoint of %s (process %s) was upgraded from version %s to %s.",
+        member_str(plane->goal, "identifier", ""), plane->id, plane->version, WEIR_VERSION);
     log_info("agent", "%s", message);
     plane_tell(plane, "maintenance", message);
     snprintf(plane->version, sizeof(plane->version), "%s", WEIR_VERSION);

@@ -156,8 +156,7 @@ static bool range_holder(const char *path, off_t start, off_t len, pid_t *ret_pi
     if (fd < 0 && errno == ENOENT) {
         return true;
     }
-    struct flock lock = {
-        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = len};
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = len};
     if (fd < 0 || fcntl(fd, F_GETLK, &lock) != 0) {
         return err_set_errno(err, errno, "cannot look who has %s", path);
     }

@@ -235,9 +235,8 @@ static bool parse_limits(FrontConfig *config, const json_t *json, Err *err)
 static bool parse_all(FrontConfig *config, const json_t *json, Err *err)
 {
     static const char *const known[] = {
-        "kind",        "listeners",      "nodes",       "security_rules", "backend",
-        "auth_tokens", "idle_timeout_s", "clients_max", "hold_ms",        "upgrade_drain_s",
-        NULL};
+        "kind",           "listeners",   "nodes",   "security_rules",  "backend", "auth_tokens",
+        "idle_timeout_s", "clients_max", "hold_ms", "upgrade_drain_s", NULL};
     TRY(known_members(json, "config", known, err));
     TRY(parse_list(config, json, "listeners", FRONT_LISTENERS_MAX, parse_listener, err));
     TRY(parse_list(config, json, "nodes", FRONT_NODES_MAX, parse_node, err));

@@ -16,7 +16,7 @@
 #define FAILING_TRIES 16  /* connections tried at once to a node that fails */
 #define SECOND_MS     1000
 #define QUITTING_MAX_MS                                                                            \
-    10000 /* a client that has said its last word, and a node that does not end */
+    10000                  /* a client that has said its last word, and a node that does not end */
 #define HEIR_END_MS    200 /* so that the refusal reaches the agent */
 #define STOP_LOOK_MS   20
 #define STOP_LINGER_MS 200  /* for clients to take the last replies */

@@ -93,8 +93,7 @@ static void on_leave(void *user, json_t *books)
     front->leaving = true;
     front_endpoints_pause(front, true);
     front->told = front->clients.len;
-    json_array_append_new(books,
-                          book_of(succession_generation(front->succession), front->told));
+    json_array_append_new(books, book_of(succession_generation(front->succession), front->told));
     for (size_t i = 0; i < front->elsewhere.len; i++) {
         const FrontElsewhere *other = &front->elsewhere.items[i];
         if (other->clients > 0) {

@@ -128,7 +128,8 @@ void link_cut(SuccessionLink *link)
 }
 
 /* It goes out in its turn, when the other end has read what is in front of it. */
-static void link_queue(SuccessionLink *link, char *text, size_t text_len, const int *fds, size_t len)
+static void link_queue(SuccessionLink *link, char *text, size_t text_len, const int *fds,
+                       size_t len)
 {
     LinkPacket packet = {.text = mem_alloc(text_len + 1), .len = text_len};
     memcpy(packet.text, text, text_len);
@@ -173,9 +174,8 @@ void link_send(SuccessionLink *link, json_t *message, const int *fds, size_t len
     }
     if (link->queue.len == SUCCESSION_QUEUED_MAX) {
         loop_timer_start(link->succession->loop, &link->timer, 0, 0, link_too_slow, link);
-    } else if (link->queue.len > 0 ||
-               (!packet_send(link->fd, slice_of(text), fds, len, &err) &&
-                err.code == ERR_UNAVAILABLE)) {
+    } else if (link->queue.len > 0 || (!packet_send(link->fd, slice_of(text), fds, len, &err) &&
+                                       err.code == ERR_UNAVAILABLE)) {
         link_queue(link, text, strlen(text), fds, len);
         link_watch(link);
     }

@@ -1,6 +1,6 @@
 /*
- * link: a connection between two processes of the succession, with a queue for what the other one has
- * not read yet. Who it leads to is its role; what a message means is succession.c's.
+ * link: a connection between two processes of the succession, with a queue for what the other one
+ * has not read yet. Who it leads to is its role; what a message means is succession.c's.
  */
 #ifndef WEIR_PLANE_LINK_PRIV_H
 #define WEIR_PLANE_LINK_PRIV_H
@@ -60,8 +60,8 @@ struct Succession {
     bool seat_is_file;
     List links;
     LoopDefer sweep;
-    LoopTimer timer; /* of an heir, or of one that is alone */
-    int config_fd;   /* for leaving processes that join later; -1: there are none */
+    LoopTimer timer;   /* of an heir, or of one that is alone */
+    int config_fd;     /* for leaving processes that join later; -1: there are none */
     VEC(uint32_t) kin; /* generations that are to join */
     LoopTimer kin_timer;
     /* of an heir */
@@ -86,7 +86,8 @@ NODISCARD bool link_send_now(SuccessionLink *link, json_t *message, const int *f
 void links_sweep(void *succession);
 
 /* succession.c */
-void succession_take_message(SuccessionLink *link, const json_t *message, const int *fds, size_t len);
+void succession_take_message(SuccessionLink *link, const json_t *message, const int *fds,
+                             size_t len);
 void succession_link_lost(SuccessionLink *link);
 
 #endif

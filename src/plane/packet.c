@@ -1,5 +1,5 @@
-/* Packets, doors and the seat: the system calls of a succession. Nothing here waits but packet_await,
- * nothing is decided. */
+/* Packets, doors and the seat: the system calls of a succession. Nothing here waits but
+ * packet_await, nothing is decided. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -198,9 +198,8 @@ bool seat_take(int fd, Err *err)
     if (byte_lock(fd, F_WRLCK, 0)) {
         return true;
     }
-    return errno == EAGAIN || errno == EACCES
-               ? err_set(err, ERR_EXISTS, "another process serves")
-               : err_set_errno(err, errno, "locking");
+    return errno == EAGAIN || errno == EACCES ? err_set(err, ERR_EXISTS, "another process serves")
+                                              : err_set_errno(err, errno, "locking");
 }
 
 void seat_give(int fd)

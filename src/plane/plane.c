@@ -27,7 +27,7 @@ struct Plane {
     Stream *stream; /* NULL between attempts */
     bool open;
     LoopTimer retry;
-    char *status;                 /* the newest */
+    char *status; /* the newest */
     bool status_sent;
     VEC(char *) events; /* not yet sent */
 };
@@ -86,7 +86,7 @@ static char *lock_path_of(const PlaneArgs *args)
 }
 
 bool plane_succession_new(Loop *loop, const PlaneArgs *args, const SuccessionHandlers *handlers,
-                        void *user, Succession **ret_succession, Err *err)
+                          void *user, Succession **ret_succession, Err *err)
 {
     CLEANUP(mem_free_ptr) char *dir = mem_printf("%s/plane", args->run_dir);
     CLEANUP(mem_free_ptr) char *door = door_path(args);
@@ -104,8 +104,9 @@ static bool lock_stands(const Plane *plane)
 {
     struct stat held;
     struct stat there;
-    return fstat(succession_seat_fd(plane->succession), &held) == 0 && stat(plane->lock_path, &there) == 0 &&
-           held.st_dev == there.st_dev && held.st_ino == there.st_ino;
+    return fstat(succession_seat_fd(plane->succession), &held) == 0 &&
+           stat(plane->lock_path, &there) == 0 && held.st_dev == there.st_dev &&
+           held.st_ino == there.st_ino;
 }
 
 void plane_raise_file_limit(void)

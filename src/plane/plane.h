@@ -46,7 +46,7 @@ NODISCARD bool plane_args_parse(int argc, char **argv, PlaneArgs *ret_args, Err 
 #define SUCCESSION_SOCKETS    20    /* that can be handed on */
 #define SUCCESSION_QUEUED_MAX 20000 /* messages to one other process; with more its link is cut */
 #define SUCCESSION_BOOK_BYTES ((size_t)48 << 10) /* of one piece of a book, about */
-#define UPGRADE_DRAIN_DEFAULT 3600             /* s; `upgrade_drain_s` */
+#define UPGRADE_DRAIN_DEFAULT 3600               /* s; `upgrade_drain_s` */
 #define UPGRADE_DRAIN_MAX     604800
 
 typedef struct Succession Succession;
@@ -91,11 +91,11 @@ typedef struct SuccessionWhere {
     bool ask;                 /* whether a serving process is asked for its place */
 } SuccessionWhere;
 
-/* Asks for the place where that is wanted and somebody serves; otherwise takes the seat (ERR_EXISTS:
- * another process has it). */
+/* Asks for the place where that is wanted and somebody serves; otherwise takes the seat
+ * (ERR_EXISTS: another process has it). */
 NODISCARD bool succession_new(Loop *loop, const SuccessionWhere *where,
-                            const SuccessionHandlers *handlers, void *user, Succession **ret_succession,
-                            Err *err);
+                              const SuccessionHandlers *handlers, void *user,
+                              Succession **ret_succession, Err *err);
 void succession_free(Succession *succession); /* NULL is fine */
 
 bool succession_is_heir(const Succession *succession);
@@ -104,8 +104,8 @@ uint32_t succession_generation(const Succession *succession);
 int succession_seat_fd(const Succession *succession);
 /* The socket of this name that was handed on, once; it is the caller's then. -1: there is none. */
 int succession_socket(Succession *succession, const char *name);
-/* Everything is ready to accept. An heir takes the place now, which blocks for SUCCESSION_COMMIT_MS at
- * most; whoever has it already opens its door. Once. */
+/* Everything is ready to accept. An heir takes the place now, which blocks for SUCCESSION_COMMIT_MS
+ * at most; whoever has it already opens its door. Once. */
 NODISCARD bool succession_take(Succession *succession, Err *err);
 /* It accepts. */
 void succession_serves(Succession *succession);
@@ -123,8 +123,8 @@ pid_t succession_link_pid(const SuccessionLink *link); /* 0: not known */
 
 /* The seat's file and the door of a plane, and the succession of its process. */
 NODISCARD bool plane_succession_new(Loop *loop, const PlaneArgs *args,
-                                  const SuccessionHandlers *handlers, void *user,
-                                  Succession **ret_succession, Err *err);
+                                    const SuccessionHandlers *handlers, void *user,
+                                    Succession **ret_succession, Err *err);
 
 /* Raises the limit of open files as far as it goes, and starts to connect. Handlers are called from
  * turns of `loop`. */

@@ -1,8 +1,8 @@
 /*
  * One process after the other at the same sockets: docs/upgrade.md has the states, the steps, and
- * what happens when either process ends at each of them. A succession is in the state of its process;
- * who else there is stands in its links. What the processes hold, and tell each other of it, is
- * theirs: it passes through.
+ * what happens when either process ends at each of them. A succession is in the state of its
+ * process; who else there is stands in its links. What the processes hold, and tell each other of
+ * it, is theirs: it passes through.
  *
  * The seat decides who serves: nothing here accepts, or tells anybody to, without it.
  */
@@ -154,7 +154,8 @@ static void on_take_over(SuccessionLink *link, const json_t *message)
 
 static void back_to_service(Succession *succession);
 
-/* It was told to take the place, and has neither done so nor ended. Where it has the seat, it will. */
+/* It was told to take the place, and has neither done so nor ended. Where it has the seat, it will.
+ */
 static void commit_late(void *user)
 {
     SuccessionLink *link = user;
@@ -185,7 +186,8 @@ static void on_ready(SuccessionLink *link)
     json_decref(books);
     seat_give(succession->seat_fd);
     link_send(link, json_pack("{s:b}", "commit", 1), NULL, 0);
-    loop_timer_start(succession->loop, &link->timer, SUCCESSION_COMMIT_MS + 1000, 0, commit_late, link);
+    loop_timer_start(succession->loop, &link->timer, SUCCESSION_COMMIT_MS + 1000, 0, commit_late,
+                     link);
 }
 
 /* Those that have left before are the next one's to talk to. */
@@ -231,6 +233,14 @@ static void kin_forget(Succession *succession, uint32_t generation)
     }
 }
 
+/* It holds secrets, and is kept as long as there is somebody to read it. */
+static void config_forget(Succession *succession)
+{
+    if (link_of_role(succession, LINK_DOWN) == NULL && succession->kin.len == 0) {
+        fd_close(&succession->config_fd);
+    }
+}
+
 static void kin_late(void *user)
 {
     Succession *succession = user;
@@ -238,6 +248,7 @@ static void kin_late(void *user)
         uint32_t generation = succession->kin.items[--succession->kin.len];
         succession->handlers->on_parted(succession->user, generation, true);
     }
+    config_forget(succession);
 }
 
 static void kin_expect(Succession *succession, const json_t *books)
@@ -344,7 +355,8 @@ static void alone_look(void *user)
     } else if (door_connect(succession->door, &fd, NULL)) {
         join(succession, fd);
     } else {
-        loop_timer_start(succession->loop, &succession->timer, ALONE_AGAIN_MS, 0, alone_look, succession);
+        loop_timer_start(succession->loop, &succession->timer, ALONE_AGAIN_MS, 0, alone_look,
+                         succession);
     }
 }
 
@@ -408,7 +420,8 @@ static void take_of_serving(SuccessionLink *link, const json_t *message, const i
     }
 }
 
-void succession_take_message(SuccessionLink *link, const json_t *message, const int *fds, size_t len)
+void succession_take_message(SuccessionLink *link, const json_t *message, const int *fds,
+                             size_t len)
 {
     json_t *book = json_object_get(message, "book");
     switch (link->role) {
@@ -443,6 +456,7 @@ void succession_link_lost(SuccessionLink *link)
     link_cut(link);
     if (role == LINK_DOWN) {
         log_info("plane", "generation %u has left", generation);
+        config_forget(succession);
         succession->handlers->on_parted(succession->user, generation, true);
     } else if (role == LINK_UP) {
         succession->handlers->on_parted(succession->user, generation, false);
@@ -452,7 +466,8 @@ void succession_link_lost(SuccessionLink *link)
     } else if (role == LINK_HEIR && succession->state == SUCCESSION_COMMITTED) {
         alone(succession);
     } else if (role == LINK_HEIR) {
-        log_warn("plane", "the process that was to take this one's place ended before it was ready");
+        log_warn("plane",
+                 "the process that was to take this one's place ended before it was ready");
     }
 }
 
@@ -498,13 +513,15 @@ void succession_config(Succession *succession, const json_t *config)
 /* ---- the heir ----------------------------------------------------------------------------------
  */
 
-static bool offer_take(Succession *succession, const json_t *message, int *fds, size_t len, Err *err)
+static bool offer_take(Succession *succession, const json_t *message, int *fds, size_t len,
+                       Err *err)
 {
     const json_t *refused = json_object_get(message, "refused");
     json_t *names = json_object_get(message, "names");
     size_t own = succession->seat_is_file ? 1 : 2;
     if (json_is_string(refused)) {
-        return err_set(err, ERR_CONFLICT, "the process that serves: %s", json_string_value(refused));
+        return err_set(err, ERR_CONFLICT, "the process that serves: %s",
+                       json_string_value(refused));
     }
     if (!json_is_array(names) || len < own || json_array_size(names) != len - own) {
         return err_set(err, ERR_UNSUPPORTED, "the process that serves speaks something else");
@@ -564,8 +581,8 @@ static bool succession_begin(Succession *succession, const SuccessionWhere *wher
     TRY(where->lock_path == NULL || seat_open(where->lock_path, &succession->seat_fd, err));
     for (size_t i = 0; where->ask && where->doors[i] != NULL; i++) {
         if (offer_ask(succession, where->doors[i], err)) {
-            loop_timer_start(succession->loop, &succession->timer, SUCCESSION_READY_MS, 0, heir_tired,
-                             succession);
+            loop_timer_start(succession->loop, &succession->timer, SUCCESSION_READY_MS, 0,
+                             heir_tired, succession);
             return true;
         }
         if (err->code != ERR_NOT_FOUND) {
@@ -580,7 +597,7 @@ static bool succession_begin(Succession *succession, const SuccessionWhere *wher
 }
 
 bool succession_new(Loop *loop, const SuccessionWhere *where, const SuccessionHandlers *handlers,
-                  void *user, Succession **ret_succession, Err *err)
+                    void *user, Succession **ret_succession, Err *err)
 {
     Succession *succession = mem_alloc(sizeof(Succession));
     succession->loop = loop;
@@ -704,7 +721,8 @@ void succession_serves(Succession *succession)
 {
     SuccessionLink *before = succession->before;
     succession->before = NULL;
-    packet_fds_close(succession->sockets, succession->socket_count); /* what is not wanted any more */
+    packet_fds_close(succession->sockets,
+                     succession->socket_count); /* what is not wanted any more */
     succession->socket_count = 0;
     door_watch(succession);
     if (before != NULL && before->role == LINK_DOWN) {

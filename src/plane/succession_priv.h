@@ -1,6 +1,6 @@
 /*
- * Inside the succession: packets (one message of JSON, with descriptors) over SOCK_SEQPACKET, and the
- * seat, which only one process has.
+ * Inside the succession: packets (one message of JSON, with descriptors) over SOCK_SEQPACKET, and
+ * the seat, which only one process has.
  */
 #ifndef WEIR_PLANE_SUCCESSION_PRIV_H
 #define WEIR_PLANE_SUCCESSION_PRIV_H

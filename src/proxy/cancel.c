@@ -1,9 +1,10 @@
 /*
  * Cancel requests. The pid of the key names the generation of the process (docs/upgrade.md), the
- * worker and the slot of the client; the request travels there, and from there to PostgreSQL over a connection of its own, with the key of the server connection
- * that the client has at that moment. Until PostgreSQL has closed that connection, the server
- * connection goes to nobody else: the signal would hit the wrong query. The requester's connection
- * is closed last, so that whoever waits for that knows that the request was delivered.
+ * worker and the slot of the client; the request travels there, and from there to PostgreSQL over a
+ * connection of its own, with the key of the server connection that the client has at that moment.
+ * Until PostgreSQL has closed that connection, the server connection goes to nobody else: the
+ * signal would hit the wrong query. The requester's connection is closed last, so that whoever
+ * waits for that knows that the request was delivered.
  */
 #include "proxy/line_priv.h"
 
@@ -14,13 +15,13 @@ _Static_assert(PROXY_WORKERS_MAX <= 1 << (31 - CANCEL_SLOT_BITS - CANCEL_GENERAT
                "workers fit, and a pid is positive");
 
 typedef struct Cancel {
-    ProxyWorker *origin; /* NULL: it came from another process, which is told by `done` */
-    ProxyWorker *target; /* NULL: it goes to another process */
+    ProxyWorker *origin;  /* NULL: it came from another process, which is told by `done` */
+    ProxyWorker *target;  /* NULL: it goes to another process */
     PoolHandle requester; /* on origin */
     PeersCancelledFn *done;
     void *user;
-    PoolHandle server;    /* on target */
-    bool tls_asked;       /* and not yet answered */
+    PoolHandle server; /* on target */
+    bool tls_asked;    /* and not yet answered */
     uint32_t pid;
     char key[CANCEL_KEY_SIZE];
     Stream *stream;

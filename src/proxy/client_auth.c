@@ -80,9 +80,8 @@ static void refuse_entry(ProxyClient *client, const ProxyPool *pool, QuotaKind k
 {
     const ProxyConfig *config = client->worker->config;
     bool of_user = kind == QUOTA_USER;
-    ProxyLimit limit = of_user
-                           ? proxy_config_user_limit(config, slice_of(pool->user))
-                           : proxy_config_database_limit(config, slice_of(pool->database));
+    ProxyLimit limit = of_user ? proxy_config_user_limit(config, slice_of(pool->user))
+                               : proxy_config_database_limit(config, slice_of(pool->database));
     CLEANUP(mem_free_ptr)
     char *message = mem_printf("The maximum number of client connections %s %s exceeded %u.",
                                of_user ? "for the role" : "to the database",

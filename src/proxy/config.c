@@ -1,8 +1,8 @@
 /* JSON to ProxyConfig: every member of docs/proxy.md, "Configuration", in its order there; users
  * are in config_users.c. Pure: what lies in files, and what names stand for, is found in prepare.c.
  */
-#include "proxy/config_priv.h"
 #include "plane/plane.h"
+#include "proxy/config_priv.h"
 #include "proxy/reader_priv.h"
 
 /* ---- rules -------------------------------------------------------------------------------------

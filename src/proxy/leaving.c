@@ -97,9 +97,8 @@ void leaving_put_books(Peers *peers, json_t *books)
 
 static void flush_send(Peers *peers, json_t *places)
 {
-    succession_send(peers->up,
-                  json_pack("{s:o, s:I}", "places", places, "clients",
-                            (json_int_t)(peers->held_clients - peers->told_clients)));
+    succession_send(peers->up, json_pack("{s:o, s:I}", "places", places, "clients",
+                                         (json_int_t)(peers->held_clients - peers->told_clients)));
     peers->told_clients = peers->held_clients;
 }
 
@@ -247,9 +246,9 @@ static void ask_send(Peers *peers, const LeavingAsk *ask)
     const char *kind = ask->kind == ASK_SERVER ? "ask" : "enter";
     if (peers->up != NULL) {
         succession_send(peers->up,
-                      json_pack("{s:I, s:o, s:o, s:I}", kind, (json_int_t)ask->id, "user",
-                                peers_name(ask->user), "database", peers_name(ask->database),
-                                "since", (json_int_t)ask->since_ms));
+                        json_pack("{s:I, s:o, s:o, s:I}", kind, (json_int_t)ask->id, "user",
+                                  peers_name(ask->user), "database", peers_name(ask->database),
+                                  "since", (json_int_t)ask->since_ms));
     }
 }
 

@@ -178,8 +178,7 @@ static bool take_places(Peers *peers, Peer *peer, const json_t *message)
 {
     size_t i;
     json_t *item;
-    bool ok =
-        clients_change(peers, peer, json_integer_value(json_object_get(message, "clients")));
+    bool ok = clients_change(peers, peer, json_integer_value(json_object_get(message, "clients")));
     json_array_foreach (json_object_get(message, "places"), i, item) {
         CLEANUP(mem_free_ptr) char *user = peers_name_read(json_array_get(item, 0));
         CLEANUP(mem_free_ptr) char *database = peers_name_read(json_array_get(item, 1));
@@ -244,10 +243,10 @@ void peers_put_books(const Peers *peers, json_t *books)
         for (size_t i = 0; i < peer->places.len; i++) {
             const PeerPlace *place = &peer->places.items[i];
             bytes += 2 * (strlen(place->user) + strlen(place->database)) + 32;
-            json_array_append_new(places, json_pack("[o, o, I, I]", peers_name(place->user),
-                                                    peers_name(place->database),
-                                                    (json_int_t)place->servers,
-                                                    (json_int_t)place->clients));
+            json_array_append_new(places,
+                                  json_pack("[o, o, I, I]", peers_name(place->user),
+                                            peers_name(place->database), (json_int_t)place->servers,
+                                            (json_int_t)place->clients));
             if (bytes > SUCCESSION_BOOK_BYTES) {
                 put_piece(books, peer->generation, clients, places);
                 clients = 0;
@@ -391,10 +390,9 @@ static void take_enter(Peers *peers, Peer *peer, const json_t *message)
         quota_give(&place->quotas[taken]->clients);
     }
     place->clients += full == QUOTA_KINDS ? 1 : 0;
-    succession_send(peer->link,
-                  json_pack("{s:I, s:b, s:i}", "entered",
-                            json_integer_value(json_object_get(message, "enter")), "ok",
-                            full == QUOTA_KINDS, "full", (int)full));
+    succession_send(peer->link, json_pack("{s:I, s:b, s:i}", "entered",
+                                          json_integer_value(json_object_get(message, "enter")),
+                                          "ok", full == QUOTA_KINDS, "full", (int)full));
 }
 
 void peers_take_message(Peers *peers, SuccessionLink *link, const json_t *message)
@@ -464,9 +462,9 @@ static void tell_waits(Peers *peers)
         Peer *peer = CONTAINER_OF(node, Peer, node);
         if (peer->link != NULL && (any || peer->told_waits)) {
             peer->told_waits = any;
-            succession_send(peer->link, json_pack("{s:{s:I, s:O, s:O}}", "waits", "budget",
-                                                (json_int_t)budget, "users", users, "databases",
-                                                databases));
+            succession_send(peer->link,
+                            json_pack("{s:{s:I, s:O, s:O}}", "waits", "budget", (json_int_t)budget,
+                                      "users", users, "databases", databases));
         }
     }
     json_decref(users);

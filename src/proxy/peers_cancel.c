@@ -1,7 +1,7 @@
 /*
  * Cancel requests that came to another process than their client's. One that is sent on is
- * remembered until it is answered, its process is gone, or it has taken too long; the serving process
- * stands between two that are leaving.
+ * remembered until it is answered, its process is gone, or it has taken too long; the serving
+ * process stands between two that are leaving.
  */
 #include "proxy/peers_priv.h"
 #include "proxy/proxy_priv.h"
@@ -48,7 +48,7 @@ void peers_cancel(Peers *peers, uint32_t generation, uint32_t pid, Slice key,
     loop_timer_start(peers->proxy->loop, &cancel->timer, PEERS_CANCEL_MS, 0, cancel_late, cancel);
     hex_encode(key.data, key.len, hex);
     succession_send(link, json_pack("{s:I, s:I, s:I, s:s}", "cancel", (json_int_t)cancel->id, "of",
-                                  (json_int_t)generation, "pid", (json_int_t)pid, "key", hex));
+                                    (json_int_t)generation, "pid", (json_int_t)pid, "key", hex));
 }
 
 /* ---- those of others ---------------------------------------------------------------------------

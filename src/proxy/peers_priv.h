@@ -14,13 +14,13 @@
 #include "plane/plane.h"
 #include "proxy/quota_priv.h"
 
-#define PEERS_LOOK_MS      20   /* between messages about who waits */
-#define PEERS_IDLE_MS      5000 /* a leaving process closes what is idle for longer */
-#define PEERS_ASKS_MAX     4096 /* of one leaving process at once; more are not heard */
-#define PEERS_CANCELS_MAX  1024 /* under way to other processes */
-#define PEERS_CANCEL_MS    6000
-#define PEERS_WAITS_MAX    512 /* quotas told of at once */
-#define GENERATION_BITS    10
+#define PEERS_LOOK_MS     20   /* between messages about who waits */
+#define PEERS_IDLE_MS     5000 /* a leaving process closes what is idle for longer */
+#define PEERS_ASKS_MAX    4096 /* of one leaving process at once; more are not heard */
+#define PEERS_CANCELS_MAX 1024 /* under way to other processes */
+#define PEERS_CANCEL_MS   6000
+#define PEERS_WAITS_MAX   512 /* quotas told of at once */
+#define GENERATION_BITS   10
 
 typedef struct Proxy Proxy;
 typedef struct ProxyWorker ProxyWorker;
@@ -122,7 +122,7 @@ char *peers_name_read(const json_t *hex); /* NULL: it is none */
  */
 
 void leaving_begin(Peers *peers);
-void leaving_end(Peers *peers); /* it serves again */
+void leaving_end(Peers *peers);  /* it serves again */
 void leaving_done(Peers *peers); /* the workers are no more */
 /* The worker stands still: what it has is held. */
 void leaving_count(Peers *peers, const ProxyWorker *worker);

@@ -137,10 +137,9 @@ static void trim_idle(ProxyWorker *worker)
         idle += atomic_load_explicit(&worker->proxy->workers[i].idle_count, memory_order_relaxed);
     }
     for (ProxyServer *server; (server = proxy_worker_idle_oldest(worker)) != NULL;) {
-        bool too_many =
-            worker->apart
-                ? now - server->idle_ms >= PEERS_IDLE_MS
-                : idle > config->servers_idle_max && now - server->idle_ms >= config->idle_server_ms;
+        bool too_many = worker->apart ? now - server->idle_ms >= PEERS_IDLE_MS
+                                      : idle > config->servers_idle_max &&
+                                            now - server->idle_ms >= config->idle_server_ms;
         bool too_old = now - server->opened_ms >= PROXY_SERVER_AGE_MS;
         if (!too_many && !too_old && !over_budget(&worker->proxy->budget, worker)) {
             return;

@@ -196,7 +196,8 @@ static bool open_for(ProxyPool *pool)
     return true;
 }
 
-/* Counted by the serving process already; here for what is shown, and for the day it serves again. */
+/* Counted by the serving process already; here for what is shown, and for the day it serves again.
+ */
 static bool open_granted(ProxyPool *pool)
 {
     ProxyWorker *worker = pool->worker;

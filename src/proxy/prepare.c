@@ -83,7 +83,8 @@ static ProxySocket *socket_find(const ProxyConfig *old, const ProxyListener *lis
 {
     for (size_t i = 0; old != NULL && i < old->listener_count; i++) {
         ProxySocket *socket = old->listeners[i].socket;
-        if (socket->port == listener->port && strcmp(socket->address, listener->address) == 0) {
+        if (socket != NULL && socket->port == listener->port &&
+            strcmp(socket->address, listener->address) == 0) {
             return socket;
         }
     }

@@ -137,10 +137,11 @@ static bool proxy_start(Proxy *proxy, const PlaneArgs *args, Err *err)
     static const int signals[] = {SIGTERM, SIGINT, 0};
     TRY(loop_new(&proxy->loop, err));
     TRY(loop_signals(proxy->loop, signals, on_signal, proxy, err));
-    TRY(plane_succession_new(proxy->loop, args, &proxy_succession_handlers, proxy, &proxy->succession,
-                           err));
+    TRY(plane_succession_new(proxy->loop, args, &proxy_succession_handlers, proxy,
+                             &proxy->succession, err));
     proxy->generation = succession_generation(proxy->succession);
-    TRY(plane_new(proxy->loop, args, proxy->succession, &plane_handlers, proxy, &proxy->plane, err));
+    TRY(plane_new(proxy->loop, args, proxy->succession, &plane_handlers, proxy, &proxy->plane,
+                  err));
     loop_timer_start(proxy->loop, &proxy->tick, STATUS_MS, STATUS_MS, on_tick, proxy);
     return true;
 }

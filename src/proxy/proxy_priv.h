@@ -197,7 +197,8 @@ void proxy_client_login_done(ProxyClient *client); /* frees `login` */
 /* The pool knows what a server says at login: tell it, and begin. */
 void proxy_client_welcome(ProxyClient *client);
 void proxy_client_put_key(ProxyClient *client, Buf *out);
-/* A leaving process has asked whether it may be one more of its user and database; it may be gone. */
+/* A leaving process has asked whether it may be one more of its user and database; it may be gone.
+ */
 void proxy_auth_entered(ProxyWorker *worker, const LeavingAsk *ask);
 
 /* relay.c */
@@ -254,7 +255,7 @@ struct ProxyServer {
     ScramClient *scram;
     char *user; /* of a probe */
     Quota *probe_quotas[QUOTA_KINDS];
-    Buf hello;  /* of a relay: the start packet */
+    Buf hello; /* of a relay: the start packet */
     uint32_t pid;
     uint32_t key_len;
     uint8_t key[PG_CANCEL_KEY_MAX];
@@ -372,9 +373,10 @@ int64_t proxy_pool_waits_since(const ProxyPool *pool); /* its first waiter, of w
 /* What other workers see of those who wait here; `left` has just lost its last. NULL: none has. */
 void proxy_pool_waits_publish(ProxyWorker *worker, ProxyPool *left);
 void proxy_worker_pump_soon(ProxyWorker *worker);
-void proxy_worker_nudge(ProxyWorker *other); /* any thread: something is free */
+void proxy_worker_nudge(ProxyWorker *other);     /* any thread: something is free */
 void proxy_nudge(Proxy *proxy, uint32_t worker); /* or QUOTA_OTHERS: other processes */
-/* Main thread: closes what lies idle and is wanted elsewhere: for a quota, and one for the budget. */
+/* Main thread: closes what lies idle and is wanted elsewhere: for a quota, and one for the budget.
+ */
 void proxy_workers_yield(Proxy *proxy, bool budget);
 /* What it asked for; false: it is not to ask any more. */
 void proxy_pool_granted(ProxyPool *pool, bool granted);
@@ -486,11 +488,11 @@ static inline ProxyMeter *proxy_server_meter(const ProxyServer *server)
 
 NODISCARD bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err);
 void proxy_worker_apply(ProxyWorker *worker,
-                        ProxyConfig *config);       /* main thread; returns when it is done */
-void proxy_worker_drain(ProxyWorker *worker);       /* main thread */
+                        ProxyConfig *config); /* main thread; returns when it is done */
+void proxy_worker_drain(ProxyWorker *worker); /* main thread */
 /* Main thread; they return when it is done. */
-void proxy_worker_accept(ProxyWorker *worker); /* by all sockets of the configuration */
-void proxy_worker_leave(ProxyWorker *worker);  /* nobody; and what it has is counted as held */
+void proxy_worker_accept(ProxyWorker *worker);      /* by all sockets of the configuration */
+void proxy_worker_leave(ProxyWorker *worker);       /* nobody; and what it has is counted as held */
 void proxy_worker_server_gone(ProxyWorker *worker); /* one server connection less */
 void proxy_worker_remember(ProxyWorker *worker, PoolHandle client);
 void proxy_worker_client_gone(ProxyWorker *worker); /* one client less */
@@ -516,7 +518,7 @@ NODISCARD bool proxy_target_tls_begin(const ProxyWorker *worker, Stream *stream,
 struct Proxy {
     Loop *loop;
     const char *id;
-    Plane *plane; /* NULL: it runs alone */
+    Plane *plane;           /* NULL: it runs alone */
     Succession *succession; /* NULL: it cannot be taken over from */
     uint32_t generation;
     Peers peers;
@@ -544,7 +546,7 @@ struct Proxy {
 /* succeed.c: handing over */
 extern const SuccessionHandlers proxy_succession_handlers;
 int proxy_socket_inherit(Proxy *proxy, const ProxyListener *listener); /* -1: there is none */
-void proxy_reopen(Proxy *proxy); /* all workers accept */
+void proxy_reopen(Proxy *proxy);                                       /* all workers accept */
 /* All is ready: takes the place of whoever serves, if that is what it is to do, and accepts. */
 NODISCARD bool proxy_begin_service(Proxy *proxy, Err *err);
 

@@ -88,8 +88,7 @@ static bool config_read(const char *path, ProxyConfig **ret_config, json_t **ret
 /* Takes both. */
 static bool config_put(Standalone *alone, ProxyConfig *config, json_t *json, Err *err)
 {
-    bool ok =
-        proxy_put_in_force(&alone->proxy, config, err) || err_wrap(err, "%s", alone->path);
+    bool ok = proxy_put_in_force(&alone->proxy, config, err) || err_wrap(err, "%s", alone->path);
     if (!ok && err->os_errno == EADDRINUSE) {
         err_wrap(err, "another process listens there; where it is a weir proxy, --take-over takes "
                       "its place");

@@ -165,7 +165,7 @@ class Watch:
         with psycopg.connect(**self.server.settings(application_name='watch'), autocommit=True) as admin:
             while not self.stopping.is_set():
                 count = admin.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND "
-                                      "application_name <> 'watch'", (user,)).fetchone()[0]
+                                      "backend_type = 'client backend' AND application_name <> 'watch'", (user,)).fetchone()[0]
                 self.most = max(self.most, count)
                 self.looks += 1
 
@@ -369,6 +369,12 @@ def test_a_wrong_key_cancels_nothing(proxy):
         client.key = right
 
 
+def comes_in(proxy):
+    with contextlib.suppress(psycopg.OperationalError):
+        return proxy.ask('SELECT 1')
+    return None
+
+
 # ---- limits ---------------------------------------------------------------------------------------
 
 def test_the_budget_spans_both(proxy, server):
@@ -472,7 +478,7 @@ def test_clients_span_both(proxy):
         with pytest.raises(psycopg.OperationalError, match='client connections to the proxy exceeded 3'):
             proxy.connect()
         old[0].close()
-        wait_until(lambda: proxy.ask('SELECT 1'), 'one has gone, and one comes', 20)
+        wait_until(lambda: comes_in(proxy), 'one has gone, and one comes', 20)
 
 
 def test_who_was_logging_in_counts(proxy):
@@ -489,7 +495,7 @@ def test_who_was_logging_in_counts(proxy):
     with pytest.raises(psycopg.OperationalError, match='for the role ann exceeded 1'):
         proxy.connect()
     slow.finish()
-    wait_until(lambda: proxy.ask('SELECT 1'), 'its place is free', 20)
+    wait_until(lambda: comes_in(proxy), 'its place is free', 20)
 
 
 # ---- the configuration, the end -------------------------------------------------------------------
@@ -513,7 +519,7 @@ def test_the_drain_has_an_end(proxy):
         old = proxy.upgrade()
         assert idle.execute('SELECT 1').fetchone() == (1,)
         time.sleep(2.3)
-        with pytest.raises(psycopg.errors.AdminShutdown):
+        with pytest.raises(psycopg.OperationalError, match='administrator command'):
             idle.execute('SELECT 1')
         assert busy.execute('SELECT 1').fetchone() == (1,)
         busy.execute('COMMIT')  # transactions may end
@@ -527,10 +533,10 @@ def test_a_stop_is_for_all(proxy):
     with proxy.connect() as idle:
         old = proxy.upgrade()
         proxy.process.send_signal(signal.SIGTERM)
-        with pytest.raises(psycopg.errors.AdminShutdown):
-            wait_until(lambda: idle.execute('SELECT 1') is None, 'it is told', 10)
-        gone(old)
         gone(proxy.process)
+        with pytest.raises(psycopg.OperationalError, match='administrator command'):
+            idle.execute('SELECT 1')
+        gone(old)
     with pytest.raises(OSError):
         socket.create_connection((proxy.address, PORT), 1)
 
@@ -604,7 +610,6 @@ class Impostor:
 def test_an_heir_that_dies(proxy, step):
     """At each step: who serves goes on, and loses nothing."""
     proxy.start()
-    before = len(os.listdir(f'/proc/{proxy.process.pid}/fd'))
     with Load(proxy) as load:
         heir = Impostor(proxy)
         if step != 'connected':
@@ -625,7 +630,32 @@ def test_an_heir_that_dies(proxy, step):
         serves(proxy, proxy.process)
     assert not load.failures
     gone(old)
-    assert len(os.listdir(f'/proc/{proxy.process.pid}/fd')) <= before + 2
+
+
+def test_nothing_is_left_open(proxy):
+    """Neither by heirs that die nor from process to process."""
+    def descriptors():
+        links = []
+        for fd in os.listdir(f'/proc/{proxy.process.pid}/fd'):
+            with contextlib.suppress(OSError):
+                links.append(os.readlink(f'/proc/{proxy.process.pid}/fd/{fd}').split(':')[0])
+        return sorted(links)
+
+    proxy.pool['target']['max_connections'] = 1
+    proxy.start()
+    assert proxy.ask('SELECT 1') == (1,)
+    before = descriptors()
+    for _ in range(30):
+        heir = Impostor(proxy)
+        heir.say(take_over=1)
+        assert heir.hear()['offer'] == 1
+        heir.close()
+    assert proxy.ask('SELECT 1') == (1,)
+    wait_until(lambda: descriptors() == before, f'{before} after heirs, not {descriptors()}', 10)
+    for _ in range(5):
+        gone(proxy.upgrade())
+        assert proxy.ask('SELECT 1') == (1,)
+    wait_until(lambda: descriptors() == before, f'{before} after upgrades, not {descriptors()}', 10)
 
 
 def test_a_door_is_for_the_same_account_only(proxy):
@@ -644,7 +674,7 @@ except OSError:
     print(b'')
 """
     done = subprocess.run(['/usr/bin/python3', '-c', code], capture_output=True, text=True, check=True, timeout=20,
-                          **as_account('nobody'))
+                          **as_account('daemon'))
     assert done.stdout == "b''\n"
     proxy.await_line('another account')
     serves(proxy, proxy.process)
