@@ -644,6 +644,7 @@ def test_nothing_is_left_open(proxy):
     proxy.pool['target']['max_connections'] = 1
     proxy.start()
     assert proxy.ask('SELECT 1') == (1,)
+    time.sleep(2.5)  # until the last client's socket is closed on both sides
     before = descriptors()
     for _ in range(30):
         heir = Impostor(proxy)
