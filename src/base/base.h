@@ -278,6 +278,8 @@ NODISCARD bool file_bound(const char *path, int64_t bytes_max, Err *err);
 /* Who has a lock of the file for writing (fcntl(2), F_SETLK). *ret_pid is 0 where nobody has, and
  * where there is no such file. */
 NODISCARD bool file_lock_holder(const char *path, pid_t *ret_pid, Err *err);
+/* The same of one byte of it. */
+NODISCARD bool file_byte_holder(const char *path, int64_t byte, pid_t *ret_pid, Err *err);
 /* Removes the temporary files that writes of this path left which were killed. Nobody may be
  * writing it meanwhile. */
 void file_write_sweep(const char *path);

@@ -103,7 +103,7 @@ static void put_client(const ProxyWorker *worker, const ProxyClient *client, Adm
     put_tls(rows, client->stream);
     put_application(rows, pool);
     admin_put_int(rows, (int64_t)statement_names_len(&client->session.names));
-    admin_put_int(rows, (int64_t)(worker->index << 27 | (uint32_t)client->handle));
+    admin_put_int(rows, proxy_client_pid(client));
     admin_put_text(rows,
                    client->session.pin != PIN_NONE ? pin_reason_name(client->session.pin) : "");
 }

@@ -38,6 +38,9 @@ void proxy_client_gone(ProxyClient *client)
     session_done(&client->session);
     proxy_traffic_client_gone(client);
     pool_release(worker->client_slots, client->handle);
+    if (worker->apart) {
+        leaving_change(worker, pool, 0, pool != NULL ? -1 : 0, -1);
+    }
     if (pool != NULL) {
         proxy_limits_exit(pool);
         pool->clients--;

@@ -38,7 +38,7 @@ void proxy_auth_done(ProxyClient *client)
 void proxy_client_put_key(ProxyClient *client, Buf *out)
 {
     char key[CANCEL_KEY_SIZE];
-    uint32_t pid = client->worker->index << 27 | (uint32_t)client->handle;
+    uint32_t pid = proxy_client_pid(client);
     random_bytes(&client->cancel_key, sizeof(client->cancel_key));
     memcpy(key, &client->cancel_key, sizeof(key));
     pg_put_key_data(out, pid, slice_from(key, sizeof(key)));
@@ -75,44 +75,38 @@ static void keep_keys(ProxyClient *client)
     memcpy(keys->server_key, scram->verifier.server_key, sizeof(keys->server_key));
 }
 
-/* False: its role or its database has as many clients as it may; the client is gone. */
-static bool join_pool(ProxyClient *client)
+/* Its role or its database has as many clients as it may. */
+static void refuse_entry(ProxyClient *client, const ProxyPool *pool, QuotaKind kind)
 {
-    Login *login = client->login;
-    ProxyWorker *worker = client->worker;
-    ProxyPool *pool =
-        proxy_pool_for(worker, slice_of(login->user), slice_of(login->database), login->params);
-    QuotaKind kind;
-    if (proxy_limits_enter(pool, &kind)) {
-        client->pool = pool;
-        pool->clients++;
-        proxy_traffic_client_known(client);
-        return true;
-    }
+    const ProxyConfig *config = client->worker->config;
     bool of_user = kind == QUOTA_USER;
+    ProxyLimit limit = of_user ? proxy_config_user_limit(config, slice_of(pool->user))
+                               : proxy_config_database_limit(config, slice_of(pool->database));
     CLEANUP(mem_free_ptr)
     char *message = mem_printf("The maximum number of client connections %s %s exceeded %u.",
                                of_user ? "for the role" : "to the database",
-                               pool->quotas[kind]->name, pool->limits[kind].clients);
-    proxy_pool_unused(pool);
-    proxy_worker_count(worker, STAT_REFUSED_BY_LIMIT, 1);
+                               pool->quotas[kind]->name, limit.clients);
+    proxy_worker_count(client->worker, STAT_REFUSED_BY_LIMIT, 1);
     proxy_client_fatal(client, "53300", message,
                        of_user ? "The limit is max_clients of this role in pool.users."
                                : "The limit is max_clients of this database in pool.databases.");
-    return false;
 }
 
-static LoginStep authenticated(ProxyClient *client)
+static ProxyPool *pool_of(const ProxyClient *client)
 {
-    Login *login = client->login;
+    const Login *login = client->login;
+    return proxy_pool_for(client->worker, slice_of(login->user), slice_of(login->database),
+                          login->params);
+}
+
+/* It is one of the pool's clients, and counted. */
+static LoginStep enter(ProxyClient *client, ProxyPool *pool)
+{
+    const Login *login = client->login;
     ProxyWorker *worker = client->worker;
-    loop_timer_stop(&client->timer);
-    if (proxy_config_is_admin(worker->config, slice_of(login->database))) {
-        return proxy_admin_start(client, login->user) ? LOGIN_LEFT : LOGIN_GONE;
-    }
-    if (!join_pool(client)) {
-        return LOGIN_GONE;
-    }
+    client->pool = pool;
+    pool->clients++;
+    proxy_traffic_client_known(client);
     keep_keys(client);
     session_init(&client->session, false);
     PinReason pin = session_check_start(&client->session, params_slice(login->params));
@@ -131,6 +125,76 @@ static LoginStep authenticated(ProxyClient *client)
     stream_pause(client->stream);
     proxy_pool_wait(client->pool, client);
     return LOGIN_LEFT;
+}
+
+static bool has_client_limit(const ProxyClient *client)
+{
+    const ProxyConfig *config = client->worker->config;
+    const Login *login = client->login;
+    return proxy_config_user_limit(config, slice_of(login->user)).clients > 0 ||
+           proxy_config_database_limit(config, slice_of(login->database)).clients > 0;
+}
+
+/* A leaving process does not know how many there are elsewhere. */
+static LoginStep enter_apart(ProxyClient *client, ProxyPool *pool)
+{
+    QuotaKind kind;
+    if (has_client_limit(client)) {
+        client->login->entering = true;
+        stream_pause(client->stream);
+        leaving_ask_client(client, pool);
+        proxy_pool_unused(pool);
+        return LOGIN_LEFT;
+    }
+    bool entered = proxy_limits_enter(pool, &kind);
+    ASSERT(entered); /* its limits are the serving process's */
+    leaving_change(client->worker, pool, 0, 1, 0);
+    return enter(client, pool);
+}
+
+void proxy_auth_entered(ProxyWorker *worker, const LeavingAsk *ask)
+{
+    ProxyClient *client = pool_get(worker->client_slots, ask->client);
+    if (client == NULL || client->login == NULL || !client->login->entering) {
+        if (ask->granted) {
+            leaving_give_back(worker, ask); /* it comes too late */
+        }
+        return;
+    }
+    client->login->entering = false;
+    stream_resume(client->stream);
+    ProxyPool *pool = pool_of(client);
+    QuotaKind kind = ask->full;
+    bool entered = worker->apart && !ask->granted && ask->full < QUOTA_KINDS
+                       ? false
+                       : proxy_limits_enter(pool, &kind);
+    if (entered) {
+        (void)enter(client, pool);
+    } else {
+        refuse_entry(client, pool, kind);
+        proxy_pool_unused(pool);
+    }
+}
+
+static LoginStep authenticated(ProxyClient *client)
+{
+    const Login *login = client->login;
+    ProxyWorker *worker = client->worker;
+    loop_timer_stop(&client->timer);
+    if (proxy_config_is_admin(worker->config, slice_of(login->database))) {
+        return proxy_admin_start(client, login->user) ? LOGIN_LEFT : LOGIN_GONE;
+    }
+    ProxyPool *pool = pool_of(client);
+    if (worker->apart) {
+        return enter_apart(client, pool);
+    }
+    QuotaKind kind;
+    if (proxy_limits_enter(pool, &kind)) {
+        return enter(client, pool);
+    }
+    refuse_entry(client, pool, kind);
+    proxy_pool_unused(pool);
+    return LOGIN_GONE;
 }
 
 static void put_ok(ProxyClient *client)

@@ -1,6 +1,7 @@
 /* JSON to ProxyConfig: every member of docs/proxy.md, "Configuration", in its order there; users
  * are in config_users.c. Pure: what lies in files, and what names stand for, is found in prepare.c.
  */
+#include "plane/plane.h"
 #include "proxy/config_priv.h"
 #include "proxy/reader_priv.h"
 
@@ -232,6 +233,8 @@ bool proxy_config_parse(const json_t *json, ProxyConfig **ret_config, Err *err)
     config->idle_client_ms =
         MS_PER_S * reader_int(&reader, "idle_client_timeout_s",
                               config->relay ? 0 : PROXY_IDLE_CLIENT_DEFAULT, 0, 28800);
+    config->upgrade_drain_ms = MS_PER_S * reader_int(&reader, "upgrade_drain_s",
+                                                     UPGRADE_DRAIN_DEFAULT, 1, UPGRADE_DRAIN_MAX);
     reader_end(&reader);
     if (reader.failed) {
         proxy_config_unref(config);

@@ -122,6 +122,7 @@ typedef struct ProxyConfig {
     size_t rule_count;
     uint32_t clients_max;
     int64_t idle_client_ms; /* 0: no limit */
+    int64_t upgrade_drain_ms;
     ProxyTarget target;
     /* pool only */
     bool client_md5; /* how roles are asked for a password that are no users: by md5 */

@@ -13,6 +13,7 @@
 struct Login {
     bool ssl_asked, gss_asked, direct_tls;
     bool over_limit;
+    bool entering; /* it has proven who it is; whether it may be one more is asked elsewhere */
     char *user;
     char *database;
     ParamList *params;

@@ -59,6 +59,7 @@ void proxy_pool_unused(ProxyPool *pool)
         return;
     }
     ASSERT(pool->waiters.len == 0 && pool->idle.len == 0);
+    leaving_pool_gone(pool);
     map_remove(pool->worker->pools, slice_from(pool->key, pool->key_len));
     params_unref(pool->params);
     params_unref(pool->welcome);
@@ -123,7 +124,8 @@ ProxyServer *proxy_worker_idle_oldest(ProxyWorker *worker)
 /* The limit was lowered; those that are leaving already count no more. */
 static bool over_budget(const ProxyBudget *budget, const ProxyWorker *worker)
 {
-    return atomic_load(&budget->open) > atomic_load(&budget->max) + worker->leaving;
+    return !worker->apart &&
+           atomic_load(&budget->open) > atomic_load(&budget->max) + worker->leaving;
 }
 
 static void trim_idle(ProxyWorker *worker)
@@ -135,8 +137,9 @@ static void trim_idle(ProxyWorker *worker)
         idle += atomic_load_explicit(&worker->proxy->workers[i].idle_count, memory_order_relaxed);
     }
     for (ProxyServer *server; (server = proxy_worker_idle_oldest(worker)) != NULL;) {
-        bool too_many =
-            idle > config->servers_idle_max && now - server->idle_ms >= config->idle_server_ms;
+        bool too_many = worker->apart ? now - server->idle_ms >= PEERS_IDLE_MS
+                                      : idle > config->servers_idle_max &&
+                                            now - server->idle_ms >= config->idle_server_ms;
         bool too_old = now - server->opened_ms >= PROXY_SERVER_AGE_MS;
         if (!too_many && !too_old && !over_budget(&worker->proxy->budget, worker)) {
             return;

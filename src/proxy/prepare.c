@@ -83,24 +83,29 @@ static ProxySocket *socket_find(const ProxyConfig *old, const ProxyListener *lis
 {
     for (size_t i = 0; old != NULL && i < old->listener_count; i++) {
         ProxySocket *socket = old->listeners[i].socket;
-        if (socket->port == listener->port && strcmp(socket->address, listener->address) == 0) {
+        if (socket != NULL && socket->port == listener->port &&
+            strcmp(socket->address, listener->address) == 0) {
             return socket;
         }
     }
     return NULL;
 }
 
-static bool listener_bind(ProxyListener *listener, const ProxyConfig *old, Err *err)
+/* A leaving process keeps what it has, and opens nothing. */
+static bool listener_bind(Proxy *proxy, ProxyListener *listener, Err *err)
 {
-    ProxySocket *socket = socket_find(old, listener);
+    ProxySocket *socket = socket_find(proxy->config, listener);
     if (socket != NULL) {
         listener->socket = proxy_socket_ref(socket);
         return true;
     }
+    if (proxy->peers.leaving) {
+        return true;
+    }
     NetAddr addr;
-    int fd;
+    int fd = proxy_socket_inherit(proxy, listener);
     TRY(net_addr_parse(listener->address, listener->port, &addr, err));
-    TRY(net_listen(&addr, &(NetListenOptions){0}, &fd, err));
+    TRY(fd >= 0 || net_listen(&addr, &(NetListenOptions){0}, &fd, err));
     socket = mem_alloc(sizeof(ProxySocket));
     atomic_init(&socket->refs, 1);
     socket->address = mem_strdup(listener->address);
@@ -213,10 +218,10 @@ bool proxy_config_load(ProxyConfig *config, const ProxyConfig *old, Err *err)
     return true;
 }
 
-bool proxy_config_bind(ProxyConfig *config, const ProxyConfig *old, Err *err)
+bool proxy_config_bind(Proxy *proxy, ProxyConfig *config, Err *err)
 {
     for (size_t i = 0; i < config->listener_count; i++) {
-        TRY(listener_bind(&config->listeners[i], old, err));
+        TRY(listener_bind(proxy, &config->listeners[i], err));
     }
     return true;
 }

@@ -111,6 +111,12 @@ static void server_free(ProxyServer *server)
         crypto_wipe(server->scram, sizeof(*server->scram));
         mem_free(server->scram);
     }
+    if (budgeted && worker->apart) {
+        leaving_server_gone(server);
+    }
+    if (server->user != NULL) {
+        proxy_probe_give(server);
+    }
     mem_free(server->user);
     buf_done(&server->hello);
     worker->probing = worker->probing && !server->probe;
