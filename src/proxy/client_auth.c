@@ -102,6 +102,23 @@ static bool join_pool(ProxyClient *client)
     return false;
 }
 
+static LoginStep wait_for_welcome(ProxyClient *client)
+{
+    client->state = CLIENT_WELCOME;
+    stream_pause(client->stream);
+    proxy_pool_wait(client->pool, client);
+    return LOGIN_LEFT;
+}
+
+/* It is told what its own server connection says, when that is there. */
+static LoginStep replication_begin(ProxyClient *client)
+{
+    session_init_walsender(&client->session);
+    proxy_traffic_replication(client);
+    proxy_client_pinned(client, client->session.pin);
+    return wait_for_welcome(client);
+}
+
 static LoginStep authenticated(ProxyClient *client)
 {
     Login *login = client->login;
@@ -114,6 +131,9 @@ static LoginStep authenticated(ProxyClient *client)
         return LOGIN_GONE;
     }
     keep_keys(client);
+    if (login->replication) {
+        return replication_begin(client);
+    }
     session_init(&client->session, false);
     PinReason pin = session_check_start(&client->session, params_slice(login->params));
     if (pin != PIN_NONE) {
@@ -127,10 +147,7 @@ static LoginStep authenticated(ProxyClient *client)
         proxy_client_welcome(client);
         return LOGIN_LEFT;
     }
-    client->state = CLIENT_WELCOME;
-    stream_pause(client->stream);
-    proxy_pool_wait(client->pool, client);
-    return LOGIN_LEFT;
+    return wait_for_welcome(client);
 }
 
 static void put_ok(ProxyClient *client)

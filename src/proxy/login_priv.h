@@ -13,6 +13,7 @@
 struct Login {
     bool ssl_asked, gss_asked, direct_tls;
     bool over_limit;
+    bool replication; /* a logical one */
     char *user;
     char *database;
     ParamList *params;

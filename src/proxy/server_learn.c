@@ -13,7 +13,7 @@ static int64_t now_of(const ProxyServer *server)
 static bool learn_begin(ProxyServer *server)
 {
     CatalogEntry *entry = server->pool->catalog;
-    if (entry == NULL || server->retired || server->worker->draining ||
+    if (entry == NULL || server->retired || server->pool->replication || server->worker->draining ||
         !catalog_entry_begin(entry, now_of(server))) {
         return false;
     }

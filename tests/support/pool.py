@@ -33,7 +33,7 @@ class Postgres:
     """A server on a Unix socket, and at an address if it is given one, with SCRAM for everybody but the superuser
     `postgres`."""
 
-    def __init__(self, folder, max_connections=40, address=''):
+    def __init__(self, folder, max_connections=40, address='', settings=()):
         self.folder = folder
         self.address = address
         self.data = folder / 'data'
@@ -44,7 +44,8 @@ class Postgres:
         (self.data / 'pg_hba.conf').write_text('local all postgres trust\nlocal all md5user md5\n'
                                                'local all all scram-sha-256\nhost all all all scram-sha-256\n')
         self.settings = ['-c', f'listen_addresses={address}', '-c', f'max_connections={max_connections}',
-                         '-c', 'shared_buffers=16MB', '-c', 'fsync=off', '-c', 'log_min_messages=fatal']
+                         '-c', 'shared_buffers=16MB', '-c', 'fsync=off', '-c', 'log_min_messages=fatal',
+                         *(part for setting in settings for part in ('-c', setting))]
         self.start()
         with self.admin() as admin:
             for user in (ANN, BOB):
