@@ -327,6 +327,47 @@ static LoginStep md5_take(ProxyClient *client, Slice body)
     return authenticated(client);
 }
 
+/* ---- IAM tokens --------------------------------------------------------------------------------
+ */
+
+/* A token logs in whoever has it for 15 minutes: it is asked for over TLS only. */
+static LoginStep iam_begin(ProxyClient *client)
+{
+    Buf out;
+    if (!client->tls) {
+        proxy_traffic_tls_failed(client);
+        proxy_client_fatal(client, "28000",
+                           "IAM authentication is allowed only with SSL connections.", NULL);
+        return LOGIN_GONE;
+    }
+    client->login->iam = true;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    pg_put_auth(&out, PG_AUTH_CLEARTEXT, (Slice){0});
+    send_buf(client, &out);
+    return LOGIN_TAKEN;
+}
+
+static LoginStep iam_take(ProxyClient *client, Slice body)
+{
+    Slice token;
+    Err err;
+    if (!pg_get_password(body, &token)) {
+        return broken(client, "malformed PasswordMessage");
+    }
+    if (proxy_iam_verify(client, token, &err)) {
+        put_ok(client);
+        return authenticated(client);
+    }
+    CLEANUP(mem_free_ptr)
+    char *message = mem_printf("The IAM authentication failed for the role %.*s. Check the IAM "
+                               "token for this role and try again.",
+                               PG_NAME_MAX, client->login->user);
+    return deny(client, &(PgError){.severity = SLICE("FATAL"),
+                                   .sqlstate = SLICE("28P01"),
+                                   .message = slice_of(message),
+                                   .detail = slice_of(err.message)});
+}
+
 /* ---- SCRAM -------------------------------------------------------------------------------------
  */
 
@@ -428,6 +469,9 @@ LoginStep proxy_auth_begin(ProxyClient *client)
         return cert_check(client, user);
     }
     client->state = CLIENT_AUTH;
+    if (user != NULL && user->iam) {
+        return iam_begin(client);
+    }
     if (user != NULL ? user->md5 : config->client_md5) {
         md5_begin(client, user);
     } else {
@@ -453,6 +497,9 @@ LoginStep proxy_auth_step(ProxyClient *client, Slice data, size_t *ret_used)
         return LOGIN_GONE;
     }
     *ret_used = piece.raw.len;
+    if (client->login->iam) {
+        return iam_take(client, piece.body);
+    }
     return client->login->md5 != NULL ? md5_take(client, piece.body)
                                       : scram_take(client, piece.body);
 }
