@@ -130,6 +130,15 @@ def test_guesses_are_slowed_down(iam):
     iam.connect({'user': 'ann', 'password': token(iam)}).close()
 
 
+def test_console(iam):
+    """A token opens it, too; what it shows has no key."""
+    iam.configure({'admin_users': ['ann']})
+    with iam.connect({'user': 'ann', 'password': token(iam)}, dbname='weir') as console:
+        shown = dict(row[:2] for row in console.execute('SHOW CONFIG').fetchall())
+        assert (shown['pool.iam.region'], shown['pool.iam.hosts']) == (REGION, f'{iam.address},proxy.test')
+        assert KEY['secret_access_key'] not in str(shown)
+
+
 def test_replication(iam, postgres):
     """The ways in are the same."""
     postgres.run('ALTER ROLE ann REPLICATION')
