@@ -106,8 +106,13 @@ static bool auth_one(ApiContext *ctx, const json_t *given, json_t *list)
         return refuse(ctx, "InvalidParameterValue", "Invalid AuthScheme: %s. It is SECRETS.",
                       scheme);
     }
-    if (strcmp(iam, "DISABLED") != 0) {
-        return refuse_unsupported(ctx, "IAM authentication to databases yet: IAMAuth is DISABLED.");
+    if (strcmp(iam, "ENABLED") == 0) {
+        return refuse_unsupported(ctx, "the IAMAuth ENABLED, which is for SQL Server: it is "
+                                       "DISABLED or REQUIRED.");
+    }
+    if (strcmp(iam, "DISABLED") != 0 && strcmp(iam, "REQUIRED") != 0) {
+        return refuse(ctx, "InvalidParameterValue",
+                      "Invalid IAMAuth: %s. It is DISABLED or REQUIRED.", iam);
     }
     if (strcmp(password, "POSTGRES_SCRAM_SHA_256") != 0 && strcmp(password, "POSTGRES_MD5") != 0) {
         return refuse(ctx, "InvalidParameterValue",

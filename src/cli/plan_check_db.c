@@ -130,6 +130,14 @@ static void check_password_auth(const Check *check, const char *path, const char
     }
 }
 
+static void check_iam_auth(const Check *check, const char *path, const char *value)
+{
+    if (value != NULL && strcmp(value, "DISABLED") != 0 && strcmp(value, "REQUIRED") != 0) {
+        check_error(check, path, "write \"DISABLED\" or \"REQUIRED\"",
+                    "\"%s\": clients of PostgreSQL prove a password, or have a token", value);
+    }
+}
+
 static void check_word(const Check *check, const char *path, const char *value, const char *only,
                        const char *why)
 {
@@ -145,9 +153,8 @@ static void check_auth(const Check *check)
         const TfValue *auth = check_block(check, "auth", i);
         check_word(check, arena_printf(check->arena, "auth.%zu.auth_scheme", i),
                    member_text(auth, "auth_scheme"), "SECRETS", "there is no other auth_scheme");
-        check_word(check, arena_printf(check->arena, "auth.%zu.iam_auth", i),
-                   member_text(auth, "iam_auth"), "DISABLED",
-                   "IAM authentication to databases is not offered yet");
+        check_iam_auth(check, arena_printf(check->arena, "auth.%zu.iam_auth", i),
+                       member_text(auth, "iam_auth"));
         check_password_auth(check,
                             arena_printf(check->arena, "auth.%zu.client_password_auth_type", i),
                             member_text(auth, "client_password_auth_type"));

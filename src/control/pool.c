@@ -33,6 +33,11 @@ static const char *current_version(const json_t *secret)
     return NULL;
 }
 
+static bool wants_iam(const json_t *auth)
+{
+    return strcmp(member_str(auth, "IAMAuth", ""), "REQUIRED") == 0;
+}
+
 static void add_user(Pool *pool, json_t *users, const json_t *auth)
 {
     const json_t *secret = secret_by_arn(pool->world, member_str(auth, "SecretArn", ""));
@@ -47,7 +52,9 @@ static void add_user(Pool *pool, json_t *users, const json_t *auth)
     }
     json_t *user =
         json_pack("{s:s, s:s}", "$credentials", member_str(value, "sealed", ""), "context", key);
-    if (strcmp(member_str(auth, "ClientPasswordAuthType", ""), "POSTGRES_MD5") == 0) {
+    if (wants_iam(auth)) {
+        json_object_set_new(user, "auth", json_string("iam"));
+    } else if (strcmp(member_str(auth, "ClientPasswordAuthType", ""), "POSTGRES_MD5") == 0) {
         json_object_set_new(user, "client_password_auth", json_string("md5"));
     }
     json_array_append_new(users, user);
@@ -65,6 +72,29 @@ static json_t *users_of(Pool *pool)
         pool->problem = "Proxy does not have any registered credentials";
     }
     return users;
+}
+
+/* Whose tokens count: those of the tier's access key, for the endpoint. NULL: nobody needs one, and
+ * then the process does not get the key. */
+static json_t *iam_of(const Pool *pool, const PoolFace *face)
+{
+    bool any = false;
+    size_t i;
+    json_t *auth;
+    json_array_foreach (member_array(pool->proxy, "Auth"), i, auth) {
+        any = any || wants_iam(auth);
+    }
+    const json_t *key = world_get(pool->world, "accesskey");
+    if (!any || key == NULL) {
+        return NULL;
+    }
+    const char *region = member_str(world_get(pool->world, "tier"), "region", "");
+    json_t *iam = json_pack("{s:s, s:[o, s], s:[{s:s, s:{s:s, s:s}}]}", "region", region, "hosts",
+                            json_sprintf("$net.%s", face->host), face->id, "keys", "access_key_id",
+                            member_str(key, "id", ""), "secret_access_key", "$sealed",
+                            member_str(key, "secret", ""), "context", "accesskey");
+    ASSERT(iam != NULL);
+    return iam;
 }
 
 /* Whoever is master of the instance may look at what its clients do there as well. */
@@ -173,7 +203,7 @@ static void add_targets(Pool *pool, json_t *config)
 /* ---- the process -------------------------------------------------------------------------------
  */
 
-static json_t *pool_config_new(Pool *pool)
+static json_t *pool_config_new(Pool *pool, const PoolFace *face)
 {
     const json_t *limits =
         member_object(member_object(pool->proxy, "target_group"), "ConnectionPoolConfig");
@@ -188,6 +218,10 @@ static json_t *pool_config_new(Pool *pool)
     ASSERT(config != NULL);
     add_targets(pool, config);
     json_object_set_new(config, "users", users_of(pool));
+    json_t *iam = iam_of(pool, face);
+    if (iam != NULL) {
+        json_object_set_new(config, "iam", iam);
+    }
     return config;
 }
 
@@ -209,7 +243,7 @@ void pool_plane_put(Pool *pool, const PoolFace *face)
         member_bool(pool->proxy, "RequireTLS", false), "idle_client_timeout_s",
         (json_int_t)member_int(pool->proxy, "IdleClientTimeout", IDLE_CLIENT_S_DEFAULT),
         "security_rules", security_rules(pool->world, face->group_ids, POOL_PORT), "debug_logging",
-        member_bool(pool->proxy, "DebugLogging", false), "pool", pool_config_new(pool));
+        member_bool(pool->proxy, "DebugLogging", false), "pool", pool_config_new(pool, face));
     ASSERT(config != NULL);
     plane_put(pool->world, pool->plane, "proxy", face->type, face->id, config);
 }

@@ -47,6 +47,13 @@ static void put_application(AdminRows *rows, const ProxyPool *pool)
     admin_put_slice(rows, name);
 }
 
+/* `client` may be NULL. */
+static void put_replication(AdminRows *rows, const ProxyClient *client)
+{
+    bool logical = client != NULL && client->session.walsender;
+    admin_put_text(rows, logical ? "logical" : "none");
+}
+
 /* ---- SHOW CLIENTS ------------------------------------------------------------------------------
  */
 
@@ -85,7 +92,7 @@ static void put_client(const ProxyWorker *worker, const ProxyClient *client, Adm
     admin_put_text(rows, pool != NULL ? pool->database
                          : admin      ? worker->config->admin_database
                                       : "");
-    admin_put_text(rows, "none");
+    put_replication(rows, client);
     admin_put_text(rows, client_state(client));
     put_stream(rows, client->stream);
     admin_put_time(rows, wall_of(worker, connected_ms));
@@ -171,7 +178,7 @@ static void put_server(const ProxyWorker *worker, const ProxyServer *server, Adm
     admin_put_text(rows, "S");
     admin_put_text(rows, pool != NULL ? pool->user : server->user);
     admin_put_text(rows, pool != NULL ? pool->database : "");
-    admin_put_text(rows, "none");
+    put_replication(rows, client);
     admin_put_text(rows, server_state(server));
     put_stream(rows, server->stream);
     admin_put_time(rows, wall_of(worker, server->opened_ms));

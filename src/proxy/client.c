@@ -83,6 +83,9 @@ static bool has_work(const ProxyClient *client)
         return false;
     }
     const Exchange *exchange = &server->exchange;
+    if (session_streams(&client->session, exchange)) {
+        return !pg_framer_idle(&server->framer); /* it has no end; but a message has */
+    }
     return client->session.mid_message || exchange->status != 'I' ||
            !flight_is_empty(&exchange->flight);
 }
@@ -290,7 +293,8 @@ static Next take_piece(ProxyClient *client, ProxyRun *run, const PgPiece *piece,
     case STEP_REFUSE:
     default:
         run_flush(client, run);
-        proxy_client_fatal(client, "08P01", out.problem, NULL);
+        proxy_client_fatal(client, out.sqlstate != NULL ? out.sqlstate : "08P01", out.problem,
+                           NULL);
         return NEXT_GONE;
     }
 }

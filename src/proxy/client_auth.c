@@ -92,6 +92,23 @@ static void refuse_entry(ProxyClient *client, const ProxyPool *pool, QuotaKind k
                                : "The limit is max_clients of this database in pool.databases.");
 }
 
+static LoginStep wait_for_welcome(ProxyClient *client)
+{
+    client->state = CLIENT_WELCOME;
+    stream_pause(client->stream);
+    proxy_pool_wait(client->pool, client);
+    return LOGIN_LEFT;
+}
+
+/* It is told what its own server connection says, when that is there. */
+static LoginStep replication_begin(ProxyClient *client)
+{
+    session_init_walsender(&client->session);
+    proxy_traffic_replication(client);
+    proxy_client_pinned(client, client->session.pin);
+    return wait_for_welcome(client);
+}
+
 static ProxyPool *pool_of(const ProxyClient *client)
 {
     const Login *login = client->login;
@@ -108,6 +125,9 @@ static LoginStep enter(ProxyClient *client, ProxyPool *pool)
     pool->clients++;
     proxy_traffic_client_known(client);
     keep_keys(client);
+    if (login->replication) {
+        return replication_begin(client);
+    }
     session_init(&client->session, false);
     PinReason pin = session_check_start(&client->session, params_slice(login->params));
     if (pin != PIN_NONE) {
@@ -121,10 +141,7 @@ static LoginStep enter(ProxyClient *client, ProxyPool *pool)
         proxy_client_welcome(client);
         return LOGIN_LEFT;
     }
-    client->state = CLIENT_WELCOME;
-    stream_pause(client->stream);
-    proxy_pool_wait(client->pool, client);
-    return LOGIN_LEFT;
+    return wait_for_welcome(client);
 }
 
 static bool has_client_limit(const ProxyClient *client)
@@ -374,6 +391,47 @@ static LoginStep md5_take(ProxyClient *client, Slice body)
     return authenticated(client);
 }
 
+/* ---- IAM tokens --------------------------------------------------------------------------------
+ */
+
+/* A token logs in whoever has it for 15 minutes: it is asked for over TLS only. */
+static LoginStep iam_begin(ProxyClient *client)
+{
+    Buf out;
+    if (!client->tls) {
+        proxy_traffic_tls_failed(client);
+        proxy_client_fatal(client, "28000",
+                           "IAM authentication is allowed only with SSL connections.", NULL);
+        return LOGIN_GONE;
+    }
+    client->login->iam = true;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    pg_put_auth(&out, PG_AUTH_CLEARTEXT, (Slice){0});
+    send_buf(client, &out);
+    return LOGIN_TAKEN;
+}
+
+static LoginStep iam_take(ProxyClient *client, Slice body)
+{
+    Slice token;
+    Err err;
+    if (!pg_get_password(body, &token)) {
+        return broken(client, "malformed PasswordMessage");
+    }
+    if (proxy_iam_verify(client, token, &err)) {
+        put_ok(client);
+        return authenticated(client);
+    }
+    CLEANUP(mem_free_ptr)
+    char *message = mem_printf("The IAM authentication failed for the role %.*s. Check the IAM "
+                               "token for this role and try again.",
+                               PG_NAME_MAX, client->login->user);
+    return deny(client, &(PgError){.severity = SLICE("FATAL"),
+                                   .sqlstate = SLICE("28P01"),
+                                   .message = slice_of(message),
+                                   .detail = slice_of(err.message)});
+}
+
 /* ---- SCRAM -------------------------------------------------------------------------------------
  */
 
@@ -475,6 +533,9 @@ LoginStep proxy_auth_begin(ProxyClient *client)
         return cert_check(client, user);
     }
     client->state = CLIENT_AUTH;
+    if (user != NULL && user->iam) {
+        return iam_begin(client);
+    }
     if (user != NULL ? user->md5 : config->client_md5) {
         md5_begin(client, user);
     } else {
@@ -500,6 +561,9 @@ LoginStep proxy_auth_step(ProxyClient *client, Slice data, size_t *ret_used)
         return LOGIN_GONE;
     }
     *ret_used = piece.raw.len;
+    if (client->login->iam) {
+        return iam_take(client, piece.body);
+    }
     return client->login->md5 != NULL ? md5_take(client, piece.body)
                                       : scram_take(client, piece.body);
 }

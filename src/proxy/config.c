@@ -125,15 +125,16 @@ static void parse_target(Reader *outer, ProxyTarget *target)
     reader_pass_on(outer, &reader);
 }
 
-static void parse_names(Reader *reader, const char *member, ProxyNames *names)
+void proxy_config_parse_names(Reader *reader, const char *member, size_t min, size_t max,
+                              ProxyNames *names)
 {
-    const json_t *list = reader_list(reader, member, 0, PROXY_ADMINS_MAX);
+    const json_t *list = reader_list(reader, member, min, max);
     size_t count = json_array_size(list);
     names->items = mem_alloc((count + 1) * sizeof(char *));
     for (size_t i = 0; i < count && !reader->failed; i++) {
         const char *name = json_string_value(json_array_get(list, i));
         if (name == NULL || name[0] == '\0') {
-            reader_fail(reader, "pool.%s must hold names of users", member);
+            reader_fail(reader, "%s.%s must hold names", reader->path, member);
             return;
         }
         names->items[names->count++] = mem_strdup(name);
@@ -149,8 +150,8 @@ static void parse_admin(Reader *reader, ProxyConfig *config)
         reader_fail(reader, "pool.admin_database must be a name; without admin_users and "
                             "stats_users there is no such database");
     }
-    parse_names(reader, "admin_users", &config->admin_users);
-    parse_names(reader, "stats_users", &config->stats_users);
+    proxy_config_parse_names(reader, "admin_users", 0, PROXY_ADMINS_MAX, &config->admin_users);
+    proxy_config_parse_names(reader, "stats_users", 0, PROXY_ADMINS_MAX, &config->stats_users);
 }
 
 static uint32_t percent_of(uint32_t count, int64_t percent)
@@ -162,6 +163,7 @@ static uint32_t percent_of(uint32_t count, int64_t percent)
 static void parse_pool(Reader *outer, ProxyConfig *config)
 {
     Reader reader = reader_of(reader_take(outer, "pool"), "pool", outer->err);
+    proxy_config_parse_iam(&reader, config);
     proxy_config_parse_users(&reader, config);
     proxy_config_parse_databases(&reader, config);
     parse_target(&reader, &config->target);

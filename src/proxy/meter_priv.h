@@ -22,6 +22,7 @@ typedef enum ProxyStat {
     STAT_CLIENTS_TLS,
     STAT_CLIENTS_WAITING,
     STAT_CLIENTS_PINNED,
+    STAT_CLIENTS_REPLICATION,
     STAT_ADMINS, /* clients that are in the admin database */
     STAT_SERVERS,
     STAT_SERVERS_TLS,

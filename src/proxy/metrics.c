@@ -70,6 +70,8 @@ const Metric proxy_metrics[] = {
      .help = "how long those took together"},
     {"ClientConnectionsAdmin", COUNT, GAUGE, OF(STAT_ADMINS),
      .help = "client connections to the proxy's own database"},
+    {"ClientConnectionsReplication", COUNT, GAUGE, POOL, OF(STAT_CLIENTS_REPLICATION),
+     .help = "client connections for logical replication"},
     {"ClientConnectionsWaiting", COUNT, GAUGE, POOL, OF(STAT_CLIENTS_WAITING),
      .help = "clients that wait for a database connection"},
     {"ClientConnectionsRefusedByRule", COUNT, COUNTER, OF(STAT_REFUSED_BY_RULE),

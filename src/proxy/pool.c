@@ -27,6 +27,7 @@ static ProxyPool *pool_new_for(ProxyWorker *worker, Slice key, Slice user, Slice
     pool->database = mem_printf("%.*s", SLICE_FMT(database));
     pool->meter = proxy_meter_for(&worker->meters, user, database);
     pool->params = params_ref(params);
+    pool->replication = params_value(params, "replication").data != NULL;
     pool->statements = statement_table_new();
     pool->settings = setting_table_new();
     pool->catalog = catalogs_entry(&worker->proxy->catalogs, database);
@@ -177,13 +178,13 @@ void proxy_pool_available(ProxyServer *server)
 {
     ProxyPool *pool = server->pool;
     ProxyWorker *worker = server->worker;
-    if (proxy_line_for_waiters(server)) {
+    if (!pool->replication && proxy_line_for_waiters(server)) {
         return;
     }
     ProxyClient *next = proxy_pool_next_waiter(pool);
     if (server->retired || worker->draining || over_budget(&worker->proxy->budget, worker) ||
         proxy_limits_over(pool) || proxy_pool_should_yield(pool, next) ||
-        (next != NULL && !server_fits(server, next))) {
+        (next == NULL && pool->replication) || (next != NULL && !server_fits(server, next))) {
         proxy_server_retire(server);
         return;
     }
@@ -191,8 +192,12 @@ void proxy_pool_available(ProxyServer *server)
         pool_idle_add(server);
         return;
     }
-    ASSERT(next->state == CLIENT_WAITING); /* nobody waits for a welcome that is known */
     proxy_pool_wait_end(next);
+    if (pool->replication) {
+        proxy_client_welcome(next);
+    } else {
+        ASSERT(next->state == CLIENT_WAITING); /* nobody waits for a welcome that is known */
+    }
     proxy_server_link(server, next);
     proxy_client_resume(next);
 }

@@ -102,6 +102,9 @@ void proxy_pool_wake_waiters(ProxyPool *pool)
 
 void proxy_pool_welcome_waiters(ProxyPool *pool)
 {
+    if (pool->replication) {
+        return; /* each waits for a connection of its own */
+    }
     for (ListNode *node = list_first(&pool->waiters); node != NULL && pool->welcome != NULL;) {
         ProxyClient *client = CONTAINER_OF(node, ProxyClient, wait_node);
         node = list_next(&pool->waiters, node);

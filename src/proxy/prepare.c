@@ -154,8 +154,17 @@ static bool user_load(ProxyUser *user, const ProxyConfig *old, Err *err)
 {
     TRY(user->password_file == NULL || secret_load(user->password_file, &user->password, err));
     TRY(user->previous_file == NULL || secret_load(user->previous_file, &user->previous, err));
-    if (!user->verifier_given && user->cert_name == NULL && !user->md5) {
+    if (!user->verifier_given && user->cert_name == NULL && !user->iam && !user->md5) {
         verifiers_make(user, old);
+    }
+    return true;
+}
+
+static bool iam_load(ProxyIam *iam, Err *err)
+{
+    for (size_t i = 0; i < iam->key_count; i++) {
+        ProxyIamKey *key = &iam->keys[i];
+        TRY(key->secret_file == NULL || secret_load(key->secret_file, &key->secret, err));
     }
     return true;
 }
@@ -208,7 +217,7 @@ static bool change_possible(const ProxyConfig *old, const ProxyConfig *config, E
 bool proxy_config_load(ProxyConfig *config, const ProxyConfig *old, Err *err)
 {
     TRY(change_possible(old, config, err));
-    TRY(target_load(&config->target, config->workers, err));
+    TRY(target_load(&config->target, config->workers, err) && iam_load(&config->iam, err));
     for (size_t i = 0; i < config->user_count; i++) {
         TRY(user_load(&config->users[i], old, err));
     }

@@ -335,6 +335,7 @@ struct ProxyPool {
     ParamList *welcome; /* what a server said last; NULL: nobody has logged in yet */
     ScramKeys keys;
     bool keys_previous; /* they are of the previous password */
+    bool replication;   /* of walsenders, each of which is one client's for life */
     Trial trial;
     StatementTable *statements;
     SettingTable *settings;

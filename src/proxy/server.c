@@ -388,6 +388,9 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
         server->retired = server->retired || !exchange_is_clean(&server->exchange);
         proxy_server_release(server);
         proxy_client_drain(client);
+    } else if (server->worker->draining && session_streams(&client->session, &server->exchange)) {
+        run_flush(server, run);
+        proxy_client_drain(client);
     }
     return true;
 }

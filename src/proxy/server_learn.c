@@ -25,7 +25,7 @@ static void learn_ask(ProxyServer *server)
 static bool learn_begin(ProxyServer *server)
 {
     CatalogEntry *entry = server->pool->catalog;
-    if (entry == NULL || server->retired || server->worker->draining ||
+    if (entry == NULL || server->retired || server->pool->replication || server->worker->draining ||
         !catalog_entry_is_due(entry, now_of(server))) {
         return false;
     }

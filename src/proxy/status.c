@@ -10,6 +10,7 @@ static const struct {
     {"clients_tls", STAT_CLIENTS_TLS},
     {"clients_waiting", STAT_CLIENTS_WAITING},
     {"clients_pinned", STAT_CLIENTS_PINNED},
+    {"clients_replication", STAT_CLIENTS_REPLICATION},
     {"servers", STAT_SERVERS},
     {"servers_borrowed", STAT_SERVERS_BORROWED},
     {"accepted", STAT_ACCEPTED},

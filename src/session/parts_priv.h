@@ -7,6 +7,7 @@
  *   pins.c       pins, and their end
  *   server.c     what the server says
  *   records.c    what messages in flight change, and how to take it back
+ *   walsender.c  replication connections
  */
 #ifndef WEIR_SESSION_PARTS_PRIV_H
 #define WEIR_SESSION_PARTS_PRIV_H
@@ -91,5 +92,12 @@ void settings_take_row(Session *session, Exchange *exchange, const PgPiece *piec
 void settings_end(Session *session, Exchange *exchange, SessionOut *out);
 /* The conversation is at rest. False: not quite, for the server is asked what was set. */
 bool settings_rest(Session *session, Exchange *exchange, SessionOut *out);
+
+/* ---- walsender.c -------------------------------------------------------------------------
+ */
+
+/* In front of the first piece of a client's message, in the place of settings_before. */
+SessionStep walsender_before(Exchange *exchange, const PgPiece *piece, SessionOut *out);
+void walsender_take_ready(Exchange *exchange, const FlightAnswer *answer);
 
 #endif

@@ -24,6 +24,7 @@ bool pin_can_end(PinReason reason)
     case PIN_STATE_FUNCTION:
     case PIN_HIDDEN_STATE:
     case PIN_FUNCTION_CALL:
+    case PIN_REPLICATION:
     case PIN_ENCODING:
     case PIN_UNKNOWN_STATEMENT:
     case PIN_CONVERSATION:

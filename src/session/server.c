@@ -74,6 +74,7 @@ static bool take_ready(Session *session, Exchange *exchange, const PgPiece *piec
         take_answered(session, exchange, out);
     } else {
         settings_take_ready(session, exchange, answer);
+        walsender_take_ready(exchange, answer);
     }
     if (rest_follows) {
         check_rest(session, exchange, out);
@@ -160,7 +161,11 @@ static bool take_first(Session *session, Exchange *exchange, const PgPiece *piec
             take_answer_row(session, exchange, piece);
         }
         return true;
+    case 'W':
+        exchange->streaming = true;
+        return true;
     case 'Z':
+        exchange->streaming = false;
         return take_ready(session, exchange, piece, answer, out);
     default:
         return true;

@@ -130,6 +130,8 @@ void session_link(Session *session, Exchange *exchange, Handover handover, Sessi
     exchange->ended = exchange->batch;
     exchange->guess = 0;
     exchange->completed = false;
+    exchange->name = NAME_OPEN;
+    exchange->streaming = false;
     put_handover(exchange, session->relay ? HANDOVER_PLAIN : handover, out);
     settings_begin(session, exchange);
 }
@@ -382,7 +384,8 @@ static SessionStep take_first(Session *session, Exchange *exchange, const PgPiec
         session_put_before(out, SLICE("H\0\0\0\4"));
         return STEP_WAIT;
     }
-    SessionStep step = settings_before(session, exchange, piece, out);
+    SessionStep step = session->walsender ? walsender_before(exchange, piece, out)
+                                          : settings_before(session, exchange, piece, out);
     if (step != STEP_FORWARD) {
         return step;
     }

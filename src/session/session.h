@@ -42,8 +42,12 @@
 #define SESSION_HEAD_MAX    STATEMENT_MESSAGE_MAX
 #define SESSION_REWRITE_MAX 320 /* the head of a message with another name */
 
+/* The name of clients' streams at PostgreSQL. No standby of ours has it: those are weir_ID. */
+#define WALSENDER_NAME "weir-client"
+
 typedef struct Session {
     bool relay;
+    bool walsender;   /* replication=database: see walsender.c. It is in relay mode, too */
     bool mid_message; /* the client's current message is not complete */
     bool dropping;    /* and it is not forwarded */
     PinReason pin;
@@ -76,6 +80,13 @@ typedef struct Record {
     uint64_t batch;
     char *name; /* the client's; NULL: none, or the client has left */
 } Record;
+
+/* Of a walsender: whose application_name it has. */
+typedef enum WalsenderName {
+    NAME_OPEN,  /* whichever the client has set */
+    NAME_ASKED, /* ours is being set */
+    NAME_SET,   /* ours */
+} WalsenderName;
 
 typedef enum SettingsState {
     SETTINGS_IN_FORCE, /* the server connection has the client's */
@@ -132,6 +143,8 @@ typedef struct Exchange {
     Buf touched;          /* by what ran since the last question: for touched_next */
     Buf asked;
     Buf own; /* messages of ours */
+    WalsenderName name;
+    bool streaming; /* CopyBoth: the client is in a replication stream */
     /* What a text is parsed under (RULES P4): a list of settings, or something of its own. */
     uint64_t context;
     /* the server connection's */
@@ -167,6 +180,7 @@ typedef struct SessionOut {
     bool learn;        /* send a Query that asks for it, at once; the exchange counts it */
     bool at_rest;      /* the server connection can serve somebody else */
     const char *problem;
+    const char *sqlstate;             /* of `problem`; NULL: 08P01 */
     Slice before[SESSION_BEFORE_MAX]; /* to the server, in front of the piece. Copy it at once */
 } SessionOut;
 
@@ -184,6 +198,9 @@ void session_server_policy(PgPolicy *policy, bool asking);
 bool pin_can_end(PinReason reason);
 
 void session_init(Session *session, bool relay);
+void session_init_walsender(Session *session);
+/* Whether the client is in a replication stream, which has no end of its own. */
+bool session_streams(const Session *session, const Exchange *exchange);
 /* What the start packet asked for may pin, too. `params` is a list for pg_params_next. */
 PinReason session_check_start(Session *session, Slice params);
 void session_done(Session *session);

@@ -31,6 +31,7 @@ typedef enum PinReason {
     PIN_ENCODING,       /* a text whose tokens cannot be told apart */
     PIN_UNKNOWN_STATEMENT,
     PIN_CONVERSATION, /* the flow of messages is not certain any more */
+    PIN_REPLICATION,  /* a replication connection */
     PIN_REASON_COUNT,
 } PinReason;
 

@@ -456,6 +456,7 @@ static const struct {
     [PIN_ENCODING] = {"encoding", "The text cannot be read safely in the client's encoding."},
     [PIN_UNKNOWN_STATEMENT] = {"unknown_statement", "The proxy doesn't know the statement."},
     [PIN_CONVERSATION] = {"conversation", "The state of the conversation isn't certain."},
+    [PIN_REPLICATION] = {"replication", "The client connected for logical replication."},
 };
 
 const char *pin_reason_name(PinReason reason)

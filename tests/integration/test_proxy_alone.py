@@ -61,7 +61,7 @@ def test_tls_can_be_required(proxy):
 
 def test_replication_is_refused(pool):
     with pytest.raises(psycopg.OperationalError, match="currently doesn't support streaming replication mode"):
-        pool.connect(replication='database')
+        pool.connect(replication='true')
 
 
 def test_server_with_md5(proxy):

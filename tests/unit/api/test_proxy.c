@@ -76,8 +76,11 @@ static void test_create_refusals(void **state)
          "InvalidParameterValue", "arn:nope"},
         {"rds:CreateDBProxy",
          "{" PROXY ", 'DBProxyName': 'x', 'Auth': [{'SecretArn': '$secret', 'IAMAuth': "
-         "'REQUIRED'}]}",
-         "InvalidParameterCombination", "IAM"},
+         "'ENABLED'}]}",
+         "InvalidParameterCombination", "DISABLED or REQUIRED"},
+        {"rds:CreateDBProxy",
+         "{" PROXY ", 'DBProxyName': 'x', 'Auth': [{'SecretArn': '$secret', 'IAMAuth': 'ON'}]}",
+         "InvalidParameterValue", "IAMAuth: ON"},
         {"rds:CreateDBProxy",
          "{" PROXY ", 'DBProxyName': 'x', 'Auth': [{'SecretArn': '$secret', "
          "'ClientPasswordAuthType': 'MYSQL_NATIVE_PASSWORD'}]}",
@@ -109,6 +112,9 @@ static void test_modify_and_delete(void **state)
          "{'DBProxyName': 'app-proxy', 'Auth': [{'SecretArn': '$secret', "
          "'ClientPasswordAuthType': 'POSTGRES_MD5'}]}",
          NULL, "{'DBProxy': {'Auth': [{'ClientPasswordAuthType': 'POSTGRES_MD5'}]}}"},
+        {"rds:ModifyDBProxy",
+         "{'DBProxyName': 'app-proxy', 'Auth': [{'SecretArn': '$secret', 'IAMAuth': 'REQUIRED'}]}",
+         NULL, "{'DBProxy': {'Auth': [{'IAMAuth': 'REQUIRED'}]}}"},
         {"rds:ModifyDBProxy",
          "{'DBProxyName': 'app-proxy', 'Auth': [{'SecretArn': '$secret', "
          "'ClientPasswordAuthType': 'md5'}]}",

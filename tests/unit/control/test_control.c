@@ -456,6 +456,8 @@ static void put_secret(Store *store)
     put(store, "spec/secret/s",
         "{\"Name\":\"s\",\"ARN\":\"arn:s\",\"versions\":{\"v1\":{\"stages\":[\"AWSPREVIOUS\"]},"
         "\"v2\":{\"stages\":[\"AWSCURRENT\"]}}}");
+    put(store, "tier", "{\"region\":\"eu-x\"}");
+    put(store, "accesskey", "{\"id\":\"AKIA1\",\"secret\":\"three\"}");
     put(store, "secretvalue/s/v1", "{\"sealed\":\"one\"}");
     put(store, "secretvalue/s/v2", "{\"sealed\":\"two\"}");
 }
@@ -470,7 +472,9 @@ static void test_a_proxy(void **state)
         "{\"DBProxyName\":\"p\",\"generation\":1,\"RequireTLS\":true,\"IdleClientTimeout\":60,"
         "\"Auth\":[{\"SecretArn\":\"arn:s\"},"
         "{\"SecretArn\":\"arn:s\",\"ClientPasswordAuthType\":\"POSTGRES_SCRAM_SHA_256\"},"
-        "{\"SecretArn\":\"arn:s\",\"ClientPasswordAuthType\":\"POSTGRES_MD5\"}],\"targets\":[{"
+        "{\"SecretArn\":\"arn:s\",\"ClientPasswordAuthType\":\"POSTGRES_MD5\"},"
+        "{\"SecretArn\":\"arn:s\",\"ClientPasswordAuthType\":\"POSTGRES_MD5\",\"IAMAuth\":"
+        "\"REQUIRED\"}],\"targets\":[{"
         "\"dbi\":\"db-app\"}],"
         "\"target_group\":{\"ConnectionPoolConfig\":{\"MaxConnectionsPercent\":50}}}");
     round_once(store);
@@ -480,11 +484,20 @@ static void test_a_proxy(void **state)
     json_t *user = json_array_get(member_array(pool, "users"), 0);
     assert_string_equal(member_str(user, "$credentials", ""), "two");
     assert_string_equal(member_str(user, "context", ""), "secretvalue/s/v2");
-    static const char *const methods[] = {"", "", "md5"};
+    static const char *const methods[] = {"", "", "md5", ""};
     for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
         user = json_array_get(member_array(pool, "users"), i);
         assert_string_equal(member_str(user, "client_password_auth", ""), methods[i]);
     }
+    assert_string_equal(member_str(user, "auth", ""), "iam");
+    json_t *iam = member_object(pool, "iam");
+    assert_string_equal(member_str(iam, "region", ""), "eu-x");
+    assert_string_equal(json_string_value(json_array_get(member_array(iam, "hosts"), 1)), "p");
+    json_t *key = json_array_get(member_array(iam, "keys"), 0);
+    assert_string_equal(member_str(key, "access_key_id", ""), "AKIA1");
+    key = member_object(key, "secret_access_key");
+    assert_string_equal(member_str(key, "$sealed", ""), "three");
+    assert_string_equal(member_str(key, "context", ""), "accesskey");
     assert_int_equal(member_int(pool, "max_connections_percent", 0), 50);
     assert_int_equal(member_int(pool, "max_idle_connections_percent", 0), 25);
     assert_int_equal(member_int(config, "idle_client_timeout_s", 0), 60);
