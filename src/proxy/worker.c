@@ -303,6 +303,7 @@ void proxy_worker_done(ProxyWorker *worker)
     vec_done(&worker->doors);
     vec_done(&worker->client_handles);
     throttle_free(worker->throttle);
+    sql_memo_free(worker->memo);
     pool_free(worker->client_slots);
     pool_free(worker->server_slots);
     proxy_admin_requests_done(worker);
@@ -345,6 +346,7 @@ bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err)
     session_server_policy(&worker->server_policy, false);
     session_server_policy(&worker->ask_policy, true);
     worker->throttle = throttle_new();
+    worker->memo = sql_memo_new();
     proxy_worker_waits_init(worker);
     loop_timer_start(worker->loop, &worker->tick, TICK_MS / 10, TICK_MS, worker_tick, worker);
     TRY(doors_open(worker, config, err));
