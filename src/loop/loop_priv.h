@@ -38,9 +38,11 @@ typedef struct Segment {
 } Segment;
 
 typedef struct SignalWatch SignalWatch;
+typedef struct Uring Uring;
 
 struct Loop {
     int epoll_fd;
+    Uring *uring; /* NULL: streams are epoll's, too */
     int wake_fd;
     int64_t now_us; /* read once per turn; now_ms is the same moment */
     int64_t now_ms;
@@ -73,6 +75,9 @@ struct Loop {
     char *record;    /* one TLS record's plain text, gathered */
     Buf cipher_out;
 };
+
+/* Ends a turn between two events, and begins the next one. */
+void turn_break(Loop *loop);
 
 /* The current time, also between turns. */
 int64_t loop_time_ms(Loop *loop);

@@ -6,7 +6,7 @@
 #include <netinet/tcp.h>
 #include <unistd.h>
 
-#include "loop/stream_priv.h"
+#include "loop/uring_priv.h"
 
 #define KEEPALIVE_IDLE_S     60
 #define KEEPALIVE_INTERVAL_S 10
@@ -238,7 +238,11 @@ void stream_kill(Stream *stream)
     mem_free(stream->failure);
     stream->handlers = NULL;
     stream->state = STREAM_DEAD;
-    batch_free_later(loop, stream);
+    if (stream->receiving) {
+        uring_forget(stream);
+    } else {
+        batch_free_later(loop, stream);
+    }
 }
 
 void stream_fail(Stream *stream, const Err *err)
@@ -356,8 +360,13 @@ void stream_update_interest(Stream *stream)
         return;
     }
     bool out = stream->out.len > stream->out_sent || stream->state == STREAM_CONNECTING;
-    bool in = stream->state != STREAM_CONNECTING && !stream->eof_seen && !stream->held;
+    bool in = stream->state != STREAM_CONNECTING && !stream->eof_seen && !stream->held &&
+              stream->receive_errno == 0;
     Err err;
+    if (stream->watch.loop->uring != NULL) {
+        uring_receive(stream, in);
+        in = false;
+    }
     if (!watch_set(&stream->watch, (in ? EPOLLIN : 0U) | (out ? EPOLLOUT : 0U), &err)) {
         stream_fail(stream, &err);
     }
@@ -403,6 +412,9 @@ void stream_start_session(Stream *stream, TlsContext *tls, const char *host)
 /* The socket is connected. */
 static void stream_begin(Stream *stream)
 {
+    if (stream->watch.loop->uring != NULL) {
+        uring_prepare(stream);
+    }
     if (stream->tls_wanted == NULL) {
         stream_opened(stream);
         return;
@@ -543,7 +555,8 @@ void stream_resume(Stream *stream)
 {
     stream->paused = false;
     stream_unhold(stream);
-    if (stream->kept.len > 0 || (stream->eof_seen && !stream->eof_told)) {
+    if (stream->kept.len > 0 || (stream->eof_seen && !stream->eof_told) ||
+        stream->receive_errno != 0) {
         stream_notify(stream, NOTICE_READ);
     }
 }

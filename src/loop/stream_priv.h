@@ -3,6 +3,8 @@
 #ifndef WEIR_STREAM_PRIV_H
 #define WEIR_STREAM_PRIV_H
 
+#include <sys/uio.h>
+
 #include "loop/loop_priv.h"
 
 /*
@@ -66,15 +68,18 @@ struct Stream {
     bool full;                          /* the kernel takes no more until EPOLLOUT */
     bool blocked;                       /* the peer was too slow; on_drained is owed */
     bool paused;
-    bool held;        /* something came while it was paused, and lies in the kernel */
-    bool in_read;     /* on_read is running */
-    bool eof_seen;    /* the peer's side has ended */
-    bool eof_told;    /* and the owner knows */
-    bool end_wanted;  /* stream_end or stream_close */
-    bool goodbye;     /* close_notify is in `out` or gone */
-    bool end_sent;    /* our side has ended */
-    bool send_failed; /* nothing can be sent any more; what the peer sent before may be readable */
-    Err *failure;     /* for on_closed; NULL: good order */
+    bool held;       /* something came while it was paused, and lies in the kernel */
+    bool in_read;    /* on_read is running */
+    bool eof_seen;   /* the peer's side has ended */
+    bool eof_told;   /* and the owner knows */
+    bool end_wanted; /* stream_end or stream_close */
+    bool goodbye;    /* close_notify is in `out` or gone */
+    bool end_sent;   /* our side has ended */
+    bool receiving;  /* by io_uring (uring_priv.h): its memory must stay */
+    bool receive_cancelled;
+    int receive_errno; /* what ended the receive, to be told behind `kept`; 0: nothing */
+    bool send_failed;  /* nothing can be sent any more; what the peer sent before may be readable */
+    Err *failure;      /* for on_closed; NULL: good order */
 };
 
 /* stream.c */
@@ -92,6 +97,8 @@ void stream_name(const Stream *stream, char out[static NET_ADDR_TEXT_SIZE]); /* 
 
 /* stream_read.c */
 void stream_receive(Stream *stream);
+/* The same where something else has received: no bytes and no errno is the end. */
+void stream_received(Stream *stream, Slice data, int os_errno);
 void stream_shake(Stream *stream, Slice cipher); /* goes on with the handshake */
 void stream_take_cipher(Stream *stream, Slice cipher);
 void stream_give_again(Stream *stream); /* `kept`, and EOF if it was seen */
@@ -100,5 +107,10 @@ void stream_give_again(Stream *stream); /* `kept`, and EOF if it was seen */
 void stream_flush(Stream *stream);
 void stream_queue_early(Stream *stream);
 void stream_send_out(Stream *stream);
+/* A flush in two halves: what is to be sent, in so many pieces, and what came of it: bytes, or an
+ * errno below zero. 0: nothing, then stream_flushed follows. */
+size_t stream_send_begin(Stream *stream, struct iovec *iov, size_t iov_max, size_t *ret_total);
+void stream_send_done(Stream *stream, ssize_t result, size_t total);
+void stream_flushed(Stream *stream); /* if it is live: what follows from what is left */
 
 #endif

@@ -108,6 +108,15 @@ typedef struct ProxyNames {
     size_t count;
 } ProxyNames;
 
+/* How the workers wait for their connections (loop_use_uring). */
+typedef enum ProxyIo {
+    PROXY_IO_EPOLL,
+    PROXY_IO_AUTO,  /* by io_uring where the system has it */
+    PROXY_IO_URING, /* and not otherwise */
+} ProxyIo;
+
+extern const char *const proxy_io_names[3];
+
 typedef struct ProxyConfig {
     atomic_size_t refs;
     bool relay;
@@ -120,6 +129,7 @@ typedef struct ProxyConfig {
     bool rules_given;   /* without them everybody may connect */
     ProxyRule *rules;
     size_t rule_count;
+    ProxyIo io;
     uint32_t clients_max;
     int64_t idle_client_ms; /* 0: no limit */
     ProxyTarget target;

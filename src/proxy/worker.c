@@ -332,9 +332,26 @@ static void *worker_main(void *user)
     return NULL;
 }
 
+static bool io_start(const ProxyWorker *worker, const ProxyConfig *config, Err *err)
+{
+    Err problem;
+    if (config->io == PROXY_IO_EPOLL || loop_use_uring(worker->loop, &problem)) {
+        return true;
+    }
+    if (config->io == PROXY_IO_URING) {
+        *err = problem;
+        return false;
+    }
+    if (worker->index == 0) {
+        log_info("proxy", "epoll is used, for there is no io_uring: %s", problem.message);
+    }
+    return true;
+}
+
 bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err)
 {
     TRY(loop_new(&worker->loop, err));
+    TRY(io_start(worker, config, err));
     worker->config = proxy_config_ref(config);
     worker->client_slots = pool_new(sizeof(ProxyClient), PROXY_CLIENTS_MAX);
     worker->server_slots = pool_new(sizeof(ProxyServer), SERVER_SLOTS_MAX);

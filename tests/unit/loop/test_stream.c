@@ -13,7 +13,7 @@ static int setup(void **state)
 {
     Fixture *fixture = mem_alloc(sizeof(Fixture));
     Err err;
-    assert_true(loop_new(&fixture->loop, &err));
+    assert_true(any_loop_new(&fixture->loop, &err));
     end_init(&fixture->a, fixture->loop);
     end_init(&fixture->b, fixture->loop);
     fixture->a.other = &fixture->b;
