@@ -244,7 +244,8 @@ typedef struct StreamOptions {
 
 /* Never fails at once: what goes wrong is told by on_closed in a later turn. */
 Stream *stream_connect(Loop *loop, const NetAddr *to, const StreamOptions *options);
-/* Takes a connected stream socket. TCP sockets get TCP_NODELAY and keepalive. */
+/* Takes a connected stream socket. TCP sockets get TCP_NODELAY and keepalive; one that has the
+ * former has both, as those that were accepted on a socket of net_listen. */
 Stream *stream_adopt(Loop *loop, int fd, const StreamOptions *options);
 
 /* Queues a copy. It is sent at the end of the turn, or when the stream is open. On a stream that

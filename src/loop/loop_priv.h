@@ -100,6 +100,8 @@ int64_t timers_wait_ms(const Loop *loop); /* -1: none is armed */
 NODISCARD bool posts_init(Loop *loop, Err *err);
 void posts_done(Loop *loop);
 
+void net_tune(int fd); /* for streams; not an inet socket is fine */
+
 void signals_done(Loop *loop);
 
 void process_exit_from(const siginfo_t *info, ProcessExit *ret_end);

@@ -3,15 +3,11 @@
  * stream_read.c, from an event. Whatever happens inside another call becomes a notice. */
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <unistd.h>
 
 #include "loop/uring_priv.h"
 
-#define KEEPALIVE_IDLE_S     60
-#define KEEPALIVE_INTERVAL_S 10
-#define KEEPALIVE_PROBES     3
-#define UNLIMITED            (SIZE_MAX / 4) /* these buffers are limited by what fills them */
+#define UNLIMITED (SIZE_MAX / 4) /* these buffers are limited by what fills them */
 
 void streams_init(Loop *loop)
 {
@@ -333,27 +329,6 @@ static Stream *stream_make(Loop *loop, int fd, const StreamOptions *options)
     return stream;
 }
 
-/* A socket that does not take these options works without them. */
-static void tcp_options_set(int fd)
-{
-    int on = 1;
-    int idle_s = KEEPALIVE_IDLE_S;
-    int interval_s = KEEPALIVE_INTERVAL_S;
-    int probes = KEEPALIVE_PROBES;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
-}
-
-static bool socket_is_inet(int fd)
-{
-    int domain = AF_UNSPEC;
-    socklen_t len = sizeof(domain);
-    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain != AF_UNIX;
-}
-
 void stream_update_interest(Stream *stream)
 {
     if (!stream_is_live(stream)) {
@@ -436,9 +411,7 @@ static void stream_want_tls(Stream *stream, const StreamOptions *options)
 Stream *stream_adopt(Loop *loop, int fd, const StreamOptions *options)
 {
     Stream *stream = stream_make(loop, fd, options);
-    if (socket_is_inet(fd)) {
-        tcp_options_set(fd);
-    }
+    net_tune(fd);
     stream_want_tls(stream, options);
     stream_begin(stream);
     return stream;
@@ -471,7 +444,7 @@ Stream *stream_connect(Loop *loop, const NetAddr *to, const StreamOptions *optio
         return stream;
     }
     if (to->storage.ss_family != AF_UNIX) {
-        tcp_options_set(fd);
+        net_tune(fd);
     }
     if (connect(fd, (const struct sockaddr *)&to->storage, to->len) != 0 && errno != EINPROGRESS) {
         stream_connect_failed(stream, errno);
