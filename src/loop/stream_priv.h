@@ -17,7 +17,7 @@
  *                             on_closed    v             v
  *        stream_abort ------------------> DEAD <------ CLOSING
  *
- * CONNECTING  the kernel connects; writes are kept in `early`.
+ * CONNECTING  the kernel connects; writes are kept in `early` of the beginning.
  * HANDSHAKE   TLS shakes hands; `out` holds its bytes; writes are kept in `early`.
  * OPEN        data flows.
  * CLOSING     the owner has left (handlers is NULL): pending bytes go out, our side is ended, input
@@ -42,6 +42,14 @@ enum {
     NOTICE_CLOSED = 8,
 };
 
+/* What most streams need for a moment only, if at all. */
+typedef struct StreamBeginning {
+    TlsContext *tls; /* while connecting: what to do then; a reference of our own */
+    char *tls_host;
+    char *target; /* of stream_connect, in text form */
+    Buf early;    /* plain text written before the stream was open */
+} StreamBeginning;
+
 struct Stream {
     LoopFd watch;
     ListNode node;    /* in loop->streams */
@@ -52,21 +60,18 @@ struct Stream {
     const StreamHandlers *handlers;
     void *user;
     TlsSession *tls;
-    TlsContext *tls_wanted; /* while connecting: what to do then; a reference of our own */
-    char *tls_host;
-    char *target; /* of stream_connect, in text form */
-    size_t keep_max;
-    size_t pending_max;
-    int64_t timeout_ms;
+    StreamBeginning *beginning; /* NULL: nothing of it */
+    uint32_t keep_max;
+    uint32_t pending_max;
+    int32_t timeout_ms;
     LoopTimer timer; /* connect, handshake, closing */
     Buf kept;        /* plain text that on_read left */
-    Buf early;       /* plain text written before the stream was open */
     Buf out;         /* wire bytes that the kernel did not take; `out_sent` of them are gone */
     size_t out_sent;
-    size_t segment_first, segment_last; /* index + 1 in loop->segments; 0: none */
-    size_t queued;                      /* bytes of the segments */
-    bool full;                          /* the kernel takes no more until EPOLLOUT */
-    bool blocked;                       /* the peer was too slow; on_drained is owed */
+    uint32_t segment_first, segment_last; /* index + 1 in loop->segments; 0: none */
+    size_t queued;                        /* bytes of the segments */
+    bool full;                            /* the kernel takes no more until EPOLLOUT */
+    bool blocked;                         /* the peer was too slow; on_drained is owed */
     bool paused;
     bool held;       /* something came while it was paused, and lies in the kernel */
     bool in_read;    /* on_read is running */
@@ -93,6 +98,7 @@ void stream_start_session(Stream *stream, TlsContext *tls, const char *host);
 bool stream_is_live(const Stream *stream);   /* not FAILED, not DEAD */
 void stream_update_interest(Stream *stream); /* what to wait for, from the state */
 void stream_out_release(Stream *stream);     /* frees `out` */
+StreamBeginning *stream_beginning(Stream *stream);
 void stream_name(const Stream *stream, char out[static NET_ADDR_TEXT_SIZE]); /* its peer */
 
 /* stream_read.c */

@@ -33,8 +33,7 @@ static void stream_check_kept(Stream *stream)
         Err err;
         char name[NET_ADDR_TEXT_SIZE];
         stream_name(stream, name);
-        err_set(&err, ERR_LIMIT, "%s sent a message of more than %zu bytes", name,
-                stream->keep_max);
+        err_set(&err, ERR_LIMIT, "%s sent a message of more than %u bytes", name, stream->keep_max);
         stream_fail(stream, &err);
     }
 }

@@ -30,9 +30,9 @@ static void segment_add(Stream *stream, Slice data)
     if (stream->segment_last != 0) {
         loop->segments.items[stream->segment_last - 1].next = loop->segments.len;
     } else {
-        stream->segment_first = loop->segments.len;
+        stream->segment_first = (uint32_t)loop->segments.len;
     }
-    stream->segment_last = loop->segments.len;
+    stream->segment_last = (uint32_t)loop->segments.len;
 }
 
 static void segments_drop(Stream *stream)
@@ -51,7 +51,7 @@ static bool stream_admits(Stream *stream, size_t len)
         Err err;
         char name[NET_ADDR_TEXT_SIZE];
         stream_name(stream, name);
-        err_set(&err, ERR_LIMIT, "%s does not read: more than %zu bytes are waiting for it", name,
+        err_set(&err, ERR_LIMIT, "%s does not read: more than %u bytes are waiting for it", name,
                 stream->pending_max);
         stream_fail(stream, &err);
         return false;
@@ -91,11 +91,19 @@ static void segments_copy(Stream *stream, Buf *to)
 
 void stream_queue_early(Stream *stream)
 {
-    if (stream->early.len > 0) {
+    Buf *early = stream->beginning != NULL ? &stream->beginning->early : NULL;
+    if (early != NULL && early->len > 0) {
         ASSERT(stream->segment_first == 0);
-        segment_add(stream, buf_slice(&stream->early));
-        turn_free_later(stream->watch.loop, stream->early.data);
-        buf_init(&stream->early, UNLIMITED);
+        segment_add(stream, buf_slice(early));
+        turn_free_later(stream->watch.loop, early->data);
+        buf_init(early, UNLIMITED);
+    }
+}
+
+static void queue_before_open(Stream *stream)
+{
+    if (stream->segment_first != 0) {
+        segments_copy(stream, &stream_beginning(stream)->early);
     }
 }
 
@@ -188,7 +196,7 @@ static size_t segments_advance(Stream *stream, size_t taken)
     const Segment *segments = stream->watch.loop->segments.items;
     while (stream->segment_first != 0 && taken >= segments[stream->segment_first - 1].len) {
         taken -= segments[stream->segment_first - 1].len;
-        stream->segment_first = segments[stream->segment_first - 1].next;
+        stream->segment_first = (uint32_t)segments[stream->segment_first - 1].next;
     }
     return taken;
 }
@@ -334,7 +342,7 @@ void stream_flushed(Stream *stream)
 void stream_flush(Stream *stream)
 {
     if (stream->state == STREAM_CONNECTING || stream->state == STREAM_HANDSHAKE) {
-        segments_copy(stream, &stream->early);
+        queue_before_open(stream);
         stream_send_out(stream);
     } else if (stream->tls != NULL) {
         flush_tls(stream);
@@ -348,7 +356,7 @@ void stream_flush(Stream *stream)
 static void stage(Stream *stream)
 {
     if (stream->state == STREAM_CONNECTING || stream->state == STREAM_HANDSHAKE) {
-        segments_copy(stream, &stream->early);
+        queue_before_open(stream);
     } else if (stream->tls != NULL) {
         (void)segments_encrypt(stream, &stream->out); /* else it has failed */
     } else if (stream->out.len > 0) {
