@@ -366,7 +366,9 @@ bool uring_events_run(Uring *uring)
         }
     }
     size_t left = uring->come.len - len;
-    memmove(uring->come.items, uring->come.items + len, left * sizeof(*uring->come.items));
+    if (left > 0) {
+        memmove(uring->come.items, uring->come.items + len, left * sizeof(*uring->come.items));
+    }
     uring->come.len = left;
     uring->come_at = 0;
     return epoll_ready;

@@ -193,6 +193,36 @@ static void test_churn(void **state)
     loop_free(loop); /* with what is still paused */
 }
 
+/* What was begun for a descriptor that is closed between two turns does not take what comes to the
+ * next connection that has its number. */
+static void test_a_number_that_comes_again(void **state)
+{
+    (void)state;
+    uint64_t random = 7;
+    Slot old = {.peer = -1, .random = &random};
+    Slot new = {.peer = -1, .random = &random};
+    Loop *loop;
+    Err err;
+    assert_true(any_loop_new(&loop, &err));
+    slot_begin(&old, loop);
+    loop_turn(loop, 0);
+    stream_abort(old.stream);
+    slot_begin(&new, loop);
+    char byte;
+    fill(&new, 0, &byte, 1);
+    assert_int_equal(send(new.peer, &byte, 1, MSG_NOSIGNAL), 1);
+    for (int i = 0; i < 100 && new.read == 0; i++) {
+        loop_turn(loop, 1);
+        if (new.stream != NULL) {
+            stream_resume(new.stream);
+        }
+    }
+    assert_int_equal(new.read, 1);
+    peer_close(&old);
+    peer_close(&new);
+    loop_free(loop);
+}
+
 /* All of them answer in the turn in which all of them close. */
 static void test_many_close_at_once(void **state)
 {
@@ -233,6 +263,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_churn),
+        cmocka_unit_test(test_a_number_that_comes_again),
         cmocka_unit_test(test_many_close_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
