@@ -114,7 +114,11 @@ static bool refuse(int os_errno, Err *err)
                       : os_errno == EINVAL ? ": the kernel is older than Linux 6.1"
                       : os_errno == ENOMEM ? ": the limit of locked memory (ulimit -l) is too low"
                                            : "";
-    return err_set_errno(err, os_errno, "setting io_uring up%s", why);
+    err_set_errno(err, os_errno, "setting io_uring up%s", why);
+    if (err != NULL) {
+        err->code = ERR_UNSUPPORTED;
+    }
+    return false;
 }
 
 bool uring_new(Loop *loop, Uring **ret_uring, Err *err)
