@@ -182,19 +182,19 @@ static bool ends_answer(Flight *flight, char type)
     return false;
 }
 
-FlightAnswer flight_answer(Flight *flight, char type)
+void flight_answer(Flight *flight, char type, FlightAnswer *ret_answer)
 {
-    FlightAnswer answer = {.ours = head_has(flight, FLIGHT_OURS)};
+    *ret_answer = (FlightAnswer){.ours = head_has(flight, FLIGHT_OURS)};
     switch (type) {
     case 'A':
     case 'S':
-        answer.ours = false;
-        return answer;
+        ret_answer->ours = false;
+        return;
     case 'N':
-        return answer;
+        return;
     case 'E':
-        answer_error(flight, &answer);
-        return answer;
+        answer_error(flight, ret_answer);
+        return;
     case 'G':
         copy_begin(flight);
         break;
@@ -202,16 +202,15 @@ FlightAnswer flight_answer(Flight *flight, char type)
         copy_end(flight);
         break;
     case 'Z':
-        answer.ready = true;
+        ret_answer->ready = true;
         break;
     default:
         break;
     }
     if (ends_answer(flight, type)) {
-        answer.ended = head_type(flight);
-        answer.stands = head_has(flight, FLIGHT_STANDS);
-        answer.recorded = head_has(flight, FLIGHT_RECORD);
+        ret_answer->ended = head_type(flight);
+        ret_answer->stands = head_has(flight, FLIGHT_STANDS);
+        ret_answer->recorded = head_has(flight, FLIGHT_RECORD);
         pop(flight);
     }
-    return answer;
 }
