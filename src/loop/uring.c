@@ -177,7 +177,7 @@ static struct io_uring_sqe *operation(Uring *uring, uint64_t who)
 {
     struct io_uring_sqe *sqe;
     while ((sqe = io_uring_get_sqe(&uring->ring)) == NULL) {
-        check_enter(io_uring_submit(&uring->ring));
+        check_enter(io_uring_submit_and_get_events(&uring->ring));
     }
     io_uring_sqe_set_data64(sqe, who);
     return sqe;
@@ -383,12 +383,14 @@ bool uring_events_run(Uring *uring)
 /* Submits what is queued; the sends of it are over behind it. */
 static void submit(Uring *uring)
 {
-    check_enter(io_uring_submit(&uring->ring));
-    completions_take(uring);
-    while (uring->send_left > 0) { /* the ring of completions was full */
-        check_enter(io_uring_submit_and_get_events(&uring->ring));
+    do { /* again for what follows from the sends */
+        check_enter(io_uring_submit(&uring->ring));
         completions_take(uring);
-    }
+        if (uring->send_left > 0) { /* the ring of completions was full */
+            check_enter(io_uring_get_events(&uring->ring));
+            completions_take(uring);
+        }
+    } while (uring->send_left > 0 || io_uring_sq_ready(&uring->ring) > 0);
     uring->send_len = 0;
 }
 
