@@ -249,6 +249,7 @@ static void show_config(const ProxyWorker *worker, AdminRows *rows)
     put_number(rows, "max_db_connections", config->servers_max, "100", true);
     put_setting(rows, "kind", config->relay ? "relay" : "pool", NULL, false);
     put_number(rows, "workers", config->workers, "2", false);
+    put_setting(rows, "io", proxy_io_names[config->io], "epoll", false);
     put_number(rows, "max_clients", config->clients_max, "10000", true);
     put_number(rows, "idle_client_timeout_s", config->idle_client_ms / MS_PER_S, "1800", true);
     put_setting(rows, "require_tls", config->require_tls ? "true" : "false", "false", true);

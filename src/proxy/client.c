@@ -246,6 +246,17 @@ static bool share(ProxyClient *client, ProxyRun *run)
     return true;
 }
 
+/* It has said goodbye. Where it is owed nothing, there is no need to wait until it has closed. */
+static void client_leave(ProxyClient *client)
+{
+    if (stream_pending(client->stream) == 0) {
+        stream_abort(client->stream);
+        proxy_client_gone(client);
+    } else {
+        proxy_client_close(client);
+    }
+}
+
 static Next take_piece(ProxyClient *client, ProxyRun *run, const PgPiece *piece, PgFramer before)
 {
     SessionOut out;
@@ -288,7 +299,7 @@ static Next take_piece(ProxyClient *client, ProxyRun *run, const PgPiece *piece,
         return wait_for_room(client, run, &out);
     case STEP_END:
         run_flush(client, run);
-        proxy_client_close(client);
+        client_leave(client);
         return NEXT_GONE;
     case STEP_REFUSE:
     default:

@@ -232,20 +232,13 @@ static void deny_late(void *user)
     proxy_client_close(client);
 }
 
-static NetAddr peer_of(const ProxyClient *client)
-{
-    NetAddr peer;
-    return stream_peer_addr(client->stream, &peer, NULL) ? peer : (NetAddr){0};
-}
-
 /* More such connections than AUTH_DELAYED_MAX are not kept: they hear at once. */
 static LoginStep deny(ProxyClient *client, const PgError *error)
 {
     ProxyWorker *worker = client->worker;
     Login *login = client->login;
-    NetAddr peer = peer_of(client);
     int64_t delay_ms =
-        throttle_failed(worker->throttle, &peer, login->role, loop_now_ms(worker->loop));
+        throttle_failed(worker->throttle, &login->peer, login->role, loop_now_ms(worker->loop));
     proxy_worker_count(worker, STAT_AUTH_FAILED, 1);
     if (delay_ms == 0 || worker->delayed >= AUTH_DELAYED_MAX) {
         proxy_client_refuse(client, error);
@@ -291,8 +284,8 @@ static LoginStep broken(ProxyClient *client, const char *message)
 static bool may_try(ProxyClient *client)
 {
     ProxyWorker *worker = client->worker;
-    NetAddr peer = peer_of(client);
-    if (throttle_admits(worker->throttle, &peer, client->login->role, loop_now_ms(worker->loop))) {
+    const Login *login = client->login;
+    if (throttle_admits(worker->throttle, &login->peer, login->role, loop_now_ms(worker->loop))) {
         return true;
     }
     CLEANUP(mem_free_ptr)
@@ -526,6 +519,9 @@ LoginStep proxy_auth_begin(ProxyClient *client)
     const ProxyConfig *config = client->worker->config;
     const ProxyUser *user = proxy_config_user(config, slice_of(login->user));
     login->role = user != NULL ? (uint32_t)(user - config->users) + 1 : 0;
+    if (!stream_peer_addr(client->stream, &login->peer, NULL)) {
+        login->peer = (NetAddr){0}; /* it has just left */
+    }
     if (!may_try(client)) {
         return LOGIN_GONE;
     }

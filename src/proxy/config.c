@@ -202,6 +202,22 @@ static void parse_relay(Reader *outer, ProxyConfig *config)
     reader_pass_on(outer, &reader);
 }
 
+const char *const proxy_io_names[3] = {"epoll", "auto", "uring"};
+
+static void parse_io(Reader *reader, ProxyConfig *config)
+{
+    CLEANUP(mem_free_ptr) char *name = reader_text(reader, "io", false);
+    size_t i = 0;
+    while (name != NULL && i < ARRAY_LEN(proxy_io_names) && strcmp(name, proxy_io_names[i]) != 0) {
+        i++;
+    }
+    if (i == ARRAY_LEN(proxy_io_names)) {
+        reader_fail(reader, "io must be epoll, auto or uring, not %s", name);
+    } else {
+        config->io = (ProxyIo)i;
+    }
+}
+
 static void parse_kind(Reader *reader, ProxyConfig *config)
 {
     CLEANUP(mem_free_ptr) char *kind = reader_text(reader, "kind", true);
@@ -226,6 +242,7 @@ bool proxy_config_parse(const json_t *json, ProxyConfig **ret_config, Err *err)
     parse_listeners(&reader, config);
     parse_rules(&reader, config);
     parse_kind(&reader, config);
+    parse_io(&reader, config);
     config->require_tls = reader_bool(&reader, "require_tls");
     config->debug_logging = reader_bool(&reader, "debug_logging");
     config->workers =

@@ -124,6 +124,14 @@ typedef struct ProxyIam {
     ProxyIamKey *keys;
     size_t key_count;
 } ProxyIam;
+/* How the workers wait for their connections (loop_use_uring). */
+typedef enum ProxyIo {
+    PROXY_IO_EPOLL,
+    PROXY_IO_AUTO,  /* by io_uring where the system has it */
+    PROXY_IO_URING, /* and not otherwise */
+} ProxyIo;
+
+extern const char *const proxy_io_names[3];
 
 typedef struct ProxyConfig {
     atomic_size_t refs;
@@ -137,6 +145,7 @@ typedef struct ProxyConfig {
     bool rules_given;   /* without them everybody may connect */
     ProxyRule *rules;
     size_t rule_count;
+    ProxyIo io;
     uint32_t clients_max;
     int64_t idle_client_ms; /* 0: no limit */
     int64_t upgrade_drain_ms;

@@ -294,7 +294,7 @@ size_t proxy_line_take(ProxyClient *client, Slice data)
         return 0;
     }
     SqlDialect dialect = dialect_for(client);
-    if (!line_request_read(&client->session, &dialect, data, &request) ||
+    if (!line_request_read(&client->session, &dialect, client->worker->memo, data, &request) ||
         is_shy(pool, request.digest)) {
         return 0;
     }

@@ -20,6 +20,7 @@ struct Login {
     ParamList *params;
     TlsContext *tls; /* of the listener; NULL: none */
     /* client_auth.c */
+    NetAddr peer;
     uint32_t role; /* 1 and up: which of the users; 0: there is none of this name */
     bool sasl_began;
     ScramServer *scram;             /* NULL: not asked for */

@@ -207,16 +207,31 @@ static bool target_load(ProxyTarget *target, uint32_t workers, Err *err)
 
 static bool change_possible(const ProxyConfig *old, const ProxyConfig *config, Err *err)
 {
-    if (old != NULL && (old->relay != config->relay || old->workers != config->workers)) {
+    if (old != NULL &&
+        (old->relay != config->relay || old->workers != config->workers || old->io != config->io)) {
         return err_set(err, ERR_UNSUPPORTED,
-                       "kind and workers cannot change while the proxy runs: restart it");
+                       "kind, workers and io cannot change while the proxy runs: restart it");
     }
     return true;
+}
+
+/* Whether there can be what io asks for by name. */
+static bool io_try(const ProxyConfig *config, Err *err)
+{
+    Loop *loop;
+    if (config->io != PROXY_IO_URING) {
+        return true;
+    }
+    TRY(loop_new(&loop, err));
+    bool ok = loop_use_uring(loop, err);
+    loop_free(loop);
+    return ok || err_wrap(err, "io uring (auto would go on with epoll)");
 }
 
 bool proxy_config_load(ProxyConfig *config, const ProxyConfig *old, Err *err)
 {
     TRY(change_possible(old, config, err));
+    TRY(old != NULL || io_try(config, err));
     TRY(target_load(&config->target, config->workers, err) && iam_load(&config->iam, err));
     for (size_t i = 0; i < config->user_count; i++) {
         TRY(user_load(&config->users[i], old, err));

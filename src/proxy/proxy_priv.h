@@ -456,6 +456,7 @@ struct ProxyWorker {
     List clients, servers;
     size_t lines; /* of the servers */
     Map *pools;
+    SqlMemo *memo;       /* of all its clients */
     List waiting;        /* pools with waiters */
     List idle;           /* servers, the one used last first */
     List admin_requests; /* of clients here */

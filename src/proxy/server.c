@@ -34,6 +34,7 @@ ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient
     server->params = params_new((Slice){0});
     exchange_init(&server->exchange, pool != NULL ? pool->statements : NULL,
                   pool != NULL ? pool->settings : NULL);
+    server->exchange.memo = worker->memo;
     list_push_back(&worker->servers, &server->node);
     if (pool != NULL) {
         pool->servers++;
@@ -369,7 +370,9 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
         run->sent += out.replaced;
     }
     run->at += piece->raw.len;
-    stream_write(server->stream, out.behind);
+    if (out.behind.len > 0) {
+        stream_write(server->stream, out.behind);
+    }
     if (out.pinned != PIN_NONE) {
         proxy_client_pinned(client, out.pinned);
     }

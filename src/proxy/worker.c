@@ -411,6 +411,7 @@ void proxy_worker_done(ProxyWorker *worker)
     vec_done(&worker->doors);
     vec_done(&worker->client_handles);
     throttle_free(worker->throttle);
+    sql_memo_free(worker->memo);
     pool_free(worker->client_slots);
     pool_free(worker->server_slots);
     proxy_admin_requests_done(worker);
@@ -439,9 +440,26 @@ static void *worker_main(void *user)
     return NULL;
 }
 
+static bool io_start(const ProxyWorker *worker, const ProxyConfig *config, Err *err)
+{
+    Err problem;
+    if (config->io == PROXY_IO_EPOLL || loop_use_uring(worker->loop, &problem)) {
+        return true;
+    }
+    if (config->io == PROXY_IO_URING) {
+        *err = problem;
+        return false;
+    }
+    if (worker->index == 0) {
+        log_info("proxy", "epoll is used, for there is no io_uring: %s", problem.message);
+    }
+    return true;
+}
+
 bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err)
 {
     TRY(loop_new(&worker->loop, err));
+    TRY(io_start(worker, config, err));
     worker->config = proxy_config_ref(config);
     worker->client_slots = pool_new(sizeof(ProxyClient), PROXY_CLIENTS_MAX);
     worker->server_slots = pool_new(sizeof(ProxyServer), SERVER_SLOTS_MAX);
@@ -453,6 +471,7 @@ bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err)
     session_server_policy(&worker->server_policy, false);
     session_server_policy(&worker->ask_policy, true);
     worker->throttle = throttle_new();
+    worker->memo = sql_memo_new();
     proxy_worker_waits_init(worker);
     loop_timer_start(worker->loop, &worker->tick, TICK_MS / 10, TICK_MS, worker_tick, worker);
     worker->shut = true;

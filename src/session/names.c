@@ -80,7 +80,7 @@ static void rename_target(Exchange *exchange, const PgPiece *piece, Slice fixed,
 }
 
 /* Also anew, where the database has other names that mean something. */
-static void learn_statement(const Exchange *exchange, Statement *statement)
+static void learn_statement(Exchange *exchange, Statement *statement)
 {
     uint64_t generation = sql_names_generation(&exchange->dialect);
     if (statement->learned && statement->names_generation == generation) {
@@ -88,8 +88,7 @@ static void learn_statement(const Exchange *exchange, Statement *statement)
     }
     statement->learned = true;
     statement->names_generation = generation;
-    SqlScan scan = session_scan(exchange, statement_tail(statement));
-    TextEffects effects = sql_scan_effects(&scan);
+    TextEffects effects = session_text_effects(exchange, statement_tail(statement));
     statement_learn(statement, &effects);
 }
 

@@ -17,7 +17,8 @@
 void session_put_before(SessionOut *out, Slice bytes);
 /* The server skips what comes, or takes it for COPY data: nothing of it counts. */
 bool exchange_is_deaf(const Exchange *exchange);
-SqlScan session_scan(const Exchange *exchange, Slice text); /* of a whole text */
+/* Of a whole text, while no other is being read; `touched` is good to the next one. */
+TextEffects session_text_effects(Exchange *exchange, Slice text);
 /* This text, or a statement with it, is about to run. */
 void session_note_text(Session *session, Exchange *exchange, const TextEffects *effects,
                        SessionOut *out);

@@ -37,13 +37,12 @@ bool settings_hold(const Exchange *exchange)
 /* ---- the replay --------------------------------------------------------------------------------
  */
 
-static bool text_is_alone(const Exchange *exchange, const PgPiece *piece, size_t offset)
+static bool text_is_alone(Exchange *exchange, const PgPiece *piece, size_t offset)
 {
     if (!piece->last) {
         return true; /* who knows how it ends */
     }
-    SqlScan scan = session_scan(exchange, slice_skip(piece->body, offset));
-    return scan.effects.alone;
+    return session_text_effects(exchange, slice_skip(piece->body, offset)).alone;
 }
 
 static bool name_is_alone(const Session *session, Slice name)
@@ -53,7 +52,7 @@ static bool name_is_alone(const Session *session, Slice name)
 }
 
 /* Whether nothing may stand in front of the message in its transaction. */
-static bool must_be_alone(const Session *session, const Exchange *exchange, const PgPiece *piece)
+static bool must_be_alone(const Session *session, Exchange *exchange, const PgPiece *piece)
 {
     PgBind bind;
     PgTarget target;

@@ -179,7 +179,8 @@ SessionStep session_server_piece(Session *session, Exchange *exchange, const PgP
     if (!piece->first) {
         return exchange->swallowing ? STEP_DROP : STEP_FORWARD;
     }
-    FlightAnswer answer = flight_answer(&exchange->flight, piece->type);
+    FlightAnswer answer;
+    flight_answer(&exchange->flight, piece->type, &answer);
     exchange->swallowing = answer.ours;
     follow_answer(session, exchange, &answer);
     if (!take_first(session, exchange, piece, &answer, out)) {
@@ -196,7 +197,8 @@ SessionStep session_server_piece(Session *session, Exchange *exchange, const PgP
 
 FlightAnswer session_orphan_piece(Exchange *exchange, const PgPiece *piece)
 {
-    FlightAnswer answer = flight_answer(&exchange->flight, piece->type);
+    FlightAnswer answer;
+    flight_answer(&exchange->flight, piece->type, &answer);
     follow_answer(NULL, exchange, &answer);
     return answer;
 }

@@ -7,7 +7,6 @@
 
 #define CLIENT_WANTED "QPBDCE"
 #define SERVER_WANTED "ZESKRC"
-#define CLIENT_KNOWN  "QPBDCEHSFXdcf"
 /* PostgreSQL ends the connection over it; unless its COPY has just failed: then it would be run,
  * and nobody knew under what. */
 #define NOT_IN_COPY       "QPBDCEF"
@@ -168,13 +167,9 @@ void session_unlink(Exchange *exchange)
 /* ---- from the client ---------------------------------------------------------------------------
  */
 
-SqlScan session_scan(const Exchange *exchange, Slice text)
+TextEffects session_text_effects(Exchange *exchange, Slice text)
 {
-    SqlScan scan;
-    sql_scan_begin(&scan, exchange->dialect);
-    sql_scan_feed(&scan, text);
-    sql_scan_end(&scan);
-    return scan;
+    return sql_memo_effects(exchange->memo, exchange->dialect, text, &exchange->scan);
 }
 
 void session_note_text(Session *session, Exchange *exchange, const TextEffects *effects,
@@ -187,13 +182,6 @@ void session_note_text(Session *session, Exchange *exchange, const TextEffects *
     session_pin(session, effects->pin, out);
     pins_guess(session, exchange, effects->pin);
     settings_note(session, exchange, effects, out);
-}
-
-/* Also of a pinned session: a text may take its named statements away. */
-static void text_begin(const Session *session, Exchange *exchange)
-{
-    sql_scan_begin(&exchange->scan, exchange->dialect);
-    exchange->scanning = !session->relay;
 }
 
 static void text_feed(Session *session, Exchange *exchange, Slice text, bool last, SessionOut *out)
@@ -210,11 +198,27 @@ static void text_feed(Session *session, Exchange *exchange, Slice text, bool las
     }
 }
 
+/* Also of a pinned session: a text may take its named statements away. */
+static void text_begin(Session *session, Exchange *exchange, Slice text, bool last, SessionOut *out)
+{
+    exchange->scanning = false;
+    if (session->relay) {
+        return;
+    }
+    if (last) {
+        TextEffects effects = session_text_effects(exchange, text);
+        session_note_text(session, exchange, &effects, out);
+        return;
+    }
+    sql_scan_begin(&exchange->scan, exchange->dialect);
+    exchange->scanning = true;
+    text_feed(session, exchange, text, false, out);
+}
+
 static void take_query(Session *session, Exchange *exchange, const PgPiece *piece, SessionOut *out)
 {
     exchange->unnamed = UNNAMED_ABSENT; /* the server drops it */
-    text_begin(session, exchange);
-    text_feed(session, exchange, piece->body, piece->last, out);
+    text_begin(session, exchange, piece->body, piece->last, out);
     names_note_deallocate(session, exchange, piece->body, piece->last, out);
 }
 
@@ -236,8 +240,7 @@ static void take_parse(Session *session, Exchange *exchange, const PgPiece *piec
     }
     exchange->unnamed = UNNAMED_PARSED;
     Slice text = slice_skip(piece->body, offset);
-    text_begin(session, exchange);
-    text_feed(session, exchange, text, piece->last, out);
+    text_begin(session, exchange, text, piece->last, out);
     names_note_deallocate(session, exchange, text, piece->last, out);
     flight_push(&exchange->flight, 'P', 0);
 }
@@ -359,10 +362,19 @@ static void take_linked(Session *session, Exchange *exchange, const PgPiece *pie
     }
 }
 
+static bool is_known(char type)
+{
+    static const bool known[256] = {
+        ['Q'] = true, ['P'] = true, ['B'] = true, ['D'] = true, ['C'] = true,
+        ['E'] = true, ['H'] = true, ['S'] = true, ['F'] = true, ['X'] = true,
+        ['d'] = true, ['c'] = true, ['f'] = true};
+    return known[(uint8_t)type];
+}
+
 static SessionStep take_first(Session *session, Exchange *exchange, const PgPiece *piece,
                               SessionOut *out)
 {
-    if (piece->type == '\0' || strchr(CLIENT_KNOWN, piece->type) == NULL) {
+    if (!is_known(piece->type)) {
         out->problem = "invalid frontend message type";
         return STEP_REFUSE;
     }

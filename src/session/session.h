@@ -150,6 +150,7 @@ typedef struct Exchange {
     /* the server connection's */
     bool asks_catalog;     /* the shell can, and it does not take long */
     SqlDialect dialect;    /* as of what it has reported */
+    SqlMemo *memo;         /* of texts that came lately; NULL: none */
     StatementTable *table; /* of its pool; NULL in relay mode */
     StatementSet prepared;
     SettingTable *setting_table; /* of its pool */
@@ -221,7 +222,7 @@ bool session_waits(const Exchange *exchange);
 bool session_can_be_orphaned(const Session *session, const Exchange *exchange);
 /* The client has left, and the exchange goes on by itself: session_orphan_piece. */
 void session_unlink(Exchange *exchange);
-/* A server connection with an empty exchange begins, and ends. */
+/* A server connection with an empty exchange begins, and ends. `memo` may be set in between. */
 void exchange_init(Exchange *exchange, StatementTable *table, SettingTable *setting_table);
 void exchange_done(Exchange *exchange);
 /* At rest: another client may get it. */

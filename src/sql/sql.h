@@ -137,6 +137,21 @@ bool sql_scan_is_open(const SqlScan *scan);
 
 TextEffects sql_scan_effects(const SqlScan *scan); /* `touched` points into the scan */
 
+/* ---- texts that come again ---------------------------------------------------------------------
+ */
+
+#define SQL_MEMO_TEXTS    256            /* that one memo knows */
+#define SQL_MEMO_TEXT_MAX ((size_t)2048) /* bytes of one; a longer one is read each time */
+
+typedef struct SqlMemo SqlMemo;
+
+SqlMemo *sql_memo_new(void);
+void sql_memo_free(SqlMemo *memo); /* NULL is fine */
+/* What a whole text does, up to a NUL in it: the same as to feed it to `scan`, which is used for
+ * that unless the memo knows the text. memo NULL: nothing is known. `touched` points into the scan.
+ */
+TextEffects sql_memo_effects(SqlMemo *memo, SqlDialect dialect, Slice text, SqlScan *scan);
+
 /* Whether the characters of a client_encoding never contain bytes that look like ASCII. */
 bool sql_encoding_is_safe(Slice name);
 

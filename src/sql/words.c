@@ -235,9 +235,14 @@ static void take_block(SqlScan *scan, Slice word)
     }
 }
 
+/* Most words differ from all of them in the first four bytes: FUNCTION_NAME_MIN has more. */
 static bool function_fits(const StateFunction *function, Slice word)
 {
-    return word.data[0] == function->name[0] &&
+    uint32_t mine;
+    uint32_t theirs;
+    memcpy(&mine, word.data, sizeof(mine));
+    memcpy(&theirs, function->name, sizeof(theirs));
+    return mine == theirs &&
            (function->family ? word.len >= function->len : word.len == function->len) &&
            memcmp(word.data, function->name, function->len) == 0;
 }

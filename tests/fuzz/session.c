@@ -76,6 +76,7 @@ typedef struct World {
     bool doubt;       /* something failed that a later batch in flight counted on */
     StatementTable *table;
     SettingTable *settings_table;
+    SqlMemo *memo; /* NULL: none */
     const uint8_t *data;
     size_t size;
 } World;
@@ -544,6 +545,7 @@ static void server_anew(World *w)
     exchange_init(&w->exchange, w->table, w->settings_table);
     w->exchange.prepared.max = SET_MAX;
     w->exchange.asks_catalog = true;
+    w->exchange.memo = w->memo;
 }
 
 static Slice body_of(const Entry *message, Buf *body)
@@ -717,6 +719,7 @@ static void world_done(World *w)
     session_done(&w->sessions[1]);
     statement_table_free(w->table);
     setting_table_free(w->settings_table);
+    sql_memo_free(w->memo);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -726,9 +729,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(w.own, NO_TEXT, sizeof(w.own));
     w.table = statement_table_new();
     w.settings_table = setting_table_new();
+    w.memo = size % 2 == 0 ? sql_memo_new() : NULL;
     exchange_init(&w.exchange, w.table, w.settings_table);
     w.exchange.prepared.max = SET_MAX;
     w.exchange.asks_catalog = true;
+    w.exchange.memo = w.memo;
     model_settings_init(&w.settings);
     model_settings_init(&w.own_settings[0]);
     model_settings_init(&w.own_settings[1]);

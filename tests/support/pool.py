@@ -16,6 +16,7 @@ PORT = 5432
 ANN = {'user': 'ann', 'password': 'ann pässword'}
 BOB = {'user': 'bob', 'password': "b'o$b"}
 PATIENCE_S = 20
+TEST_IO = os.environ.get('WEIR_TEST_IO', 'epoll')  # the back end of every proxy that does not say otherwise
 
 
 def wait_for(condition, what):
@@ -121,6 +122,7 @@ class Proxy:
         cert, key = authority.issue(f'proxy-{self.address}', f'IP:{self.address},DNS:proxy.test')
         self.config = {
             'kind': 'pool',
+            'io': TEST_IO,
             'listeners': [{'address': self.address, 'port': PORT, 'cert_pem': cert.read_text(),
                            'key_pem': key.read_text()}],
             'pool': {'users': [ANN, BOB], 'connection_borrow_timeout_s': 10,

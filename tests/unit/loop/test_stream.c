@@ -16,7 +16,7 @@ static int setup(void **state)
 {
     Fixture *fixture = mem_alloc(sizeof(Fixture));
     Err err;
-    assert_true(loop_new(&fixture->loop, &err));
+    assert_true(any_loop_new(&fixture->loop, &err));
     end_init(&fixture->a, fixture->loop);
     end_init(&fixture->b, fixture->loop);
     fixture->a.other = &fixture->b;
@@ -68,7 +68,7 @@ static void say(Fixture *fixture, const char *text)
 static void assert_holds_nothing(const Stream *stream)
 {
     assert_null(stream->kept.data);
-    assert_null(stream->early.data);
+    assert_null(stream->beginning);
     assert_null(stream->out.data);
     assert_int_equal(stream_pending(stream), 0);
 }

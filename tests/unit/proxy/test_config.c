@@ -61,6 +61,7 @@ static void test_defaults(void **state)
     assert_int_equal(config->listeners[0].port, 5432);
     assert_null(config->target.id);
     assert_false(config->rules_given);
+    assert_int_equal(config->io, PROXY_IO_EPOLL);
     assert_int_equal(config->workers, PROXY_WORKERS_DEFAULT);
     assert_int_equal(config->borrow_ms, 120000);
     assert_int_equal(config->idle_client_ms, 1800000);
