@@ -93,6 +93,12 @@ static void learn_statement(const Exchange *exchange, Statement *statement)
     statement_learn(statement, &effects);
 }
 
+const TextEffects *names_effects(const Exchange *exchange, Statement *statement)
+{
+    learn_statement(exchange, statement);
+    return &statement->effects;
+}
+
 /* The text as it would be parsed now. One more reference. */
 static Statement *intern(Exchange *exchange, Slice tail)
 {

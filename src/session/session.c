@@ -6,7 +6,7 @@
 #include "session/records_priv.h"
 
 #define CLIENT_WANTED     "QPBDCE"
-#define SERVER_WANTED     "ZESKRC"
+#define SERVER_WANTED     "ZESKRCA"
 #define CLIENT_KNOWN      "QPBDCEHSFXdcf"
 
 #define FLIGHT_BEFORE_MAX 3 /* messages: a Close for room, Close and Parse; and those of strays */
@@ -34,6 +34,8 @@ void session_done(Session *session)
     statement_names_clear(&session->names);
     settings_unref(session->settings);
     session->settings = NULL;
+    listening_free(session->listening);
+    session->listening = NULL;
 }
 
 void session_put_before(SessionOut *out, Slice bytes)
@@ -179,6 +181,7 @@ void session_note_text(Session *session, Exchange *exchange, const TextEffects *
     exchange->forgets = exchange->forgets || effects->forgets;
     exchange->releases = exchange->releases || effects->releases;
     exchange->ddl = exchange->ddl || effects->ddl;
+    listen_note(session, exchange, effects);
     session_pin(session, effects->pin, out);
     pins_guess(session, exchange, effects->pin);
     settings_note(session, exchange, effects, out);
@@ -376,7 +379,9 @@ static SessionStep take_first(Session *session, Exchange *exchange, const PgPiec
         session_put_before(out, SLICE("H\0\0\0\4"));
         return STEP_WAIT;
     }
-    SessionStep step = settings_before(session, exchange, piece, out);
+    SessionStep step =
+        session->listening != NULL ? listen_before(session, exchange, piece, out) : STEP_FORWARD;
+    step = step == STEP_FORWARD ? settings_before(session, exchange, piece, out) : step;
     if (step != STEP_FORWARD) {
         return step;
     }
