@@ -26,9 +26,13 @@ MUTANTS = {
                                         'if (server != client || server == client ||'),
     'statements are shared across settings': ('session/settings.c', 'return settings != NULL ? settings->id : 0;',
                                               '(void)settings;\n    return 0;'),
-    'sequences are not discarded': ('proxy/server.c', 'return moved ? HANDOVER_SEQUENCES : HANDOVER_PLAIN;',
+    'sequences are not discarded': ('proxy/server_link.c', 'return moved ? HANDOVER_SEQUENCES : HANDOVER_PLAIN;',
                                     'return moved && false ? HANDOVER_SEQUENCES : HANDOVER_PLAIN;'),
     'LISTEN pins nobody': ('sql/words.c', '{"listen", KIND_PIN, PIN_LISTEN, false}', '{"listen", KIND_QUIET, 0, false}'),
+    'channels are handed over without a mark': ('session/listen.c', 'return exchange->marked ? STEP_DROP : STEP_FORWARD; /* the',
+                                                'return STEP_FORWARD; /* the'),
+    'channels do not come back': ('session/listen.c', '!piece_listens(session, exchange, piece, &unlistens)',
+                                  '(piece_listens(session, exchange, piece, &unlistens), true)'),
     'temporary tables pin nobody': ('sql/words.c', 'sql_scan_pin(scan, PIN_TEMPORARY);\n', '(void)scan;\n'),
     'advisory locks pin nobody': ('sql/words.c', 'FAMILY("pg_try_advisory_", PIN_ADVISORY_LOCK)',
                                   'FAMILY("pg_try_advisory_", PIN_NONE)'),
@@ -39,8 +43,12 @@ MUTANTS = {
     'everybody is unpinned': ('session/pins.c', 'slice_is(pg_read_bytes(&reader, 1), "f")',
                               'pg_read_bytes(&reader, 1).len == 1'),
     'who leaves is not rolled back': ('proxy/server.c', "if (server->exchange.status == 'I') {", 'if (true) {'),
-    'settings are not told': ('proxy/server.c', '    tell(client, server->params);\n', ''),
+    'the shared connection is heard at once': ('proxy/ear.c', 'session_listen_passed(&client->session);\n    if (ear->state != EAR_ON)',
+                                               'session_listen_passed(&client->session);\n    if (false)'),
+    'settings are not told': ('proxy/server_link.c', '    tell(client, server->params);\n', ''),
 }
+# Those that the test of listeners finds, not the mix.
+HEARD = {'channels are handed over without a mark', 'channels do not come back', 'the shared connection is heard at once'}
 
 
 def build(folder):
@@ -59,14 +67,18 @@ def copy_sources(folder):
     build(folder)
 
 
-def survives(folder, seconds):
+def survives(folder, name, seconds):
     """Whether the suite passes with the program in the folder."""
-    environment = {**os.environ, 'WEIR_BIN': str(folder / 'build/weir'), 'WEIR_MIX_SECONDS': str(seconds)}
-    done = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-x', 'tests/conformance/test_mix.py'], cwd=ROOT,
+    environment = {**os.environ, 'WEIR_BIN': str(folder / 'build/weir'), 'WEIR_MIX_SECONDS': str(seconds),
+                   'WEIR_LISTEN_SECONDS': str(seconds)}
+    test = 'integration/test_proxy_listen_stress.py' if name in HEARD else 'conformance/test_mix.py'
+    done = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-x', f'tests/{test}'], cwd=ROOT,
                           env=environment, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):
         sys.exit(f'pytest ended with {done.returncode}:\n{done.stdout}{done.stderr}')
     said = [line for line in done.stdout.splitlines() if line.startswith('E ')]
+    if done.returncode == 1 and not said:
+        sys.exit(f'pytest failed, but no test did:\n{done.stdout}{done.stderr}')
     print(f'    {said[0][:200] if said else "passed"}', flush=True)
     return done.returncode == 0
 
@@ -82,7 +94,7 @@ def mutate(folder, name, seconds):
     try:
         build(folder)
         print(name, flush=True)
-        return not survives(folder, seconds)
+        return not survives(folder, name, seconds)
     finally:
         path.write_text(text)
 
