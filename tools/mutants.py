@@ -22,6 +22,7 @@ PROTOCOL = 'tests/conformance/test_protocol.py'
 HIDDEN = 'tests/integration/test_proxy_hidden.py'
 SHARED = 'tests/integration/test_proxy_shared.py'
 ALONE = 'tests/integration/test_proxy_alone.py'
+LISTEN = 'tests/integration/test_proxy_listen_stress.py'
 # name: file in src, what stands there, what the mutant has instead; and the tests, where it is not MIX
 MUTANTS = {
     'set is nothing': ('sql/words.c', '{"set", KIND_SET,', '{"set", KIND_QUIET,'),
@@ -35,6 +36,10 @@ MUTANTS = {
     'sequences are not discarded': ('proxy/server_link.c', 'return moved ? HANDOVER_SEQUENCES : HANDOVER_PLAIN;',
                                     'return moved && false ? HANDOVER_SEQUENCES : HANDOVER_PLAIN;'),
     'LISTEN pins nobody': ('sql/words.c', '{"listen", KIND_PIN, PIN_LISTEN, false}', '{"listen", KIND_QUIET, 0, false}'),
+    'channels are handed over without a mark': ('session/listen.c', 'return exchange->marked ? STEP_DROP : STEP_FORWARD; /* the',
+                                                'return STEP_FORWARD; /* the', LISTEN),
+    'channels do not come back': ('session/listen.c', '!piece_listens(session, exchange, piece, &unlistens)',
+                                  '(piece_listens(session, exchange, piece, &unlistens), true)', LISTEN),
     'temporary tables pin nobody': ('sql/words.c', 'sql_scan_pin(scan, PIN_TEMPORARY);\n', '(void)scan;\n'),
     'advisory locks pin nobody': ('sql/words.c', 'FAMILY("pg_try_advisory_", PIN_ADVISORY_LOCK)',
                                   'FAMILY("pg_try_advisory_", PIN_NONE)'),
@@ -61,6 +66,8 @@ MUTANTS = {
     'any function is shared': ('sql/reads.c', 'compare_names) != NULL;', 'compare_names) != (void *)1;', SHARED),
     'a shared connection writes': ('proxy/line.c', 'default_transaction_read_only', 'default_transaction_deferrable', SHARED),
     'settings do not keep from sharing': ('proxy/line.c', 'line->settings == client->session.settings &&', '', SHARED),
+    'the shared connection is heard at once': ('proxy/ear.c', 'session_listen_passed(&client->session);\n    if (ear->state != EAR_ON)',
+                                               'session_listen_passed(&client->session);\n    if (false)', LISTEN),
 }
 
 
@@ -82,12 +89,15 @@ def copy_sources(folder):
 
 def survives(folder, tests, seconds):
     """Whether the tests pass with the program in the folder."""
-    environment = {**os.environ, 'WEIR_BIN': str(folder / 'build/weir'), 'WEIR_MIX_SECONDS': str(seconds)}
+    environment = {**os.environ, 'WEIR_BIN': str(folder / 'build/weir'), 'WEIR_MIX_SECONDS': str(seconds),
+                   'WEIR_LISTEN_SECONDS': str(seconds)}
     done = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-x', tests], cwd=ROOT,
                           env=environment, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):
         sys.exit(f'pytest ended with {done.returncode}:\n{done.stdout}{done.stderr}')
     said = [line for line in done.stdout.splitlines() if line.startswith('E ')]
+    if done.returncode == 1 and not said:
+        sys.exit(f'pytest failed, but no test did:\n{done.stdout}{done.stderr}')
     print(f'    {said[0][:200] if said else "passed"}', flush=True)
     return done.returncode == 0
 

@@ -1,5 +1,6 @@
 /* What only a worker's own thread can see: clients, server connections, and who waits in pools. */
 #include "proxy/admin_priv.h"
+#include "proxy/hub_priv.h"
 
 /* ---- what rows share ---------------------------------------------------------------------------
  */
@@ -113,6 +114,7 @@ static void put_client(const ProxyWorker *worker, const ProxyClient *client, Adm
     admin_put_int(rows, proxy_client_pid(client));
     admin_put_text(rows,
                    client->session.pin != PIN_NONE ? pin_reason_name(client->session.pin) : "");
+    admin_put_int(rows, client->ear != NULL ? (int64_t)client->ear->subs.len : 0);
 }
 
 /* By slot, so that clients may come and go between two turns. */
@@ -146,6 +148,8 @@ static const char *server_state(const ProxyServer *server)
     case SERVER_LINKED:
     case SERVER_LINE:
         return "active";
+    case SERVER_LISTENING:
+        return "listening";
     case SERVER_PARKED:
         return "being_canceled";
     case SERVER_ORPHAN:
@@ -198,6 +202,7 @@ static void put_server(const ProxyWorker *worker, const ProxyServer *server, Adm
     admin_put_int(rows, (int64_t)server->exchange.prepared.used.len);
     admin_put_int(rows, (int64_t)(worker->index << 27 | (uint32_t)server->handle));
     admin_put_text(rows, pinned ? pin_reason_name(client->session.pin) : "");
+    admin_put_int(rows, server->hub != NULL ? (int64_t)map_len(server->hub->channels) : 0);
 }
 
 static bool gather_servers(ProxyWorker *worker, AdminRequest *request)
@@ -258,6 +263,7 @@ static void line_add_server(PoolLine *line, const ProxyServer *server)
         line->idle++;
         break;
     case SERVER_LINE:
+    case SERVER_LISTENING:
     case SERVER_LINKED:
         line->active++;
         line->pinned += server->client != NULL && server->client->session.pin != PIN_NONE ? 1 : 0;
@@ -359,7 +365,8 @@ static const AdminColumn connection_columns[] = {{"type", ADMIN_TEXT},
                                                  {"application_name", ADMIN_TEXT},
                                                  {"prepared_statements", ADMIN_INT4},
                                                  {"id", ADMIN_INT8},
-                                                 {"pinned", ADMIN_TEXT}};
+                                                 {"pinned", ADMIN_TEXT},
+                                                 {"listens", ADMIN_INT4}};
 static const AdminColumn pool_columns[] = {{"database", ADMIN_TEXT},
                                            {"user", ADMIN_TEXT},
                                            {"cl_active", ADMIN_INT4},

@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 
+#include "proxy/hub_priv.h"
 #include "proxy/line_priv.h"
 #include "proxy/traffic_priv.h"
 
@@ -31,6 +32,7 @@ void proxy_client_gone(ProxyClient *client)
     }
     proxy_client_login_done(client);
     proxy_admin_end(client);
+    proxy_ear_free(client);
     resend_free(client);
     loop_timer_stop(&client->timer);
     list_remove(&worker->clients, &client->node);

@@ -39,6 +39,7 @@ void proxy_client_put_key(ProxyClient *client, Buf *out)
 {
     char key[CANCEL_KEY_SIZE];
     uint32_t pid = proxy_client_pid(client);
+    client->session.pid = pid;
     random_bytes(&client->cancel_key, sizeof(client->cancel_key));
     memcpy(key, &client->cancel_key, sizeof(key));
     pg_put_key_data(out, pid, slice_from(key, sizeof(key)));

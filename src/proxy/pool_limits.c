@@ -85,6 +85,41 @@ void proxy_limits_give(ProxyPool *pool, bool leaving)
     }
 }
 
+/* Fewer than half of them, so that nobody waits for connections that only listen: of two, a client
+ * that is pinned for something else leaves the other one to everybody. */
+static bool hub_take(atomic_uint *hubs, uint32_t servers_max)
+{
+    return servers_max >= 3 && quota_take(hubs, (servers_max - 1) / 2);
+}
+
+bool proxy_limits_hub_take(ProxyPool *pool)
+{
+    Proxy *proxy = pool->worker->proxy;
+    if (!hub_take(&proxy->hubs, atomic_load(&proxy->budget.max))) {
+        return false;
+    }
+    for (QuotaKind kind = 0; kind < QUOTA_KINDS; kind++) {
+        uint32_t max = pool->limits[kind].servers;
+        atomic_uint *hubs = &pool->quotas[kind]->hubs;
+        if (max > 0 ? !hub_take(hubs, max) : !quota_take(hubs, 0)) {
+            for (QuotaKind taken = 0; taken < kind; taken++) {
+                quota_give(&pool->quotas[taken]->hubs);
+            }
+            quota_give(&proxy->hubs);
+            return false;
+        }
+    }
+    return true;
+}
+
+void proxy_limits_hub_give(ProxyPool *pool)
+{
+    for (QuotaKind kind = 0; kind < QUOTA_KINDS; kind++) {
+        quota_give(&pool->quotas[kind]->hubs);
+    }
+    quota_give(&pool->worker->proxy->hubs);
+}
+
 /* ---- who waits for what ------------------------------------------------------------------------
  */
 

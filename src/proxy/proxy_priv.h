@@ -7,6 +7,7 @@
  *     ProxyClient   a client's connection and its Session
  *     ProxyPool     server connections that may replace each other: same user, database, settings
  *     ProxyServer   a connection to PostgreSQL and its Exchange
+ *     ProxyHub      one that listens for many clients; each has a ProxyEar at it
  *
  * Threads meet in few places: the configuration (immutable, counted), the budget (atomics,
  * touched when a server connection is opened or closed, or somebody waits; the quotas of users and
@@ -58,6 +59,8 @@ typedef struct ProxyServer ProxyServer;
 typedef struct ProxyPool ProxyPool;
 typedef struct AdminSession AdminSession;
 typedef struct ProxyLine ProxyLine;
+typedef struct ProxyHub ProxyHub;
+typedef struct ProxyEar ProxyEar;
 
 /* One read of a stream, as it is understood. */
 typedef struct ProxyRun {
@@ -155,6 +158,7 @@ struct ProxyClient {
     bool alone;           /* what it sends goes by no line */
     ClientResend *resend; /* NULL: nothing */
     ProxyLine *line;
+    ProxyEar *ear; /* NULL: it listens to nothing */
     Stream *stream;
     PgFramer framer;
     Session session;
@@ -213,6 +217,7 @@ bool proxy_relay_start(ProxyClient *client, Slice start_params);
  *                                      \        |
  *   CONNECTING -> RELAY_LOGIN -> LINKED-+-> DRAINING -> gone
  *   LINKED -> PARKED (a cancel is still under way) -> IDLE
+ *   LINKED -> LISTENING (for its client and others)
  *   LINKED -> ORPHAN (its client left in the middle: brought to rest) -> IDLE
  *   and in front of IDLE, now and then: LEARNING
  */
@@ -225,9 +230,10 @@ typedef enum ServerState {
     SERVER_LINKED,
     SERVER_PARKED,
     SERVER_ORPHAN,
-    SERVER_LEARNING, /* asks what the database hides */
-    SERVER_LINE,     /* serves several clients' reads: line_priv.h */
-    SERVER_DRAINING, /* we have said goodbye; it counts until PostgreSQL has closed */
+    SERVER_LEARNING,  /* asks what the database hides */
+    SERVER_LINE,      /* serves several clients' reads: line_priv.h */
+    SERVER_LISTENING, /* listens for many clients: hub_priv.h */
+    SERVER_DRAINING,  /* we have said goodbye; it counts until PostgreSQL has closed */
 } ServerState;
 
 struct ProxyServer {
@@ -244,6 +250,7 @@ struct ProxyServer {
     Stream *stream;
     ProxyPool *pool; /* NULL: a relay's, or a probe */
     ProxyLine *line; /* of LINE */
+    ProxyHub *hub;   /* of LISTENING */
     ProxyClient *client;
     ListNode node;      /* in worker->servers */
     ListNode idle_node; /* in pool->idle */
@@ -408,6 +415,9 @@ Quota *proxy_limits_wait_for(const ProxyPool *pool);
 /* Whether closing one of its connections helps somebody who has waited since before that. */
 bool proxy_limits_wanted(const ProxyPool *pool, int64_t before_ms);
 bool proxy_limits_over(const ProxyPool *pool); /* it has more connections than it may */
+/* One more of its connections listens for many clients; false: too many do. */
+NODISCARD bool proxy_limits_hub_take(ProxyPool *pool);
+void proxy_limits_hub_give(ProxyPool *pool);
 void proxy_limits_publish(ProxyWorker *worker, ProxyPool *left);
 void proxy_limits_apply(ProxyWorker *worker); /* there is a new configuration */
 void proxy_limits_yield(ProxyWorker *worker); /* closes what lies idle and is wanted */
@@ -455,6 +465,7 @@ struct ProxyWorker {
     VEC(PoolHandle) client_handles; /* by slot */
     List clients, servers;
     size_t lines; /* of the servers */
+    List hubs;    /* of the servers, too */
     Map *pools;
     SqlMemo *memo;       /* of all its clients */
     List waiting;        /* pools with waiters */
@@ -542,6 +553,7 @@ struct Proxy {
     Catalogs catalogs;
     Quotas quotas;
     atomic_uint clients;
+    atomic_uint hubs;
     atomic_bool trimming; /* one worker looks at idle connections */
     uint8_t mock_secret[SHA256_SIZE];
     sem_t applied;

@@ -36,6 +36,7 @@ typedef struct Quota {
     char *name;
     size_t refs; /* under the lock */
     atomic_uint clients, servers;
+    atomic_uint hubs;    /* of the servers: they listen for many clients */
     atomic_uint leaving; /* of the servers: the server has not closed yet, but will */
     QuotaSide sides[PROXY_WORKERS_MAX + 1]; /* the last one is of other processes */
 } Quota;

@@ -2,6 +2,7 @@
  * A worker: a thread with a loop, listeners on the shared sockets, and everything that came in by
  * them. The main thread speaks to it by posts only.
  */
+#include "proxy/hub_priv.h"
 #include "proxy/line_priv.h"
 
 #define SERVER_SLOTS_MAX (2 * PROXY_CLIENTS_MAX + PROXY_SERVERS_MAX)
@@ -113,6 +114,7 @@ static void servers_retire(ProxyWorker *worker)
         }
     }
     proxy_lines_trim(worker);
+    proxy_hubs_trim(worker);
 }
 
 /* ---- once a second
@@ -225,6 +227,7 @@ static void worker_tick(void *user)
         return;
     }
     proxy_worker_trim_idle(worker);
+    proxy_hubs_trim(worker);
     if (worker->index == 0 && !worker->apart) {
         check_health(worker);
     }
@@ -467,6 +470,7 @@ bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err)
     list_init(&worker->clients);
     list_init(&worker->admin_requests);
     list_init(&worker->servers);
+    list_init(&worker->hubs);
     session_client_policy(&worker->client_policy);
     session_server_policy(&worker->server_policy, false);
     session_server_policy(&worker->ask_policy, true);

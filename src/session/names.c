@@ -92,6 +92,12 @@ static void learn_statement(Exchange *exchange, Statement *statement)
     statement_learn(statement, &effects);
 }
 
+const TextEffects *names_effects(Exchange *exchange, Statement *statement)
+{
+    learn_statement(exchange, statement);
+    return &statement->effects;
+}
+
 /* The text as it would be parsed now. One more reference. */
 static Statement *intern(Exchange *exchange, Slice tail)
 {

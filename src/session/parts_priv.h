@@ -5,6 +5,7 @@
  *   names.c      named statements
  *   replay.c   settings that follow the client
  *   pins.c       pins, and their end
+ *   listen.c     channels that the client listens to
  *   server.c     what the server says
  *   records.c    what messages in flight change, and how to take it back
  *   walsender.c  replication connections
@@ -35,8 +36,30 @@ bool pins_rest(Session *session, Exchange *exchange, SessionOut *out);
 void pins_guess(const Session *session, Exchange *exchange, PinReason reason);
 void pins_take_error(Session *session, const Exchange *exchange, const PgPiece *piece,
                      SessionOut *out);
-void pins_take_row(Exchange *exchange, const PgPiece *piece);
+void pins_take_row(Session *session, Exchange *exchange, const PgPiece *piece);
 void pins_end(Session *session, const Exchange *exchange, SessionOut *out);
+/* A question of the proxy's own goes to the server, at once. */
+void exchange_ask(Exchange *exchange, Asking asking, Slice query, SessionOut *out);
+
+/* ---- listen.c ----------------------------------------------------------------------------------
+ */
+
+/* The answer to the question what pins has channels in it. The last returns true: there are none.
+ */
+void listen_found_begin(Session *session);
+void listen_found_add(Session *session, Slice channel);
+bool listen_found_end(Session *session, const Exchange *exchange, SessionOut *out);
+/* In front of a client's message, where it has listened before: STEP_FORWARD; or STEP_WAIT, until
+ * its server connection listens to its channels itself. */
+SessionStep listen_before(Session *session, Exchange *exchange, const PgPiece *piece,
+                          SessionOut *out);
+void listen_note(const Session *session, Exchange *exchange, const TextEffects *effects);
+/* The session is about to be shared again, without its channels. */
+bool listen_is_leaving(const Session *session);
+/* From the server: the end of an answer, and a notification. */
+void listen_answered(Session *session, Exchange *exchange, Asking asked, SessionOut *out);
+SessionStep listen_take_notification(Session *session, Exchange *exchange, const PgPiece *piece,
+                                     SessionOut *out);
 
 /* ---- names.c ---------------------------------------------------------------------------
  */
@@ -58,6 +81,8 @@ unsigned names_take_target(Session *session, Exchange *exchange, const PgPiece *
                            SessionOut *out);
 /* What the client's name stands for; NULL: nothing, or the server is deaf. */
 Statement *names_find(const Session *session, const Exchange *exchange, Slice name);
+/* What running it may do. */
+const TextEffects *names_effects(Exchange *exchange, Statement *statement);
 void names_close_strays(Exchange *exchange, const PgPiece *piece, SessionOut *out);
 /* DEALLOCATE of one of the client's names. */
 void names_note_deallocate(const Session *session, Exchange *exchange, Slice text, bool whole,

@@ -11,6 +11,7 @@ void settings_begin(Session *session, Exchange *exchange)
     exchange->context = settings_id(session->settings);
     exchange->unsettled = exchange->failed = exchange->rolled_back = exchange->chained = false;
     exchange->asking = ASKING_NOTHING;
+    exchange->ahead = 0;
     exchange->sync_owed = exchange->undoes = exchange->undone = false;
     buf_clear(&exchange->touched);
 }
@@ -203,7 +204,8 @@ bool settings_take_error(Exchange *exchange, const FlightAnswer *answer)
         exchange->unsettled = true;
         return true;
     }
-    return exchange->asking != ASKING_NOTHING; /* without an answer, then */
+    exchange->answered = false;
+    return exchange->asking != ASKING_NOTHING && exchange->ahead == 0; /* without an answer, then */
 }
 
 void settings_take_row(Session *session, Exchange *exchange, const PgPiece *piece)
@@ -269,7 +271,8 @@ void settings_take_ready(Session *session, Exchange *exchange, const FlightAnswe
 
 bool settings_rest(Session *session, Exchange *exchange, SessionOut *out)
 {
-    if (session->pin != PIN_NONE || exchange->touched.len == 0) {
+    bool stays = session->pin != PIN_NONE && !listen_is_leaving(session);
+    if (stays || exchange->touched.len == 0) {
         return true;
     }
     buf_clear(&exchange->own);

@@ -45,13 +45,15 @@ static void take_answered(Session *session, Exchange *exchange, SessionOut *out)
         pins_end(session, exchange, out);
     } else if (asked == ASKING_SETTINGS) {
         settings_end(session, exchange, out);
+    } else if (asked != ASKING_CATALOG) { /* which the shell has taken */
+        listen_answered(session, exchange, asked, out);
     }
 }
 
 static void take_answer_row(Session *session, Exchange *exchange, const PgPiece *piece)
 {
     if (exchange->asking == ASKING_PINS) {
-        pins_take_row(exchange, piece);
+        pins_take_row(session, exchange, piece);
     } else if (exchange->asking == ASKING_SETTINGS) {
         settings_take_row(session, exchange, piece);
     }
@@ -68,10 +70,15 @@ static bool take_ready(Session *session, Exchange *exchange, const PgPiece *piec
         exchange->ended++;
         exchange->completed = false;
     }
-    bool asked = answer->ours && answer->ended == 'Q' && exchange->asking != ASKING_NOTHING;
+    bool own = answer->ours && answer->ended == 'Q';
+    bool asked = own && exchange->asking != ASKING_NOTHING && exchange->ahead == 0;
+    exchange->ahead = (uint16_t)(exchange->ahead - (own && exchange->ahead > 0 ? 1 : 0));
     bool rest_follows = !answer->ours || asked;
     if (asked) {
         take_answered(session, exchange, out);
+        if (out->problem != NULL) {
+            return false;
+        }
     } else {
         settings_take_ready(session, exchange, answer);
         walsender_take_ready(exchange, answer);
@@ -182,6 +189,11 @@ SessionStep session_server_piece(Session *session, Exchange *exchange, const PgP
     FlightAnswer answer;
     flight_answer(&exchange->flight, piece->type, &answer);
     exchange->swallowing = answer.ours;
+    if (piece->type == 'A' && !session->relay) {
+        SessionStep step = listen_take_notification(session, exchange, piece, out);
+        exchange->swallowing = step == STEP_DROP;
+        return step;
+    }
     follow_answer(session, exchange, &answer);
     if (!take_first(session, exchange, piece, &answer, out)) {
         return STEP_REFUSE;

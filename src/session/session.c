@@ -6,7 +6,7 @@
 #include "session/records_priv.h"
 
 #define CLIENT_WANTED "QPBDCE"
-#define SERVER_WANTED "ZESKRC"
+#define SERVER_WANTED "ZESKRCA"
 /* PostgreSQL ends the connection over it; unless its COPY has just failed: then it would be run,
  * and nobody knew under what. */
 #define NOT_IN_COPY       "QPBDCEF"
@@ -36,6 +36,8 @@ void session_done(Session *session)
     statement_names_clear(&session->names);
     settings_unref(session->settings);
     session->settings = NULL;
+    listening_free(session->listening);
+    session->listening = NULL;
 }
 
 void session_put_before(SessionOut *out, Slice bytes)
@@ -179,6 +181,7 @@ void session_note_text(Session *session, Exchange *exchange, const TextEffects *
     exchange->forgets = exchange->forgets || effects->forgets;
     exchange->releases = exchange->releases || effects->releases;
     exchange->ddl = exchange->ddl || effects->ddl;
+    listen_note(session, exchange, effects);
     session_pin(session, effects->pin, out);
     pins_guess(session, exchange, effects->pin);
     settings_note(session, exchange, effects, out);
@@ -396,8 +399,12 @@ static SessionStep take_first(Session *session, Exchange *exchange, const PgPiec
         session_put_before(out, SLICE("H\0\0\0\4"));
         return STEP_WAIT;
     }
-    SessionStep step = session->walsender ? walsender_before(exchange, piece, out)
-                                          : settings_before(session, exchange, piece, out);
+    SessionStep step =
+        session->listening != NULL ? listen_before(session, exchange, piece, out) : STEP_FORWARD;
+    if (step == STEP_FORWARD) {
+        step = session->walsender ? walsender_before(exchange, piece, out)
+                                  : settings_before(session, exchange, piece, out);
+    }
     if (step != STEP_FORWARD) {
         return step;
     }

@@ -34,6 +34,7 @@
 #define WEIR_SESSION_H
 
 #include "session/flight_priv.h"
+#include "session/listen_priv.h"
 #include "session/settings_priv.h"
 #include "session/statement_priv.h"
 #include "sql/sql.h"
@@ -56,6 +57,8 @@ typedef struct Session {
     uint32_t pins;  /* how often it was pinned */
     StatementNames names; /* what it has prepared by name */
     Settings *settings;   /* and set */
+    Listening *listening; /* NULL: it has never listened */
+    uint32_t pid;         /* the one that the client was told */
 } Session;
 
 typedef enum UnnamedState {
@@ -101,6 +104,10 @@ typedef enum Asking {
     ASKING_SETTINGS, /* which values they have */
     ASKING_PINS,     /* whether anything is left that pins */
     ASKING_CATALOG,  /* what the database hides: the text and the rows are the shell's */
+    ASKING_SHARE,    /* to hear the mark, by which the channels change hands */
+    ASKING_UNLISTEN, /* to listen to nothing any more */
+    ASKING_RETURN,   /* to listen to the channels again, and hear the mark */
+    ASKING_UNMARK,   /* to hear marks no more */
 } Asking;
 
 /* Zeroed to start, but for what is the server connection's and stays from client to client. */
@@ -135,12 +142,16 @@ typedef struct Exchange {
     bool undone;      /* it is sent: what comes in its batch needs the replay again */
     Asking asking;    /* a question is under way; about settings: about `asked` */
     bool answered;
+    uint16_t ahead;       /* Queries of ours that are answered before it */
     bool sync_owed;       /* behind a Query that the server skips: nothing else would end that */
+    bool others;          /* something else than channels is left that pins */
+    bool marked;          /* the mark of ASKING_SHARE or ASKING_RETURN has come by */
     uint32_t pins_before; /* of the session, when they were asked for */
-    uint64_t ended;       /* counts the client's batches that are answered */
-    uint64_t guess;       /* 1 + the batch with the unknown statement that pinned; 0: none */
-    bool completed;       /* something in the batch that is being answered has succeeded */
-    Buf touched;          /* by what ran since the last question: for touched_next */
+    uint64_t batch_before;
+    uint64_t ended; /* counts the client's batches that are answered */
+    uint64_t guess; /* 1 + the batch with the unknown statement that pinned; 0: none */
+    bool completed; /* something in the batch that is being answered has succeeded */
+    Buf touched;    /* by what ran since the last question: for touched_next */
     Buf asked;
     Buf own; /* messages of ours */
     WalsenderName name;
@@ -148,7 +159,8 @@ typedef struct Exchange {
     /* What a text is parsed under (RULES P4): a list of settings, or something of its own. */
     uint64_t context;
     /* the server connection's */
-    bool asks_catalog;     /* the shell can, and it does not take long */
+    bool asks_catalog; /* the shell can, and it does not take long */
+    uint32_t pid;
     SqlDialect dialect;    /* as of what it has reported */
     SqlMemo *memo;         /* of texts that came lately; NULL: none */
     StatementTable *table; /* of its pool; NULL in relay mode */
@@ -170,6 +182,18 @@ typedef enum SessionStep {
 
 #define SESSION_BEFORE_MAX 5
 
+/* What became of the channels that the client listens to. */
+typedef enum ListenNews {
+    LISTEN_NO_NEWS,
+    LISTEN_FOUND,  /* they alone pin the session: session_listen_share may take them over */
+    LISTEN_FAILED, /* they were not taken over, and are the server connection's as before */
+    LISTEN_HANDED, /* they are the shared connection's now, behind the mark */
+    LISTEN_GONE,   /* there are none */
+    LISTEN_BACK,   /* they are the server connection's again, behind the mark */
+    LISTEN_KEEP,   /* the piece, dropped or not, is for the client behind what the shared connection
+                      has for it in front of the mark */
+} ListenNews;
+
 typedef struct SessionOut {
     size_t before_len; /* of `before`, at the end */
     Slice behind;      /* to the server, behind the piece; of a server's piece, at once */
@@ -180,6 +204,7 @@ typedef struct SessionOut {
     bool ddl;          /* what the catalog says may be another from here on */
     bool learn;        /* send a Query that asks for it, at once; the exchange counts it */
     bool at_rest;      /* the server connection can serve somebody else */
+    ListenNews news;
     const char *problem;
     const char *sqlstate;             /* of `problem`; NULL: 08P01 */
     Slice before[SESSION_BEFORE_MAX]; /* to the server, in front of the piece. Copy it at once */
@@ -227,6 +252,26 @@ void exchange_init(Exchange *exchange, StatementTable *table, SettingTable *sett
 void exchange_done(Exchange *exchange);
 /* At rest: another client may get it. */
 bool exchange_is_clean(const Exchange *exchange);
+
+/* ---- what the client listens to (listen_priv.h) ------------------------------------------------
+ */
+
+/* A command with a channel's name behind it: LISTEN "a". */
+void session_put_channel(Buf *out, const char *command, Slice channel);
+/* Whether the channels that were found are still those that the server connection listens to. */
+bool session_listen_is_found(const Session *session, const Exchange *exchange);
+/* The shared connection listens to the channels that were found, and to `mark`: what `out` says
+ * goes to the server connection. `tag` is a text of this session's own. False: not now; they will
+ * be found again. */
+NODISCARD bool session_listen_share(Session *session, Exchange *exchange, Slice mark, Slice tag,
+                                    SessionOut *out);
+/* The server connection itself is to be the shared one: it is no more the client's. */
+void session_listen_give(Session *session, Slice mark, Slice tag);
+/* The shared connection is lost: the client's server connection, which it has just got, listens to
+ * the channels again. */
+void session_listen_anew(Session *session, Exchange *exchange, SessionOut *out);
+/* The shared connection has passed the last mark. */
+void session_listen_passed(Session *session);
 
 /* So many statements of a replay (settings_put_replay) are sent now. */
 void exchange_push_replay(Exchange *exchange, size_t statements, unsigned marks);

@@ -69,11 +69,14 @@ typedef struct TextEffects {
     bool forgets;  /* may take prepared statements away: DISCARD, DEALLOCATE */
     bool
         alone; /* nothing else may be in its transaction (VACUUM), or its end comes unseen (CALL) */
-    bool chains;     /* may begin the next transaction with the end of one: ROLLBACK AND CHAIN */
-    bool undoes;     /* ROLLBACK: takes back what was set in the transaction */
-    bool releases;   /* may take away what has pinned */
-    bool ddl;        /* may change what the database's own functions do, and where */
-    bool reads;      /* one statement that reads, and may be run beside others (reads.c) */
+    bool chains;    /* may begin the next transaction with the end of one: ROLLBACK AND CHAIN */
+    bool undoes;    /* ROLLBACK: takes back what was set in the transaction */
+    bool releases;  /* may take away what has pinned */
+    bool ddl;       /* may change what the database's own functions do, and where */
+    bool listens;   /* may change or show which channels the session listens to, notify it, or begin
+                       a transaction in which that may happen */
+    bool unlistens; /* names what takes channels away: UNLISTEN, DISCARD */
+    bool reads;     /* one statement that reads, and may be run beside others (reads.c) */
     uint64_t digest; /* the same for texts that differ in numbers and strings only */
     Slice touched;   /* settings: for touched_next */
 } TextEffects;

@@ -147,6 +147,12 @@ static bool is_releasing(Slice word)
            slice_is(word, "rollback") || slice_is(word, "abort");
 }
 
+static bool is_listening(Slice word)
+{
+    return slice_is(word, "listen") || slice_is(word, "notify") || slice_is(word, "begin") ||
+           slice_is(word, "start");
+}
+
 static void take_first(SqlScan *scan, Slice word)
 {
     scan->effects.alone = scan->effects.alone || scan->statements_ > 0;
@@ -164,6 +170,10 @@ static void take_first(SqlScan *scan, Slice word)
         scan->effects.releases = scan->effects.releases || is_releasing(word);
         scan->effects.undoes =
             scan->effects.undoes || slice_is(word, "rollback") || slice_is(word, "abort");
+        scan->effects.unlistens =
+            scan->effects.unlistens || slice_is(word, "unlisten") || slice_is(word, "discard");
+        scan->effects.listens =
+            scan->effects.listens || scan->effects.unlistens || is_listening(word);
         scan->effects.alone = scan->effects.alone || first->alone;
         scan->kind_ = first->kind;
         scan->effects.writes = scan->effects.writes || first->kind == KIND_WRITE ||
@@ -259,6 +269,8 @@ static void take_function(SqlScan *scan, Slice word)
     if (scan->effects.writes && slice_is(word, "pg_settings")) {
         sql_scan_pin(scan, PIN_SETTING); /* UPDATE pg_settings is SET */
     }
+    scan->effects.listens = scan->effects.listens || slice_is(word, "pg_notify") ||
+                            slice_is(word, "pg_listening_channels");
     for (size_t i = 0; i < ARRAY_LEN(state_functions); i++) {
         if (function_fits(&state_functions[i], word)) {
             sql_scan_pin(scan, state_functions[i].pin);

@@ -504,8 +504,17 @@ static void test_statements_are_parsed_under_the_clients_settings(void **state)
 /* The answer to whether anything is left that pins. */
 static void left(Talk *t, const char *value)
 {
+    Buf row;
+    buf_init(&row, BUF_MAX_DEFAULT);
+    pg_put_u16(&row, 2);
+    pg_put_u32(&row, 1);
+    buf_append_str(&row, value);
+    pg_put_u32(&row, UINT32_MAX); /* no channel */
     assert_int_equal(t->exchange.asking, ASKING_PINS);
-    answer(t, value);
+    assert_true(says(t, 'D', buf_slice(&row)) == STEP_DROP);
+    assert_true(done(t, "SELECT 1") == STEP_DROP);
+    assert_true(ready(t, 'I') == STEP_DROP);
+    buf_done(&row);
 }
 
 static void test_unpinned_when_what_pins_is_gone(void **state)
