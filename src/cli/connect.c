@@ -158,8 +158,8 @@ int psql_main(int argc, char **argv)
         argc, argv,
         "usage: weir psql [--data DIR] NAME [ARGUMENT…]\n\n"
         "Opens psql at an instance, a proxy or an endpoint of one as its master user, in\n"
-        "the database that the instance was made with. The arguments are psql's and count before "
-        "that.\n",
+        "the database that the instance was made with. The arguments are psql's and\n"
+        "count before that.\n",
         psql_run);
 }
 

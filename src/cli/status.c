@@ -284,8 +284,8 @@ int logs_main(int argc, char **argv)
         .usage =
             "usage: weir logs [--lines N] [--data DIR] [-o table|json] NAME\n\n"
             "Shows the end of a log. NAME is a node, an instance or a cache of `weir status`\n"
-            "for its engine, a proxy, an endpoint of one, or relay-INSTANCE or front-CACHE for\n"
-            "the process behind that endpoint.\n"
+            "for its engine, a proxy, an endpoint of one, or relay-INSTANCE or front-CACHE\n"
+            "for the process behind that endpoint.\n"
             "  --lines N  this many lines (100), at most 10000 and the last 256 KiB\n",
         .operands_min = 1,
         .operands_max = 1,

@@ -681,13 +681,15 @@ def test_upgraded_under_its_clients(own_group):
     for thread in comers:
         thread.join(PATIENCE_S)
     assert not failures
-    group.client().rpush('queue', 'it')
+    pusher = group.client()
+    pusher.rpush('queue', 'it')
+    pusher.connection_pool.disconnect()
     assert 'it' in talk(blocked, '', 'it\r\n')
     blocked.close()
     wait_for(lambda: sum(process.poll() is None for process in group.front.former) == 1, 'the others have left')
 
     group.configure(clients_max=2)
-    new = group.client(single_connection_client=True)
+    new = wait_for(lambda: group.client(single_connection_client=True), 'there is room for a second client')
     assert new.get('key') == 'value'
     with pytest.raises((redis.RedisError, OSError)):
         group.client(single_connection_client=True).ping()

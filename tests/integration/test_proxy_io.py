@@ -9,7 +9,7 @@ import threading
 import psycopg
 import pytest
 
-from support.pool import ANN, authority, postgres, proxy, wait_for  # noqa: F401 (fixtures)
+from support.pool import ANN, authority, postgres, proxy  # noqa: F401 (fixtures)
 
 SYSCALL_IO_URING_SETUP = 425
 
@@ -72,7 +72,7 @@ def test_a_reader_that_stops_and_one_that_leaves(either):
         assert received == 400
         lazy.pgconn.send_query(query.encode())
         assert other.execute('SELECT 1').fetchone() == (1,)
-    wait_for(lambda: either.status()['servers_borrowed'] == 0, 'a connection stays lent')
+    either.await_status(lambda status: status['servers_borrowed'] == 0)
 
 
 def test_clients_that_come_and_go(either):
@@ -107,7 +107,7 @@ def test_clients_that_come_and_go(either):
     for thread in threads:
         thread.join()
     assert wrong == []
-    wait_for(lambda: either.status()['clients'] == 0 and either.status()['servers_borrowed'] == 0, 'something is left')
+    either.await_status(lambda status: status['clients'] == 0 and status['servers_borrowed'] == 0)
 
 
 def test_auto_goes_on_where_it_is_forbidden(weir, tmp_path):
