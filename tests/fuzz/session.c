@@ -626,7 +626,11 @@ static void serve(World *w)
         serve_query(w, &message);
     } else if (message.type == 'F') {
         check_settings(w, message.owner);
-        say(w, choose(w, 2) == 0 && w->status != 'E' ? "V" : "E", message.owner);
+        if (choose(w, 2) == 0 && w->status != 'E') {
+            say(w, "V", message.owner);
+        } else {
+            fail(w, message.owner, false);
+        }
         transaction_end(w);
         say(w, "Z", message.owner);
     } else if (strchr("PBDCE", message.type) != NULL) {
