@@ -281,12 +281,11 @@ int logs_main(int argc, char **argv)
     static const struct option options[] = {{"lines", required_argument, NULL, OPTION_LINES}, {0}};
     Looking looking = {.lines = 100};
     const CliSpec spec = {
-        .usage =
-            "usage: weir logs [--lines N] [--data DIR] [-o table|json] NAME\n\n"
-            "Shows the end of a log. NAME is a node, an instance or a cache of `weir status`\n"
-            "for its engine, a proxy, an endpoint of one, or relay-INSTANCE or front-CACHE\n"
-            "for the process behind that endpoint.\n"
-            "  --lines N  this many lines (100), at most 10000 and the last 256 KiB\n",
+        .usage = "usage: weir logs [--lines N] [--data DIR] [-o table|json] NAME\n\n"
+                 "Shows the end of a log. NAME is a node, an instance or a cache of `weir status`\n"
+                 "for its engine, a proxy, an endpoint of one, or relay-INSTANCE or front-CACHE\n"
+                 "for the process behind that endpoint.\n"
+                 "  --lines N  this many lines (100), at most 10000 and the last 256 KiB\n",
         .operands_min = 1,
         .operands_max = 1,
         .has_json = true,

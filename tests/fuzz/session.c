@@ -14,50 +14,21 @@
 #include "session/session.h"
 
 #include "model_listens.h"
-#include "model_settings.h"
+#include "model_queue.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define QUEUE_MAX 4096
-#define NOBODY    2 /* the proxy itself, or no message in particular */
-#define NAME_SIZE 16
-#define HAS_MAX   64 /* statements on the server */
-#define NAMES     2  /* of a client: "a" and "b" */
-#define SET_MAX   2
-#define NO_TEXT   (-1)
-#define TEXT_SIZE 96
-
-typedef struct Entry {
-    char type;
-    uint8_t owner; /* client 0 or 1, or NOBODY */
-    char status;   /* of a 'Z' */
-    /* to the server */
-    char meant;           /* the type of the client's own message */
-    int8_t meant_name;    /* the client's name in it; -1: none */
-    int8_t text;          /* of a Parse */
-    char name[NAME_SIZE]; /* as the server reads it */
-    char sql[TEXT_SIZE];  /* of a Query and a Parse */
-    /* from it */
-    const char *tag;
-    bool asked; /* a DataRow with the settings that were asked for */
-    char columns[4];
-    bool pins_asked;   /* a DataRow with what pins */
-    bool channel;      /* and there is one */
-    const char *heard; /* the channel of an 'A'; NULL: something else */
-    uint32_t number;   /* of the notification; of a mark, its number */
-    ModelSettings settings;
-} Entry;
+#define NOBODY  2  /* the proxy itself, or no message in particular */
+#define HAS_MAX 64 /* statements on the server */
+#define NAMES   2  /* of a client: "a" and "b" */
+#define SET_MAX 2
+#define NO_TEXT (-1)
 
 typedef struct Has {
     char name[NAME_SIZE];
     int8_t text;
     int8_t plain; /* the setting "t" when it was parsed */
 } Has;
-
-typedef struct Queue {
-    Entry entries[QUEUE_MAX];
-    size_t first, len;
-} Queue;
 
 typedef struct World {
     Session sessions[2];
@@ -105,26 +76,6 @@ static uint8_t choose(World *w, uint8_t count)
     }
     w->size--;
     return (uint8_t)(*w->data++ % count);
-}
-
-static void queue_put(Queue *queue, Entry entry)
-{
-    if (queue->len < QUEUE_MAX) {
-        queue->entries[(queue->first + queue->len++) % QUEUE_MAX] = entry;
-    }
-}
-
-static void queue_push(Queue *queue, char type, uint8_t owner, char status)
-{
-    queue_put(queue, (Entry){.type = type, .owner = owner, .status = status});
-}
-
-static Entry queue_pop(Queue *queue)
-{
-    Entry entry = queue->entries[queue->first];
-    queue->first = (queue->first + 1) % QUEUE_MAX;
-    queue->len--;
-    return entry;
 }
 
 /* ---- what is heard -----------------------------------------------------------------------------
