@@ -1,6 +1,7 @@
 """Terraform's AWS provider itself against the API: it makes an endpoint of a proxy, finds nothing to change, changes it,
 and removes it."""
 import json
+import os
 
 import pytest
 
@@ -8,7 +9,9 @@ from support.terraform import terraform_in
 from support.tier import tier_of
 from support.watch import wait_until
 
-pytestmark = pytest.mark.timeout(1800)  # each command starts the provider, which alone takes half a minute of CPU
+# Each command starts the provider, which alone takes half a minute of CPU.
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.skipif(
+    not os.environ.get('WEIR_CONFORMANCE'), reason='takes minutes: make conformance')]
 
 PROXY = '''
 resource "aws_secretsmanager_secret" "login" {
