@@ -260,6 +260,8 @@ static void show_config(const ProxyWorker *worker, AdminRows *rows)
     put_number(rows, "pool.servers_idle_max", config->servers_idle_max, NULL, true);
     put_number(rows, "pool.connection_borrow_timeout_s", config->borrow_ms / MS_PER_S, "120", true);
     put_number(rows, "pool.idle_server_timeout_s", config->idle_server_ms / MS_PER_S, "300", true);
+    put_setting(rows, "pool.shared_listeners", config->shared_listeners ? "true" : "false", "false",
+                true);
     put_setting(rows, "pool.keep_listening", config->keep_listening ? "true" : "false", "false",
                 true);
     put_setting(rows, "pool.init_query", config->init_query, NULL, true);

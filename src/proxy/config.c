@@ -178,6 +178,7 @@ static void parse_pool(Reader *outer, ProxyConfig *config)
                                                    PROXY_IDLE_SERVER_DEFAULT, 1, 86400);
     config->shared_connections =
         (uint32_t)reader_int(&reader, "shared_connections", 0, 0, PROXY_SHARED_MAX);
+    config->shared_listeners = reader_bool(&reader, "shared_listeners");
     config->keep_listening = reader_bool(&reader, "keep_listening");
     config->target.read_only = reader_bool(&reader, "read_only");
     config->init_query = reader_text(&reader, "init_query", false);

@@ -162,6 +162,7 @@ typedef struct ProxyConfig {
     uint32_t servers_idle_max;
     int64_t borrow_ms;           /* 0: no limit */
     uint32_t shared_connections; /* lines per worker, user and database; 0: none */
+    bool shared_listeners;       /* clients that listen share a connection for it */
     bool keep_listening;         /* clients outlive the connection that listens for them */
     int64_t idle_server_ms;
     char *init_query;       /* NULL: none */

@@ -219,6 +219,9 @@ static void share(ProxyEar *ear)
 static void join(ProxyEar *ear)
 {
     ProxyClient *client = ear->client;
+    if (!client->worker->config->shared_listeners) {
+        return; /* its own connection listens on, and is pinned by that */
+    }
     ProxyHub *hub = proxy_hub_for(client->server);
     if (hub == NULL) {
         if (!adopt(ear)) {

@@ -95,7 +95,7 @@ void explain_remarks(const TextEffects *effects, Buf *out)
 {
     size_t start = out->len;
     if (effects->pin == PIN_LISTEN) {
-        remark(out, start, "listens, by a connection that all clients share");
+        remark(out, start, "listens, which pins without shared_listeners");
     }
     remark_settings(effects->touched, TOUCH_SET, "sets", out, start);
     remark_settings(effects->touched, TOUCH_RESET, "resets", out, start);

@@ -29,7 +29,7 @@ def test_a_file(explain, tmp_path):
     assert done.stdout == (
         f"{path}:2: multiplexes: SELECT 1\n"
         f"{path}:2: multiplexes: SET TIME ZONE 'UTC' -- sets timezone\n"
-        f"{path}:4: multiplexes: LISTEN jobs -- listens, by a connection that all clients share\n"
+        f"{path}:4: multiplexes: LISTEN jobs -- listens, which pins without shared_listeners\n"
         f"{path}:6: pins: LOAD 'x' -- load, to the end of the session: SQL loaded a library.\n" + NOTE)
     assert (done.stderr, done.returncode) == ('', 1)
 

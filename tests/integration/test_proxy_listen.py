@@ -128,6 +128,11 @@ def test_raw_protocol(pool, postgres):
             wire.hear()
 
 
+@pytest.fixture(autouse=True)
+def opted_in(proxy):  # pylint: disable=redefined-outer-name
+    proxy.config['pool']['shared_listeners'] = True
+
+
 def one_worker(proxy, **pool):  # pylint: disable=redefined-outer-name
     proxy.configure(pool, workers=1)
     return proxy

@@ -221,7 +221,7 @@ def guarded(history, function, *arguments):
 def test_everybody_hears_what_a_connection_of_its_own_would(pool, postgres):
     history = History()
     listeners, order = [], []
-    pool.configure({'max_connections_percent': 80})
+    pool.configure({'max_connections_percent': 80, 'shared_listeners': True})
     if os.environ.get('WEIR_DIRECT'):
         pool.connect = lambda: psycopg.connect(host=str(postgres.folder), user='postgres', dbname='app', autocommit=True,
                                                prepare_threshold=None)
