@@ -100,6 +100,9 @@ class Clients:
             thread.join(60)
 
 
+pytestmark = pytest.mark.skipif(not os.environ.get('WEIR_CONFORMANCE'), reason='takes minutes: make conformance')
+
+
 @pytest.fixture(scope='module')
 def live(weir, root):
     tier = Tier(weir)
