@@ -207,6 +207,11 @@ static void share(ProxyEar *ear)
     char tag[20];
     SessionOut out;
     snprintf(tag, sizeof(tag), "%llx", (unsigned long long)client->handle);
+    if (!subs_fit(ear)) { /* others were found while the hub was asked for those */
+        ear_set(ear, EAR_DEAF);
+        loop_timer_start(client->worker->loop, &ear->timer, HUB_REST_MS, 0, news_again, ear);
+        return;
+    }
     if (server == NULL || !session_listen_share(&client->session, &server->exchange,
                                                 slice_of(ear->hub->mark), slice_of(tag), &out)) {
         ear_set(ear, EAR_DEAF); /* it will be found again */
