@@ -85,7 +85,15 @@ NODISCARD bool link_send_now(SuccessionLink *link, json_t *message, const int *f
                              Err *err);
 void links_sweep(void *succession);
 
-/* succession.c */
+/* succession.c; heir.c is what a process does before it serves */
+#define SUCCESSION_PROTOCOL 1
+#define SUCCESSION_OFFER_MS 5000
+uint32_t succession_generation_after(uint32_t generation);
+/* Whoever has the seat may put its door where an earlier process left one. */
+void succession_door_open(Succession *succession);
+void succession_door_watch(Succession *succession);
+/* These processes, by their books, are to join. */
+void succession_kin_expect(Succession *succession, const json_t *books);
 void succession_take_message(SuccessionLink *link, const json_t *message, const int *fds,
                              size_t len);
 void succession_link_lost(SuccessionLink *link);

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -55,9 +56,8 @@ def no_secret_in_logs(tier, made):
     signature = made.rpartition('=')[2]
     secret = tier.env()['AWS_SECRET_ACCESS_KEY']
     for folder in (*tier.run_folders, tier.data):
-        for path in os.popen(f'find {folder} -name "*.log" -type f').read().split():
-            with open(path, errors='replace') as file:
-                log = file.read()
+        for path in Path(folder).rglob('*.log'):
+            log = path.read_text(errors='replace')
             assert signature not in log and secret not in log, path
 
 
