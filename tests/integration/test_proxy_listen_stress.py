@@ -13,7 +13,6 @@ import threading
 import time
 
 import psycopg
-import pytest
 
 from support.pool import authority, pool, postgres, proxy  # noqa: F401  pylint: disable=unused-import
 
@@ -219,7 +218,6 @@ def guarded(history, function, *arguments):
         history.stop.set()
 
 
-@pytest.mark.skipif(not os.environ.get('WEIR_CONFORMANCE'), reason='shared_listeners is not exact yet: make conformance')
 def test_everybody_hears_what_a_connection_of_its_own_would(pool, postgres):
     history = History()
     listeners, order = [], []

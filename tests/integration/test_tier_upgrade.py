@@ -100,7 +100,7 @@ class Clients:
             thread.join(60)
 
 
-pytestmark = pytest.mark.skipif(not os.environ.get('WEIR_CONFORMANCE'), reason='takes minutes: make conformance')
+pytestmark = pytest.mark.skipif(not os.environ.get('WEIR_CONFORMANCE'), reason='fails yet (docs/upgrade.md, Not there yet): make conformance')
 
 
 @pytest.fixture(scope='module')

@@ -44,13 +44,8 @@ static int teardown(void **state)
 
 static SessionStep client(Talk *t, char type, const char *name, const char *text)
 {
-    Buf buf;
-    buf_init(&buf, BUF_MAX_DEFAULT);
-    talk_put(&buf, type, name, text);
     buf_clear(&t->sent);
-    SessionStep step = talk_say(&t->session, &t->exchange, &t->out, buf_slice(&buf), &t->sent);
-    buf_done(&buf);
-    return step;
+    return talk_message(&t->session, &t->exchange, &t->out, type, name, text, &t->sent);
 }
 
 static SessionStep query(Talk *t, const char *text)

@@ -41,12 +41,7 @@ static int teardown(void **state)
 
 static SessionStep client(Talk *t, char type, const char *name, const char *text)
 {
-    Buf buf;
-    buf_init(&buf, BUF_MAX_DEFAULT);
-    talk_put(&buf, type, name, text);
-    SessionStep step = talk_say(t->session, &t->exchange, &t->out, buf_slice(&buf), &t->sent);
-    buf_done(&buf);
-    return step;
+    return talk_message(t->session, &t->exchange, &t->out, type, name, text, &t->sent);
 }
 
 /* What has gone to the server since the last look: texts of Query and Parse, else the type. */
