@@ -50,8 +50,7 @@ conformance:
 	@tools/install.sh conform
 	@tools/build.sh $(BUILD) -Dtests=true
 	@tools/postgres_source.sh $(BUILD)/postgresql
-	@WEIR_CONFORMANCE=1 WEIR_BIN=$(BUILD)/weir $(python) -m pytest tests/conformance \
-		tests/integration/test_terraform_provider.py tests/integration/test_tier_upgrade.py
+	@WEIR_CONFORMANCE=1 WEIR_BIN=$(BUILD)/weir $(python) -m pytest tests/conformance tests/integration/test_terraform_provider.py
 
 # Two hundred clients of weir proxy that do everything at random among ten thousand idle ones; make asan and make tsan
 # have made build-asan and build-tsan: make soak BUILD=build-tsan SOAK_SECONDS=120 SOAK_IDLE=1000

@@ -77,7 +77,7 @@ size_t plane_lines(Slice data, bool (*take)(Plane *plane, const json_t *message)
 /* plane_upgrade.c */
 void plane_upgrade_look(Plane *plane); /* begins, goes on, gives up */
 /* The hello of a process that is the heir; false: it is not. */
-NODISCARD bool plane_upgrade_greets(Plane *plane, Stream *stream, pid_t pid);
+NODISCARD bool plane_upgrade_greets(Plane *plane, Stream *stream, pid_t pid, const char *version);
 void plane_upgrade_end(Plane *plane); /* kills the heir; none is fine */
 
 #endif

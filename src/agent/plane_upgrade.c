@@ -61,7 +61,7 @@ static void upgrade_failed(Plane *plane, const char *why)
     CLEANUP(mem_free_ptr)
     char *message = mem_printf("The endpoint of %s (process %s) could not be upgraded to %s: %s. "
                                "The process of version %s goes on serving.",
-                               member_str(plane->goal, "identifier", ""), plane->id, WEIR_VERSION,
+                               member_str(plane->goal, "identifier", ""), plane->id, weir_version,
                                why, plane->version);
     log_warn("agent", "%s", message);
     if (first) {
@@ -78,10 +78,10 @@ static void upgrade_done(Plane *plane, int64_t epoch)
     CLEANUP(mem_free_ptr)
     char *message = mem_printf(
         "The endpoint of %s (process %s) was upgraded from version %s to %s.",
-        member_str(plane->goal, "identifier", ""), plane->id, plane->version, WEIR_VERSION);
+        member_str(plane->goal, "identifier", ""), plane->id, plane->version, weir_version);
     log_info("agent", "%s", message);
     plane_tell(plane, "maintenance", message);
-    snprintf(plane->version, sizeof(plane->version), "%s", WEIR_VERSION);
+    snprintf(plane->version, sizeof(plane->version), "%s", weir_version);
     plane_seat(plane, heir->stream, heir->pid);
     fd_close(&plane->spawned_fd);
     plane->spawned_fd = heir->pidfd;
@@ -129,11 +129,24 @@ static void on_heir_closed(void *user, Stream *stream, const Err *err)
 
 static const StreamHandlers heir_handlers = {.on_read = on_heir_read, .on_closed = on_heir_closed};
 
-bool plane_upgrade_greets(Plane *plane, Stream *stream, pid_t pid)
+/* One of another version than ours would be replaced again, and again. */
+static bool is_of_ours(Plane *plane, const char *version)
+{
+    if (strcmp(version, weir_version) == 0) {
+        return true;
+    }
+    CLEANUP(mem_free_ptr)
+    char *why =
+        mem_printf("the program is of version %s by now, and serve is not: restart serve", version);
+    upgrade_failed(plane, why);
+    return false;
+}
+
+bool plane_upgrade_greets(Plane *plane, Stream *stream, pid_t pid, const char *version)
 {
     PlaneHeir *heir = &plane->heir;
     Err err;
-    if (heir->pid == 0 || pid != heir->pid || heir->stream != NULL) {
+    if (heir->pid == 0 || pid != heir->pid || heir->stream != NULL || !is_of_ours(plane, version)) {
         return false;
     }
     heir->stream = stream;
@@ -153,7 +166,7 @@ bool plane_upgrade_greets(Plane *plane, Stream *stream, pid_t pid)
 static bool is_wanted(const Plane *plane)
 {
     return plane->stream != NULL && plane->served && plane->version[0] != '\0' &&
-           strcmp(plane->version, WEIR_VERSION) != 0 && plane->planes->upgrading == NULL &&
+           strcmp(plane->version, weir_version) != 0 && plane->planes->upgrading == NULL &&
            !plane->planes->stopping && plane->stop_asked_ms == 0 &&
            now_of(plane) >= plane->heir.again_ms;
 }
@@ -163,7 +176,7 @@ static void upgrade_begin(Plane *plane)
     PlaneHeir *heir = &plane->heir;
     Err err;
     log_info("agent", "plane %s: version %s is to take the place of version %s", plane->id,
-             WEIR_VERSION, plane->version);
+             weir_version, plane->version);
     plane->planes->upgrading = plane;
     heir->begun_ms = now_of(plane);
     if (!plane_start(plane, &heir->pid, &heir->pidfd, &err)) {

@@ -339,7 +339,7 @@ static bool greeting_accept(Planes *planes, Stream *stream, const json_t *hello)
         return false;
     }
     if (peer.pid != plane_seat_pid(plane)) {
-        return plane_upgrade_greets(plane, stream, peer.pid);
+        return plane_upgrade_greets(plane, stream, peer.pid, member_str(hello, "version", "?"));
     }
     snprintf(plane->version, sizeof(plane->version), "%s", member_str(hello, "version", "?"));
     plane_seat(plane, stream, peer.pid);

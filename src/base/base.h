@@ -297,10 +297,11 @@ NODISCARD bool tree_chown(const char *path, uid_t uid, gid_t gid, Err *err);
 #define US_PER_MS ((int64_t)1000)
 #define US_PER_S  ((int64_t)1000000)
 
-int64_t time_mono_ms(void); /* CLOCK_MONOTONIC: intervals of ordinary work */
-int64_t time_mono_us(void); /* the same clock */
-int64_t time_boot_ms(void); /* CLOCK_BOOTTIME: deadlines that a suspend must not stretch */
-int64_t time_wall_ms(void); /* since 1970, UTC */
+int64_t time_mono_ms(void);       /* CLOCK_MONOTONIC: intervals of ordinary work */
+int64_t time_mono_us(void);       /* the same clock */
+extern const char weir_version[]; /* of this program; in one place, so that it is one */
+int64_t time_boot_ms(void);       /* CLOCK_BOOTTIME: deadlines that a suspend must not stretch */
+int64_t time_wall_ms(void);       /* since 1970, UTC */
 #define TIME_ISO_SIZE 32
 void time_format_iso(int64_t wall_ms,
                      char out[static TIME_ISO_SIZE]); /* 2026-01-31T12:00:00.000Z */

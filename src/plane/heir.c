@@ -58,7 +58,7 @@ static bool offer_ask(Succession *succession, const char *door, Err *err)
     TRY(door_connect(door, &succession->offer_fd, err));
     CLEANUP(mem_free_ptr)
     char *text =
-        mem_printf("{\"take_over\":%d,\"version\":\"%s\"}", SUCCESSION_PROTOCOL, WEIR_VERSION);
+        mem_printf("{\"take_over\":%d,\"version\":\"%s\"}", SUCCESSION_PROTOCOL, weir_version);
     if (!packet_send(succession->offer_fd, slice_of(text), NULL, 0, err) ||
         !offer_await(succession, err)) {
         return err_wrap(err, "%s", door);

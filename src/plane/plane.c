@@ -245,7 +245,7 @@ static void plane_on_open(void *user, Stream *stream)
     (void)stream;
     plane->open = true;
     plane_send(plane, json_pack("{s:{s:s, s:i, s:s}}", "hello", "id", plane->id, "pid",
-                                (int)getpid(), "version", WEIR_VERSION));
+                                (int)getpid(), "version", weir_version));
     plane->status_sent = false;
     plane_send_status(plane);
     plane_send_events(plane);
