@@ -8,44 +8,13 @@ import subprocess
 import psycopg
 import pytest
 
-from support.blocks import db_instance
+from support.blocks import db_instance, proxy, secret
 from support.inside import Inside
 from support.tier import tier_of
 from support.watch import wait_until
 
-
-def secret(name, user, password):
-    return f'''
-resource "aws_secretsmanager_secret" "{name}" {{
-  name = "{name}"
-}}
-
-resource "aws_secretsmanager_secret_version" "{name}" {{
-  secret_id     = aws_secretsmanager_secret.{name}.id
-  secret_string = jsonencode({{ username = "{user}", password = "{password}" }})
-}}
-'''
-
-
 BASE = db_instance('main', db_name='shop') + secret('master', 'dbadmin', 'password-1') + secret(
-    'app', 'app', 'password-a') + '''
-resource "aws_db_proxy" "pool" {
-  name           = "pool"
-  engine_family  = "POSTGRESQL"
-  role_arn       = "arn:aws:iam::000000000000:role/proxy"
-  require_tls    = true
-  vpc_subnet_ids = ["subnet-0000000000000000a", "subnet-0000000000000000b"]
-
-  auth {
-    auth_scheme = "SECRETS"
-    secret_arn  = aws_secretsmanager_secret.master.arn
-  }
-  auth {
-    auth_scheme = "SECRETS"
-    secret_arn  = aws_secretsmanager_secret.app.arn
-  }
-}
-
+    'app', 'app', 'password-a') + proxy('pool', 'master', 'app', more='require_tls = true\n') + '''
 resource "aws_db_proxy_target" "pool" {
   db_proxy_name          = aws_db_proxy.pool.name
   target_group_name      = "default"

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from support.blocks import proxy, secret
 from support.terraform import terraform_in
 from support.tier import tier_of
 from support.watch import wait_until
@@ -12,29 +13,6 @@ from support.watch import wait_until
 # Each command starts the provider, which alone takes half a minute of CPU.
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.skipif(
     not os.environ.get('WEIR_CONFORMANCE'), reason='takes minutes: make conformance')]
-
-PROXY = '''
-resource "aws_secretsmanager_secret" "login" {
-  name = "login"
-}
-
-resource "aws_secretsmanager_secret_version" "login" {
-  secret_id     = aws_secretsmanager_secret.login.id
-  secret_string = jsonencode({ username = "dbadmin", password = "password-1" })
-}
-
-resource "aws_db_proxy" "pool" {
-  name           = "pool"
-  engine_family  = "POSTGRESQL"
-  role_arn       = "arn:aws:iam::000000000000:role/proxy"
-  vpc_subnet_ids = ["subnet-0000000000000000a", "subnet-0000000000000000b"]
-
-  auth {
-    auth_scheme = "SECRETS"
-    secret_arn  = aws_secretsmanager_secret.login.arn
-  }
-}
-'''
 
 MODULE = '''
 provider "aws" {
@@ -70,7 +48,7 @@ output "endpoint" {
 @pytest.fixture(scope='module')
 def tier(weir, tmp_path_factory):
     file = tmp_path_factory.mktemp('proxy') / 'main.tf'
-    file.write_text(PROXY)
+    file.write_text(secret('login', 'dbadmin', 'password-1') + proxy('pool', 'login'))
     with tier_of(weir, file) as shared:
         yield shared
 
