@@ -3,7 +3,7 @@
  * no statement is too long for it, without understanding more of the language than it must. It
  * errs to one side only: whatever it does not know for sure to leave nothing behind, pins.
  *
- * What it cannot see is state that a function changes inside the server: docs/proxy.md, "What
+ * What it cannot see is state that a function changes inside the server: docs/pool.md, "What
  * pins".
  */
 #ifndef WEIR_SQL_H

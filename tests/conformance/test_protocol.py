@@ -1,7 +1,7 @@
 """The protocol itself: the same messages directly and through a pool must bring the same answers.
 
 The pool has one server connection, and a stranger uses it whenever the script's client has no transaction open. Where
-the two conversations may differ stands in INTENDED, and in docs/proxy.md under "Different from a direct connection".
+the two conversations may differ stands in INTENDED, and in docs/pool.md under "Different from a direct connection".
 """
 import threading
 
@@ -175,7 +175,7 @@ def the_pid(c):
 STRANGE_HABITS = 7
 MILLION = 'EXPLAIN SELECT FROM generate_series(1, 1000000)'
 PLAN = 'Function Scan on generate_series  (cost=0.00..12'
-# words of docs/proxy.md, a script, what is heard directly, and what through the pool
+# words of docs/pool.md, a script, what is heard directly, and what through the pool
 INTENDED = [
     ('`pg_prepared_statements` shows the statements of the pool',
      ask("SELECT name LIKE 'weir:%' FROM pg_prepared_statements WHERE statement = 'SELECT 1'", before=named_before),
@@ -197,7 +197,7 @@ INTENDED_WHERE_PINNED = [
 
 def check_difference(difference, root, database, proxy):
     words, script, directly, pooled = difference
-    assert words in ' '.join((root / 'docs/proxy.md').read_text().split())
+    assert words in ' '.join((root / 'docs/pool.md').read_text().split())
     assert gist(played(script, database, database.folder)[0]) == directly
     stranger = Stranger(proxy.address)
     assert len(stranger.habits) == STRANGE_HABITS

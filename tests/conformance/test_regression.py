@@ -21,7 +21,7 @@ SERVERS = 8
 ROLE = {'user': 'postgres', 'password': 'not asked for'}
 DATABASE = ["lc_messages TO 'C'", "lc_monetary TO 'C'", "lc_numeric TO 'C'", "lc_time TO 'C'", "bytea_output TO 'hex'",
             "timezone_abbreviations TO 'Default'"]  # as pg_regress sets them where it makes the database
-# What is meant to be different (docs/proxy.md): the test, and its line of a difference, with how many of it.
+# What is meant to be different (docs/pool.md): the test, and its line of a difference, with how many of it.
 INTENDED = {
     # A client that connects anew is no new session of PostgreSQL's.
     ('stats', '- t'): 1, ('stats', '+ f'): 1,
