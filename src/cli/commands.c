@@ -18,7 +18,7 @@ static const CliCommand commands[] = {
     {"run", run_main, "an AWS application on the tier, unchanged", "--aws-hosts --no-aws-hosts",
      OPERANDS_COMMAND},
     {"proxy", NULL, "just the pooler, in front of any PostgreSQL",
-     "--config --check --setting --output", OPERANDS_PROXY},
+     "--config --check --take-over --setting --output", OPERANDS_PROXY},
     {"completion", completion_main, "shell completion", "", OPERANDS_SHELL},
 };
 
