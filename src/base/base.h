@@ -284,6 +284,9 @@ NODISCARD bool file_byte_holder(const char *path, int64_t byte, pid_t *ret_pid, 
  * writing it meanwhile. */
 void file_write_sweep(const char *path);
 bool file_exists(const char *path);
+/* Where our own program was started from, also when another one has taken its place there since:
+ * the caller's. NULL: the kernel does not say (proc(5), /proc/PID/exe). */
+char *file_own_program(void);
 /* Makes the folder and its parents; one that is there already is fine. The mode is for new ones. */
 NODISCARD bool dir_make(const char *path, mode_t mode, Err *err);
 /* Removes a file or a whole tree, without following symbolic links. Absent is fine. */

@@ -204,6 +204,21 @@ bool file_exists(const char *path)
     return lstat(path, &info) == 0;
 }
 
+char *file_own_program(void)
+{
+    static const char gone[] = " (deleted)";
+    char path[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    if (len <= 0) {
+        return NULL;
+    }
+    path[len] = '\0';
+    if (!file_exists(path) && slice_ends(slice_of(path), gone)) {
+        path[(size_t)len - strlen(gone)] = '\0';
+    }
+    return mem_strdup(path);
+}
+
 bool dir_make(const char *path, mode_t mode, Err *err)
 {
     if (path[0] == '\0') {

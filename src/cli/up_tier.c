@@ -70,7 +70,7 @@ bool tier_start(const Cli *cli, TierStart *ret_start, Err *err)
 {
     bool made_folder = !file_exists(cli->data_dir);
     TRY(dir_make(cli->data_dir, 0711, err));
-    CLEANUP(mem_free_ptr) char *program = realpath("/proc/self/exe", NULL);
+    CLEANUP(mem_free_ptr) char *program = file_own_program();
     CLEANUP(mem_free_ptr) char *data_dir = realpath(cli->data_dir, NULL);
     CLEANUP(mem_free_ptr) char *path = log_path(cli);
     CLEANUP(fd_close) int log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);

@@ -192,7 +192,7 @@ static int serve_run(const char *data_dir, int net_fd)
         log_error("serve", "%s: %s", err_code_name(err.code), err.message); /* for weir up, too */
         return exit_code_of(&err);
     }
-    serve.program = realpath("/proc/self/exe", NULL);
+    serve.program = file_own_program();
     raise_limits();
     if (serve_start(&serve, &err)) {
         supervisor_watch(&serve, net_fd >= 0);

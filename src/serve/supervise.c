@@ -188,7 +188,7 @@ int supervise_main(int argc, char **argv)
     sigaddset(&supervisor.signals, SIGINT);
     sigaddset(&supervisor.signals, SIGCHLD);
     sigprocmask(SIG_BLOCK, &supervisor.signals, NULL);
-    supervisor.program = realpath("/proc/self/exe", NULL);
+    supervisor.program = file_own_program();
     if (adopt > 0) { /* the socket is our standard input, see serve.c */
         supervisor.net_fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, NET_FD);
         supervisor.adopted = pidfd_open((pid_t)adopt, 0);

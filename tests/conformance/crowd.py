@@ -73,12 +73,6 @@ class Crowd:
             one.finish()
 
 
-def is_sanitized(pid):
-    with open(f'/proc/{pid}/maps', encoding='ascii') as maps:
-        text = maps.read()
-    return 'libasan' in text or 'libtsan' in text
-
-
 class Watch:
     """Resident memory and open files of a process, each second."""
 

@@ -11,9 +11,10 @@ import time
 import pytest
 
 from conformance.both import proxy_of, wire
-from conformance.crowd import Crowd, Watch, is_sanitized, want_files
+from conformance.crowd import Crowd, Watch, want_files
 from conformance.mixed import CUSTOM, EVERYDAY, PINNING, SEQUENCE_STEP, Client
 from support.pool import wait_for
+from support.watch import is_sanitized
 
 CLIENTS = int(os.environ.get('WEIR_MIX_CLIENTS', 24))
 IDLE = int(os.environ.get('WEIR_MIX_IDLE', 100))

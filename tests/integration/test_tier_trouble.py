@@ -101,7 +101,7 @@ def test_a_killed_supervisor_is_back(main):
     wait_until(lambda: main.serve() not in (None, serve), 'another serve')
     main.wait_settled('main')
     tier.down()
-    assert not tier.processes()
+    tier.assert_stopped()
 
 
 def test_in_front_up_looks_after_a_tier_that_was_killed(main):

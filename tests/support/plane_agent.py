@@ -1,4 +1,5 @@
 """The agent's side of a data-plane process (docs/state.md), without an agent."""
+import contextlib
 import json
 import socket
 import subprocess
@@ -99,7 +100,8 @@ class PlaneAgent:
     def stop(self):
         with self.changed:
             if self.peer is not None:
-                self._send({'stop': True})
+                with contextlib.suppress(BrokenPipeError):  # it ends by itself
+                    self._send({'stop': True})
 
     def wait(self, condition, timeout_s=20):
         deadline = time.monotonic() + timeout_s

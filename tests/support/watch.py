@@ -13,3 +13,10 @@ def wait_until(look, what, timeout_s=90):
             return found
         assert time.monotonic() < deadline, f'after {timeout_s} s still not: {what}'
         time.sleep(PAUSE_S)
+
+
+def is_sanitized(pid):
+    """Its memory is not what Weir takes: sanitizers keep what is freed."""
+    with open(f'/proc/{pid}/maps', encoding='ascii') as maps:
+        text = maps.read()
+    return 'libasan' in text or 'libtsan' in text

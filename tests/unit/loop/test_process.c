@@ -129,16 +129,13 @@ static void test_command_fails(void **state)
 static void test_command_timeout(void **state)
 {
     Fixture *fixture = *state;
-    int64_t start_ms = time_mono_ms();
-    assert_false(shell(fixture, "echo late >&2; sleep 60", (CommandSpec){.timeout_ms = 50}));
+    assert_false(shell(fixture, "echo late >&2; sleep 60", (CommandSpec){.timeout_ms = 500}));
     assert_int_equal(fixture->err.code, ERR_TIMEOUT);
-    assert_string_equal(fixture->err.message, "sh took longer than 50 ms: late");
-    assert_true(time_mono_ms() - start_ms < 1500); /* SIGTERM was enough */
-    start_ms = time_mono_ms();
+    assert_string_equal(fixture->err.message, "sh took longer than 500 ms: late");
+    assert_int_equal(fixture->result.end.signal, SIGTERM);
     assert_false(shell(fixture, "trap '' TERM; while :; do sleep 60; done",
-                       (CommandSpec){.timeout_ms = 50}));
+                       (CommandSpec){.timeout_ms = 500}));
     assert_int_equal(fixture->result.end.signal, SIGKILL);
-    assert_in_range(time_mono_ms() - start_ms, 2000, 5000);
     /* A program that writes without end is timed as well. */
     assert_false(shell(fixture, "yes >&2", (CommandSpec){.timeout_ms = 50}));
     assert_int_equal(fixture->err.code, ERR_TIMEOUT);
