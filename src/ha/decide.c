@@ -50,14 +50,14 @@ static int64_t rank(const HaView *view)
 }
 
 /* The set is the new leader alone: whoever else was in it may lack what comes next (F4). */
-static HaDecision take(const HaView *view, bool proven, const char *why)
+static HaDecision take(const HaView *view, const char *why)
 {
     HaDecision decision = ha_write(view, why);
     HaRecord *record = &decision.record;
     record->term++;
     record->leader = view->self;
+    record->proven = record->phase == HA_PHASE_FREE;
     record->phase = HA_PHASE_LEADING;
-    record->proven = proven;
     record->heir = (HaId){0};
     record->set = (HaSet){.len = 0};
     ha_set_add(&record->set, &view->incarnation);
@@ -82,10 +82,10 @@ static bool free_for_us(const HaView *view)
 static HaDecision follow_in_set(const HaView *view)
 {
     if (free_for_us(view)) {
-        return take(view, true, "the leader has made room");
+        return take(view, "the leader has made room");
     }
     if (leader_is_gone(view)) {
-        return take(view, false, "neither the leader's agent nor its engine is heard");
+        return take(view, "neither the leader's agent nor its engine is heard");
     }
     if (view->record.phase == HA_PHASE_FREE) {
         return ha_wait("another one is to lead", HA_SOON_MS);
