@@ -144,14 +144,15 @@ void pg_conf_render(const PgSpec *spec, Buf *out)
 }
 
 /* Clients come through the data plane over the Unix socket; over TCP only a standby with a
- * certificate of ours gets in, and only to replicate (F4). */
+ * certificate of ours gets in, to replicate (F4), and to look at what it must rewind. */
 static const char hba_text[] =
     "# Written by Weir.\n"
     "local   all          " PG_SUPERUSER "                              peer map=weir\n"
     "local   all          " PG_REPLICATION_USER "                       reject\n"
     "local   replication  all                                   reject\n"
     "local   all          all                                   scram-sha-256\n"
-    "hostssl replication  " PG_REPLICATION_USER "    all              cert\n";
+    "hostssl replication  " PG_REPLICATION_USER "    all              cert\n"
+    "hostssl postgres     " PG_REPLICATION_USER "    all              cert\n";
 
 static bool conf_file(const PgSpec *spec, const char *name, Slice text, bool *changed, Err *err)
 {

@@ -53,17 +53,10 @@ static char *floor_path(const PgSpec *spec)
 
 static bool control_data(const PgSpec *spec, Buf *out, Err *err)
 {
-    static const char *const env[] = {"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", NULL};
     CLEANUP(mem_free_ptr) char *program = mem_printf("%s/pg_controldata", spec->install.bin_dir);
     const char *const argv[] = {program, spec->paths.data, NULL};
-    const CommandSpec command = {.argv = argv,
-                                 .env = env,
-                                 .cwd = "/",
-                                 .account = spec->account,
-                                 .timeout_ms = CONTROL_WAIT_MS,
-                                 .job = spec->job};
     CommandResult result;
-    bool ok = command_run(&command, &result, err);
+    bool ok = pg_program_run(spec, argv, CONTROL_WAIT_MS, &result, err);
     if (ok) {
         pg_floor_render(buf_slice(&result.out), out);
     }
