@@ -35,6 +35,7 @@ typedef struct Plane {
     int64_t epoch;      /* revision of the goal: what the process is told and reports back */
     Stream *stream;     /* NULL: not connected */
     int64_t sent_epoch; /* on this connection; 0: nothing */
+    char *aim;          /* the leaders that it was last told of; NULL: nothing */
     int64_t spawned_ms;
     int64_t spawn_wait_ms; /* from one start to the next; longer as long as none serves */
     int spawned_fd; /* pidfd of the process started last: it may not have its lock yet; -1: none */
@@ -55,8 +56,8 @@ struct Planes {
     AgentOptions options;
     ProcessAccount account; /* of the processes */
     Map *planes;
-    StoreWatch *watch;
-    LoopFd *watch_fd;
+    StoreWatch *watch, *leaders_watch;
+    LoopFd *watch_fd, *leaders_watch_fd;
     LoopTimer timer;
     int64_t logs_look_ms;
     int listen_fd;
@@ -159,6 +160,7 @@ static void plane_free(Plane *plane)
     json_decref(plane->goal);
     json_decref(plane->report);
     fd_close(&plane->spawned_fd);
+    mem_free(plane->aim);
     mem_free(plane->job_text);
     mem_free(plane);
 }
@@ -218,6 +220,16 @@ static void send_message(Stream *stream, const json_t *message)
     free(text);
 }
 
+static char *aim_of(const Plane *plane)
+{
+    Buf aim;
+    buf_init(&aim, BUF_MAX_DEFAULT);
+    plane_config_aim(&plane->planes->options, json_object_get(plane->goal, "config"), &aim);
+    char *text = mem_strdup(buf_str(&aim));
+    buf_done(&aim);
+    return text;
+}
+
 static void config_send(Plane *plane)
 {
     if (plane->stream == NULL || plane->sent_epoch == plane->epoch || plane->stop_asked_ms != 0) {
@@ -233,6 +245,8 @@ static void config_send(Plane *plane)
     }
     plane->again_ms = loop_now_ms(plane->planes->options.loop) + CERT_RENEW_MS;
     plane->sent_epoch = plane->epoch;
+    mem_free(plane->aim);
+    plane->aim = aim_of(plane);
     json_t *message = json_pack("{s:o, s:I}", "config", config, "epoch", (json_int_t)plane->epoch);
     send_message(plane->stream, message);
     json_decref(message);
@@ -576,6 +590,47 @@ static void on_watch(void *user, uint32_t events)
     }
 }
 
+/* ---- leaders ----------------------------------------------------------------------------------
+ */
+
+/* Whoever is told of a leader is told of the next one, or that there is none. */
+static void leaders_look(Planes *planes)
+{
+    size_t cursor = 0;
+    Slice id;
+    void *value;
+    while (map_next(planes->planes, &cursor, &id, &value)) {
+        Plane *plane = value;
+        if (plane->goal == NULL || plane->aim == NULL) {
+            continue;
+        }
+        CLEANUP(mem_free_ptr) char *aim = aim_of(plane);
+        if (strcmp(aim, plane->aim) != 0) {
+            plane->sent_epoch = 0;
+            config_send(plane);
+        }
+    }
+}
+
+static void on_leaders_watch(void *user, uint32_t events)
+{
+    (void)events;
+    Planes *planes = user;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    StoreChange change;
+    StoreWatchResult result;
+    bool look = false;
+    while ((result = store_watch_next(planes->leaders_watch, arena, &change)) !=
+           STORE_WATCH_NOTHING) {
+        look = look || result == STORE_WATCH_RESYNC || slice_starts(change.item.key, "cluster/") ||
+               slice_ends(change.item.key, "/seen");
+        arena_reset(arena);
+    }
+    if (look) {
+        leaders_look(planes);
+    }
+}
+
 /* ---- life -------------------------------------------------------------------------------------
  */
 
@@ -620,7 +675,10 @@ bool planes_new(const AgentOptions *options, Planes **ret_planes, Err *err)
               goals_load(planes, &revision, err) &&
               store_watch(options->store, SLICE("plane/"), revision, &planes->watch, err) &&
               loop_fd_add(options->loop, store_watch_fd(planes->watch), EPOLLIN, on_watch, planes,
-                          &planes->watch_fd, err);
+                          &planes->watch_fd, err) &&
+              store_watch(options->store, (Slice){0}, revision, &planes->leaders_watch, err) &&
+              loop_fd_add(options->loop, store_watch_fd(planes->leaders_watch), EPOLLIN,
+                          on_leaders_watch, planes, &planes->leaders_watch_fd, err);
     if (!ok) {
         planes_free(planes);
         return false;
@@ -637,7 +695,9 @@ void planes_free(Planes *planes)
     }
     loop_timer_stop(&planes->timer);
     loop_fd_remove(planes->watch_fd);
+    loop_fd_remove(planes->leaders_watch_fd);
     store_watch_close(planes->watch);
+    store_watch_close(planes->leaders_watch);
     listener_free(planes->listener);
     fd_close(&planes->listen_fd);
     size_t cursor = 0;

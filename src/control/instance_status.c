@@ -13,18 +13,16 @@ static json_t *relay_config(const Instance *instance)
 {
     World *world = instance->world;
     const char *host = member_str(instance->next, "endpoint_host", "");
-    const char *leader = instance_leader(world, instance->dbi);
     int port = (int)member_int(instance->spec, "DbInstancePort", 5432);
     const ParameterFamily *family =
         parameter_family_of("postgres", member_str(instance->spec, "EngineVersion", ""));
     bool force_ssl = family != NULL && parameters_force_ssl(family, instance_parameters(instance));
     json_t *config = json_pack(
-        "{s:s, s:b, s:[{s:o, s:i, s:[o, s]}], s:o, s:{s:{s:s, s:o, s:i}}}", "kind", "relay",
-        "require_tls", force_ssl, "listeners", "address", json_sprintf("$net.%s", host), "port",
-        port, "$server_cert", json_sprintf("$net.%s", host), instance->id, "security_rules",
+        "{s:s, s:b, s:[{s:o, s:i, s:[o, s]}], s:o, s:{s:o}}", "kind", "relay", "require_tls",
+        force_ssl, "listeners", "address", json_sprintf("$net.%s", host), "port", port,
+        "$server_cert", json_sprintf("$net.%s", host), instance->id, "security_rules",
         security_rules(world, member_array(instance->spec, "VpcSecurityGroupIds"), port), "relay",
-        "target", "id", leader, "socket_dir", json_sprintf("$run/clients/%s", leader), "port",
-        5432);
+        "target", instance_target_new(world, instance->dbi));
     ASSERT(config != NULL);
     return config;
 }
@@ -48,7 +46,7 @@ static bool node_is(const Instance *instance, const char *node, const char *stat
 static bool standby_ready(const Instance *instance)
 {
     World *world = instance->world;
-    const char *standby = instance_node(instance, 2);
+    const char *standby = instance_node(instance, 3 - instance_first(world, instance->dbi));
     const char *incarnation = member_str(instance_node_seen(world, standby), "incarnation", "");
     if (!instance_node_settled(world, standby) || incarnation[0] == '\0' ||
         !member_has(world_getf(world, "cluster/%s", instance->dbi), "set", incarnation)) {

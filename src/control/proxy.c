@@ -95,10 +95,9 @@ static json_t *target_of(Proxy *proxy)
         return json_null();
     }
     const char *connections = member_str(member_object(goal, "settings"), "max_connections", "100");
-    json_t *target = json_pack("{s:s, s:o, s:i, s:I}", "id", leader, "socket_dir",
-                               json_sprintf("$run/clients/%s", leader), "port", 5432,
-                               "max_connections", (json_int_t)text_int(connections, 100));
+    json_t *target = instance_target_new(world, dbi);
     ASSERT(target != NULL);
+    json_object_set_new(target, "max_connections", json_integer(text_int(connections, 100)));
     return target;
 }
 

@@ -93,7 +93,8 @@ typedef struct PgSpec {
     const EngineSetting *settings; /* of the parameter group; ours come after them and win */
     size_t settings_len;
     const char *synchronous_standby_names; /* a primary's; "" for none */
-    const char *source_address;            /* NULL: a primary; else the node it follows */
+    bool follows;                          /* in recovery; false: a primary */
+    const char *source_address;            /* of one that follows; NULL: nobody at present */
     const Job *job;                        /* the programs end when it is cancelled; NULL: none */
 } PgSpec;
 
@@ -139,7 +140,8 @@ const char *const *pg_argv(Arena *arena, const PgSpec *spec);
 
 /* A session of PG_SUPERUSER over the Unix socket. */
 typedef struct PgSession PgSession;
-NODISCARD bool pg_session_open(const EnginePaths *paths, const char *database,
+/* ERR_TIMEOUT: it does not answer within `patience_ms`; ERR_UNAVAILABLE: it is away, or says no. */
+NODISCARD bool pg_session_open(const EnginePaths *paths, const char *database, int64_t patience_ms,
                                PgSession **ret_session, Err *err);
 void pg_session_close(PgSession *session); /* NULL is fine */
 /* How long one that does not answer is waited for; then it is of no more use. At first
@@ -147,7 +149,8 @@ void pg_session_close(PgSession *session); /* NULL is fine */
 #define PG_PATIENCE_MS 20000
 void pg_session_patience(PgSession *session, int64_t patience_ms);
 void pg_session_close_ptr(PgSession **session);
-/* Runs statements; every one must succeed. ERR_UNAVAILABLE when the server is away. */
+/* Runs statements; every one must succeed. ERR_UNAVAILABLE when the server is away, ERR_TIMEOUT
+ * when it does not answer: the session is of no more use then. */
 NODISCARD bool pg_exec(PgSession *session, const char *sql, Err *err);
 /* One statement with text parameters; the first column of the first row, or NULL without a row. */
 NODISCARD bool pg_value(PgSession *session, Arena *arena, const char *sql,
@@ -210,6 +213,8 @@ typedef struct PgSlots {
     size_t len;
 } PgSlots;
 NODISCARD bool pg_slots_idle(PgSession *session, Arena *arena, PgSlots *ret_slots, Err *err);
+/* Ends those who send WAL; they come back, and read the configuration anew. */
+NODISCARD bool pg_walsenders_end(PgSession *session, Err *err);
 NODISCARD bool pg_slot_drop(PgSession *session, const char *incarnation, Err *err);
 /* "16/B374D848", as PostgreSQL writes positions in WAL. */
 NODISCARD bool pg_lsn_parse(Slice text, uint64_t *ret_lsn);

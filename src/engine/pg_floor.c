@@ -70,7 +70,7 @@ bool pg_floor_keep(const PgSpec *spec, Err *err)
     buf_init(&text, FLOOR_MAX);
     bool changed = false;
     CLEANUP(mem_free_ptr) char *path = floor_path(spec);
-    bool ok = (spec->source_address == NULL || control_data(spec, &text, err)) &&
+    bool ok = (!spec->follows || control_data(spec, &text, err)) &&
               engine_file_update(path, buf_slice(&text), &spec->account, &changed, err);
     buf_done(&text);
     return ok || err_wrap(err, "reading the control file");
@@ -113,7 +113,7 @@ void pg_floor_apply(Arena *arena, PgSpec *spec)
     Buf text;
     buf_init(&text, FLOOR_MAX);
     CLEANUP(mem_free_ptr) char *path = floor_path(spec);
-    if (spec->source_address != NULL && file_read(path, &text, NULL)) {
+    if (spec->follows && file_read(path, &text, NULL)) {
         pg_floor_raise(arena, buf_slice(&text), spec);
     }
     buf_done(&text);

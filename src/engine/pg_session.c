@@ -12,7 +12,6 @@
 #include "engine/engine_priv.h"
 
 #define STATEMENT_TIMEOUT "15s"
-#define CONNECT_MS        (5 * MS_PER_S)
 
 struct PgSession {
     PGconn *conn;
@@ -25,11 +24,12 @@ static bool result_bad(PgSession *session, PGresult *result, Err *err)
         result != NULL ? PQresultErrorMessage(result) : PQerrorMessage(session->conn);
     Slice line = slice_of(text != NULL && *text != '\0' ? text : "PostgreSQL does not answer");
     line = slice_trim(slice_cut(&line, '\n'));
-    bool away = result == NULL || PQstatus(session->conn) != CONNECTION_OK;
-    return err_set(err, away ? ERR_UNAVAILABLE : ERR_INTERNAL, "%.*s", SLICE_FMT(line));
+    bool away = PQstatus(session->conn) != CONNECTION_OK;
+    ErrCode code = away ? ERR_UNAVAILABLE : result == NULL ? ERR_TIMEOUT : ERR_INTERNAL;
+    return err_set(err, code, "%.*s", SLICE_FMT(line));
 }
 
-/* Until it is there; false when the time is over, or it cannot be had. */
+/* Until it is there. False: it cannot be had; or not in time, and its status says "started". */
 static bool connect_wait(PGconn *conn, int64_t end_ms)
 {
     for (PostgresPollingStatusType next = PGRES_POLLING_WRITING; next != PGRES_POLLING_OK;
@@ -45,8 +45,8 @@ static bool connect_wait(PGconn *conn, int64_t end_ms)
     return PQstatus(conn) == CONNECTION_OK;
 }
 
-bool pg_session_open(const EnginePaths *paths, const char *database, PgSession **ret_session,
-                     Err *err)
+bool pg_session_open(const EnginePaths *paths, const char *database, int64_t patience_ms,
+                     PgSession **ret_session, Err *err)
 {
     char port[8];
     snprintf(port, sizeof(port), "%d", PG_PORT);
@@ -64,10 +64,12 @@ bool pg_session_open(const EnginePaths *paths, const char *database, PgSession *
                                   "disable",
                                   NULL};
     PGconn *conn = PQconnectStartParams(keys, values, 0);
-    if (conn == NULL || !connect_wait(conn, time_mono_ms() + CONNECT_MS)) {
+    if (conn == NULL || !connect_wait(conn, time_mono_ms() + patience_ms)) {
         Slice line = slice_of(conn != NULL ? PQerrorMessage(conn) : "out of memory");
         line = slice_trim(slice_cut(&line, '\n'));
-        err_set(err, ERR_UNAVAILABLE, "cannot log in to PostgreSQL: %.*s", SLICE_FMT(line));
+        bool late = conn != NULL && PQstatus(conn) != CONNECTION_BAD;
+        err_set(err, late ? ERR_TIMEOUT : ERR_UNAVAILABLE, "cannot log in to PostgreSQL: %.*s",
+                SLICE_FMT(late ? SLICE("it does not answer") : line));
         PQfinish(conn);
         return false;
     }

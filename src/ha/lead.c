@@ -169,11 +169,13 @@ static HaSet kept(const HaView *view)
     return set;
 }
 
-/* Who is about to join still may. */
+/* Who is about to join, and still may. */
 static HaId joining_now(const HaView *view)
 {
     const HaPeer *peer = ha_peer_of_incarnation(view, &view->joining);
-    return peer != NULL && peer->wanted && peer->streaming ? view->joining : (HaId){0};
+    bool joins = !ha_id_is_empty(&view->joining) && peer != NULL && peer->wanted &&
+                 peer->streaming && !ha_set_has(&view->record.set, &view->joining);
+    return joins ? view->joining : (HaId){0};
 }
 
 static const HaPeer *next_to_join(const HaView *view)
@@ -207,13 +209,13 @@ static HaDecision set_names(const HaView *view, HaId joining)
 
 static HaDecision join(const HaView *view)
 {
-    const HaPeer *joining = ha_peer_of_incarnation(view, &view->joining);
-    if (joining != NULL && !ha_id_is_empty(&view->joining)) {
-        if (!joining->bound) {
+    HaId joining = joining_now(view);
+    if (!ha_id_is_empty(&joining)) {
+        if (!ha_peer_of_incarnation(view, &joining)->bound) {
             return ha_wait("a standby to have it all", HA_SOON_MS);
         }
         HaDecision decision = ha_write(view, "a standby has it all");
-        ha_set_add(&decision.record.set, &view->joining);
+        ha_set_add(&decision.record.set, &joining);
         return decision;
     }
     const HaPeer *next = next_to_join(view);
