@@ -45,6 +45,9 @@ static void tell(PgNode *node, const HaRecord *next)
 {
     const HaRecord *before = &node->view.record;
     NodeRun *run = node->run;
+    if (next->phase == HA_PHASE_FREE && before->phase != HA_PHASE_FREE) {
+        run->work->left_running = false; /* who takes over tells it */
+    }
     if (next->term != before->term) {
         node_event(run, "failover",
                    arena_printf(run->arena,
@@ -118,18 +121,21 @@ static bool do_copy(PgNode *node, Err *err)
            incarnation_end(node, HA_DATA_COPY, err);
 }
 
-/* What it has and the leader has not. */
+/* What it had and the leader has not. */
 static void tell_discarded(PgNode *node, int64_t bytes)
 {
     NodeRun *run = node->run;
-    const char *how_much =
-        bytes < 0 ? "an unknown number of" : arena_printf(run->arena, "%" PRId64, bytes);
+    const char *what = "it had nothing that its leader has not";
+    if (bytes != 0) {
+        const char *count =
+            bytes > 0 ? arena_printf(run->arena, "%" PRId64, bytes) : "an unknown number of";
+        what = arena_printf(run->arena,
+                            "%s bytes of WAL that its leader has not were discarded; they are kept "
+                            "in diverged-*, beside its data",
+                            count);
+    }
     node_event(run, "recovery",
-               arena_printf(run->arena,
-                            "Node %s follows again. %s bytes of WAL that nobody else has were "
-                            "discarded%s.",
-                            run->work->id, how_much,
-                            bytes != 0 ? "; they are kept in diverged-*, beside its data" : ""));
+               arena_printf(run->arena, "Node %s follows again: %s.", run->work->id, what));
 }
 
 /* It counts for nothing before it is whole again: an interrupted rewind ends in a clone. */
@@ -139,9 +145,10 @@ static bool do_rejoin(PgNode *node, Err *err)
     const HaRecord *record = &node->view.record;
     TRY(pg_find_install(run, &node->spec, err));
     TRY(node_dirs(run, &node->spec.account, PG_REPLICATION_USER, err));
-    pg_spec_role(node, true);
     bool ignored = false;
-    TRY(pg_configure(&node->spec, &ignored, err)); /* pg_rewind starts it once, to recover */
+    pg_lead_reset(&run->work->lead);
+    pg_spec_role(node, false); /* pg_rewind lets it recover by itself first */
+    TRY(pg_configure(&node->spec, &ignored, err));
     const HaFork *fork = &record->history[record->history_len > 0 ? record->history_len - 1 : 0];
     int64_t before = record->history_len > 1 ? record->history[record->history_len - 2].timeline
                                              : fork->timeline - 1;
@@ -201,6 +208,8 @@ static bool do_promote(PgNode *node, Err *err)
     TRY(node_mark_prepared(node->run, work->incarnation, HA_DATA_LED, err));
     TRY(pg_promote(work->session, err));
     work->lead.promoting = true;
+    work->lead.names = (HaSet){.len = 0}; /* as a follower's configuration has it */
+    work->lead.names_set = true;
     return true;
 }
 

@@ -121,7 +121,8 @@ static int64_t bytes_behind(const PgSpec *spec, int64_t timeline, uint64_t fork_
     bool read = pg_program_run(spec, argv, DUMP_WAIT_MS, &result, &ignored) || result.out.len > 0;
     /* "WAL statistics between 0/3000060 and 0/3000148:" */
     static const char before[] = " and ";
-    int64_t bytes = -1;
+    bool nothing = strstr(buf_str(&result.err), "could not find a valid record") != NULL;
+    int64_t bytes = nothing ? 0 : -1;
     const char *at = read ? strstr(buf_str(&result.out), before) : NULL;
     uint64_t end;
     Slice rest = slice_of(at != NULL ? at + sizeof(before) - 1 : "");
@@ -168,6 +169,11 @@ bool pg_rejoin(const PgSpec *spec, int64_t timeline, uint64_t fork_lsn, int64_t 
                                           spec->paths.root, time_wall_ms());
         TRY(wal_keep(spec, folder, segment_name(arena, timeline, fork_lsn), err));
         TRY(kept_trim(spec, err));
+    }
+    /* A single-user server, by which pg_rewind recovers what crashed, refuses it. */
+    const char *standby = arena_printf(arena, "%s/standby.signal", spec->paths.data);
+    if (unlink(standby) != 0 && errno != ENOENT) {
+        return err_set_errno(err, errno, "cannot remove %s", standby);
     }
     TRY(rewind_data(spec, timeout_ms, err));
     *ret_bytes = bytes;
