@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@
 #define LOG_LOOK_MS        (60 * MS_PER_S)
 #define STOP_TIMEOUT_MS    (30 * MS_PER_S)
 #define ORPHANS_TIMEOUT_MS (10 * MS_PER_S)
+#define GUARD_ANSWER_MS    300
+#define GUARD_DIES_MS      1000
 #define MARK_MAX           ((size_t)4096)
 #define RANGE_STEP         1000
 #define RETRY_MIN_MS       200
@@ -458,8 +461,20 @@ bool node_guard_stop(NodeRun *run, Err *err)
     return guard_end(run, "fast", STOP_TIMEOUT_MS, err);
 }
 
+/* A guard that is stopped itself is of no use: then it dies first, and what it had is nobody's. */
 bool node_guard_kill(NodeRun *run, Err *err)
 {
+    const AgentOptions *options = run->work->options;
+    GuardStatus status;
+    pid_t guard;
+    if (guard_find(options->run_dir, run->work->id, &guard, NULL) &&
+        !guard_status(options->run_dir, run->work->id, GUARD_ANSWER_MS, &status, NULL)) {
+        log_warn("agent", "the guard of node %s does not answer, and is killed", run->work->id);
+        (void)kill(guard, SIGKILL);
+        for (int i = 0; i < GUARD_DIES_MS && node_guard_runs(run); i++) {
+            usleep(1000);
+        }
+    }
     return guard_end(run, "kill", 0, err);
 }
 
