@@ -19,6 +19,8 @@ static const CliCommand commands[] = {
      OPERANDS_COMMAND},
     {"proxy", NULL, "just the pooler, in front of any PostgreSQL",
      "--config --check --setting --output", OPERANDS_PROXY},
+    {"failover", failover_main, "let the standby of an instance lead", "--output",
+     OPERANDS_DATABASE},
     {"completion", completion_main, "shell completion", "", OPERANDS_SHELL},
 };
 

@@ -66,6 +66,11 @@ int instance_first(World *world, const char *dbi)
     return slice_ends(slice_of(instance_leader(world, dbi)), "-2") ? 2 : 1;
 }
 
+int64_t instance_handover(const Instance *instance)
+{
+    return member_int(world_getf(instance->world, "cluster/%s", instance->dbi), "handover", 0);
+}
+
 json_t *instance_target_new(World *world, const char *dbi)
 {
     if (world_getf(world, "cluster/%s", dbi) != NULL) {
@@ -263,6 +268,17 @@ static void goal_master(Instance *instance, json_t *goal)
     json_object_set_new(goal, "database", json_string(member_str(instance->spec, "DBName", "")));
 }
 
+/* A planned change: its number, and who shall lead then. */
+static void goal_heir(Instance *instance, json_t *goal)
+{
+    int64_t epoch = member_int(instance->spec, "failover_epoch", 0);
+    if (instance->multi_az && epoch > instance_handover(instance)) {
+        int other = 3 - instance_first(instance->world, instance->dbi);
+        json_object_set_new(goal, "heir", json_string(instance_node(instance, other)));
+        json_object_set_new(goal, "handover", json_integer(epoch));
+    }
+}
+
 static void node_goal_put(Instance *instance, const char *node, char zone, json_t *settings)
 {
     World *world = instance->world;
@@ -288,6 +304,7 @@ static void node_goal_put(Instance *instance, const char *node, char zone, json_
     json_object_set_new(goal, "zone", json_stringn(&zone, 1));
     json_object_set_new(goal, "cluster", json_string(node_cluster(instance)));
     if (instance->source[0] == '\0') {
+        goal_heir(instance, goal);
         int other = slice_ends(slice_of(node), "-2") ? 1 : 2;
         goal_master(instance, goal);
         json_object_set_new(goal, "password_epoch",

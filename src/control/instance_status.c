@@ -79,9 +79,19 @@ static bool leader_ready(const Instance *instance)
     return leader_open(instance) && instance_node_settled(instance->world, leader);
 }
 
+/* Nobody has asked for another leader, or that was done, or given up. */
+static bool change_is_over(const Instance *instance)
+{
+    const char *phase =
+        member_str(world_getf(instance->world, "cluster/%s", instance->dbi), "phase", "leading");
+    return strcmp(phase, "leading") == 0 &&
+           member_int(instance->spec, "failover_epoch", 0) <= instance_handover(instance);
+}
+
 static bool instance_ready(const Instance *instance)
 {
-    return leader_ready(instance) && (!instance->multi_az || standby_ready(instance)) &&
+    return change_is_over(instance) && leader_ready(instance) &&
+           (!instance->multi_az || standby_ready(instance)) &&
            plane_ready(instance->world, instance_plane(instance));
 }
 
@@ -103,7 +113,9 @@ static const char *word_on_the_way(const Instance *instance, const char *before)
     if (strcmp(before, "stopped") == 0 || strcmp(before, "starting") == 0) {
         return "starting";
     }
-    if (member_int(status, "reboot_epoch", 0) != member_int(instance->spec, "reboot_epoch", 0)) {
+    if (member_int(status, "reboot_epoch", 0) != member_int(instance->spec, "reboot_epoch", 0) ||
+        member_int(status, "failover_epoch", 0) !=
+            member_int(instance->spec, "failover_epoch", 0)) {
         return "rebooting";
     }
     if (member_int(status, "generation", 0) != member_int(instance->spec, "generation", 0) ||
@@ -230,6 +242,8 @@ void instance_status(Instance *instance)
     if (strcmp(word, "available") == 0 || strcmp(word, "stopped") == 0) {
         json_object_set_new(instance->next, "reboot_epoch",
                             json_integer(member_int(instance->spec, "reboot_epoch", 0)));
+        json_object_set_new(instance->next, "failover_epoch",
+                            json_integer(member_int(instance->spec, "failover_epoch", 0)));
         json_object_set_new(instance->next, "password_epoch",
                             json_integer(member_int(instance->spec, "password_epoch", 0)));
     } else {

@@ -23,7 +23,8 @@ class Ledger:
         self._threads = [threading.Thread(target=self._write, args=(number,), daemon=True)
                          for number in range(writers)]
         with self.connect() as connection:
-            connection.execute('CREATE TABLE IF NOT EXISTS ledger (writer int, number int, PRIMARY KEY (writer, number))')
+            connection.execute('DROP TABLE IF EXISTS ledger')
+            connection.execute('CREATE TABLE ledger (writer int, number int, PRIMARY KEY (writer, number))')
 
     def _write(self, writer):
         connection = None

@@ -342,8 +342,8 @@ static void test_reboot_stop_start(void **state)
     make_app(harness);
     available(harness, "status/db-instance/app", 1);
     static const Step steps[] = {
-        {"rds:RebootDBInstance", "{'DBInstanceIdentifier': 'app', 'ForceFailover': true}",
-         "InvalidParameterCombination", "failover"},
+        {"rds:RebootDBInstance", "{'DBInstanceIdentifier': 'app', 'ForceFailover': true}", NULL,
+         "{'DBInstance': {'DBInstanceStatus': 'rebooting'}}"},
         {"rds:StartDBInstance", "{'DBInstanceIdentifier': 'app'}", "InvalidDBInstanceState", NULL},
         {"rds:RebootDBInstance", "{'DBInstanceIdentifier': 'app'}", NULL,
          "{'DBInstance': {'DBInstanceStatus': 'rebooting'}}"},
