@@ -32,8 +32,9 @@ static bool result_bad(PgSession *session, PGresult *result, Err *err)
 /* Until it is there. False: it cannot be had; or not in time, and its status says "started". */
 static bool connect_wait(PGconn *conn, int64_t end_ms)
 {
-    for (PostgresPollingStatusType next = PGRES_POLLING_WRITING; next != PGRES_POLLING_OK;
-         next = PQconnectPoll(conn)) {
+    PostgresPollingStatusType next =
+        PQstatus(conn) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
+    for (; next != PGRES_POLLING_OK; next = PQconnectPoll(conn)) {
         int64_t left = end_ms - time_mono_ms();
         struct pollfd entry = {.fd = PQsocket(conn),
                                .events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT};
