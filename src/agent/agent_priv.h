@@ -57,6 +57,7 @@ typedef struct PgLead {
     bool promoting;                  /* it is told to end recovery */
     bool killed; /* we have ended it for its silence: that is no wish to start it again */
     bool stuck;  /* and it did not end */
+    bool took;   /* it took the term that it leads in, and is not open yet */
     HaId source; /* the node that its configuration follows */
     PgLink links[HA_PEERS_MAX];
     size_t links_len;

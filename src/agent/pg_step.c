@@ -41,6 +41,7 @@ void pg_spec_role(PgNode *node, bool follows)
 /* ---- the record --------------------------------------------------------------------------------
  */
 
+/* What RDS says, too (RDS-EVENT-0013 and 0049). */
 static void tell(PgNode *node, const HaRecord *next)
 {
     const HaRecord *before = &node->view.record;
@@ -49,6 +50,7 @@ static void tell(PgNode *node, const HaRecord *next)
         run->work->left_running = false; /* who takes over tells it */
     }
     if (next->term != before->term) {
+        run->work->lead.took = true;
         node_event(run, "failover",
                    arena_printf(run->arena,
                                 "Multi-AZ instance failover started: %s leads in the "
@@ -263,6 +265,19 @@ static bool do_kill(PgNode *node, Err *err)
     return true;
 }
 
+static bool do_open(PgNode *node, Err *err)
+{
+    NodeRun *run = node->run;
+    TRY(pg_gate_open(&node->spec.paths, node_readers(), err));
+    if (run->work->lead.took) {
+        node_event(run, "failover",
+                   arena_printf(run->arena, "Multi-AZ instance failover completed: %s serves.",
+                                run->work->id));
+        run->work->lead.took = false;
+    }
+    return true;
+}
+
 bool pg_step_do(PgNode *node, const HaDecision *decision, Err *err)
 {
     switch (decision->step) {
@@ -287,7 +302,7 @@ bool pg_step_do(PgNode *node, const HaDecision *decision, Err *err)
     case HA_STEP_NAMES:
         return do_names(node, &decision->joining, err);
     case HA_STEP_OPEN:
-        return pg_gate_open(&node->spec.paths, node_readers(), err);
+        return do_open(node, err);
     case HA_STEP_STOP:
         return do_stop(node, err);
     case HA_STEP_KILL:

@@ -166,6 +166,14 @@ static void status_replication(Instance *instance)
     json_object_set_new(instance->next, "StatusInfos", info);
 }
 
+static const char *standby_away(const Instance *instance)
+{
+    const json_t *record = world_getf(instance->world, "cluster/%s", instance->dbi);
+    return json_array_size(member_array(record, "set")) > 1
+               ? "the standby is away: commits wait for it"
+               : "the standby is away: commits do not wait for it, and nobody could take over";
+}
+
 static void status_message(Instance *instance, const char *word)
 {
     static const int numbers[] = {1, 2};
@@ -189,8 +197,7 @@ static void status_message(Instance *instance, const char *word)
                             json_string("clients wait until the standby has what they would see"));
     }
     if (strcmp(word, "available") == 0 && instance->multi_az && !standby_ready(instance)) {
-        json_object_set_new(instance->next, "message",
-                            json_string("the standby is away: commits wait for it"));
+        json_object_set_new(instance->next, "message", json_string(standby_away(instance)));
     }
     const json_t *plane = world_getf(instance->world, "plane/%s/seen", instance_plane(instance));
     if (member_str(plane, "error", "")[0] != '\0') {

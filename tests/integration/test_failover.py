@@ -152,4 +152,5 @@ def test_reboot_with_failover(live):
 def test_events_tell_it(live):
     events = live.events('main')
     assert any('failover started' in message for message in events)
+    assert any('failover completed' in message for message in events)
     assert any('follows again' in message for message in events)
