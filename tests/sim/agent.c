@@ -272,6 +272,12 @@ static void beat(World *w, const Event *event)
 {
     Agent *agent = &w->agents[event->a];
     agent->beats++;
+    if (w->now - agent->beat_last > 2 * BEAT_US) { /* it was stopped, and has heard nobody */
+        for (int i = 0; i < w->nodes_len; i++) {
+            agent->beat_at[i] = w->now;
+        }
+    }
+    agent->beat_last = w->now;
     for (int i = 0; i < w->nodes_len; i++) {
         if (w->nodes[i].host == event->a) {
             agent_look_soon(w, i, roll(w, 0, MS));

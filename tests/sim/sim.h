@@ -171,7 +171,7 @@ typedef struct Sender {
     bool streaming;
     bool in_flight;
     size_t target; /* what is in flight ends here */
-    HaSet list; /* its own copy of the names */
+    HaSet list;    /* its own copy of the names */
     int64_t heard;
 } Sender;
 
@@ -356,7 +356,7 @@ typedef struct Charge {
     int64_t basis_revision;
     int64_t step_started;
     int64_t look_at; /* 0: none is planned */
-    int64_t number;  /* of the last write asked for */
+    int64_t number;  /* of the step: late answers to others do not count */
     int64_t claim;   /* the revision of the last one that succeeded; 0: none counts */
     bool fresh;
     uint64_t run; /* the engine's life that it knows; 0: none */
@@ -387,6 +387,7 @@ typedef struct Agent {
     Snapshot snap;
     Charge charges[SIM_NODES];
     int64_t beats;
+    int64_t beat_last;
     int64_t beat_seen[SIM_NODES];
     int64_t beat_at[SIM_NODES];
 } Agent;

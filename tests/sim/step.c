@@ -29,6 +29,11 @@ void agent_step_end(World *w, int node)
 /* ---- the record --------------------------------------------------------------------------------
  */
 
+static void again(World *w, const Event *event)
+{
+    agent_step_end(w, (int)event->a);
+}
+
 void agent_written(World *w, int node, int64_t number, Outcome outcome, int64_t revision,
                    const HaRecord *record)
 {
@@ -37,6 +42,7 @@ void agent_written(World *w, int node, int64_t number, Outcome outcome, int64_t 
     if (!charge->busy || charge->step.step != HA_STEP_WRITE || charge->number != number) {
         return; /* it was given up: its outcome was unknown */
     }
+    charge->number++;
     switch (outcome) {
     case OUTCOME_DONE:
         charge->claim = revision;
@@ -47,9 +53,10 @@ void agent_written(World *w, int node, int64_t number, Outcome outcome, int64_t 
         }
         fence_renew(w, node, host_now(w, agent->host) - (w->now - charge->step_started));
         break;
-    case OUTCOME_CONFLICT:
+    case OUTCOME_CONFLICT: /* or the store is away */
         sim_store_ask(w, agent->host);
-        break;
+        stage(w, node, roll(w, 2 * MS, 20 * MS), again, 0);
+        return;
     case OUTCOME_UNKNOWN:
         trace(w, "%s: nobody knows whether its write is done", w->nodes[node].id.text);
         if (!without(w, WITHOUT_SETTLING)) {
@@ -69,7 +76,6 @@ static void write_timeout(World *w, const Event *event)
 
 static void do_write(World *w, int node, Charge *charge)
 {
-    charge->number++;
     sim_store_write(w, node, charge->number, &charge->step.record, charge->basis_revision,
                     charge->basis.term);
     stage(w, node, WRITE_TIMEOUT_US, write_timeout, charge->number);
@@ -353,6 +359,7 @@ void agent_step(World *w, int node, const HaDecision *decision)
     Charge *charge = charge_of(w, node);
     trace(w, "%s: %s (%s)", w->nodes[node].id.text, ha_step_name(decision->step), decision->why);
     charge->busy = true;
+    charge->number++;
     charge->step = *decision;
     charge->basis = agent->snap.record;
     charge->basis_revision = agent->snap.record_revision;

@@ -43,6 +43,7 @@ static HaPeer peer_of(World *w, Node *node, int other)
 static void view_leader(World *w, Node *node, HaView *view)
 {
     Agent *agent = &w->agents[node->host];
+    const Charge *charge = &agent->charges[node->index];
     const HaRecord *record = &agent->snap.record;
     int leader = node_by_id(w, &record->leader);
     ASSERT(leader >= 0);
@@ -53,7 +54,22 @@ static void view_leader(World *w, Node *node, HaView *view)
     const Receiver *receiver = &node->engine.receiver;
     view->source_right = receiver->source == leader;
     view->link_up = receiver->conn != 0;
-    view->link_ms = view->link_up ? 0 : ms_since(w, receiver->down_since);
+    view->link_ms = view->link_up ? 0 : ms_since(w, receiver->heard);
+    if (view->state == HA_STATE_LEADING && receiver->down_since < charge->state_since) {
+        view->cut_off_ms = (charge->state_since - receiver->down_since) / MS;
+    }
+}
+
+/* Where its history left the timeline that the record has last. */
+static size_t left_at(const Data *data, const HaRecord *record)
+{
+    int64_t last = record->history_len > 0 ? record->history[record->history_len - 1].timeline : 0;
+    for (size_t i = 0; i < data->forks_len; i++) {
+        if (data->forks[i].tli > last) {
+            return data->forks[i].lsn;
+        }
+    }
+    return 0;
 }
 
 static void view_engine(World *w, Node *node, HaView *view)
@@ -61,7 +77,7 @@ static void view_engine(World *w, Node *node, HaView *view)
     const Engine *engine = &node->engine;
     const Data *data = &node->data;
     view->timeline = data_tli(data);
-    view->fork_lsn = data->forks_len > 0 ? data->forks[data->forks_len - 1].lsn : 0;
+    view->fork_lsn = left_at(data, &view->record);
     view->busy = engine_busy(engine);
     view->open = engine->open;
     view->child_died = w->now - engine->child_died < HA_DEGRADE_MS * MS;
