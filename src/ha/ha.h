@@ -169,7 +169,8 @@ typedef struct HaView {
     bool open;          /* clients reach it */
     bool child_died;    /* LEADING: one of its processes has ended by itself within HA_DEGRADE_MS */
     int64_t disk_ms;    /* LEADING: since its disk last took a write */
-    int64_t cut_off_ms; /* LEADING: how long before it did its receiver had ended; 0: not known */
+    int64_t cut_off_ms; /* LEADING: how long before it did its receiver had heard the last; 0: not
+                           known */
     /* FOLLOWING */
     bool link_up;       /* its receiver is connected to its source */
     int64_t link_ms;    /* where it is not: since anything came from there */
