@@ -235,8 +235,8 @@ static void guard_look(World *w, const Event *event)
     Engine *engine = &node->engine;
     const Host *host = &w->hosts[node->host];
     if (host->up && host->paused_until <= w->now && engine->alive && engine->guarded &&
-        engine->fence != 0 && host_now(w, node->host) > engine->fence &&
-        engine->state == ENGINE_PRIMARY) {
+        engine->fence != 0 && !without(w, WITHOUT_RIGHT) &&
+        host_now(w, node->host) > engine->fence && engine->state == ENGINE_PRIMARY) {
         trace(w, "%s: its guard's deadline is over", node->id.text);
         engine_kill(w, node);
     }

@@ -127,7 +127,8 @@ void engine_kill_postmaster(World *w, Node *node)
     trace(w, "%s: its postmaster is dead", node->id.text);
     engine->postmaster = false;
     engine->child_died = w->now;
-    later(w, roll_late(w, 20 * MS, 400 * MS), guard_kills, node->index, (int64_t)engine->life);
+    later(w, roll_late(w, LATE_OTHER, 20 * MS, 400 * MS), guard_kills, node->index,
+          (int64_t)engine->life);
     if (without(w, WITHOUT_REAPING)) {
         agent_wake(w, node->index);
     }
@@ -267,7 +268,8 @@ static void promote_first(World *w, const Event *event)
     }
     node->data.signal = false;
     node->data.tli_max++;
-    later_in(w, &node->engine.proc, roll_late(w, 40 * MS, 300 * MS), promote_second, event->a, 0);
+    later_in(w, &node->engine.proc, roll_late(w, LATE_OTHER, 40 * MS, 300 * MS), promote_second,
+             event->a, 0);
 }
 
 void engine_promote(World *w, Node *node)
@@ -410,6 +412,7 @@ static void reloaded(World *w, const Event *event)
 void engine_reload(World *w, Node *node)
 {
     if (node->engine.alive && node->engine.postmaster) {
-        later_in(w, &node->engine.proc, roll_late(w, 2 * MS, 200 * MS), reloaded, node->index, 0);
+        later_in(w, &node->engine.proc, roll_late(w, LATE_CHECKPOINTER, 2 * MS, 200 * MS), reloaded,
+                 node->index, 0);
     }
 }

@@ -269,6 +269,26 @@ static void store_goes(World *w, bool alone)
     sim_store_away(w, alone ? 8 * S : roll(w, 100 * MS, 6 * S));
 }
 
+/* The standby's end of the stream is reset, and nobody tells the other end. */
+static void half_open(World *w, bool alone)
+{
+    (void)alone;
+    stream_reset(w, &w->nodes[other_than_leader(w)]);
+}
+
+/* A standby's; the leader has it all. */
+static void lose_disk(World *w, bool alone)
+{
+    (void)alone;
+    Node *node = &w->nodes[other_than_leader(w)];
+    const Charge *charge = &w->agents[node->host].charges[node->index];
+    if (!charge->busy && check_settled(w)) {
+        trace(w, "%s: its data is lost", node->id.text);
+        engine_crash(w, node, true);
+        data_clear(&node->data);
+    }
+}
+
 /* ---- somebody ----------------------------------------------------------------------------------
  */
 
@@ -309,7 +329,9 @@ static const Fault faults[] = {
     {"disk full", 4, 2000 * MS, false, false, fill_disk},
     {"link cut", 14, 0, false, true, cut_link},
     {"host isolated", 6, 5000 * MS, false, true, isolate},
-    {"slow", 6, 0, false, false, slow_place},
+    {"slow", 10, 0, false, false, slow_place},
+    {"half open", 6, 0, false, false, half_open},
+    {"disk lost", 4, 0, false, false, lose_disk},
     {"store away", 6, 500 * MS, true, false, store_goes},
     {"control", 12, 0, false, false, control_acts},
     {"impostor", 4, 0, false, false, impostor},
@@ -337,6 +359,21 @@ static void storm(World *w, const Event *event)
     later(w, us, storm, 0, 0);
 }
 
+static void strike_now(World *w, const Event *event)
+{
+    (void)event;
+    if (!w->calming) {
+        choose(w, false)->strike(w, false);
+    }
+}
+
+void fault_at_change(World *w)
+{
+    if (w->stage_is_storm && !w->calming && chance(w, 250)) {
+        later(w, roll(w, 0, 30 * MS), strike_now, 0, 0);
+    }
+}
+
 static void single(World *w, const Event *event)
 {
     (void)event;
@@ -352,8 +389,9 @@ void fault_begin(World *w)
     w->check.counts = w->profile != PROFILE_STORM;
     w->check.first_term = w->store.now.record.term;
     w->same_term = w->profile == PROFILE_CALM;
-    w->gap_limit = w->profile == PROFILE_CALM && w->late == 0 ? 300 * MS : 0;
+    w->gap_limit = w->profile == PROFILE_CALM && w->late[LATE_OTHER] == 0 ? 300 * MS : 0;
     if (w->profile == PROFILE_STORM) {
+        w->stage_is_storm = true;
         later(w, roll(w, 0, S), storm, 0, 0);
     } else if (w->profile == PROFILE_SINGLE) {
         later(w, roll(w, 100 * MS, 3 * S), single, 0, 0);
@@ -370,7 +408,7 @@ void fault_end_all(World *w)
     for (int i = 0; i < SIM_PLACES; i++) {
         w->slow[i] = 1;
     }
-    w->late = 0;
+    memset(w->late, 0, sizeof(w->late));
     for (int i = 0; i < w->nodes_len; i++) {
         w->nodes[i].disk_hung_until = w->nodes[i].disk_full_until = 0;
     }

@@ -93,8 +93,11 @@ void proof_begin(World *w, int node, bool again)
             ha_set_add(&bound, &charge->proof.bound.items[i]);
         }
     }
-    charge->proof = (Proof){
-        .phase = PROOF_SEES, .number = charge->proof.number + 1, .again = again, .bound = bound};
+    charge->proof = (Proof){.phase = PROOF_SEES,
+                            .number = charge->proof.number + 1,
+                            .again = again,
+                            .run = w->nodes[node].engine.proc.gen,
+                            .bound = bound};
     if (charge->names.len == 0) {
         charge->proof.phase = PROOF_DONE;
         return;
@@ -105,7 +108,12 @@ void proof_begin(World *w, int node, bool again)
 void proof_look(World *w, int node)
 {
     Charge *charge = &w->agents[w->nodes[node].host].charges[node];
-    if (charge->proof.phase != PROOF_DONE || w->nodes[node].engine.state != ENGINE_PRIMARY) {
+    const Engine *engine = &w->nodes[node].engine;
+    bool leads = engine->state == ENGINE_PRIMARY;
+    if (leads && charge->proof.phase != PROOF_NONE && charge->proof.run != engine->proc.gen) {
+        proof_begin(w, node, charge->proof.again); /* its session was closed: once more */
+    }
+    if (charge->proof.phase != PROOF_DONE || !leads) {
         return;
     }
     for (size_t i = 0; i < charge->names.len; i++) {

@@ -70,10 +70,16 @@ static void choose(World *w)
     w->nodes_len = chance(w, 500) ? 2 : 3;
     w->proxies_len = w->one_host ? 2 : w->nodes_len;
     w->strict = chance(w, 200);
-    w->late = chance(w, 200) ? 0 : (int)roll(w, 2, 60);
+    int late = chance(w, 200) ? 0 : (int)roll(w, 2, 60);
+    for (int i = 0; i < LATES; i++) {
+        w->late[i] = late;
+    }
+    if (w->profile == PROFILE_STORM && chance(w, 600)) { /* one thing very much so */
+        w->late[roll(w, 0, LATES - 1)] = 300;
+    }
     w->storm_us = roll(w, 8 * S, 30 * S);
     if (w->profile == PROFILE_SINGLE) {
-        w->late = 0;
+        memset(w->late, 0, sizeof(w->late));
         w->strict = false;
         w->storm_us = 12 * S;
     }
@@ -95,7 +101,7 @@ void world_begin(World *w, const Setup *setup)
           : w->profile == PROFILE_SINGLE ? "one fault"
                                          : "storm",
           w->nodes_len, w->one_host ? "one host" : "several hosts", w->strict ? ", strict" : "",
-          w->late);
+          w->late[LATE_OTHER]);
     for (int i = 0; i < SIM_PLACES; i++) {
         w->slow[i] = 1;
     }

@@ -54,12 +54,23 @@ typedef enum Switch {
     WITHOUT_GATE,         /* F6 */
     WITHOUT_EXIT,         /* F7: restart_after_crash = on */
     WITHOUT_REAPING,      /* F8: ended is when the postmaster is */
-    WITHOUT_RIGHT,        /* F9: proxies answer without a right to */
+    WITHOUT_RIGHT,        /* F9: proxies answer without a right to, guards have no deadline */
     SWITCHES,
 } Switch;
 
 /* What kind of run it is. */
 typedef enum Profile { PROFILE_CALM, PROFILE_SINGLE, PROFILE_STORM, PROFILES } Profile;
+
+/* What may be late. */
+typedef enum Late {
+    LATE_STORE, /* writes to it; also how often one comes twice, or its answer is lost */
+    LATE_WATCH,
+    LATE_AGENT, /* between what it decides and what it does */
+    LATE_CHECKPOINTER,
+    LATE_SENDER,
+    LATE_OTHER,
+    LATES,
+} Late;
 
 /* ---- time (world.c) ----------------------------------------------------------------------------
  */
@@ -85,7 +96,7 @@ struct Event {
 int64_t roll(World *w, int64_t low, int64_t high); /* low <= … <= high */
 bool chance(World *w, int permille);
 /* Most often short, now and then long. */
-int64_t roll_late(World *w, int64_t short_us, int64_t long_us);
+int64_t roll_late(World *w, Late what, int64_t short_us, int64_t long_us);
 void later(World *w, int64_t delay_us, EventFn *fn, int64_t a, int64_t b);
 void later_in(World *w, Proc *proc, int64_t delay_us, EventFn *fn, int64_t a, int64_t b);
 /* A message between places, to a process (or NULL). It arrives when the way is free. */
@@ -142,7 +153,7 @@ void data_clear(Data *data);
 void data_append(Data *data, uint32_t id);
 void data_cut(Data *data, size_t len);
 void data_fork(Data *data, int tli);
-void data_copy(Data *to, const Data *from); /* what is flushed */
+void data_copy(Data *to, const Data *from, size_t len); /* up to there */
 int data_tli(const Data *data);
 int data_tli_at(const Data *data, size_t lsn, size_t *ret_end); /* of the record at lsn */
 bool data_has(const Data *data, uint32_t id);
@@ -261,7 +272,8 @@ int sync_priority(const Sender *sender);
 
 void stream_start(World *w, Node *node); /* the receiver begins to try */
 void stream_stop(World *w, Node *node);
-void stream_pump(World *w, Node *node); /* there is more */
+void stream_reset(World *w, Node *node); /* the other end does not hear of it */
+void stream_pump(World *w, Node *node);  /* there is more */
 void stream_drop(World *w, Node *node, Sender *sender);
 void stream_beat(World *w, Node *node, Sender *sender);
 void stream_impostor(World *w, Node *node, const HaId *name);
@@ -344,6 +356,7 @@ typedef struct Proof {
     ProofPhase phase;
     int64_t number; /* of this proof: late answers of others do not count */
     bool again;     /* the list was not empty before */
+    uint64_t run;   /* of the engine's processes */
     size_t lsn;
     HaSet bound;
 } Proof;
@@ -499,6 +512,7 @@ typedef struct Host {
 
 void fault_begin(World *w);
 void fault_end_all(World *w);
+void fault_at_change(World *w); /* the record was written: a good moment */
 void control_begin(World *w);
 void control_act(World *w);  /* something at random */
 void control_calm(World *w); /* what it wants in the end */
@@ -521,13 +535,15 @@ typedef struct Check {
     int64_t reads;
     int64_t terms;
     int64_t cuts;
+    int64_t ghosts; /* members that were let in while their data was being changed */
 } Check;
 
 void check_record(World *w, const HaRecord *before, const HaRecord *after);
 void check_open(World *w, Node *node);
 void check_ack(World *w, uint32_t op);
 void check_read(World *w, uint32_t op);
-void check_change(World *w, const Node *node, const char *how);
+void check_change(World *w, const Node *node, const HaSet *known, const char *how);
+void check_copy(World *w, const Node *node);
 void check_follow(World *w, const Node *standby, const Node *source, size_t from);
 bool check_settled(World *w);
 void check_end(World *w);
@@ -550,7 +566,7 @@ struct World {
     int nodes_len;
     int proxies_len;
     bool strict;
-    int late; /* permille: how often something is late */
+    int late[LATES]; /* permille: how often it is late */
     int64_t now;
     uint64_t rng;
     uint64_t seq;
@@ -565,6 +581,7 @@ struct World {
     bool calming; /* faults have stopped */
     int64_t calm_since;
     int64_t storm_us;
+    bool stage_is_storm;
     int64_t cut_until[SIM_PLACES][SIM_PLACES];
     int slow[SIM_PLACES]; /* times */
     Host hosts[SIM_HOSTS];

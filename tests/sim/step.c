@@ -118,12 +118,17 @@ static void copied(World *w, const Event *event)
     Node *node = &w->nodes[event->a];
     const Node *source = source_of(w, node);
     if (source != NULL && (int64_t)source->engine.life == event->b) {
-        data_copy(&node->data, &source->data);
+        size_t len = source->data.flushed;
+        if (chance(w, 300)) { /* a backup, which is older: the rest is streamed */
+            len -= (size_t)roll(w, 0, (int64_t)(len < 400 ? len : 400));
+        }
+        data_copy(&node->data, &source->data, len);
         node->data.kind = HA_DATA_COPY;
         node->data.signal = true;
         incarnate(w, node, charge_of(w, node->index)->before);
         trace(w, "%s: a copy, %s, %zu records", node->id.text, node->data.incarnation.text,
               node->data.len);
+        check_copy(w, node);
     }
     agent_step_end(w, node->index);
 }
@@ -136,7 +141,7 @@ static void do_copy(World *w, Node *node)
         stage(w, node->index, 300 * MS, copied, 0);
         return;
     }
-    check_change(w, node, "copied");
+    check_change(w, node, &charge_of(w, node->index)->basis.set, "copied");
     if (!ha_id_is_empty(&node->data.incarnation)) {
         charge_of(w, node->index)->before = node->data.incarnation;
     }
@@ -147,7 +152,7 @@ static void do_copy(World *w, Node *node)
 static void removed(World *w, const Event *event)
 {
     Node *node = &w->nodes[event->a];
-    check_change(w, node, "removed");
+    check_change(w, node, &charge_of(w, node->index)->basis.set, "removed");
     data_clear(&node->data);
     agent_step_end(w, node->index);
 }
@@ -192,7 +197,7 @@ static void do_start(World *w, Node *node, Charge *charge)
         node->data.kind = HA_DATA_LED;
     }
     names_file(w, node, &names);
-    stage(w, node->index, roll_late(w, 2 * MS, S), spawned, 0);
+    stage(w, node->index, roll_late(w, LATE_AGENT, 2 * MS, S), spawned, 0);
 }
 
 static void promoted(World *w, const Event *event)
@@ -214,7 +219,7 @@ static void do_promote(World *w, Node *node, Charge *charge)
     node->data.kind = HA_DATA_LED;
     names_file(w, node, &names);
     engine_reload(w, node);
-    stage(w, node->index, roll_late(w, 2 * MS, S), promoted, 0);
+    stage(w, node->index, roll_late(w, LATE_AGENT, 2 * MS, S), promoted, 0);
 }
 
 static void sourced(World *w, const Event *event)
@@ -266,7 +271,7 @@ static void named(World *w, const Event *event)
 static void do_names(World *w, Node *node, Charge *charge)
 {
     charge->fresh = charge->names_set = false;
-    stage(w, node->index, roll_late(w, 2 * MS, S), named, 0);
+    stage(w, node->index, roll_late(w, LATE_AGENT, 2 * MS, S), named, 0);
 }
 
 /* ---- ending ------------------------------------------------------------------------------------
@@ -364,5 +369,5 @@ void agent_step(World *w, int node, const HaDecision *decision)
     charge->basis = agent->snap.record;
     charge->basis_revision = agent->snap.record_revision;
     charge->step_started = w->now;
-    stage(w, node, roll_late(w, 500, HESITATION_US), run_step, 0);
+    stage(w, node, roll_late(w, LATE_AGENT, 500, HESITATION_US), run_step, 0);
 }

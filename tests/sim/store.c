@@ -129,7 +129,7 @@ static void changed(World *w)
     for (int host = 0; host < SIM_HOSTS; host++) {
         if (!w->store.told[host] && w->agents[host].up) {
             w->store.told[host] = true;
-            later(w, roll_late(w, 8 * MS, LONG_WATCH), tell_late, host, 0);
+            later(w, roll_late(w, LATE_WATCH, 8 * MS, LONG_WATCH), tell_late, host, 0);
         }
     }
 }
@@ -172,10 +172,11 @@ static void apply(World *w, const Event *event)
           write->record.set.len, (long long)write->revision, done ? "is done" : "is refused");
     if (done) {
         changed(w);
+        fault_at_change(w);
     }
     copy->outcome = done ? OUTCOME_DONE : OUTCOME_CONFLICT;
     copy->written = w->store.now.record_revision;
-    if (agent->proc.gen != write->life || chance(w, w->late / 2)) {
+    if (agent->proc.gen != write->life || chance(w, w->late[LATE_STORE] / 2)) {
         mem_free(copy); /* nobody hears the answer */
         return;
     }
@@ -186,7 +187,7 @@ void sim_store_write(World *w, int node, int64_t number, const HaRecord *record,
                      int64_t term)
 {
     int host = w->nodes[node].host;
-    int copies = chance(w, w->late / 2) ? 2 : 1;
+    int copies = chance(w, w->late[LATE_STORE] / 2) ? 2 : 1;
     for (int i = 0; i < copies; i++) {
         Write *write = mem_alloc(sizeof(Write));
         *write = (Write){.node = node,
@@ -196,8 +197,8 @@ void sim_store_write(World *w, int node, int64_t number, const HaRecord *record,
                          .term = term,
                          .life = w->agents[host].proc.gen,
                          .record = *record};
-        send_late(w, roll_late(w, 600, LONG_WRITE), host, SIM_STORE, NULL, apply, 0, chance(w, 500),
-                  write);
+        send_late(w, roll_late(w, LATE_STORE, 600, LONG_WRITE), host, SIM_STORE, NULL, apply, 0,
+                  chance(w, 500), write);
     }
 }
 

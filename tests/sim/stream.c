@@ -391,6 +391,14 @@ void stream_start(World *w, Node *node)
     }
 }
 
+void stream_reset(World *w, Node *node)
+{
+    if (node->engine.receiver.conn != 0) {
+        trace(w, "%s: its stream is reset", node->id.text);
+        disconnected(w, node);
+    }
+}
+
 void stream_stop(World *w, Node *node)
 {
     Receiver *receiver = &node->engine.receiver;

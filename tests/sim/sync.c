@@ -141,8 +141,8 @@ static void reread(World *w, const Event *event)
 void sync_reread(World *w, Node *node, Sender *sender)
 {
     if (sender->conn != 0) {
-        later_in(w, &node->engine.proc, roll_late(w, 5 * MS, 3 * S), reread, node->index,
-                 (int64_t)sender->conn);
+        later_in(w, &node->engine.proc, roll_late(w, LATE_SENDER, 5 * MS, 3 * S), reread,
+                 node->index, (int64_t)sender->conn);
     }
 }
 
@@ -199,7 +199,8 @@ static void checkpointer_read(World *w, const Event *event)
         trace(w, "%s: commits %s", node->id.text, defined ? "wait now" : "do not wait any more");
     }
     engine->flag = defined;
-    later_in(w, &engine->proc, roll_late(w, 2 * MS, 500 * MS), checkpointer_take, event->a, 0);
+    later_in(w, &engine->proc, roll_late(w, LATE_CHECKPOINTER, 2 * MS, 500 * MS), checkpointer_take,
+             event->a, 0);
     if (!defined) {
         wake_up_to(w, node, SIZE_MAX);
     }
@@ -208,7 +209,8 @@ static void checkpointer_read(World *w, const Event *event)
 static void checkpointer_go(World *w, Node *node)
 {
     node->engine.checkpointer.phase = CHECKPOINTER_READ;
-    later_in(w, &node->engine.proc, roll_late(w, 3 * MS, 2 * S), checkpointer_read, node->index, 0);
+    later_in(w, &node->engine.proc, roll_late(w, LATE_CHECKPOINTER, 3 * MS, 2 * S),
+             checkpointer_read, node->index, 0);
 }
 
 void sync_wake(World *w, Node *node)

@@ -55,8 +55,8 @@ static void view_leader(World *w, Node *node, HaView *view)
     view->source_right = receiver->source == leader;
     view->link_up = receiver->conn != 0;
     view->link_ms = view->link_up ? 0 : ms_since(w, receiver->heard);
-    if (view->state == HA_STATE_LEADING && receiver->down_since < charge->state_since) {
-        view->cut_off_ms = (charge->state_since - receiver->down_since) / MS;
+    if (view->state == HA_STATE_LEADING && receiver->heard != 0) {
+        view->cut_off_ms = (charge->state_since - receiver->heard) / MS;
     }
 }
 

@@ -71,10 +71,10 @@ void data_fork(Data *data, int tli)
     data->tli_max = tli > data->tli_max ? tli : data->tli_max;
 }
 
-void data_copy(Data *to, const Data *from)
+void data_copy(Data *to, const Data *from, size_t len)
 {
     data_clear(to);
-    for (size_t i = 0; i < from->flushed; i++) {
+    for (size_t i = 0; i < len; i++) {
         data_append(to, from->ids[i]);
     }
     to->flushed = to->len;

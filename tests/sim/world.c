@@ -32,9 +32,9 @@ bool chance(World *w, int permille)
     return roll(w, 0, 999) < permille;
 }
 
-int64_t roll_late(World *w, int64_t short_us, int64_t long_us)
+int64_t roll_late(World *w, Late what, int64_t short_us, int64_t long_us)
 {
-    return chance(w, w->late) ? roll(w, short_us, long_us) : roll(w, short_us / 4, short_us);
+    return chance(w, w->late[what]) ? roll(w, short_us, long_us) : roll(w, short_us / 4, short_us);
 }
 
 bool is_cut(const World *w, int from, int to)
