@@ -19,6 +19,7 @@
 #define HA_SET_MAX     8
 #define HA_PEERS_MAX   8
 #define HA_HISTORY_MAX 16 /* timelines that a record remembers */
+#define HA_HALFWAY_MAX 4
 
 /* Milliseconds, of CLOCK_BOOTTIME. */
 #define HA_DEGRADE_MS 1000 /* a standby is gone for so long before the set shrinks (F10) */
@@ -157,12 +158,15 @@ typedef struct HaView {
     HaId incarnation;
     HaState state;
     HaData data;
-    bool asked;         /* DOWN: it was stopped to be started again here */
-    bool diverged;      /* what it has is not part of the leader's history */
-    bool busy;          /* LEADING: transactions are under way */
-    int64_t state_ms;   /* for how long it has been in this state */
-    int64_t timeline;   /* FOLLOWING, LEADING */
-    uint64_t fork_lsn;  /* LEADING: where it left the timeline that the record has last */
+    bool asked;                     /* DOWN: it was stopped to be started again here */
+    bool diverged;                  /* what it has is not part of the leader's history */
+    bool busy;                      /* LEADING: transactions are under way */
+    int64_t state_ms;               /* for how long it has been in this state */
+    int64_t timeline;               /* FOLLOWING, LEADING */
+    uint64_t fork_lsn;              /* LEADING: where its timeline began */
+    HaFork halfway[HA_HALFWAY_MAX]; /* LEADING: timelines of promotions that ended half-way: behind
+                                       the last of the record, before its own; the oldest first */
+    size_t halfway_len;
     HaSet names;        /* LEADING: whom its commits wait for, as this process set it */
     HaId joining;       /* who among them is not in the set yet */
     bool names_set;     /* false: not known, after a start of the agent */

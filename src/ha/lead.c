@@ -285,6 +285,16 @@ static const char *why_closed(const HaView *view)
 /* ---- leading -----------------------------------------------------------------------------------
  */
 
+static void history_add(HaRecord *record, HaFork fork)
+{
+    if (record->history_len == HA_HISTORY_MAX) {
+        memmove(record->history, record->history + 1,
+                (HA_HISTORY_MAX - 1) * sizeof(record->history[0]));
+        record->history_len--;
+    }
+    record->history[record->history_len++] = fork;
+}
+
 static HaDecision claim(const HaView *view)
 {
     HaDecision decision = ha_write(view, "it leads");
@@ -292,13 +302,10 @@ static HaDecision claim(const HaView *view)
     record->strict = view->strict;
     ha_set_add(&record->set, &view->incarnation);
     if (ha_record_timeline(record) == 0) {
-        if (record->history_len == HA_HISTORY_MAX) {
-            memmove(record->history, record->history + 1,
-                    (HA_HISTORY_MAX - 1) * sizeof(record->history[0]));
-            record->history_len--;
+        for (size_t i = 0; i < view->halfway_len; i++) {
+            history_add(record, view->halfway[i]);
         }
-        record->history[record->history_len++] =
-            (HaFork){.timeline = view->timeline, .lsn = view->fork_lsn};
+        history_add(record, (HaFork){.timeline = view->timeline, .lsn = view->fork_lsn});
         record->history_term = record->term;
     }
     return decision;

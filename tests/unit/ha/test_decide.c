@@ -158,6 +158,16 @@ static void test_half_a_promotion_is_made_again(void **state)
     view.peers[0].follows = false;
     view.record.history_term = 4; /* the timeline of this term was never told */
     check(&view, HA_STEP_START_FOLLOWING);
+    HaView again = view;
+    again.state = HA_STATE_LEADING;
+    again.timeline = 3; /* and what was begun is told, too */
+    again.fork_lsn = 70;
+    again.halfway[again.halfway_len++] = (HaFork){.timeline = 2, .lsn = 60};
+    check(&again, HA_STEP_WRITE);
+    HaRecord told = ha_decide(&again).record;
+    assert_int_equal(ha_record_timeline(&told), 3);
+    assert_true(ha_record_diverged(&told, 1, 61));
+    assert_false(ha_record_diverged(&told, 2, 70));
     view.record.history_term = 5;
     check(&view, HA_STEP_START_LEADING);
 }
