@@ -45,7 +45,8 @@ void check_record(World *w, const HaRecord *before, const HaRecord *after)
     if (after->term < before->term || after->term > before->term + 1) {
         fail(w, "term %lld behind term %lld", (long long)after->term, (long long)before->term);
     }
-    if (last_timeline(after) < last_timeline(before)) {
+    bool told = after->history_term > before->history_term && before->history_len > 0;
+    if (last_timeline(after) < last_timeline(before) + (told ? 1 : 0)) {
         fail(w, "timeline %lld behind timeline %lld", (long long)last_timeline(after),
              (long long)last_timeline(before));
     }
@@ -146,6 +147,16 @@ void check_change(World *w, const Node *node, const HaSet *known, const char *ho
     }
 }
 
+void check_need(World *w, const Node *node, const Node *source)
+{
+    const Data *data = &node->data;
+    if (data->whole && data->kind == HA_DATA_COPY && data->len <= source->data.len &&
+        memcmp(data->ids, source->data.ids, data->len * sizeof(uint32_t)) == 0) {
+        fail(w, "%s is made anew, and all that it has is part of %s's history", node->id.text,
+             source->id.text);
+    }
+}
+
 void check_copy(World *w, const Node *node)
 {
     if (ha_set_has(&w->store.now.record.set, &node->data.incarnation)) {
@@ -155,7 +166,7 @@ void check_copy(World *w, const Node *node)
 
 void check_follow(World *w, const Node *standby, const Node *source, size_t from)
 {
-    if (memcmp(standby->data.ids, source->data.ids, from * sizeof(uint32_t)) != 0) {
+    if (from > 0 && memcmp(standby->data.ids, source->data.ids, from * sizeof(uint32_t)) != 0) {
         fail(w, "%s streams from %s, and has another history", standby->id.text, source->id.text);
     }
 }

@@ -238,7 +238,10 @@ void engine_start(World *w, Node *node, bool primary, int64_t term)
     engine->child_died = -10 * S;
     node->data.signal = !primary;
     trace(w, "%s: its engine starts, %s", node->id.text, primary ? "as a primary" : "to recover");
-    int64_t us = primary ? roll(w, 150 * MS, 1200 * MS) : roll(w, 80 * MS, 500 * MS);
+    int64_t us = primary ? roll(w, 300 * MS, 3 * S) : roll(w, 80 * MS, 500 * MS);
+    if (node->data.len == 0) {
+        us = 200 * MS;
+    }
     later_in(w, &engine->proc, us, started, node->index, 0);
 }
 

@@ -60,15 +60,20 @@ static void node_dies(World *w, const Event *event)
     engine_kill_postmaster(w, &w->nodes[event->a]);
 }
 
+static void drop_senders(World *w, Node *node)
+{
+    for (size_t i = 0; i < SIM_SENDERS; i++) {
+        stream_drop(w, node, &node->engine.senders[i]);
+    }
+    node->engine.child_died = w->now;
+}
+
 /* All its processes, one after the other: the walsenders first. */
 static void kill_node(World *w, bool alone)
 {
     Node *node = &w->nodes[leader_or_any(w, alone)];
     trace(w, "%s: its processes die", node->id.text);
-    for (size_t i = 0; i < SIM_SENDERS; i++) {
-        stream_drop(w, node, &node->engine.senders[i]);
-    }
-    node->engine.child_died = w->now;
+    drop_senders(w, node);
     later(w, roll(w, 20 * MS, 400 * MS), node_dies, node->index, 0);
 }
 
@@ -173,10 +178,19 @@ static void host_off(World *w, int host)
     }
 }
 
+static void goes_off(World *w, const Event *event)
+{
+    host_off(w, (int)event->a);
+}
+
 static void crash_host(World *w, bool alone)
 {
-    int host = alone ? w->nodes[leader_or_any(w, true)].host : any_host(w);
-    host_off(w, host);
+    Node *leader = &w->nodes[leader_or_any(w, true)];
+    int host = alone ? leader->host : any_host(w);
+    if (alone) { /* its links are the first to go */
+        drop_senders(w, leader);
+    }
+    later(w, alone ? roll(w, 0, 300 * MS) : 0, goes_off, host, 0);
     later(w, alone ? 30 * S : roll(w, S, 10 * S), host_again, host, 0);
 }
 

@@ -142,6 +142,7 @@ static void do_copy(World *w, Node *node)
         return;
     }
     check_change(w, node, &charge_of(w, node->index)->basis.set, "copied");
+    check_need(w, node, source);
     if (!ha_id_is_empty(&node->data.incarnation)) {
         charge_of(w, node->index)->before = node->data.incarnation;
     }

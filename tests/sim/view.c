@@ -60,16 +60,17 @@ static void view_leader(World *w, Node *node, HaView *view)
     }
 }
 
-/* Where its history left the timeline that the record has last. */
-static size_t left_at(const Data *data, const HaRecord *record)
+/* Timelines that it went through, and the record does not know. */
+static void view_halfway(const Data *data, HaView *view)
 {
+    const HaRecord *record = &view->record;
     int64_t last = record->history_len > 0 ? record->history[record->history_len - 1].timeline : 0;
-    for (size_t i = 0; i < data->forks_len; i++) {
+    for (size_t i = 0; i + 1 < data->forks_len && view->halfway_len < HA_HALFWAY_MAX; i++) {
         if (data->forks[i].tli > last) {
-            return data->forks[i].lsn;
+            view->halfway[view->halfway_len++] =
+                (HaFork){.timeline = data->forks[i].tli, .lsn = data->forks[i].lsn};
         }
     }
-    return 0;
 }
 
 static void view_engine(World *w, Node *node, HaView *view)
@@ -77,7 +78,8 @@ static void view_engine(World *w, Node *node, HaView *view)
     const Engine *engine = &node->engine;
     const Data *data = &node->data;
     view->timeline = data_tli(data);
-    view->fork_lsn = left_at(data, &view->record);
+    view->fork_lsn = data->forks_len > 0 ? data->forks[data->forks_len - 1].lsn : 0;
+    view_halfway(data, view);
     view->busy = engine_busy(engine);
     view->open = engine->open;
     view->child_died = w->now - engine->child_died < HA_DEGRADE_MS * MS;
@@ -114,7 +116,7 @@ HaView agent_view(World *w, int index)
                    .names_set = charge->names_set,
                    .disk_ms = ms_since(w, charge->disk_ok)};
     view.fresh = view.claimed && charge->fresh;
-    if (without(w, WITHOUT_CLAIM)) {
+    if (without(w, WITHOUT_CLAIM) && ha_set_has(&record->set, &view.incarnation)) {
         view.claimed = true;
     }
     if (without(w, WITHOUT_FRESH)) {
