@@ -179,13 +179,8 @@ static HaDecision rest(const HaView *view)
     UNREACHABLE();
 }
 
-/* Commits count on it as long as it is in the set: first its leader lets go of it (F4). */
 static HaDecision leave(const HaView *view)
 {
-    bool held = !view->deleted && ha_in_set(view) && !ha_id_eq(&view->record.leader, &view->self);
-    if (held && (view->state == HA_STATE_DOWN || view->state == HA_STATE_FOLLOWING)) {
-        return ha_wait("it has to leave the set first", HA_SOON_MS);
-    }
     switch (view->state) {
     case HA_STATE_EMPTY:
     case HA_STATE_DOWN:
@@ -205,9 +200,11 @@ static HaDecision leave(const HaView *view)
 /* ---- all together ------------------------------------------------------------------------------
  */
 
+/* Commits count on a member of the set until it has left it, be it the leader or a standby (F4). */
 HaDuty ha_duty(const HaView *view)
 {
-    if (view->gone) {
+    bool needed = !view->deleted && ha_in_set(view);
+    if (view->gone && !needed) {
         return HA_DUTY_LEAVE;
     }
     if (!view->run) {

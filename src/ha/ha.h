@@ -19,6 +19,7 @@
 #define HA_SET_MAX     8
 #define HA_PEERS_MAX   8
 #define HA_HISTORY_MAX 16 /* timelines that a record remembers */
+#define HA_HALFWAY_MAX 4
 
 /* Milliseconds, of CLOCK_BOOTTIME. */
 #define HA_DEGRADE_MS 1000 /* a standby is gone for so long before the set shrinks (F10) */
@@ -157,21 +158,26 @@ typedef struct HaView {
     HaId incarnation;
     HaState state;
     HaData data;
-    bool asked;        /* DOWN: it was stopped to be started again here */
-    bool diverged;     /* what it has is not part of the leader's history */
-    bool busy;         /* LEADING: transactions are under way */
-    int64_t state_ms;  /* for how long it has been in this state */
-    int64_t timeline;  /* FOLLOWING, LEADING */
-    uint64_t fork_lsn; /* LEADING: where its timeline began */
-    HaSet names;       /* LEADING: whom its commits wait for, as this process set it */
-    HaId joining;      /* who among them is not in the set yet */
-    bool names_set;    /* false: not known, after a start of the agent */
-    bool open;         /* clients reach it */
-    bool child_died;   /* LEADING: one of its processes has ended by itself within HA_DEGRADE_MS */
-    int64_t disk_ms;   /* LEADING: since its disk last took a write */
+    bool asked;                     /* DOWN: it was stopped to be started again here */
+    bool diverged;                  /* what it has is not part of the leader's history */
+    bool busy;                      /* LEADING: transactions are under way */
+    int64_t state_ms;               /* for how long it has been in this state */
+    int64_t timeline;               /* FOLLOWING, LEADING */
+    uint64_t fork_lsn;              /* LEADING: where its timeline began */
+    HaFork halfway[HA_HALFWAY_MAX]; /* LEADING: timelines of promotions that ended half-way: behind
+                                       the last of the record, before its own; the oldest first */
+    size_t halfway_len;
+    HaSet names;        /* LEADING: whom its commits wait for, as this process set it */
+    HaId joining;       /* who among them is not in the set yet */
+    bool names_set;     /* false: not known, after a start of the agent */
+    bool open;          /* clients reach it */
+    bool child_died;    /* LEADING: one of its processes has ended by itself within HA_DEGRADE_MS */
+    int64_t disk_ms;    /* LEADING: since its disk last took a write */
+    int64_t cut_off_ms; /* LEADING: how long before it did its receiver had heard the last; 0: not
+                           known */
     /* FOLLOWING */
     bool link_up;       /* its receiver is connected to its source */
-    int64_t link_ms;    /* for how long it is not */
+    int64_t link_ms;    /* where it is not: since anything came from there */
     bool source_right;  /* it follows whom it should */
     bool leader_serves; /* the leader's agent says that its engine takes writes, in this term */
     bool leader_here;   /* that agent is this one: it proves death itself */

@@ -109,19 +109,29 @@ static bool heir_is_ready(const HaView *view, const HaId *heir)
            ha_set_has(&view->record.set, &peer->incarnation);
 }
 
-static bool change_is_due(const HaView *view)
+/* Who is asked for; where this node shall leave, whoever is ready. "": nobody. */
+static HaId heir_now(const HaView *view)
 {
-    return view->record.phase == HA_PHASE_LEADING && view->handover > view->record.handover &&
-           !ha_id_is_empty(&view->heir) && !ha_id_eq(&view->heir, &view->self) && view->open &&
-           heir_is_ready(view, &view->heir);
+    bool asked = view->handover > view->record.handover && !ha_id_eq(&view->heir, &view->self);
+    if (asked && heir_is_ready(view, &view->heir)) {
+        return view->heir;
+    }
+    for (size_t i = 0; i < view->peers_len; i++) {
+        if (view->gone && view->peers[i].wanted && heir_is_ready(view, &view->peers[i].node)) {
+            return view->peers[i].node;
+        }
+    }
+    return (HaId){0};
 }
 
-static HaDecision change_begin(const HaView *view)
+static HaDecision change_begin(const HaView *view, HaId heir)
 {
     HaDecision decision = ha_write(view, "a planned change");
     decision.record.phase = HA_PHASE_YIELDING;
-    decision.record.heir = view->heir;
-    decision.record.handover = view->handover;
+    decision.record.heir = heir;
+    if (ha_id_eq(&heir, &view->heir) && view->handover > view->record.handover) {
+        decision.record.handover = view->handover;
+    }
     return decision;
 }
 
@@ -140,12 +150,26 @@ static HaDecision yield_on(const HaView *view)
 /* ---- the set -----------------------------------------------------------------------------------
  */
 
+/* Another one of the set streams: who waits for that need not wait for data that nobody has. */
+static bool another_streams(const HaView *view)
+{
+    for (size_t i = 0; i < view->peers_len; i++) {
+        if (view->peers[i].streaming &&
+            ha_set_has(&view->record.set, &view->peers[i].incarnation)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Gone for good enough, and it is not the leader that is dying (F10). */
 static bool may_degrade(const HaView *view, const HaPeer *peer)
 {
+    if (view->strict || view->record.strict) {
+        return peer == NULL && another_streams(view);
+    }
     bool gone = peer == NULL || peer->gone_ms >= HA_DEGRADE_MS || (peer->ended && !peer->streaming);
-    return gone && !view->strict && !view->record.strict && !view->child_died &&
-           view->disk_ms <= HA_DISK_MS;
+    return gone && !view->child_died && view->disk_ms <= HA_DISK_MS;
 }
 
 static bool keeps(const HaView *view, const HaId *incarnation)
@@ -169,13 +193,15 @@ static HaSet kept(const HaView *view)
     return set;
 }
 
-/* Who is about to join, and still may. */
+/* Who is about to join, and still may. It may be away for a moment: the proof that the names bind
+ * ends walsenders (F5). */
 static HaId joining_now(const HaView *view)
 {
     const HaPeer *peer = ha_peer_of_incarnation(view, &view->joining);
     bool joins = !ha_id_is_empty(&view->joining) && peer != NULL && peer->wanted &&
-                 peer->streaming && !ha_set_has(&view->record.set, &view->joining);
-    return joins ? view->joining : (HaId){0};
+                 !ha_set_has(&view->record.set, &view->joining);
+    bool there = joins && (peer->streaming || (peer->gone_ms < HA_DEGRADE_MS && !peer->ended));
+    return there ? view->joining : (HaId){0};
 }
 
 static const HaPeer *next_to_join(const HaView *view)
@@ -211,7 +237,8 @@ static HaDecision join(const HaView *view)
 {
     HaId joining = joining_now(view);
     if (!ha_id_is_empty(&joining)) {
-        if (!ha_peer_of_incarnation(view, &joining)->bound) {
+        const HaPeer *peer = ha_peer_of_incarnation(view, &joining);
+        if (!peer->bound || !peer->streaming) {
             return ha_wait("a standby to have it all", HA_SOON_MS);
         }
         HaDecision decision = ha_write(view, "a standby has it all");
@@ -249,7 +276,7 @@ static const char *why_closed(const HaView *view)
     if (view->record.strict && standbys.len == 0 && wanted) {
         return "a standby: without one it may not serve (strict)";
     }
-    if (!view->record.proven && view->state_ms < HA_RIGHT_MS + HA_MARGIN_MS) {
+    if (!view->record.proven && view->state_ms + view->cut_off_ms < HA_RIGHT_MS + HA_MARGIN_MS) {
         return "the former leader's right to answer to end";
     }
     return NULL;
@@ -258,6 +285,16 @@ static const char *why_closed(const HaView *view)
 /* ---- leading -----------------------------------------------------------------------------------
  */
 
+static void history_add(HaRecord *record, HaFork fork)
+{
+    if (record->history_len == HA_HISTORY_MAX) {
+        memmove(record->history, record->history + 1,
+                (HA_HISTORY_MAX - 1) * sizeof(record->history[0]));
+        record->history_len--;
+    }
+    record->history[record->history_len++] = fork;
+}
+
 static HaDecision claim(const HaView *view)
 {
     HaDecision decision = ha_write(view, "it leads");
@@ -265,13 +302,10 @@ static HaDecision claim(const HaView *view)
     record->strict = view->strict;
     ha_set_add(&record->set, &view->incarnation);
     if (ha_record_timeline(record) == 0) {
-        if (record->history_len == HA_HISTORY_MAX) {
-            memmove(record->history, record->history + 1,
-                    (HA_HISTORY_MAX - 1) * sizeof(record->history[0]));
-            record->history_len--;
+        for (size_t i = 0; i < view->halfway_len; i++) {
+            history_add(record, view->halfway[i]);
         }
-        record->history[record->history_len++] =
-            (HaFork){.timeline = view->timeline, .lsn = view->fork_lsn};
+        history_add(record, (HaFork){.timeline = view->timeline, .lsn = view->fork_lsn});
         record->history_term = record->term;
     }
     return decision;
@@ -312,7 +346,8 @@ static HaDecision lead_leading(const HaView *view)
         HaDecision decision = join(view);
         return decision.step == HA_STEP_WAIT ? ha_wait(why, HA_SOON_MS) : decision;
     }
-    return change_is_due(view) ? change_begin(view) : join(view);
+    HaId heir = heir_now(view);
+    return ha_id_is_empty(&heir) ? join(view) : change_begin(view, heir);
 }
 
 /* Its engine was proven dead when the term became free; whatever runs here now has no right to. */

@@ -88,7 +88,8 @@ bool ha_record_diverged(const HaRecord *record, int64_t timeline, uint64_t lsn)
             return lsn > fork->lsn;
         }
     }
-    return record->history_len > 0 && timeline > newest;
+    /* Newer than all that is known: the leader's own, where it has not told of it yet. */
+    return ha_record_timeline(record) != 0 && timeline > newest;
 }
 
 /* ---- JSON --------------------------------------------------------------------------------------

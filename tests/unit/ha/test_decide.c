@@ -158,6 +158,16 @@ static void test_half_a_promotion_is_made_again(void **state)
     view.peers[0].follows = false;
     view.record.history_term = 4; /* the timeline of this term was never told */
     check(&view, HA_STEP_START_FOLLOWING);
+    HaView again = view;
+    again.state = HA_STATE_LEADING;
+    again.timeline = 3; /* and what was begun is told, too */
+    again.fork_lsn = 70;
+    again.halfway[again.halfway_len++] = (HaFork){.timeline = 2, .lsn = 60};
+    check(&again, HA_STEP_WRITE);
+    HaRecord told = ha_decide(&again).record;
+    assert_int_equal(ha_record_timeline(&told), 3);
+    assert_true(ha_record_diverged(&told, 1, 61));
+    assert_false(ha_record_diverged(&told, 2, 70));
     view.record.history_term = 5;
     check(&view, HA_STEP_START_LEADING);
 }
@@ -237,6 +247,10 @@ static void test_the_former_right_to_answer_runs_out_first(void **state)
     check(&view, HA_STEP_WAIT);
     view.state_ms++;
     check(&view, HA_STEP_OPEN);
+    view.state_ms = HA_RIGHT_MS; /* its receiver had ended before */
+    check(&view, HA_STEP_WAIT);
+    view.cut_off_ms = HA_MARGIN_MS;
+    check(&view, HA_STEP_OPEN);
 }
 
 /* ---- the set ----------------------------------------------------------------------------------
@@ -268,6 +282,27 @@ static void test_degrades_late(void **state)
     check(&view, HA_STEP_NAMES);
     view.fresh = false;
     check(&view, HA_STEP_WRITE);
+}
+
+/* The standby's data was lost, and it has made itself anew: it is another incarnation. */
+static void test_strict_lets_go_of_data_that_nobody_has(void **state)
+{
+    (void)state;
+    HaView view = leader_view();
+    view.strict = view.record.strict = true;
+    view.peers[0].incarnation = ha_id("i3");
+    view.joining = ha_id("i3");
+    ha_set_add(&view.names, &view.joining);
+    check(&view, HA_STEP_WRITE); /* the new one is let in, and the old one waited for still */
+    view.record = ha_decide(&view).record;
+    assert_int_equal(view.record.set.len, 3);
+    check(&view, HA_STEP_WRITE);
+    HaRecord record = ha_decide(&view).record;
+    assert_int_equal(record.set.len, 2);
+    assert_true(ha_set_has(&record.set, &view.joining));
+    view.peers[0].streaming = false;
+    view.peers[0].gone_ms = HA_DEGRADE_MS;
+    check(&view, HA_STEP_WAIT);
 }
 
 static void test_a_reported_end_degrades_at_once(void **state)
@@ -302,7 +337,15 @@ static void test_a_standby_joins_name_first(void **state)
     in.record = record;
     assert_true(ha_decide(&in).done);
 
-    view.peers[0].streaming = view.peers[0].bound = false; /* it has gone before it was let in */
+    view.peers[0].streaming = false; /* away for a moment: the proof ends walsenders */
+    view.peers[0].gone_ms = HA_DEGRADE_MS - 1;
+    check(&view, HA_STEP_WAIT);
+    view.peers[0].bound = false;
+    check(&view, HA_STEP_WAIT);
+    view.peers[0].ended = true;
+    check(&view, HA_STEP_WRITE);
+    view.peers[0].ended = false;
+    view.peers[0].gone_ms = HA_DEGRADE_MS; /* it has gone before it was let in */
     check(&view, HA_STEP_WRITE);
     assert_int_equal(ha_decide(&view).record.set.len, 1);
     view.fresh = true;
@@ -422,6 +465,30 @@ static void test_leaving(void **state)
     HaView leader = leader_view();
     leader.peers[0].wanted = false; /* control wants it away: at once */
     check(&leader, HA_STEP_WRITE);
+    view.record = follower_view().record; /* it is in the set, and it may be all that there is */
+    view.record.phase = HA_PHASE_FREE;
+    view.state = HA_STATE_FOLLOWING;
+    check(&view, HA_STEP_WRITE);
+    assert_int_equal(ha_decide(&view).record.term, 6);
+}
+
+static void test_a_leader_that_shall_leave_hands_over_first(void **state)
+{
+    (void)state;
+    HaView view = leader_view();
+    view.gone = true;
+    check(&view, HA_STEP_WRITE);
+    assert_int_equal(ha_decide(&view).record.phase, HA_PHASE_YIELDING);
+    assert_string_equal(ha_decide(&view).record.heir.text, "n2");
+    view.peers[0].bound = false; /* nobody is ready: it leads on */
+    assert_int_equal(ha_duty(&view), HA_DUTY_LEAD);
+    assert_int_not_equal(ha_decide(&view).record.phase, HA_PHASE_YIELDING);
+    view.state = HA_STATE_DOWN;
+    view.peers_len = 0;
+    check(&view, HA_STEP_START_LEADING);
+    view.record.set = (HaSet){.len = 0}; /* another one leads: then it goes */
+    view.record.leader = ha_id("n2");
+    check(&view, HA_STEP_REMOVE);
 }
 
 /* ---- whatever the snapshot says ----------------------------------------------------------------
@@ -486,6 +553,7 @@ static HaView any_view(uint64_t *seed)
                    .open = coin(seed),
                    .child_died = coin(seed),
                    .disk_ms = time_of(seed),
+                   .cut_off_ms = time_of(seed),
                    .link_up = coin(seed),
                    .link_ms = time_of(seed),
                    .source_right = coin(seed),
@@ -648,13 +716,13 @@ static void check_decision(const HaView *view)
         for (size_t i = 0; i < standbys.len; i++) {
             assert_true(peer_of(view, &standbys.items[i])->bound);
         }
-        assert_true(record->proven || view->state_ms >= HA_RIGHT_MS + HA_MARGIN_MS);
+        assert_true(record->proven ||
+                    view->state_ms + view->cut_off_ms >= HA_RIGHT_MS + HA_MARGIN_MS);
         break;
     case HA_STEP_REJOIN:
     case HA_STEP_COPY:
     case HA_STEP_REMOVE:
-        assert_true(view->deleted || !ha_set_has(&record->set, &view->incarnation) ||
-                    (ha_id_eq(&record->leader, &view->self) && view->gone));
+        assert_true(view->deleted || !ha_set_has(&record->set, &view->incarnation));
         break;
     case HA_STEP_MAKE:
         assert_int_equal(record->set.len, 0);
@@ -701,6 +769,7 @@ int main(void)
         cmocka_unit_test(test_two_witnesses_from_another_host),
         cmocka_unit_test(test_the_former_right_to_answer_runs_out_first),
         cmocka_unit_test(test_degrades_late),
+        cmocka_unit_test(test_strict_lets_go_of_data_that_nobody_has),
         cmocka_unit_test(test_a_reported_end_degrades_at_once),
         cmocka_unit_test(test_a_standby_joins_name_first),
         cmocka_unit_test(test_nothing_counts_that_another_process_wrote),
@@ -710,6 +779,7 @@ int main(void)
         cmocka_unit_test(test_an_heir_comes_first),
         cmocka_unit_test(test_a_planned_change),
         cmocka_unit_test(test_leaving),
+        cmocka_unit_test(test_a_leader_that_shall_leave_hands_over_first),
         cmocka_unit_test(test_whatever_the_snapshot_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

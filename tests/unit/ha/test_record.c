@@ -82,6 +82,9 @@ static void test_who_has_diverged(void **state)
     assert_true(ha_record_diverged(&record, 2, 0xAB00000029));
     assert_false(ha_record_diverged(&record, 3, UINT64_MAX)); /* the leader's own */
     assert_true(ha_record_diverged(&record, 4, 1)); /* a timeline that the leader has never had */
+    record.term++; /* of a new leader, who has not said yet which one is its own */
+    assert_false(ha_record_diverged(&record, 4, 1));
+    assert_true(ha_record_diverged(&record, 1, 0x16B3741));
     record.history_len = 0;
     assert_false(ha_record_diverged(&record, 4, 1)); /* nothing is known */
 }
