@@ -124,6 +124,11 @@ def run(mutant, program, options):
     return None, lines[-1]
 
 
+def passes(build, seed):
+    """Whether nothing is found by the seed where nothing is taken out."""
+    return subprocess.run([build / 'tests/sim/sim', '--seed', str(seed)], capture_output=True, check=False).returncode == 0
+
+
 def main():
     parser = argparse.ArgumentParser(description='takes one rule of failover out after the other')
     parser.add_argument('--build', default='build')
@@ -142,6 +147,8 @@ def main():
             if mutant.changes:
                 program = compile_mutant(mutant, Path(scratch), build)
             seed, said = run(mutant, program, options)
+            if seed and not passes(build, seed):
+                sys.exit(f'seed {seed} fails with nothing taken out: {said}')
         if seed is None:
             said = f'covered by {mutant.covered}' if mutant.covered else f'NOT FOUND: {said}'
             wrong += 0 if mutant.covered else 1

@@ -290,13 +290,13 @@ static void half_open(World *w, bool alone)
     stream_reset(w, &w->nodes[other_than_leader(w)]);
 }
 
-/* A standby's; the leader has it all. */
+/* A standby's that nobody needs and that is not about to lead: the leader has it all. */
 static void lose_disk(World *w, bool alone)
 {
     (void)alone;
     Node *node = &w->nodes[other_than_leader(w)];
     const Charge *charge = &w->agents[node->host].charges[node->index];
-    if (!charge->busy && check_settled(w)) {
+    if (!charge->busy && w->now - node->doubt_at > 20 * S && check_settled(w)) {
         trace(w, "%s: its data is lost", node->id.text);
         engine_crash(w, node, true);
         data_clear(&node->data);

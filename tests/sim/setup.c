@@ -114,6 +114,7 @@ void world_begin(World *w, const Setup *setup)
         node->index = i;
         node->host = w->one_host ? 0 : i;
         node->engine.receiver.source = -1;
+        node->doubt_at = -20 * S;
     }
     sim_store_begin(w);
     control_begin(w);

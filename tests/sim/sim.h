@@ -243,9 +243,9 @@ typedef struct Node {
     int host;
     Data data;
     Engine engine;
+    int64_t doubt_at; /* a write of its agent was given up */
     int64_t disk_hung_until;
     int64_t disk_full_until;
-    int64_t disk_us; /* since when it is as it is: what takes a write */
 } Node;
 
 void engine_start(World *w, Node *node, bool primary, int64_t term);
@@ -543,7 +543,7 @@ void check_open(World *w, Node *node);
 void check_ack(World *w, uint32_t op);
 void check_read(World *w, uint32_t op);
 void check_change(World *w, const Node *node, const HaSet *known, const char *how);
-void check_need(World *w, const Node *node, const Node *source); /* of a copy in its place */
+void check_need(World *w, const Node *node, const Node *source); /* who knows the term */
 void check_copy(World *w, const Node *node);
 void check_follow(World *w, const Node *standby, const Node *source, size_t from);
 bool check_settled(World *w);

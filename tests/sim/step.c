@@ -59,6 +59,7 @@ void agent_written(World *w, int node, int64_t number, Outcome outcome, int64_t 
         return;
     case OUTCOME_UNKNOWN:
         trace(w, "%s: nobody knows whether its write is done", w->nodes[node].id.text);
+        w->nodes[node].doubt_at = w->now;
         if (!without(w, WITHOUT_SETTLING)) {
             charge->claim = 0;
             charge->fresh = false;
@@ -142,7 +143,9 @@ static void do_copy(World *w, Node *node)
         return;
     }
     check_change(w, node, &charge_of(w, node->index)->basis.set, "copied");
-    check_need(w, node, source);
+    if (charge_of(w, node->index)->basis.term == w->store.now.record.term) {
+        check_need(w, node, source);
+    }
     if (!ha_id_is_empty(&node->data.incarnation)) {
         charge_of(w, node->index)->before = node->data.incarnation;
     }

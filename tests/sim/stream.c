@@ -385,6 +385,7 @@ void stream_start(World *w, Node *node)
     Receiver *receiver = &node->engine.receiver;
     receiver->conn = 0;
     receiver->down_since = w->now;
+    receiver->heard = w->now; /* from now on it listens */
     if (!receiver->trying) {
         receiver->trying = true;
         later_in(w, &node->engine.proc, roll(w, 2 * MS, 30 * MS), try_connect, node->index, 0);

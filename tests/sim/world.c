@@ -196,7 +196,7 @@ bool world_run(World *w)
 /* ---- the trace ---------------------------------------------------------------------------------
  */
 
-static void line_add(World *w, const char *format, va_list args)
+PRINTF_LIKE(2, 0) static void line_add(World *w, const char *format, va_list args)
 {
     char text[SIM_TEXT];
     int len = snprintf(text, sizeof(text), "%9.3f ms  ", (double)w->now / 1000.0);
