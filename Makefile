@@ -1,17 +1,18 @@
 # The names that people type. meson and ninja do the building; tools/ does the rest.
 #   make          build/weir            make up      the tier of examples/guide.tf, in front
 #   make test     every test            make quick   format, lint and unit tests, in seconds
-# More: make asan, tsan, fuzz, soak, sim, mutants, sim-mutants, fresh, bench-proxy, format, install, clean.
+# More: make asan, tsan, fuzz, conformance, soak, sim, mutants, sim-mutants, fresh, bench-proxy, format, install, clean.
 BUILD ?= build
 FUZZ_SECONDS ?= 20
 SOAK_CLIENTS ?= 200
-SOAK_SECONDS ?= 180
+SOAK_IDLE ?= 10000
+SOAK_SECONDS ?= 600
 SEEDS ?= 20000
 FIRST ?= 1
 TEST_LIMIT_S ?= 1320
 python = /usr/bin/python3
 
-.PHONY: all up test quick unit asan tsan fuzz soak sim mutants sim-mutants fresh bench-proxy format install clean
+.PHONY: all up test quick unit asan tsan fuzz conformance soak sim mutants sim-mutants fresh bench-proxy format install clean
 
 all:
 	@tools/install.sh run
@@ -46,11 +47,19 @@ fuzz:
 	@CC=clang tools/build.sh build-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
 	@tools/fuzz.sh build-fuzz $(FUZZ_SECONDS)
 
-# Two hundred clients of weir proxy that do everything at random; and that this notices each tracker that is missing.
+# weir proxy and a direct connection are the same: drivers of all languages, and PostgreSQL's own regression tests.
+conformance:
+	@tools/install.sh conform
+	@tools/build.sh $(BUILD) -Dtests=true
+	@tools/postgres_source.sh $(BUILD)/postgresql
+	@WEIR_CONFORMANCE=1 WEIR_BIN=$(BUILD)/weir $(python) -m pytest tests/conformance tests/integration/test_terraform_provider.py
+
+# Two hundred clients of weir proxy that do everything at random among ten thousand idle ones; make asan and make tsan
+# have made build-asan and build-tsan: make soak BUILD=build-tsan SOAK_SECONDS=120 SOAK_IDLE=1000
 soak:
 	@tools/install.sh test
 	@tools/build.sh $(BUILD) -Dtests=true
-	@WEIR_BIN=$(BUILD)/weir WEIR_MIX_CLIENTS=$(SOAK_CLIENTS) WEIR_MIX_SECONDS=$(SOAK_SECONDS) \
+	@WEIR_BIN=$(BUILD)/weir WEIR_MIX_CLIENTS=$(SOAK_CLIENTS) WEIR_MIX_IDLE=$(SOAK_IDLE) WEIR_MIX_SECONDS=$(SOAK_SECONDS) \
 		$(python) -m pytest -s tests/conformance/test_mix.py
 
 # Failover on virtual time: make sim SEEDS=100000 FIRST=1; docs/failover.md says what runs.

@@ -1,11 +1,17 @@
 """What all tests in Python share: where things are, and how to run a program."""
 import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# What runs in the background or under nohup ignores these, and so would every program started here.
+for ignored in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(ignored) == signal.SIG_IGN:
+        signal.signal(ignored, signal.SIG_DFL if ignored == signal.SIGHUP else signal.default_int_handler)
 
 
 @pytest.fixture(scope='session')

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what is missing on a Debian machine, and nothing else: tools/install.sh run|test|dev|bench
+# Installs what is missing on a Debian machine, and nothing else:
+# tools/install.sh run|test|dev|conform|bench
 #
 # It looks for commands, headers and modules (tools/packages.txt), not for packages. As root it
 # installs without questions, starts no service and makes no database cluster; the two files that
@@ -26,9 +27,10 @@ wanted() {
     run) levels=' run ' ;;
     test) levels=' run test ' ;;
     dev) levels=' run test dev ' ;;
+    conform) levels=' run test conform ' ;;
     bench) levels=' run bench ' ;;
     *)
-        say "unknown level '$1': write run, test, dev or bench"
+        say "unknown level '$1': write run, test, dev, conform or bench"
         exit 2
         ;;
     esac

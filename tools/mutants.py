@@ -1,10 +1,11 @@
 #!/usr/bin/python3
-"""Switches off one tracker of `weir proxy` after the other, and sees that the conformance suite fails without it.
+"""Switches off one tracker of `weir proxy` after the other, and sees that a test fails without it: two hundred clients
+that do everything at random, or the file of tests that is named.
 
     tools/mutants.py [--seconds N] [NAME…]
 
 A test that cannot fail proves nothing. Each mutant is a change of one place in a copy of the sources; a change whose
-place is not found any more is an error, as is a mutant that the suite lets pass. The sources are not touched.
+place is not found any more is an error, as is a mutant that the tests let pass. The sources are not touched.
 """
 import argparse
 import os
@@ -16,7 +17,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = 'src'
-# name: file in src, what stands there, what the mutant has instead
+MIX = 'tests/conformance/test_mix.py'
+PROTOCOL = 'tests/conformance/test_protocol.py'
+HIDDEN = 'tests/integration/test_proxy_hidden.py'
+SHARED = 'tests/integration/test_proxy_shared.py'
+ALONE = 'tests/integration/test_proxy_alone.py'
+LISTEN = 'tests/integration/test_proxy_listen_stress.py'
+# name: file in src, what stands there, what the mutant has instead; and the tests, where it is not MIX
 MUTANTS = {
     'set is nothing': ('sql/words.c', '{"set", KIND_SET,', '{"set", KIND_QUIET,'),
     'a rollback keeps a replay': ('session/replay.c', 'if (exchange->failed || exchange->rolled_back) {\n            replay_lost',
@@ -26,9 +33,13 @@ MUTANTS = {
                                         'if (server != client || server == client ||'),
     'statements are shared across settings': ('session/settings.c', 'return settings != NULL ? settings->id : 0;',
                                               '(void)settings;\n    return 0;'),
-    'sequences are not discarded': ('proxy/server.c', 'return moved ? HANDOVER_SEQUENCES : HANDOVER_PLAIN;',
+    'sequences are not discarded': ('proxy/server_link.c', 'return moved ? HANDOVER_SEQUENCES : HANDOVER_PLAIN;',
                                     'return moved && false ? HANDOVER_SEQUENCES : HANDOVER_PLAIN;'),
     'LISTEN pins nobody': ('sql/words.c', '{"listen", KIND_PIN, PIN_LISTEN, false}', '{"listen", KIND_QUIET, 0, false}'),
+    'channels are handed over without a mark': ('session/listen.c', 'return exchange->marked ? STEP_DROP : STEP_FORWARD; /* the',
+                                                'return STEP_FORWARD; /* the', LISTEN),
+    'channels do not come back': ('session/listen.c', '!piece_listens(session, exchange, piece, &unlistens)',
+                                  '(piece_listens(session, exchange, piece, &unlistens), true)', LISTEN),
     'temporary tables pin nobody': ('sql/words.c', 'sql_scan_pin(scan, PIN_TEMPORARY);\n', '(void)scan;\n'),
     'advisory locks pin nobody': ('sql/words.c', 'FAMILY("pg_try_advisory_", PIN_ADVISORY_LOCK)',
                                   'FAMILY("pg_try_advisory_", PIN_NONE)'),
@@ -39,7 +50,24 @@ MUTANTS = {
     'everybody is unpinned': ('session/pins.c', 'slice_is(pg_read_bytes(&reader, 1), "f")',
                               'pg_read_bytes(&reader, 1).len == 1'),
     'who leaves is not rolled back': ('proxy/server.c', "if (server->exchange.status == 'I') {", 'if (true) {'),
-    'settings are not told': ('proxy/server.c', '    tell(client, server->params);\n', ''),
+    'settings are not told': ('proxy/server_link.c', '    tell(client, server->params);\n', ''),
+    'unnamed statements are for everybody': ('session/session.c', 'if (exchange->unnamed == UNNAMED_FOREIGN && ',
+                                             'if (false && ', PROTOCOL),
+    'names that are taken are not': ('session/names.c', 'if (statement_names_get(&session->names, name) != NULL) {\n'
+                                     '        name_on_server', 'if (false) {\n        name_on_server', PROTOCOL),
+    'any key cancels': ('proxy/cancel.c', '!crypto_equal(&client->cancel_key, cancel->key, CANCEL_KEY_SIZE)', 'false', ALONE),
+    'a cancel hits the next client': ('proxy/server_link.c', 'if (server->cancels > 0) {', 'if (false) {'),
+    'what a database hides pins nobody': ('sql/words.c', 'sql_scan_pin(scan, PIN_HIDDEN_STATE);', '(void)scan;', HIDDEN),
+    'what a database hides is not cleaned': ('proxy/server_link.c', 'return HANDOVER_ALL;', 'return HANDOVER_PLAIN;', HIDDEN),
+    'what was known is forgotten': ('proxy/catalog.c', 'entry_set(entry, entry->names, false);',
+                                    'entry_set(entry, NULL, false);', HIDDEN),
+    'nobody waits for what is not known': ('session/server.c', 'if (!exchange->learns) {', 'if (true) {', HIDDEN),
+    'who leaves takes its server along': ('proxy/server.c', 'server->learns && server->client != NULL', 'false', HIDDEN),
+    'any function is shared': ('sql/reads.c', 'compare_names) != NULL;', 'compare_names) != (void *)1;', SHARED),
+    'a shared connection writes': ('proxy/line.c', 'default_transaction_read_only', 'default_transaction_deferrable', SHARED),
+    'settings do not keep from sharing': ('proxy/line.c', 'line->settings == client->session.settings &&', '', SHARED),
+    'the shared connection is heard at once': ('proxy/ear.c', 'session_listen_passed(&client->session);\n    if (ear->state != EAR_ON)',
+                                               'session_listen_passed(&client->session);\n    if (false)', LISTEN),
 }
 
 
@@ -59,30 +87,31 @@ def copy_sources(folder):
     build(folder)
 
 
-def survives(folder, seconds):
-    """Whether the suite passes with the program in the folder."""
-    environment = {**os.environ, 'WEIR_BIN': str(folder / 'build/weir'), 'WEIR_MIX_SECONDS': str(seconds)}
-    done = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-x', 'tests/conformance/test_mix.py'], cwd=ROOT,
+def survives(folder, tests, seconds):
+    """Whether the tests pass with the program in the folder."""
+    environment = {**os.environ, 'WEIR_BIN': str(folder / 'build/weir'), 'WEIR_MIX_SECONDS': str(seconds),
+                   'WEIR_LISTEN_SECONDS': str(seconds)}
+    done = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-x', tests], cwd=ROOT,
                           env=environment, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):
         sys.exit(f'pytest ended with {done.returncode}:\n{done.stdout}{done.stderr}')
     said = [line for line in done.stdout.splitlines() if line.startswith('E ')]
+    if done.returncode == 1 and not said:
+        sys.exit(f'pytest failed, but no test did:\n{done.stdout}{done.stderr}')
     print(f'    {said[0][:200] if said else "passed"}', flush=True)
     return done.returncode == 0
 
 
 def mutate(folder, name, seconds):
     """Whether the mutant is found out."""
-    file, before, after = MUTANTS[name]
+    file, before, after, *tests = MUTANTS[name]
     path = folder / SOURCES / file
     text = path.read_text()
-    if text.count(before) < 1:
-        sys.exit(f'{name}: its place in {file} is not there any more')
     path.write_text(text.replace(before, after))
     try:
         build(folder)
         print(name, flush=True)
-        return not survives(folder, seconds)
+        return not survives(folder, *tests or [MIX], seconds)
     finally:
         path.write_text(text)
 
@@ -92,6 +121,10 @@ def main():
     parser.add_argument('--seconds', type=int, default=20, help='how long each may hide')
     parser.add_argument('names', nargs='*', default=list(MUTANTS))
     options = parser.parse_args()
+    for name in options.names:
+        file, before, *_ = MUTANTS[name]
+        if (ROOT / SOURCES / file).read_text().count(before) != 1:
+            sys.exit(f'{name}: its place in {file} is not there any more, or not the only one')
     with tempfile.TemporaryDirectory(prefix='weir-mutants-') as scratch:
         folder = Path(scratch)
         folder.chmod(0o755)

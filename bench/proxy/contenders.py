@@ -33,6 +33,7 @@ class Contender:
 class Weir(Contender):
     name = 'weir'
     workers = 1
+    io = 'epoll'
 
     def __init__(self, program):
         self.program = str(program)
@@ -48,7 +49,7 @@ class Weir(Contender):
         target.update({'socket_dir': str(server.socket_dir), 'port': server.socket_port} if measure.via_socket else
                       {'host': server.address, 'port': server.port})
         config = {
-            'kind': 'pool', 'workers': self.workers, 'max_clients': CLIENTS_MAX,
+            'kind': 'pool', 'workers': self.workers, 'io': self.io, 'max_clients': CLIENTS_MAX,
             'listeners': [{'address': place.address, 'port': port, 'cert_file': str(cert), 'key_file': str(key)}],
             'pool': {'target': target, 'users': [{'user': USER, 'password': PASSWORD}],
                      'max_idle_connections_percent': 100, 'connection_borrow_timeout_s': 5,
@@ -61,6 +62,12 @@ class WeirTwo(Weir):
     """The same with two threads: what more of them cost."""
     name = 'weir-2'
     workers = 2
+
+
+class WeirUring(Weir):
+    """The same by io_uring."""
+    name = 'weir-uring'
+    io = 'uring'
 
 
 class PgBouncer(Contender):
@@ -189,7 +196,7 @@ class Direct(Contender):
 
 
 def all_contenders(build):
-    return [Direct(), Weir(build / 'weir'), WeirTwo(build / 'weir'), PgBouncer(), HaProxy(), PgPool()]
+    return [Direct(), Weir(build / 'weir'), WeirTwo(build / 'weir'), WeirUring(build / 'weir'), PgBouncer(), HaProxy(), PgPool()]
 
 
 DEFAULT = ['direct', 'weir', 'pgbouncer', 'haproxy', 'pgpool2']

@@ -535,9 +535,9 @@ int main(int argc, char **argv)
         errno = EINVAL;
         die(host);
     }
-    listen_at(&server, (const struct sockaddr *)&address, sizeof(address));
     if (path != NULL) {
-        listen_unix(&server, path);
+        listen_unix(&server, path); /* first: who finds the port open counts on both */
     }
+    listen_at(&server, (const struct sockaddr *)&address, sizeof(address));
     serve(&server);
 }

@@ -16,54 +16,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/planes_priv.h"
+#include "agent/plane_parts_priv.h"
 
-#define PLANE_LINE_MAX     ((size_t)4 << 20)
-#define PLANE_NAME_MAX     127
 #define LOOK_MS            200
 #define SPAWN_AGAIN_MS     1000
 #define SPAWN_AGAIN_MAX_MS 10000
+#define SEAT_FREE_MS       2000 /* that a leaving process has to take its seat again */
 #define LOGS_LOOK_MS       (60 * MS_PER_S)
 #define STOP_GRACE_MS      5000 /* then SIGKILL */
 #define SEEN_INTERVAL_MS   1000
 #define CONFIG_AGAIN_MS    5000
-
-typedef struct Plane {
-    Planes *planes;
-    char id[PLANE_NAME_MAX + 1];
-    json_t *goal;       /* NULL: gone from the store */
-    int64_t epoch;      /* revision of the goal: what the process is told and reports back */
-    Stream *stream;     /* NULL: not connected */
-    int64_t sent_epoch; /* on this connection; 0: nothing */
-    char *aim;          /* the leaders that it was last told of; NULL: nothing */
-    int64_t spawned_ms;
-    int64_t spawn_wait_ms; /* from one start to the next; longer as long as none serves */
-    int spawned_fd; /* pidfd of the process started last: it may not have its lock yet; -1: none */
-    int64_t stop_asked_ms; /* 0: no */
-    int64_t again_ms;      /* when the configuration is sent again: after a failure, and before its
-                              certificates end; 0: not sent yet */
-    json_t *report;        /* applied, refused, status: what seen is made of */
-    bool report_changed;
-    bool served; /* a process of it has taken its configuration; its end is not told yet */
-    int64_t seen_written_ms;
-    bool in_job;
-    bool job_failed; /* job's own until it is over */
-    char *job_text;
-    int64_t seen_revision; /* job's own; -1: not known */
-} Plane;
-
-struct Planes {
-    AgentOptions options;
-    ProcessAccount account; /* of the processes */
-    Map *planes;
-    StoreWatch *watch, *leaders_watch;
-    LoopFd *watch_fd, *leaders_watch_fd;
-    LoopTimer timer;
-    int64_t logs_look_ms;
-    int listen_fd;
-    Listener *listener;
-    bool stopping;
-};
 
 /* ---- finding and starting ---------------------------------------------------------------------
  */
@@ -73,7 +35,7 @@ static char *plane_path(const Planes *planes, const char *id, const char *suffix
     return mem_printf("%s/plane/%s%s", planes->options.run_dir, id, suffix);
 }
 
-/* The pid of the process that holds the plane's lock; 0 when there is none. */
+/* The pid of a process of the plane, serving or leaving; 0 when there is none. */
 static pid_t plane_pid(const Plane *plane)
 {
     CLEANUP(mem_free_ptr) char *path = plane_path(plane->planes, plane->id, ".lock");
@@ -81,7 +43,27 @@ static pid_t plane_pid(const Plane *plane)
     return file_lock_holder(path, &pid, NULL) ? pid : 0;
 }
 
-static void plane_spawn(Plane *plane)
+/* Of the one that serves: who holds the first byte. */
+static pid_t plane_seat_pid(const Plane *plane)
+{
+    CLEANUP(mem_free_ptr) char *path = plane_path(plane->planes, plane->id, ".lock");
+    pid_t pid;
+    return file_byte_holder(path, 0, &pid, NULL) ? pid : 0;
+}
+
+/* A leaving process takes the seat again where its successor has died: it gets some time to. */
+static bool is_missing(Plane *plane)
+{
+    int64_t now = loop_now_ms(plane->planes->options.loop);
+    if (plane_seat_pid(plane) != 0) {
+        plane->unseated_ms = 0;
+        return false;
+    }
+    plane->unseated_ms = plane->unseated_ms == 0 ? now : plane->unseated_ms;
+    return plane_pid(plane) == 0 || now - plane->unseated_ms > SEAT_FREE_MS;
+}
+
+bool plane_start(Plane *plane, pid_t *ret_pid, int *ret_pidfd, Err *err)
 {
     const AgentOptions *options = &plane->planes->options;
     const char *command =
@@ -96,11 +78,16 @@ static void plane_spawn(Plane *plane)
                             .account = plane->planes->account,
                             .held_fd = options->net_fd,
                             .log_fd = log_fd};
+    return process_spawn(&spec, ret_pid, ret_pidfd, err);
+}
+
+static void plane_spawn(Plane *plane)
+{
     Err err;
-    plane->spawned_ms = loop_now_ms(options->loop);
     pid_t pid;
+    plane->spawned_ms = loop_now_ms(plane->planes->options.loop);
     fd_close(&plane->spawned_fd);
-    if (!process_spawn(&spec, &pid, &plane->spawned_fd, &err)) {
+    if (!plane_start(plane, &pid, &plane->spawned_fd, &err)) {
         log_error("agent", "plane %s: %s", plane->id, err.message);
     }
 }
@@ -156,11 +143,12 @@ static void plane_free(Plane *plane)
     if (plane->stream != NULL) {
         stream_close(plane->stream);
     }
+    plane_upgrade_end(plane);
     map_remove(plane->planes->planes, slice_of(plane->id));
     json_decref(plane->goal);
     json_decref(plane->report);
     fd_close(&plane->spawned_fd);
-    mem_free(plane->aim);
+    plane_config_done(&plane->told);
     mem_free(plane->job_text);
     mem_free(plane);
 }
@@ -192,8 +180,7 @@ static void seen_write(Plane *plane)
     plane->report_changed = !plane->in_job;
 }
 
-/* Takes the reference. Important news is written at once, the rest once a second. */
-static void report_set(Plane *plane, const char *member, json_t *value, bool important)
+void plane_report(Plane *plane, const char *member, json_t *value, bool important)
 {
     if (json_equal(json_object_get(plane->report, member), value)) {
         json_decref(value);
@@ -220,6 +207,12 @@ static void send_message(Stream *stream, const json_t *message)
     free(text);
 }
 
+void plane_config_done(PlaneConfig *config)
+{
+    mem_free(config->aim);
+    *config = (PlaneConfig){0};
+}
+
 static char *aim_of(const Plane *plane)
 {
     Buf aim;
@@ -230,26 +223,47 @@ static char *aim_of(const Plane *plane)
     return text;
 }
 
+bool plane_config_put(Plane *plane, Stream *stream, PlaneConfig *ret_config, Err *err)
+{
+    /* The aim first: who leads from now on is news again. */
+    PlaneConfig put = {.epoch = plane->epoch, .aim = aim_of(plane)};
+    json_t *config = NULL;
+    if (!plane_config_expand(&plane->planes->options, json_object_get(plane->goal, "config"),
+                             &config, err)) {
+        plane_config_done(&put);
+        return false;
+    }
+    json_t *message = json_pack("{s:o, s:I}", "config", config, "epoch", (json_int_t)put.epoch);
+    send_message(stream, message);
+    json_decref(message);
+    plane_config_done(ret_config);
+    *ret_config = put;
+    return true;
+}
+
+static bool is_told(const Plane *plane)
+{
+    if (plane->told.epoch != plane->epoch) {
+        return false;
+    }
+    CLEANUP(mem_free_ptr) char *aim = aim_of(plane);
+    return strcmp(aim, plane->told.aim) == 0;
+}
+
 static void config_send(Plane *plane)
 {
-    if (plane->stream == NULL || plane->sent_epoch == plane->epoch || plane->stop_asked_ms != 0) {
+    if (plane->stream == NULL || plane->goal == NULL || plane->stop_asked_ms != 0 ||
+        is_told(plane)) {
         return;
     }
     Err err;
-    json_t *config = NULL;
-    if (!plane_config_expand(&plane->planes->options, json_object_get(plane->goal, "config"),
-                             &config, &err)) {
-        report_set(plane, "error", json_string(err.message), true);
-        plane->again_ms = loop_now_ms(plane->planes->options.loop) + CONFIG_AGAIN_MS;
+    int64_t now = loop_now_ms(plane->planes->options.loop);
+    if (!plane_config_put(plane, plane->stream, &plane->told, &err)) {
+        plane_report(plane, "error", json_string(err.message), true);
+        plane->again_ms = now + CONFIG_AGAIN_MS;
         return;
     }
-    plane->again_ms = loop_now_ms(plane->planes->options.loop) + CERT_RENEW_MS;
-    plane->sent_epoch = plane->epoch;
-    mem_free(plane->aim);
-    plane->aim = aim_of(plane);
-    json_t *message = json_pack("{s:o, s:I}", "config", config, "epoch", (json_int_t)plane->epoch);
-    send_message(plane->stream, message);
-    json_decref(message);
+    plane->again_ms = now + CERT_RENEW_MS;
 }
 
 static void stop_send(Plane *plane)
@@ -264,7 +278,7 @@ static void stop_send(Plane *plane)
     }
 }
 
-static void plane_event(Plane *plane, const char *category, const char *message)
+void plane_tell(Plane *plane, const char *category, const char *message)
 {
     const AgentOptions *options = &plane->planes->options;
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
@@ -280,7 +294,7 @@ static void plane_event(Plane *plane, const char *category, const char *message)
     }
 }
 
-static void plane_message(Plane *plane, const json_t *message)
+static bool plane_message(Plane *plane, const json_t *message)
 {
     json_t *status = json_object_get(message, "status");
     json_t *event = json_object_get(message, "event");
@@ -288,37 +302,40 @@ static void plane_message(Plane *plane, const json_t *message)
         json_object_del(plane->report, "error");
         plane->served = true;
         plane->spawn_wait_ms = SPAWN_AGAIN_MS;
-        report_set(plane, "state", json_string("running"), false);
-        report_set(plane, "applied", json_incref(json_object_get(message, "applied")), true);
+        plane_report(plane, "state", json_string("running"), false);
+        plane_report(plane, "applied", json_incref(json_object_get(message, "applied")), true);
     } else if (json_object_get(message, "refused") != NULL) {
-        report_set(plane, "error", json_incref(json_object_get(message, "error")), true);
+        plane_report(plane, "error", json_incref(json_object_get(message, "error")), true);
         plane->again_ms = loop_now_ms(plane->planes->options.loop) + CONFIG_AGAIN_MS;
     } else if (status != NULL) {
-        report_set(plane, "status", json_incref(status), false);
+        plane_report(plane, "status", json_incref(status), false);
     } else if (event != NULL) {
-        plane_event(plane, "notification", member_str(event, "message", ""));
+        plane_tell(plane, "notification", member_str(event, "message", ""));
     }
+    return true;
 }
 
-static size_t on_plane_read(void *user, Stream *stream, Slice data)
+size_t plane_lines(Slice data, bool (*take)(Plane *plane, const json_t *message), Plane *plane)
 {
-    (void)stream;
-    Plane *plane = user;
     size_t done = 0;
     const char *end;
     while ((end = memchr(data.data + done, '\n', data.len - done)) != NULL) {
         Slice line = slice_from(data.data + done, (size_t)(end - data.data) - done);
         done = (size_t)(end - data.data) + 1;
         json_t *message = NULL;
-        if (record_parse(line, &message, NULL)) {
-            plane_message(plane, message);
-        }
+        bool go_on = !record_parse(line, &message, NULL) || take(plane, message);
         json_decref(message);
-        if (done == data.len) {
+        if (!go_on || done == data.len) {
             break;
         }
     }
     return done;
+}
+
+static size_t on_plane_read(void *user, Stream *stream, Slice data)
+{
+    (void)stream;
+    return plane_lines(data, plane_message, user);
 }
 
 static void on_plane_closed(void *user, Stream *stream, const Err *err)
@@ -327,28 +344,40 @@ static void on_plane_closed(void *user, Stream *stream, const Err *err)
     (void)err;
     Plane *plane = user;
     plane->stream = NULL;
-    report_set(plane, "state", json_string("starting"), false);
+    if (plane->heir.pid == 0) { /* it has made room for that one, or that one takes the seat */
+        plane_report(plane, "state", json_string("starting"), false);
+    }
 }
 
 static const StreamHandlers plane_handlers = {.on_read = on_plane_read,
                                               .on_closed = on_plane_closed};
 
-/* Only the process that holds the plane's lock may speak for it. */
-static bool greeting_accept(Planes *planes, Stream *stream, const json_t *hello)
+void plane_seat(Plane *plane, Stream *stream, pid_t pid, const PlaneConfig *told)
 {
-    Plane *plane = map_get(planes->planes, slice_of(member_str(hello, "id", "")));
-    PeerCred peer;
-    if (plane == NULL || !stream_peer_cred(stream, &peer, NULL) || peer.pid != plane_pid(plane)) {
-        return false;
-    }
     if (plane->stream != NULL) {
         stream_abort(plane->stream);
     }
     plane->stream = stream;
-    plane->sent_epoch = 0;
+    plane_config_done(&plane->told);
+    plane->told = *told;
     stream_set_handlers(stream, &plane_handlers, plane);
-    report_set(plane, "pid", json_integer(peer.pid), false);
+    plane_report(plane, "pid", json_integer(pid), false);
     config_send(plane);
+}
+
+/* Only the process that has the plane's seat may speak for it, and the one that is to have it. */
+static bool greeting_accept(Planes *planes, Stream *stream, const json_t *hello)
+{
+    Plane *plane = map_get(planes->planes, slice_of(member_str(hello, "id", "")));
+    PeerCred peer;
+    if (plane == NULL || !stream_peer_cred(stream, &peer, NULL)) {
+        return false;
+    }
+    if (peer.pid != plane_seat_pid(plane)) {
+        return plane_upgrade_greets(plane, stream, peer.pid, member_str(hello, "version", "?"));
+    }
+    snprintf(plane->version, sizeof(plane->version), "%s", member_str(hello, "version", "?"));
+    plane_seat(plane, stream, peer.pid, &(PlaneConfig){0});
     return true;
 }
 
@@ -411,6 +440,7 @@ static void kill_process(const Plane *plane, pid_t pid)
 /* True when no process is left. */
 static bool plane_halt(Plane *plane)
 {
+    plane_upgrade_end(plane);
     pid_t pid = plane_pid(plane);
     if (pid == 0 && !spawned_runs(plane)) {
         return true;
@@ -430,7 +460,7 @@ static void plane_again(Plane *plane)
         char *message = mem_printf("The endpoint of %s (process %s) ended; it is started again.",
                                    member_str(plane->goal, "identifier", ""), plane->id);
         log_warn("agent", "%s", message);
-        plane_event(plane, "recovery", message);
+        plane_tell(plane, "recovery", message);
         plane->served = false;
     } else if (plane->spawned_ms > 0) {
         plane->spawn_wait_ms = 2 * plane->spawn_wait_ms < SPAWN_AGAIN_MAX_MS
@@ -447,15 +477,18 @@ static void plane_look(Plane *plane)
         if (plane_halt(plane)) {
             CLEANUP(mem_free_ptr) char *lock = plane_path(plane->planes, plane->id, ".lock");
             unlink(lock);
-            report_set(plane, "applied", json_integer(plane->epoch), false);
-            report_set(plane, "state", json_string("gone"), true);
+            plane_report(plane, "applied", json_integer(plane->epoch), false);
+            plane_report(plane, "state", json_string("gone"), true);
         }
-    } else if (plane->stream == NULL && plane_pid(plane) == 0 && !spawned_runs(plane) &&
+    } else if (plane->stream == NULL && plane->heir.pid == 0 && is_missing(plane) &&
+               !spawned_runs(plane) &&
                (plane->spawned_ms == 0 || now - plane->spawned_ms > plane->spawn_wait_ms)) {
         plane_again(plane);
     } else if (plane->again_ms > 0 && now >= plane->again_ms) {
-        plane->sent_epoch = 0;
+        plane_config_done(&plane->told);
         config_send(plane);
+    } else {
+        plane_upgrade_look(plane);
     }
     seen_write(plane);
 }
@@ -523,7 +556,7 @@ static void goal_set(Planes *planes, Slice id, const StoreItem *item)
         plane = mem_alloc(sizeof(Plane));
         plane->planes = planes;
         plane->seen_revision = -1;
-        plane->spawned_fd = -1;
+        plane->spawned_fd = plane->heir.pidfd = -1;
         plane->spawn_wait_ms = SPAWN_AGAIN_MS;
         plane->report = json_pack("{s:s}", "state", "starting");
         memcpy(plane->id, id.data, id.len);
@@ -600,14 +633,9 @@ static void leaders_look(Planes *planes)
     Slice id;
     void *value;
     while (map_next(planes->planes, &cursor, &id, &value)) {
-        Plane *plane = value;
-        if (plane->goal == NULL || plane->aim == NULL) {
-            continue;
-        }
-        CLEANUP(mem_free_ptr) char *aim = aim_of(plane);
-        if (strcmp(aim, plane->aim) != 0) {
-            plane->sent_epoch = 0;
-            config_send(plane);
+        const Plane *plane = value;
+        if (plane->told.epoch != 0) { /* otherwise it comes, or cannot be made */
+            config_send(value);
         }
     }
 }

@@ -131,6 +131,7 @@ static const char *group_user(ApiContext *ctx, const char *id)
     } users[] = {
         {RESOURCE_DB_INSTANCE, "VpcSecurityGroupIds"},
         {RESOURCE_DB_PROXY, "VpcSecurityGroupIds"},
+        {RESOURCE_DB_PROXY_ENDPOINT, "VpcSecurityGroupIds"},
         {RESOURCE_REPLICATION_GROUP, "SecurityGroupIds"},
     };
     for (size_t i = 0; i < ARRAY_LEN(users); i++) {

@@ -32,6 +32,7 @@ static const SourceWord source_words[] = {
     {RESOURCE_DB_INSTANCE, "db-instance"},
     {RESOURCE_DB_PARAMETER_GROUP, "db-parameter-group"},
     {RESOURCE_DB_PROXY, "db-proxy"},
+    {RESOURCE_DB_PROXY_ENDPOINT, "db-proxy"}, /* AWS has no word of its own for them */
     {RESOURCE_REPLICATION_GROUP, "replication-group"},
     {RESOURCE_CACHE_SUBNET_GROUP, "cache-subnet-group"},
     {RESOURCE_CACHE_PARAMETER_GROUP, "cache-parameter-group"},
@@ -47,6 +48,15 @@ static const char *source_word(ResourceType type)
     return NULL;
 }
 
+/* What its ARN ends in; of what is no more, the name. */
+static const char *arn_end(ApiContext *ctx, ResourceType type, const char *id)
+{
+    const char *member = type == RESOURCE_DB_PROXY            ? "proxy_id"
+                         : type == RESOURCE_DB_PROXY_ENDPOINT ? "endpoint_id"
+                                                              : NULL;
+    return member != NULL ? member_str(spec_get(ctx, type, id), member, id) : id;
+}
+
 static json_t *event_view(ApiContext *ctx, const json_t *event, ResourceType type)
 {
     const char *id = member_str(event, "id", "");
@@ -54,7 +64,7 @@ static json_t *event_view(ApiContext *ctx, const json_t *event, ResourceType typ
                      source_word(type), "Message", member_str(event, "message", ""),
                      "EventCategories", json_strings_copy(member_array(event, "categories")),
                      "Date", (json_int_t)member_int(event, "time_ms", 0), "SourceArn",
-                     arn_make(ctx->arena, &ctx->tier, type, id));
+                     arn_make(ctx->arena, &ctx->tier, type, arn_end(ctx, type, id)));
 }
 
 typedef struct EventQuery {

@@ -19,6 +19,8 @@ static const char *not_found_code(ResourceType type)
         return "DBParameterGroupNotFound";
     case RESOURCE_DB_PROXY:
         return "DBProxyNotFoundFault";
+    case RESOURCE_DB_PROXY_ENDPOINT:
+        return "DBProxyEndpointNotFoundFault";
     case RESOURCE_REPLICATION_GROUP:
         return "ReplicationGroupNotFoundFault";
     case RESOURCE_CACHE_SUBNET_GROUP:
@@ -32,16 +34,20 @@ static const char *not_found_code(ResourceType type)
     }
 }
 
-/* The name of the proxy whose ARN ends in the id; the id itself where there is none. */
-static const char *proxy_by_id(ApiContext *ctx, const char *proxy_id)
+/* The key of the spec that has this id, where ARNs end in one; the id itself where there is none.
+ */
+static const char *key_of_id(ApiContext *ctx, ResourceType type, const char *id)
 {
-    RecordList list = spec_list(ctx, RESOURCE_DB_PROXY);
+    const char *member = type == RESOURCE_DB_PROXY            ? "proxy_id"
+                         : type == RESOURCE_DB_PROXY_ENDPOINT ? "endpoint_id"
+                                                              : NULL;
+    RecordList list = member != NULL ? spec_list(ctx, type) : (RecordList){0};
     for (size_t i = 0; i < list.len; i++) {
-        if (strcmp(member_str(list.items[i].value, "proxy_id", ""), proxy_id) == 0) {
-            return member_str(list.items[i].value, "DBProxyName", "");
+        if (strcmp(member_str(list.items[i].value, member, ""), id) == 0) {
+            return strrchr(list.items[i].key, '/') + 1;
         }
     }
-    return proxy_id;
+    return id;
 }
 
 /* A cluster is a member of its replication group and has the tags of that. */
@@ -78,10 +84,7 @@ static bool named_find(ApiContext *ctx, const json_t *input, Named *ret_named)
     if (!service_owns(ctx, named.type)) {
         return refuse(ctx, "InvalidParameterValue", "Invalid resource name: %s", arn);
     }
-    named.id = arena_slice_str(ctx->arena, name);
-    if (named.type == RESOURCE_DB_PROXY) {
-        named.id = proxy_by_id(ctx, named.id);
-    }
+    named.id = key_of_id(ctx, named.type, arena_slice_str(ctx->arena, name));
     named.spec = spec_get(ctx, named.type, named.id);
     if (named.spec == NULL && !slice_starts(name, "default")) {
         return refuse(ctx, not_found_code(named.type), "%s not found.", arn);

@@ -41,6 +41,10 @@
     X("rds", "RegisterDBProxyTargets", rds_register_targets, WRITES)                               \
     X("rds", "DeregisterDBProxyTargets", rds_deregister_targets, WRITES)                           \
     X("rds", "DescribeDBProxyTargets", rds_describe_targets, READS)                                \
+    X("rds", "CreateDBProxyEndpoint", rds_create_proxy_endpoint, WRITES)                           \
+    X("rds", "ModifyDBProxyEndpoint", rds_modify_proxy_endpoint, WRITES)                           \
+    X("rds", "DeleteDBProxyEndpoint", rds_delete_proxy_endpoint, WRITES)                           \
+    X("rds", "DescribeDBProxyEndpoints", rds_describe_proxy_endpoints, READS)                      \
     X("rds", "AddTagsToResource", named_tags_add, WRITES)                                          \
     X("rds", "RemoveTagsFromResource", named_tags_remove, WRITES)                                  \
     X("rds", "ListTagsForResource", named_tags_list, READS)                                        \

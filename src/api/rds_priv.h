@@ -31,6 +31,7 @@ NODISCARD bool multi_az_check(ApiContext *ctx, const json_t *spec);
 #define INSTANCES_MAX          40
 #define REPLICAS_MAX           15
 #define PROXIES_MAX            20
+#define PROXY_ENDPOINTS_MAX    20 /* of one proxy, besides its own */
 #define REPLICATION_GROUPS_MAX 40
 
 #endif

@@ -106,8 +106,13 @@ static bool auth_one(ApiContext *ctx, const json_t *given, json_t *list)
         return refuse(ctx, "InvalidParameterValue", "Invalid AuthScheme: %s. It is SECRETS.",
                       scheme);
     }
-    if (strcmp(iam, "DISABLED") != 0) {
-        return refuse_unsupported(ctx, "IAM authentication to databases yet: IAMAuth is DISABLED.");
+    if (strcmp(iam, "ENABLED") == 0) {
+        return refuse_unsupported(ctx, "the IAMAuth ENABLED, which is for SQL Server: it is "
+                                       "DISABLED or REQUIRED.");
+    }
+    if (strcmp(iam, "DISABLED") != 0 && strcmp(iam, "REQUIRED") != 0) {
+        return refuse(ctx, "InvalidParameterValue",
+                      "Invalid IAMAuth: %s. It is DISABLED or REQUIRED.", iam);
     }
     if (strcmp(password, "POSTGRES_SCRAM_SHA_256") != 0 && strcmp(password, "POSTGRES_MD5") != 0) {
         return refuse(ctx, "InvalidParameterValue",
@@ -152,20 +157,24 @@ static bool auth_set(ApiContext *ctx, const json_t *input, json_t *spec)
 /* ---- create
  * -------------------------------------------------------------------------------------- */
 
-static bool proxy_subnets_check(ApiContext *ctx, const json_t *ids)
+bool proxy_subnets_check(ApiContext *ctx, const json_t *ids)
 {
+    bool zones[MODEL_SUBNETS] = {false};
+    size_t count = 0;
     size_t index;
     const json_t *id;
     json_array_foreach (ids, index, id) {
         const char *text = json_is_string(id) ? json_string_value(id) : "";
-        if (subnet_find(slice_of(text)) == NULL) {
+        const Subnet *subnet = subnet_find(slice_of(text));
+        if (subnet == NULL) {
             return refuse(ctx, "InvalidSubnet", "Subnet %s does not exist.", text);
         }
+        count += !zones[subnet - model_subnets];
+        zones[subnet - model_subnets] = true;
     }
-    return json_array_size(ids) >= 2
-               ? true
-               : refuse(ctx, "InvalidSubnet",
-                        "Provided subnets don't cover at least two Availability Zones.");
+    return count >= 2 ? true
+                      : refuse(ctx, "InvalidSubnet",
+                               "Provided subnets don't cover at least two Availability Zones.");
 }
 
 static void target_group_create(ApiContext *ctx, json_t *spec)
@@ -259,6 +268,8 @@ bool rds_delete_proxy(ApiContext *ctx, json_t *input, json_t **ret_output)
     if (spec == NULL) {
         return false;
     }
+    references_hold(ctx);
+    proxy_endpoints_delete(ctx, proxy_name(spec));
     json_object_set_new(spec, "deleting", json_true());
     return finish_change(ctx, spec, ret_output);
 }

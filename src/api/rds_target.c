@@ -150,34 +150,42 @@ static json_t *health_of(ApiContext *ctx, const json_t *spec, const char *dbi)
     return json_pack("{s:s}", "State", "REGISTERING");
 }
 
+/* The instance, as RecordList has it: not to be altered. NULL: it is no more. */
+static const json_t *instance_of(ApiContext *ctx, const char *dbi)
+{
+    RecordList list = spec_list(ctx, RESOURCE_DB_INSTANCE);
+    for (size_t i = 0; i < list.len; i++) {
+        if (strcmp(member_str(list.items[i].value, "DbiResourceId", ""), dbi) == 0) {
+            return list.items[i].value;
+        }
+    }
+    return NULL;
+}
+
 static json_t *target_view(ApiContext *ctx, const json_t *spec, const json_t *target)
 {
     const char *dbi = member_str(target, "dbi", "");
-    json_t *view = json_pack("{s:s, s:s, s:s, s:o}", "RdsResourceId",
-                             member_str(target, "RdsResourceId", ""), "Type", "RDS_INSTANCE",
-                             "Role", "READ_WRITE", "TargetHealth", health_of(ctx, spec, dbi));
-    RecordList list = spec_list(ctx, RESOURCE_DB_INSTANCE);
-    for (size_t i = 0; i < list.len; i++) {
-        const json_t *instance = list.items[i].value;
-        const char *id = member_str(instance, "DBInstanceIdentifier", "");
-        char address[MODEL_ADDRESS_SIZE];
-        if (strcmp(member_str(instance, "DbiResourceId", ""), dbi) != 0) {
-            continue;
-        }
-        const char *host =
-            member_str(status_get(ctx, RESOURCE_DB_INSTANCE, id), "endpoint_host", "");
-        json_object_set_new(
-            view, "TargetArn",
-            json_string(arn_make(ctx->arena, &ctx->tier, RESOURCE_DB_INSTANCE, id)));
-        json_object_set_new(view, "Port",
-                            json_integer(member_int(instance, "DbInstancePort", 5432)));
-        if (endpoint_address(ctx->tier.net, host, address)) {
-            json_object_set_new(view, "Endpoint", json_string(address));
-        }
+    const json_t *instance = instance_of(ctx, dbi);
+    const char *id = member_str(instance, "DBInstanceIdentifier", "");
+    json_t *view =
+        json_pack("{s:s, s:s, s:s, s:o}", "RdsResourceId", member_str(target, "RdsResourceId", id),
+                  "Type", "RDS_INSTANCE", "Role", member_str(target, "role", "READ_WRITE"),
+                  "TargetHealth", health_of(ctx, spec, dbi));
+    if (instance == NULL) {
+        return view;
+    }
+    char address[MODEL_ADDRESS_SIZE];
+    const char *host = member_str(status_get(ctx, RESOURCE_DB_INSTANCE, id), "endpoint_host", "");
+    json_object_set_new(view, "TargetArn",
+                        json_string(arn_make(ctx->arena, &ctx->tier, RESOURCE_DB_INSTANCE, id)));
+    json_object_set_new(view, "Port", json_integer(member_int(instance, "DbInstancePort", 5432)));
+    if (endpoint_address(ctx->tier.net, host, address)) {
+        json_object_set_new(view, "Endpoint", json_string(address));
     }
     return view;
 }
 
+/* The targets that were registered. */
 static json_t *targets_view(ApiContext *ctx, const json_t *spec)
 {
     json_t *view = json_array();
@@ -187,6 +195,23 @@ static json_t *targets_view(ApiContext *ctx, const json_t *spec)
         json_array_append_new(view, target_view(ctx, spec, target));
     }
     return view;
+}
+
+/* The read replicas that READ_ONLY endpoints of the proxy lead to; nobody registers them. What is
+ * no replica any more is left out, whatever control has said of it. */
+static void add_replicas(ApiContext *ctx, const json_t *spec, json_t *view)
+{
+    const json_t *writer = json_array_get(json_object_get(spec, "targets"), 0);
+    const json_t *status = status_get(ctx, RESOURCE_DB_PROXY, proxy_name(spec));
+    size_t index;
+    const json_t *target;
+    json_array_foreach (json_object_get(status, "targets"), index, target) {
+        const json_t *instance = instance_of(ctx, member_str(target, "dbi", ""));
+        if (member_str(target, "role", NULL) != NULL &&
+            strcmp(member_str(instance, "source", "-"), member_str(writer, "dbi", "")) == 0) {
+            json_array_append_new(view, target_view(ctx, spec, target));
+        }
+    }
 }
 
 static size_t target_index(const json_t *targets, const char *dbi)
@@ -300,5 +325,7 @@ bool rds_describe_targets(ApiContext *ctx, json_t *input, json_t **ret_output)
     if (spec == NULL || !group_name_check(ctx, input)) {
         return false;
     }
-    return page_output(ctx, input, "Targets", targets_view(ctx, spec), ret_output);
+    json_t *targets = targets_view(ctx, spec);
+    add_replicas(ctx, spec, targets);
+    return page_output(ctx, input, "Targets", targets, ret_output);
 }

@@ -45,7 +45,7 @@ static void add_resource(ApiContext *ctx, json_t *remarks, ResourceType type, co
 bool weir_list_remarks(ApiContext *ctx, json_t *input, json_t **ret_output)
 {
     static const ResourceType types[] = {RESOURCE_DB_INSTANCE, RESOURCE_DB_PROXY,
-                                         RESOURCE_REPLICATION_GROUP};
+                                         RESOURCE_DB_PROXY_ENDPOINT, RESOURCE_REPLICATION_GROUP};
     const char *wanted = input_str(input, "ResourceId");
     json_t *remarks = json_array();
     for (size_t t = 0; t < ARRAY_LEN(types); t++) {

@@ -218,7 +218,8 @@ typedef struct AwsCaller {
     char access_key[AWS_ACCESS_KEY_MAX + 1];
     char region[AWS_SCOPE_MAX + 1];
     char service[AWS_SCOPE_MAX + 1];
-    bool presigned; /* by the query, not by the Authorization header */
+    bool presigned;     /* by the query, not by the Authorization header */
+    uint64_t expires_s; /* of a presigned one: how long it is valid */
 } AwsCaller;
 
 /* The secret key of an access key, NULL where there is no such key. */
@@ -243,5 +244,28 @@ typedef struct AwsSigner {
  * sends X-Amz-Date: ret_date, and Authorization: what was appended to `authorization`. */
 void aws_sigv4_sign(const AwsHttp *http, const AwsSigner *signer, int64_t now_ms,
                     char ret_date[static AWS_AMZ_DATE_SIZE], Buf *authorization);
+
+/* ---- IAM database tokens ----------------------------------------------------------------------
+ */
+
+#define AWS_DB_TOKEN_S   900
+#define AWS_DB_TOKEN_MAX ((size_t)8192) /* one with a session token has some 1.5 KiB */
+
+/* What a token must be for. */
+typedef struct AwsDbTokenWant {
+    Slice user;
+    Slice region;
+    const char *const *hosts; /* names and addresses; "HOST:PORT" where the port is not `port` */
+    size_t host_count;
+    uint16_t port;
+    AwsKeyFind find;
+    void *context;
+} AwsDbTokenWant;
+
+/* Checks what a client sent in the place of a password. A token may be used again until it has
+ * expired, as at AWS. ERR_DENIED says what is wrong in words for its client, and nothing about
+ * keys; the token itself is in no message. */
+NODISCARD bool aws_db_token_verify(Slice token, const AwsDbTokenWant *want, int64_t now_ms,
+                                   Err *err);
 
 #endif

@@ -7,6 +7,18 @@
 #define SIGV4_ALGORITHM "AWS4-HMAC-SHA256"
 #define SIGV4_HEX_SIZE  (2 * SHA256_SIZE + 1)
 
+typedef enum Sigv4Problem {
+    SIGV4_MISSING,    /* no signature at all */
+    SIGV4_INCOMPLETE, /* a part is missing or cannot be read */
+    SIGV4_KEY,        /* no such access key */
+    SIGV4_SIGNATURE,
+    SIGV4_TIME,
+} Sigv4Problem;
+
+/* aws_sigv4_verify, which also tells what is wrong in our own terms. `fault` may be NULL. */
+NODISCARD bool sigv4_verify(const AwsHttp *http, int64_t now_ms, AwsKeyFind find, void *context,
+                            AwsCaller *ret_caller, AwsFault *fault, Sigv4Problem *ret_problem);
+
 /* What a signature covers beside the request. */
 typedef struct Sigv4Scope {
     Slice date; /* 20260131 */

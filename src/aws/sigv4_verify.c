@@ -11,14 +11,6 @@
 #define PRESIGNED_S_MAX    (7 * 24 * 3600)
 #define SIGNED_HEADERS_MAX 4096
 
-typedef enum Problem {
-    PROBLEM_MISSING,    /* no signature at all */
-    PROBLEM_INCOMPLETE, /* a part is missing or cannot be read */
-    PROBLEM_KEY,        /* no such access key */
-    PROBLEM_SIGNATURE,
-    PROBLEM_TIME,
-} Problem;
-
 typedef struct ProblemCode {
     const char *code;
     int status;
@@ -29,21 +21,21 @@ typedef struct ProblemCodes {
 } ProblemCodes;
 
 static const ProblemCodes problem_codes[] = {
-    [PROBLEM_MISSING] = {{"MissingAuthenticationToken", 403},
-                         {"MissingAuthenticationToken", 403},
-                         {"MissingAuthenticationTokenException", 400}},
-    [PROBLEM_INCOMPLETE] = {{"IncompleteSignature", 400},
-                            {"IncompleteSignature", 400},
-                            {"IncompleteSignatureException", 400}},
-    [PROBLEM_KEY] = {{"InvalidClientTokenId", 403},
-                     {"AuthFailure", 401},
-                     {"UnrecognizedClientException", 400}},
-    [PROBLEM_SIGNATURE] = {{"SignatureDoesNotMatch", 403},
-                           {"SignatureDoesNotMatch", 403},
-                           {"InvalidSignatureException", 400}},
-    [PROBLEM_TIME] = {{"SignatureDoesNotMatch", 403},
-                      {"RequestExpired", 400},
-                      {"InvalidSignatureException", 400}},
+    [SIGV4_MISSING] = {{"MissingAuthenticationToken", 403},
+                       {"MissingAuthenticationToken", 403},
+                       {"MissingAuthenticationTokenException", 400}},
+    [SIGV4_INCOMPLETE] = {{"IncompleteSignature", 400},
+                          {"IncompleteSignature", 400},
+                          {"IncompleteSignatureException", 400}},
+    [SIGV4_KEY] = {{"InvalidClientTokenId", 403},
+                   {"AuthFailure", 401},
+                   {"UnrecognizedClientException", 400}},
+    [SIGV4_SIGNATURE] = {{"SignatureDoesNotMatch", 403},
+                         {"SignatureDoesNotMatch", 403},
+                         {"InvalidSignatureException", 400}},
+    [SIGV4_TIME] = {{"SignatureDoesNotMatch", 403},
+                    {"RequestExpired", 400},
+                    {"InvalidSignatureException", 400}},
 };
 
 typedef struct Claim {
@@ -58,10 +50,11 @@ typedef struct Verifier {
     AwsFault *fault;
     Arena *arena;
     Claim claim;
+    Sigv4Problem problem;
 } Verifier;
 
 PRINTF_LIKE(3, 4)
-static bool refuse(Verifier *verifier, Problem problem, const char *format, ...)
+static bool refuse(Verifier *verifier, Sigv4Problem problem, const char *format, ...)
 {
     const ProblemCodes *codes = &problem_codes[problem];
     AwsProtocol protocol = aws_protocol_of(verifier->http);
@@ -74,6 +67,7 @@ static bool refuse(Verifier *verifier, Problem problem, const char *format, ...)
     va_start(args, format);
     vsnprintf(fault.message, sizeof(fault.message), format, args);
     va_end(args);
+    verifier->problem = problem;
     if (verifier->fault != NULL) {
         *verifier->fault = fault;
     }
@@ -82,7 +76,7 @@ static bool refuse(Verifier *verifier, Problem problem, const char *format, ...)
 
 static bool refuse_mismatch(Verifier *verifier)
 {
-    return refuse(verifier, PROBLEM_SIGNATURE,
+    return refuse(verifier, SIGV4_SIGNATURE,
                   "The request signature we calculated does not match the signature you provided. "
                   "Check your AWS Secret Access Key and signing method. Consult the service "
                   "documentation for details.");
@@ -168,17 +162,17 @@ static bool read_claim(Verifier *verifier)
     Slice header = aws_http_header(http, "authorization");
     if (header.data != NULL) {
         if (!read_header(header, claim)) {
-            return refuse(verifier, PROBLEM_INCOMPLETE,
+            return refuse(verifier, SIGV4_INCOMPLETE,
                           "The Authorization header must begin with " SIGV4_ALGORITHM ".");
         }
         claim->amz_date = aws_http_header(http, "x-amz-date");
         return true;
     }
     if (!is_presigned(http)) {
-        return refuse(verifier, PROBLEM_MISSING, "Request is missing Authentication Token");
+        return refuse(verifier, SIGV4_MISSING, "Request is missing Authentication Token");
     }
     if (!read_query(http->query, verifier->arena, claim)) {
-        return refuse(verifier, PROBLEM_INCOMPLETE,
+        return refuse(verifier, SIGV4_INCOMPLETE,
                       "The query needs X-Amz-Algorithm=" SIGV4_ALGORITHM
                       " and X-Amz-Expires from 1 to %d.",
                       PRESIGNED_S_MAX);
@@ -198,13 +192,12 @@ static bool check_complete(Verifier *verifier)
                           : claim->amz_date.len == 0       ? "X-Amz-Date"
                                                            : NULL;
     if (missing != NULL) {
-        return refuse(verifier, PROBLEM_INCOMPLETE, "The request's signature requires %s.",
-                      missing);
+        return refuse(verifier, SIGV4_INCOMPLETE, "The request's signature requires %s.", missing);
     }
     if (!slice_is(claim->terminator, "aws4_request") || claim->date.len != 8 ||
         claim->access_key.len > AWS_ACCESS_KEY_MAX || claim->region.len > AWS_SCOPE_MAX ||
         claim->service.len > AWS_SCOPE_MAX) {
-        return refuse(verifier, PROBLEM_INCOMPLETE,
+        return refuse(verifier, SIGV4_INCOMPLETE,
                       "Credential must have the form KEY/YYYYMMDD/REGION/SERVICE/aws4_request.");
     }
     return true;
@@ -228,11 +221,11 @@ static bool check_time(Verifier *verifier, int64_t now_ms)
     const Claim *claim = &verifier->claim;
     int64_t signed_ms;
     if (!amz_date_parse(claim->amz_date, &signed_ms)) {
-        return refuse(verifier, PROBLEM_INCOMPLETE,
+        return refuse(verifier, SIGV4_INCOMPLETE,
                       "X-Amz-Date must have the form 20260131T120000Z.");
     }
     if (!slice_eq(claim->date, slice_from(claim->amz_date.data, 8))) {
-        return refuse(verifier, PROBLEM_SIGNATURE,
+        return refuse(verifier, SIGV4_SIGNATURE,
                       "Date in Credential scope does not match YYYYMMDD from X-Amz-Date.");
     }
     int64_t valid_ms =
@@ -240,11 +233,11 @@ static bool check_time(Verifier *verifier, int64_t now_ms)
     char now[TIME_ISO_SIZE];
     time_format_iso(now_ms, now);
     if (now_ms > signed_ms + valid_ms) {
-        return refuse(verifier, PROBLEM_TIME, "Signature expired: %.*s is too early for %s.",
+        return refuse(verifier, SIGV4_TIME, "Signature expired: %.*s is too early for %s.",
                       SLICE_FMT(claim->amz_date), now);
     }
     if (now_ms < signed_ms - AWS_CLOCK_SKEW_MS) {
-        return refuse(verifier, PROBLEM_TIME, "Signature not yet current: %.*s is too late for %s.",
+        return refuse(verifier, SIGV4_TIME, "Signature not yet current: %.*s is too late for %s.",
                       SLICE_FMT(claim->amz_date), now);
     }
     return true;
@@ -269,10 +262,10 @@ static bool check_signed_headers(Verifier *verifier)
                                 : has_target && !is_signed(claim, "x-amz-target") ? "x-amz-target"
                                                                                   : NULL;
     if (unsigned_name != NULL) {
-        return refuse(verifier, PROBLEM_SIGNATURE, "The header %s must be signed.", unsigned_name);
+        return refuse(verifier, SIGV4_SIGNATURE, "The header %s must be signed.", unsigned_name);
     }
     if (claim->signed_headers.len > SIGNED_HEADERS_MAX) {
-        return refuse(verifier, PROBLEM_INCOMPLETE, "SignedHeaders is longer than %d bytes.",
+        return refuse(verifier, SIGV4_INCOMPLETE, "SignedHeaders is longer than %d bytes.",
                       SIGNED_HEADERS_MAX);
     }
     return true;
@@ -289,7 +282,7 @@ static bool payload_hash(Verifier *verifier, char hex[static SIGV4_HEX_SIZE], Sl
     }
     sigv4_hash_hex(verifier->http->body, hex);
     if (declared.data != NULL && !slice_is(declared, hex)) {
-        return refuse(verifier, PROBLEM_SIGNATURE,
+        return refuse(verifier, SIGV4_SIGNATURE,
                       "X-Amz-Content-SHA256 is not the hash of the body that arrived.");
     }
     *ret_hash = slice_of(hex);
@@ -322,7 +315,7 @@ static bool verify(Verifier *verifier, int64_t now_ms, AwsKeyFind find, void *co
     TRY(check_signed_headers(verifier));
     const Secret *secret_key = find(context, verifier->claim.access_key);
     if (secret_key == NULL) {
-        return refuse(verifier, PROBLEM_KEY,
+        return refuse(verifier, SIGV4_KEY,
                       "The security token included in the request is invalid.");
     }
     return check_signature(verifier, secret_key);
@@ -335,16 +328,26 @@ static void copy(Slice from, char *to, size_t size)
     to[from.len] = '\0';
 }
 
-bool aws_sigv4_verify(const AwsHttp *http, int64_t now_ms, AwsKeyFind find, void *context,
-                      AwsCaller *ret_caller, AwsFault *fault)
+bool sigv4_verify(const AwsHttp *http, int64_t now_ms, AwsKeyFind find, void *context,
+                  AwsCaller *ret_caller, AwsFault *fault, Sigv4Problem *ret_problem)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Verifier verifier = {.http = http, .fault = fault, .arena = arena};
-    TRY(verify(&verifier, now_ms, find, context));
+    if (!verify(&verifier, now_ms, find, context)) {
+        *ret_problem = verifier.problem;
+        return false;
+    }
     const Claim *claim = &verifier.claim;
-    *ret_caller = (AwsCaller){.presigned = claim->presigned};
+    *ret_caller = (AwsCaller){.presigned = claim->presigned, .expires_s = claim->expires_s};
     copy(claim->access_key, ret_caller->access_key, sizeof(ret_caller->access_key));
     copy(claim->region, ret_caller->region, sizeof(ret_caller->region));
     copy(claim->service, ret_caller->service, sizeof(ret_caller->service));
     return true;
+}
+
+bool aws_sigv4_verify(const AwsHttp *http, int64_t now_ms, AwsKeyFind find, void *context,
+                      AwsCaller *ret_caller, AwsFault *fault)
+{
+    Sigv4Problem ignored;
+    return sigv4_verify(http, now_ms, find, context, ret_caller, fault, &ignored);
 }

@@ -278,6 +278,8 @@ NODISCARD bool file_bound(const char *path, int64_t bytes_max, Err *err);
 /* Who has a lock of the file for writing (fcntl(2), F_SETLK). *ret_pid is 0 where nobody has, and
  * where there is no such file. */
 NODISCARD bool file_lock_holder(const char *path, pid_t *ret_pid, Err *err);
+/* The same of one byte of it. */
+NODISCARD bool file_byte_holder(const char *path, int64_t byte, pid_t *ret_pid, Err *err);
 /* Removes the temporary files that writes of this path left which were killed. Nobody may be
  * writing it meanwhile. */
 void file_write_sweep(const char *path);
@@ -295,10 +297,11 @@ NODISCARD bool tree_chown(const char *path, uid_t uid, gid_t gid, Err *err);
 #define US_PER_MS ((int64_t)1000)
 #define US_PER_S  ((int64_t)1000000)
 
-int64_t time_mono_ms(void); /* CLOCK_MONOTONIC: intervals of ordinary work */
-int64_t time_mono_us(void); /* the same clock */
-int64_t time_boot_ms(void); /* CLOCK_BOOTTIME: deadlines that a suspend must not stretch */
-int64_t time_wall_ms(void); /* since 1970, UTC */
+int64_t time_mono_ms(void);       /* CLOCK_MONOTONIC: intervals of ordinary work */
+int64_t time_mono_us(void);       /* the same clock */
+extern const char weir_version[]; /* of this program; in one place, so that it is one */
+int64_t time_boot_ms(void);       /* CLOCK_BOOTTIME: deadlines that a suspend must not stretch */
+int64_t time_wall_ms(void);       /* since 1970, UTC */
 #define TIME_ISO_SIZE 32
 void time_format_iso(int64_t wall_ms,
                      char out[static TIME_ISO_SIZE]); /* 2026-01-31T12:00:00.000Z */

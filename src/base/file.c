@@ -148,19 +148,30 @@ bool file_bound(const char *path, int64_t bytes_max, Err *err)
     return ftruncate(fd, 0) == 0 || err_set_errno(err, errno, "cannot shorten %s", path);
 }
 
-bool file_lock_holder(const char *path, pid_t *ret_pid, Err *err)
+/* `len` 0: to the end. */
+static bool range_holder(const char *path, off_t start, off_t len, pid_t *ret_pid, Err *err)
 {
     *ret_pid = 0;
     CLEANUP(fd_close) int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 && errno == ENOENT) {
         return true;
     }
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = len};
     if (fd < 0 || fcntl(fd, F_GETLK, &lock) != 0) {
         return err_set_errno(err, errno, "cannot look who has %s", path);
     }
     *ret_pid = lock.l_type != F_UNLCK ? lock.l_pid : 0;
     return true;
+}
+
+bool file_lock_holder(const char *path, pid_t *ret_pid, Err *err)
+{
+    return range_holder(path, 0, 0, ret_pid, err);
+}
+
+bool file_byte_holder(const char *path, int64_t byte, pid_t *ret_pid, Err *err)
+{
+    return range_holder(path, (off_t)byte, 1, ret_pid, err);
 }
 
 static bool is_temporary_of(Slice name, Slice file)

@@ -10,6 +10,8 @@
 
 #define LOG_LINE_MAX 4096
 
+const char weir_version[] = WEIR_VERSION;
+
 static int64_t clock_ms(clockid_t clock)
 {
     struct timespec now;

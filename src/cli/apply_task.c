@@ -42,7 +42,8 @@ static void look_for_remark(Task *task, const Caller *caller)
     const ResourceKind *kind = task->change.kind;
     CLEANUP(record_free_ptr) json_t *output = NULL;
     Err err;
-    if (kind == &kind_db_instance || kind == &kind_db_proxy || kind == &kind_replication_group) {
+    if (kind == &kind_db_instance || kind == &kind_db_proxy || kind == &kind_db_proxy_endpoint ||
+        kind == &kind_replication_group) {
         (void)!caller_call(caller, "weir", "ListRemarks",
                            json_pack("{s:s}", "ResourceId", task->key), &output, NULL, &err);
         const char *text = remark_of_state(json_object_get(output, "Remarks"),

@@ -12,7 +12,7 @@
 typedef enum CliOperands {
     OPERANDS_NONE,
     OPERANDS_FILES,
-    OPERANDS_DATABASE, /* an instance or a proxy */
+    OPERANDS_DATABASE, /* an instance, a proxy or an endpoint of one */
     OPERANDS_CACHE,
     OPERANDS_COMMAND,
     OPERANDS_LOG, /* whatever has one */

@@ -113,8 +113,8 @@ void screen_fit(const Screen *screen, const char *text, Buf *out);
 
 /* ---- the tier as users see it (view.c) ------------------------------------------------------ */
 
-/* {"instances": […], "proxies": […], "caches": […], "nodes": […]}: what the API says, by resource.
- */
+/* {"instances": […], "proxies": […], "endpoints": […] (of proxies), "caches": […], "nodes": […],
+ * "remarks": […]}: what the API says, by resource. */
 json_t *view_load(Cli *cli, Err *err);
 
 /* What has a status, in the order in which it is shown. */
@@ -125,7 +125,7 @@ typedef struct ViewKind {
     const char *status; /* the member that says how it is */
 } ViewKind;
 
-extern const ViewKind view_kinds[3];
+extern const ViewKind view_kinds[4];
 /* Without a database, proxy or cache. */
 bool view_is_empty(const json_t *view);
 /* `later`: with what is not yet in effect. */

@@ -13,14 +13,14 @@ static const CliCommand commands[] = {
     {"events", events_main, "what happened", "--follow --source --output", OPERANDS_NONE},
     {"logs", logs_main, "the end of a log", "--lines --output", OPERANDS_LOG},
     {"env", env_main, "environment for applications", "--output", OPERANDS_NONE},
-    {"psql", psql_main, "psql at an instance or a proxy", "", OPERANDS_DATABASE},
+    {"psql", psql_main, "psql at an instance, a proxy or an endpoint", "", OPERANDS_DATABASE},
+    {"failover", failover_main, "let the standby of an instance lead", "--output",
+     OPERANDS_DATABASE},
     {"redis-cli", redis_cli_main, "redis-cli at a cache", "", OPERANDS_CACHE},
     {"run", run_main, "an AWS application on the tier, unchanged", "--aws-hosts --no-aws-hosts",
      OPERANDS_COMMAND},
     {"proxy", NULL, "just the pooler, in front of any PostgreSQL",
-     "--config --check --setting --output", OPERANDS_PROXY},
-    {"failover", failover_main, "let the standby of an instance lead", "--output",
-     OPERANDS_DATABASE},
+     "--config --check --take-over --setting --output", OPERANDS_PROXY},
     {"completion", completion_main, "shell completion", "", OPERANDS_SHELL},
 };
 

@@ -9,9 +9,10 @@
 
 /* The names of a command's operands, as members of what `weir status -o json` prints. */
 static const char *const members_of[] = {
-    [OPERANDS_DATABASE] = "DBInstanceIdentifier|DBProxyName",
+    [OPERANDS_DATABASE] = "DBInstanceIdentifier|DBProxyName|DBProxyEndpointName",
     [OPERANDS_CACHE] = "ReplicationGroupId",
-    [OPERANDS_LOG] = "NodeId|DBInstanceIdentifier|DBProxyName|ReplicationGroupId",
+    [OPERANDS_LOG] =
+        "NodeId|DBInstanceIdentifier|DBProxyName|DBProxyEndpointName|ReplicationGroupId",
 };
 
 static const char head[] =
@@ -52,7 +53,8 @@ static const char tail[] =
     "    case $before in\n"
     "    --data) COMPREPLY=($(compgen -d -- \"$word\")); return ;;\n"
     "    --output | -o) COMPREPLY=($(compgen -W 'table json' -- \"$word\")); return ;;\n"
-    "    --source) members='DBInstanceIdentifier|DBProxyName|ReplicationGroupId' ;;\n"
+    "    --source) "
+    "members='DBInstanceIdentifier|DBProxyName|DBProxyEndpointName|ReplicationGroupId' ;;\n"
     "    --var-file | --config) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
     "    --var | --replace | --lines | --engine-version-map | --setting) return ;;\n"
     "    *)\n"

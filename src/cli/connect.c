@@ -59,7 +59,8 @@ static bool psql_run(Cli *cli, char **arguments, Err *err)
     const Login *login = logins_find(&logins, arguments[0]);
     if (login == NULL) {
         return err_set(err, ERR_NOT_FOUND,
-                       "there is no instance or proxy \"%s\": see `weir status`", arguments[0]);
+                       "there is no instance, proxy or endpoint \"%s\": see `weir status`",
+                       arguments[0]);
     }
     if (login->host[0] == '\0') {
         return err_set(err, ERR_CONFLICT, "%s has no endpoint yet: see `weir status`", login->name);
@@ -156,8 +157,9 @@ int psql_main(int argc, char **argv)
     return connect_command(
         argc, argv,
         "usage: weir psql [--data DIR] NAME [ARGUMENT…]\n\n"
-        "Opens psql at an instance or a proxy as its master user, in the database that\n"
-        "the instance was made with. The arguments are psql's and count before that.\n",
+        "Opens psql at an instance, a proxy or an endpoint of one as its master user, in\n"
+        "the database that the instance was made with. The arguments are psql's and\n"
+        "count before that.\n",
         psql_run);
 }
 

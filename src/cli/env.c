@@ -49,12 +49,28 @@ static bool env_tier(Env *env, Err *err)
 /* ---- databases ---------------------------------------------------------------------------------
  */
 
+/* Of the first endpoint of the proxy that leads to replicas; NULL: it has none. */
+static const char *reader_host(const json_t *view, const char *proxy)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach (member_array(view, "endpoints"), i, item) {
+        if (strcmp(member_str(item, "DBProxyName", ""), proxy) == 0 &&
+            strcmp(member_str(item, "TargetRole", ""), "READ_ONLY") == 0) {
+            return member_str(item, "Endpoint", NULL);
+        }
+    }
+    return NULL;
+}
+
 /* Those of the first proxy; the password file has all of them. */
 static void env_proxies(Env *env, const json_t *view)
 {
     const json_t *proxy = json_array_get(member_array(view, "proxies"), 0);
     const json_t *auth = json_array_get(member_array(proxy, "Auth"), 0);
+    const char *name = member_str(proxy, "DBProxyName", "");
     env_set(env, "DB_PROXY_ENDPOINT", member_str(proxy, "Endpoint", ""));
+    env_set(env, "DB_PROXY_READER_ENDPOINT", reader_host(view, name));
     env_set(env, "DB_SECRET_ARN", member_str(auth, "SecretArn", ""));
 }
 

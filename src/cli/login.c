@@ -127,6 +127,23 @@ static bool proxy_add(const Caller *caller, const json_t *proxy, LoginList *logi
     return true;
 }
 
+/* Whoever signs in at a proxy signs in at its endpoints: logins from `first` to `last` are those of
+ * the proxies. */
+static void endpoint_add(const json_t *endpoint, size_t first, size_t last, LoginList *logins)
+{
+    const char *proxy = member_str(endpoint, "DBProxyName", "");
+    const char *name = copy(logins, endpoint, "DBProxyEndpointName", "");
+    const char *host = copy(logins, endpoint, "Endpoint", "");
+    for (size_t i = first; i < last; i++) {
+        Login login = logins->list.items[i];
+        if (strcmp(login.name, proxy) == 0) {
+            login.name = name;
+            login.host = host;
+            arena_vec_push(logins->arena, &logins->list, login);
+        }
+    }
+}
+
 /* ---- all of them ------------------------------------------------------------------------------
  */
 
@@ -137,8 +154,13 @@ bool logins_load(const Caller *caller, const json_t *view, LoginList *logins, Er
     json_array_foreach (member_array(view, "instances"), i, item) {
         TRY(instance_add(caller, item, logins, err));
     }
+    size_t first = logins->list.len;
     json_array_foreach (member_array(view, "proxies"), i, item) {
         TRY(proxy_add(caller, item, logins, err));
+    }
+    size_t last = logins->list.len;
+    json_array_foreach (member_array(view, "endpoints"), i, item) {
+        endpoint_add(item, first, last, logins);
     }
     return true;
 }

@@ -1,6 +1,7 @@
 /*
- * Who may sign in where: for each instance its master user, for each proxy the users of its
- * secrets. What `weir env` puts into the password file and `weir psql NAME` picks from.
+ * Who may sign in where: for each instance its master user, for each proxy and each endpoint of
+ * one the users of its secrets. What `weir env` puts into the password file and `weir psql NAME`
+ * picks from.
  */
 #ifndef WEIR_CLI_LOGIN_PRIV_H
 #define WEIR_CLI_LOGIN_PRIV_H
@@ -9,7 +10,7 @@
 
 /* In the arena of its list. */
 typedef struct Login {
-    const char *name; /* of the instance or the proxy */
+    const char *name; /* of the instance, the proxy, or its endpoint */
     const char *host; /* "" while there is no endpoint */
     int port;
     const char *user;

@@ -130,6 +130,14 @@ static void check_password_auth(const Check *check, const char *path, const char
     }
 }
 
+static void check_iam_auth(const Check *check, const char *path, const char *value)
+{
+    if (value != NULL && strcmp(value, "DISABLED") != 0 && strcmp(value, "REQUIRED") != 0) {
+        check_error(check, path, "write \"DISABLED\" or \"REQUIRED\"",
+                    "\"%s\": clients of PostgreSQL prove a password, or have a token", value);
+    }
+}
+
 static void check_word(const Check *check, const char *path, const char *value, const char *only,
                        const char *why)
 {
@@ -145,9 +153,8 @@ static void check_auth(const Check *check)
         const TfValue *auth = check_block(check, "auth", i);
         check_word(check, arena_printf(check->arena, "auth.%zu.auth_scheme", i),
                    member_text(auth, "auth_scheme"), "SECRETS", "there is no other auth_scheme");
-        check_word(check, arena_printf(check->arena, "auth.%zu.iam_auth", i),
-                   member_text(auth, "iam_auth"), "DISABLED",
-                   "IAM authentication to databases is not offered yet");
+        check_iam_auth(check, arena_printf(check->arena, "auth.%zu.iam_auth", i),
+                       member_text(auth, "iam_auth"));
         check_password_auth(check,
                             arena_printf(check->arena, "auth.%zu.client_password_auth_type", i),
                             member_text(auth, "client_password_auth_type"));
@@ -186,14 +193,29 @@ void check_subnet_group(const Check *check)
     }
 }
 
+static void check_proxy_subnets(const Check *check)
+{
+    if (check_subnets(check, "vpc_subnet_ids") < 2) {
+        check_error(check, "vpc_subnet_ids", NULL, "the subnets must be in at least 2 zones");
+    }
+}
+
 void check_db_proxy(const Check *check)
 {
     check_word(check, "engine_family", check_str(check, "engine_family"), "POSTGRESQL",
                "Weir's proxies speak PostgreSQL");
     check_auth(check);
-    if (check_subnets(check, "vpc_subnet_ids") < 2) {
-        check_error(check, "vpc_subnet_ids", NULL, "the subnets must be in at least 2 zones");
+    check_proxy_subnets(check);
+}
+
+void check_db_proxy_endpoint(const Check *check)
+{
+    const char *role = check_str(check, "target_role");
+    if (role != NULL && strcmp(role, "READ_WRITE") != 0 && strcmp(role, "READ_ONLY") != 0) {
+        check_error(check, "target_role", "write \"READ_WRITE\" or \"READ_ONLY\"",
+                    "\"%s\" is not what an endpoint can be for", role);
     }
+    check_proxy_subnets(check);
 }
 
 static void check_pool_number(const Check *check, const TfValue *pool, const char *name,

@@ -193,7 +193,8 @@ static void read_target(const char *proxy, const char *proxy_arn, const json_t *
     json_object_set_new(present->attributes, "id", json_string(present->key));
 }
 
-/* All targets of one proxy; `instance` NULL, or the one that counts. */
+/* All targets of one proxy; `instance` NULL, or the one that counts. Replicas are there by
+ * themselves. */
 static bool read_of_proxy(const Caller *caller, const json_t *proxy, const char *instance,
                           PresentList *list, Err *err)
 {
@@ -208,7 +209,8 @@ static bool read_of_proxy(const Caller *caller, const json_t *proxy, const char 
     size_t i;
     const json_t *item;
     json_array_foreach (items, i, item) {
-        if (instance == NULL || strcmp(target_instance(item), instance) == 0) {
+        bool registered = strcmp(member_str(item, "Role", ""), "READ_ONLY") != 0;
+        if (registered && (instance == NULL || strcmp(target_instance(item), instance) == 0)) {
             read_target(name, arn, tags, item, list);
         }
     }

@@ -192,6 +192,7 @@ extern const ResourceKind kind_db_instance;
 extern const ResourceKind kind_db_subnet_group;
 extern const ResourceKind kind_db_parameter_group;
 extern const ResourceKind kind_db_proxy;
+extern const ResourceKind kind_db_proxy_endpoint;
 extern const ResourceKind kind_db_proxy_target_group;
 extern const ResourceKind kind_db_proxy_target;
 extern const ResourceKind kind_security_group;

@@ -218,7 +218,8 @@ static bool node_find(Cli *cli, Arena *arena, const char *name, const char **ret
     return nodes != NULL;
 }
 
-/* The process behind a proxy's name, or behind relay-INSTANCE; else the name itself. */
+/* The process behind the name of a proxy or of an endpoint of one, or behind relay-INSTANCE; else
+ * the name itself. */
 static bool endpoint_find(Cli *cli, Arena *arena, const char *name, const char **ret_id, Err *err)
 {
     CLEANUP(record_free_ptr) json_t *view = view_load(cli, err);
@@ -228,6 +229,11 @@ static bool endpoint_find(Cli *cli, Arena *arena, const char *name, const char *
     json_array_foreach (member_array(view, "proxies"), i, item) {
         if (strcmp(member_str(item, "DBProxyName", ""), name) == 0) {
             *ret_id = arena_printf(arena, "proxy-%s", name);
+        }
+    }
+    json_array_foreach (member_array(view, "endpoints"), i, item) {
+        if (strcmp(member_str(item, "DBProxyEndpointName", ""), name) == 0) {
+            *ret_id = arena_printf(arena, "endpoint-%s", name);
         }
     }
     json_array_foreach (member_array(view, "instances"), i, item) {
@@ -275,12 +281,11 @@ int logs_main(int argc, char **argv)
     static const struct option options[] = {{"lines", required_argument, NULL, OPTION_LINES}, {0}};
     Looking looking = {.lines = 100};
     const CliSpec spec = {
-        .usage =
-            "usage: weir logs [--lines N] [--data DIR] [-o table|json] NAME\n\n"
-            "Shows the end of a log. NAME is a node, an instance or a cache of `weir status`\n"
-            "for its engine, a proxy, or relay-INSTANCE or front-CACHE for the process behind\n"
-            "that endpoint.\n"
-            "  --lines N  this many lines (100), at most 10000 and the last 256 KiB\n",
+        .usage = "usage: weir logs [--lines N] [--data DIR] [-o table|json] NAME\n\n"
+                 "Shows the end of a log. NAME is a node, an instance or a cache of `weir status`\n"
+                 "for its engine, a proxy, an endpoint of one, or relay-INSTANCE or front-CACHE\n"
+                 "for the process behind that endpoint.\n"
+                 "  --lines N  this many lines (100), at most 10000 and the last 256 KiB\n",
         .operands_min = 1,
         .operands_max = 1,
         .has_json = true,

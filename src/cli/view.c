@@ -16,6 +16,8 @@ json_t *view_load(Cli *cli, Err *err)
     json_t *view = json_object();
     if (view_add(cli, view, "instances", "rds", "DescribeDBInstances", "DBInstances", err) &&
         view_add(cli, view, "proxies", "rds", "DescribeDBProxies", "DBProxies", err) &&
+        view_add(cli, view, "endpoints", "rds", "DescribeDBProxyEndpoints", "DBProxyEndpoints",
+                 err) &&
         view_add(cli, view, "caches", "elasticache", "DescribeReplicationGroups",
                  "ReplicationGroups", err) &&
         view_add(cli, view, "nodes", "weir", "ListNodes", "Nodes", err) &&
@@ -49,9 +51,10 @@ bool view_cache_endpoint(const json_t *group, const char *member, const char **r
     return true;
 }
 
-const ViewKind view_kinds[3] = {
+const ViewKind view_kinds[4] = {
     {RESOURCE_DB_INSTANCE, "instances", "DBInstanceIdentifier", "DBInstanceStatus"},
     {RESOURCE_DB_PROXY, "proxies", "DBProxyName", "Status"},
+    {RESOURCE_DB_PROXY_ENDPOINT, "endpoints", "DBProxyEndpointName", "Status"},
     {RESOURCE_REPLICATION_GROUP, "caches", "ReplicationGroupId", "Status"},
 };
 
@@ -81,16 +84,35 @@ static void add_instances(Arena *arena, Table *table, const json_t *view)
     }
 }
 
+static const char *proxy_endpoint(Arena *arena, const json_t *item)
+{
+    const char *host = member_str(item, "Endpoint", "");
+    return host[0] != '\0' ? arena_printf(arena, "%s:5432", host) : "";
+}
+
+/* Each proxy, and behind it its further endpoints. */
 static void add_proxies(Arena *arena, Table *table, const json_t *view)
 {
     size_t i;
+    size_t k;
     json_t *proxy;
+    json_t *item;
     json_array_foreach (member_array(view, "proxies"), i, proxy) {
-        const char *host = member_str(proxy, "Endpoint", "");
-        const char *const cells[] = {
-            member_str(proxy, "DBProxyName", ""), "proxy", member_str(proxy, "Status", ""),
-            host[0] != '\0' ? arena_printf(arena, "%s:5432", host) : "", ""};
+        const char *name = member_str(proxy, "DBProxyName", "");
+        const char *const cells[] = {name, "proxy", member_str(proxy, "Status", ""),
+                                     proxy_endpoint(arena, proxy), ""};
         table_row(table, cells);
+        json_array_foreach (member_array(view, "endpoints"), k, item) {
+            if (strcmp(member_str(item, "DBProxyName", ""), name) == 0) {
+                const char *role = member_str(item, "TargetRole", "");
+                const char *const row[] = {
+                    member_str(item, "DBProxyEndpointName", ""),
+                    strcmp(role, "READ_ONLY") == 0 ? "proxy, reader endpoint" : "proxy, endpoint",
+                    member_str(item, "Status", ""), proxy_endpoint(arena, item),
+                    arena_printf(arena, "of %s", name)};
+                table_row(table, row);
+            }
+        }
     }
 }
 

@@ -42,6 +42,7 @@ bool control_round(Store *store, const ControlFacts *facts, bool *ret_busy, Err 
     CLEANUP(world_free_ptr) World *world = NULL;
     TRY(world_load(store, facts, &world, err));
     control_instances(world);
+    control_endpoints(world);
     control_proxies(world);
     control_replication_groups(world);
     purge_secrets(world);

@@ -88,6 +88,7 @@ json_t *instance_target_new(World *world, const char *dbi);
  */
 
 void control_instances(World *world);
+void control_endpoints(World *world); /* of proxies, besides their own */
 void control_proxies(World *world);
 void control_replication_groups(World *world);
 

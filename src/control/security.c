@@ -40,6 +40,7 @@ static void add_group(World *world, json_t *rules, const char *group)
         const char *groups;
     } kinds[] = {{"db-instance", "VpcSecurityGroupIds"},
                  {"db-proxy", "VpcSecurityGroupIds"},
+                 {"db-proxy-endpoint", "VpcSecurityGroupIds"},
                  {"replication-group", "SecurityGroupIds"}};
     for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
         const char *prefix = arena_printf(world->arena, "spec/%s/", kinds[k].type);

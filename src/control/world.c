@@ -10,8 +10,8 @@
 
 #define RANGE_STEP 1000
 
-static const char *const world_prefixes[] = {"spec/",  "status/",  "node/",
-                                             "plane/", "cluster/", "secretvalue/"};
+static const char *const world_prefixes[] = {"spec/",    "status/",      "node/", "plane/",
+                                             "cluster/", "secretvalue/", "tier",  "accesskey"};
 
 static WorldRecord *world_record(World *world, const char *key)
 {

@@ -221,9 +221,12 @@ static bool parse_limits(FrontConfig *config, const json_t *json, Err *err)
 {
     int64_t clients = FRONT_CLIENTS_MAX_DEFAULT;
     int64_t idle_s = 0;
+    int64_t drain_s = UPGRADE_DRAIN_DEFAULT;
     TRY(take_number(json, "config", "clients_max", 1, 1000000, &clients, err));
     TRY(take_number(json, "config", "idle_timeout_s", 0, INT32_MAX, &idle_s, err));
     TRY(take_number(json, "config", "hold_ms", HOLD_MS_MIN, 600000, &config->hold_ms, err));
+    TRY(take_number(json, "config", "upgrade_drain_s", 1, UPGRADE_DRAIN_MAX, &drain_s, err));
+    config->upgrade_drain_ms = drain_s * MS_PER_S;
     config->clients_max = (size_t)clients;
     config->idle_timeout_ms = idle_s * MS_PER_S;
     return true;
@@ -232,8 +235,8 @@ static bool parse_limits(FrontConfig *config, const json_t *json, Err *err)
 static bool parse_all(FrontConfig *config, const json_t *json, Err *err)
 {
     static const char *const known[] = {
-        "kind",        "listeners",      "nodes",       "security_rules", "backend",
-        "auth_tokens", "idle_timeout_s", "clients_max", "hold_ms",        NULL};
+        "kind",           "listeners",   "nodes",   "security_rules",  "backend", "auth_tokens",
+        "idle_timeout_s", "clients_max", "hold_ms", "upgrade_drain_s", NULL};
     TRY(known_members(json, "config", known, err));
     TRY(parse_list(config, json, "listeners", FRONT_LISTENERS_MAX, parse_listener, err));
     TRY(parse_list(config, json, "nodes", FRONT_NODES_MAX, parse_node, err));

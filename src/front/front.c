@@ -16,7 +16,8 @@
 #define FAILING_TRIES 16  /* connections tried at once to a node that fails */
 #define SECOND_MS     1000
 #define QUITTING_MAX_MS                                                                            \
-    10000 /* a client that has said its last word, and a node that does not end */
+    10000                  /* a client that has said its last word, and a node that does not end */
+#define HEIR_END_MS    200 /* so that the refusal reaches the agent */
 #define STOP_LOOK_MS   20
 #define STOP_LINGER_MS 200  /* for clients to take the last replies */
 #define STOP_GRACE_MS  3000 /* for commands under way; the agent kills after 5 s */
@@ -57,7 +58,7 @@ static void endpoint_on_accept(void *user, int fd, const NetAddr *peer)
         fd_close(&fd);
         return;
     }
-    if (front->clients.len >= front->config->clients_max) {
+    if (front_clients_everywhere(front) >= front->config->clients_max) {
         if (endpoint->tls == NULL) {
             ssize_t ignored = write(fd, TOO_MANY, sizeof(TOO_MANY) - 1);
             (void)ignored;
@@ -86,11 +87,18 @@ static bool endpoint_new(Front *front, const FrontListenerConfig *config, Endpoi
                            .tls = config->tls != NULL ? tls_context_ref(config->tls) : NULL,
                            .fd = -1,
                            .wanted = true};
-    if (!net_listen(&config->addr, &(NetListenOptions){0}, &endpoint->fd, err) ||
+    char name[NET_ADDR_TEXT_SIZE];
+    net_addr_format(&config->addr, name);
+    endpoint->fd = succession_socket(front->succession, name);
+    if ((endpoint->fd < 0 &&
+         !net_listen(&config->addr, &(NetListenOptions){0}, &endpoint->fd, err)) ||
         !listener_new(front->loop, endpoint->fd, endpoint_on_accept, endpoint, &endpoint->listener,
                       err)) {
         endpoint_free(endpoint);
         return false;
+    }
+    if (front->config == NULL) {
+        listener_pause(endpoint->listener); /* until the place is taken */
     }
     *ret_endpoint = endpoint;
     return true;
@@ -137,6 +145,29 @@ static bool endpoints_open(Front *front, const FrontConfig *config, Err *err)
     return true;
 }
 
+void front_endpoints_pause(Front *front, bool pause)
+{
+    LIST_FOR_EACH (&front->endpoints, node) {
+        const Endpoint *endpoint = CONTAINER_OF(node, Endpoint, node);
+        if (pause) {
+            listener_pause(endpoint->listener);
+        } else {
+            listener_resume(endpoint->listener);
+        }
+    }
+}
+
+void front_endpoints_offer(const Front *front, SuccessionSockets *sockets)
+{
+    LIST_FOR_EACH (&front->endpoints, node) {
+        const Endpoint *endpoint = CONTAINER_OF(node, Endpoint, node);
+        char name[NET_ADDR_TEXT_SIZE];
+        net_addr_format(&endpoint->addr, name);
+        json_array_append_new(sockets->names, json_string(name));
+        sockets->fds[sockets->len++] = endpoint->fd;
+    }
+}
+
 /* Takes over certificates and roles, and closes what is no longer wanted. */
 static void endpoints_settle(Front *front, const FrontConfig *config)
 {
@@ -146,6 +177,9 @@ static void endpoints_settle(Front *front, const FrontConfig *config)
     for (size_t i = 0; i < config->listeners.len; i++) {
         const FrontListenerConfig *wanted = &config->listeners.items[i];
         Endpoint *endpoint = endpoint_at(front, &wanted->addr);
+        if (endpoint == NULL) {
+            continue; /* opened by another process, since this one is leaving */
+        }
         tls_context_free(endpoint->tls);
         endpoint->tls = wanted->tls != NULL ? tls_context_ref(wanted->tls) : NULL;
         endpoint->reader = wanted->reader;
@@ -354,18 +388,25 @@ static void clients_settle(Front *front)
     }
 }
 
+static void front_stop_now(void *user)
+{
+    Front *front = user;
+    loop_stop(front->loop);
+}
+
 /* ---- the agent --------------------------------------------------------------------------------
  */
 
-static bool front_on_config(void *user, const json_t *json, Err *err)
+bool front_configure(Front *front, const json_t *json, Err *err)
 {
-    Front *front = user;
     FrontConfig *config;
     if (front->stopping) {
         return err_set(err, ERR_CONFLICT, "the front is stopping");
     }
     TRY(front_config_parse(json, &config, err));
-    if (!endpoints_open(front, config, err)) {
+    bool first = front->config == NULL;
+    if ((!front->leaving && !endpoints_open(front, config, err)) ||
+        (first && !succession_take(front->succession, err))) {
         front_config_free(config);
         return false;
     }
@@ -375,13 +416,26 @@ static bool front_on_config(void *user, const json_t *json, Err *err)
     nodes_settle(front, config);
     clients_settle(front);
     front_config_free(old);
+    if (first) {
+        front_endpoints_pause(front, false);
+        succession_serves(front->succession);
+    }
     return true;
 }
 
-static void front_stop_now(void *user)
+/* Without its place an heir is nobody: whoever serves goes on. */
+static bool front_on_config(void *user, const json_t *json, Err *err)
 {
     Front *front = user;
-    loop_stop(front->loop);
+    if (!front_configure(front, json, err)) {
+        if (succession_is_heir(front->succession)) {
+            front->exit_code = err_exit_code(err->code);
+            loop_timer_start(front->loop, &front->stop, HEIR_END_MS, 0, front_stop_now, front);
+        }
+        return false;
+    }
+    succession_config(front->succession, json);
+    return true;
 }
 
 static void front_stop_look(void *user)
@@ -406,13 +460,13 @@ static void front_stop_look(void *user)
     }
 }
 
-static void front_on_stop(void *user)
+void front_stop(Front *front)
 {
-    Front *front = user;
     if (front->stopping) {
         return;
     }
     front->stopping = true;
+    succession_stop(front->succession);
     for (ListNode *node; (node = list_pop_front(&front->endpoints)) != NULL;) {
         endpoint_free(CONTAINER_OF(node, Endpoint, node));
     }
@@ -420,10 +474,15 @@ static void front_on_stop(void *user)
     loop_timer_start(front->loop, &front->stop, STOP_GRACE_MS, 0, front_stop_now, front);
 }
 
+static void front_on_stop(void *user)
+{
+    front_stop(user);
+}
+
 static void front_on_signal(void *user, int signo)
 {
     (void)signo;
-    front_on_stop(user);
+    front_stop(user);
 }
 
 /* ---- each second ------------------------------------------------------------------------------
@@ -477,7 +536,9 @@ static bool front_start(Front *front, const PlaneArgs *args, Err *err)
     static const PlaneHandlers handlers = {.on_config = front_on_config, .on_stop = front_on_stop};
     TRY(loop_new(&front->loop, err));
     TRY(loop_signals(front->loop, signals, front_on_signal, front, err));
-    TRY(plane_new(front->loop, args, &handlers, front, &front->plane, err));
+    TRY(plane_succession_new(front->loop, args, &front_succession_handlers, front,
+                             &front->succession, err));
+    TRY(plane_new(front->loop, args, front->succession, &handlers, front, &front->plane, err));
     loop_timer_start(front->loop, &front->second, 0, SECOND_MS, front_each_second, front);
     return true;
 }
@@ -496,7 +557,10 @@ static void front_done(Front *front)
     loop_timer_stop(&front->retry);
     loop_timer_stop(&front->second);
     loop_timer_stop(&front->stop);
+    loop_timer_stop(&front->left);
     plane_free(front->plane);
+    succession_free(front->succession);
+    vec_done(&front->elsewhere);
     if (front->loop != NULL) {
         loop_free(front->loop);
     }
@@ -525,5 +589,5 @@ int front_main(int argc, char **argv)
         log_error(FRONT_MODULE, "%s", err.message);
     }
     front_done(&front);
-    return started ? 0 : err_exit_code(err.code);
+    return started ? front.exit_code : err_exit_code(err.code);
 }

@@ -52,6 +52,7 @@ typedef struct FrontConfig {
     size_t clients_max;
     int64_t idle_timeout_ms; /* 0: never */
     int64_t hold_ms;
+    int64_t upgrade_drain_ms;
 } FrontConfig;
 
 NODISCARD bool front_config_parse(const json_t *json, FrontConfig **ret_config, Err *err);
@@ -177,9 +178,23 @@ typedef struct FrontNode {
     size_t connections;
 } FrontNode;
 
+/* The clients of a leaving process. */
+typedef struct FrontElsewhere {
+    uint32_t generation;
+    size_t clients;
+} FrontElsewhere;
+
 struct Front {
     Loop *loop;
     Plane *plane;
+    Succession *succession;
+    bool leaving;       /* another process accepts, or is about to */
+    SuccessionLink *up; /* to that one; NULL: it is not known */
+    size_t told;        /* clients, to that one */
+    VEC(FrontElsewhere) elsewhere;
+    int64_t left_ms;
+    LoopTimer left;
+    int exit_code;
     FrontConfig *config; /* NULL until the first one */
     List endpoints;
     List nodes;
@@ -192,6 +207,14 @@ struct Front {
     LoopTimer second;
     LoopTimer stop;
 };
+
+void front_stop(Front *front);
+NODISCARD bool front_configure(Front *front, const json_t *json, Err *err);
+void front_endpoints_pause(Front *front, bool pause);
+void front_endpoints_offer(const Front *front, SuccessionSockets *sockets);
+/* succeed.c */
+extern const SuccessionHandlers front_succession_handlers;
+size_t front_clients_everywhere(const Front *front);
 
 /* The node for a new connection; NULL: none at the moment. */
 FrontNode *front_pick(Front *front, bool reader);

@@ -6,7 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "loop/loop_priv.h"
+#include "loop/uring_priv.h"
 
 static void clock_read(Loop *loop)
 {
@@ -49,6 +49,7 @@ void loop_free(Loop *loop)
     }
     ASSERT(!loop->in_turn);
     streams_done(loop);
+    uring_free(loop->uring);
     signals_done(loop);
     posts_done(loop);
     for (ListNode *node; (node = list_first(&loop->watchers)) != NULL;) {
@@ -67,6 +68,17 @@ void loop_free(Loop *loop)
     mem_free(loop->chunk);
     close(loop->epoll_fd);
     mem_free(loop);
+}
+
+bool loop_use_uring(Loop *loop, Err *err)
+{
+    ASSERT(loop->streams.len == 0);
+    return loop->uring != NULL || uring_new(loop, &loop->uring, err);
+}
+
+bool loop_uses_uring(const Loop *loop)
+{
+    return loop->uring != NULL;
 }
 
 int64_t loop_now_ms(const Loop *loop)
@@ -240,6 +252,15 @@ static void turn_end(Loop *loop)
     streams_tell(loop);
     streams_flush(loop);
     turn_memory_reset(loop);
+    if (loop->uring != NULL) {
+        uring_buffers_return(loop->uring);
+    }
+}
+
+void turn_break(Loop *loop)
+{
+    turn_end(loop);
+    clock_read(loop);
 }
 
 static int wait_timeout_ms(const Loop *loop, int64_t wait_max_ms)
@@ -258,8 +279,7 @@ static void events_run(Loop *loop, const struct epoll_event *events, int count)
 {
     for (int i = 0; i < count; i++) {
         if (loop->chunk_used > TURN_CHUNK_SIZE - STREAM_READ_MAX) {
-            turn_end(loop);
-            clock_read(loop);
+            turn_break(loop);
         }
         LoopFd *watch = events[i].data.ptr;
         if (!watch->dead) {
@@ -268,17 +288,37 @@ static void events_run(Loop *loop, const struct epoll_event *events, int count)
     }
 }
 
-void loop_turn(Loop *loop, int64_t wait_max_ms)
+/* Waits for epoll, and calls the watchers; sets in_turn when the wait is over. */
+static void epoll_run(Loop *loop, int timeout_ms)
 {
-    ASSERT(!loop->in_turn);
     struct epoll_event events[LOOP_EVENTS_MAX];
-    loop_time_ms(loop);
-    int timeout_ms = wait_timeout_ms(loop, wait_max_ms);
     int count = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS_MAX, timeout_ms);
     ASSERT(count >= 0 || errno == EINTR);
     clock_read(loop);
     loop->in_turn = true;
     events_run(loop, events, count);
+}
+
+static void uring_run(Loop *loop, int timeout_ms)
+{
+    uring_wait(loop->uring, timeout_ms);
+    clock_read(loop);
+    loop->in_turn = true;
+    if (uring_events_run(loop->uring)) {
+        epoll_run(loop, 0);
+    }
+}
+
+void loop_turn(Loop *loop, int64_t wait_max_ms)
+{
+    ASSERT(!loop->in_turn);
+    loop_time_ms(loop);
+    int timeout_ms = wait_timeout_ms(loop, wait_max_ms);
+    if (loop->uring != NULL) {
+        uring_run(loop, timeout_ms);
+    } else {
+        epoll_run(loop, timeout_ms);
+    }
     timers_run(loop);
     turn_end(loop);
     garbage_free(loop->batch_garbage.items, loop->batch_garbage.len);

@@ -38,9 +38,11 @@ typedef struct Segment {
 } Segment;
 
 typedef struct SignalWatch SignalWatch;
+typedef struct Uring Uring;
 
 struct Loop {
     int epoll_fd;
+    Uring *uring; /* NULL: streams are epoll's, too */
     int wake_fd;
     int64_t now_us; /* read once per turn; now_ms is the same moment */
     int64_t now_ms;
@@ -74,6 +76,9 @@ struct Loop {
     Buf cipher_out;
 };
 
+/* Ends a turn between two events, and begins the next one. */
+void turn_break(Loop *loop);
+
 /* The current time, also between turns. */
 int64_t loop_time_ms(Loop *loop);
 
@@ -94,6 +99,8 @@ int64_t timers_wait_ms(const Loop *loop); /* -1: none is armed */
 
 NODISCARD bool posts_init(Loop *loop, Err *err);
 void posts_done(Loop *loop);
+
+void net_tune(int fd); /* for streams; not an inet socket is fine */
 
 void signals_done(Loop *loop);
 

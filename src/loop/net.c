@@ -3,14 +3,22 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "loop/loop.h"
+#include "loop/loop_priv.h"
 
-#define LISTEN_BACKLOG_DEFAULT 1024
+/* Connections that were made at once are probed apart: the system drops what is more than it queues
+ * (net.core.netdev_max_backlog), each time the same ones, and then takes their peers for dead. */
+#define KEEPALIVE_IDLE_S          40
+#define KEEPALIVE_IDLE_SPREAD     60
+#define KEEPALIVE_INTERVAL_S      10
+#define KEEPALIVE_INTERVAL_SPREAD 5
+#define KEEPALIVE_PROBES          3
+#define LISTEN_BACKLOG_DEFAULT    1024
 
 /* ---- addresses ------------------------------------------------------------------------------- */
 
@@ -197,6 +205,32 @@ bool net_local_addr(int fd, NetAddr *ret_addr, Err *err)
     return true;
 }
 
+/* ---- options -------------------------------------------------------------------------------- */
+
+/* A connection has those of the socket that accepted it, so that mostly one question is all. A
+ * socket that does not take them works without them. */
+void net_tune(int fd)
+{
+    int on = 1;
+    int idle_s = KEEPALIVE_IDLE_S + fd % KEEPALIVE_IDLE_SPREAD;
+    int interval_s = KEEPALIVE_INTERVAL_S + fd % KEEPALIVE_INTERVAL_SPREAD;
+    int probes = KEEPALIVE_PROBES;
+    int tuned = 0;
+    socklen_t len = sizeof(tuned);
+    if (getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &tuned, &len) != 0) {
+        return;
+    }
+    if (tuned != 0) {
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+        return;
+    }
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* last: it says that all are set */
+}
+
 /* ---- listening ------------------------------------------------------------------------------- */
 
 /* A socket's file outlives the process that made it. Removes it if nobody answers any more. */
@@ -249,6 +283,9 @@ static bool listen_socket_make(const NetAddr *addr, const NetListenOptions *opti
     }
     if (bind(fd, (const struct sockaddr *)&addr->storage, addr->len) != 0) {
         return err_set_errno(err, errno, "binding");
+    }
+    if (inet) {
+        net_tune(fd);
     }
     *ret_fd = fd;
     fd = -1;

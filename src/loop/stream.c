@@ -3,15 +3,11 @@
  * stream_read.c, from an event. Whatever happens inside another call becomes a notice. */
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <unistd.h>
 
-#include "loop/stream_priv.h"
+#include "loop/uring_priv.h"
 
-#define KEEPALIVE_IDLE_S     60
-#define KEEPALIVE_INTERVAL_S 10
-#define KEEPALIVE_PROBES     3
-#define UNLIMITED            (SIZE_MAX / 4) /* these buffers are limited by what fills them */
+#define UNLIMITED (SIZE_MAX / 4) /* these buffers are limited by what fills them */
 
 void streams_init(Loop *loop)
 {
@@ -66,7 +62,8 @@ Loop *stream_loop(const Stream *stream)
 
 size_t stream_pending(const Stream *stream)
 {
-    return stream->queued + stream->early.len + (stream->out.len - stream->out_sent);
+    size_t early = stream->beginning != NULL ? stream->beginning->early.len : 0;
+    return stream->queued + early + (stream->out.len - stream->out_sent);
 }
 
 bool stream_blocked(const Stream *stream)
@@ -111,9 +108,10 @@ bool stream_peer_cred(const Stream *stream, PeerCred *ret_cred, Err *err)
 void stream_name(const Stream *stream, char out[static NET_ADDR_TEXT_SIZE])
 {
     NetAddr addr;
-    if (stream->target != NULL) {
-        size_t len = strnlen(stream->target, NET_ADDR_TEXT_SIZE - 1);
-        memcpy(out, stream->target, len);
+    const char *target = stream->beginning != NULL ? stream->beginning->target : NULL;
+    if (target != NULL) {
+        size_t len = strnlen(target, NET_ADDR_TEXT_SIZE - 1);
+        memcpy(out, target, len);
         out[len] = '\0';
     } else if (stream_peer_addr(stream, &addr, NULL)) {
         net_addr_format(&addr, out);
@@ -217,9 +215,29 @@ static void stream_drop(Stream *stream)
     stream->queued = 0;
     stream_out_release(stream);
     buf_drop(stream, &stream->kept);
-    buf_drop(stream, &stream->early);
-    tls_context_free(stream->tls_wanted);
-    stream->tls_wanted = NULL;
+    if (stream->beginning != NULL) {
+        buf_drop(stream, &stream->beginning->early);
+        tls_context_free(stream->beginning->tls);
+        stream->beginning->tls = NULL;
+    }
+}
+
+StreamBeginning *stream_beginning(Stream *stream)
+{
+    if (stream->beginning == NULL) {
+        stream->beginning = mem_alloc(sizeof(StreamBeginning));
+        buf_init(&stream->beginning->early, UNLIMITED);
+    }
+    return stream->beginning;
+}
+
+static void beginning_free(StreamBeginning *beginning)
+{
+    if (beginning != NULL) {
+        mem_free(beginning->tls_host);
+        mem_free(beginning->target);
+        mem_free(beginning);
+    }
 }
 
 void stream_kill(Stream *stream)
@@ -233,12 +251,16 @@ void stream_kill(Stream *stream)
     list_remove(&loop->streams, &stream->node);
     tls_session_free(stream->tls);
     stream->tls = NULL;
-    mem_free(stream->tls_host);
-    mem_free(stream->target);
+    beginning_free(stream->beginning);
+    stream->beginning = NULL;
     mem_free(stream->failure);
     stream->handlers = NULL;
     stream->state = STREAM_DEAD;
-    batch_free_later(loop, stream);
+    if (stream->receiving) {
+        uring_forget(stream);
+    } else {
+        batch_free_later(loop, stream);
+    }
 }
 
 void stream_fail(Stream *stream, const Err *err)
@@ -318,36 +340,18 @@ static Stream *stream_make(Loop *loop, int fd, const StreamOptions *options)
     watch_init(&stream->watch, loop, fd, stream_ready, stream);
     stream->handlers = options->handlers;
     stream->user = options->user;
-    stream->keep_max = options->keep_max > 0 ? options->keep_max : STREAM_KEEP_MAX_DEFAULT;
+    ASSERT(options->keep_max <= UINT32_MAX && options->pending_max <= UINT32_MAX &&
+           options->timeout_ms <= INT32_MAX);
+    stream->keep_max =
+        (uint32_t)(options->keep_max > 0 ? options->keep_max : STREAM_KEEP_MAX_DEFAULT);
     stream->pending_max =
-        options->pending_max > 0 ? options->pending_max : STREAM_PENDING_MAX_DEFAULT;
-    stream->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : STREAM_TIMEOUT_MS_DEFAULT;
+        (uint32_t)(options->pending_max > 0 ? options->pending_max : STREAM_PENDING_MAX_DEFAULT);
+    stream->timeout_ms =
+        (int32_t)(options->timeout_ms > 0 ? options->timeout_ms : STREAM_TIMEOUT_MS_DEFAULT);
     buf_init(&stream->kept, UNLIMITED);
-    buf_init(&stream->early, UNLIMITED);
     buf_init(&stream->out, UNLIMITED);
     list_push_back(&loop->streams, &stream->node);
     return stream;
-}
-
-/* A socket that does not take these options works without them. */
-static void tcp_options_set(int fd)
-{
-    int on = 1;
-    int idle_s = KEEPALIVE_IDLE_S;
-    int interval_s = KEEPALIVE_INTERVAL_S;
-    int probes = KEEPALIVE_PROBES;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
-}
-
-static bool socket_is_inet(int fd)
-{
-    int domain = AF_UNSPEC;
-    socklen_t len = sizeof(domain);
-    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain != AF_UNIX;
 }
 
 void stream_update_interest(Stream *stream)
@@ -356,8 +360,13 @@ void stream_update_interest(Stream *stream)
         return;
     }
     bool out = stream->out.len > stream->out_sent || stream->state == STREAM_CONNECTING;
-    bool in = stream->state != STREAM_CONNECTING && !stream->eof_seen && !stream->held;
+    bool in = stream->state != STREAM_CONNECTING && !stream->eof_seen && !stream->held &&
+              stream->receive_errno == 0;
     Err err;
+    if (stream->watch.loop->uring != NULL) {
+        uring_receive(stream, in);
+        in = false;
+    }
     if (!watch_set(&stream->watch, (in ? EPOLLIN : 0U) | (out ? EPOLLOUT : 0U), &err)) {
         stream_fail(stream, &err);
     }
@@ -378,9 +387,9 @@ static void stream_open_late(void *user)
     Err err;
     char name[NET_ADDR_TEXT_SIZE];
     stream_name(stream, name);
-    err_set(&err, ERR_TIMEOUT, "%s %s: no answer within %lld ms",
+    err_set(&err, ERR_TIMEOUT, "%s %s: no answer within %d ms",
             stream->state == STREAM_CONNECTING ? "connecting to" : "TLS with", name,
-            (long long)stream->timeout_ms);
+            (int)stream->timeout_ms);
     stream_fail(stream, &err);
 }
 
@@ -403,30 +412,33 @@ void stream_start_session(Stream *stream, TlsContext *tls, const char *host)
 /* The socket is connected. */
 static void stream_begin(Stream *stream)
 {
-    if (stream->tls_wanted == NULL) {
+    if (stream->watch.loop->uring != NULL) {
+        uring_prepare(stream);
+    }
+    StreamBeginning *beginning = stream->beginning;
+    if (beginning == NULL || beginning->tls == NULL) {
         stream_opened(stream);
         return;
     }
-    TlsContext *tls = stream->tls_wanted;
-    stream->tls_wanted = NULL;
-    stream_start_session(stream, tls, stream->tls_host);
+    TlsContext *tls = beginning->tls;
+    beginning->tls = NULL;
+    stream_start_session(stream, tls, beginning->tls_host);
     tls_context_free(tls);
 }
 
 static void stream_want_tls(Stream *stream, const StreamOptions *options)
 {
     if (options->tls != NULL) {
-        stream->tls_wanted = tls_context_ref(options->tls);
-        stream->tls_host = mem_strdup(options->tls_host);
+        StreamBeginning *beginning = stream_beginning(stream);
+        beginning->tls = tls_context_ref(options->tls);
+        beginning->tls_host = mem_strdup(options->tls_host);
     }
 }
 
 Stream *stream_adopt(Loop *loop, int fd, const StreamOptions *options)
 {
     Stream *stream = stream_make(loop, fd, options);
-    if (socket_is_inet(fd)) {
-        tcp_options_set(fd);
-    }
+    net_tune(fd);
     stream_want_tls(stream, options);
     stream_begin(stream);
     return stream;
@@ -435,7 +447,7 @@ Stream *stream_adopt(Loop *loop, int fd, const StreamOptions *options)
 static void stream_connect_failed(Stream *stream, int os_errno)
 {
     Err err;
-    err_set_errno(&err, os_errno, "connecting to %s", stream->target);
+    err_set_errno(&err, os_errno, "connecting to %s", stream->beginning->target);
     if (err.code != ERR_DENIED && err.code != ERR_TIMEOUT) {
         err.code = ERR_UNAVAILABLE;
     }
@@ -450,7 +462,7 @@ Stream *stream_connect(Loop *loop, const NetAddr *to, const StreamOptions *optio
     int fd = socket(to->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int os_errno = errno;
     Stream *stream = stream_make(loop, fd, options);
-    stream->target = mem_strdup(name);
+    stream_beginning(stream)->target = mem_strdup(name);
     stream->state = STREAM_CONNECTING;
     stream_want_tls(stream, options);
     loop_timer_start(loop, &stream->timer, stream->timeout_ms, 0, stream_open_late, stream);
@@ -459,7 +471,7 @@ Stream *stream_connect(Loop *loop, const NetAddr *to, const StreamOptions *optio
         return stream;
     }
     if (to->storage.ss_family != AF_UNIX) {
-        tcp_options_set(fd);
+        net_tune(fd);
     }
     if (connect(fd, (const struct sockaddr *)&to->storage, to->len) != 0 && errno != EINPROGRESS) {
         stream_connect_failed(stream, errno);
@@ -514,9 +526,13 @@ void stream_start_tls(Stream *stream, TlsContext *tls, const char *host)
     if (!stream_is_live(stream)) {
         return;
     }
-    mem_free(stream->tls_host);
-    stream->tls_host = mem_strdup(host);
-    stream_start_session(stream, tls, stream->tls_host);
+    if (host != NULL) {
+        StreamBeginning *beginning = stream_beginning(stream);
+        mem_free(beginning->tls_host);
+        beginning->tls_host = mem_strdup(host);
+        host = beginning->tls_host;
+    }
+    stream_start_session(stream, tls, host);
     if (!stream->in_read && stream->kept.len > 0 && stream_is_live(stream)) {
         Slice cipher = buf_slice(&stream->kept);
         turn_free_later(stream->watch.loop, stream->kept.data);
@@ -543,7 +559,8 @@ void stream_resume(Stream *stream)
 {
     stream->paused = false;
     stream_unhold(stream);
-    if (stream->kept.len > 0 || (stream->eof_seen && !stream->eof_told)) {
+    if (stream->kept.len > 0 || (stream->eof_seen && !stream->eof_told) ||
+        stream->receive_errno != 0) {
         stream_notify(stream, NOTICE_READ);
     }
 }

@@ -3,6 +3,8 @@
 #ifndef WEIR_STREAM_PRIV_H
 #define WEIR_STREAM_PRIV_H
 
+#include <sys/uio.h>
+
 #include "loop/loop_priv.h"
 
 /*
@@ -15,7 +17,7 @@
  *                             on_closed    v             v
  *        stream_abort ------------------> DEAD <------ CLOSING
  *
- * CONNECTING  the kernel connects; writes are kept in `early`.
+ * CONNECTING  the kernel connects; writes are kept in `early` of the beginning.
  * HANDSHAKE   TLS shakes hands; `out` holds its bytes; writes are kept in `early`.
  * OPEN        data flows.
  * CLOSING     the owner has left (handlers is NULL): pending bytes go out, our side is ended, input
@@ -40,6 +42,14 @@ enum {
     NOTICE_CLOSED = 8,
 };
 
+/* What most streams need for a moment only, if at all. */
+typedef struct StreamBeginning {
+    TlsContext *tls; /* while connecting: what to do then; a reference of our own */
+    char *tls_host;
+    char *target; /* of stream_connect, in text form */
+    Buf early;    /* plain text written before the stream was open */
+} StreamBeginning;
+
 struct Stream {
     LoopFd watch;
     ListNode node;    /* in loop->streams */
@@ -50,31 +60,31 @@ struct Stream {
     const StreamHandlers *handlers;
     void *user;
     TlsSession *tls;
-    TlsContext *tls_wanted; /* while connecting: what to do then; a reference of our own */
-    char *tls_host;
-    char *target; /* of stream_connect, in text form */
-    size_t keep_max;
-    size_t pending_max;
-    int64_t timeout_ms;
+    StreamBeginning *beginning; /* NULL: nothing of it */
+    uint32_t keep_max;
+    uint32_t pending_max;
+    int32_t timeout_ms;
     LoopTimer timer; /* connect, handshake, closing */
     Buf kept;        /* plain text that on_read left */
-    Buf early;       /* plain text written before the stream was open */
     Buf out;         /* wire bytes that the kernel did not take; `out_sent` of them are gone */
     size_t out_sent;
-    size_t segment_first, segment_last; /* index + 1 in loop->segments; 0: none */
-    size_t queued;                      /* bytes of the segments */
-    bool full;                          /* the kernel takes no more until EPOLLOUT */
-    bool blocked;                       /* the peer was too slow; on_drained is owed */
+    uint32_t segment_first, segment_last; /* index + 1 in loop->segments; 0: none */
+    size_t queued;                        /* bytes of the segments */
+    bool full;                            /* the kernel takes no more until EPOLLOUT */
+    bool blocked;                         /* the peer was too slow; on_drained is owed */
     bool paused;
-    bool held;        /* something came while it was paused, and lies in the kernel */
-    bool in_read;     /* on_read is running */
-    bool eof_seen;    /* the peer's side has ended */
-    bool eof_told;    /* and the owner knows */
-    bool end_wanted;  /* stream_end or stream_close */
-    bool goodbye;     /* close_notify is in `out` or gone */
-    bool end_sent;    /* our side has ended */
-    bool send_failed; /* nothing can be sent any more; what the peer sent before may be readable */
-    Err *failure;     /* for on_closed; NULL: good order */
+    bool held;       /* something came while it was paused, and lies in the kernel */
+    bool in_read;    /* on_read is running */
+    bool eof_seen;   /* the peer's side has ended */
+    bool eof_told;   /* and the owner knows */
+    bool end_wanted; /* stream_end or stream_close */
+    bool goodbye;    /* close_notify is in `out` or gone */
+    bool end_sent;   /* our side has ended */
+    bool receiving;  /* by io_uring (uring_priv.h): its memory must stay */
+    bool receive_cancelled;
+    int receive_errno; /* what ended the receive, to be told behind `kept`; 0: nothing */
+    bool send_failed;  /* nothing can be sent any more; what the peer sent before may be readable */
+    Err *failure;      /* for on_closed; NULL: good order */
 };
 
 /* stream.c */
@@ -88,10 +98,13 @@ void stream_start_session(Stream *stream, TlsContext *tls, const char *host);
 bool stream_is_live(const Stream *stream);   /* not FAILED, not DEAD */
 void stream_update_interest(Stream *stream); /* what to wait for, from the state */
 void stream_out_release(Stream *stream);     /* frees `out` */
+StreamBeginning *stream_beginning(Stream *stream);
 void stream_name(const Stream *stream, char out[static NET_ADDR_TEXT_SIZE]); /* its peer */
 
 /* stream_read.c */
 void stream_receive(Stream *stream);
+/* The same where something else has received: no bytes and no errno is the end. */
+void stream_received(Stream *stream, Slice data, int os_errno);
 void stream_shake(Stream *stream, Slice cipher); /* goes on with the handshake */
 void stream_take_cipher(Stream *stream, Slice cipher);
 void stream_give_again(Stream *stream); /* `kept`, and EOF if it was seen */
@@ -100,5 +113,10 @@ void stream_give_again(Stream *stream); /* `kept`, and EOF if it was seen */
 void stream_flush(Stream *stream);
 void stream_queue_early(Stream *stream);
 void stream_send_out(Stream *stream);
+/* A flush in two halves: what is to be sent, in so many pieces, and what came of it: bytes, or an
+ * errno below zero. 0: nothing, then stream_flushed follows. */
+size_t stream_send_begin(Stream *stream, struct iovec *iov, size_t iov_max, size_t *ret_total);
+void stream_send_done(Stream *stream, ssize_t result, size_t total);
+void stream_flushed(Stream *stream); /* if it is live: what follows from what is left */
 
 #endif

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 
-#include "loop/stream_priv.h"
+#include "loop/uring_priv.h"
 
 #define TLS_PLAIN_MAX ((size_t)16 << 10) /* of one record */
 #define UNLIMITED     (SIZE_MAX / 4)
@@ -33,8 +33,7 @@ static void stream_check_kept(Stream *stream)
         Err err;
         char name[NET_ADDR_TEXT_SIZE];
         stream_name(stream, name);
-        err_set(&err, ERR_LIMIT, "%s sent a message of more than %zu bytes", name,
-                stream->keep_max);
+        err_set(&err, ERR_LIMIT, "%s sent a message of more than %u bytes", name, stream->keep_max);
         stream_fail(stream, &err);
     }
 }
@@ -105,6 +104,18 @@ static void stream_tell_eof(Stream *stream)
     handlers->on_closed(user, stream, NULL);
 }
 
+static void stream_receive_failed(Stream *stream, int os_errno)
+{
+    if (os_errno == EAGAIN || os_errno == EINTR) {
+        return;
+    }
+    Err err;
+    char name[NET_ADDR_TEXT_SIZE];
+    stream_name(stream, name);
+    err_set_errno(&err, os_errno, "reading from %s", name);
+    stream_fail(stream, &err);
+}
+
 void stream_give_again(Stream *stream)
 {
     if (stream->kept.len > 0 && stream_can_give(stream)) {
@@ -112,6 +123,9 @@ void stream_give_again(Stream *stream)
     }
     if (stream->eof_seen && !stream->eof_told && stream_can_give(stream)) {
         stream_tell_eof(stream);
+    }
+    if (stream->receive_errno != 0 && stream_can_give(stream)) {
+        stream_receive_failed(stream, stream->receive_errno);
     }
 }
 
@@ -205,18 +219,6 @@ void stream_take_cipher(Stream *stream, Slice cipher)
     }
 }
 
-static void stream_receive_failed(Stream *stream, int os_errno)
-{
-    if (os_errno == EAGAIN || os_errno == EINTR) {
-        return;
-    }
-    Err err;
-    char name[NET_ADDR_TEXT_SIZE];
-    stream_name(stream, name);
-    err_set_errno(&err, os_errno, "reading from %s", name);
-    stream_fail(stream, &err);
-}
-
 void stream_receive(Stream *stream)
 {
     Loop *loop = stream->watch.loop;
@@ -242,9 +244,35 @@ void stream_receive(Stream *stream)
     }
 }
 
+void stream_received(Stream *stream, Slice data, int os_errno)
+{
+    if (stream->eof_seen || stream->receive_errno != 0) {
+        return; /* under TLS the end comes twice */
+    }
+    if (stream->paused && stream->state == STREAM_OPEN) {
+        stream->held = true; /* enough for now */
+        stream_touch(stream);
+    }
+    if (os_errno != 0 && stream->state == STREAM_OPEN && !stream_can_give(stream)) {
+        stream->receive_errno = os_errno; /* what came before it is to be told first */
+    } else if (os_errno != 0) {
+        stream_receive_failed(stream, os_errno);
+    } else if (data.len == 0) {
+        stream_eof(stream);
+    } else if (stream->tls == NULL && stream->state != STREAM_HANDSHAKE) {
+        stream_take(stream, data);
+    } else {
+        stream_take_cipher(stream, data);
+    }
+}
+
 bool stream_quiet(const Stream *stream)
 {
     char byte;
+    Uring *uring = stream->watch.loop->uring;
+    if (uring != NULL && uring_has_for(uring, stream)) {
+        return false;
+    }
     return stream->state == STREAM_OPEN && !stream->eof_seen && stream->kept.len == 0 &&
            recv(stream->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }

@@ -3,9 +3,8 @@
  * and goes when the kernel says so. Under TLS the segments of a turn are gathered into as few
  * records as they need. */
 #include <errno.h>
-#include <sys/uio.h>
 
-#include "loop/stream_priv.h"
+#include "loop/uring_priv.h"
 
 #define IOV_PER_SEND     64
 #define RECORD_MAX       ((size_t)16 << 10) /* plain text of one TLS record */
@@ -31,9 +30,9 @@ static void segment_add(Stream *stream, Slice data)
     if (stream->segment_last != 0) {
         loop->segments.items[stream->segment_last - 1].next = loop->segments.len;
     } else {
-        stream->segment_first = loop->segments.len;
+        stream->segment_first = (uint32_t)loop->segments.len;
     }
-    stream->segment_last = loop->segments.len;
+    stream->segment_last = (uint32_t)loop->segments.len;
 }
 
 static void segments_drop(Stream *stream)
@@ -52,7 +51,7 @@ static bool stream_admits(Stream *stream, size_t len)
         Err err;
         char name[NET_ADDR_TEXT_SIZE];
         stream_name(stream, name);
-        err_set(&err, ERR_LIMIT, "%s does not read: more than %zu bytes are waiting for it", name,
+        err_set(&err, ERR_LIMIT, "%s does not read: more than %u bytes are waiting for it", name,
                 stream->pending_max);
         stream_fail(stream, &err);
         return false;
@@ -92,11 +91,19 @@ static void segments_copy(Stream *stream, Buf *to)
 
 void stream_queue_early(Stream *stream)
 {
-    if (stream->early.len > 0) {
+    Buf *early = stream->beginning != NULL ? &stream->beginning->early : NULL;
+    if (early != NULL && early->len > 0) {
         ASSERT(stream->segment_first == 0);
-        segment_add(stream, buf_slice(&stream->early));
-        turn_free_later(stream->watch.loop, stream->early.data);
-        buf_init(&stream->early, UNLIMITED);
+        segment_add(stream, buf_slice(early));
+        turn_free_later(stream->watch.loop, early->data);
+        buf_init(early, UNLIMITED);
+    }
+}
+
+static void queue_before_open(Stream *stream)
+{
+    if (stream->segment_first != 0) {
+        segments_copy(stream, &stream_beginning(stream)->early);
     }
 }
 
@@ -119,15 +126,11 @@ static void stream_send_failed(Stream *stream, int os_errno)
     stream_fail(stream, &err);
 }
 
-/* Returns how much the kernel took; less than `total` means that it is full or broken. */
-static size_t wire_send(Stream *stream, struct iovec *iov, size_t count, size_t total)
+/* Returns how much the kernel took of a send; less than `total` means that it is full or broken. */
+static size_t wire_sent(Stream *stream, ssize_t sent, int os_errno, size_t total)
 {
-    struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
-    int fd = stream->watch.fd;
-    ssize_t sent = count == 1 ? send(fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
-                              : sendmsg(fd, &message, MSG_NOSIGNAL);
-    if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-        stream_send_failed(stream, errno);
+    if (sent < 0 && os_errno != EAGAIN && os_errno != EINTR) {
+        stream_send_failed(stream, os_errno);
         return 0;
     }
     size_t taken = sent > 0 ? (size_t)sent : 0;
@@ -138,14 +141,20 @@ static size_t wire_send(Stream *stream, struct iovec *iov, size_t count, size_t 
     return taken;
 }
 
-void stream_send_out(Stream *stream)
+static size_t wire_send(Stream *stream, struct iovec *iov, size_t count, size_t total)
 {
-    size_t len = stream->out.len - stream->out_sent;
-    if (len == 0 || stream->full || stream->send_failed) {
-        return;
-    }
-    struct iovec iov = {stream->out.data + stream->out_sent, len};
-    stream->out_sent += wire_send(stream, &iov, 1, len);
+    struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
+    int fd = stream->watch.fd;
+    int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+    ssize_t sent =
+        count == 1 ? send(fd, iov->iov_base, iov->iov_len, flags) : sendmsg(fd, &message, flags);
+    return wire_sent(stream, sent, errno, total);
+}
+
+/* So much more of `out` is gone. */
+static void out_advance(Stream *stream, size_t taken)
+{
+    stream->out_sent += taken;
     if (stream->out_sent >= stream->out.len) {
         stream_out_release(stream);
     } else if (stream->out_sent >= COMPACT_SENT_MIN && stream->out_sent > stream->out.len / 2) {
@@ -154,33 +163,56 @@ void stream_send_out(Stream *stream)
     }
 }
 
-/* Sends the segments from where they lie. */
-static void segments_send(Stream *stream)
+void stream_send_out(Stream *stream)
+{
+    size_t len = stream->out.len - stream->out_sent;
+    if (len == 0 || stream->full || stream->send_failed) {
+        return;
+    }
+    struct iovec iov = {stream->out.data + stream->out_sent, len};
+    out_advance(stream, wire_send(stream, &iov, 1, len));
+}
+
+/* The first segments, where they lie. Returns how many. */
+static size_t segments_gather(const Stream *stream, struct iovec *iov, size_t iov_max,
+                              size_t *ret_total)
 {
     const Segment *segments = stream->watch.loop->segments.items;
-    size_t skip = 0; /* of the first segment that is left */
+    size_t count = 0;
+    *ret_total = 0;
+    for (size_t at = stream->segment_first; at != 0 && count < iov_max;
+         at = segments[at - 1].next) {
+        iov[count].iov_base = (void *)(uintptr_t)segments[at - 1].data;
+        iov[count].iov_len = segments[at - 1].len;
+        *ret_total += segments[at - 1].len;
+        count++;
+    }
+    return count;
+}
+
+/* So many bytes of them are gone. Returns how many of those are of the first one that is left. */
+static size_t segments_advance(Stream *stream, size_t taken)
+{
+    const Segment *segments = stream->watch.loop->segments.items;
+    while (stream->segment_first != 0 && taken >= segments[stream->segment_first - 1].len) {
+        taken -= segments[stream->segment_first - 1].len;
+        stream->segment_first = (uint32_t)segments[stream->segment_first - 1].next;
+    }
+    return taken;
+}
+
+/* Sends the segments from where they lie; of the first one `skip` bytes are gone already. */
+static void segments_send(Stream *stream, size_t skip)
+{
     while (stream->segment_first != 0 && !stream->full) {
         struct iovec iov[IOV_PER_SEND];
-        size_t count = 0, total = 0;
-        size_t at = stream->segment_first;
-        for (; at != 0 && count < IOV_PER_SEND; at = segments[at - 1].next) {
-            iov[count].iov_base = (void *)(uintptr_t)segments[at - 1].data;
-            iov[count].iov_len = segments[at - 1].len;
-            total += segments[at - 1].len;
-            count++;
-        }
+        size_t total;
+        size_t count = segments_gather(stream, iov, IOV_PER_SEND, &total);
         size_t sent = wire_send(stream, iov, count, total);
         if (stream->send_failed) {
             return;
         }
-        for (skip = sent; stream->segment_first != at;) {
-            const Segment *first = &segments[stream->segment_first - 1];
-            if (skip < first->len) {
-                break;
-            }
-            skip -= first->len;
-            stream->segment_first = first->next;
-        }
+        skip = segments_advance(stream, sent);
     }
     if (stream->segment_first != 0) {
         segments_copy(stream, &stream->out);
@@ -195,7 +227,7 @@ static void flush_plain(Stream *stream)
         segments_copy(stream, &stream->out);
         stream_send_out(stream);
     } else if (stream->segment_first != 0) {
-        segments_send(stream);
+        segments_send(stream, 0);
     }
 }
 
@@ -283,8 +315,11 @@ static void stream_send_end(Stream *stream)
     }
 }
 
-static void stream_flushed(Stream *stream)
+void stream_flushed(Stream *stream)
 {
+    if (!stream_is_live(stream)) {
+        return;
+    }
     bool open = stream->state == STREAM_OPEN || stream->state == STREAM_CLOSING;
     if (stream->out.len > 0) {
         stream->blocked = open;
@@ -307,20 +342,64 @@ static void stream_flushed(Stream *stream)
 void stream_flush(Stream *stream)
 {
     if (stream->state == STREAM_CONNECTING || stream->state == STREAM_HANDSHAKE) {
-        segments_copy(stream, &stream->early);
+        queue_before_open(stream);
         stream_send_out(stream);
     } else if (stream->tls != NULL) {
         flush_tls(stream);
     } else {
         flush_plain(stream);
     }
-    if (stream_is_live(stream)) {
-        stream_flushed(stream);
+    stream_flushed(stream);
+}
+
+/* What is queued becomes wire bytes in `out`, where it cannot be sent as it lies. */
+static void stage(Stream *stream)
+{
+    if (stream->state == STREAM_CONNECTING || stream->state == STREAM_HANDSHAKE) {
+        queue_before_open(stream);
+    } else if (stream->tls != NULL) {
+        (void)segments_encrypt(stream, &stream->out); /* else it has failed */
+    } else if (stream->out.len > 0) {
+        segments_copy(stream, &stream->out);
     }
+}
+
+size_t stream_send_begin(Stream *stream, struct iovec *iov, size_t iov_max, size_t *ret_total)
+{
+    stage(stream);
+    if (!stream_is_live(stream) || stream->state == STREAM_CONNECTING || stream->full ||
+        stream->send_failed) {
+        return 0;
+    }
+    size_t len = stream->out.len - stream->out_sent;
+    if (len > 0) {
+        iov[0] = (struct iovec){stream->out.data + stream->out_sent, len};
+        *ret_total = len;
+        return 1;
+    }
+    return segments_gather(stream, iov, iov_max, ret_total);
+}
+
+void stream_send_done(Stream *stream, ssize_t result, size_t total)
+{
+    size_t taken = wire_sent(stream, result, result < 0 ? (int)-result : 0, total);
+    if (stream->send_failed) {
+        stream_flushed(stream);
+        return;
+    }
+    if (stream->out.len > 0) {
+        out_advance(stream, taken);
+    } else {
+        segments_send(stream, segments_advance(stream, taken));
+    }
+    stream_flushed(stream);
 }
 
 void streams_flush(Loop *loop)
 {
+    if (loop->uring != NULL) {
+        uring_flush(loop->uring);
+    }
     for (ListNode *node; (node = list_pop_front(&loop->touched)) != NULL;) {
         stream_flush(CONTAINER_OF(node, Stream, touched));
     }

@@ -167,6 +167,19 @@ static const FieldInfo db_proxy[] = {
      .fallback = "\"IPV4\"", .note = "endpoints have IPv4 addresses"},
 };
 
+static const FieldInfo db_proxy_endpoint[] = {
+    {COLUMNS("DBProxyEndpointName", "DBProxyEndpointName", NULL, "db_proxy_endpoint_name", STRING,
+             NEVER, NOW)},
+    {COLUMNS("DBProxyName", "DBProxyName", NULL, "db_proxy_name", STRING, NEVER, NOW)},
+    {COLUMNS("VpcSubnetIds", "VpcSubnetIds", NULL, "vpc_subnet_ids", LIST, NEVER, NOW)},
+    {COLUMNS("VpcSecurityGroupIds", "VpcSecurityGroupIds", "VpcSecurityGroupIds",
+             "vpc_security_group_ids", LIST, IMMEDIATE, NOW)},
+    {COLUMNS("TargetRole", "TargetRole", NULL, "target_role", STRING, NEVER, REFUSED),
+     .fallback = "\"READ_WRITE\"", .note = "proxies do not read from replicas yet"},
+    {COLUMNS("EndpointNetworkType", "EndpointNetworkType", NULL, NULL, STRING, NEVER, REFUSED),
+     .fallback = "\"IPV4\"", .note = "endpoints have IPv4 addresses"},
+};
+
 static const FieldInfo security_group[] = {
     {COLUMNS("GroupName", "GroupName", NULL, "name", STRING, NEVER, NOW)},
     {COLUMNS("Description", "Description", NULL, "description", STRING, NEVER, NOW)},
@@ -266,6 +279,7 @@ const FieldTable field_tables[RESOURCE_TYPES] = {
     [RESOURCE_DB_SUBNET_GROUP] = TABLE(db_subnet_group),
     [RESOURCE_DB_PARAMETER_GROUP] = TABLE(db_parameter_group),
     [RESOURCE_DB_PROXY] = TABLE(db_proxy),
+    [RESOURCE_DB_PROXY_ENDPOINT] = TABLE(db_proxy_endpoint),
     [RESOURCE_SECURITY_GROUP] = TABLE(security_group),
     [RESOURCE_SECRET] = TABLE(secret),
     [RESOURCE_REPLICATION_GROUP] = TABLE(replication_group),

@@ -15,6 +15,7 @@ static const ArnShape arn_shapes[RESOURCE_TYPES] = {
     [RESOURCE_DB_SUBNET_GROUP] = {"rds", "subgrp:"},
     [RESOURCE_DB_PARAMETER_GROUP] = {"rds", "pg:"},
     [RESOURCE_DB_PROXY] = {"rds", "db-proxy:"},
+    [RESOURCE_DB_PROXY_ENDPOINT] = {"rds", "db-proxy-endpoint:"},
     [RESOURCE_SECURITY_GROUP] = {"ec2", "security-group/"},
     [RESOURCE_SECRET] = {"secretsmanager", "secret:"},
     [RESOURCE_REPLICATION_GROUP] = {"elasticache", "replicationgroup:"},
@@ -97,6 +98,11 @@ void security_rule_id_make(char out[static MODEL_ID_SIZE])
 void proxy_resource_id_make(char out[static MODEL_ID_SIZE])
 {
     hex_id_make("prx-", out);
+}
+
+void proxy_endpoint_id_make(char out[static MODEL_ID_SIZE])
+{
+    hex_id_make("prx-endpoint-", out);
 }
 
 void target_group_id_make(char out[static MODEL_ID_SIZE])

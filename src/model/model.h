@@ -33,13 +33,14 @@ typedef enum ResourceType {
     RESOURCE_DB_SUBNET_GROUP,
     RESOURCE_DB_PARAMETER_GROUP,
     RESOURCE_DB_PROXY,
+    RESOURCE_DB_PROXY_ENDPOINT,
     RESOURCE_SECURITY_GROUP,
     RESOURCE_SECRET,
     RESOURCE_REPLICATION_GROUP,
     RESOURCE_CACHE_SUBNET_GROUP,
     RESOURCE_CACHE_PARAMETER_GROUP,
 } ResourceType;
-#define RESOURCE_TYPES 9
+#define RESOURCE_TYPES 10
 
 const char *resource_type_name(ResourceType type); /* "db-instance" */
 bool resource_type_parse(Slice name, ResourceType *ret_type);
@@ -69,8 +70,8 @@ typedef struct TierFacts {
     unsigned net; /* the tier's addresses are 127.net.0.0/16 */
 } TierFacts;
 
-/* `name` is what the ARN ends in: the identifier; of proxies their resource id (prx-…), of secrets
- * name and suffix, of security groups the group id. */
+/* `name` is what the ARN ends in: the identifier; of proxies and their endpoints their resource id
+ * (prx-…), of secrets name and suffix, of security groups the group id. */
 char *arn_make(Arena *arena, const TierFacts *tier, ResourceType type, const char *name);
 /* Kinds of ARN that are no resource of their own. */
 char *arn_make_target_group(Arena *arena, const TierFacts *tier, const char *resource_id);
@@ -86,6 +87,7 @@ void dbi_resource_id_make(char out[static MODEL_ID_SIZE]);   /* db- and 26 of [a
 void security_group_id_make(char out[static MODEL_ID_SIZE]); /* sg- and 17 hex digits */
 void security_rule_id_make(char out[static MODEL_ID_SIZE]);  /* sgr- and 17 hex digits */
 void proxy_resource_id_make(char out[static MODEL_ID_SIZE]); /* prx- and 17 hex digits */
+void proxy_endpoint_id_make(char out[static MODEL_ID_SIZE]); /* prx-endpoint- and 17 hex digits */
 void target_group_id_make(char out[static MODEL_ID_SIZE]);   /* prx-tg- and 17 hex digits */
 void secret_suffix_make(char out[static MODEL_ID_SIZE]);     /* 6 of [a-z0-9] */
 void uuid_make(char out[static MODEL_ID_SIZE]);              /* RFC 9562, version 4 */

@@ -9,7 +9,7 @@ static const char *status_member(ResourceType type)
 static bool has_status(ResourceType type)
 {
     return type == RESOURCE_DB_INSTANCE || type == RESOURCE_DB_PROXY ||
-           type == RESOURCE_REPLICATION_GROUP;
+           type == RESOURCE_DB_PROXY_ENDPOINT || type == RESOURCE_REPLICATION_GROUP;
 }
 
 /* What an instance is about to do, before control has said so. */

@@ -1,8 +1,8 @@
 /*
- * One connection to the agent at a time, made again after each loss. Messages are lines of JSON; of
- * the configuration in force only a digest is kept (it holds secrets), so that the same one, sent
- * again after a reconnection, is only acknowledged. What comes from the agent is trusted (its
- * socket is its own), but a line that is no message is refused and told, never guessed at.
+ * One connection to the agent at a time, made again after each loss. Messages are lines of JSON. A
+ * configuration that comes again is taken again: a file that it names may be another one by now.
+ * What comes from the agent is trusted (its socket is its own), but a line that is no message is
+ * refused and told, never guessed at.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +14,8 @@
 #include "crypto/crypto.h"
 #include "plane/plane.h"
 
+#define PLANE_LOOK_MS 1000 /* of a leaving process, at its lock */
+
 struct Plane {
     Loop *loop;
     const PlaneHandlers *handlers;
@@ -21,13 +23,11 @@ struct Plane {
     char *id;
     char *socket_path;
     char *lock_path;
-    int lock_fd;
+    const Succession *succession;
     Stream *stream; /* NULL between attempts */
     bool open;
     LoopTimer retry;
-    bool configured;
-    uint8_t applied[SHA256_SIZE]; /* of the configuration in force */
-    char *status;                 /* the newest */
+    char *status; /* the newest */
     bool status_sent;
     VEC(char *) events; /* not yet sent */
 };
@@ -70,26 +70,32 @@ bool plane_args_parse(int argc, char **argv, PlaneArgs *ret_args, Err *err)
     return true;
 }
 
-/* The kernel drops the lock when we end, however we end. */
-static bool lock_take(const PlaneArgs *args, const char *path, int *ret_fd, Err *err)
+/* The door's path must fit a socket's address, which an ID may not. */
+static char *door_path(const PlaneArgs *args)
+{
+    uint8_t digest[SHA256_SIZE];
+    char name[2 * SHA256_SIZE + 1];
+    sha256(slice_of(args->id), digest);
+    hex_encode(digest, sizeof(digest), name);
+    return mem_printf("%s/plane/%.16s.sock", args->run_dir, name);
+}
+
+static char *lock_path_of(const PlaneArgs *args)
+{
+    return mem_printf("%s/plane/%s.lock", args->run_dir, args->id);
+}
+
+bool plane_succession_new(Loop *loop, const PlaneArgs *args, const SuccessionHandlers *handlers,
+                          void *user, Succession **ret_succession, Err *err)
 {
     CLEANUP(mem_free_ptr) char *dir = mem_printf("%s/plane", args->run_dir);
+    CLEANUP(mem_free_ptr) char *door = door_path(args);
+    CLEANUP(mem_free_ptr) char *lock_path = lock_path_of(args);
     TRY(dir_make(dir, 0711, err));
-    CLEANUP(fd_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (fd < 0) {
-        return err_set_errno(err, errno, "opening %s", path);
-    }
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(fd, F_SETLK, &lock) != 0) {
-        if (errno == EAGAIN || errno == EACCES) {
-            return err_set(err, ERR_EXISTS, "another process runs as %s and holds %s", args->id,
-                           path);
-        }
-        return err_set_errno(err, errno, "locking %s", path);
-    }
-    *ret_fd = fd;
-    fd = -1;
-    return true;
+    const char *const doors[] = {door, NULL};
+    SuccessionWhere where = {.doors = doors, .lock_path = lock_path, .ask = true};
+    return succession_new(loop, &where, handlers, user, ret_succession, err) ||
+           err_wrap(err, "%s", args->id);
 }
 
 /* Whether the file that we hold is still the one that stands there. The agent removes it when
@@ -98,8 +104,9 @@ static bool lock_stands(const Plane *plane)
 {
     struct stat held;
     struct stat there;
-    return fstat(plane->lock_fd, &held) == 0 && stat(plane->lock_path, &there) == 0 &&
-           held.st_dev == there.st_dev && held.st_ino == there.st_ino;
+    return fstat(succession_seat_fd(plane->succession), &held) == 0 &&
+           stat(plane->lock_path, &there) == 0 && held.st_dev == there.st_dev &&
+           held.st_ino == there.st_ino;
 }
 
 void plane_raise_file_limit(void)
@@ -198,29 +205,10 @@ void plane_event(Plane *plane, const char *format, ...)
 /* ---- from the agent ----------------------------------------------------------------------------
  */
 
-static bool plane_apply(Plane *plane, const json_t *config, Err *err)
-{
-    char *text = json_dumps(config, JSON_COMPACT | JSON_SORT_KEYS);
-    if (text == NULL) {
-        return err_set(err, ERR_INVALID, "the configuration is no JSON object");
-    }
-    uint8_t digest[SHA256_SIZE];
-    sha256(slice_of(text), digest);
-    crypto_wipe(text, strlen(text));
-    free(text);
-    if (plane->configured && memcmp(digest, plane->applied, sizeof(digest)) == 0) {
-        return true;
-    }
-    TRY(plane->handlers->on_config(plane->user, config, err));
-    plane->configured = true;
-    memcpy(plane->applied, digest, sizeof(digest));
-    return true;
-}
-
 static void plane_take_config(Plane *plane, const json_t *config, json_int_t epoch)
 {
     Err err;
-    if (plane_apply(plane, config, &err)) {
+    if (plane->handlers->on_config(plane->user, config, &err)) {
         plane_send(plane, json_pack("{s:I}", "applied", epoch));
         return;
     }
@@ -257,7 +245,7 @@ static void plane_on_open(void *user, Stream *stream)
     (void)stream;
     plane->open = true;
     plane_send(plane, json_pack("{s:{s:s, s:i, s:s}}", "hello", "id", plane->id, "pid",
-                                (int)getpid(), "version", WEIR_VERSION));
+                                (int)getpid(), "version", weir_version));
     plane->status_sent = false;
     plane_send_status(plane);
     plane_send_events(plane);
@@ -293,6 +281,37 @@ static void plane_on_closed(void *user, Stream *stream, const Err *err)
     loop_timer_start(plane->loop, &plane->retry, PLANE_RECONNECT_MS, 0, plane_connect, plane);
 }
 
+/* Nobody tells a leaving process that the plane is not wanted any more. */
+static void plane_look(void *user)
+{
+    Plane *plane = user;
+    if (!lock_stands(plane)) {
+        loop_timer_stop(&plane->retry);
+        plane->handlers->on_stop(plane->user);
+    }
+}
+
+void plane_leave(Plane *plane)
+{
+    if (plane == NULL) {
+        return;
+    }
+    if (plane->stream != NULL) {
+        stream_close(plane->stream);
+        plane->stream = NULL;
+    }
+    plane->open = false;
+    loop_timer_start(plane->loop, &plane->retry, PLANE_LOOK_MS, PLANE_LOOK_MS, plane_look, plane);
+}
+
+void plane_return(Plane *plane)
+{
+    if (plane != NULL) {
+        loop_timer_stop(&plane->retry);
+        plane_connect(plane);
+    }
+}
+
 static const StreamHandlers plane_handlers = {
     .on_open = plane_on_open,
     .on_read = plane_on_read,
@@ -311,16 +330,12 @@ static void plane_connect(void *user)
     plane->stream = stream_connect(plane->loop, &addr, &options);
 }
 
-bool plane_new(Loop *loop, const PlaneArgs *args, const PlaneHandlers *handlers, void *user,
-               Plane **ret_plane, Err *err)
+bool plane_new(Loop *loop, const PlaneArgs *args, const Succession *succession,
+               const PlaneHandlers *handlers, void *user, Plane **ret_plane, Err *err)
 {
     NetAddr addr;
-    int lock_fd = -1;
     CLEANUP(mem_free_ptr) char *socket_path = mem_printf("%s/agent.sock", args->run_dir);
     TRY(net_addr_parse(socket_path, 0, &addr, err));
-    CLEANUP(mem_free_ptr)
-    char *lock_path = mem_printf("%s/plane/%s.lock", args->run_dir, args->id);
-    TRY(lock_take(args, lock_path, &lock_fd, err));
     plane_raise_file_limit();
     Plane *plane = mem_alloc(sizeof(Plane));
     plane->loop = loop;
@@ -328,8 +343,8 @@ bool plane_new(Loop *loop, const PlaneArgs *args, const PlaneHandlers *handlers,
     plane->user = user;
     plane->id = mem_strdup(args->id);
     plane->socket_path = mem_strdup(socket_path);
-    plane->lock_path = mem_strdup(lock_path);
-    plane->lock_fd = lock_fd;
+    plane->lock_path = lock_path_of(args);
+    plane->succession = succession;
     plane_connect(plane);
     *ret_plane = plane;
     return true;
@@ -352,7 +367,6 @@ void plane_free(Plane *plane)
     mem_free(plane->socket_path);
     mem_free(plane->lock_path);
     mem_free(plane->status);
-    fd_close(&plane->lock_fd);
     mem_free(plane);
 }
 

@@ -1,5 +1,6 @@
 /* What only a worker's own thread can see: clients, server connections, and who waits in pools. */
 #include "proxy/admin_priv.h"
+#include "proxy/hub_priv.h"
 
 /* ---- what rows share ---------------------------------------------------------------------------
  */
@@ -47,6 +48,13 @@ static void put_application(AdminRows *rows, const ProxyPool *pool)
     admin_put_slice(rows, name);
 }
 
+/* `client` may be NULL. */
+static void put_replication(AdminRows *rows, const ProxyClient *client)
+{
+    bool logical = client != NULL && client->session.walsender;
+    admin_put_text(rows, logical ? "logical" : "none");
+}
+
 /* ---- SHOW CLIENTS ------------------------------------------------------------------------------
  */
 
@@ -85,7 +93,7 @@ static void put_client(const ProxyWorker *worker, const ProxyClient *client, Adm
     admin_put_text(rows, pool != NULL ? pool->database
                          : admin      ? worker->config->admin_database
                                       : "");
-    admin_put_text(rows, "none");
+    put_replication(rows, client);
     admin_put_text(rows, client_state(client));
     put_stream(rows, client->stream);
     admin_put_time(rows, wall_of(worker, connected_ms));
@@ -103,9 +111,10 @@ static void put_client(const ProxyWorker *worker, const ProxyClient *client, Adm
     put_tls(rows, client->stream);
     put_application(rows, pool);
     admin_put_int(rows, (int64_t)statement_names_len(&client->session.names));
-    admin_put_int(rows, (int64_t)(worker->index << 27 | (uint32_t)client->handle));
+    admin_put_int(rows, proxy_client_pid(client));
     admin_put_text(rows,
                    client->session.pin != PIN_NONE ? pin_reason_name(client->session.pin) : "");
+    admin_put_int(rows, client->ear != NULL ? (int64_t)client->ear->subs.len : 0);
 }
 
 /* By slot, so that clients may come and go between two turns. */
@@ -139,6 +148,8 @@ static const char *server_state(const ProxyServer *server)
     case SERVER_LINKED:
     case SERVER_LINE:
         return "active";
+    case SERVER_LISTENING:
+        return "listening";
     case SERVER_PARKED:
         return "being_canceled";
     case SERVER_ORPHAN:
@@ -171,7 +182,7 @@ static void put_server(const ProxyWorker *worker, const ProxyServer *server, Adm
     admin_put_text(rows, "S");
     admin_put_text(rows, pool != NULL ? pool->user : server->user);
     admin_put_text(rows, pool != NULL ? pool->database : "");
-    admin_put_text(rows, "none");
+    put_replication(rows, client);
     admin_put_text(rows, server_state(server));
     put_stream(rows, server->stream);
     admin_put_time(rows, wall_of(worker, server->opened_ms));
@@ -191,6 +202,7 @@ static void put_server(const ProxyWorker *worker, const ProxyServer *server, Adm
     admin_put_int(rows, (int64_t)server->exchange.prepared.used.len);
     admin_put_int(rows, (int64_t)(worker->index << 27 | (uint32_t)server->handle));
     admin_put_text(rows, pinned ? pin_reason_name(client->session.pin) : "");
+    admin_put_int(rows, server->hub != NULL ? (int64_t)map_len(server->hub->channels) : 0);
 }
 
 static bool gather_servers(ProxyWorker *worker, AdminRequest *request)
@@ -251,6 +263,7 @@ static void line_add_server(PoolLine *line, const ProxyServer *server)
         line->idle++;
         break;
     case SERVER_LINE:
+    case SERVER_LISTENING:
     case SERVER_LINKED:
         line->active++;
         line->pinned += server->client != NULL && server->client->session.pin != PIN_NONE ? 1 : 0;
@@ -352,7 +365,8 @@ static const AdminColumn connection_columns[] = {{"type", ADMIN_TEXT},
                                                  {"application_name", ADMIN_TEXT},
                                                  {"prepared_statements", ADMIN_INT4},
                                                  {"id", ADMIN_INT8},
-                                                 {"pinned", ADMIN_TEXT}};
+                                                 {"pinned", ADMIN_TEXT},
+                                                 {"listens", ADMIN_INT4}};
 static const AdminColumn pool_columns[] = {{"database", ADMIN_TEXT},
                                            {"user", ADMIN_TEXT},
                                            {"cl_active", ADMIN_INT4},

@@ -249,6 +249,7 @@ static void show_config(const ProxyWorker *worker, AdminRows *rows)
     put_number(rows, "max_db_connections", config->servers_max, "100", true);
     put_setting(rows, "kind", config->relay ? "relay" : "pool", NULL, false);
     put_number(rows, "workers", config->workers, "2", false);
+    put_setting(rows, "io", proxy_io_names[config->io], "epoll", false);
     put_number(rows, "max_clients", config->clients_max, "10000", true);
     put_number(rows, "idle_client_timeout_s", config->idle_client_ms / MS_PER_S, "1800", true);
     put_setting(rows, "require_tls", config->require_tls ? "true" : "false", "false", true);
@@ -259,7 +260,13 @@ static void show_config(const ProxyWorker *worker, AdminRows *rows)
     put_number(rows, "pool.servers_idle_max", config->servers_idle_max, NULL, true);
     put_number(rows, "pool.connection_borrow_timeout_s", config->borrow_ms / MS_PER_S, "120", true);
     put_number(rows, "pool.idle_server_timeout_s", config->idle_server_ms / MS_PER_S, "300", true);
+    put_setting(rows, "pool.shared_listeners", config->shared_listeners ? "true" : "false", "false",
+                true);
+    put_setting(rows, "pool.keep_listening", config->keep_listening ? "true" : "false", "false",
+                true);
     put_setting(rows, "pool.init_query", config->init_query, NULL, true);
+    put_setting(rows, "pool.iam.region", config->iam.region, NULL, true);
+    put_names(rows, "pool.iam.hosts", &config->iam.hosts);
     put_setting(rows, "pool.admin_database", config->admin_database, "weir", true);
     put_names(rows, "pool.admin_users", &config->admin_users);
     put_names(rows, "pool.stats_users", &config->stats_users);

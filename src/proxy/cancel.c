@@ -1,27 +1,53 @@
 /*
- * Cancel requests. The key names the worker and the slot of the client; the request travels there,
- * and from there to PostgreSQL over a connection of its own, with the key of the server connection
- * that the client has at that moment. Until PostgreSQL has closed that connection, the server
- * connection goes to nobody else: the signal would hit the wrong query. The requester's connection
- * is closed last, so that whoever waits for that knows that the request was delivered.
+ * Cancel requests. The pid of the key names the generation of the process (docs/upgrade.md), the
+ * worker and the slot of the client; the request travels there, and from there to PostgreSQL over a
+ * connection of its own, with the key of the server connection that the client has at that moment.
+ * Until PostgreSQL has closed that connection, the server connection goes to nobody else: the
+ * signal would hit the wrong query. The requester's connection is closed last, so that whoever
+ * waits for that knows that the request was delivered.
  */
 #include "proxy/line_priv.h"
 
 #define CANCEL_MS 5000
-#define SLOT_BITS 27
-#define SLOT_MASK (((uint32_t)1 << SLOT_BITS) - 1)
+
+_Static_assert(PROXY_CLIENTS_MAX < 1 << CANCEL_SLOT_BITS, "slots fit");
+_Static_assert(PROXY_WORKERS_MAX <= 1 << (31 - CANCEL_SLOT_BITS - CANCEL_GENERATION_BITS),
+               "workers fit, and a pid is positive");
 
 typedef struct Cancel {
-    ProxyWorker *origin, *target;
+    ProxyWorker *origin;  /* NULL: it came from another process, which is told by `done` */
+    ProxyWorker *target;  /* NULL: it goes to another process */
     PoolHandle requester; /* on origin */
-    PoolHandle server;    /* on target */
-    bool tls_asked;       /* and not yet answered */
+    PeersCancelledFn *done;
+    void *user;
+    PoolHandle server; /* on target */
+    bool tls_asked;    /* and not yet answered */
     uint32_t pid;
     char key[CANCEL_KEY_SIZE];
     Stream *stream;
     LoopTimer timer;
     Buf packet;
 } Cancel;
+
+static uint32_t bits_of(uint32_t pid, unsigned from, unsigned count)
+{
+    return pid >> from & (((uint32_t)1 << count) - 1);
+}
+
+uint32_t proxy_client_pid(const ProxyClient *client)
+{
+    const ProxyWorker *worker = client->worker;
+    return worker->index << (CANCEL_SLOT_BITS + CANCEL_GENERATION_BITS) |
+           worker->proxy->generation << CANCEL_SLOT_BITS | (uint32_t)client->handle;
+}
+
+/* Back on the main thread. */
+static void cancel_tell(void *user)
+{
+    Cancel *cancel = user;
+    cancel->done(cancel->user);
+    mem_free(cancel);
+}
 
 /* Back on the requester's worker. */
 static void cancel_close_requester(void *user)
@@ -42,7 +68,11 @@ static void cancel_finish(Cancel *cancel)
     if (server != NULL) {
         proxy_server_cancel_done(server);
     }
-    loop_post(cancel->origin->loop, cancel_close_requester, cancel);
+    if (cancel->origin != NULL) {
+        loop_post(cancel->origin->loop, cancel_close_requester, cancel);
+    } else {
+        loop_post(cancel->target->proxy->loop, cancel_tell, cancel);
+    }
 }
 
 static void cancel_on_open(void *user, Stream *stream)
@@ -90,7 +120,7 @@ static void cancel_late(void *user)
 static ProxyClient *cancel_client(const Cancel *cancel)
 {
     const ProxyWorker *worker = cancel->target;
-    uint32_t slot = cancel->pid & SLOT_MASK;
+    uint32_t slot = bits_of(cancel->pid, 0, CANCEL_SLOT_BITS);
     if (slot == 0 || slot > worker->client_handles.len) {
         return NULL;
     }
@@ -137,6 +167,45 @@ static void cancel_deliver(void *user)
     loop_timer_start(worker->loop, &cancel->timer, CANCEL_MS, 0, cancel_late, cancel);
 }
 
+/* NULL: there is no such worker. */
+static ProxyWorker *worker_of(const Proxy *proxy, uint32_t pid)
+{
+    uint32_t index = pid >> (CANCEL_SLOT_BITS + CANCEL_GENERATION_BITS);
+    return index < proxy->worker_count ? &proxy->workers[index] : NULL;
+}
+
+void proxy_cancel_local(Proxy *proxy, uint32_t pid, Slice key, PeersCancelledFn *done, void *user)
+{
+    ProxyWorker *target = worker_of(proxy, pid);
+    if (target == NULL || key.len != CANCEL_KEY_SIZE) {
+        done(user);
+        return;
+    }
+    Cancel *cancel = mem_alloc(sizeof(Cancel));
+    cancel->target = target;
+    cancel->pid = pid;
+    cancel->done = done;
+    cancel->user = user;
+    memcpy(cancel->key, key.data, CANCEL_KEY_SIZE);
+    loop_post(target->loop, cancel_deliver, cancel);
+}
+
+/* The other process has delivered it, or nobody will. */
+static void elsewhere_done(void *user)
+{
+    Cancel *cancel = user;
+    loop_post(cancel->origin->loop, cancel_close_requester, cancel);
+}
+
+/* On the main thread. */
+static void send_elsewhere(void *user)
+{
+    Cancel *cancel = user;
+    uint32_t generation = bits_of(cancel->pid, CANCEL_SLOT_BITS, CANCEL_GENERATION_BITS);
+    peers_cancel(&cancel->origin->proxy->peers, generation, cancel->pid,
+                 slice_from(cancel->key, CANCEL_KEY_SIZE), elsewhere_done, cancel);
+}
+
 /* ---- the requester
  * ------------------------------------------------------------------------------- */
 
@@ -160,18 +229,23 @@ static const StreamHandlers requester_handlers = {.on_read = requester_on_read,
 void proxy_cancel_request(ProxyClient *client, uint32_t pid, Slice key)
 {
     Proxy *proxy = client->worker->proxy;
-    uint32_t index = pid >> SLOT_BITS;
-    if (index >= proxy->worker_count || key.len != CANCEL_KEY_SIZE) {
+    bool here = bits_of(pid, CANCEL_SLOT_BITS, CANCEL_GENERATION_BITS) == proxy->generation;
+    ProxyWorker *target = here ? worker_of(proxy, pid) : NULL;
+    if ((here && target == NULL) || key.len != CANCEL_KEY_SIZE) {
         proxy_client_close(client);
         return;
     }
     Cancel *cancel = mem_alloc(sizeof(Cancel));
     cancel->origin = client->worker;
-    cancel->target = &proxy->workers[index];
+    cancel->target = target;
     cancel->requester = client->handle;
     cancel->pid = pid;
     memcpy(cancel->key, key.data, CANCEL_KEY_SIZE);
     client->state = CLIENT_CANCEL;
     stream_set_handlers(client->stream, &requester_handlers, client);
-    loop_post(cancel->target->loop, cancel_deliver, cancel);
+    if (here) {
+        loop_post(target->loop, cancel_deliver, cancel);
+    } else {
+        loop_post(proxy->loop, send_elsewhere, cancel);
+    }
 }

@@ -150,11 +150,13 @@ static bool names_equal(const CatalogNames *a, const CatalogNames *b)
 
 struct CatalogEntry {
     Catalogs *catalogs;
-    CatalogNames *names;         /* under the lock; NULL: not known */
-    atomic_uint_fast64_t number; /* grows with each change of `names` */
+    CatalogNames *names;         /* under the lock; NULL: nothing was ever known */
+    bool fresh;                  /* they are what the database says now; under the lock */
+    atomic_uint_fast64_t number; /* grows with each change of these two */
     atomic_int_fast64_t due_ms;
     atomic_bool learning;
-    atomic_bool changed; /* while somebody learnt */
+    atomic_uint_fast64_t changes; /* of the database, as far as we know */
+    atomic_int_fast64_t took_ms;  /* learning, of late */
 };
 
 void catalogs_init(Catalogs *catalogs)
@@ -191,23 +193,26 @@ CatalogEntry *catalogs_entry(Catalogs *catalogs, Slice database)
 }
 
 /* Under the lock. */
-static void entry_set(CatalogEntry *entry, CatalogNames *names)
+static void entry_set(CatalogEntry *entry, CatalogNames *names, bool fresh)
 {
-    catalog_names_unref(entry->names);
-    entry->names = names;
     uint64_t number = atomic_load(&entry->number) + 1;
-    if (names != NULL) {
-        names->names.generation = number;
+    if (names != entry->names) {
+        catalog_names_unref(entry->names);
+        entry->names = names;
+        if (names != NULL) {
+            names->names.generation = number;
+        }
     }
+    entry->fresh = fresh;
     atomic_store(&entry->number, number);
 }
 
-static void entry_forget(CatalogEntry *entry)
+static void entry_stale(CatalogEntry *entry)
 {
-    atomic_store(&entry->changed, true);
+    atomic_fetch_add(&entry->changes, 1);
     atomic_store(&entry->due_ms, 0);
-    if (entry->names != NULL) {
-        entry_set(entry, NULL);
+    if (entry->fresh) {
+        entry_set(entry, entry->names, false);
     }
 }
 
@@ -218,7 +223,8 @@ void catalogs_forget(Catalogs *catalogs)
     void *value;
     pthread_mutex_lock(&catalogs->lock);
     while (map_next(catalogs->entries, &cursor, &database, &value)) {
-        entry_forget(value);
+        entry_stale(value);
+        entry_set(value, NULL, false);
     }
     pthread_mutex_unlock(&catalogs->lock);
 }
@@ -226,35 +232,49 @@ void catalogs_forget(Catalogs *catalogs)
 void catalog_entry_stale(CatalogEntry *entry)
 {
     pthread_mutex_lock(&entry->catalogs->lock);
-    entry_forget(entry);
+    entry_stale(entry);
     pthread_mutex_unlock(&entry->catalogs->lock);
 }
 
-bool catalog_entry_begin(CatalogEntry *entry, int64_t now_ms)
+bool catalog_entry_is_due(CatalogEntry *entry, int64_t now_ms)
 {
-    if (now_ms < atomic_load_explicit(&entry->due_ms, memory_order_relaxed) ||
-        atomic_exchange(&entry->learning, true)) {
-        return false;
-    }
-    atomic_store(&entry->changed, false);
-    return true;
+    return now_ms >= atomic_load_explicit(&entry->due_ms, memory_order_relaxed) &&
+           !atomic_load(&entry->learning);
 }
 
-void catalog_entry_learnt(CatalogEntry *entry, CatalogNames *names, int64_t now_ms)
+bool catalog_entry_is_quick(CatalogEntry *entry)
 {
+    return atomic_load_explicit(&entry->took_ms, memory_order_relaxed) <= CATALOG_WAIT_MS;
+}
+
+CatalogLearning catalog_entry_begin(CatalogEntry *entry, int64_t now_ms)
+{
+    atomic_store(&entry->learning, true);
+    return (CatalogLearning){
+        .names = catalog_names_new(), .changes = atomic_load(&entry->changes), .began_ms = now_ms};
+}
+
+void catalog_entry_learnt(CatalogEntry *entry, CatalogLearning *learning, int64_t now_ms)
+{
+    CatalogNames *names = learning->names;
+    learning->names = NULL;
     pthread_mutex_lock(&entry->catalogs->lock);
-    bool changed = atomic_load(&entry->changed); /* what was learnt may be older */
-    if (names != NULL && !changed && !names_equal(entry->names, names)) {
-        entry_set(entry, names);
-        names = NULL;
+    bool changed = atomic_load(&entry->changes) != learning->changes; /* there may be more */
+    bool same = names == NULL || names_equal(entry->names, names);
+    if (!same) {
+        entry_set(entry, names, !changed);
+    } else if (names != NULL && !changed && !entry->fresh) {
+        entry_set(entry, entry->names, true);
     }
-    catalog_names_unref(names);
+    catalog_names_unref(same ? names : NULL);
     atomic_store(&entry->due_ms, changed ? 0 : now_ms + CATALOG_MS);
+    int64_t took_ms = atomic_load(&entry->took_ms);
+    atomic_store(&entry->took_ms, (3 * took_ms + now_ms - learning->began_ms) / 4);
     atomic_store(&entry->learning, false);
     pthread_mutex_unlock(&entry->catalogs->lock);
 }
 
-void catalog_entry_read(CatalogEntry *entry, CatalogNames **names, uint64_t *seen)
+void catalog_entry_read(CatalogEntry *entry, CatalogNames **names, bool *fresh, uint64_t *seen)
 {
     if (*seen == atomic_load_explicit(&entry->number, memory_order_acquire)) {
         return;
@@ -262,6 +282,7 @@ void catalog_entry_read(CatalogEntry *entry, CatalogNames **names, uint64_t *see
     pthread_mutex_lock(&entry->catalogs->lock);
     catalog_names_unref(*names);
     *names = catalog_names_ref(entry->names);
+    *fresh = entry->fresh;
     *seen = atomic_load(&entry->number);
     pthread_mutex_unlock(&entry->catalogs->lock);
 }

@@ -7,8 +7,9 @@
  *   CatalogNames   what is known of one database; immutable and counted, of all threads
  *   Catalogs       the process's: from database to what is known of it
  *
- * One worker learns at a time, on a server connection that has just come to rest (server_learn.c):
- * when nothing is known, each CATALOG_MS, and after DDL that may have changed it.
+ * It is learnt on a server connection that has just come to rest (server_learn.c): when nothing is
+ * known, each CATALOG_MS, and after DDL that may have changed it; then the client that made that
+ * waits for it, unless it has taken longer than CATALOG_WAIT_MS of late.
  */
 #ifndef WEIR_PROXY_CATALOG_PRIV_H
 #define WEIR_PROXY_CATALOG_PRIV_H
@@ -20,6 +21,7 @@
 #include "wire/wire.h"
 
 #define CATALOG_MS        10000
+#define CATALOG_WAIT_MS   250
 #define CATALOG_NAMES_MAX 20000 /* with more, nothing is known */
 
 typedef struct CatalogNames {
@@ -48,12 +50,25 @@ void catalogs_done(Catalogs *catalogs);
 CatalogEntry *catalogs_entry(Catalogs *catalogs, Slice database);
 void catalogs_forget(Catalogs *catalogs); /* nothing is known of any: it is another target */
 
-/* Whether it is time to learn; then the caller must, and say what it learnt. */
-NODISCARD bool catalog_entry_begin(CatalogEntry *entry, int64_t now_ms);
-/* Takes the reference; NULL: it failed, and what was known stays. */
-void catalog_entry_learnt(CatalogEntry *entry, CatalogNames *names, int64_t now_ms);
-void catalog_entry_stale(CatalogEntry *entry); /* nothing is known of it any more */
-/* Brings *names, a reference or NULL for "not known", up to date. Cheap where nothing is new. */
-void catalog_entry_read(CatalogEntry *entry, CatalogNames **names, uint64_t *seen);
+/* What is being learnt. */
+typedef struct CatalogLearning {
+    CatalogNames *names; /* so far; NULL: it fails, or is over */
+    uint64_t changes;    /* of the database, before it was asked */
+    int64_t began_ms;
+} CatalogLearning;
+
+/* Whether it is time to learn, and nobody does. */
+bool catalog_entry_is_due(CatalogEntry *entry, int64_t now_ms);
+/* Whether a client can wait for it. */
+bool catalog_entry_is_quick(CatalogEntry *entry);
+/* Then the caller must say what it learnt. */
+CatalogLearning catalog_entry_begin(CatalogEntry *entry, int64_t now_ms);
+/* Takes the names; NULL: it failed, and what was known stays. */
+void catalog_entry_learnt(CatalogEntry *entry, CatalogLearning *learning, int64_t now_ms);
+void catalog_entry_stale(CatalogEntry *entry); /* there may be more than is known */
+/* Brings *names, a reference or NULL for "not known", up to date; *fresh: there is nothing else.
+ * Names that are not fresh still pin, but nothing follows from a name that is not among them. Cheap
+ * where nothing is new. */
+void catalog_entry_read(CatalogEntry *entry, CatalogNames **names, bool *fresh, uint64_t *seen);
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 
+#include "proxy/hub_priv.h"
 #include "proxy/line_priv.h"
 #include "proxy/traffic_priv.h"
 
@@ -31,6 +32,7 @@ void proxy_client_gone(ProxyClient *client)
     }
     proxy_client_login_done(client);
     proxy_admin_end(client);
+    proxy_ear_free(client);
     resend_free(client);
     loop_timer_stop(&client->timer);
     list_remove(&worker->clients, &client->node);
@@ -38,6 +40,9 @@ void proxy_client_gone(ProxyClient *client)
     session_done(&client->session);
     proxy_traffic_client_gone(client);
     pool_release(worker->client_slots, client->handle);
+    if (worker->apart) {
+        leaving_change(worker, pool, 0, pool != NULL ? -1 : 0, -1);
+    }
     if (pool != NULL) {
         proxy_limits_exit(pool);
         pool->clients--;
@@ -80,6 +85,9 @@ static bool has_work(const ProxyClient *client)
         return false;
     }
     const Exchange *exchange = &server->exchange;
+    if (session_streams(&client->session, exchange)) {
+        return !pg_framer_idle(&server->framer); /* it has no end; but a message has */
+    }
     return client->session.mid_message || exchange->status != 'I' ||
            !flight_is_empty(&exchange->flight);
 }
@@ -240,6 +248,17 @@ static bool share(ProxyClient *client, ProxyRun *run)
     return true;
 }
 
+/* It has said goodbye. Where it is owed nothing, there is no need to wait until it has closed. */
+static void client_leave(ProxyClient *client)
+{
+    if (stream_pending(client->stream) == 0) {
+        stream_abort(client->stream);
+        proxy_client_gone(client);
+    } else {
+        proxy_client_close(client);
+    }
+}
+
 static Next take_piece(ProxyClient *client, ProxyRun *run, const PgPiece *piece, PgFramer before)
 {
     SessionOut out;
@@ -282,12 +301,13 @@ static Next take_piece(ProxyClient *client, ProxyRun *run, const PgPiece *piece,
         return wait_for_room(client, run, &out);
     case STEP_END:
         run_flush(client, run);
-        proxy_client_close(client);
+        client_leave(client);
         return NEXT_GONE;
     case STEP_REFUSE:
     default:
         run_flush(client, run);
-        proxy_client_fatal(client, "08P01", out.problem, NULL);
+        proxy_client_fatal(client, out.sqlstate != NULL ? out.sqlstate : "08P01", out.problem,
+                           NULL);
         return NEXT_GONE;
     }
 }

@@ -38,7 +38,8 @@ void proxy_auth_done(ProxyClient *client)
 void proxy_client_put_key(ProxyClient *client, Buf *out)
 {
     char key[CANCEL_KEY_SIZE];
-    uint32_t pid = client->worker->index << 27 | (uint32_t)client->handle;
+    uint32_t pid = proxy_client_pid(client);
+    client->session.pid = pid;
     random_bytes(&client->cancel_key, sizeof(client->cancel_key));
     memcpy(key, &client->cancel_key, sizeof(key));
     pg_put_key_data(out, pid, slice_from(key, sizeof(key)));
@@ -75,45 +76,59 @@ static void keep_keys(ProxyClient *client)
     memcpy(keys->server_key, scram->verifier.server_key, sizeof(keys->server_key));
 }
 
-/* False: its role or its database has as many clients as it may; the client is gone. */
-static bool join_pool(ProxyClient *client)
+/* Its role or its database has as many clients as it may. */
+static void refuse_entry(ProxyClient *client, const ProxyPool *pool, QuotaKind kind)
 {
-    Login *login = client->login;
-    ProxyWorker *worker = client->worker;
-    ProxyPool *pool =
-        proxy_pool_for(worker, slice_of(login->user), slice_of(login->database), login->params);
-    QuotaKind kind;
-    if (proxy_limits_enter(pool, &kind)) {
-        client->pool = pool;
-        pool->clients++;
-        proxy_traffic_client_known(client);
-        return true;
-    }
+    const ProxyConfig *config = client->worker->config;
     bool of_user = kind == QUOTA_USER;
+    ProxyLimit limit = of_user ? proxy_config_user_limit(config, slice_of(pool->user))
+                               : proxy_config_database_limit(config, slice_of(pool->database));
     CLEANUP(mem_free_ptr)
     char *message = mem_printf("The maximum number of client connections %s %s exceeded %u.",
                                of_user ? "for the role" : "to the database",
-                               pool->quotas[kind]->name, pool->limits[kind].clients);
-    proxy_pool_unused(pool);
-    proxy_worker_count(worker, STAT_REFUSED_BY_LIMIT, 1);
+                               pool->quotas[kind]->name, limit.clients);
+    proxy_worker_count(client->worker, STAT_REFUSED_BY_LIMIT, 1);
     proxy_client_fatal(client, "53300", message,
                        of_user ? "The limit is max_clients of this role in pool.users."
                                : "The limit is max_clients of this database in pool.databases.");
-    return false;
 }
 
-static LoginStep authenticated(ProxyClient *client)
+static LoginStep wait_for_welcome(ProxyClient *client)
 {
-    Login *login = client->login;
+    client->state = CLIENT_WELCOME;
+    stream_pause(client->stream);
+    proxy_pool_wait(client->pool, client);
+    return LOGIN_LEFT;
+}
+
+/* It is told what its own server connection says, when that is there. */
+static LoginStep replication_begin(ProxyClient *client)
+{
+    session_init_walsender(&client->session);
+    proxy_traffic_replication(client);
+    proxy_client_pinned(client, client->session.pin);
+    return wait_for_welcome(client);
+}
+
+static ProxyPool *pool_of(const ProxyClient *client)
+{
+    const Login *login = client->login;
+    return proxy_pool_for(client->worker, slice_of(login->user), slice_of(login->database),
+                          login->params);
+}
+
+/* It is one of the pool's clients, and counted. */
+static LoginStep enter(ProxyClient *client, ProxyPool *pool)
+{
+    const Login *login = client->login;
     ProxyWorker *worker = client->worker;
-    loop_timer_stop(&client->timer);
-    if (proxy_config_is_admin(worker->config, slice_of(login->database))) {
-        return proxy_admin_start(client, login->user) ? LOGIN_LEFT : LOGIN_GONE;
-    }
-    if (!join_pool(client)) {
-        return LOGIN_GONE;
-    }
+    client->pool = pool;
+    pool->clients++;
+    proxy_traffic_client_known(client);
     keep_keys(client);
+    if (login->replication) {
+        return replication_begin(client);
+    }
     session_init(&client->session, false);
     PinReason pin = session_check_start(&client->session, params_slice(login->params));
     if (pin != PIN_NONE) {
@@ -127,10 +142,77 @@ static LoginStep authenticated(ProxyClient *client)
         proxy_client_welcome(client);
         return LOGIN_LEFT;
     }
-    client->state = CLIENT_WELCOME;
-    stream_pause(client->stream);
-    proxy_pool_wait(client->pool, client);
-    return LOGIN_LEFT;
+    return wait_for_welcome(client);
+}
+
+static bool has_client_limit(const ProxyClient *client)
+{
+    const ProxyConfig *config = client->worker->config;
+    const Login *login = client->login;
+    return proxy_config_user_limit(config, slice_of(login->user)).clients > 0 ||
+           proxy_config_database_limit(config, slice_of(login->database)).clients > 0;
+}
+
+/* A leaving process does not know how many there are elsewhere. */
+static LoginStep enter_apart(ProxyClient *client, ProxyPool *pool)
+{
+    QuotaKind kind;
+    if (has_client_limit(client)) {
+        client->login->entering = true;
+        stream_pause(client->stream);
+        leaving_ask_client(client, pool);
+        proxy_pool_unused(pool);
+        return LOGIN_LEFT;
+    }
+    bool entered = proxy_limits_enter(pool, &kind);
+    ASSERT(entered); /* its limits are the serving process's */
+    leaving_change(client->worker, pool, 0, 1, 0);
+    return enter(client, pool);
+}
+
+void proxy_auth_entered(ProxyWorker *worker, const LeavingAsk *ask)
+{
+    ProxyClient *client = pool_get(worker->client_slots, ask->client);
+    if (client == NULL || client->login == NULL || !client->login->entering) {
+        if (ask->granted) {
+            leaving_give_back(worker, ask); /* it comes too late */
+        }
+        return;
+    }
+    client->login->entering = false;
+    stream_resume(client->stream);
+    ProxyPool *pool = pool_of(client);
+    QuotaKind kind = ask->full;
+    bool entered = worker->apart && !ask->granted && ask->full < QUOTA_KINDS
+                       ? false
+                       : proxy_limits_enter(pool, &kind);
+    if (entered) {
+        (void)enter(client, pool);
+    } else {
+        refuse_entry(client, pool, kind);
+        proxy_pool_unused(pool);
+    }
+}
+
+static LoginStep authenticated(ProxyClient *client)
+{
+    const Login *login = client->login;
+    ProxyWorker *worker = client->worker;
+    loop_timer_stop(&client->timer);
+    if (proxy_config_is_admin(worker->config, slice_of(login->database))) {
+        return proxy_admin_start(client, login->user) ? LOGIN_LEFT : LOGIN_GONE;
+    }
+    ProxyPool *pool = pool_of(client);
+    if (worker->apart) {
+        return enter_apart(client, pool);
+    }
+    QuotaKind kind;
+    if (proxy_limits_enter(pool, &kind)) {
+        return enter(client, pool);
+    }
+    refuse_entry(client, pool, kind);
+    proxy_pool_unused(pool);
+    return LOGIN_GONE;
 }
 
 static void put_ok(ProxyClient *client)
@@ -151,20 +233,13 @@ static void deny_late(void *user)
     proxy_client_close(client);
 }
 
-static NetAddr peer_of(const ProxyClient *client)
-{
-    NetAddr peer;
-    return stream_peer_addr(client->stream, &peer, NULL) ? peer : (NetAddr){0};
-}
-
 /* More such connections than AUTH_DELAYED_MAX are not kept: they hear at once. */
 static LoginStep deny(ProxyClient *client, const PgError *error)
 {
     ProxyWorker *worker = client->worker;
     Login *login = client->login;
-    NetAddr peer = peer_of(client);
     int64_t delay_ms =
-        throttle_failed(worker->throttle, &peer, login->role, loop_now_ms(worker->loop));
+        throttle_failed(worker->throttle, &login->peer, login->role, loop_now_ms(worker->loop));
     proxy_worker_count(worker, STAT_AUTH_FAILED, 1);
     if (delay_ms == 0 || worker->delayed >= AUTH_DELAYED_MAX) {
         proxy_client_refuse(client, error);
@@ -210,8 +285,8 @@ static LoginStep broken(ProxyClient *client, const char *message)
 static bool may_try(ProxyClient *client)
 {
     ProxyWorker *worker = client->worker;
-    NetAddr peer = peer_of(client);
-    if (throttle_admits(worker->throttle, &peer, client->login->role, loop_now_ms(worker->loop))) {
+    const Login *login = client->login;
+    if (throttle_admits(worker->throttle, &login->peer, login->role, loop_now_ms(worker->loop))) {
         return true;
     }
     CLEANUP(mem_free_ptr)
@@ -310,6 +385,47 @@ static LoginStep md5_take(ProxyClient *client, Slice body)
     return authenticated(client);
 }
 
+/* ---- IAM tokens --------------------------------------------------------------------------------
+ */
+
+/* A token logs in whoever has it for 15 minutes: it is asked for over TLS only. */
+static LoginStep iam_begin(ProxyClient *client)
+{
+    Buf out;
+    if (!client->tls) {
+        proxy_traffic_tls_failed(client);
+        proxy_client_fatal(client, "28000",
+                           "IAM authentication is allowed only with SSL connections.", NULL);
+        return LOGIN_GONE;
+    }
+    client->login->iam = true;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    pg_put_auth(&out, PG_AUTH_CLEARTEXT, (Slice){0});
+    send_buf(client, &out);
+    return LOGIN_TAKEN;
+}
+
+static LoginStep iam_take(ProxyClient *client, Slice body)
+{
+    Slice token;
+    Err err;
+    if (!pg_get_password(body, &token)) {
+        return broken(client, "malformed PasswordMessage");
+    }
+    if (proxy_iam_verify(client, token, &err)) {
+        put_ok(client);
+        return authenticated(client);
+    }
+    CLEANUP(mem_free_ptr)
+    char *message = mem_printf("The IAM authentication failed for the role %.*s. Check the IAM "
+                               "token for this role and try again.",
+                               PG_NAME_MAX, client->login->user);
+    return deny(client, &(PgError){.severity = SLICE("FATAL"),
+                                   .sqlstate = SLICE("28P01"),
+                                   .message = slice_of(message),
+                                   .detail = slice_of(err.message)});
+}
+
 /* ---- SCRAM -------------------------------------------------------------------------------------
  */
 
@@ -404,6 +520,9 @@ LoginStep proxy_auth_begin(ProxyClient *client)
     const ProxyConfig *config = client->worker->config;
     const ProxyUser *user = proxy_config_user(config, slice_of(login->user));
     login->role = user != NULL ? (uint32_t)(user - config->users) + 1 : 0;
+    if (!stream_peer_addr(client->stream, &login->peer, NULL)) {
+        login->peer = (NetAddr){0}; /* it has just left */
+    }
     if (!may_try(client)) {
         return LOGIN_GONE;
     }
@@ -411,6 +530,9 @@ LoginStep proxy_auth_begin(ProxyClient *client)
         return cert_check(client, user);
     }
     client->state = CLIENT_AUTH;
+    if (user != NULL && user->iam) {
+        return iam_begin(client);
+    }
     if (user != NULL ? user->md5 : config->client_md5) {
         md5_begin(client, user);
     } else {
@@ -436,6 +558,9 @@ LoginStep proxy_auth_step(ProxyClient *client, Slice data, size_t *ret_used)
         return LOGIN_GONE;
     }
     *ret_used = piece.raw.len;
+    if (client->login->iam) {
+        return iam_take(client, piece.body);
+    }
     return client->login->md5 != NULL ? md5_take(client, piece.body)
                                       : scram_take(client, piece.body);
 }

@@ -32,17 +32,6 @@ static void send_buf(ProxyClient *client, Buf *out)
 /* ---- the start packet
  * ---------------------------------------------------------------------------- */
 
-static bool is_off(Slice value)
-{
-    static const char *const words[] = {"", "0", "false", "off", "no", "f", "n"};
-    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-        if (slice_is_nocase(value, words[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* The newest minor version we speak is 0, and we know no options of the protocol. */
 static void negotiate(ProxyClient *client, const PgStart *start)
 {
@@ -83,13 +72,39 @@ static void refuse_plain(ProxyClient *client, Slice user, Slice database)
     proxy_client_fatal(client, "28000", message, NULL);
 }
 
+/* False: it was refused, and the client is gone. A walsender of the whole server would be taken for
+ * a standby of ours, and has all of its data (RULES F4). */
+static bool replication_admitted(ProxyClient *client, const PgStart *start)
+{
+    Replication asked = params_replication(start->params);
+    bool relay = client->worker->config->relay;
+    if (asked == REPLICATION_BAD) {
+        proxy_client_fatal(client, "22023",
+                           "invalid value for parameter \"replication\": it is \"database\" for "
+                           "logical replication",
+                           NULL);
+        return false;
+    }
+    if (asked == REPLICATION_PHYSICAL) {
+        proxy_client_fatal(
+            client, "0A000",
+            relay ? "physical replication through this endpoint is not supported; "
+                    "create a read replica instead"
+                  : "Feature not supported: RDS Proxy currently doesn't support streaming "
+                    "replication mode.",
+            "Logical replication is: replication=database.");
+        return false;
+    }
+    client->login->replication = asked == REPLICATION_LOGICAL;
+    return true;
+}
+
 /* Why a start packet is refused before anybody is asked for a password; false: it was, and the
  * client is gone. */
 static bool start_admitted(ProxyClient *client, const PgStart *start, Slice user, Slice database)
 {
     const ProxyWorker *worker = client->worker;
     bool relay = worker->config->relay;
-    Slice replication = pg_params_get(start->params, "replication");
     if (client->login->over_limit) {
         char message[128];
         snprintf(message, sizeof(message),
@@ -114,16 +129,8 @@ static bool start_admitted(ProxyClient *client, const PgStart *start, Slice user
             NULL);
     } else if (worker->config->require_tls && !client->tls) {
         refuse_plain(client, user, database);
-    } else if (replication.data != NULL && !is_off(replication)) {
-        proxy_client_fatal(
-            client, "0A000",
-            relay ? "replication connections through this endpoint are not supported; "
-                    "create a read replica instead"
-                  : "Feature not supported: RDS Proxy currently doesn't support streaming "
-                    "replication mode.",
-            NULL);
     } else {
-        return true;
+        return replication_admitted(client, start);
     }
     return false;
 }
@@ -144,6 +151,9 @@ static LoginStep take_start(ProxyClient *client, const PgStart *start)
     login->user = mem_printf("%.*s", SLICE_FMT(user));
     login->database = mem_printf("%.*s", SLICE_FMT(database));
     login->params = params_of_start(start->params);
+    if (login->replication) {
+        login->params = params_for_walsender(login->params);
+    }
     return proxy_auth_begin(client);
 }
 

@@ -1,6 +1,7 @@
 /* JSON to ProxyConfig: every member of docs/proxy.md, "Configuration", in its order there; users
  * are in config_users.c. Pure: what lies in files, and what names stand for, is found in prepare.c.
  */
+#include "plane/plane.h"
 #include "proxy/config_priv.h"
 #include "proxy/reader_priv.h"
 
@@ -124,15 +125,16 @@ static void parse_target(Reader *outer, ProxyTarget *target)
     reader_pass_on(outer, &reader);
 }
 
-static void parse_names(Reader *reader, const char *member, ProxyNames *names)
+void proxy_config_parse_names(Reader *reader, const char *member, size_t min, size_t max,
+                              ProxyNames *names)
 {
-    const json_t *list = reader_list(reader, member, 0, PROXY_ADMINS_MAX);
+    const json_t *list = reader_list(reader, member, min, max);
     size_t count = json_array_size(list);
     names->items = mem_alloc((count + 1) * sizeof(char *));
     for (size_t i = 0; i < count && !reader->failed; i++) {
         const char *name = json_string_value(json_array_get(list, i));
         if (name == NULL || name[0] == '\0') {
-            reader_fail(reader, "pool.%s must hold names of users", member);
+            reader_fail(reader, "%s.%s must hold names", reader->path, member);
             return;
         }
         names->items[names->count++] = mem_strdup(name);
@@ -148,8 +150,8 @@ static void parse_admin(Reader *reader, ProxyConfig *config)
         reader_fail(reader, "pool.admin_database must be a name; without admin_users and "
                             "stats_users there is no such database");
     }
-    parse_names(reader, "admin_users", &config->admin_users);
-    parse_names(reader, "stats_users", &config->stats_users);
+    proxy_config_parse_names(reader, "admin_users", 0, PROXY_ADMINS_MAX, &config->admin_users);
+    proxy_config_parse_names(reader, "stats_users", 0, PROXY_ADMINS_MAX, &config->stats_users);
 }
 
 static uint32_t percent_of(uint32_t count, int64_t percent)
@@ -161,6 +163,7 @@ static uint32_t percent_of(uint32_t count, int64_t percent)
 static void parse_pool(Reader *outer, ProxyConfig *config)
 {
     Reader reader = reader_of(reader_take(outer, "pool"), "pool", outer->err);
+    proxy_config_parse_iam(&reader, config);
     proxy_config_parse_users(&reader, config);
     proxy_config_parse_databases(&reader, config);
     parse_target(&reader, &config->target);
@@ -175,6 +178,8 @@ static void parse_pool(Reader *outer, ProxyConfig *config)
                                                    PROXY_IDLE_SERVER_DEFAULT, 1, 86400);
     config->shared_connections =
         (uint32_t)reader_int(&reader, "shared_connections", 0, 0, PROXY_SHARED_MAX);
+    config->shared_listeners = reader_bool(&reader, "shared_listeners");
+    config->keep_listening = reader_bool(&reader, "keep_listening");
     config->target.read_only = reader_bool(&reader, "read_only");
     config->init_query = reader_text(&reader, "init_query", false);
     if (config->init_query != NULL && config->init_query[0] == '\0') {
@@ -197,6 +202,22 @@ static void parse_relay(Reader *outer, ProxyConfig *config)
     }
     reader_end(&reader);
     reader_pass_on(outer, &reader);
+}
+
+const char *const proxy_io_names[3] = {"epoll", "auto", "uring"};
+
+static void parse_io(Reader *reader, ProxyConfig *config)
+{
+    CLEANUP(mem_free_ptr) char *name = reader_text(reader, "io", false);
+    size_t i = 0;
+    while (name != NULL && i < ARRAY_LEN(proxy_io_names) && strcmp(name, proxy_io_names[i]) != 0) {
+        i++;
+    }
+    if (i == ARRAY_LEN(proxy_io_names)) {
+        reader_fail(reader, "io must be epoll, auto or uring, not %s", name);
+    } else {
+        config->io = (ProxyIo)i;
+    }
 }
 
 static void parse_kind(Reader *reader, ProxyConfig *config)
@@ -223,6 +244,7 @@ bool proxy_config_parse(const json_t *json, ProxyConfig **ret_config, Err *err)
     parse_listeners(&reader, config);
     parse_rules(&reader, config);
     parse_kind(&reader, config);
+    parse_io(&reader, config);
     config->require_tls = reader_bool(&reader, "require_tls");
     config->debug_logging = reader_bool(&reader, "debug_logging");
     config->workers =
@@ -232,6 +254,8 @@ bool proxy_config_parse(const json_t *json, ProxyConfig **ret_config, Err *err)
     config->idle_client_ms =
         MS_PER_S * reader_int(&reader, "idle_client_timeout_s",
                               config->relay ? 0 : PROXY_IDLE_CLIENT_DEFAULT, 0, 28800);
+    config->upgrade_drain_ms = MS_PER_S * reader_int(&reader, "upgrade_drain_s",
+                                                     UPGRADE_DRAIN_DEFAULT, 1, UPGRADE_DRAIN_MAX);
     reader_end(&reader);
     if (reader.failed) {
         proxy_config_unref(config);

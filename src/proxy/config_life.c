@@ -63,6 +63,18 @@ static void names_done(ProxyNames *names)
     mem_free(names->items);
 }
 
+static void iam_done(ProxyIam *iam)
+{
+    mem_free(iam->region);
+    names_done(&iam->hosts);
+    for (size_t i = 0; i < iam->key_count; i++) {
+        mem_free(iam->keys[i].id);
+        mem_free(iam->keys[i].secret_file);
+        secret_done(&iam->keys[i].secret);
+    }
+    mem_free(iam->keys);
+}
+
 ProxyConfig *proxy_config_ref(ProxyConfig *config)
 {
     atomic_fetch_add(&config->refs, 1);
@@ -86,6 +98,7 @@ void proxy_config_unref(ProxyConfig *config)
     }
     mem_free(config->databases);
     mem_free(config->rules);
+    iam_done(&config->iam);
     target_done(&config->target);
     mem_free(config->init_query);
     mem_free(config->admin_database);

@@ -19,6 +19,8 @@
 #define PROXY_USERS_MAX              200  /* secrets of one proxy, as RDS */
 #define PROXY_DATABASES_MAX          1000 /* that have limits of their own */
 #define PROXY_ADMINS_MAX             100
+#define PROXY_IAM_KEYS_MAX           100
+#define PROXY_IAM_HOSTS_MAX          100
 #define PROXY_ADMIN_DATABASE         "weir"
 #define PROXY_CLIENTS_MAX_DEFAULT    10000
 #define PROXY_CLIENTS_MAX            100000
@@ -72,6 +74,7 @@ typedef struct ProxyUser {
     Secret previous;     /* the password before, which is as good while it is being changed */
     char *previous_file;
     bool md5; /* clients prove it by md5, not by SCRAM */
+    bool iam; /* they have a token of one of the pool's access keys instead */
     char
         *cert_name; /* clients show a certificate of this common name; NULL: they have a password */
     ProxyLimit limit;
@@ -108,6 +111,28 @@ typedef struct ProxyNames {
     size_t count;
 } ProxyNames;
 
+typedef struct ProxyIamKey {
+    char *id;
+    Secret secret;
+    char *secret_file; /* where it comes from; NULL: it was given */
+} ProxyIamKey;
+
+/* Whose tokens count, and what they must be for. */
+typedef struct ProxyIam {
+    char *region; /* NULL: nobody's do */
+    ProxyNames hosts;
+    ProxyIamKey *keys;
+    size_t key_count;
+} ProxyIam;
+/* How the workers wait for their connections (loop_use_uring). */
+typedef enum ProxyIo {
+    PROXY_IO_EPOLL,
+    PROXY_IO_AUTO,  /* by io_uring where the system has it */
+    PROXY_IO_URING, /* and not otherwise */
+} ProxyIo;
+
+extern const char *const proxy_io_names[3];
+
 typedef struct ProxyConfig {
     atomic_size_t refs;
     bool relay;
@@ -120,11 +145,14 @@ typedef struct ProxyConfig {
     bool rules_given;   /* without them everybody may connect */
     ProxyRule *rules;
     size_t rule_count;
+    ProxyIo io;
     uint32_t clients_max;
     int64_t idle_client_ms; /* 0: no limit */
+    int64_t upgrade_drain_ms;
     ProxyTarget target;
     /* pool only */
     bool client_md5; /* how roles are asked for a password that are no users: by md5 */
+    ProxyIam iam;
     ProxyUser *users;
     size_t user_count;
     ProxyDatabase *databases;
@@ -134,6 +162,8 @@ typedef struct ProxyConfig {
     uint32_t servers_idle_max;
     int64_t borrow_ms;           /* 0: no limit */
     uint32_t shared_connections; /* lines per worker, user and database; 0: none */
+    bool shared_listeners;       /* clients that listen share a connection for it */
+    bool keep_listening;         /* clients outlive the connection that listens for them */
     int64_t idle_server_ms;
     char *init_query;       /* NULL: none */
     char *admin_database;   /* there is one where somebody is listed */
@@ -161,6 +191,11 @@ bool proxy_config_outdates(const ProxyConfig *old, const ProxyConfig *config);
 typedef struct Reader Reader;
 void proxy_config_parse_users(Reader *pool, ProxyConfig *config);
 void proxy_config_parse_databases(Reader *pool, ProxyConfig *config);
+/* config.c: a list of texts that are not empty. */
+void proxy_config_parse_names(Reader *reader, const char *member, size_t min, size_t max,
+                              ProxyNames *names);
+/* config_iam.c: the pool's `iam`. */
+void proxy_config_parse_iam(Reader *pool, ProxyConfig *config);
 ProxySocket *proxy_socket_ref(ProxySocket *socket);
 void proxy_socket_unref(ProxySocket *socket); /* closes with the last; NULL is fine */
 

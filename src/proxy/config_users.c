@@ -17,13 +17,18 @@ static void parse_auth(Reader *reader, ProxyUser *user)
     CLEANUP(mem_free_ptr) char *auth = reader_text(reader, "auth", false);
     CLEANUP(mem_free_ptr) char *cert_name = reader_text(reader, "cert_name", false);
     bool by_cert = auth != NULL && strcmp(auth, "cert") == 0;
-    if (!by_cert && auth != NULL && strcmp(auth, "password") != 0) {
-        reader_fail(reader, "pool.users[].auth must be password or cert, not %s", auth);
+    user->iam = auth != NULL && strcmp(auth, "iam") == 0;
+    if (!by_cert && !user->iam && auth != NULL && strcmp(auth, "password") != 0) {
+        reader_fail(reader, "pool.users[].auth must be password, cert or iam, not %s", auth);
+    } else if (user->iam && json_object_get(reader->object, "client_password_auth") != NULL) {
+        reader_fail(reader, "pool.users[].client_password_auth goes with auth password");
     } else if (!by_cert && cert_name != NULL) {
         reader_fail(reader, "pool.users[].cert_name goes with auth cert");
-    } else if (by_cert && user->verifier_given) {
-        reader_fail(reader, "pool.users[] has auth cert and a verifier, which nobody would be "
-                            "asked to prove");
+    } else if ((by_cert || user->iam) && user->verifier_given) {
+        reader_fail(reader,
+                    "pool.users[] has auth %s and a verifier, which nobody would be "
+                    "asked to prove",
+                    auth);
     } else if (by_cert) {
         user->cert_name = mem_strdup(cert_name != NULL ? cert_name : user->name);
     }
@@ -73,7 +78,7 @@ static void parse_user(Reader *outer, const json_t *item, bool md5, ProxyUser *u
     parse_verifier(&reader, user);
     parse_auth(&reader, user);
     parse_password(&reader, "password", "password_file",
-                   !user->verifier_given && user->cert_name == NULL, &user->password,
+                   !user->verifier_given && user->cert_name == NULL && !user->iam, &user->password,
                    &user->password_file);
     parse_password(&reader, "previous_password", "previous_password_file", false, &user->previous,
                    &user->previous_file);
@@ -96,6 +101,16 @@ static bool asks_for_certificates(const ProxyConfig *config)
     return asks;
 }
 
+static bool has_tls(const ProxyConfig *config)
+{
+    bool has = false;
+    for (size_t i = 0; i < config->listener_count; i++) {
+        const ProxyListener *listener = &config->listeners[i];
+        has = has || listener->cert_file != NULL || listener->cert_pem != NULL;
+    }
+    return has;
+}
+
 /* Whether the user can log in at all. */
 static void check_user(Reader *reader, const ProxyConfig *config, const ProxyUser *user)
 {
@@ -105,6 +120,16 @@ static void check_user(Reader *reader, const ProxyConfig *config, const ProxyUse
         reader_fail(reader,
                     "pool.users: %s has a SCRAM verifier, which nobody can prove with "
                     "client_password_auth md5",
+                    user->name);
+    } else if (user->iam && config->iam.region == NULL) {
+        reader_fail(reader,
+                    "pool.users: %s has auth iam, and there is no pool.iam with keys to "
+                    "check tokens with",
+                    user->name);
+    } else if (user->iam && !has_tls(config)) {
+        reader_fail(reader,
+                    "pool.users: %s has auth iam, and no listener has a certificate: "
+                    "tokens come over TLS only",
                     user->name);
     } else if (user->cert_name != NULL && !asks_for_certificates(config)) {
         reader_fail(reader,

@@ -94,6 +94,9 @@ static void remark_settings(Slice touched, Touch which, const char *words, Buf *
 void explain_remarks(const TextEffects *effects, Buf *out)
 {
     size_t start = out->len;
+    if (effects->pin == PIN_LISTEN) {
+        remark(out, start, "listens, which pins without shared_listeners");
+    }
     remark_settings(effects->touched, TOUCH_SET, "sets", out, start);
     remark_settings(effects->touched, TOUCH_RESET, "resets", out, start);
     remark_settings(effects->touched, TOUCH_ALL, "resets all settings", out, start);
@@ -106,7 +109,7 @@ void explain_remarks(const TextEffects *effects, Buf *out)
     if (effects->alone) {
         remark(out, start, "settings go ahead of it in a round trip of their own");
     }
-    if (effects->writes) {
+    if (effects->writes && effects->pin != PIN_LISTEN) {
         remark(out, start, "may move a sequence");
     }
     if (effects->releases) {

@@ -43,6 +43,12 @@ static const char hidden_note[] = "Not known here: names behind which a database
 /* ---- output ------------------------------------------------------------------------------------
  */
 
+/* LISTEN pins for a moment only, and then its channels are a shared connection's. */
+static PinReason lasting_pin(const TextEffects *effects)
+{
+    return effects->pin == PIN_LISTEN ? PIN_NONE : effects->pin;
+}
+
 static const char *how_long(PinReason reason)
 {
     return pin_can_end(reason) ? "until it is gone" : "to the end of the session";
@@ -50,7 +56,7 @@ static const char *how_long(PinReason reason)
 
 static void print_line(const char *source, const Explained *explained)
 {
-    PinReason pin = explained->effects.pin;
+    PinReason pin = lasting_pin(&explained->effects);
     Buf line;
     buf_init(&line, BUF_MAX_DEFAULT);
     buf_printf(&line, "%s:%zu: %s: ", source, explained->line,
@@ -108,14 +114,14 @@ static json_t *text_json(Slice text)
 static void add_json(json_t *list, const char *source, const Explained *explained)
 {
     const TextEffects *effects = &explained->effects;
-    json_t *item =
-        json_pack("{s:o, s:I, s:o, s:b, s:o, s:o, s:o, s:b, s:b, s:b, s:b}", "source",
-                  text_json(slice_of(source)), "line", (json_int_t)explained->line, "text",
-                  text_json(explained->text), "pins", effects->pin != PIN_NONE, "pin",
-                  pin_json(effects->pin, pin_can_end(effects->pin)), "sets",
-                  settings_json(effects->touched, TOUCH_SET), "resets",
-                  settings_json(effects->touched, TOUCH_RESET), "alone", effects->alone, "writes",
-                  effects->writes, "releases", effects->releases, "ddl", effects->ddl);
+    PinReason pin = lasting_pin(effects);
+    json_t *item = json_pack(
+        "{s:o, s:I, s:o, s:b, s:o, s:b, s:o, s:o, s:b, s:b, s:b, s:b}", "source",
+        text_json(slice_of(source)), "line", (json_int_t)explained->line, "text",
+        text_json(explained->text), "pins", pin != PIN_NONE, "pin", pin_json(pin, pin_can_end(pin)),
+        "listens", effects->pin == PIN_LISTEN, "sets", settings_json(effects->touched, TOUCH_SET),
+        "resets", settings_json(effects->touched, TOUCH_RESET), "alone", effects->alone, "writes",
+        effects->writes, "releases", effects->releases, "ddl", effects->ddl);
     ASSERT(item != NULL); /* all of it is UTF-8 */
     json_array_append_new(list, item);
 }
@@ -151,7 +157,7 @@ static bool explain_text(Command *command, const char *source, Slice text, size_
                            "or a body is open",
                            source, explained.line);
         }
-        command->pinned = command->pinned || explained.effects.pin != PIN_NONE;
+        command->pinned = command->pinned || lasting_pin(&explained.effects) != PIN_NONE;
         if (command->json) {
             add_json(command->statements, source, &explained);
         } else {

@@ -188,7 +188,7 @@ bool proxy_line_for_waiters(ProxyServer *server)
     if (pool->lines.len >= server->worker->config->shared_connections || server->retired ||
         server->worker->draining || pool->waiters.len == 0 || !pool->wants_line ||
         !proxy_pool_knows_names(pool) || pool->names->hidden ||
-        server->worker->lines + 1 >= server->worker->servers.len) {
+        server->worker->lines + server->worker->hubs.len + 1 >= server->worker->servers.len) {
         return false;
     }
     pool->wants_line = false;
@@ -294,7 +294,7 @@ size_t proxy_line_take(ProxyClient *client, Slice data)
         return 0;
     }
     SqlDialect dialect = dialect_for(client);
-    if (!line_request_read(&client->session, &dialect, data, &request) ||
+    if (!line_request_read(&client->session, &dialect, client->worker->memo, data, &request) ||
         is_shy(pool, request.digest)) {
         return 0;
     }
@@ -403,7 +403,7 @@ static void entry_pop(ProxyLine *line)
 static void line_rest(ProxyLine *line)
 {
     const ProxyWorker *worker = line->server->worker;
-    bool only_lines = worker->lines == worker->servers.len;
+    bool only_lines = worker->lines + worker->hubs.len == worker->servers.len;
     if (line->len == 0 && (line_should_end(line) || (worker->waiting.len > 0 && only_lines))) {
         line_dissolve(line);
     }

@@ -53,7 +53,7 @@ typedef struct LineRequest {
     size_t len;
     uint64_t digest;
 } LineRequest;
-NODISCARD bool line_request_read(const Session *session, const SqlDialect *dialect, Slice data,
-                                 LineRequest *ret_request);
+NODISCARD bool line_request_read(const Session *session, const SqlDialect *dialect, SqlMemo *memo,
+                                 Slice data, LineRequest *ret_request);
 
 #endif

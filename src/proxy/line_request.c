@@ -7,27 +7,34 @@ typedef struct Shape {
     TextEffects effects; /* of what runs */
 } Shape;
 
-static TextEffects effects_of(const SqlDialect *dialect, Slice text)
+/* What the request is read by. */
+typedef struct Reader {
+    const Session *session;
+    const SqlDialect *dialect;
+    SqlMemo *memo;
+} Reader;
+
+/* Without what it touches: such a text does not read. */
+static TextEffects effects_of(const Reader *reader, Slice text)
 {
     SqlScan scan;
-    sql_scan_begin(&scan, *dialect);
-    sql_scan_feed(&scan, text);
-    sql_scan_end(&scan);
-    return scan.effects;
+    TextEffects effects = sql_memo_effects(reader->memo, *reader->dialect, text, &scan);
+    effects.touched = (Slice){0};
+    return effects;
 }
 
-static bool take_parse(const SqlDialect *dialect, Slice body, Shape *shape)
+static bool take_parse(const Reader *reader, Slice body, Shape *shape)
 {
     PgParse parse;
     if (!pg_get_parse(body, &parse) || parse.statement.len > 0 || shape->parsed || shape->bound) {
         return false;
     }
     shape->parsed = true;
-    shape->effects = effects_of(dialect, parse.query);
+    shape->effects = effects_of(reader, parse.query);
     return true;
 }
 
-static bool take_bind(const Session *session, const SqlDialect *dialect, Slice body, Shape *shape)
+static bool take_bind(const Reader *reader, Slice body, Shape *shape)
 {
     PgBind bind;
     if (!pg_get_bind(body, &bind) || bind.portal.len > 0 || shape->bound) {
@@ -37,9 +44,9 @@ static bool take_bind(const Session *session, const SqlDialect *dialect, Slice b
     if (bind.statement.len == 0) {
         return shape->parsed;
     }
-    const Statement *statement = statement_names_get(&session->names, bind.statement);
+    const Statement *statement = statement_names_get(&reader->session->names, bind.statement);
     if (statement == NULL || shape->parsed || !statement->learned ||
-        statement->names_generation != sql_names_generation(dialect)) {
+        statement->names_generation != sql_names_generation(reader->dialect)) {
         return false;
     }
     shape->effects = statement->effects;
@@ -65,14 +72,13 @@ static bool take_execute(Slice body, Shape *shape)
 }
 
 /* One message before the Sync. */
-static bool take_message(const Session *session, const SqlDialect *dialect, const PgPiece *piece,
-                         Shape *shape)
+static bool take_message(const Reader *reader, const PgPiece *piece, Shape *shape)
 {
     switch (piece->type) {
     case 'P':
-        return take_parse(dialect, piece->body, shape);
+        return take_parse(reader, piece->body, shape);
     case 'B':
-        return take_bind(session, dialect, piece->body, shape);
+        return take_bind(reader, piece->body, shape);
     case 'D':
         return take_describe(piece->body, shape);
     case 'E':
@@ -83,8 +89,7 @@ static bool take_message(const Session *session, const SqlDialect *dialect, cons
 }
 
 /* False: it is not complete, or something else. */
-static bool read_shape(const Session *session, const SqlDialect *dialect, Slice data,
-                       size_t *ret_len, Shape *shape)
+static bool read_shape(const Reader *reader, Slice data, size_t *ret_len, Shape *shape)
 {
     const PgPolicy policy = {0};
     for (size_t at = 0; at < data.len;) {
@@ -102,10 +107,10 @@ static bool read_shape(const Session *session, const SqlDialect *dialect, Slice 
             return shape->executed;
         }
         if (piece.type == 'Q') {
-            shape->effects = effects_of(dialect, piece.body);
+            shape->effects = effects_of(reader, piece.body);
             return at == 0;
         }
-        if (!take_message(session, dialect, &piece, shape)) {
+        if (!take_message(reader, &piece, shape)) {
             return false;
         }
         at = *ret_len;
@@ -113,12 +118,13 @@ static bool read_shape(const Session *session, const SqlDialect *dialect, Slice 
     return false;
 }
 
-bool line_request_read(const Session *session, const SqlDialect *dialect, Slice data,
+bool line_request_read(const Session *session, const SqlDialect *dialect, SqlMemo *memo, Slice data,
                        LineRequest *ret_request)
 {
+    Reader reader = {session, dialect, memo};
     Shape shape = {0};
     size_t len = 0;
-    if (!read_shape(session, dialect, data, &len, &shape) || !shape.effects.reads) {
+    if (!read_shape(&reader, data, &len, &shape) || !shape.effects.reads) {
         return false;
     }
     *ret_request = (LineRequest){.len = len, .digest = shape.effects.digest};

@@ -13,15 +13,19 @@
 struct Login {
     bool ssl_asked, gss_asked, direct_tls;
     bool over_limit;
+    bool entering;    /* it has proven who it is; whether it may be one more is asked elsewhere */
+    bool replication; /* a logical one */
     char *user;
     char *database;
     ParamList *params;
     TlsContext *tls; /* of the listener; NULL: none */
     /* client_auth.c */
+    NetAddr peer;
     uint32_t role; /* 1 and up: which of the users; 0: there is none of this name */
     bool sasl_began;
     ScramServer *scram;             /* NULL: not asked for */
     char (*md5)[MD5_RESPONSE_SIZE]; /* the two that are right; NULL: not asked for */
+    bool iam;                       /* asked for a token */
     bool delayed;                   /* it is denied, and will hear of it */
     Buf denial;
 };
@@ -38,5 +42,8 @@ LoginStep proxy_auth_begin(ProxyClient *client);
 /* In CLIENT_AUTH: the client's next message. */
 LoginStep proxy_auth_step(ProxyClient *client, Slice data, size_t *ret_used);
 void proxy_auth_done(ProxyClient *client); /* frees and wipes its part of `login` */
+
+/* client_iam.c: whether the token lets the client in as `login->user`. */
+NODISCARD bool proxy_iam_verify(const ProxyClient *client, Slice token, Err *err);
 
 #endif

@@ -22,10 +22,13 @@ typedef enum ProxyStat {
     STAT_CLIENTS_TLS,
     STAT_CLIENTS_WAITING,
     STAT_CLIENTS_PINNED,
-    STAT_ADMINS, /* clients that are in the admin database */
+    STAT_CLIENTS_REPLICATION,
+    STAT_CLIENTS_LISTENING, /* by a connection that is shared */
+    STAT_ADMINS,            /* clients that are in the admin database */
     STAT_SERVERS,
     STAT_SERVERS_TLS,
     STAT_SERVERS_BORROWED,
+    STAT_HUBS,     /* connections that listen for many clients */
     STAT_ACCEPTED, /* from here on they only grow */
     STAT_CLIENTS_CLOSED,
     STAT_REFUSED_BY_RULE,
@@ -35,7 +38,8 @@ typedef enum ProxyStat {
     STAT_TLS_FAILED, /* no TLS where it is required, or its handshake failed */
     STAT_LOGINS,
     STAT_BORROWS,
-    STAT_SHARED, /* requests that shared a connection with others */
+    STAT_NOTIFICATIONS, /* that clients heard by those */
+    STAT_SHARED,        /* requests that shared a connection with others */
     STAT_BORROW_TIMEOUTS,
     STAT_IDLE_TIMEOUTS,
     STAT_SERVER_REQUESTS, /* connections to PostgreSQL that were begun */

@@ -2,6 +2,8 @@
  * settings: linear searches are right here. */
 #include "proxy/params_priv.h"
 
+#include "session/session.h"
+
 ParamList *params_new(Slice bytes)
 {
     ParamList *list = mem_alloc(sizeof(ParamList) + bytes.len + 1);
@@ -104,11 +106,14 @@ void params_put_changes(const ParamList *before, const ParamList *after, Buf *ou
     }
 }
 
-/* Names that a server takes for what they are only in this spelling. */
+/* A server takes these names for what they are in lower case only; and in lower case we pass all
+ * on.
+ */
 static bool is_own_business(Slice name)
 {
-    return slice_is(name, "user") || slice_is(name, "database") || slice_is(name, "replication") ||
-           slice_starts(name, "_pq_.");
+    return slice_is_nocase(name, "user") || slice_is_nocase(name, "database") ||
+           slice_is_nocase(name, "replication") ||
+           (name.len >= 5 && slice_is_nocase((Slice){name.data, 5}, "_pq_."));
 }
 
 ParamList *params_of_start(Slice start_params)
@@ -132,4 +137,51 @@ ParamList *params_of_start(Slice start_params)
         list = longer;
     }
     return list;
+}
+
+/* ---- replication -------------------------------------------------------------------------------
+ */
+
+static bool begins_word(Slice value, const char *word)
+{
+    size_t len = strlen(word);
+    return value.len > 0 && value.len <= len && strncasecmp(value.data, word, value.len) == 0;
+}
+
+/* As PostgreSQL reads it: "database", or a boolean by any beginning of its words. */
+static Replication replication_of(Slice value)
+{
+    if (slice_is(value, "database")) {
+        return REPLICATION_LOGICAL;
+    }
+    if (begins_word(value, "false") || begins_word(value, "no") || slice_is(value, "0") ||
+        (value.len >= 2 && begins_word(value, "off")) || value.len == 0) {
+        return REPLICATION_NONE;
+    }
+    bool yes = begins_word(value, "true") || begins_word(value, "yes") || slice_is(value, "1") ||
+               slice_is_nocase(value, "on");
+    return yes ? REPLICATION_PHYSICAL : REPLICATION_BAD;
+}
+
+Replication params_replication(Slice start_params)
+{
+    Replication most = REPLICATION_NONE;
+    Slice name;
+    Slice value;
+    while (pg_params_next(&start_params, &name, &value)) {
+        if (slice_is_nocase(name, "replication") && replication_of(value) > most) {
+            most = replication_of(value);
+        }
+    }
+    return most;
+}
+
+ParamList *params_for_walsender(ParamList *list)
+{
+    ParamList *named = params_with(list, SLICE("application_name"), SLICE(WALSENDER_NAME));
+    ParamList *result = params_with(named, SLICE("replication"), SLICE("database"));
+    ASSERT(named != NULL && result != NULL); /* a start packet is shorter than the limit */
+    params_unref(named);
+    params_unref(list);
+    return result;
 }

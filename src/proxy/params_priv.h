@@ -33,4 +33,16 @@ void params_put_changes(const ParamList *before, const ParamList *after, Buf *ou
  * (replication, _pq_.*). Two clients with equal lists may share. */
 ParamList *params_of_start(Slice start_params);
 
+typedef enum Replication {
+    REPLICATION_NONE,
+    REPLICATION_LOGICAL,  /* a walsender of a database */
+    REPLICATION_PHYSICAL, /* of the whole server */
+    REPLICATION_BAD,      /* the parameter is neither */
+} Replication;
+
+/* What a start packet says of replication, in whatever case it says it. */
+Replication params_replication(Slice start_params);
+/* The list of a logical walsender, whose name is ours (RULES F4). Gives `list` up. */
+ParamList *params_for_walsender(ParamList *list);
+
 #endif

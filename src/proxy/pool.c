@@ -27,6 +27,7 @@ static ProxyPool *pool_new_for(ProxyWorker *worker, Slice key, Slice user, Slice
     pool->database = mem_printf("%.*s", SLICE_FMT(database));
     pool->meter = proxy_meter_for(&worker->meters, user, database);
     pool->params = params_ref(params);
+    pool->replication = params_value(params, "replication").data != NULL;
     pool->statements = statement_table_new();
     pool->settings = setting_table_new();
     pool->catalog = catalogs_entry(&worker->proxy->catalogs, database);
@@ -59,6 +60,7 @@ void proxy_pool_unused(ProxyPool *pool)
         return;
     }
     ASSERT(pool->waiters.len == 0 && pool->idle.len == 0);
+    leaving_pool_gone(pool);
     map_remove(pool->worker->pools, slice_from(pool->key, pool->key_len));
     params_unref(pool->params);
     params_unref(pool->welcome);
@@ -123,7 +125,8 @@ ProxyServer *proxy_worker_idle_oldest(ProxyWorker *worker)
 /* The limit was lowered; those that are leaving already count no more. */
 static bool over_budget(const ProxyBudget *budget, const ProxyWorker *worker)
 {
-    return atomic_load(&budget->open) > atomic_load(&budget->max) + worker->leaving;
+    return !worker->apart &&
+           atomic_load(&budget->open) > atomic_load(&budget->max) + worker->leaving;
 }
 
 static void trim_idle(ProxyWorker *worker)
@@ -135,8 +138,9 @@ static void trim_idle(ProxyWorker *worker)
         idle += atomic_load_explicit(&worker->proxy->workers[i].idle_count, memory_order_relaxed);
     }
     for (ProxyServer *server; (server = proxy_worker_idle_oldest(worker)) != NULL;) {
-        bool too_many =
-            idle > config->servers_idle_max && now - server->idle_ms >= config->idle_server_ms;
+        bool too_many = worker->apart ? now - server->idle_ms >= PEERS_IDLE_MS
+                                      : idle > config->servers_idle_max &&
+                                            now - server->idle_ms >= config->idle_server_ms;
         bool too_old = now - server->opened_ms >= PROXY_SERVER_AGE_MS;
         if (!too_many && !too_old && !over_budget(&worker->proxy->budget, worker)) {
             return;
@@ -174,13 +178,13 @@ void proxy_pool_available(ProxyServer *server)
 {
     ProxyPool *pool = server->pool;
     ProxyWorker *worker = server->worker;
-    if (proxy_line_for_waiters(server)) {
+    if (!pool->replication && proxy_line_for_waiters(server)) {
         return;
     }
     ProxyClient *next = proxy_pool_next_waiter(pool);
     if (server->retired || worker->draining || over_budget(&worker->proxy->budget, worker) ||
         proxy_limits_over(pool) || proxy_pool_should_yield(pool, next) ||
-        (next != NULL && !server_fits(server, next))) {
+        (next == NULL && pool->replication) || (next != NULL && !server_fits(server, next))) {
         proxy_server_retire(server);
         return;
     }
@@ -188,8 +192,12 @@ void proxy_pool_available(ProxyServer *server)
         pool_idle_add(server);
         return;
     }
-    ASSERT(next->state == CLIENT_WAITING); /* nobody waits for a welcome that is known */
     proxy_pool_wait_end(next);
+    if (pool->replication) {
+        proxy_client_welcome(next);
+    } else {
+        ASSERT(next->state == CLIENT_WAITING); /* nobody waits for a welcome that is known */
+    }
     proxy_server_link(server, next);
     proxy_client_resume(next);
 }
@@ -248,9 +256,9 @@ ProxyServer *proxy_pool_take_equal(ProxyPool *pool, const ProxyClient *client)
 bool proxy_pool_knows_names(ProxyPool *pool)
 {
     if (pool->catalog != NULL) {
-        catalog_entry_read(pool->catalog, &pool->names, &pool->names_seen);
+        catalog_entry_read(pool->catalog, &pool->names, &pool->names_fresh, &pool->names_seen);
     }
-    return pool->names != NULL;
+    return pool->names != NULL && pool->names_fresh;
 }
 
 ProxyServer *proxy_pool_borrow(ProxyPool *pool, ProxyClient *client)

@@ -18,6 +18,10 @@
 void proxy_limits_of(ProxyPool *pool)
 {
     const ProxyConfig *config = pool->worker->config;
+    if (pool->worker->apart) {
+        pool->limits[QUOTA_USER] = pool->limits[QUOTA_DATABASE] = (ProxyLimit){0};
+        return; /* the serving process looks at them */
+    }
     pool->limits[QUOTA_USER] = proxy_config_user_limit(config, slice_of(pool->user));
     pool->limits[QUOTA_DATABASE] = proxy_config_database_limit(config, slice_of(pool->database));
 }
@@ -76,9 +80,44 @@ void proxy_limits_give(ProxyPool *pool, bool leaving)
         }
         if (pool->limits[kind].servers > 0 &&
             quota_oldest_wait(quota, worker->index, &other) != 0) {
-            proxy_worker_nudge(&worker->proxy->workers[other]);
+            proxy_nudge(worker->proxy, other);
         }
     }
+}
+
+/* Fewer than half of them, so that nobody waits for connections that only listen: of two, a client
+ * that is pinned for something else leaves the other one to everybody. */
+static bool hub_take(atomic_uint *hubs, uint32_t servers_max)
+{
+    return servers_max >= 3 && quota_take(hubs, (servers_max - 1) / 2);
+}
+
+bool proxy_limits_hub_take(ProxyPool *pool)
+{
+    Proxy *proxy = pool->worker->proxy;
+    if (!hub_take(&proxy->hubs, atomic_load(&proxy->budget.max))) {
+        return false;
+    }
+    for (QuotaKind kind = 0; kind < QUOTA_KINDS; kind++) {
+        uint32_t max = pool->limits[kind].servers;
+        atomic_uint *hubs = &pool->quotas[kind]->hubs;
+        if (max > 0 ? !hub_take(hubs, max) : !quota_take(hubs, 0)) {
+            for (QuotaKind taken = 0; taken < kind; taken++) {
+                quota_give(&pool->quotas[taken]->hubs);
+            }
+            quota_give(&proxy->hubs);
+            return false;
+        }
+    }
+    return true;
+}
+
+void proxy_limits_hub_give(ProxyPool *pool)
+{
+    for (QuotaKind kind = 0; kind < QUOTA_KINDS; kind++) {
+        quota_give(&pool->quotas[kind]->hubs);
+    }
+    quota_give(&pool->worker->proxy->hubs);
 }
 
 /* ---- who waits for what ------------------------------------------------------------------------
@@ -109,8 +148,8 @@ bool proxy_limits_wanted(const ProxyPool *pool, int64_t before_ms)
     for (QuotaKind kind = 0; kind < QUOTA_KINDS; kind++) {
         const Quota *quota = pool->quotas[kind];
         uint32_t worker;
-        if (quota_stays_full(quota, pool->limits[kind].servers)) {
-            int64_t since = quota_oldest_wait(quota, PROXY_WORKERS_MAX, &worker);
+        if (pool->worker->apart || quota_stays_full(quota, pool->limits[kind].servers)) {
+            int64_t since = quota_oldest_wait(quota, QUOTA_NOBODY, &worker);
             if (since != 0 && since < before_ms) {
                 return true;
             }
@@ -207,6 +246,13 @@ static void yield_posted(void *user)
     proxy_limits_yield(worker);
 }
 
+void proxy_limits_ask(ProxyWorker *worker)
+{
+    if (atomic_load(&worker->idle_count) > 0 && !atomic_exchange(&worker->limits_asked, true)) {
+        loop_post(worker->loop, yield_posted, worker);
+    }
+}
+
 /* Whether one of those that wait for a quota will go on waiting if nobody makes room. */
 static bool is_stuck(const ProxyWorker *worker)
 {
@@ -235,10 +281,8 @@ void proxy_limits_make_room(ProxyWorker *worker)
     }
     worker->limits_asked_ms = now;
     for (uint32_t i = 0; i < proxy->worker_count; i++) {
-        ProxyWorker *other = &proxy->workers[i];
-        if (other != worker && atomic_load(&other->idle_count) > 0 &&
-            !atomic_exchange(&other->limits_asked, true)) {
-            loop_post(other->loop, yield_posted, other);
+        if (&proxy->workers[i] != worker) {
+            proxy_limits_ask(&proxy->workers[i]);
         }
     }
 }

@@ -10,16 +10,18 @@
 #include "proxy/line_priv.h"
 #include "proxy/pool_parts_priv.h"
 
-/* The longest wait on another worker, as a time; 0: nobody waits. */
-static int64_t oldest_elsewhere(const ProxyWorker *worker, ProxyWorker **ret_worker)
+/* The longest wait on another worker (QUOTA_OTHERS: in another process), as a time; 0: nobody
+ * waits. */
+static int64_t oldest_elsewhere(const ProxyWorker *worker, uint32_t *ret_worker)
 {
-    int64_t oldest = 0;
+    int64_t oldest = atomic_load(&worker->proxy->peers.wait_ms);
+    *ret_worker = QUOTA_OTHERS;
     for (uint32_t i = 0; i < worker->proxy->worker_count; i++) {
-        ProxyWorker *other = &worker->proxy->workers[i];
+        const ProxyWorker *other = &worker->proxy->workers[i];
         int64_t since = other == worker ? 0 : atomic_load(&other->oldest_wait_ms);
         if (since != 0 && (oldest == 0 || since < oldest)) {
             oldest = since;
-            *ret_worker = other;
+            *ret_worker = i;
         }
     }
     return oldest;
@@ -42,7 +44,7 @@ static int64_t precedence(const ProxyWorker *worker, const ProxyClient *next)
 bool proxy_pool_should_yield(ProxyPool *pool, const ProxyClient *next)
 {
     ProxyWorker *worker = pool->worker;
-    ProxyWorker *other;
+    uint32_t other;
     const ProxyBudget *budget = &worker->proxy->budget;
     int64_t mine = precedence(worker, next);
     if (worker->config->limited && proxy_limits_wanted(pool, mine)) {
@@ -50,8 +52,8 @@ bool proxy_pool_should_yield(ProxyPool *pool, const ProxyClient *next)
     }
     int64_t elsewhere = oldest_elsewhere(worker, &other);
     ProxyPool *here = proxy_worker_oldest_pool(worker, true);
-    if ((elsewhere == 0 && here == NULL) ||
-        atomic_load(&budget->open) < atomic_load(&budget->max)) {
+    bool room = !worker->apart && atomic_load(&budget->open) < atomic_load(&budget->max);
+    if ((elsewhere == 0 && here == NULL) || room) {
         return false;
     }
     bool theirs_older = elsewhere != 0 && elsewhere < mine;
@@ -84,12 +86,21 @@ void proxy_worker_nudge(ProxyWorker *other)
     }
 }
 
+void proxy_nudge(Proxy *proxy, uint32_t worker)
+{
+    if (worker == QUOTA_OTHERS) {
+        peers_nudge(&proxy->peers);
+    } else {
+        proxy_worker_nudge(&proxy->workers[worker]);
+    }
+}
+
 /* Somebody gave a place in the budget back. */
 void proxy_worker_permit_freed(ProxyWorker *worker)
 {
-    ProxyWorker *other = NULL;
+    uint32_t other;
     if (oldest_elsewhere(worker, &other) != 0) {
-        proxy_worker_nudge(other);
+        proxy_nudge(worker->proxy, other);
     }
     if (worker->waiting.len > 0) {
         proxy_worker_pump_soon(worker);
@@ -107,6 +118,20 @@ static size_t budget_waiters(const ProxyWorker *worker)
     return count;
 }
 
+/* Of a worker that has an idle one, but `except`. */
+static void ask_for_one(Proxy *proxy, const ProxyWorker *except)
+{
+    for (uint32_t i = 0; i < proxy->worker_count; i++) {
+        ProxyWorker *other = &proxy->workers[i];
+        if (other != except && atomic_load(&other->idle_count) > 0) {
+            if (!atomic_exchange(&other->yield_asked, true)) {
+                loop_post(other->loop, yield_one, other);
+            }
+            return;
+        }
+    }
+}
+
 static void make_room(ProxyWorker *worker)
 {
     if (worker->leaving + worker->connecting >= budget_waiters(worker)) {
@@ -120,14 +145,16 @@ static void make_room(ProxyWorker *worker)
     if (proxy_lines_yield(worker)) {
         return;
     }
-    for (uint32_t i = 0; i < worker->proxy->worker_count; i++) {
-        ProxyWorker *other = &worker->proxy->workers[i];
-        if (other != worker && atomic_load(&other->idle_count) > 0) {
-            if (!atomic_exchange(&other->yield_asked, true)) {
-                loop_post(other->loop, yield_one, other);
-            }
-            return;
-        }
+    ask_for_one(worker->proxy, worker);
+}
+
+void proxy_workers_yield(Proxy *proxy, bool budget)
+{
+    for (uint32_t i = 0; i < proxy->worker_count && proxy->config->limited; i++) {
+        proxy_limits_ask(&proxy->workers[i]);
+    }
+    if (budget) {
+        ask_for_one(proxy, NULL);
     }
 }
 
@@ -135,7 +162,7 @@ static void make_room(ProxyWorker *worker)
  * or the connection that was closed for it would be opened here again. */
 static bool is_promised(const ProxyPool *pool)
 {
-    ProxyWorker *other;
+    uint32_t other;
     const ProxyBudget *budget = &pool->worker->proxy->budget;
     int64_t elsewhere = oldest_elsewhere(pool->worker, &other);
     return atomic_load(&budget->open) + 1 == atomic_load(&budget->max) && elsewhere != 0 &&
@@ -146,6 +173,10 @@ static bool is_promised(const ProxyPool *pool)
 static bool open_for(ProxyPool *pool)
 {
     ProxyWorker *worker = pool->worker;
+    if (worker->apart) {
+        leaving_ask_server(pool);
+        return true;
+    }
     if (is_promised(pool)) {
         return false;
     }
@@ -163,6 +194,31 @@ static bool open_for(ProxyPool *pool)
         return false;
     }
     return true;
+}
+
+/* Counted by the serving process already; here for what is shown, and for the day it serves again.
+ */
+static bool open_granted(ProxyPool *pool)
+{
+    ProxyWorker *worker = pool->worker;
+    if (pool->waiters.len <= pool->connecting || worker->draining ||
+        !proxy_worker_has_target(worker) || proxy_server_open(worker, pool, NULL) == NULL) {
+        return false;
+    }
+    for (QuotaKind kind = 0; kind < QUOTA_KINDS; kind++) {
+        atomic_fetch_add(&pool->quotas[kind]->servers, 1);
+    }
+    atomic_fetch_add(&worker->proxy->budget.open, 1);
+    return true;
+}
+
+void proxy_pool_granted(ProxyPool *pool, bool granted)
+{
+    ProxyWorker *worker = pool->worker;
+    if (worker->apart && granted && !open_granted(pool)) {
+        leaving_change(worker, pool, -1, 0, 0);
+    }
+    proxy_worker_pump_soon(worker);
 }
 
 static void pump(void *user)

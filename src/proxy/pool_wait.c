@@ -24,8 +24,8 @@ ProxyPool *proxy_worker_oldest_pool(const ProxyWorker *worker, bool openable)
     ProxyPool *oldest = NULL;
     LIST_FOR_EACH (&worker->waiting, node) {
         ProxyPool *pool = CONTAINER_OF(node, ProxyPool, waiting_node);
-        if (openable &&
-            (pool->connecting >= pool->waiters.len || proxy_limits_wait_for(pool) != NULL)) {
+        if (openable && (pool->connecting >= pool->waiters.len || pool->ask != NULL ||
+                         proxy_limits_wait_for(pool) != NULL)) {
             continue;
         }
         if (oldest == NULL || proxy_pool_first_waiter(pool)->wait_since_ms <
@@ -102,6 +102,9 @@ void proxy_pool_wake_waiters(ProxyPool *pool)
 
 void proxy_pool_welcome_waiters(ProxyPool *pool)
 {
+    if (pool->replication) {
+        return; /* each waits for a connection of its own */
+    }
     for (ListNode *node = list_first(&pool->waiters); node != NULL && pool->welcome != NULL;) {
         ProxyClient *client = CONTAINER_OF(node, ProxyClient, wait_node);
         node = list_next(&pool->waiters, node);
@@ -131,8 +134,7 @@ static char *shortage_new(const ProxyPool *pool)
                           pool->limits[quota->kind].servers,
                           quota->kind == QUOTA_USER ? "role" : "database", quota->name);
     }
-    return mem_printf("All %u connections are in use.",
-                      atomic_load(&pool->worker->proxy->budget.max));
+    return mem_printf("All %u connections are in use.", pool->worker->config->servers_max);
 }
 
 /* The wording of RDS Proxy; the detail is ours. */

@@ -83,24 +83,29 @@ static ProxySocket *socket_find(const ProxyConfig *old, const ProxyListener *lis
 {
     for (size_t i = 0; old != NULL && i < old->listener_count; i++) {
         ProxySocket *socket = old->listeners[i].socket;
-        if (socket->port == listener->port && strcmp(socket->address, listener->address) == 0) {
+        if (socket != NULL && socket->port == listener->port &&
+            strcmp(socket->address, listener->address) == 0) {
             return socket;
         }
     }
     return NULL;
 }
 
-static bool listener_bind(ProxyListener *listener, const ProxyConfig *old, Err *err)
+/* A leaving process keeps what it has, and opens nothing. */
+static bool listener_bind(Proxy *proxy, ProxyListener *listener, Err *err)
 {
-    ProxySocket *socket = socket_find(old, listener);
+    ProxySocket *socket = socket_find(proxy->config, listener);
     if (socket != NULL) {
         listener->socket = proxy_socket_ref(socket);
         return true;
     }
+    if (proxy->peers.leaving) {
+        return true;
+    }
     NetAddr addr;
-    int fd;
+    int fd = proxy_socket_inherit(proxy, listener);
     TRY(net_addr_parse(listener->address, listener->port, &addr, err));
-    TRY(net_listen(&addr, &(NetListenOptions){0}, &fd, err));
+    TRY(fd >= 0 || net_listen(&addr, &(NetListenOptions){0}, &fd, err));
     socket = mem_alloc(sizeof(ProxySocket));
     atomic_init(&socket->refs, 1);
     socket->address = mem_strdup(listener->address);
@@ -149,8 +154,17 @@ static bool user_load(ProxyUser *user, const ProxyConfig *old, Err *err)
 {
     TRY(user->password_file == NULL || secret_load(user->password_file, &user->password, err));
     TRY(user->previous_file == NULL || secret_load(user->previous_file, &user->previous, err));
-    if (!user->verifier_given && user->cert_name == NULL && !user->md5) {
+    if (!user->verifier_given && user->cert_name == NULL && !user->iam && !user->md5) {
         verifiers_make(user, old);
+    }
+    return true;
+}
+
+static bool iam_load(ProxyIam *iam, Err *err)
+{
+    for (size_t i = 0; i < iam->key_count; i++) {
+        ProxyIamKey *key = &iam->keys[i];
+        TRY(key->secret_file == NULL || secret_load(key->secret_file, &key->secret, err));
     }
     return true;
 }
@@ -193,17 +207,32 @@ static bool target_load(ProxyTarget *target, uint32_t workers, Err *err)
 
 static bool change_possible(const ProxyConfig *old, const ProxyConfig *config, Err *err)
 {
-    if (old != NULL && (old->relay != config->relay || old->workers != config->workers)) {
+    if (old != NULL &&
+        (old->relay != config->relay || old->workers != config->workers || old->io != config->io)) {
         return err_set(err, ERR_UNSUPPORTED,
-                       "kind and workers cannot change while the proxy runs: restart it");
+                       "kind, workers and io cannot change while the proxy runs: restart it");
     }
     return true;
+}
+
+/* Whether there can be what io asks for by name. */
+static bool io_try(const ProxyConfig *config, Err *err)
+{
+    Loop *loop;
+    if (config->io != PROXY_IO_URING) {
+        return true;
+    }
+    TRY(loop_new(&loop, err));
+    bool ok = loop_use_uring(loop, err);
+    loop_free(loop);
+    return ok || err_wrap(err, "io uring (auto would go on with epoll)");
 }
 
 bool proxy_config_load(ProxyConfig *config, const ProxyConfig *old, Err *err)
 {
     TRY(change_possible(old, config, err));
-    TRY(target_load(&config->target, config->workers, err));
+    TRY(old != NULL || io_try(config, err));
+    TRY(target_load(&config->target, config->workers, err) && iam_load(&config->iam, err));
     for (size_t i = 0; i < config->user_count; i++) {
         TRY(user_load(&config->users[i], old, err));
     }
@@ -213,10 +242,10 @@ bool proxy_config_load(ProxyConfig *config, const ProxyConfig *old, Err *err)
     return true;
 }
 
-bool proxy_config_bind(ProxyConfig *config, const ProxyConfig *old, Err *err)
+bool proxy_config_bind(Proxy *proxy, ProxyConfig *config, Err *err)
 {
     for (size_t i = 0; i < config->listener_count; i++) {
-        TRY(listener_bind(&config->listeners[i], old, err));
+        TRY(listener_bind(proxy, &config->listeners[i], err));
     }
     return true;
 }

@@ -38,8 +38,7 @@ static bool workers_start(Proxy *proxy, ProxyConfig *config, Err *err)
 
 static void give_up(void *user)
 {
-    Proxy *proxy = user;
-    loop_stop(proxy->loop);
+    proxy_stop(user);
 }
 
 /* Without any configuration in force there is nothing to keep: the agent starts us again, and by
@@ -54,14 +53,15 @@ static bool first_config_failed(Proxy *proxy, const Err *err)
 bool proxy_put_in_force(Proxy *proxy, ProxyConfig *config, Err *err)
 {
     ProxyConfig *old = proxy->config;
-    if (!proxy_config_load(config, old, err) || !proxy_config_bind(config, old, err)) {
+    if (!proxy_config_load(config, old, err) || !proxy_config_bind(proxy, config, err)) {
         proxy_config_unref(config);
         return false;
     }
     atomic_store(&proxy->budget.max, config->servers_max);
     proxy->config = config;
     if (old == NULL) {
-        return workers_start(proxy, config, err);
+        proxy->shut = true;
+        return workers_start(proxy, config, err) && proxy_begin_service(proxy, err);
     }
     if (proxy_config_outdates(old, config)) {
         proxy_welcomes_forget(&proxy->welcomes);
@@ -83,8 +83,11 @@ static bool on_config(void *user, const json_t *json, Err *err)
         return err_set(err, ERR_CONFLICT, "the proxy is stopping");
     }
     TRY(proxy_config_parse(json, &config, err));
-    return proxy_put_in_force(proxy, config, err) ||
-           (first ? first_config_failed(proxy, err) : false);
+    if (!proxy_put_in_force(proxy, config, err)) {
+        return first ? first_config_failed(proxy, err) : false;
+    }
+    succession_config(proxy->succession, json);
+    return true;
 }
 
 /* ---- life
@@ -97,6 +100,9 @@ void proxy_stop(Proxy *proxy)
     }
     proxy->stopping = true;
     log_info("proxy", "%s is stopping", proxy->id);
+    if (proxy->succession != NULL) {
+        succession_stop(proxy->succession);
+    }
     if (proxy->workers_running == 0) {
         loop_stop(proxy->loop);
     }
@@ -131,7 +137,11 @@ static bool proxy_start(Proxy *proxy, const PlaneArgs *args, Err *err)
     static const int signals[] = {SIGTERM, SIGINT, 0};
     TRY(loop_new(&proxy->loop, err));
     TRY(loop_signals(proxy->loop, signals, on_signal, proxy, err));
-    TRY(plane_new(proxy->loop, args, &plane_handlers, proxy, &proxy->plane, err));
+    TRY(plane_succession_new(proxy->loop, args, &proxy_succession_handlers, proxy,
+                             &proxy->succession, err));
+    proxy->generation = succession_generation(proxy->succession);
+    TRY(plane_new(proxy->loop, args, proxy->succession, &plane_handlers, proxy, &proxy->plane,
+                  err));
     loop_timer_start(proxy->loop, &proxy->tick, STATUS_MS, STATUS_MS, on_tick, proxy);
     return true;
 }
@@ -145,6 +155,7 @@ void proxy_init(Proxy *proxy, const char *id)
     proxy_welcomes_init(&proxy->welcomes);
     catalogs_init(&proxy->catalogs);
     quotas_init(&proxy->quotas);
+    peers_init(&proxy->peers, proxy);
 }
 
 void proxy_done(Proxy *proxy)
@@ -157,9 +168,11 @@ void proxy_done(Proxy *proxy)
             proxy_worker_done(&proxy->workers[i]);
         }
     }
+    peers_done(&proxy->peers);
     free(proxy->workers);
     proxy_config_unref(proxy->config);
     plane_free(proxy->plane);
+    succession_free(proxy->succession);
     loop_free(proxy->loop);
     sem_destroy(&proxy->applied);
     pthread_mutex_destroy(&proxy->health.lock);

@@ -7,6 +7,7 @@
  *     ProxyClient   a client's connection and its Session
  *     ProxyPool     server connections that may replace each other: same user, database, settings
  *     ProxyServer   a connection to PostgreSQL and its Exchange
+ *     ProxyHub      one that listens for many clients; each has a ProxyEar at it
  *
  * Threads meet in few places: the configuration (immutable, counted), the budget (atomics,
  * touched when a server connection is opened or closed, or somebody waits; the quotas of users and
@@ -27,6 +28,7 @@
 #include "proxy/config_priv.h"
 #include "proxy/meter_priv.h"
 #include "proxy/params_priv.h"
+#include "proxy/peers_priv.h"
 #include "proxy/quota_priv.h"
 #include "proxy/throttle_priv.h"
 #include "proxy/trial_priv.h"
@@ -42,6 +44,7 @@
 #define PROXY_FAIR_MS         50    /* a waiter elsewhere that is older by this much goes first */
 #define PROXY_PROBE_MS        10000 /* between looks at a target that nobody uses */
 #define PROXY_PROBE_DOWN_MS   1000
+#define PROXY_PROBE_DATABASE  "postgres"
 #define PROXY_CHECK_IDLE_MS   10   /* a connection idle for longer is looked at before it is lent */
 #define PROXY_IDLE_LOOKS      16   /* at connections, for one with the client's settings */
 #define PROXY_CHECK_WAITER_MS 10   /* and so is a client that has waited for longer */
@@ -56,6 +59,8 @@ typedef struct ProxyServer ProxyServer;
 typedef struct ProxyPool ProxyPool;
 typedef struct AdminSession AdminSession;
 typedef struct ProxyLine ProxyLine;
+typedef struct ProxyHub ProxyHub;
+typedef struct ProxyEar ProxyEar;
 
 /* One read of a stream, as it is understood. */
 typedef struct ProxyRun {
@@ -153,6 +158,7 @@ struct ProxyClient {
     bool alone;           /* what it sends goes by no line */
     ClientResend *resend; /* NULL: nothing */
     ProxyLine *line;
+    ProxyEar *ear; /* NULL: it listens to nothing */
     Stream *stream;
     PgFramer framer;
     Session session;
@@ -195,6 +201,9 @@ void proxy_client_login_done(ProxyClient *client); /* frees `login` */
 /* The pool knows what a server says at login: tell it, and begin. */
 void proxy_client_welcome(ProxyClient *client);
 void proxy_client_put_key(ProxyClient *client, Buf *out);
+/* A leaving process has asked whether it may be one more of its user and database; it may be gone.
+ */
+void proxy_auth_entered(ProxyWorker *worker, const LeavingAsk *ask);
 
 /* relay.c */
 /* False: there is no target, and the client is gone. */
@@ -208,6 +217,7 @@ bool proxy_relay_start(ProxyClient *client, Slice start_params);
  *                                      \        |
  *   CONNECTING -> RELAY_LOGIN -> LINKED-+-> DRAINING -> gone
  *   LINKED -> PARKED (a cancel is still under way) -> IDLE
+ *   LINKED -> LISTENING (for its client and others)
  *   LINKED -> ORPHAN (its client left in the middle: brought to rest) -> IDLE
  *   and in front of IDLE, now and then: LEARNING
  */
@@ -220,9 +230,10 @@ typedef enum ServerState {
     SERVER_LINKED,
     SERVER_PARKED,
     SERVER_ORPHAN,
-    SERVER_LEARNING, /* asks what the database hides */
-    SERVER_LINE,     /* serves several clients' reads: line_priv.h */
-    SERVER_DRAINING, /* we have said goodbye; it counts until PostgreSQL has closed */
+    SERVER_LEARNING,  /* asks what the database hides */
+    SERVER_LINE,      /* serves several clients' reads: line_priv.h */
+    SERVER_LISTENING, /* listens for many clients: hub_priv.h */
+    SERVER_DRAINING,  /* we have said goodbye; it counts until PostgreSQL has closed */
 } ServerState;
 
 struct ProxyServer {
@@ -239,6 +250,7 @@ struct ProxyServer {
     Stream *stream;
     ProxyPool *pool; /* NULL: a relay's, or a probe */
     ProxyLine *line; /* of LINE */
+    ProxyHub *hub;   /* of LISTENING */
     ProxyClient *client;
     ListNode node;      /* in worker->servers */
     ListNode idle_node; /* in pool->idle */
@@ -249,15 +261,17 @@ struct ProxyServer {
         *told_before; /* by its client, before a transaction that may take it back; NULL: none */
     ScramClient *scram;
     char *user; /* of a probe */
-    Buf hello;  /* of a relay: the start packet */
+    Quota *probe_quotas[QUOTA_KINDS];
+    Buf hello; /* of a relay: the start packet */
     uint32_t pid;
     uint32_t key_len;
     uint8_t key[PG_CANCEL_KEY_MAX];
-    unsigned cancels;       /* under way */
-    PoolHandle last;        /* who had it last; 0: nobody */
-    PoolHandle writer;      /* who may have moved sequences on it; 0: nobody */
-    CatalogNames *names;    /* what was known of the database when it was lent; NULL: nothing */
-    CatalogNames *learning; /* what it learns; NULL: it fails, or does not */
+    unsigned cancels;    /* under way */
+    PoolHandle last;     /* who had it last; 0: nobody */
+    PoolHandle writer;   /* who may have moved sequences on it; 0: nobody */
+    CatalogNames *names; /* what was known of the database when it was lent; NULL: nothing */
+    CatalogLearning learning;
+    bool learns; /* what `learning` says */
     int64_t opened_ms;
     int64_t idle_ms;  /* since when */
     int64_t sent_us;  /* when the request was sent that it answers now; 0: none */
@@ -288,6 +302,11 @@ extern const StreamHandlers proxy_server_handlers;
 /* server_learn.c */
 void proxy_server_available(ProxyServer *server); /* free: to the next in turn, or it learns */
 NODISCARD bool proxy_server_learn_take(ProxyServer *server, const PgPiece *piece);
+/* For a client that waits (SessionOut.learn), a piece of the answer, and where it leaves meanwhile:
+ * true, the server goes on without it. */
+void proxy_server_learn_linked(ProxyServer *server);
+void proxy_server_learn_linked_take(ProxyServer *server, const PgPiece *piece);
+NODISCARD bool proxy_server_learn_on(ProxyServer *server);
 void proxy_server_learn_abandon(
     ProxyServer *server); /* it does not come to an end; where it does */
 
@@ -323,11 +342,13 @@ struct ProxyPool {
     ParamList *welcome; /* what a server said last; NULL: nobody has logged in yet */
     ScramKeys keys;
     bool keys_previous; /* they are of the previous password */
+    bool replication;   /* of walsenders, each of which is one client's for life */
     Trial trial;
     StatementTable *statements;
     SettingTable *settings;
     CatalogEntry *catalog; /* of its database; NULL: there are too many */
     CatalogNames *names;   /* as last read from there */
+    bool names_fresh;      /* and nothing else is to be known */
     uint64_t names_seen;
     List lines;
     bool wants_line;           /* a request has found none */
@@ -340,6 +361,7 @@ struct ProxyPool {
     List waiters;          /* first come first */
     ListNode waiting_node; /* in worker->waiting */
     size_t clients, servers, connecting;
+    LeavingAsk *ask; /* of a leaving process, for one more connection; NULL: none */
 };
 
 ProxyPool *proxy_pool_for(ProxyWorker *worker, Slice user, Slice database, ParamList *params);
@@ -366,7 +388,13 @@ int64_t proxy_pool_waits_since(const ProxyPool *pool); /* its first waiter, of w
 /* What other workers see of those who wait here; `left` has just lost its last. NULL: none has. */
 void proxy_pool_waits_publish(ProxyWorker *worker, ProxyPool *left);
 void proxy_worker_pump_soon(ProxyWorker *worker);
-void proxy_worker_nudge(ProxyWorker *other); /* from another worker: something is free */
+void proxy_worker_nudge(ProxyWorker *other);     /* any thread: something is free */
+void proxy_nudge(Proxy *proxy, uint32_t worker); /* or QUOTA_OTHERS: other processes */
+/* Main thread: closes what lies idle and is wanted elsewhere: for a quota, and one for the budget.
+ */
+void proxy_workers_yield(Proxy *proxy, bool budget);
+/* What it asked for; false: it is not to ask any more. */
+void proxy_pool_granted(ProxyPool *pool, bool granted);
 void proxy_worker_permit_freed(ProxyWorker *worker);
 void proxy_worker_waits_init(ProxyWorker *worker);
 void proxy_worker_waits_done(ProxyWorker *worker);
@@ -387,9 +415,13 @@ Quota *proxy_limits_wait_for(const ProxyPool *pool);
 /* Whether closing one of its connections helps somebody who has waited since before that. */
 bool proxy_limits_wanted(const ProxyPool *pool, int64_t before_ms);
 bool proxy_limits_over(const ProxyPool *pool); /* it has more connections than it may */
+/* One more of its connections listens for many clients; false: too many do. */
+NODISCARD bool proxy_limits_hub_take(ProxyPool *pool);
+void proxy_limits_hub_give(ProxyPool *pool);
 void proxy_limits_publish(ProxyWorker *worker, ProxyPool *left);
 void proxy_limits_apply(ProxyWorker *worker); /* there is a new configuration */
 void proxy_limits_yield(ProxyWorker *worker); /* closes what lies idle and is wanted */
+void proxy_limits_ask(ProxyWorker *worker);   /* any thread: it is to do so */
 void proxy_limits_make_room(ProxyWorker *worker);
 
 /* ---- the database that the proxy itself is (admin.c) -------------------------------------------
@@ -403,8 +435,13 @@ void proxy_admin_requests_done(ProxyWorker *worker); /* all threads have ended *
 /* ---- cancel requests
  * ----------------------------------------------------------------------------- */
 
+#define CANCEL_KEY_SIZE        4
+#define CANCEL_SLOT_BITS       17 /* PROXY_CLIENTS_MAX fit in */
+#define CANCEL_GENERATION_BITS 10
+uint32_t proxy_client_pid(const ProxyClient *client); /* that it is told */
 void proxy_cancel_request(ProxyClient *client, uint32_t pid, Slice key);
-#define CANCEL_KEY_SIZE 4
+/* Main thread, for another process: `done` is called there, once. */
+void proxy_cancel_local(Proxy *proxy, uint32_t pid, Slice key, PeersCancelledFn *done, void *user);
 
 /* ---- workers
  * ------------------------------------------------------------------------------------- */
@@ -428,7 +465,9 @@ struct ProxyWorker {
     VEC(PoolHandle) client_handles; /* by slot */
     List clients, servers;
     size_t lines; /* of the servers */
+    List hubs;    /* of the servers, too */
     Map *pools;
+    SqlMemo *memo;       /* of all its clients */
     List waiting;        /* pools with waiters */
     List idle;           /* servers, the one used last first */
     List admin_requests; /* of clients here */
@@ -439,6 +478,8 @@ struct ProxyWorker {
     LoopDefer pump;
     LoopTimer wait_timer, tick, drain_timer;
     bool draining, probing;
+    bool shut;  /* it accepts nobody: not yet, or not any more */
+    bool apart; /* the process is leaving: what counts for a limit is another one's to give */
     Trial probe_trial;
     Throttle *throttle;
     size_t delayed; /* clients in CLIENT_DENIED */
@@ -467,12 +508,16 @@ static inline ProxyMeter *proxy_server_meter(const ProxyServer *server)
 
 NODISCARD bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err);
 void proxy_worker_apply(ProxyWorker *worker,
-                        ProxyConfig *config);       /* main thread; returns when it is done */
-void proxy_worker_drain(ProxyWorker *worker);       /* main thread */
+                        ProxyConfig *config); /* main thread; returns when it is done */
+void proxy_worker_drain(ProxyWorker *worker); /* main thread */
+/* Main thread; they return when it is done. */
+void proxy_worker_accept(ProxyWorker *worker);      /* by all sockets of the configuration */
+void proxy_worker_leave(ProxyWorker *worker);       /* nobody; and what it has is counted as held */
 void proxy_worker_server_gone(ProxyWorker *worker); /* one server connection less */
 void proxy_worker_remember(ProxyWorker *worker, PoolHandle client);
 void proxy_worker_client_gone(ProxyWorker *worker); /* one client less */
 void proxy_worker_done(ProxyWorker *worker);        /* main thread, after the join */
+void proxy_probe_give(ProxyServer *server);         /* its places */
 NetAddr proxy_worker_target(const ProxyWorker *worker);
 bool proxy_worker_has_target(const ProxyWorker *worker);
 
@@ -493,7 +538,12 @@ NODISCARD bool proxy_target_tls_begin(const ProxyWorker *worker, Stream *stream,
 struct Proxy {
     Loop *loop;
     const char *id;
-    Plane *plane; /* NULL: it runs alone */
+    Plane *plane;           /* NULL: it runs alone */
+    Succession *succession; /* NULL: it cannot be taken over from */
+    uint32_t generation;
+    Peers peers;
+    bool shut; /* nobody is accepted: not yet, or not any more */
+    int64_t left_ms;
     ProxyConfig *config;
     ProxyWorker *workers;
     uint32_t worker_count, workers_running;
@@ -503,6 +553,7 @@ struct Proxy {
     Catalogs catalogs;
     Quotas quotas;
     atomic_uint clients;
+    atomic_uint hubs;
     atomic_bool trimming; /* one worker looks at idle connections */
     uint8_t mock_secret[SHA256_SIZE];
     sem_t applied;
@@ -513,10 +564,20 @@ struct Proxy {
     bool (*reload)(Proxy *proxy, Err *err);
 };
 
+/* succeed.c: handing over */
+extern const SuccessionHandlers proxy_succession_handlers;
+int proxy_socket_inherit(Proxy *proxy, const ProxyListener *listener); /* -1: there is none */
+void proxy_reopen(Proxy *proxy);                                       /* all workers accept */
+/* All is ready: takes the place of whoever serves, if that is what it is to do, and accepts. */
+NODISCARD bool proxy_begin_service(Proxy *proxy, Err *err);
+
+/* notify.c */
+void proxy_notify(const char *text);
+
 /* prepare.c: main thread. What is NULL or false for want of files, names and keys, and the sockets.
  * What has not changed since `old` (NULL: there is none) is taken from there. */
 NODISCARD bool proxy_config_load(ProxyConfig *config, const ProxyConfig *old, Err *err);
-NODISCARD bool proxy_config_bind(ProxyConfig *config, const ProxyConfig *old, Err *err);
+NODISCARD bool proxy_config_bind(Proxy *proxy, ProxyConfig *config, Err *err);
 /* ERR_INVALID, with the command that helps: everybody on this machine may read the file. */
 NODISCARD bool proxy_secret_file_check(const char *path, Err *err);
 

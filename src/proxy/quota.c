@@ -90,7 +90,7 @@ bool quota_is_over(const Quota *quota, uint32_t max)
 int64_t quota_oldest_wait(const Quota *quota, uint32_t except, uint32_t *ret_worker)
 {
     int64_t oldest = 0;
-    for (uint32_t i = 0; i < PROXY_WORKERS_MAX; i++) {
+    for (uint32_t i = 0; i < ARRAY_LEN(quota->sides); i++) {
         int64_t since = i == except ? 0 : atomic_load(&quota->sides[i].oldest_wait_ms);
         if (since != 0 && (oldest == 0 || since < oldest)) {
             oldest = since;

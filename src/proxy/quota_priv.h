@@ -14,6 +14,9 @@
 
 #include "proxy/config_priv.h"
 
+#define QUOTA_OTHERS PROXY_WORKERS_MAX /* the side of other processes (peers_priv.h) */
+#define QUOTA_NOBODY UINT32_MAX
+
 typedef enum QuotaKind { QUOTA_USER, QUOTA_DATABASE, QUOTA_KINDS } QuotaKind;
 
 typedef struct Quotas {
@@ -33,8 +36,9 @@ typedef struct Quota {
     char *name;
     size_t refs; /* under the lock */
     atomic_uint clients, servers;
+    atomic_uint hubs;    /* of the servers: they listen for many clients */
     atomic_uint leaving; /* of the servers: the server has not closed yet, but will */
-    QuotaSide sides[PROXY_WORKERS_MAX];
+    QuotaSide sides[PROXY_WORKERS_MAX + 1]; /* the last one is of other processes */
 } Quota;
 
 void quotas_init(Quotas *quotas);
@@ -52,8 +56,8 @@ bool quota_is_full(const Quota *quota, uint32_t max);
 bool quota_stays_full(const Quota *quota, uint32_t max);
 /* Whether there are more than that then: the limit was lowered. */
 bool quota_is_over(const Quota *quota, uint32_t max);
-/* Who waits longest for it, but in the worker `except` (one that there is not: anywhere); 0:
- * nobody. */
+/* Who waits longest for it, but in the worker `except` (QUOTA_NOBODY: anywhere); 0: nobody.
+ * *ret_worker may be QUOTA_OTHERS. */
 int64_t quota_oldest_wait(const Quota *quota, uint32_t except, uint32_t *ret_worker);
 
 #endif

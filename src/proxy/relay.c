@@ -4,10 +4,17 @@
  * PostgreSQL's. From the first ReadyForQuery on it is a session like any other, that keeps its
  * server connection.
  */
-#include "proxy/proxy_priv.h"
+#include "proxy/login_priv.h"
 #include "proxy/traffic_priv.h"
 
-static void put_hello(ProxyServer *server, Slice params)
+static void put_param(Buf *list, const char *name, const char *value)
+{
+    pg_put_str(list, slice_of(name));
+    pg_put_str(list, slice_of(value));
+}
+
+/* A walsender's name is ours (RULES F4). */
+static void put_hello(ProxyServer *server, Slice params, bool replication)
 {
     Buf list;
     Slice name;
@@ -15,10 +22,15 @@ static void put_hello(ProxyServer *server, Slice params)
     buf_init(&list, PG_START_MAX);
     buf_init(&server->hello, BUF_MAX_DEFAULT);
     while (pg_params_next(&params, &name, &value)) {
-        if (!slice_starts(name, "_pq_.") && !slice_is(name, "replication")) {
+        bool renamed = replication && slice_is_nocase(name, "application_name");
+        if (!slice_starts(name, "_pq_.") && !slice_is_nocase(name, "replication") && !renamed) {
             pg_put_str(&list, name);
             pg_put_str(&list, value);
         }
+    }
+    if (replication) {
+        put_param(&list, "application_name", WALSENDER_NAME);
+        put_param(&list, "replication", "database");
     }
     pg_put_start(&server->hello, 0, buf_slice(&list));
     buf_done(&list);
@@ -82,11 +94,15 @@ bool proxy_relay_start(ProxyClient *client, Slice start_params)
         proxy_client_fatal(client, "53300", "sorry, too many clients already", NULL);
         return false;
     }
-    put_hello(server, start_params);
+    put_hello(server, start_params, client->login->replication);
     client->server = server;
     client->framer = (PgFramer){0};
     client->state = CLIENT_RELAY_LOGIN;
     session_init(&client->session, true);
+    if (client->login->replication) {
+        session_init_walsender(&client->session);
+        proxy_traffic_replication(client);
+    }
     proxy_client_login_done(client);
     stream_set_handlers(client->stream, &relay_client_handlers, client);
     return true;

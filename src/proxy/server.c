@@ -3,6 +3,7 @@
  * keeps its place in the budget until PostgreSQL itself has closed, because until then a backend is
  * there that counts for max_connections.
  */
+#include "proxy/hub_priv.h"
 #include "proxy/line_priv.h"
 #include "proxy/traffic_priv.h"
 
@@ -34,6 +35,7 @@ ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient
     server->params = params_new((Slice){0});
     exchange_init(&server->exchange, pool != NULL ? pool->statements : NULL,
                   pool != NULL ? pool->settings : NULL);
+    server->exchange.memo = worker->memo;
     list_push_back(&worker->servers, &server->node);
     if (pool != NULL) {
         pool->servers++;
@@ -99,6 +101,7 @@ static void server_free(ProxyServer *server)
     ASSERT(server->client == NULL);
     proxy_server_learn_abandon(server);
     proxy_line_lost(server);
+    proxy_hub_lost(server);
     catalog_names_unref(server->names);
     proxy_pool_idle_remove(server);
     server_count_out(server);
@@ -110,6 +113,12 @@ static void server_free(ProxyServer *server)
     if (server->scram != NULL) {
         crypto_wipe(server->scram, sizeof(*server->scram));
         mem_free(server->scram);
+    }
+    if (budgeted && worker->apart) {
+        leaving_server_gone(server);
+    }
+    if (server->user != NULL) {
+        proxy_probe_give(server);
     }
     mem_free(server->user);
     buf_done(&server->hello);
@@ -155,10 +164,11 @@ static void server_leave(ProxyServer *server, bool mid_message)
     bool in_session = server->state == SERVER_IDLE || server->state == SERVER_LINKED ||
                       server->state == SERVER_PARKED || server->state == SERVER_ORPHAN ||
                       server->state == SERVER_LEARNING || server->state == SERVER_LINE ||
-                      server->probe;
+                      server->state == SERVER_LISTENING || server->probe;
     proxy_server_unlink(server);
     proxy_server_learn_abandon(server);
     proxy_line_lost(server);
+    proxy_hub_lost(server);
     proxy_pool_idle_remove(server);
     server_count_out(server);
     server->state = SERVER_DRAINING;
@@ -206,6 +216,9 @@ static bool can_come_to_rest(const ProxyServer *server)
  * Clients that run out of patience are many, and a new login costs more than this. */
 void proxy_server_abandon(ProxyServer *server)
 {
+    if (server->learns && server->client != NULL && proxy_server_learn_on(server)) {
+        return;
+    }
     if (!can_come_to_rest(server)) {
         server_leave(server, server->client != NULL && server->client->session.mid_message);
         return;
@@ -238,12 +251,18 @@ void proxy_server_lost(ProxyServer *server, const char *why)
     ProxyClient *client = server->client;
     bool told = server->fatal;
     if (server->state == SERVER_IDLE || server->state == SERVER_LINKED ||
-        server->state == SERVER_LINE) {
+        server->state == SERVER_LINE || server->state == SERVER_LISTENING) {
         proxy_health_doubt(&server->worker->proxy->health);
     }
+    bool survives = client != NULL && client->ear != NULL && proxy_ear_survives(client);
     proxy_server_unlink(server);
     server_free(server);
     if (client == NULL) {
+        return;
+    }
+    if (survives) {
+        client->wants_room = false;
+        proxy_client_resume(client);
         return;
     }
     if (told) {
@@ -318,16 +337,30 @@ static void after_answer(ProxyServer *server)
     }
 }
 
+static void keep_notification(ProxyClient *client, const PgPiece *piece, const SessionOut *out)
+{
+    Buf message;
+    buf_init(&message, BUF_MAX_DEFAULT);
+    buf_append_slice(&message, out->head);
+    buf_append_slice(&message, slice_skip(piece->raw, out->replaced));
+    proxy_ear_keep(client, buf_slice(&message));
+    buf_done(&message);
+}
+
 /* False: the server breaks the protocol; problem says how. */
 static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece,
                         const char **ret_problem)
 {
     ProxyClient *client = server->client;
     SessionOut out;
+    bool learns = server->learns;
     SessionStep step = session_server_piece(&client->session, &server->exchange, piece, &out);
     *ret_problem = out.problem;
     if (step == STEP_REFUSE) {
         return false;
+    }
+    if (learns) {
+        proxy_server_learn_linked_take(server, piece);
     }
     if (piece->type == 'Z' && step == STEP_FORWARD) {
         proxy_traffic_answered(server);
@@ -347,16 +380,26 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
         run_flush(server, run);
         proxy_server_tell_params(server);
     }
+    if (piece->type == 'Z' && step == STEP_FORWARD && client->ear != NULL &&
+        server->exchange.status == 'I' && proxy_ear_may_flush(client)) {
+        run_flush(server, run);
+        proxy_ear_flush(client->ear);
+    }
     if (step == STEP_DROP) {
         run_flush(server, run);
         run->sent += piece->raw.len;
+        if (out.news == LISTEN_KEEP) {
+            keep_notification(client, piece, &out);
+        }
     } else if (out.replaced > 0) {
         run_flush(server, run);
         stream_write(client->stream, out.head);
         run->sent += out.replaced;
     }
     run->at += piece->raw.len;
-    stream_write(server->stream, out.behind);
+    if (out.behind.len > 0) {
+        stream_write(server->stream, out.behind);
+    }
     if (out.pinned != PIN_NONE) {
         proxy_client_pinned(client, out.pinned);
     }
@@ -366,11 +409,20 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
     if (out.ddl && server->pool != NULL && server->pool->catalog != NULL) {
         catalog_entry_stale(server->pool->catalog);
     }
+    if (out.learn) {
+        proxy_server_learn_linked(server);
+    }
     after_answer(server);
+    if (out.news != LISTEN_NO_NEWS) {
+        proxy_ear_news(client, out.news);
+    }
     if (out.at_rest) {
         run_flush(server, run);
         server->retired = server->retired || !exchange_is_clean(&server->exchange);
         proxy_server_release(server);
+        proxy_client_drain(client);
+    } else if (server->worker->draining && session_streams(&client->session, &server->exchange)) {
+        run_flush(server, run);
         proxy_client_drain(client);
     }
     return true;
@@ -442,6 +494,12 @@ static bool take_piece(ProxyServer *server, ProxyRun *run, const PgPiece *piece,
     }
     if (server->state == SERVER_LINE) {
         return take_line(server, run, piece, ret_problem);
+    }
+    if (server->state == SERVER_LISTENING) {
+        if (piece->first && piece->type == 'E') {
+            note_fatal(server, piece);
+        }
+        return proxy_hub_piece(server, run, piece, ret_problem);
     }
     if (server->state == SERVER_LEARNING) {
         *ret_problem = "the server's answer about its catalog is malformed";

@@ -9,22 +9,29 @@ static int64_t now_of(const ProxyServer *server)
     return loop_now_ms(server->worker->loop);
 }
 
+/* Counted in the flight by the caller. */
+static void learn_ask(ProxyServer *server)
+{
+    Buf query;
+    buf_init(&query, BUF_MAX_DEFAULT);
+    pg_put_query(&query, slice_of(catalog_query));
+    server->learning = catalog_entry_begin(server->pool->catalog, now_of(server));
+    server->learns = true;
+    stream_write(server->stream, buf_slice(&query));
+    buf_done(&query);
+}
+
 /* False: it is free for clients. */
 static bool learn_begin(ProxyServer *server)
 {
     CatalogEntry *entry = server->pool->catalog;
-    if (entry == NULL || server->retired || server->worker->draining ||
-        !catalog_entry_begin(entry, now_of(server))) {
+    if (entry == NULL || server->retired || server->pool->replication || server->worker->draining ||
+        !catalog_entry_is_due(entry, now_of(server))) {
         return false;
     }
-    Buf query;
-    buf_init(&query, BUF_MAX_DEFAULT);
-    pg_put_query(&query, slice_of(catalog_query));
     server->state = SERVER_LEARNING;
-    server->learning = catalog_names_new();
     flight_push(&server->exchange.flight, 'Q', FLIGHT_OURS);
-    stream_write(server->stream, buf_slice(&query));
-    buf_done(&query);
+    learn_ask(server);
     return true;
 }
 
@@ -38,21 +45,29 @@ void proxy_server_available(ProxyServer *server)
 
 static void learn_failed(ProxyServer *server)
 {
-    catalog_names_unref(server->learning);
-    server->learning = NULL;
+    catalog_names_unref(server->learning.names);
+    server->learning.names = NULL;
 }
 
 static void learn_end(ProxyServer *server)
 {
-    catalog_entry_learnt(server->pool->catalog, server->learning, now_of(server));
-    server->learning = NULL;
+    server->learns = false;
+    catalog_entry_learnt(server->pool->catalog, &server->learning, now_of(server));
 }
 
 void proxy_server_learn_abandon(ProxyServer *server)
 {
-    if (server->state == SERVER_LEARNING) {
+    if (server->learns) {
         learn_failed(server);
         learn_end(server);
+    }
+}
+
+static void take_row(ProxyServer *server, const PgPiece *piece)
+{
+    if (server->learning.names != NULL &&
+        (!piece->last || !catalog_names_take_row(server->learning.names, piece->body))) {
+        learn_failed(server);
     }
 }
 
@@ -64,10 +79,7 @@ bool proxy_server_learn_take(ProxyServer *server, const PgPiece *piece)
     session_orphan_piece(&server->exchange, piece);
     switch (piece->type) {
     case 'D':
-        if (server->learning != NULL &&
-            (!piece->last || !catalog_names_take_row(server->learning, piece->body))) {
-            learn_failed(server);
-        }
+        take_row(server, piece);
         return true;
     case 'E':
         learn_failed(server);
@@ -80,4 +92,40 @@ bool proxy_server_learn_take(ProxyServer *server, const PgPiece *piece)
     default:
         return strchr("TCNSA", piece->type) != NULL;
     }
+}
+
+/* ---- while its client waits --------------------------------------------------------------------
+ */
+
+void proxy_server_learn_linked(ProxyServer *server)
+{
+    learn_ask(server);
+}
+
+void proxy_server_learn_linked_take(ProxyServer *server, const PgPiece *piece)
+{
+    if (piece->first && piece->type == 'D') {
+        take_row(server, piece);
+    } else if (piece->first && piece->type == 'E') {
+        learn_failed(server);
+    } else if (piece->type == 'Z') {
+        learn_end(server);
+        proxy_server_read_names(server);
+    }
+}
+
+bool proxy_server_learn_on(ProxyServer *server)
+{
+    const Exchange *exchange = &server->exchange;
+    if (exchange->asking != ASKING_CATALOG || exchange->flight.len != 1 || server->retired ||
+        server->worker->draining || server->client->session.mid_message ||
+        server->client->session.pin != PIN_NONE) {
+        return false;
+    }
+    proxy_server_unlink(server);
+    session_unlink(&server->exchange);
+    server->exchange.asking = ASKING_NOTHING;
+    server->state = SERVER_LEARNING;
+    stream_resume(server->stream);
+    return true;
 }

@@ -2,6 +2,7 @@
  * A server connection changes hands: what its client is told of it, what it is told of its client,
  * and where it goes when the client needs it no more.
  */
+#include "proxy/hub_priv.h"
 #include "proxy/traffic_priv.h"
 
 static void tell(ProxyClient *client, ParamList *params)
@@ -62,7 +63,7 @@ static Handover handover_to(const ProxyServer *server, const ProxyClient *client
     if (server->last == 0 || server->last == client->handle) {
         return HANDOVER_PLAIN;
     }
-    if (server->names == NULL || server->names->hidden) {
+    if (server->names == NULL || !server->pool->names_fresh || server->names->hidden) {
         return HANDOVER_ALL;
     }
     bool moved = server->writer != 0 && server->writer != client->handle;
@@ -81,11 +82,17 @@ void proxy_server_link(ProxyServer *server, ProxyClient *client)
     client->server = server;
     client->state = CLIENT_READY;
     proxy_traffic_linked(server);
+    server->exchange.asks_catalog = server->pool != NULL && server->pool->catalog != NULL &&
+                                    catalog_entry_is_quick(server->pool->catalog);
     SessionOut out;
+    server->exchange.pid = server->pid;
     session_link(&client->session, &server->exchange, handover, &out);
     for (size_t i = 0; i < out.before_len; i++) {
         stream_write(server->stream, out.before[i]);
         server->writer = 0;
+    }
+    if (client->ear != NULL) {
+        proxy_ear_linked(client->ear);
     }
     proxy_server_tell_params(server);
 }
@@ -105,6 +112,9 @@ void proxy_server_release(ProxyServer *server)
     ProxyClient *client = server->client;
     proxy_server_unlink(server);
     server_share_params(server);
+    if (client != NULL && client->ear != NULL) {
+        proxy_ear_flush(client->ear);
+    }
     if (client != NULL && stream_paused(client->stream)) {
         proxy_client_resume(client); /* it waited for this server to take more */
     }

@@ -8,8 +8,6 @@
 #include "proxy/proxy_priv.h"
 #include "proxy/traffic_priv.h"
 
-#define PROBE_DATABASE "postgres"
-
 /* ---- what failed -------------------------------------------------------------------------------
  */
 
@@ -442,7 +440,7 @@ static void put_start(const ProxyServer *server, Buf *out)
     pg_put_str(&params, SLICE("user"));
     pg_put_str(&params, slice_of(server_user(server)));
     pg_put_str(&params, SLICE("database"));
-    pg_put_str(&params, slice_of(pool != NULL ? pool->database : PROBE_DATABASE));
+    pg_put_str(&params, slice_of(pool != NULL ? pool->database : PROXY_PROBE_DATABASE));
     if (pool != NULL) {
         buf_append_slice(&params, params_slice(pool->params));
     }

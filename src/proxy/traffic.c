@@ -12,6 +12,7 @@ static void client_count(const ProxyClient *client, ProxyMeter *meter, int64_t c
     proxy_meter_add(meter, STAT_CLIENTS, change);
     proxy_meter_add(meter, STAT_CLIENTS_TLS, client->tls ? change : 0);
     proxy_meter_add(meter, STAT_CLIENTS_PINNED, client->pinned_counted ? change : 0);
+    proxy_meter_add(meter, STAT_CLIENTS_REPLICATION, client->session.walsender ? change : 0);
 }
 
 void proxy_traffic_client_known(ProxyClient *client)
@@ -24,6 +25,11 @@ void proxy_traffic_client_gone(ProxyClient *client)
 {
     client_count(client, proxy_client_meter(client), -1);
     proxy_meter_add(proxy_client_meter(client), STAT_CLIENTS_CLOSED, 1);
+}
+
+void proxy_traffic_replication(ProxyClient *client)
+{
+    proxy_meter_add(proxy_client_meter(client), STAT_CLIENTS_REPLICATION, 1);
 }
 
 void proxy_traffic_tls_failed(ProxyClient *client)

@@ -50,8 +50,9 @@ static inline void proxy_traffic_sent(ProxyClient *client, const PgPiece *piece)
 {
     ProxyServer *server = client->server;
     ProxyMeter *meter = proxy_client_meter(client);
-    if (!piece->first || !traffic_count(meter, client->tls, piece->type)) {
-        return;
+    if (!piece->first || !traffic_count(meter, client->tls, piece->type) ||
+        client->session.walsender) {
+        return; /* a stream is neither a transaction nor an answer that takes so long */
     }
     if (server->sent_us == 0) {
         proxy_traffic_asked(client);
@@ -69,7 +70,8 @@ static inline void proxy_traffic_answered(ProxyServer *server)
     ProxyClient *client = server->client;
     ProxyMeter *meter = proxy_client_meter(client);
     int64_t now = loop_now_us(server->worker->loop);
-    int64_t next = session_waits(&server->exchange) ? now : 0;
+    bool waits = session_waits(&server->exchange) && !client->session.walsender;
+    int64_t next = waits ? now : 0;
     if (server->sent_us != 0) {
         histogram_add(&meter->latencies[LATENCY_DATABASE], now - server->sent_us);
         histogram_add(&meter->latencies[LATENCY_RESPONSE], now - client->asked_us);
@@ -133,6 +135,7 @@ void proxy_traffic_client_come(ProxyClient *client);
 /* It is known who it is: `pool` has just been set. */
 void proxy_traffic_client_known(ProxyClient *client);
 void proxy_traffic_client_gone(ProxyClient *client);
+void proxy_traffic_replication(ProxyClient *client); /* it is for replication from now on */
 /* It was refused for want of TLS, or could not make it work. */
 void proxy_traffic_tls_failed(ProxyClient *client);
 

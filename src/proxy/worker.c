@@ -2,6 +2,7 @@
  * A worker: a thread with a loop, listeners on the shared sockets, and everything that came in by
  * them. The main thread speaks to it by posts only.
  */
+#include "proxy/hub_priv.h"
 #include "proxy/line_priv.h"
 
 #define SERVER_SLOTS_MAX (2 * PROXY_CLIENTS_MAX + PROXY_SERVERS_MAX)
@@ -81,7 +82,7 @@ static bool doors_open(ProxyWorker *worker, const ProxyConfig *config, Err *err)
 {
     for (size_t i = 0; i < config->listener_count; i++) {
         ProxySocket *socket = config->listeners[i].socket;
-        if (!worker_has_door(worker, socket)) {
+        if (socket != NULL && !worker_has_door(worker, socket)) {
             TRY(door_open(worker, socket, err));
         }
     }
@@ -113,18 +114,84 @@ static void servers_retire(ProxyWorker *worker)
         }
     }
     proxy_lines_trim(worker);
+    proxy_hubs_trim(worker);
 }
 
 /* ---- once a second
  * --------------------------------------------------------------------------------- */
 
+/* A look is a connection as any other: it counts for the budget and for the limits of its user and
+ * database. False: it may not be had now. */
+static bool probe_take(ProxyWorker *worker, const char *user, Quota **quotas)
+{
+    Proxy *proxy = worker->proxy;
+    const ProxyLimit limits[QUOTA_KINDS] = {
+        [QUOTA_USER] = proxy_config_user_limit(worker->config, slice_of(user)),
+        [QUOTA_DATABASE] =
+            proxy_config_database_limit(worker->config, slice_of(PROXY_PROBE_DATABASE)),
+    };
+    quotas[QUOTA_USER] = quotas_get(&proxy->quotas, QUOTA_USER, slice_of(user));
+    quotas[QUOTA_DATABASE] =
+        quotas_get(&proxy->quotas, QUOTA_DATABASE, slice_of(PROXY_PROBE_DATABASE));
+    bool ok = proxy_budget_take(&proxy->budget);
+    size_t taken = 0;
+    while (ok && taken < QUOTA_KINDS) {
+        ok = quota_take(&quotas[taken]->servers, limits[taken].servers);
+        taken += ok ? 1 : 0;
+        if (!ok) {
+            proxy_budget_give(&proxy->budget);
+        }
+    }
+    for (size_t i = 0; i < QUOTA_KINDS && !ok; i++) {
+        if (i < taken) {
+            quota_give(&quotas[i]->servers);
+        }
+        quota_unref(quotas[i]);
+    }
+    return ok;
+}
+
+void proxy_probe_give(ProxyServer *server)
+{
+    for (size_t i = 0; i < QUOTA_KINDS; i++) {
+        quota_give(&server->probe_quotas[i]->servers);
+        quota_unref(server->probe_quotas[i]);
+    }
+}
+
+/* Everything is in use: whoever came to rest since the last bad news proves that it lives. */
+static bool somebody_answered(const ProxyWorker *worker, int64_t since_ms)
+{
+    LIST_FOR_EACH (&worker->servers, node) {
+        const ProxyServer *server = CONTAINER_OF(node, ProxyServer, node);
+        if (server->idle_ms > since_ms &&
+            (server->state == SERVER_IDLE || server->state == SERVER_LINKED)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void probe(ProxyWorker *worker)
 {
-    ProxyServer *server = proxy_server_open(worker, NULL, NULL);
-    if (server != NULL) {
-        server->user = mem_strdup(worker->config->users[0].name);
-        worker->probing = true;
+    const char *user = worker->config->users[0].name;
+    Quota *quotas[QUOTA_KINDS];
+    if (!probe_take(worker, user, quotas)) {
+        ProxyHealth *health = &worker->proxy->health;
+        pthread_mutex_lock(&health->lock);
+        int64_t since_ms = health->changed_ms;
+        pthread_mutex_unlock(&health->lock);
+        if (somebody_answered(worker, since_ms)) {
+            proxy_health_good(health);
+        }
+        return;
     }
+    ProxyServer *server = proxy_server_open(worker, NULL, NULL);
+    ASSERT(server != NULL); /* there are more slots than the budget may have */
+    server->user = mem_strdup(user);
+    server->budgeted = true;
+    memcpy(server->probe_quotas, quotas, sizeof(quotas));
+    worker->probing = true;
 }
 
 /* Whether the target lives is known from those who use it; otherwise one worker looks. */
@@ -160,7 +227,8 @@ static void worker_tick(void *user)
         return;
     }
     proxy_worker_trim_idle(worker);
-    if (worker->index == 0) {
+    proxy_hubs_trim(worker);
+    if (worker->index == 0 && !worker->apart) {
         check_health(worker);
     }
 }
@@ -187,7 +255,7 @@ static void apply(void *user)
     ProxyConfig *old = worker->config;
     Err err;
     worker->config = job->config;
-    if (!worker->draining) {
+    if (!worker->draining && !worker->shut) {
         doors_close(worker, job->config);
         if (!doors_open(worker, job->config, &err)) {
             log_error("proxy", "worker %u cannot accept: %s", worker->index, err.message);
@@ -215,6 +283,49 @@ void proxy_worker_apply(ProxyWorker *worker, ProxyConfig *config)
     loop_post(worker->loop, apply, &job);
     while (sem_wait(&worker->proxy->applied) != 0) {
     }
+}
+
+/* ---- accepting, or not
+ * --------------------------------------------------------------------------------------- */
+
+static void worker_accepts(void *user)
+{
+    ProxyWorker *worker = user;
+    Err err;
+    worker->shut = worker->apart = false;
+    proxy_limits_apply(worker);
+    if (!worker->draining && !doors_open(worker, worker->config, &err)) {
+        log_error("proxy", "worker %u cannot accept: %s", worker->index, err.message);
+    }
+    proxy_worker_pump_soon(worker);
+    sem_post(&worker->proxy->applied);
+}
+
+static void worker_leaves(void *user)
+{
+    ProxyWorker *worker = user;
+    worker->shut = worker->apart = true;
+    doors_close(worker, NULL);
+    proxy_limits_apply(worker);
+    leaving_count(&worker->proxy->peers, worker);
+    sem_post(&worker->proxy->applied);
+}
+
+static void worker_do(ProxyWorker *worker, LoopFn *fn)
+{
+    loop_post(worker->loop, fn, worker);
+    while (sem_wait(&worker->proxy->applied) != 0) {
+    }
+}
+
+void proxy_worker_accept(ProxyWorker *worker)
+{
+    worker_do(worker, worker_accepts);
+}
+
+void proxy_worker_leave(ProxyWorker *worker)
+{
+    worker_do(worker, worker_leaves);
 }
 
 /* ---- the end
@@ -303,6 +414,7 @@ void proxy_worker_done(ProxyWorker *worker)
     vec_done(&worker->doors);
     vec_done(&worker->client_handles);
     throttle_free(worker->throttle);
+    sql_memo_free(worker->memo);
     pool_free(worker->client_slots);
     pool_free(worker->server_slots);
     proxy_admin_requests_done(worker);
@@ -331,9 +443,26 @@ static void *worker_main(void *user)
     return NULL;
 }
 
+static bool io_start(const ProxyWorker *worker, const ProxyConfig *config, Err *err)
+{
+    Err problem;
+    if (config->io == PROXY_IO_EPOLL || loop_use_uring(worker->loop, &problem)) {
+        return true;
+    }
+    if (config->io == PROXY_IO_URING) {
+        *err = problem;
+        return false;
+    }
+    if (worker->index == 0) {
+        log_info("proxy", "epoll is used, for there is no io_uring: %s", problem.message);
+    }
+    return true;
+}
+
 bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err)
 {
     TRY(loop_new(&worker->loop, err));
+    TRY(io_start(worker, config, err));
     worker->config = proxy_config_ref(config);
     worker->client_slots = pool_new(sizeof(ProxyClient), PROXY_CLIENTS_MAX);
     worker->server_slots = pool_new(sizeof(ProxyServer), SERVER_SLOTS_MAX);
@@ -341,13 +470,15 @@ bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err)
     list_init(&worker->clients);
     list_init(&worker->admin_requests);
     list_init(&worker->servers);
+    list_init(&worker->hubs);
     session_client_policy(&worker->client_policy);
     session_server_policy(&worker->server_policy, false);
     session_server_policy(&worker->ask_policy, true);
     worker->throttle = throttle_new();
+    worker->memo = sql_memo_new();
     proxy_worker_waits_init(worker);
     loop_timer_start(worker->loop, &worker->tick, TICK_MS / 10, TICK_MS, worker_tick, worker);
-    TRY(doors_open(worker, config, err));
+    worker->shut = true;
     int failed = pthread_create(&worker->thread, NULL, worker_main, worker);
     return failed == 0 || err_set_errno(err, failed, "starting a thread");
 }

@@ -77,15 +77,17 @@ void tier_halt(const char *run_dir)
     CLEANUP(mem_free_ptr) char *planes = mem_printf("%s/plane", run_dir);
     CLEANUP(mem_free_ptr) char *guards = mem_printf("%s/guard", run_dir);
     static const int ask = SIGTERM;
-    static const int look = 0;
     static const int force = SIGKILL;
     const struct timespec pause = {.tv_nsec = (long)PAUSE_MS * 1000000};
     int64_t end_ms = time_mono_ms() + ENDPOINTS_WAIT_MS;
     log_warn("halt", "every process of the tier in %s is stopped without its store", run_dir);
-    (void)holders_visit(planes, endpoint_end, &ask);
-    while (holders_visit(planes, endpoint_end, &look) > 0 && time_mono_ms() < end_ms) {
+    /* Of several processes of one endpoint (docs/upgrade.md) one is seen at a time. */
+    while (holders_visit(planes, endpoint_end, &ask) > 0 && time_mono_ms() < end_ms) {
         nanosleep(&pause, NULL);
     }
-    (void)holders_visit(planes, endpoint_end, &force);
+    while (holders_visit(planes, endpoint_end, &force) > 0 &&
+           time_mono_ms() < end_ms + ENDPOINTS_WAIT_MS) {
+        nanosleep(&pause, NULL);
+    }
     (void)holders_visit(guards, engine_end, run_dir);
 }

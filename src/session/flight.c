@@ -11,26 +11,37 @@ static const char types[] = "PBDCESQFc";
 
 static unsigned number_of(char type)
 {
-    static const uint8_t numbers[128] = {
-        ['P'] = PARSE, ['B'] = BIND,  ['D'] = DESCRIBE, ['C'] = CLOSE,   ['E'] = EXECUTE,
-        ['S'] = SYNC,  ['Q'] = QUERY, ['F'] = CALL,     ['c'] = COPY_END};
-    ASSERT(strchr(types, type) != NULL && type != '\0');
-    return numbers[(uint8_t)type];
+    static const uint8_t one_more[256] = {
+        ['P'] = PARSE + 1, ['B'] = BIND + 1,    ['D'] = DESCRIBE + 1,
+        ['C'] = CLOSE + 1, ['E'] = EXECUTE + 1, ['S'] = SYNC + 1,
+        ['Q'] = QUERY + 1, ['F'] = CALL + 1,    ['c'] = COPY_END + 1};
+    ASSERT(one_more[(uint8_t)type] > 0);
+    return one_more[(uint8_t)type] - 1U;
 }
 
-/* Of the server's messages: which end the answer to each of those, and which may be in it. */
+/* Of the server's messages: the answers to which of those it ends, and which it may be in; a bit
+ * for each. */
+#define TO(kind) (uint16_t)(1U << (kind))
 static const struct {
-    const char *ends, *inside;
-} answers[] = {
-    [PARSE] = {"1", ""},
-    [BIND] = {"2", ""},
-    [DESCRIBE] = {"Tn", "t"},
-    [CLOSE] = {"3", ""},
-    [EXECUTE] = {"CIs", "DTHGWdc"},
-    [SYNC] = {"Z", ""},
-    [QUERY] = {"Z", "TDCIHGWdc"},
-    [CALL] = {"Z", "V"},
-    [COPY_END] = {"", ""},
+    uint16_t ends, inside;
+} answers[256] = {
+    ['1'] = {TO(PARSE), 0},
+    ['2'] = {TO(BIND), 0},
+    ['3'] = {TO(CLOSE), 0},
+    ['t'] = {0, TO(DESCRIBE)},
+    ['n'] = {TO(DESCRIBE), 0},
+    ['T'] = {TO(DESCRIBE), TO(EXECUTE) | TO(QUERY)},
+    ['D'] = {0, TO(EXECUTE) | TO(QUERY)},
+    ['C'] = {TO(EXECUTE), TO(QUERY)},
+    ['I'] = {TO(EXECUTE), TO(QUERY)},
+    ['s'] = {TO(EXECUTE), 0},
+    ['H'] = {0, TO(EXECUTE) | TO(QUERY)},
+    ['G'] = {0, TO(EXECUTE) | TO(QUERY)},
+    ['W'] = {0, TO(EXECUTE) | TO(QUERY)},
+    ['d'] = {0, TO(EXECUTE) | TO(QUERY)},
+    ['c'] = {0, TO(EXECUTE) | TO(QUERY)},
+    ['V'] = {0, TO(CALL)},
+    ['Z'] = {TO(SYNC) | TO(QUERY) | TO(CALL), 0},
 };
 
 static char entry_at(const Flight *flight, size_t index)
@@ -163,32 +174,27 @@ static bool ends_answer(Flight *flight, char type)
         flight->unsure = true;
         return false;
     }
-    unsigned head = flight->entries[flight->first & MASK] & TYPE_BITS;
-    if (strchr(answers[head].ends, type) != NULL) {
+    uint16_t head = TO(flight->entries[flight->first & MASK] & TYPE_BITS);
+    if ((answers[(uint8_t)type].ends & head) != 0) {
         return true;
     }
-    flight->unsure = flight->unsure || strchr(answers[head].inside, type) == NULL;
+    flight->unsure = flight->unsure || (answers[(uint8_t)type].inside & head) == 0;
     return false;
 }
 
-FlightAnswer flight_answer(Flight *flight, char type)
+void flight_answer(Flight *flight, char type, FlightAnswer *ret_answer)
 {
-    FlightAnswer answer = {.ours = head_has(flight, FLIGHT_OURS)};
+    *ret_answer = (FlightAnswer){.ours = head_has(flight, FLIGHT_OURS)};
     switch (type) {
     case 'A':
     case 'S':
-        answer.ours = false;
-        return answer;
+        ret_answer->ours = false;
+        return;
     case 'N':
-        return answer;
-    case 'D': /* by far the most frequent */
-        if (head_type(flight) != 'Q' && head_type(flight) != 'E') {
-            flight->unsure = true;
-        }
-        return answer;
+        return;
     case 'E':
-        answer_error(flight, &answer);
-        return answer;
+        answer_error(flight, ret_answer);
+        return;
     case 'G':
         copy_begin(flight);
         break;
@@ -196,18 +202,15 @@ FlightAnswer flight_answer(Flight *flight, char type)
         copy_end(flight);
         break;
     case 'Z':
-        answer.ready = true;
+        ret_answer->ready = true;
         break;
     default:
         break;
     }
-    if (type == '\0') {
-        flight->unsure = true;
-    } else if (ends_answer(flight, type)) {
-        answer.ended = head_type(flight);
-        answer.stands = head_has(flight, FLIGHT_STANDS);
-        answer.recorded = head_has(flight, FLIGHT_RECORD);
+    if (ends_answer(flight, type)) {
+        ret_answer->ended = head_type(flight);
+        ret_answer->stands = head_has(flight, FLIGHT_STANDS);
+        ret_answer->recorded = head_has(flight, FLIGHT_RECORD);
         pop(flight);
     }
-    return answer;
 }

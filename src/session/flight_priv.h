@@ -52,6 +52,6 @@ typedef struct FlightAnswer {
 } FlightAnswer;
 
 /* A message of the server begins. */
-FlightAnswer flight_answer(Flight *flight, char type);
+void flight_answer(Flight *flight, char type, FlightAnswer *ret_answer);
 
 #endif

@@ -80,7 +80,7 @@ static void rename_target(Exchange *exchange, const PgPiece *piece, Slice fixed,
 }
 
 /* Also anew, where the database has other names that mean something. */
-static void learn_statement(const Exchange *exchange, Statement *statement)
+static void learn_statement(Exchange *exchange, Statement *statement)
 {
     uint64_t generation = sql_names_generation(&exchange->dialect);
     if (statement->learned && statement->names_generation == generation) {
@@ -88,9 +88,14 @@ static void learn_statement(const Exchange *exchange, Statement *statement)
     }
     statement->learned = true;
     statement->names_generation = generation;
-    SqlScan scan = session_scan(exchange, statement_tail(statement));
-    TextEffects effects = sql_scan_effects(&scan);
+    TextEffects effects = session_text_effects(exchange, statement_tail(statement));
     statement_learn(statement, &effects);
+}
+
+const TextEffects *names_effects(Exchange *exchange, Statement *statement)
+{
+    learn_statement(exchange, statement);
+    return &statement->effects;
 }
 
 /* The text as it would be parsed now. One more reference. */
@@ -176,6 +181,19 @@ void names_note_deallocate(const Session *session, Exchange *exchange, Slice tex
     }
 }
 
+/* The server refuses it, in its own words, where the client has the name already. */
+void names_keep_parse(Session *session, Exchange *exchange, Slice name, SessionOut *out)
+{
+    if (names_find(session, exchange, name) != NULL) {
+        name_on_server(exchange, name, out);
+    }
+    if (!exchange->flight.skipping) {
+        session->own_names = true;
+        session_pin(session, PIN_PROTOCOL_PREPARE, out);
+    }
+    flight_push(&exchange->flight, 'P', 0);
+}
+
 void names_take_parse(Session *session, Exchange *exchange, const PgPiece *piece, Slice name,
                       Slice tail, SessionOut *out)
 {
@@ -203,11 +221,13 @@ void names_take_parse(Session *session, Exchange *exchange, const PgPiece *piece
     statement_unref(statement);
 }
 
-bool names_can_follow(const Session *session, const Exchange *exchange, const PgPiece *piece)
+bool names_can_follow(const Session *session, const Exchange *exchange, const PgPiece *piece,
+                      Slice name)
 {
     return session_follows_names(session, exchange) && piece->last && !exchange_is_deaf(exchange) &&
            !exchange->dialect.unsafe_encoding &&
-           statement_names_len(&session->names) < STATEMENT_NAMES_MAX;
+           statement_names_len(&session->names) < STATEMENT_NAMES_MAX &&
+           (!session->own_names || statement_names_get(&session->names, name) != NULL);
 }
 
 static bool name_is_in_flight(const Exchange *exchange, Slice name)

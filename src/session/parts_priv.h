@@ -5,8 +5,10 @@
  *   names.c      named statements
  *   replay.c   settings that follow the client
  *   pins.c       pins, and their end
+ *   listen.c     channels that the client listens to
  *   server.c     what the server says
  *   records.c    what messages in flight change, and how to take it back
+ *   walsender.c  replication connections
  */
 #ifndef WEIR_SESSION_PARTS_PRIV_H
 #define WEIR_SESSION_PARTS_PRIV_H
@@ -16,7 +18,8 @@
 void session_put_before(SessionOut *out, Slice bytes);
 /* The server skips what comes, or takes it for COPY data: nothing of it counts. */
 bool exchange_is_deaf(const Exchange *exchange);
-SqlScan session_scan(const Exchange *exchange, Slice text); /* of a whole text */
+/* Of a whole text, while no other is being read; `touched` is good to the next one. */
+TextEffects session_text_effects(Exchange *exchange, Slice text);
 /* This text, or a statement with it, is about to run. */
 void session_note_text(Session *session, Exchange *exchange, const TextEffects *effects,
                        SessionOut *out);
@@ -33,8 +36,30 @@ bool pins_rest(Session *session, Exchange *exchange, SessionOut *out);
 void pins_guess(const Session *session, Exchange *exchange, PinReason reason);
 void pins_take_error(Session *session, const Exchange *exchange, const PgPiece *piece,
                      SessionOut *out);
-void pins_take_row(Exchange *exchange, const PgPiece *piece);
+void pins_take_row(Session *session, Exchange *exchange, const PgPiece *piece);
 void pins_end(Session *session, const Exchange *exchange, SessionOut *out);
+/* A question of the proxy's own goes to the server, at once. */
+void exchange_ask(Exchange *exchange, Asking asking, Slice query, SessionOut *out);
+
+/* ---- listen.c ----------------------------------------------------------------------------------
+ */
+
+/* The answer to the question what pins has channels in it. The last returns true: there are none.
+ */
+void listen_found_begin(Session *session);
+void listen_found_add(Session *session, Slice channel);
+bool listen_found_end(Session *session, const Exchange *exchange, SessionOut *out);
+/* In front of a client's message, where it has listened before: STEP_FORWARD; or STEP_WAIT, until
+ * its server connection listens to its channels itself. */
+SessionStep listen_before(Session *session, Exchange *exchange, const PgPiece *piece,
+                          SessionOut *out);
+void listen_note(const Session *session, Exchange *exchange, const TextEffects *effects);
+/* The session is about to be shared again, without its channels. */
+bool listen_is_leaving(const Session *session);
+/* From the server: the end of an answer, and a notification. */
+void listen_answered(Session *session, Exchange *exchange, Asking asked, SessionOut *out);
+SessionStep listen_take_notification(Session *session, Exchange *exchange, const PgPiece *piece,
+                                     SessionOut *out);
 
 /* ---- names.c ---------------------------------------------------------------------------
  */
@@ -42,7 +67,10 @@ void pins_end(Session *session, const Exchange *exchange, SessionOut *out);
 bool session_follows_names(const Session *session, const Exchange *exchange);
 /* What servers call statements is none of the clients' business: sets `problem`. */
 bool names_refuse_reserved(const Session *session, Slice name, SessionOut *out);
-bool names_can_follow(const Session *session, const Exchange *exchange, const PgPiece *piece);
+bool names_can_follow(const Session *session, const Exchange *exchange, const PgPiece *piece,
+                      Slice name);
+/* A Parse goes to the server as it is, and the name stays there. */
+void names_keep_parse(Session *session, Exchange *exchange, Slice name, SessionOut *out);
 void names_take_parse(Session *session, Exchange *exchange, const PgPiece *piece, Slice name,
                       Slice tail, SessionOut *out);
 /* False: the name is not known, and the server has words for it. */
@@ -53,6 +81,8 @@ unsigned names_take_target(Session *session, Exchange *exchange, const PgPiece *
                            SessionOut *out);
 /* What the client's name stands for; NULL: nothing, or the server is deaf. */
 Statement *names_find(const Session *session, const Exchange *exchange, Slice name);
+/* What running it may do. */
+const TextEffects *names_effects(Exchange *exchange, Statement *statement);
 void names_close_strays(Exchange *exchange, const PgPiece *piece, SessionOut *out);
 /* DEALLOCATE of one of the client's names. */
 void names_note_deallocate(const Session *session, Exchange *exchange, Slice text, bool whole,
@@ -88,5 +118,12 @@ void settings_take_row(Session *session, Exchange *exchange, const PgPiece *piec
 void settings_end(Session *session, Exchange *exchange, SessionOut *out);
 /* The conversation is at rest. False: not quite, for the server is asked what was set. */
 bool settings_rest(Session *session, Exchange *exchange, SessionOut *out);
+
+/* ---- walsender.c -------------------------------------------------------------------------
+ */
+
+/* In front of the first piece of a client's message, in the place of settings_before. */
+SessionStep walsender_before(Exchange *exchange, const PgPiece *piece, SessionOut *out);
+void walsender_take_ready(Exchange *exchange, const FlightAnswer *answer);
 
 #endif

@@ -24,6 +24,7 @@ bool pin_can_end(PinReason reason)
     case PIN_STATE_FUNCTION:
     case PIN_HIDDEN_STATE:
     case PIN_FUNCTION_CALL:
+    case PIN_REPLICATION:
     case PIN_ENCODING:
     case PIN_UNKNOWN_STATEMENT:
     case PIN_CONVERSATION:
@@ -46,17 +47,18 @@ void session_pin(Session *session, PinReason reason, SessionOut *out)
     }
 }
 
-/* Names and operators are PostgreSQL's own, whatever the search_path is. */
+/* A row per channel, or one without; in front of each whether there is anything else. Names and
+ * operators are PostgreSQL's own, whatever the search_path is. */
 #define QUESTION                                                                                   \
-    "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks"                                               \
+    "SELECT o.o, c.c FROM (SELECT EXISTS (SELECT FROM pg_catalog.pg_locks"                         \
     " WHERE locktype OPERATOR(pg_catalog.=) 'advisory'"                                            \
     " AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())"                                 \
-    " OR EXISTS (SELECT FROM pg_catalog.pg_listening_channels())"                                  \
     " OR EXISTS (SELECT FROM pg_catalog.pg_cursors)"                                               \
     " OR EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql)"                    \
     " OR EXISTS (SELECT FROM pg_catalog.pg_depend"                                                 \
     " WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass"      \
-    " AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())"
+    " AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())"                         \
+    " AS o) AS o LEFT JOIN pg_catalog.pg_listening_channels() AS c(c) ON true"
 
 bool pins_rest(Session *session, Exchange *exchange, SessionOut *out)
 {
@@ -65,26 +67,49 @@ bool pins_rest(Session *session, Exchange *exchange, SessionOut *out)
     }
     exchange->releases = false;
     exchange->pins_before = session->pins;
-    exchange->asking = ASKING_PINS;
-    exchange->answered = false;
-    buf_clear(&exchange->own);
-    pg_put_query(&exchange->own, SLICE(QUESTION));
-    flight_push(&exchange->flight, 'Q', FLIGHT_OURS);
-    out->behind = buf_slice(&exchange->own);
+    exchange->answered = exchange->others = false;
+    exchange->batch_before = exchange->batch;
+    listen_found_begin(session);
+    exchange_ask(exchange, ASKING_PINS, SLICE(QUESTION), out);
     return false;
 }
 
-void pins_take_row(Exchange *exchange, const PgPiece *piece)
+void exchange_ask(Exchange *exchange, Asking asking, Slice query, SessionOut *out)
+{
+    exchange->asking = asking;
+    exchange->ahead = exchange->flight.len; /* what is there at a handover */
+    buf_clear(&exchange->own);
+    pg_put_query(&exchange->own, query);
+    flight_push(&exchange->flight, 'Q', FLIGHT_OURS);
+    out->behind = buf_slice(&exchange->own);
+}
+
+void pins_take_row(Session *session, Exchange *exchange, const PgPiece *piece)
 {
     PgReader reader = {.rest = piece->body};
-    exchange->answered = piece->last && pg_read_u16(&reader) == 1 && pg_read_u32(&reader) == 1 &&
-                         slice_is(pg_read_bytes(&reader, 1), "f");
+    bool whole = piece->last && pg_read_u16(&reader) == 2 && pg_read_u32(&reader) == 1;
+    bool none = whole && slice_is(pg_read_bytes(&reader, 1), "f");
+    uint32_t len = none ? pg_read_u32(&reader) : UINT32_MAX;
+    exchange->answered = true;
+    if (!none) {
+        exchange->others = true;
+        return;
+    }
+    if (len != UINT32_MAX) {
+        Slice channel = pg_read_bytes(&reader, len);
+        listen_found_add(session, channel);
+    }
+    exchange->others = exchange->others || !pg_reader_ended(&reader);
 }
 
 /* What the client has sent since the question may have made something new. */
 void pins_end(Session *session, const Exchange *exchange, SessionOut *out)
 {
-    if (exchange->answered && !session->pinned_for_good && session->pins == exchange->pins_before) {
+    if (!exchange->answered || exchange->others || session->pinned_for_good ||
+        session->pins != exchange->pins_before) {
+        return;
+    }
+    if (listen_found_end(session, exchange, out)) {
         session->pin = PIN_NONE;
         out->unpinned = true;
     }

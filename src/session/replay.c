@@ -11,6 +11,7 @@ void settings_begin(Session *session, Exchange *exchange)
     exchange->context = settings_id(session->settings);
     exchange->unsettled = exchange->failed = exchange->rolled_back = exchange->chained = false;
     exchange->asking = ASKING_NOTHING;
+    exchange->ahead = 0;
     exchange->sync_owed = exchange->undoes = exchange->undone = false;
     buf_clear(&exchange->touched);
 }
@@ -37,13 +38,12 @@ bool settings_hold(const Exchange *exchange)
 /* ---- the replay --------------------------------------------------------------------------------
  */
 
-static bool text_is_alone(const Exchange *exchange, const PgPiece *piece, size_t offset)
+static bool text_is_alone(Exchange *exchange, const PgPiece *piece, size_t offset)
 {
     if (!piece->last) {
         return true; /* who knows how it ends */
     }
-    SqlScan scan = session_scan(exchange, slice_skip(piece->body, offset));
-    return scan.effects.alone;
+    return session_text_effects(exchange, slice_skip(piece->body, offset)).alone;
 }
 
 static bool name_is_alone(const Session *session, Slice name)
@@ -53,7 +53,7 @@ static bool name_is_alone(const Session *session, Slice name)
 }
 
 /* Whether nothing may stand in front of the message in its transaction. */
-static bool must_be_alone(const Session *session, const Exchange *exchange, const PgPiece *piece)
+static bool must_be_alone(const Session *session, Exchange *exchange, const PgPiece *piece)
 {
     PgBind bind;
     PgTarget target;
@@ -129,12 +129,18 @@ static void replay_kept(Session *session, Exchange *exchange)
     exchange->unsettled = false;
 }
 
+/* Custom settings that nobody has named on the connection before; that cannot be taken back. */
+static bool names_more(const Session *session, const Exchange *exchange)
+{
+    return !settings_fit(session->settings, exchange->applied, false);
+}
+
 /* So is what the client's own texts set in that transaction. A custom setting has been named all
  * the same. */
 static void replay_lost(Session *session, Exchange *exchange)
 {
     exchange->soiled = exchange->soiled || touched_custom(buf_slice(&exchange->touched)) ||
-                       !settings_fit(session->settings, exchange->applied, false);
+                       names_more(session, exchange);
     exchange->settings_state = SETTINGS_MISSING;
     exchange->context = settings_id(session->settings);
     buf_clear(&exchange->touched);
@@ -198,7 +204,8 @@ bool settings_take_error(Exchange *exchange, const FlightAnswer *answer)
         exchange->unsettled = true;
         return true;
     }
-    return exchange->asking != ASKING_NOTHING; /* without an answer, then */
+    exchange->answered = false;
+    return exchange->asking != ASKING_NOTHING && exchange->ahead == 0; /* without an answer, then */
 }
 
 void settings_take_row(Session *session, Exchange *exchange, const PgPiece *piece)
@@ -247,6 +254,7 @@ static void settle_end(Session *session, Exchange *exchange)
 {
     if (exchange->unsettled) {
         exchange->settings_state = SETTINGS_MISSING;
+        exchange->soiled = exchange->soiled || names_more(session, exchange);
     } else {
         replay_kept(session, exchange);
     }
@@ -263,7 +271,8 @@ void settings_take_ready(Session *session, Exchange *exchange, const FlightAnswe
 
 bool settings_rest(Session *session, Exchange *exchange, SessionOut *out)
 {
-    if (session->pin != PIN_NONE || exchange->touched.len == 0) {
+    bool stays = session->pin != PIN_NONE && !listen_is_leaving(session);
+    if (stays || exchange->touched.len == 0) {
         return true;
     }
     buf_clear(&exchange->own);

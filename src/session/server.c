@@ -2,6 +2,20 @@
 #include "session/parts_priv.h"
 #include "session/records_priv.h"
 
+/* Who has made something that keeps state unseen may use it at once: what it says next waits until
+ * the names are known (catalog_priv.h). */
+static bool learn_first(Exchange *exchange)
+{
+    if (!exchange->learns) {
+        return false;
+    }
+    exchange->learns = false;
+    exchange->asking = ASKING_CATALOG;
+    exchange->barrier = true;
+    flight_push(&exchange->flight, 'Q', FLIGHT_OURS);
+    return true;
+}
+
 /* Whether the transaction is over, and everything that was asked is answered. */
 static void check_rest(Session *session, Exchange *exchange, SessionOut *out)
 {
@@ -15,8 +29,11 @@ static void check_rest(Session *session, Exchange *exchange, SessionOut *out)
     }
     out->ddl = exchange->ddl && exchange->status == 'I';
     exchange->ddl = exchange->ddl && !out->ddl;
-    out->at_rest = rests && pins_rest(session, exchange, out) &&
-                   settings_rest(session, exchange, out) && session->pin == PIN_NONE;
+    exchange->learns = exchange->asks_catalog && (exchange->learns || out->ddl);
+    bool free = rests && pins_rest(session, exchange, out) &&
+                settings_rest(session, exchange, out) && session->pin == PIN_NONE;
+    out->learn = free && learn_first(exchange);
+    out->at_rest = free && !out->learn;
 }
 
 /* The answer to a question of the proxy's is complete. */
@@ -26,15 +43,17 @@ static void take_answered(Session *session, Exchange *exchange, SessionOut *out)
     exchange->asking = ASKING_NOTHING;
     if (asked == ASKING_PINS) {
         pins_end(session, exchange, out);
-    } else {
+    } else if (asked == ASKING_SETTINGS) {
         settings_end(session, exchange, out);
+    } else if (asked != ASKING_CATALOG) { /* which the shell has taken */
+        listen_answered(session, exchange, asked, out);
     }
 }
 
 static void take_answer_row(Session *session, Exchange *exchange, const PgPiece *piece)
 {
     if (exchange->asking == ASKING_PINS) {
-        pins_take_row(exchange, piece);
+        pins_take_row(session, exchange, piece);
     } else if (exchange->asking == ASKING_SETTINGS) {
         settings_take_row(session, exchange, piece);
     }
@@ -51,12 +70,18 @@ static bool take_ready(Session *session, Exchange *exchange, const PgPiece *piec
         exchange->ended++;
         exchange->completed = false;
     }
-    bool asked = answer->ours && answer->ended == 'Q' && exchange->asking != ASKING_NOTHING;
+    bool own = answer->ours && answer->ended == 'Q';
+    bool asked = own && exchange->asking != ASKING_NOTHING && exchange->ahead == 0;
+    exchange->ahead = (uint16_t)(exchange->ahead - (own && exchange->ahead > 0 ? 1 : 0));
     bool rest_follows = !answer->ours || asked;
     if (asked) {
         take_answered(session, exchange, out);
+        if (out->problem != NULL) {
+            return false;
+        }
     } else {
         settings_take_ready(session, exchange, answer);
+        walsender_take_ready(exchange, answer);
     }
     if (rest_follows) {
         check_rest(session, exchange, out);
@@ -143,7 +168,11 @@ static bool take_first(Session *session, Exchange *exchange, const PgPiece *piec
             take_answer_row(session, exchange, piece);
         }
         return true;
+    case 'W':
+        exchange->streaming = true;
+        return true;
     case 'Z':
+        exchange->streaming = false;
         return take_ready(session, exchange, piece, answer, out);
     default:
         return true;
@@ -157,8 +186,14 @@ SessionStep session_server_piece(Session *session, Exchange *exchange, const PgP
     if (!piece->first) {
         return exchange->swallowing ? STEP_DROP : STEP_FORWARD;
     }
-    FlightAnswer answer = flight_answer(&exchange->flight, piece->type);
+    FlightAnswer answer;
+    flight_answer(&exchange->flight, piece->type, &answer);
     exchange->swallowing = answer.ours;
+    if (piece->type == 'A' && !session->relay) {
+        SessionStep step = listen_take_notification(session, exchange, piece, out);
+        exchange->swallowing = step == STEP_DROP;
+        return step;
+    }
     follow_answer(session, exchange, &answer);
     if (!take_first(session, exchange, piece, &answer, out)) {
         return STEP_REFUSE;
@@ -174,7 +209,8 @@ SessionStep session_server_piece(Session *session, Exchange *exchange, const PgP
 
 FlightAnswer session_orphan_piece(Exchange *exchange, const PgPiece *piece)
 {
-    FlightAnswer answer = flight_answer(&exchange->flight, piece->type);
+    FlightAnswer answer;
+    flight_answer(&exchange->flight, piece->type, &answer);
     follow_answer(NULL, exchange, &answer);
     return answer;
 }

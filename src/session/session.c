@@ -5,9 +5,11 @@
 #include "session/parts_priv.h"
 #include "session/records_priv.h"
 
-#define CLIENT_WANTED     "QPBDCE"
-#define SERVER_WANTED     "ZESKRC"
-#define CLIENT_KNOWN      "QPBDCEHSFXdcf"
+#define CLIENT_WANTED "QPBDCE"
+#define SERVER_WANTED "ZESKRCA"
+/* PostgreSQL ends the connection over it; unless its COPY has just failed: then it would be run,
+ * and nobody knew under what. */
+#define NOT_IN_COPY       "QPBDCEF"
 
 #define FLIGHT_BEFORE_MAX 3 /* messages: a Close for room, Close and Parse; and those of strays */
 
@@ -34,6 +36,8 @@ void session_done(Session *session)
     statement_names_clear(&session->names);
     settings_unref(session->settings);
     session->settings = NULL;
+    listening_free(session->listening);
+    session->listening = NULL;
 }
 
 void session_put_before(SessionOut *out, Slice bytes)
@@ -121,12 +125,14 @@ void session_link(Session *session, Exchange *exchange, Handover handover, Sessi
     exchange->flight = (Flight){0};
     exchange->scanning = exchange->swallowing = exchange->wrote = false;
     exchange->forgets = exchange->barrier = exchange->open = exchange->releases = false;
-    exchange->ddl = false;
+    exchange->ddl = exchange->learns = false;
     exchange->unnamed = UNNAMED_FOREIGN;
     exchange->status = 'I';
     exchange->ended = exchange->batch;
     exchange->guess = 0;
     exchange->completed = false;
+    exchange->name = NAME_OPEN;
+    exchange->streaming = false;
     put_handover(exchange, session->relay ? HANDOVER_PLAIN : handover, out);
     settings_begin(session, exchange);
 }
@@ -163,13 +169,9 @@ void session_unlink(Exchange *exchange)
 /* ---- from the client ---------------------------------------------------------------------------
  */
 
-SqlScan session_scan(const Exchange *exchange, Slice text)
+TextEffects session_text_effects(Exchange *exchange, Slice text)
 {
-    SqlScan scan;
-    sql_scan_begin(&scan, exchange->dialect);
-    sql_scan_feed(&scan, text);
-    sql_scan_end(&scan);
-    return scan;
+    return sql_memo_effects(exchange->memo, exchange->dialect, text, &exchange->scan);
 }
 
 void session_note_text(Session *session, Exchange *exchange, const TextEffects *effects,
@@ -179,16 +181,10 @@ void session_note_text(Session *session, Exchange *exchange, const TextEffects *
     exchange->forgets = exchange->forgets || effects->forgets;
     exchange->releases = exchange->releases || effects->releases;
     exchange->ddl = exchange->ddl || effects->ddl;
+    listen_note(session, exchange, effects);
     session_pin(session, effects->pin, out);
     pins_guess(session, exchange, effects->pin);
     settings_note(session, exchange, effects, out);
-}
-
-/* Also of a pinned session: a text may take its named statements away. */
-static void text_begin(const Session *session, Exchange *exchange)
-{
-    sql_scan_begin(&exchange->scan, exchange->dialect);
-    exchange->scanning = !session->relay;
 }
 
 static void text_feed(Session *session, Exchange *exchange, Slice text, bool last, SessionOut *out)
@@ -205,11 +201,27 @@ static void text_feed(Session *session, Exchange *exchange, Slice text, bool las
     }
 }
 
+/* Also of a pinned session: a text may take its named statements away. */
+static void text_begin(Session *session, Exchange *exchange, Slice text, bool last, SessionOut *out)
+{
+    exchange->scanning = false;
+    if (session->relay) {
+        return;
+    }
+    if (last) {
+        TextEffects effects = session_text_effects(exchange, text);
+        session_note_text(session, exchange, &effects, out);
+        return;
+    }
+    sql_scan_begin(&exchange->scan, exchange->dialect);
+    exchange->scanning = true;
+    text_feed(session, exchange, text, false, out);
+}
+
 static void take_query(Session *session, Exchange *exchange, const PgPiece *piece, SessionOut *out)
 {
     exchange->unnamed = UNNAMED_ABSENT; /* the server drops it */
-    text_begin(session, exchange);
-    text_feed(session, exchange, piece->body, piece->last, out);
+    text_begin(session, exchange, piece->body, piece->last, out);
     names_note_deallocate(session, exchange, piece->body, piece->last, out);
 }
 
@@ -221,19 +233,17 @@ static void take_parse(Session *session, Exchange *exchange, const PgPiece *piec
     if (readable && names_refuse_reserved(session, name, out)) {
         return;
     }
-    if (readable && name.len > 0 && names_can_follow(session, exchange, piece)) {
+    if (readable && name.len > 0 && names_can_follow(session, exchange, piece, name)) {
         names_take_parse(session, exchange, piece, name, slice_skip(piece->body, offset), out);
         return;
     }
     if (!readable || name.len > 0) {
-        session_pin(session, exchange->flight.skipping ? PIN_NONE : PIN_PROTOCOL_PREPARE, out);
-        flight_push(&exchange->flight, 'P', 0);
+        names_keep_parse(session, exchange, name, out);
         return;
     }
     exchange->unnamed = UNNAMED_PARSED;
     Slice text = slice_skip(piece->body, offset);
-    text_begin(session, exchange);
-    text_feed(session, exchange, text, piece->last, out);
+    text_begin(session, exchange, text, piece->last, out);
     names_note_deallocate(session, exchange, text, piece->last, out);
     flight_push(&exchange->flight, 'P', 0);
 }
@@ -355,10 +365,19 @@ static void take_linked(Session *session, Exchange *exchange, const PgPiece *pie
     }
 }
 
+static bool is_known(char type)
+{
+    static const bool known[256] = {
+        ['Q'] = true, ['P'] = true, ['B'] = true, ['D'] = true, ['C'] = true,
+        ['E'] = true, ['H'] = true, ['S'] = true, ['F'] = true, ['X'] = true,
+        ['d'] = true, ['c'] = true, ['f'] = true};
+    return known[(uint8_t)type];
+}
+
 static SessionStep take_first(Session *session, Exchange *exchange, const PgPiece *piece,
                               SessionOut *out)
 {
-    if (piece->type == '\0' || strchr(CLIENT_KNOWN, piece->type) == NULL) {
+    if (!is_known(piece->type)) {
         out->problem = "invalid frontend message type";
         return STEP_REFUSE;
     }
@@ -368,6 +387,10 @@ static SessionStep take_first(Session *session, Exchange *exchange, const PgPiec
     if (exchange == NULL) {
         return take_unlinked(session, piece);
     }
+    if (!session->relay && exchange->flight.copying && strchr(NOT_IN_COPY, piece->type) != NULL) {
+        out->problem = "unexpected message type during COPY from stdin";
+        return STEP_REFUSE;
+    }
     exchange->barrier = exchange->barrier && !flight_is_empty(&exchange->flight);
     if (exchange->barrier && !exchange->flight.copying) { /* what is copied, the batch waits for */
         return STEP_WAIT;
@@ -376,7 +399,12 @@ static SessionStep take_first(Session *session, Exchange *exchange, const PgPiec
         session_put_before(out, SLICE("H\0\0\0\4"));
         return STEP_WAIT;
     }
-    SessionStep step = settings_before(session, exchange, piece, out);
+    SessionStep step =
+        session->listening != NULL ? listen_before(session, exchange, piece, out) : STEP_FORWARD;
+    if (step == STEP_FORWARD) {
+        step = session->walsender ? walsender_before(exchange, piece, out)
+                                  : settings_before(session, exchange, piece, out);
+    }
     if (step != STEP_FORWARD) {
         return step;
     }

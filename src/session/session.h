@@ -34,6 +34,7 @@
 #define WEIR_SESSION_H
 
 #include "session/flight_priv.h"
+#include "session/listen_priv.h"
 #include "session/settings_priv.h"
 #include "session/statement_priv.h"
 #include "sql/sql.h"
@@ -42,15 +43,22 @@
 #define SESSION_HEAD_MAX    STATEMENT_MESSAGE_MAX
 #define SESSION_REWRITE_MAX 320 /* the head of a message with another name */
 
+/* The name of clients' streams at PostgreSQL. No standby of ours has it: those are weir_ID. */
+#define WALSENDER_NAME "weir-client"
+
 typedef struct Session {
     bool relay;
+    bool walsender;   /* replication=database: see walsender.c. It is in relay mode, too */
     bool mid_message; /* the client's current message is not complete */
     bool dropping;    /* and it is not forwarded */
     PinReason pin;
     bool pinned_for_good; /* for what cannot be seen to be gone */
-    uint32_t pins;        /* how often it was pinned */
+    bool own_names; /* its server connection has names of its own: a Parse that is not shared */
+    uint32_t pins;  /* how often it was pinned */
     StatementNames names; /* what it has prepared by name */
     Settings *settings;   /* and set */
+    Listening *listening; /* NULL: it has never listened */
+    uint32_t pid;         /* the one that the client was told */
 } Session;
 
 typedef enum UnnamedState {
@@ -76,6 +84,13 @@ typedef struct Record {
     char *name; /* the client's; NULL: none, or the client has left */
 } Record;
 
+/* Of a walsender: whose application_name it has. */
+typedef enum WalsenderName {
+    NAME_OPEN,  /* whichever the client has set */
+    NAME_ASKED, /* ours is being set */
+    NAME_SET,   /* ours */
+} WalsenderName;
+
 typedef enum SettingsState {
     SETTINGS_IN_FORCE, /* the server connection has the client's */
     SETTINGS_MISSING,
@@ -88,6 +103,11 @@ typedef enum Asking {
     ASKING_NOTHING,
     ASKING_SETTINGS, /* which values they have */
     ASKING_PINS,     /* whether anything is left that pins */
+    ASKING_CATALOG,  /* what the database hides: the text and the rows are the shell's */
+    ASKING_SHARE,    /* to hear the mark, by which the channels change hands */
+    ASKING_UNLISTEN, /* to listen to nothing any more */
+    ASKING_RETURN,   /* to listen to the channels again, and hear the mark */
+    ASKING_UNMARK,   /* to hear marks no more */
 } Asking;
 
 /* Zeroed to start, but for what is the server connection's and stays from client to client. */
@@ -101,6 +121,7 @@ typedef struct Exchange {
     bool forgets;    /* the batch may take prepared statements away */
     bool releases;   /* what pins may have been taken away */
     bool ddl;        /* the catalog may be another when this is committed */
+    bool learns;     /* it may be: it is asked for before its client says more */
     bool barrier;    /* it is under way: what comes next waits until it is known what is left */
     UnnamedState unnamed;
     char status;         /* of the last ReadyForQuery */
@@ -121,18 +142,27 @@ typedef struct Exchange {
     bool undone;      /* it is sent: what comes in its batch needs the replay again */
     Asking asking;    /* a question is under way; about settings: about `asked` */
     bool answered;
+    uint16_t ahead;       /* Queries of ours that are answered before it */
     bool sync_owed;       /* behind a Query that the server skips: nothing else would end that */
+    bool others;          /* something else than channels is left that pins */
+    bool marked;          /* the mark of ASKING_SHARE or ASKING_RETURN has come by */
     uint32_t pins_before; /* of the session, when they were asked for */
-    uint64_t ended;       /* counts the client's batches that are answered */
-    uint64_t guess;       /* 1 + the batch with the unknown statement that pinned; 0: none */
-    bool completed;       /* something in the batch that is being answered has succeeded */
-    Buf touched;          /* by what ran since the last question: for touched_next */
+    uint64_t batch_before;
+    uint64_t ended; /* counts the client's batches that are answered */
+    uint64_t guess; /* 1 + the batch with the unknown statement that pinned; 0: none */
+    bool completed; /* something in the batch that is being answered has succeeded */
+    Buf touched;    /* by what ran since the last question: for touched_next */
     Buf asked;
     Buf own; /* messages of ours */
+    WalsenderName name;
+    bool streaming; /* CopyBoth: the client is in a replication stream */
     /* What a text is parsed under (RULES P4): a list of settings, or something of its own. */
     uint64_t context;
     /* the server connection's */
+    bool asks_catalog; /* the shell can, and it does not take long */
+    uint32_t pid;
     SqlDialect dialect;    /* as of what it has reported */
+    SqlMemo *memo;         /* of texts that came lately; NULL: none */
     StatementTable *table; /* of its pool; NULL in relay mode */
     StatementSet prepared;
     SettingTable *setting_table; /* of its pool */
@@ -152,6 +182,18 @@ typedef enum SessionStep {
 
 #define SESSION_BEFORE_MAX 5
 
+/* What became of the channels that the client listens to. */
+typedef enum ListenNews {
+    LISTEN_NO_NEWS,
+    LISTEN_FOUND,  /* they alone pin the session: session_listen_share may take them over */
+    LISTEN_FAILED, /* they were not taken over, and are the server connection's as before */
+    LISTEN_HANDED, /* they are the shared connection's now, behind the mark */
+    LISTEN_GONE,   /* there are none */
+    LISTEN_BACK,   /* they are the server connection's again, behind the mark */
+    LISTEN_KEEP,   /* the piece, dropped or not, is for the client behind what the shared connection
+                      has for it in front of the mark */
+} ListenNews;
+
 typedef struct SessionOut {
     size_t before_len; /* of `before`, at the end */
     Slice behind;      /* to the server, behind the piece; of a server's piece, at once */
@@ -160,8 +202,11 @@ typedef struct SessionOut {
     PinReason pinned;  /* the session was pinned by this piece */
     bool unpinned;     /* it is no more */
     bool ddl;          /* what the catalog says may be another from here on */
+    bool learn;        /* send a Query that asks for it, at once; the exchange counts it */
     bool at_rest;      /* the server connection can serve somebody else */
+    ListenNews news;
     const char *problem;
+    const char *sqlstate;             /* of `problem`; NULL: 08P01 */
     Slice before[SESSION_BEFORE_MAX]; /* to the server, in front of the piece. Copy it at once */
 } SessionOut;
 
@@ -179,6 +224,9 @@ void session_server_policy(PgPolicy *policy, bool asking);
 bool pin_can_end(PinReason reason);
 
 void session_init(Session *session, bool relay);
+void session_init_walsender(Session *session);
+/* Whether the client is in a replication stream, which has no end of its own. */
+bool session_streams(const Session *session, const Exchange *exchange);
 /* What the start packet asked for may pin, too. `params` is a list for pg_params_next. */
 PinReason session_check_start(Session *session, Slice params);
 void session_done(Session *session);
@@ -199,11 +247,31 @@ bool session_waits(const Exchange *exchange);
 bool session_can_be_orphaned(const Session *session, const Exchange *exchange);
 /* The client has left, and the exchange goes on by itself: session_orphan_piece. */
 void session_unlink(Exchange *exchange);
-/* A server connection with an empty exchange begins, and ends. */
+/* A server connection with an empty exchange begins, and ends. `memo` may be set in between. */
 void exchange_init(Exchange *exchange, StatementTable *table, SettingTable *setting_table);
 void exchange_done(Exchange *exchange);
 /* At rest: another client may get it. */
 bool exchange_is_clean(const Exchange *exchange);
+
+/* ---- what the client listens to (listen_priv.h) ------------------------------------------------
+ */
+
+/* A command with a channel's name behind it: LISTEN "a". */
+void session_put_channel(Buf *out, const char *command, Slice channel);
+/* Whether the channels that were found are still those that the server connection listens to. */
+bool session_listen_is_found(const Session *session, const Exchange *exchange);
+/* The shared connection listens to the channels that were found, and to `mark`: what `out` says
+ * goes to the server connection. `tag` is a text of this session's own. False: not now; they will
+ * be found again. */
+NODISCARD bool session_listen_share(Session *session, Exchange *exchange, Slice mark, Slice tag,
+                                    SessionOut *out);
+/* The server connection itself is to be the shared one: it is no more the client's. */
+void session_listen_give(Session *session, Slice mark, Slice tag);
+/* The shared connection is lost: the client's server connection, which it has just got, listens to
+ * the channels again. */
+void session_listen_anew(Session *session, Exchange *exchange, SessionOut *out);
+/* The shared connection has passed the last mark. */
+void session_listen_passed(Session *session);
 
 /* So many statements of a replay (settings_put_replay) are sent now. */
 void exchange_push_replay(Exchange *exchange, size_t statements, unsigned marks);

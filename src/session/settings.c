@@ -166,7 +166,7 @@ bool settings_count_at_start(const Settings *a, const Settings *b)
 
 void setting_put_literal(Buf *out, Slice text)
 {
-    buf_append_str(out, memchr(text.data, '\\', text.len) != NULL ? "E'" : "'");
+    buf_append_str(out, text.len > 0 && memchr(text.data, '\\', text.len) != NULL ? "E'" : "'");
     for (size_t i = 0; i < text.len; i++) {
         if (text.data[i] == '\'' || text.data[i] == '\\') {
             buf_append_char(out, text.data[i]);

@@ -35,7 +35,8 @@ enum {
 
 static bool is_word_start(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c & 0x80) != 0;
+    uint8_t letter = (uint8_t)((c | 0x20) - 'a'); /* of either case */
+    return letter < 26 || c == '_' || (c & 0x80) != 0;
 }
 
 static bool is_digit(char c)
@@ -118,7 +119,7 @@ static void plain_take(SqlScan *scan, char c)
         word_clear(scan);
     } else if (c == '$') {
         scan->state_ = DOLLAR;
-    } else if (c == ';') {
+    } else if (c == ';' && scan->parens_ == 0) { /* CREATE RULE has some in parentheses */
         sql_words_statement_end(scan);
     } else if (c == '&' && after_u) {
         scan->state_ = U_AMP;
@@ -323,15 +324,7 @@ static void scan_take(SqlScan *scan, char c)
     }
 }
 
-/* How many bytes from `at` on cannot end the string or quote that we are in. */
-static size_t quiet_run(const SqlScan *scan, Slice text, size_t at)
-{
-    char end = scan->state_ == BODY ? '$' : '\'';
-    const char *stop = memchr(text.data + at, end, text.len - at);
-    return stop != NULL ? (size_t)(stop - (text.data + at)) : text.len - at;
-}
-
-/* Takes the rest of a word: most of a text. Returns where it ends. */
+/* Takes the rest of a word. Returns where it ends. */
 static size_t word_run(SqlScan *scan, Slice text, size_t at)
 {
     uint8_t len = scan->word_len_;
@@ -342,6 +335,31 @@ static size_t word_run(SqlScan *scan, Slice text, size_t at)
     }
     scan->word_len_ = len;
     return at;
+}
+
+/* Where the string or quote that we are in may end: what stands before it does not matter. */
+static size_t quiet_run(Slice text, size_t at, char end)
+{
+    const char *stop = memchr(text.data + at, end, text.len - at);
+    return stop != NULL ? (size_t)(stop - text.data) : text.len;
+}
+
+static bool is_quiet_string(const SqlScan *scan)
+{
+    return !scan->escapes_ && !scan->dialect.backslash_strings && !sql_words_wants_string(scan);
+}
+
+/* Past the bytes that change nothing but the word that they belong to: most of a text. Each byte of
+ * an encoding that is not safe is looked at by itself. Returns where it stops. */
+static size_t quick_run(SqlScan *scan, Slice text, size_t at)
+{
+    if (scan->state_ == WORD) {
+        return word_run(scan, text, at);
+    }
+    if (scan->state_ == STRING) {
+        return is_quiet_string(scan) ? quiet_run(text, at, '\'') : at;
+    }
+    return scan->state_ == BODY ? quiet_run(text, at, '$') : at;
 }
 
 void sql_scan_begin(SqlScan *scan, SqlDialect dialect)
@@ -361,14 +379,8 @@ static size_t feed(SqlScan *scan, Slice text, bool cut)
 {
     size_t at = 0;
     while (at < text.len && !scan->ended) {
-        bool long_string = scan->state_ == STRING && !scan->escapes_ &&
-                           !scan->dialect.backslash_strings && !scan->dialect.unsafe_encoding &&
-                           !sql_words_wants_string(scan);
-        bool long_body = scan->state_ == BODY && !scan->dialect.unsafe_encoding;
-        if (long_string || long_body) {
-            at += quiet_run(scan, text, at);
-        } else if (scan->state_ == WORD && !scan->dialect.unsafe_encoding) {
-            at = word_run(scan, text, at);
+        if (scan->state_ != PLAIN && !scan->dialect.unsafe_encoding) {
+            at = quick_run(scan, text, at);
         }
         if (at == text.len) {
             break;

@@ -3,7 +3,7 @@
  * no statement is too long for it, without understanding more of the language than it must. It
  * errs to one side only: whatever it does not know for sure to leave nothing behind, pins.
  *
- * What it cannot see is state that a function changes inside the server: docs/proxy.md, "What
+ * What it cannot see is state that a function changes inside the server: docs/pool.md, "What
  * pins".
  */
 #ifndef WEIR_SQL_H
@@ -31,6 +31,7 @@ typedef enum PinReason {
     PIN_ENCODING,       /* a text whose tokens cannot be told apart */
     PIN_UNKNOWN_STATEMENT,
     PIN_CONVERSATION, /* the flow of messages is not certain any more */
+    PIN_REPLICATION,  /* a replication connection */
     PIN_REASON_COUNT,
 } PinReason;
 
@@ -68,11 +69,14 @@ typedef struct TextEffects {
     bool forgets;  /* may take prepared statements away: DISCARD, DEALLOCATE */
     bool
         alone; /* nothing else may be in its transaction (VACUUM), or its end comes unseen (CALL) */
-    bool chains;     /* may begin the next transaction with the end of one: ROLLBACK AND CHAIN */
-    bool undoes;     /* ROLLBACK: takes back what was set in the transaction */
-    bool releases;   /* may take away what has pinned */
-    bool ddl;        /* may change what the database's own functions do, and where */
-    bool reads;      /* one statement that reads, and may be run beside others (reads.c) */
+    bool chains;    /* may begin the next transaction with the end of one: ROLLBACK AND CHAIN */
+    bool undoes;    /* ROLLBACK: takes back what was set in the transaction */
+    bool releases;  /* may take away what has pinned */
+    bool ddl;       /* may change what the database's own functions do, and where */
+    bool listens;   /* may change or show which channels the session listens to, notify it, or begin
+                       a transaction in which that may happen */
+    bool unlistens; /* names what takes channels away: UNLISTEN, DISCARD */
+    bool reads;     /* one statement that reads, and may be run beside others (reads.c) */
     uint64_t digest; /* the same for texts that differ in numbers and strings only */
     Slice touched;   /* settings: for touched_next */
 } TextEffects;
@@ -135,6 +139,21 @@ bool sql_scan_is_blank(const SqlScan *scan);
 bool sql_scan_is_open(const SqlScan *scan);
 
 TextEffects sql_scan_effects(const SqlScan *scan); /* `touched` points into the scan */
+
+/* ---- texts that come again ---------------------------------------------------------------------
+ */
+
+#define SQL_MEMO_TEXTS    256            /* that one memo knows */
+#define SQL_MEMO_TEXT_MAX ((size_t)2048) /* bytes of one; a longer one is read each time */
+
+typedef struct SqlMemo SqlMemo;
+
+SqlMemo *sql_memo_new(void);
+void sql_memo_free(SqlMemo *memo); /* NULL is fine */
+/* What a whole text does, up to a NUL in it: the same as to feed it to `scan`, which is used for
+ * that unless the memo knows the text. memo NULL: nothing is known. `touched` points into the scan.
+ */
+TextEffects sql_memo_effects(SqlMemo *memo, SqlDialect dialect, Slice text, SqlScan *scan);
 
 /* Whether the characters of a client_encoding never contain bytes that look like ASCII. */
 bool sql_encoding_is_safe(Slice name);

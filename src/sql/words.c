@@ -23,6 +23,7 @@ static const FirstWord first_words[] = {
     {"copy", KIND_WRITE, 0, false},
     {"savepoint", KIND_QUIET, 0, false},
     {"release", KIND_QUIET, 0, false},
+    {"return", KIND_QUIET, 0, false}, /* in BEGIN ATOMIC … END */
     {"start", KIND_QUIET, 0, false},
     {"end", KIND_END, 0, true},
     {"abort", KIND_END, 0, true},
@@ -146,6 +147,12 @@ static bool is_releasing(Slice word)
            slice_is(word, "rollback") || slice_is(word, "abort");
 }
 
+static bool is_listening(Slice word)
+{
+    return slice_is(word, "listen") || slice_is(word, "notify") || slice_is(word, "begin") ||
+           slice_is(word, "start");
+}
+
 static void take_first(SqlScan *scan, Slice word)
 {
     scan->effects.alone = scan->effects.alone || scan->statements_ > 0;
@@ -163,6 +170,10 @@ static void take_first(SqlScan *scan, Slice word)
         scan->effects.releases = scan->effects.releases || is_releasing(word);
         scan->effects.undoes =
             scan->effects.undoes || slice_is(word, "rollback") || slice_is(word, "abort");
+        scan->effects.unlistens =
+            scan->effects.unlistens || slice_is(word, "unlisten") || slice_is(word, "discard");
+        scan->effects.listens =
+            scan->effects.listens || scan->effects.unlistens || is_listening(word);
         scan->effects.alone = scan->effects.alone || first->alone;
         scan->kind_ = first->kind;
         scan->effects.writes = scan->effects.writes || first->kind == KIND_WRITE ||
@@ -234,9 +245,14 @@ static void take_block(SqlScan *scan, Slice word)
     }
 }
 
+/* Most words differ from all of them in the first four bytes: FUNCTION_NAME_MIN has more. */
 static bool function_fits(const StateFunction *function, Slice word)
 {
-    return word.data[0] == function->name[0] &&
+    uint32_t mine;
+    uint32_t theirs;
+    memcpy(&mine, word.data, sizeof(mine));
+    memcpy(&theirs, function->name, sizeof(theirs));
+    return mine == theirs &&
            (function->family ? word.len >= function->len : word.len == function->len) &&
            memcmp(word.data, function->name, function->len) == 0;
 }
@@ -253,6 +269,8 @@ static void take_function(SqlScan *scan, Slice word)
     if (scan->effects.writes && slice_is(word, "pg_settings")) {
         sql_scan_pin(scan, PIN_SETTING); /* UPDATE pg_settings is SET */
     }
+    scan->effects.listens = scan->effects.listens || slice_is(word, "pg_notify") ||
+                            slice_is(word, "pg_listening_channels");
     for (size_t i = 0; i < ARRAY_LEN(state_functions); i++) {
         if (function_fits(&state_functions[i], word)) {
             sql_scan_pin(scan, state_functions[i].pin);
@@ -455,6 +473,7 @@ static const struct {
     [PIN_ENCODING] = {"encoding", "The text cannot be read safely in the client's encoding."},
     [PIN_UNKNOWN_STATEMENT] = {"unknown_statement", "The proxy doesn't know the statement."},
     [PIN_CONVERSATION] = {"conversation", "The state of the conversation isn't certain."},
+    [PIN_REPLICATION] = {"replication", "The client connected for logical replication."},
 };
 
 const char *pin_reason_name(PinReason reason)

@@ -52,7 +52,8 @@ class Stranger:
         self.wire.ask(query('SET default_transaction_read_only = on'))
 
     def takes_names(self):
-        for name in ('s', 'z', 'n', 'f', 'set', 'own', 'ch', '__asyncpg_stmt_1__', '_pg3_0', 'S_1', 'node'):
+        for name in ('s', 'z', 'n', 'f', 'set', 'own', 'ch', '__asyncpg_stmt_1__', '_pg3_0', 'S_1', 'node', '_p1', 's0',
+                     'sqlx_s_1', 'ecto_0', 'a1', 'pdo_stmt_00000001'):
             self.wire.ask(close('S', name), parse("SELECT 'strange'", name), bind(name, 'p'), execute('p'), SYNC)
 
     def fails(self):

@@ -43,12 +43,23 @@ def node_folder(root, tmp_path_factory):
 
 
 def test_node_postgres(node_folder, database, one):
-    def story(place, meanwhile):
-        environment = {**place.environment(), 'PATH': os.environ['PATH'], 'STORY_CA': str(place.ca or '')}
-        del environment['PGSSLMODE']
-        environment.pop('PGSSLROOTCERT', None)
-        return told_by(['node', '--no-deprecation', 'story.js'], meanwhile, cwd=node_folder, env=environment)
-    told_twice(story, database, one, client_encoding='UTF8')
+    told_twice(lambda place, meanwhile: node_story(['story.js'], place, meanwhile, node_folder), database, one,
+               client_encoding='UTF8')
+
+
+def node_story(command, place, meanwhile, folder):
+    environment = {**place.environment(), 'PATH': os.environ['PATH'], 'STORY_CA': str(place.ca or '')}
+    del environment['PGSSLMODE']
+    environment.pop('PGSSLROOTCERT', None)
+    return told_by(['node', '--no-deprecation', *command], meanwhile, cwd=folder, env=environment)
+
+
+def test_sequelize(root, database, two, tmp_path):
+    if not os.environ.get('WEIR_CONFORMANCE'):
+        pytest.skip('needs Sequelize, which make conformance installs from npm')
+    folder = app_folder(HERE / 'sequelize', root / 'build/node', tmp_path / 'app')
+    told_twice(lambda place, meanwhile: node_story(['story.js'], place, meanwhile, folder), database, two,
+               client_encoding='UTF8')
 
 
 # ---- JDBC -----------------------------------------------------------------------------------------
@@ -73,6 +84,34 @@ def test_jdbc(options, java_classes, database, two):
                         settings['user'], settings['password']], meanwhile,
                        env={'PATH': os.environ['PATH'], 'TZ': 'UTC', 'LC_ALL': 'C.UTF-8'})
     told_twice(story, database, two, client_encoding='UTF8', DateStyle='ISO', TimeZone='UTC', extra_float_digits='2')
+
+
+# ---- PHP and Ruby ---------------------------------------------------------------------------------
+
+def program(*command):
+    """A test skips by name where there is no such driver; `make conformance` installs them."""
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip(f"needs {' '.join(command)}: tools/install.sh conform")
+
+
+@pytest.mark.parametrize('which', ['pdo', 'emulated', 'unnamed', 'more', 'pgsql'])
+def test_php(which, database, two):
+    program('php', '-r', 'exit(extension_loaded("pdo_pgsql") && extension_loaded("pgsql") ? 0 : 1);')
+
+    def story(place, meanwhile):
+        return told_by(['php', '-d', 'display_errors=stderr', HERE / 'story.php', which], meanwhile,
+                       env={**place.environment(), 'PATH': os.environ['PATH']})
+    told_twice(story, database, two)
+
+
+@pytest.mark.parametrize('which', ['prepared', 'unprepared'])
+def test_activerecord(which, database, two):
+    program('ruby', '-e', 'require "active_record"; require "pg"')
+
+    def story(place, meanwhile):
+        return told_by(['ruby', '-W0', HERE / 'story.rb', which], meanwhile,
+                       env={**place.environment(), 'PATH': os.environ['PATH'], 'LC_ALL': 'C.UTF-8'})
+    told_twice(story, database, two)
 
 
 # ---- PostgreSQL's own -----------------------------------------------------------------------------

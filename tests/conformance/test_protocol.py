@@ -1,15 +1,16 @@
 """The protocol itself: the same messages directly and through a pool must bring the same answers.
 
 The pool has one server connection, and a stranger uses it whenever the script's client has no transaction open. Where
-the two conversations may differ stands in INTENDED, and in docs/proxy.md under "Different from a direct connection".
+the two conversations may differ stands in INTENDED, and in docs/pool.md under "Different from a direct connection".
 """
 import threading
 
 import pytest
 
+import conformance.habits  # pylint: disable=unused-import
 from conformance.both import Stranger, same, wire
 from conformance.scripts import PINNED, SCRIPTS
-from support.pool import wait_for
+from support.pool import Proxy, wait_for
 from support.wire import SYNC, bind, execute, parse, query, run
 
 pytestmark = pytest.mark.timeout(120)
@@ -55,6 +56,23 @@ def test_as_on_a_connection_of_its_own(name, database, one):
 @pytest.mark.parametrize('name', sorted(PINNED))
 def test_in_a_session_that_is_pinned(name, database, two):
     compare(SCRIPTS[name], database, two)
+
+
+@pytest.fixture(scope='module')
+def relay(weir, tmp_path_factory, authority, database):
+    """The endpoint of an instance: a server connection for each client."""
+    proxy = Proxy(weir, tmp_path_factory.mktemp('relay') / 'run', authority, database)
+    try:
+        proxy.relay()
+        yield proxy
+    finally:
+        assert proxy.plane.close() == 0
+
+
+def test_by_an_endpoint(database, relay):
+    """Nothing is changed there: all scripts, in one test."""
+    for script in SCRIPTS.values():
+        same(played(script, database, database.folder), played(script, database, relay.address))
 
 
 @pytest.mark.parametrize('startup', [{}, {'TimeZone': 'Asia/Tokyo', 'application_name': 'ü'},
@@ -157,7 +175,7 @@ def the_pid(c):
 STRANGE_HABITS = 7
 MILLION = 'EXPLAIN SELECT FROM generate_series(1, 1000000)'
 PLAN = 'Function Scan on generate_series  (cost=0.00..12'
-# words of docs/proxy.md, a script, what is heard directly, and what through the pool
+# words of docs/pool.md, a script, what is heard directly, and what through the pool
 INTENDED = [
     ('`pg_prepared_statements` shows the statements of the pool',
      ask("SELECT name LIKE 'weir:%' FROM pg_prepared_statements WHERE statement = 'SELECT 1'", before=named_before),
@@ -179,7 +197,7 @@ INTENDED_WHERE_PINNED = [
 
 def check_difference(difference, root, database, proxy):
     words, script, directly, pooled = difference
-    assert words in ' '.join((root / 'docs/proxy.md').read_text().split())
+    assert words in ' '.join((root / 'docs/pool.md').read_text().split())
     assert gist(played(script, database, database.folder)[0]) == directly
     stranger = Stranger(proxy.address)
     assert len(stranger.habits) == STRANGE_HABITS

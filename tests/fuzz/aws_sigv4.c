@@ -1,5 +1,6 @@
-/* The Authorization header, the query of a presigned request, and a path. The input is lines: the
- * header, X-Amz-Date, the query, the path. Nothing made without the key may pass. */
+/* The Authorization header, the query of a presigned request, a path, and IAM database tokens. The
+ * input is lines: the header, X-Amz-Date, the query, the path. Nothing made without the key may
+ * pass. */
 #include "aws_call.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -36,6 +37,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (aws_route(&http, SLICE("ec2"), &call, &fault)) {
         ASSERT(call.operation != NULL);
     }
+    static const char *const hosts[] = {"127.0.0.1:4566"};
+    const AwsDbTokenWant want = {.user = SLICE("app"),
+                                 .region = SLICE("eu-west-1"),
+                                 .hosts = hosts,
+                                 .host_count = 1,
+                                 .find = find_key,
+                                 .context = &secret};
+    Buf token;
+    buf_init(&token, BUF_MAX_DEFAULT);
+    buf_append_str(&token, "127.0.0.1:4566/?");
+    buf_append_slice(&token, lines[2]);
+    ASSERT(!aws_db_token_verify(buf_slice(&token), &want, 1769860800000, NULL));
+    ASSERT(!aws_db_token_verify(lines[2], &want, 1769860800000, NULL));
+    buf_done(&token);
     secret_done(&secret);
     return 0;
 }

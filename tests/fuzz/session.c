@@ -5,50 +5,30 @@
  * nobody else, the proxy's own are dropped, a connection that is said to be at rest has nothing in
  * it, whatever was sent; and a client that binds, describes or prepares a name meets what it would
  * meet on a connection of its own, and whatever of its own is run meets the settings that it has
- * made (model_settings.h).
+ * made (model_settings.h). What a client listens to (channel "c") is what it would listen to on its
+ * own, on this connection or on the shared one, and in one place only; and of the notifications,
+ * which are numbered, it gets each that it would get, once, and in order.
  */
+#include <stdlib.h>
+
 #include "session/session.h"
 
-#include "model_settings.h"
+#include "model_listens.h"
+#include "model_queue.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define QUEUE_MAX 4096
-#define NOBODY    2 /* the proxy itself, or no message in particular */
-#define NAME_SIZE 16
-#define HAS_MAX   64 /* statements on the server */
-#define NAMES     2  /* of a client: "a" and "b" */
-#define SET_MAX   2
-#define NO_TEXT   (-1)
-#define TEXT_SIZE 96
-
-typedef struct Entry {
-    char type;
-    uint8_t owner; /* client 0 or 1, or NOBODY */
-    char status;   /* of a 'Z' */
-    /* to the server */
-    char meant;           /* the type of the client's own message */
-    int8_t meant_name;    /* the client's name in it; -1: none */
-    int8_t text;          /* of a Parse */
-    char name[NAME_SIZE]; /* as the server reads it */
-    char sql[TEXT_SIZE];  /* of a Query and a Parse */
-    /* from it */
-    const char *tag;
-    bool asked; /* a DataRow with the settings that were asked for */
-    char columns[4];
-    ModelSettings settings;
-} Entry;
+#define NOBODY  2  /* the proxy itself, or no message in particular */
+#define HAS_MAX 64 /* statements on the server */
+#define NAMES   2  /* of a client: "a" and "b" */
+#define SET_MAX 2
+#define NO_TEXT (-1)
 
 typedef struct Has {
     char name[NAME_SIZE];
     int8_t text;
     int8_t plain; /* the setting "t" when it was parsed */
 } Has;
-
-typedef struct Queue {
-    Entry entries[QUEUE_MAX];
-    size_t first, len;
-} Queue;
 
 typedef struct World {
     Session sessions[2];
@@ -67,14 +47,24 @@ typedef struct World {
     size_t has_len;
     ModelSettings settings;
     bool replayed;           /* the proxy set something in the transaction that is open */
-    char unnamed[TEXT_SIZE]; /* the unnamed statement, and the unnamed portal */
+    char unnamed[TEXT_SIZE]; /* the unnamed statement, and the portal: there is one, by any name */
     char portal[TEXT_SIZE];
+    bool bound;           /* there is a portal; none outlives its transaction */
     int8_t own[2][NAMES]; /* what each client's names would stand for on a connection of its own */
     ModelSettings own_settings[2];
-    unsigned seen[2]; /* values of "t" that the client has had, a bit each */
-    bool doubt;       /* something failed that a later batch in flight counted on */
+    unsigned seen[2];       /* values of "t" that the client has had, a bit each */
+    bool doubt;             /* something failed that a later batch in flight counted on */
+    Listens listens;        /* of the server */
+    Listens own_listens[2]; /* of each client on a connection of its own */
+    int32_t marking;        /* the mark in the transaction that is open; 0: none */
+    Numbers hub[2]; /* what the shared connection is to tell each client, and marks, on their way */
+    enum { DEAF, SHARING, ON } ear[2];
+    Numbers queue[2], later[2]; /* what waits for the client */
+    Numbers due[2];
+    int32_t notified;
     StatementTable *table;
     SettingTable *settings_table;
+    SqlMemo *memo; /* NULL: none */
     const uint8_t *data;
     size_t size;
 } World;
@@ -88,24 +78,104 @@ static uint8_t choose(World *w, uint8_t count)
     return (uint8_t)(*w->data++ % count);
 }
 
-static void queue_put(Queue *queue, Entry entry)
+/* ---- what is heard -----------------------------------------------------------------------------
+ */
+
+/* The client gets it: it is the one that is due. */
+static void get(World *w, int client, int32_t number)
 {
-    if (queue->len < QUEUE_MAX) {
-        queue->entries[(queue->first + queue->len++) % QUEUE_MAX] = entry;
+    ASSERT(numbers_pop(&w->due[client]) == number);
+}
+
+static void flush(World *w, int client)
+{
+    while (w->queue[client].len > 0) {
+        get(w, client, numbers_pop(&w->queue[client]));
+    }
+    while (w->later[client].len > 0) {
+        get(w, client, numbers_pop(&w->later[client]));
     }
 }
 
-static void queue_push(Queue *queue, char type, uint8_t owner, char status)
+static bool is_shared(const World *w, int client)
 {
-    queue_put(queue, (Entry){.type = type, .owner = owner, .status = status});
+    const Listening *listening = w->sessions[client].listening;
+    return listening != NULL && listening->state == LISTENING_SHARED;
 }
 
-static Entry queue_pop(Queue *queue)
+static bool is_idle(const World *w, int client)
 {
-    Entry entry = queue->entries[queue->first];
-    queue->first = (queue->first + 1) % QUEUE_MAX;
-    queue->len--;
-    return entry;
+    const Exchange *exchange = &w->exchange;
+    return is_shared(w, client) &&
+           (w->linked != client ||
+            (exchange->status == 'I' && !exchange->open && exchange->asking == ASKING_NOTHING &&
+             flight_is_empty(&exchange->flight)));
+}
+
+static void hub_mark(World *w, int client, int32_t mark)
+{
+    const Listening *listening = w->sessions[client].listening;
+    if (listening == NULL || listening->marks != (uint64_t)mark || w->ear[client] == DEAF) {
+        return;
+    }
+    bool back = w->ear[client] == ON;
+    w->ear[client] = back ? DEAF : ON;
+    session_listen_passed(&w->sessions[client]);
+    if (back) {
+        flush(w, client);
+    }
+}
+
+/* The shared connection tells what comes next. */
+static void hub_hear(World *w, int client)
+{
+    if (w->hub[client].len == 0) {
+        return;
+    }
+    int32_t number = numbers_pop(&w->hub[client]);
+    if (number < 0) {
+        hub_mark(w, client, -number);
+    } else if (w->ear[client] == ON) {
+        numbers_push(&w->queue[client], number);
+        if (is_idle(w, client)) {
+            flush(w, client);
+        }
+    }
+}
+
+/* Somebody notifies: whoever listens is told, once it is between transactions, as all are here. */
+static void notify(World *w)
+{
+    if (w->status != 'I' || w->open || w->copy != '\0' || w->skip || w->notified > HEARD_MAX / 4) {
+        return;
+    }
+    w->notified++;
+    for (int client = 0; client < 2; client++) {
+        if (w->own_listens[client].channel) {
+            numbers_push(&w->due[client], w->notified);
+        }
+        numbers_push(&w->hub[client], w->notified);
+    }
+    if (w->listens.channel) {
+        queue_put(
+            &w->out,
+            (Entry){.type = 'A', .owner = NOBODY, .heard = "c", .number = (uint32_t)w->notified});
+    }
+}
+
+/* The mark reaches the shared connection, and, where it listens to it, this one. */
+static void mark(World *w)
+{
+    if (w->marking == 0) {
+        return;
+    }
+    numbers_push(&w->hub[w->linked], -w->marking);
+    if (w->listens.marks) {
+        queue_put(
+            &w->out,
+            (Entry){.type = 'A', .owner = NOBODY, .heard = "m", .number = (uint32_t)w->marking});
+    }
+    w->marking = 0;
 }
 
 /* ---- the server --------------------------------------------------------------------------------
@@ -120,18 +190,24 @@ static void say(World *w, const char *types, uint8_t owner)
 
 static void roll_back(World *w)
 {
-    w->replayed = false;
+    w->replayed = w->bound = false;
+    w->marking = 0;
     model_settings_roll_back(&w->settings);
+    listens_roll_back(&w->listens);
     if (w->linked >= 0) {
+        listens_roll_back(&w->own_listens[w->linked]);
         model_settings_roll_back(&w->own_settings[w->linked]);
     }
 }
 
 static void commit(World *w)
 {
-    w->replayed = false;
+    w->replayed = w->bound = false;
     model_settings_commit(&w->settings);
+    listens_commit(&w->listens);
+    mark(w);
     if (w->linked >= 0) {
+        listens_commit(&w->own_listens[w->linked]);
         model_settings_commit(&w->own_settings[w->linked]);
     }
 }
@@ -207,6 +283,8 @@ static void serve_discard(World *w, uint8_t owner)
     }
     w->has_len = 0;
     run_setting(w, owner, "discard all");
+    run_listen(&w->listens, SLICE("discard all"));
+    run_listen(&w->own_listens[owner], SLICE("discard all"));
     memset(w->own[owner], NO_TEXT, sizeof(w->own[owner]));
     w->doubt = w->doubt || w->in.len > 0; /* a pipeline that went on counted on them */
     say_tag(w, "DISCARD ALL", owner);
@@ -227,8 +305,47 @@ static void serve_ask(World *w, const char *sql)
 }
 
 /* What the proxy asks for itself. */
+static void serve_pins(World *w)
+{
+    say(w, "T", NOBODY);
+    queue_put(
+        &w->out,
+        (Entry){.type = 'D', .owner = NOBODY, .pins_asked = true, .channel = w->listens.channel});
+    say(w, "C", NOBODY);
+}
+
+static void serve_listen(World *w, const char *sql)
+{
+    const char *notify_at = strstr(sql, ".");
+    ASSERT(w->status == 'I' && !w->open);
+    bool shares = strncmp(sql, "LISTEN \"m\"", 10) == 0;
+    if (shares && choose(w, 8) == 0) {
+        fail(w, NOBODY, false);
+        return;
+    }
+    if (strstr(sql, "UNLISTEN *") != NULL) {
+        w->listens.next_channel = w->listens.next_marks = false;
+    } else if (strstr(sql, "UNLISTEN \"m\"") != NULL) {
+        w->listens.next_marks = false;
+    } else {
+        w->listens.next_channel = w->listens.next_channel || strstr(sql, "LISTEN \"c\"") != NULL;
+        w->listens.next_marks = true;
+        ASSERT(notify_at != NULL);
+        w->marking = (int32_t)strtol(notify_at + 1, NULL, 10);
+    }
+    say(w, "C", NOBODY);
+}
+
 static void serve_own_query(World *w, const char *sql)
 {
+    if (strncmp(sql, "LISTEN", 6) == 0 || strncmp(sql, "UNLISTEN", 8) == 0) {
+        serve_listen(w, sql);
+        return;
+    }
+    if (strncmp(sql, "SELECT o.o", 10) == 0 && choose(w, 16) != 0) {
+        serve_pins(w);
+        return;
+    }
     if (strncmp(sql, "SELECT", 6) == 0 && choose(w, 16) == 0) {
         fail(w, NOBODY, false);
     } else if (strncmp(sql, "SELECT", 6) == 0) {
@@ -254,6 +371,10 @@ static void serve_client_query(World *w, const Entry *message)
     } else if (model_is_setting(slice_of(message->sql))) {
         run_setting(w, owner, message->sql);
         say_tag(w, "SET", owner);
+    } else if (is_listening(slice_of(message->sql))) {
+        run_listen(&w->listens, slice_of(message->sql));
+        run_listen(&w->own_listens[owner], slice_of(message->sql));
+        say_tag(w, "LISTEN", owner);
     } else if (choice < 6) {
         say(w, answers[choice], owner);
     } else if (choice == 6) {
@@ -291,11 +412,15 @@ static void serve_execute(World *w, uint8_t owner)
     static const char *const answers[] = {"DDC", "C", "I", "Ds", "HdcC"};
     uint8_t choice = owner == NOBODY ? 1 : choose(w, 9);
     check_settings(w, owner);
-    if (w->status == 'E' && choice != 6) {
+    if (!w->bound || (w->status == 'E' && choice != 6)) {
         fail(w, owner, true);
     } else if (model_is_setting(slice_of(w->portal))) {
         run_setting(w, owner, w->portal);
         say_tag(w, "SET", owner);
+    } else if (is_listening(slice_of(w->portal))) {
+        run_listen(&w->listens, slice_of(w->portal));
+        run_listen(&w->own_listens[owner], slice_of(w->portal));
+        say_tag(w, "LISTEN", owner);
     } else if (choice < 5) {
         say(w, answers[choice], owner);
     } else if (choice == 5) {
@@ -388,6 +513,7 @@ static void serve_extended(World *w, Entry message)
         }
         say(w, "1", message.owner);
     } else if (message.type == 'B') {
+        w->bound = true;
         memcpy(w->portal, message.name[0] == '\0' ? w->unnamed : "",
                message.name[0] == '\0' ? TEXT_SIZE : 1);
         say(w, "2", message.owner);
@@ -451,7 +577,11 @@ static void serve(World *w)
         serve_query(w, &message);
     } else if (message.type == 'F') {
         check_settings(w, message.owner);
-        say(w, choose(w, 2) == 0 && w->status != 'E' ? "V" : "E", message.owner);
+        if (choose(w, 2) == 0 && w->status != 'E') {
+            say(w, "V", message.owner);
+        } else {
+            fail(w, message.owner, false);
+        }
         transaction_end(w);
         say(w, "Z", message.owner);
     } else if (strchr("PBDCE", message.type) != NULL) {
@@ -529,6 +659,8 @@ static void check_rest(const World *w)
     for (size_t i = 0; i < w->out.len; i++) {
         ASSERT(w->out.entries[(w->out.first + i) % QUEUE_MAX].owner == NOBODY);
     }
+    ASSERT(!w->listens.channel && !w->listens.marks);
+    ASSERT(w->own_listens[w->linked].channel == is_shared(w, w->linked));
     ASSERT(w->exchange.soiled || model_settings_are(&w->settings, w->exchange.applied));
 }
 
@@ -541,6 +673,8 @@ static void server_anew(World *w)
     exchange_done(&w->exchange);
     exchange_init(&w->exchange, w->table, w->settings_table);
     w->exchange.prepared.max = SET_MAX;
+    w->exchange.asks_catalog = true;
+    w->exchange.memo = w->memo;
 }
 
 static Slice body_of(const Entry *message, Buf *body)
@@ -549,6 +683,17 @@ static Slice body_of(const Entry *message, Buf *body)
         buf_append(body, &message->status, 1);
     } else if (message->tag != NULL) {
         pg_put_str(body, slice_of(message->tag));
+    } else if (message->heard != NULL) {
+        pg_put_u32(body, 1);
+        pg_put_str(body, slice_of(message->heard));
+        buf_printf(body, "t.%u", message->number);
+        pg_put_str(body, SLICE(""));
+    } else if (message->pins_asked) {
+        pg_put_u16(body, 2);
+        pg_put_u32(body, 1);
+        buf_append_str(body, "f");
+        pg_put_u32(body, message->channel ? 1 : UINT32_MAX);
+        buf_append_str(body, message->channel ? "c" : "");
     } else if (message->asked) {
         pg_put_u16(body, (uint16_t)strlen(message->columns));
         for (const char *column = message->columns; *column != '\0'; column++) {
@@ -579,6 +724,29 @@ static void check_heard(const World *w, const Entry *message, SessionStep step)
     }
 }
 
+static void take_notification(World *w, const Entry *message, SessionStep step,
+                              const SessionOut *out)
+{
+    if (out->news == LISTEN_KEEP) {
+        numbers_push(&w->later[w->linked], (int32_t)message->number);
+    } else if (step == STEP_FORWARD) {
+        ASSERT(slice_is(slice_of(message->heard), "c"));
+        get(w, w->linked, (int32_t)message->number);
+    }
+}
+
+/* The shared connection listens to what was found. */
+static void share(World *w)
+{
+    SessionOut out;
+    Session *session = w->linked >= 0 ? &w->sessions[w->linked] : NULL;
+    if (session != NULL && session_listen_is_found(session, &w->exchange) &&
+        session_listen_share(session, &w->exchange, SLICE("m"), SLICE("t"), &out)) {
+        w->ear[w->linked] = SHARING;
+        send_behind(w, &out);
+    }
+}
+
 static void hear(World *w)
 {
     Entry message = queue_pop(&w->out);
@@ -593,10 +761,25 @@ static void hear(World *w)
     PgPiece piece = {.type = message.type, .first = true, .last = true, .raw = body, .body = body};
     SessionStep step = session_server_piece(&w->sessions[w->linked], &w->exchange, &piece, &out);
     buf_done(&buf);
-    check_heard(w, &message, step);
+    if (message.heard != NULL) {
+        take_notification(w, &message, step, &out);
+    } else {
+        check_heard(w, &message, step);
+    }
+    if (message.type == 'Z' && step == STEP_FORWARD && message.status == 'I' &&
+        is_shared(w, w->linked)) {
+        flush(w, w->linked);
+    }
+    if (out.news == LISTEN_FAILED || out.news == LISTEN_GONE) {
+        w->ear[w->linked] = DEAF;
+    }
     send_behind(w, &out);
+    if (out.learn) {
+        queue_put(&w->in, (Entry){.type = 'Q', .owner = NOBODY, .sql = "SELECT what it hides"});
+    }
     if (out.at_rest) {
         check_rest(w);
+        flush(w, w->linked);
         w->linked = -1;
         if (!exchange_is_clean(&w->exchange)) {
             server_anew(w);
@@ -622,6 +805,10 @@ static const struct {
     {'Q', -1, {"reset all", 10}},
     {'Q', -1, {"set local t = 4", 16}},
     {'Q', -1, {"set local a.b = 5", 18}},
+    {'Q', -1, {"listen c", 9}},
+    {'Q', -1, {"listen c", 9}},
+    {'Q', -1, {"unlisten *", 11}},
+    {'P', -1, {"\0listen c\0\0\0", 12}},
     {'P', -1, {"\0set t = 6\0\0\0", 13}},
     {'P', -1, {"\0select 1\0\0\0", 12}},
     {'P', 0, {"a\0select 1\0\0\0", 13}},
@@ -685,6 +872,7 @@ static void tell(World *w, int client)
     pg_put_end(&bytes, mark);
     ASSERT(pg_framer_next(&framer, &policy, buf_slice(&bytes), &piece) == WIRE_DONE);
     SessionStep step = give(w, client, &piece, &out);
+    w->dead = w->dead || step == STEP_REFUSE;
     send_before(w, &out);
     if (step == STEP_FORWARD) {
         buf_append_slice(&wire, out.head);
@@ -697,6 +885,7 @@ static void tell(World *w, int client)
                                        ? (int8_t)(messages[which].body.data[9] - '0')
                                        : 0});
         send_behind(w, &out);
+        w->exchange.ddl = w->exchange.ddl || slice_has(messages[which].body, "insert");
     }
     buf_done(&bytes);
     buf_done(&wire);
@@ -709,6 +898,7 @@ static void world_done(World *w)
     session_done(&w->sessions[1]);
     statement_table_free(w->table);
     setting_table_free(w->settings_table);
+    sql_memo_free(w->memo);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -718,8 +908,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(w.own, NO_TEXT, sizeof(w.own));
     w.table = statement_table_new();
     w.settings_table = setting_table_new();
+    w.memo = size % 2 == 0 ? sql_memo_new() : NULL;
     exchange_init(&w.exchange, w.table, w.settings_table);
     w.exchange.prepared.max = SET_MAX;
+    w.exchange.asks_catalog = true;
+    w.exchange.memo = w.memo;
     model_settings_init(&w.settings);
     model_settings_init(&w.own_settings[0]);
     model_settings_init(&w.own_settings[1]);
@@ -729,7 +922,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     w.data = data;
     w.size = size;
     while (w.size > 0 && !w.dead && w.in.len < QUEUE_MAX / 2 && w.out.len < QUEUE_MAX / 2) {
-        switch (choose(&w, 4)) {
+        switch (choose(&w, 6)) {
         case 0:
             tell(&w, 0);
             break;
@@ -741,10 +934,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 serve(&w);
             }
             break;
-        default:
+        case 3:
             if (w.out.len > 0) {
                 hear(&w);
             }
+            break;
+        case 4:
+            notify(&w);
+            break;
+        default:
+            hub_hear(&w, choose(&w, 2));
+            share(&w);
             break;
         }
     }

@@ -1,6 +1,7 @@
 /* The scan of SQL says the same however the text is cut, and more text in front of or behind a
  * statement never makes a pin or a setting go away: so neither of its statements pins where the
- * text does not. The first byte is the cut, the second the dialect. */
+ * text does not. A memo, which goes on from run to run, says what a scan says. The first byte is
+ * the cut, the second the dialect. */
 #include "sql/sql.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -54,6 +55,25 @@ static void check_statements(Slice text, const SqlScan *whole)
     ASSERT(same(&scan, whole));
 }
 
+static void check_memo(Slice text, const SqlScan *whole)
+{
+    static SqlMemo *memo;
+    if (memo == NULL) {
+        memo = sql_memo_new();
+    }
+    for (int i = 0; i < 2; i++) {
+        SqlScan scratch;
+        TextEffects mine = sql_memo_effects(memo, whole->dialect, text, &scratch);
+        TextEffects theirs = sql_scan_effects(whole);
+        ASSERT(slice_eq(mine.touched, theirs.touched));
+        ASSERT(mine.pin == theirs.pin && mine.writes == theirs.writes &&
+               mine.forgets == theirs.forgets && mine.alone == theirs.alone &&
+               mine.chains == theirs.chains && mine.undoes == theirs.undoes &&
+               mine.releases == theirs.releases && mine.ddl == theirs.ddl &&
+               mine.reads == theirs.reads && mine.digest == theirs.digest);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2) {
@@ -65,6 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     SqlScan split = scan_all(text, data[0] % (text.len + 1), dialect);
     ASSERT(same(&whole, &split));
     check_statements(text, &whole);
+    check_memo(text, &whole);
     bool has_nul = text.len > 0 && memchr(text.data, '\0', text.len) != NULL;
     if (!has_nul) {
         check_behind("select 1; ", text, &whole);

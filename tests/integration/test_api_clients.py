@@ -313,6 +313,60 @@ def use_proxy(rds, secret):
     assert proxy['IdleClientTimeout'] == 1200
 
 
+def wait_available(rds, name):
+    """No waiter of botocore knows endpoints."""
+    def look():
+        endpoint, = rds.describe_db_proxy_endpoints(DBProxyEndpointName=name)['DBProxyEndpoints']
+        return endpoint['Status'] == 'available' and endpoint
+    return wait_until(look, f'{name} is available')
+
+
+@pytest.fixture
+def proxy(rds, secrets):
+    """A proxy without a target."""
+    secret = secrets.create_secret(Name='of-a-proxy', SecretString=json.dumps(
+        {'username': 'dbadmin', 'password': PASSWORD}))['ARN']
+    rds.create_db_proxy(
+        DBProxyName='bare', EngineFamily='POSTGRESQL', RoleArn='arn:aws:iam::000000000000:role/weir-proxy',
+        VpcSubnetIds=SUBNETS, Auth=[{'AuthScheme': 'SECRETS', 'SecretArn': secret, 'IAMAuth': 'DISABLED'}])
+    with instances(rds, proxy='bare'):
+        yield 'bare'
+    secrets.delete_secret(SecretId='of-a-proxy', ForceDeleteWithoutRecovery=True)
+
+
+def test_proxy_endpoint(rds, ec2, plain, proxy):
+    made = rds.create_db_proxy_endpoint(
+        DBProxyName=proxy, DBProxyEndpointName='Web', VpcSubnetIds=SUBNETS, TargetRole='READ_WRITE',
+        Tags=[{'Key': 'team', 'Value': 'shop'}])['DBProxyEndpoint']
+    assert (made['DBProxyEndpointName'], made['Status'], made['IsDefault']) == ('web', 'creating', False)
+    assert re.fullmatch(r'arn:aws:rds:[a-z0-9-]+:\d{12}:db-proxy-endpoint:prx-endpoint-[0-9a-f]{17}',
+                        made['DBProxyEndpointArn'])
+    seen = wait_available(rds, 'web')
+    own = rds.describe_db_proxies(DBProxyName=proxy)['DBProxies'][0]['Endpoint']
+    assert seen['Endpoint'] not in ('', own)
+    assert (seen['TargetRole'], seen['VpcSubnetIds'], seen['DBProxyName']) == ('READ_WRITE', SUBNETS, proxy)
+    assert rds.list_tags_for_resource(ResourceName=seen['DBProxyEndpointArn'])['TagList'] == [
+        {'Key': 'team', 'Value': 'shop'}]
+    assert 'No target is registered' in plain.command('status').stdout
+    group = ec2.create_security_group(GroupName='of-web', Description='x')['GroupId']
+    changed = rds.modify_db_proxy_endpoint(DBProxyEndpointName='web', VpcSecurityGroupIds=[group])['DBProxyEndpoint']
+    assert changed['VpcSecurityGroupIds'] == [group]
+    with refused('DBProxyEndpointAlreadyExistsFault', 'web'):
+        rds.create_db_proxy_endpoint(DBProxyName=proxy, DBProxyEndpointName='web', VpcSubnetIds=SUBNETS)
+    with refused('DBProxyNotFoundFault', 'none'):
+        rds.create_db_proxy_endpoint(DBProxyName='none', DBProxyEndpointName='other', VpcSubnetIds=SUBNETS)
+    with refused('DependencyViolation', group):
+        ec2.delete_security_group(GroupId=group)
+    assert rds.delete_db_proxy_endpoint(DBProxyEndpointName='web')['DBProxyEndpoint']['Status'] == 'deleting'
+    wait_until(lambda: gone(lambda: rds.describe_db_proxy_endpoints(DBProxyEndpointName='web'),
+                            'DBProxyEndpointNotFoundFault'), 'web is deleted')
+    ec2.delete_security_group(GroupId=group)
+    messages = [event['Message'] for event in rds.describe_events(
+        SourceType='db-proxy', SourceIdentifier=proxy)['Events']]
+    assert 'RDS created endpoint web for DB proxy bare.' in messages
+    assert 'RDS deleted endpoint web for DB proxy bare.' in messages
+
+
 def newer_rds(plain, folder):
     """A client that knows ClientPasswordAuthType, which Debian's does not yet."""
     path = folder / 'rds/2014-10-31'
@@ -508,6 +562,20 @@ def test_awscli_secret(aws):
     aws('secretsmanager', 'delete-secret', '--secret-id', 'cli', '--force-delete-without-recovery')
     names = [item['Name'] for item in aws('secretsmanager', 'list-secrets')['SecretList']]
     assert 'cli' not in names
+
+
+def test_awscli_proxy_endpoint(aws, rds, proxy):
+    aws('rds', 'create-db-proxy-endpoint', '--db-proxy-name', proxy, '--db-proxy-endpoint-name', 'cli',
+        '--vpc-subnet-ids', *SUBNETS)
+    wait_available(rds, 'cli')
+    changed = aws('rds', 'modify-db-proxy-endpoint', '--db-proxy-endpoint-name', 'cli', '--vpc-security-group-ids',
+                  'sg-00000000000000001')['DBProxyEndpoint']
+    assert changed['VpcSecurityGroupIds'] == ['sg-00000000000000001']
+    names = [item['DBProxyEndpointName'] for item in aws(
+        'rds', 'describe-db-proxy-endpoints', '--db-proxy-name', proxy)['DBProxyEndpoints']]
+    assert names == ['cli']
+    aws('rds', 'delete-db-proxy-endpoint', '--db-proxy-endpoint-name', 'cli')
+    wait_until(lambda: aws('rds', 'describe-db-proxy-endpoints')['DBProxyEndpoints'] == [], 'cli is deleted')
 
 
 def test_awscli_instance_and_cache(aws, rds):

@@ -5,31 +5,11 @@ import subprocess
 
 import pytest
 
-from support.blocks import db_instance
+from support.blocks import db_instance, proxy, secret
 from support.tier import tier_of
 
-FILE = db_instance('first', db_name='shop') + db_instance('second', password='password:2') + '''
-resource "aws_secretsmanager_secret" "second" {
-  name = "second"
-}
-
-resource "aws_secretsmanager_secret_version" "second" {
-  secret_id     = aws_secretsmanager_secret.second.id
-  secret_string = jsonencode({ username = "dbadmin", password = "password:2" })
-}
-
-resource "aws_db_proxy" "pool" {
-  name           = "pool"
-  engine_family  = "POSTGRESQL"
-  role_arn       = "arn:aws:iam::000000000000:role/proxy"
-  vpc_subnet_ids = ["subnet-0000000000000000a", "subnet-0000000000000000b"]
-
-  auth {
-    auth_scheme = "SECRETS"
-    secret_arn  = aws_secretsmanager_secret.second.arn
-  }
-}
-
+FILE = db_instance('first', db_name='shop') + db_instance('second', password='password:2') + secret(
+    'second', 'dbadmin', 'password:2') + proxy('pool', 'second') + '''
 resource "aws_db_proxy_target" "pool" {
   db_proxy_name          = aws_db_proxy.pool.name
   target_group_name      = "default"

@@ -495,10 +495,13 @@ def test_readers_are_spread_over_the_replicas(group, db):
         wait_for(lambda reader=reader: reader.get('k') == 'v', 'the replica does not have it')
         with pytest.raises(redis.ReadOnlyError):
             reader.set('k', 'w')
-    status = group.front.agent.wait(lambda: next(
-        (s for s in group.front.agent.statuses[-1:] if s['clients']['reader'] == 6), None))
-    by_node = {node['id']: node['connections'] for node in status['nodes']}
-    assert by_node['node-1'] == by_node['node-2'] == 3
+
+    def spread():
+        """A status is of one moment; a link that was made anew may not be in it yet."""
+        status = group.front.agent.statuses[-1]
+        by_node = {node['id']: node['connections'] for node in status['nodes']}
+        return status['clients']['reader'] == 6 and by_node['node-1'] == by_node['node-2'] == 3
+    group.front.agent.wait(spread)
 
 
 def test_a_switch_of_the_primary(own_group):
@@ -646,3 +649,70 @@ def test_stop_lets_commands_end(own_group):
     assert hear(idle) == ''
     assert hear(blocked) == '*-1\r\n'
     assert own_group.front.process.wait(PATIENCE_S) == 0
+
+
+# ---- another process takes its place ------------------------------------------------------------------
+
+def test_upgraded_under_its_clients(own_group):
+    """New clients and old ones, one that waits in a command, a limit that spans all, and a failover for all."""
+    group = own_group
+    failures = []
+    stopping = threading.Event()
+
+    def come_and_go():
+        while not stopping.is_set():
+            try:
+                with group.client() as client:
+                    assert client.ping()
+            except Exception as error:  # pylint: disable=broad-except
+                failures.append(repr(error))
+                return
+
+    comers = [threading.Thread(target=come_and_go) for _ in range(2)]
+    old = group.client(single_connection_client=True)
+    old.set('key', 'value')
+    blocked = group.blocked()
+    for thread in comers:
+        thread.start()
+    for _ in range(5):
+        group.front.upgrade()
+        assert old.get('key') == 'value'
+    stopping.set()
+    for thread in comers:
+        thread.join(PATIENCE_S)
+    assert not failures
+    pusher = group.client()
+    pusher.rpush('queue', 'it')
+    pusher.connection_pool.disconnect()
+    assert 'it' in talk(blocked, '', 'it\r\n')
+    blocked.close()
+    wait_for(lambda: sum(process.poll() is None for process in group.front.former) == 1, 'the others have left')
+
+    group.configure(clients_max=2)
+    new = wait_for(lambda: group.client(single_connection_client=True), 'there is room for a second client')
+    assert new.get('key') == 'value'
+    with pytest.raises((redis.RedisError, OSError)):
+        group.client(single_connection_client=True).ping()
+
+    group.nodes[0].stop(9)
+    group.primary = group.nodes[1]
+    group.follow()
+    group.configure()
+    wait_for(lambda: old.set('key', 'again'), 'the old process follows')
+    assert new.get('key') == 'again'
+    old.connection_pool.disconnect()
+    wait_for(lambda: all(process.poll() == 0 for process in group.front.former), 'all have left')
+    new.connection_pool.disconnect()
+
+
+def test_the_successor_is_killed(own_group):
+    old = own_group.client(single_connection_client=True)
+    old.set('key', 'value')
+    first = own_group.front.upgrade()
+    own_group.front.process.kill()
+    own_group.front.process.wait()
+    wait_for(lambda: own_group.client().get('key') == 'value', 'it serves again')
+    assert old.get('key') == 'value'
+    own_group.front.former.remove(first)
+    own_group.front.process = first
+    old.connection_pool.disconnect()

@@ -121,7 +121,7 @@ def test_psql(admin):
 
 def test_every_table_by_every_driver(admin):
     with admin.connect() as client, console(admin) as connection, console(admin, prepare_threshold=0) as prepared:
-        client.execute('LISTEN x')  # so that a server connection is there, and a pin
+        client.execute('SELECT pg_advisory_lock(99)')  # so that a server connection is there, and a pin
         for table in TABLES:
             rows = show(connection, table)
             assert rows and list(rows[0]) == list(show(prepared, table)[0]), table
@@ -198,7 +198,7 @@ def test_pools_clients_and_servers_of_all_workers(admin):
         for client in clients:
             client.execute('SELECT 1')
         clients[0].execute('BEGIN')
-        clients[1].execute('LISTEN x')
+        clients[1].execute('SELECT pg_advisory_lock(99)')
         line = wait_for(lambda: (row := row_of(connection, 'POOLS', user='ann')) and row['sv_active'] == 2 and row,
                         'POOLS do not settle')
         assert (line['database'], line['cl_active'], line['cl_waiting'], line['sv_pinned']) == ('app', 12, 0, 1)
@@ -209,7 +209,7 @@ def test_pools_clients_and_servers_of_all_workers(admin):
         assert {row['addr'] for row in shown} == {row['local_addr'] for row in shown} == {admin.address} or \
             {row['local_addr'] for row in shown} == {admin.address}
         assert {row['tls'] for row in shown} == {'TLSv1.3'}
-        assert [row['pinned'] for row in shown if row['pinned']] == ['listen']
+        assert [row['pinned'] for row in shown if row['pinned']] == ['advisory_lock']
         assert {row['id'] for row in shown} == {client.info.backend_pid for client in clients}
         own = [row for row in show(connection, 'CLIENTS') if row['database'] == 'weir']
         assert len(own) == 1 and own[0]['user'] == 'bob'
@@ -220,7 +220,7 @@ def test_pools_clients_and_servers_of_all_workers(admin):
             row['remote_pid'] for row in linked.values()}
         assert row_of(connection, 'LISTS', list='used_clients')['items'] == 13
         assert row_of(connection, 'LISTS', list='login_clients')['items'] == 0
-        assert row_of(connection, 'PINS')['reason'] == 'listen'
+        assert row_of(connection, 'PINS')['reason'] == 'advisory_lock'
         assert row_of(connection, 'DATABASES', name='app')['current_client_connections'] == 12
         assert row_of(connection, 'USERS', name='ann')['current_client_connections'] == 12
         clients[0].execute('ROLLBACK')

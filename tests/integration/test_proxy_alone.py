@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import threading
@@ -60,7 +61,7 @@ def test_tls_can_be_required(proxy):
 
 def test_replication_is_refused(pool):
     with pytest.raises(psycopg.OperationalError, match="currently doesn't support streaming replication mode"):
-        pool.connect(replication='database')
+        pool.connect(replication='true')
 
 
 def test_server_with_md5(proxy):
@@ -772,3 +773,57 @@ def test_without_its_lock_it_ends(weir, tmp_path, kind):
             assert process.wait(20) == 0
         finally:
             process.kill()
+
+
+# ---- another process takes its place ------------------------------------------------------------
+
+@pytest.mark.parametrize('kind', ['pool', 'relay'])
+def test_upgraded_under_its_clients(proxy, kind):
+    """As the agent does it; long transactions stay, and a cancel request finds its process."""
+    if kind == 'pool':
+        proxy.configure()
+    else:
+        proxy.relay()
+    with proxy.connect() as old, proxy.connect() as idle:
+        old.execute('BEGIN')
+        pid = proxy.pid_of(old)
+        for _ in range(3):
+            before = proxy.plane.upgrade()
+            assert proxy.pid_of(old) == pid
+            with proxy.connect() as new:
+                assert new.execute('SELECT 1').fetchone() == (1,)
+        assert before.poll() is not None or before.wait(PATIENCE_S) == 0  # nobody was with it
+        timer = threading.Timer(0.3, old.cancel)
+        timer.start()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            old.execute('SELECT pg_sleep(20)')
+        timer.join()
+        old.execute('ROLLBACK')
+        assert idle.execute('SELECT 1').fetchone() == (1,)
+    assert proxy.plane.former[0].wait(PATIENCE_S) == 0
+
+
+def test_a_file_that_has_changed_is_read_again(proxy, tmp_path, authority):
+    """The same configuration, after the agent was away: the certificate that it names is another one."""
+    listener = proxy.config['listeners'][0]
+    (tmp_path / 'cert.pem').write_text(listener.pop('cert_pem'))
+    (tmp_path / 'key.pem').write_text(listener.pop('key_pem'))
+    (tmp_path / 'key.pem').chmod(0o600)
+    proxy.configure(listeners=[{**listener, 'cert_file': str(tmp_path / 'cert.pem'),
+                                'key_file': str(tmp_path / 'key.pem')}])
+
+    def serial():
+        context = ssl.create_default_context(cafile=str(authority.ca))
+        with socket.create_connection((proxy.address, PORT), PATIENCE_S) as plain:
+            plain.sendall(struct.pack('!II', 8, 80877103))
+            assert plain.recv(1) == b'S'
+            with context.wrap_socket(plain, server_hostname=proxy.address) as peer:
+                return peer.getpeercert()['serialNumber']
+
+    first = serial()
+    cert, key = authority.issue('another', f'IP:{proxy.address}')
+    (tmp_path / 'cert.pem').write_text(cert.read_text())
+    (tmp_path / 'key.pem').write_text(key.read_text())
+    proxy.plane.agent.close()
+    proxy.plane.agent.open()
+    wait_for(lambda: serial() != first, 'the file is read again')

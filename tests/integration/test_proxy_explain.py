@@ -24,12 +24,13 @@ def explain(weir):
 
 def test_a_file(explain, tmp_path):
     path = tmp_path / 'app.sql'
-    path.write_text("-- the application\nSELECT 1; SET TIME ZONE 'UTC';\n\nLISTEN\n  jobs;\n")
+    path.write_text("-- the application\nSELECT 1; SET TIME ZONE 'UTC';\n\nLISTEN\n  jobs;\nLOAD 'x';\n")
     done = explain(path)
     assert done.stdout == (
         f"{path}:2: multiplexes: SELECT 1\n"
         f"{path}:2: multiplexes: SET TIME ZONE 'UTC' -- sets timezone\n"
-        f"{path}:4: pins: LISTEN jobs -- listen, until it is gone: SQL listens for notifications.\n" + NOTE)
+        f"{path}:4: multiplexes: LISTEN jobs -- listens, which pins without shared_listeners\n"
+        f"{path}:6: pins: LOAD 'x' -- load, to the end of the session: SQL loaded a library.\n" + NOTE)
     assert (done.stderr, done.returncode) == ('', 1)
 
 
@@ -110,8 +111,8 @@ def test_the_pool_does_what_it_says(explain, pool):
             connection = stack.enter_context(pool.connect())
             connection.execute(statement)
             connection.execute('SELECT 1')
-            pin = json.loads(explain('-o', 'json', statement).stdout)['statements'][0]['pin']
-            said.update([pin['reason']] if pin else [])
+            told = json.loads(explain('-o', 'json', statement).stdout)['statements'][0]
+            said.update([told['pin']['reason']] if told['pin'] else ['listen'] if told['listens'] else [])
         connection.execute('LISTEN last')  # what is reported now was said of all of them
         said['listen'] += 1
         status = pool.await_status(lambda s: s['clients'] == len(STATEMENTS) and s['pinned'].get('listen') == 2)

@@ -1,4 +1,6 @@
 """What functions, triggers, views and operators of a database do to a session: nobody else meets it (RULES P2)."""
+import contextlib
+
 import psycopg
 import pytest
 
@@ -129,6 +131,44 @@ def test_nothing_is_left_of_what_was_just_made(proxy, nothing_hidden):
                 third.execute(f'SELECT sets_{number}()')
             assert state(other) == CLEAN
             one.execute(f'DROP FUNCTION sets_{number}')
+
+
+def test_what_was_known_still_pins(pool, hides, postgres):
+    """Somebody else's DDL does not make the proxy forget what it knew until it has asked again."""
+    postgres.run('GRANT CREATE ON SCHEMA hides TO ann')
+    known(pool)
+    with pool.connect() as other, contextlib.ExitStack() as stack:
+        for number, one in enumerate([stack.enter_context(pool.connect()) for _ in range(6)]):
+            one.execute('SELECT 1')
+            other.execute(f'CREATE TABLE hides.made_{number} (a int)')
+            one.execute('SELECT hides.sets()')
+            other.execute(f'DROP TABLE hides.made_{number}')
+            assert state(one)[0] == '7MB'
+
+
+def test_what_a_client_makes_it_can_use_at_once(pool, hides, postgres):
+    postgres.run('GRANT CREATE ON SCHEMA hides TO ann')
+    known(pool)
+    for number in range(4):
+        with pool.connect() as one, pool.connect() as other:
+            other.execute('SELECT 1')
+            one.execute(f"CREATE FUNCTION hides.made_{number}() RETURNS text LANGUAGE sql AS"
+                        f" $$ SELECT set_config('work_mem', '{20 + number}MB', false) $$")
+            one.execute(f'SELECT hides.made_{number}()')
+            other.execute('SELECT 1')
+            assert state(one)[0] == f'{20 + number}MB'
+            one.execute(f'DROP FUNCTION hides.made_{number}')
+
+
+def test_who_leaves_while_it_is_asked(proxy, nothing_hidden):
+    """Nobody waits for what the proxy asks then, and the server connection is used again."""
+    one_server(proxy)
+    with proxy.connect(dbname=nothing_hidden) as other:
+        pid = proxy.pid_of(other)
+        for number in range(10):
+            with proxy.connect(dbname=nothing_hidden) as one:
+                one.execute(f'CREATE TABLE made_{number} (a int)')
+            assert proxy.pid_of(other) == pid
 
 
 def test_sequences_that_functions_move(proxy, postgres, nothing_hidden):

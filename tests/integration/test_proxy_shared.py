@@ -200,6 +200,14 @@ def test_settings_share_with_their_like(shared):
             assert other.execute("SELECT '1/2/2026'::date::text").fetchone() == ('2026-01-02',)
 
 
+def test_settings_that_nobody_is_told_of(shared):
+    with shared.connect() as one, shared.connect() as other:
+        one.execute('SET extra_float_digits = 0')
+        for _ in range(20):
+            assert other.execute('SELECT (0.1::float8 + 0.2)::text').fetchone() == ('0.30000000000000004',)
+            assert one.execute('SELECT (0.1::float8 + 0.2)::text').fetchone() == ('0.3',)
+
+
 def test_one_connection_for_all(proxy):
     """A line gives way to who needs a connection of its own."""
     proxy.configure({'max_connections_percent': 10, 'shared_connections': 2}, workers=1)

@@ -18,3 +18,34 @@ def db_instance(name='main', **attributes):
 def cache(name='cache', nodes=1):
     return block('aws_elasticache_replication_group', name, replication_group_id=name, description=name,
                  node_type='cache.t3.micro', num_cache_clusters=nodes)
+
+
+def secret(name, user, password):
+    return f'''
+resource "aws_secretsmanager_secret" "{name}" {{
+  name = "{name}"
+}}
+
+resource "aws_secretsmanager_secret_version" "{name}" {{
+  secret_id     = aws_secretsmanager_secret.{name}.id
+  secret_string = jsonencode({{ username = "{user}", password = "{password}" }})
+}}
+'''
+
+
+def proxy(name, *secrets, more=''):
+    """A proxy for the roles of these secrets, as secret() names them."""
+    auth = ''.join(f'''
+  auth {{
+    auth_scheme = "SECRETS"
+    secret_arn  = aws_secretsmanager_secret.{label}.arn
+  }}
+''' for label in secrets)
+    return f'''
+resource "aws_db_proxy" "{name}" {{
+  name           = "{name}"
+  engine_family  = "POSTGRESQL"
+  role_arn       = "arn:aws:iam::000000000000:role/proxy"
+  vpc_subnet_ids = ["subnet-0000000000000000a", "subnet-0000000000000000b"]
+  {more}{auth}}}
+'''

@@ -119,8 +119,22 @@ class PlaneProcess:
     def __init__(self, weir, kind, run, plane_id='plane-1', **options):
         run.mkdir(exist_ok=True)
         self.agent = PlaneAgent(run)
-        self.process = subprocess.Popen([weir, kind, '--id', plane_id, '--run', run],
-                                        stdin=subprocess.DEVNULL, **options)
+        self.command = [weir, kind, '--id', plane_id, '--run', run]
+        self.options = options
+        self.former = []  # processes whose place another one took
+        self.process = self._start()
+
+    def _start(self):
+        return subprocess.Popen(self.command, stdin=subprocess.DEVNULL, **self.options)
+
+    def upgrade(self):
+        """Another process takes the place of the one that serves; returns that one."""
+        before = len(self.agent.answers)
+        self.former.append(self.process)
+        self.process = self._start()
+        answer = self.agent.wait(lambda: self.agent.answers[before:])[0]
+        assert 'applied' in answer, answer
+        return self.former[-1]
 
     def close(self, timeout_s=20):
         """Stops it and returns its exit code."""
@@ -131,5 +145,11 @@ class PlaneProcess:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        for process in self.former:
+            try:
+                process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         self.agent.close()
         return self.process.returncode

@@ -16,6 +16,7 @@ PORT = 5432
 ANN = {'user': 'ann', 'password': 'ann pässword'}
 BOB = {'user': 'bob', 'password': "b'o$b"}
 PATIENCE_S = 20
+TEST_IO = os.environ.get('WEIR_TEST_IO', 'epoll')  # the back end of every proxy that does not say otherwise
 
 
 def wait_for(condition, what):
@@ -33,7 +34,7 @@ class Postgres:
     """A server on a Unix socket, and at an address if it is given one, with SCRAM for everybody but the superuser
     `postgres`."""
 
-    def __init__(self, folder, max_connections=40, address=''):
+    def __init__(self, folder, max_connections=40, address='', settings=()):
         self.folder = folder
         self.address = address
         self.data = folder / 'data'
@@ -44,7 +45,8 @@ class Postgres:
         (self.data / 'pg_hba.conf').write_text('local all postgres trust\nlocal all md5user md5\n'
                                                'local all all scram-sha-256\nhost all all all scram-sha-256\n')
         self.settings = ['-c', f'listen_addresses={address}', '-c', f'max_connections={max_connections}',
-                         '-c', 'shared_buffers=16MB', '-c', 'fsync=off', '-c', 'log_min_messages=fatal']
+                         '-c', 'shared_buffers=16MB', '-c', 'fsync=off', '-c', 'log_min_messages=fatal',
+                         *(word for setting in settings for word in ('-c', setting))]
         self.start()
         with self.admin() as admin:
             for user in (ANN, BOB):
@@ -120,6 +122,7 @@ class Proxy:
         cert, key = authority.issue(f'proxy-{self.address}', f'IP:{self.address},DNS:proxy.test')
         self.config = {
             'kind': 'pool',
+            'io': TEST_IO,
             'listeners': [{'address': self.address, 'port': PORT, 'cert_pem': cert.read_text(),
                            'key_pem': key.read_text()}],
             'pool': {'users': [ANN, BOB], 'connection_borrow_timeout_s': 10,

@@ -6,6 +6,7 @@ servers without meaning anything (process ids, keys, object ids of what a test m
 """
 import base64
 import contextlib
+import functools
 import hashlib
 import hmac
 import os
@@ -350,6 +351,12 @@ def kinds_of(data):
 
 # ---- SCRAM-SHA-256 (RFC 7677), the client's side without channel binding ----------------------------
 
+@functools.lru_cache
+def salted(password, salt, iterations):
+    """The dear part, which is the same each time."""
+    return hashlib.pbkdf2_hmac('sha256', password, salt, iterations)
+
+
 class Scram:
     def __init__(self, password):
         self.password = password.encode()  # as SASLprep leaves those of our tests
@@ -369,8 +376,7 @@ class Scram:
 
     def _proof(self, challenge):
         parts = dict(part.split('=', 1) for part in challenge.split(','))
-        salted = hashlib.pbkdf2_hmac('sha256', self.password, base64.b64decode(parts['s']), int(parts['i']))
-        key = hmac.digest(salted, b'Client Key', 'sha256')
+        key = hmac.digest(salted(self.password, base64.b64decode(parts['s']), int(parts['i'])), b'Client Key', 'sha256')
         bare = f'c=biws,r={parts["r"]}'
         signed = f'{self.first},{challenge},{bare}'.encode()
         signature = hmac.digest(hashlib.sha256(key).digest(), signed, 'sha256')

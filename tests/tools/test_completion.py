@@ -12,6 +12,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 '''
 VIEW = {'instances': [{'DBInstanceIdentifier': 'main', 'ReadReplicaDBInstanceIdentifiers': ['reader']}],
         'proxies': [{'DBProxyName': 'pool', 'Status': 'available'}],
+        'endpoints': [{'DBProxyEndpointName': 'web', 'DBProxyName': 'pool'}],
         'caches': [{'ReplicationGroupId': 'cache', 'MemberClusters': ['cache-001']}],
         'nodes': [{'NodeId': 'db-1-1', 'ResourceId': 'main'}]}
 
@@ -46,8 +47,8 @@ def test_commands_and_their_options(offered, weir, run):
 
 
 @pytest.mark.parametrize('words, names', [
-    (['psql', ''], {'main', 'pool'}), (['psql', 'po'], {'pool'}), (['redis-cli', ''], {'cache'}),
-    (['logs', ''], {'main', 'pool', 'cache', 'db-1-1'}), (['events', '--source', 'm'], {'main'}),
+    (['psql', ''], {'main', 'pool', 'web'}), (['psql', 'po'], {'pool'}), (['redis-cli', ''], {'cache'}),
+    (['logs', ''], {'main', 'pool', 'web', 'cache', 'db-1-1'}), (['events', '--source', 'm'], {'main'}),
     (['psql', 'main', ''], set()), (['status', ''], set()), (['status', '-o', ''], {'table', 'json'}),
     (['completion', ''], {'bash', 'zsh'}), (['up', 'view'], {'view.json'}), (['proxy', ''], {'explain'}),
     (['proxy', 'explain', '--setting', 'a=b', 'view'], {'view.json'}), (['proxy', 'explain', '-o', ''], {'table', 'json'})])
@@ -56,7 +57,7 @@ def test_operands(offered, words, names):
 
 
 def test_the_tier_that_is_named(offered):
-    assert offered('psql', '--data', '/srv/tier', '') == {'main', 'pool'}
+    assert offered('psql', '--data', '/srv/tier', '') == {'main', 'pool', 'web'}
     assert offered.asked() == ['status --data /srv/tier -o json']
 
 

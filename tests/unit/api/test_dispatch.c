@@ -77,14 +77,10 @@ static void test_tables_are_handled_or_listed(void **state)
     (void)state;
     static const char *const later[] = {
         "rds:CopyDBSnapshot",
-        "rds:CreateDBProxyEndpoint",
         "rds:CreateDBSnapshot",
-        "rds:DeleteDBProxyEndpoint",
         "rds:DeleteDBSnapshot",
         "rds:DescribeDBInstanceAutomatedBackups",
-        "rds:DescribeDBProxyEndpoints",
         "rds:DescribeDBSnapshots",
-        "rds:ModifyDBProxyEndpoint",
         "rds:RestoreDBInstanceFromDBSnapshot",
         "rds:RestoreDBInstanceToPointInTime",
     };

@@ -76,8 +76,11 @@ static void test_create_refusals(void **state)
          "InvalidParameterValue", "arn:nope"},
         {"rds:CreateDBProxy",
          "{" PROXY ", 'DBProxyName': 'x', 'Auth': [{'SecretArn': '$secret', 'IAMAuth': "
-         "'REQUIRED'}]}",
-         "InvalidParameterCombination", "IAM"},
+         "'ENABLED'}]}",
+         "InvalidParameterCombination", "DISABLED or REQUIRED"},
+        {"rds:CreateDBProxy",
+         "{" PROXY ", 'DBProxyName': 'x', 'Auth': [{'SecretArn': '$secret', 'IAMAuth': 'ON'}]}",
+         "InvalidParameterValue", "IAMAuth: ON"},
         {"rds:CreateDBProxy",
          "{" PROXY ", 'DBProxyName': 'x', 'Auth': [{'SecretArn': '$secret', "
          "'ClientPasswordAuthType': 'MYSQL_NATIVE_PASSWORD'}]}",
@@ -109,6 +112,9 @@ static void test_modify_and_delete(void **state)
          "{'DBProxyName': 'app-proxy', 'Auth': [{'SecretArn': '$secret', "
          "'ClientPasswordAuthType': 'POSTGRES_MD5'}]}",
          NULL, "{'DBProxy': {'Auth': [{'ClientPasswordAuthType': 'POSTGRES_MD5'}]}}"},
+        {"rds:ModifyDBProxy",
+         "{'DBProxyName': 'app-proxy', 'Auth': [{'SecretArn': '$secret', 'IAMAuth': 'REQUIRED'}]}",
+         NULL, "{'DBProxy': {'Auth': [{'IAMAuth': 'REQUIRED'}]}}"},
         {"rds:ModifyDBProxy",
          "{'DBProxyName': 'app-proxy', 'Auth': [{'SecretArn': '$secret', "
          "'ClientPasswordAuthType': 'md5'}]}",
@@ -219,6 +225,192 @@ static void test_a_replica_is_no_target(void **state)
     RUN_STEPS((Harness *)*state, steps);
 }
 
+/* ---- endpoints
+ * ----------------------------------------------------------------------------------- */
+
+#define ENDPOINT "'DBProxyName': 'App-Proxy', " SUBNETS
+
+static void make_endpoint(Harness *harness)
+{
+    keep(harness, "rds:CreateDBProxyEndpoint",
+         "{" ENDPOINT ", 'DBProxyEndpointName': 'Web', 'Tags': [{'Key': 'team', 'Value': 't'}]}",
+         "endpoint", "DBProxyEndpoint.DBProxyEndpointArn");
+}
+
+static void test_an_endpoint(void **state)
+{
+    Harness *harness = *state;
+    make_endpoint(harness);
+    run(harness, "rds:DescribeDBProxyEndpoints", "{'DBProxyEndpointName': 'web'}", NULL,
+        "{'DBProxyEndpoints': [{'DBProxyEndpointName': 'web', 'DBProxyName': 'app-proxy', "
+        "'DBProxyEndpointArn': '$endpoint', 'Status': 'creating', 'TargetRole': 'READ_WRITE', "
+        "'IsDefault': false, 'VpcId': 'vpc-00000000000000001', 'VpcSecurityGroupIds': "
+        "['sg-00000000000000001'], 'VpcSubnetIds': ['subnet-0000000000000000a', "
+        "'subnet-0000000000000000b'], 'Endpoint': null}]}");
+    harness_put(harness, "status/db-proxy-endpoint/web",
+                "{'Status': 'available', 'generation': 1, 'endpoint_host': '1.9'}");
+    static const Step steps[] = {
+        {"rds:DescribeDBProxyEndpoints", "{'DBProxyName': 'app-proxy'}", NULL,
+         "{'DBProxyEndpoints': [{'Status': 'available', 'Endpoint': '127.5.1.9'}]}"},
+        {"rds:DescribeDBProxyEndpoints",
+         "{'DBProxyName': 'App-Proxy', 'DBProxyEndpointName': 'WEB'}", NULL,
+         "{'DBProxyEndpoints': [{'DBProxyEndpointName': 'web'}]}"},
+        {"rds:ListTagsForResource", "{'ResourceName': '$endpoint'}", NULL,
+         "{'TagList': [{'Key': 'team', 'Value': 't'}]}"},
+        {"rds:AddTagsToResource",
+         "{'ResourceName': '$endpoint', 'Tags': [{'Key': 'team', 'Value': 'u'}]}", NULL, NULL},
+        {"rds:ListTagsForResource", "{'ResourceName': '$endpoint'}", NULL,
+         "{'TagList': [{'Key': 'team', 'Value': 'u'}]}"},
+        {"rds:ListTagsForResource",
+         "{'ResourceName': 'arn:aws:rds:eu-west-1:000000000000:db-proxy-endpoint:prx-endpoint-0'}",
+         "DBProxyEndpointNotFoundFault", NULL},
+        {"rds:DescribeDBProxyEndpoints", "{'DBProxyEndpointName': 'nope'}",
+         "DBProxyEndpointNotFoundFault", "nope"},
+        {"rds:DescribeDBProxyEndpoints", "{'DBProxyName': 'nope'}", "DBProxyNotFoundFault", "nope"},
+        {"rds:DescribeDBProxies", NULL, NULL, "{'DBProxies': [{'DBProxyName': 'app-proxy'}]}"},
+        {"rds:DescribeEvents", "{'SourceType': 'db-proxy'}", NULL,
+         "{'Events': [{'SourceIdentifier': 'app-proxy', 'SourceArn': '$arn'}, {'SourceIdentifier': "
+         "'web', 'SourceType': 'db-proxy', 'SourceArn': '$endpoint'}]}"},
+    };
+    harness_put(harness, "event/1-a",
+                "{'type': 'db-proxy', 'id': 'app-proxy', 'message': 'm', 'categories': [], "
+                "'time_ms': 1699999999000}");
+    harness_put(harness, "event/2-b",
+                "{'type': 'db-proxy-endpoint', 'id': 'web', 'message': 'm', 'categories': [], "
+                "'time_ms': 1699999999000}");
+    RUN_STEPS(harness, steps);
+    Slice arn = slice_of(member_str(harness->variables, "endpoint", ""));
+    assert_true(
+        slice_starts(arn, "arn:aws:rds:eu-west-1:000000000000:db-proxy-endpoint:prx-endpoint-"));
+}
+
+static void test_endpoints_that_are_refused(void **state)
+{
+    Harness *harness = *state;
+    make_endpoint(harness);
+    static const Step steps[] = {
+        {"rds:CreateDBProxyEndpoint", "{" ENDPOINT ", 'DBProxyEndpointName': 'WEB'}",
+         "DBProxyEndpointAlreadyExistsFault", "web"},
+        {"rds:CreateDBProxyEndpoint",
+         "{'DBProxyName': 'nope', 'DBProxyEndpointName': 'x', " SUBNETS "}", "DBProxyNotFoundFault",
+         "nope"},
+        {"rds:CreateDBProxyEndpoint", "{" ENDPOINT ", 'DBProxyEndpointName': 'default'}",
+         "InvalidParameterValue", "own endpoint"},
+        {"rds:CreateDBProxyEndpoint", "{" ENDPOINT ", 'DBProxyEndpointName': 'a--b'}",
+         "InvalidParameterValue", "hyphens"},
+        {"rds:CreateDBProxyEndpoint",
+         "{" ENDPOINT ", 'DBProxyEndpointName': 'x', 'TargetRole': 'READ'}",
+         "InvalidParameterValue", "READ"},
+        {"rds:CreateDBProxyEndpoint",
+         "{" ENDPOINT ", 'DBProxyEndpointName': 'x', 'EndpointNetworkType': 'DUAL'}",
+         "InvalidParameterCombination", "IPv4"},
+        {"rds:CreateDBProxyEndpoint",
+         "{" ENDPOINT ", 'DBProxyEndpointName': 'x', 'VpcSubnetIds': ['subnet-0000000000000000a']}",
+         "InvalidSubnet", "two Availability Zones"},
+        {"rds:CreateDBProxyEndpoint",
+         "{" ENDPOINT ", 'DBProxyEndpointName': 'x', 'VpcSubnetIds': ['subnet-0000000000000000a', "
+         "'subnet-0000000000000000a']}",
+         "InvalidSubnet", "two Availability Zones"},
+        {"rds:CreateDBProxyEndpoint",
+         "{" ENDPOINT ", 'DBProxyEndpointName': 'x', 'VpcSecurityGroupIds': ['sg-nope']}",
+         "InvalidParameterValue", "sg-nope"},
+        {"rds:ModifyDBProxyEndpoint",
+         "{'DBProxyEndpointName': 'web', 'NewDBProxyEndpointName': 'other'}",
+         "InvalidParameterCombination", "renaming"},
+        {"rds:ModifyDBProxyEndpoint", "{'DBProxyEndpointName': 'nope'}",
+         "DBProxyEndpointNotFoundFault", NULL},
+        {"rds:ModifyDBProxyEndpoint",
+         "{'DBProxyEndpointName': 'web', 'VpcSecurityGroupIds': ['sg-nope']}",
+         "InvalidParameterValue", "sg-nope"},
+        {"rds:DeleteDBProxyEndpoint", "{'DBProxyEndpointName': 'default'}",
+         "DBProxyEndpointNotFoundFault", NULL},
+    };
+    RUN_STEPS(harness, steps);
+}
+
+static void test_endpoints_have_a_limit(void **state)
+{
+    Harness *harness = *state;
+    for (int i = 0; i < 20; i++) {
+        CLEANUP(mem_free_ptr)
+        char *input = mem_printf("{" ENDPOINT ", 'DBProxyEndpointName': 'e%d'}", i);
+        run(harness, "rds:CreateDBProxyEndpoint", input, NULL, NULL);
+    }
+    run(harness, "rds:CreateDBProxyEndpoint", "{" ENDPOINT ", 'DBProxyEndpointName': 'x'}",
+        "DBProxyEndpointQuotaExceededFault", "20");
+    run(harness, "rds:CreateDBProxy", "{" PROXY ", 'DBProxyName': 'other'}", NULL, NULL);
+    run(harness, "rds:CreateDBProxyEndpoint",
+        "{" ENDPOINT ", 'DBProxyName': 'other', 'DBProxyEndpointName': 'x'}", NULL, NULL);
+}
+
+static void test_an_endpoint_changes_and_goes(void **state)
+{
+    Harness *harness = *state;
+    make_endpoint(harness);
+    keep(harness, "ec2:CreateSecurityGroup", "{'GroupName': 'g', 'Description': 'd'}", "group",
+         "GroupId");
+    static const Step steps[] = {
+        {"rds:ModifyDBProxyEndpoint",
+         "{'DBProxyEndpointName': 'web', 'NewDBProxyEndpointName': 'web', 'VpcSecurityGroupIds': "
+         "['$group']}",
+         NULL, "{'DBProxyEndpoint': {'VpcSecurityGroupIds': ['$group']}}"},
+        {"ec2:DeleteSecurityGroup", "{'GroupId': '$group'}", "DependencyViolation", NULL},
+        {"rds:DeleteDBProxyEndpoint", "{'DBProxyEndpointName': 'web'}", NULL,
+         "{'DBProxyEndpoint': {'Status': 'deleting'}}"},
+        {"rds:DeleteDBProxyEndpoint", "{'DBProxyEndpointName': 'web'}",
+         "InvalidDBProxyEndpointStateFault", NULL},
+        {"rds:ModifyDBProxyEndpoint", "{'DBProxyEndpointName': 'web'}",
+         "InvalidDBProxyEndpointStateFault", NULL},
+    };
+    RUN_STEPS(harness, steps);
+}
+
+static void test_endpoints_go_with_their_proxy(void **state)
+{
+    Harness *harness = *state;
+    make_endpoint(harness);
+    static const Step steps[] = {
+        {"rds:CreateDBProxy", "{" PROXY ", 'DBProxyName': 'other'}", NULL, NULL},
+        {"rds:CreateDBProxyEndpoint",
+         "{" ENDPOINT ", 'DBProxyName': 'other', 'DBProxyEndpointName': 'stays'}", NULL, NULL},
+        {"rds:DeleteDBProxy", "{'DBProxyName': 'app-proxy'}", NULL, NULL},
+        {"rds:DescribeDBProxyEndpoints", NULL, NULL,
+         "{'DBProxyEndpoints': [{'DBProxyEndpointName': 'stays', 'Status': 'creating'}, "
+         "{'DBProxyEndpointName': 'web', 'Status': 'deleting'}]}"},
+        {"rds:CreateDBProxyEndpoint", "{" ENDPOINT ", 'DBProxyEndpointName': 'late'}",
+         "InvalidDBProxyStateFault", "app-proxy"},
+    };
+    RUN_STEPS(harness, steps);
+}
+
+/* Read replicas are targets as long as control says so, and as long as they are replicas. */
+static void test_replicas_are_shown_as_targets(void **state)
+{
+    Harness *harness = *state;
+    run(harness, "rds:RegisterDBProxyTargets",
+        "{'DBProxyName': 'app-proxy', 'DBInstanceIdentifiers': ['app']}", NULL, NULL);
+    keep(harness, "rds:CreateDBInstanceReadReplica",
+         "{'DBInstanceIdentifier': 'r', 'SourceDBInstanceIdentifier': 'app'}", "replica",
+         "DBInstance.DbiResourceId");
+    CLEANUP(mem_free_ptr)
+    char *status = mem_printf(
+        "{'Status': 'available', 'generation': 2, 'targets': [{'dbi': '%s', 'RdsResourceId': 'r', "
+        "'role': 'READ_ONLY', 'State': 'AVAILABLE'}, {'dbi': '%s', 'RdsResourceId': 'promoted', "
+        "'role': 'READ_ONLY', 'State': 'AVAILABLE'}]}",
+        member_str(harness->variables, "replica", ""), member_str(harness->variables, "dbi", ""));
+    harness_put(harness, "status/db-proxy/app-proxy", status);
+    static const Step steps[] = {
+        {"rds:DescribeDBProxyTargets", "{'DBProxyName': 'app-proxy'}", NULL,
+         "{'Targets': [{'RdsResourceId': 'app', 'Role': 'READ_WRITE'}, {'RdsResourceId': 'r', "
+         "'Role': 'READ_ONLY', 'Type': 'RDS_INSTANCE', 'Port': 5432, 'TargetArn': "
+         "'arn:aws:rds:eu-west-1:000000000000:db:r', 'TargetHealth': {'State': 'AVAILABLE'}}]}"},
+        {"rds:DeregisterDBProxyTargets",
+         "{'DBProxyName': 'app-proxy', 'DBInstanceIdentifiers': ['r']}",
+         "DBProxyTargetNotFoundFault", NULL},
+    };
+    RUN_STEPS(harness, steps);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +421,12 @@ int main(void)
         API_TEST(test_target_group),
         API_TEST(test_targets),
         API_TEST(test_a_replica_is_no_target),
+        API_TEST(test_an_endpoint),
+        API_TEST(test_endpoints_that_are_refused),
+        API_TEST(test_endpoints_have_a_limit),
+        API_TEST(test_an_endpoint_changes_and_goes),
+        API_TEST(test_endpoints_go_with_their_proxy),
+        API_TEST(test_replicas_are_shown_as_targets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

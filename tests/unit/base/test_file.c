@@ -278,7 +278,7 @@ static void test_lock_holder(void **state)
     assert_int_equal(pipe(ready), 0);
     pid_t child = fork();
     if (child == 0) {
-        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 7, .l_len = 1};
         int fd = open(path, O_RDWR | O_CREAT, 0600);
         bool ok = fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0 && write(ready[1], "1", 1) == 1;
         pause();
@@ -287,6 +287,10 @@ static void test_lock_holder(void **state)
     char byte;
     assert_int_equal(read(ready[0], &byte, 1), 1);
     assert_true(file_lock_holder(path, &holder, &err));
+    assert_int_equal(holder, child);
+    assert_true(file_byte_holder(path, 0, &holder, &err));
+    assert_int_equal(holder, 0);
+    assert_true(file_byte_holder(path, 7, &holder, &err));
     assert_int_equal(holder, child);
     kill(child, SIGKILL);
     assert_int_equal(waitpid(child, NULL, 0), child);

@@ -37,8 +37,10 @@ typedef struct StatusOf {
     const char *status_member;
 } StatusOf;
 
-static const StatusOf statuses[] = {
-    {"db-instance", "DBInstanceStatus"}, {"db-proxy", "Status"}, {"replication-group", "Status"}};
+static const StatusOf statuses[] = {{"db-instance", "DBInstanceStatus"},
+                                    {"db-proxy", "Status"},
+                                    {"db-proxy-endpoint", "Status"},
+                                    {"replication-group", "Status"}};
 
 static json_t *targets_status(const json_t *spec)
 {
@@ -124,18 +126,11 @@ static bool reads(const char *operation)
 
 static void log_call(Fixture *fixture, const char *operation, const json_t *input)
 {
-    static const char *const names[] = {"DBInstanceIdentifier",
-                                        "DBProxyName",
-                                        "DBParameterGroupName",
-                                        "DBSubnetGroupName",
-                                        "ReplicationGroupId",
-                                        "GroupName",
-                                        "GroupId",
-                                        "CacheSubnetGroupName",
-                                        "CacheParameterGroupName",
-                                        "Name",
-                                        "SecretId",
-                                        "ResourceName"};
+    static const char *const names[] = {
+        "DBInstanceIdentifier", "DBProxyEndpointName",     "DBProxyName", "DBParameterGroupName",
+        "DBSubnetGroupName",    "ReplicationGroupId",      "GroupName",   "GroupId",
+        "CacheSubnetGroupName", "CacheParameterGroupName", "Name",        "SecretId",
+        "ResourceName"};
     const char *name = "";
     for (size_t i = 0; i < ARRAY_LEN(names) && name[0] == '\0'; i++) {
         name = member_str(input, names[i], "");

@@ -36,12 +36,16 @@ static json_t *view_of(Fixture *fixture)
     Caller caller = fixture_caller(fixture);
     json_t *instances;
     json_t *proxies;
+    json_t *endpoints;
     Err err;
     assert_true(
         caller_list(&caller, "rds", "DescribeDBInstances", NULL, "DBInstances", &instances, &err));
     assert_true(
         caller_list(&caller, "rds", "DescribeDBProxies", NULL, "DBProxies", &proxies, &err));
-    return json_pack("{s:o, s:o}", "instances", instances, "proxies", proxies);
+    assert_true(caller_list(&caller, "rds", "DescribeDBProxyEndpoints", NULL, "DBProxyEndpoints",
+                            &endpoints, &err));
+    return json_pack("{s:o, s:o, s:o}", "instances", instances, "proxies", proxies, "endpoints",
+                     endpoints);
 }
 
 static void assert_logins(Fixture *fixture, const char *wanted)
@@ -103,12 +107,22 @@ static void test_a_proxy_signs_in_where_its_target_is(void **state)
          "{'DBProxyName': 'pool', 'DBInstanceIdentifiers': ['second']}");
     call(fixture, "rds:RegisterDBProxyTargets",
          "{'DBProxyName': 'locked', 'DBInstanceIdentifiers': ['first']}");
+    call(fixture, "rds:CreateDBProxyEndpoint",
+         "{'DBProxyName': 'pool', 'DBProxyEndpointName': 'first', 'VpcSubnetIds': "
+         "['subnet-0000000000000000a', 'subnet-0000000000000000b']}");
+    call(fixture, "rds:CreateDBProxyEndpoint",
+         "{'DBProxyName': 'pool', 'DBProxyEndpointName': 'web', 'VpcSubnetIds': "
+         "['subnet-0000000000000000a', 'subnet-0000000000000000b']}");
     assert_logins(fixture, "first: dbadmin password-1 at shop\n"
                            "second: dbadmin password-2 at postgres\n"
                            "locked: dbadmin ? at shop\n"
                            "pool: dbadmin password-2 at postgres\n"
                            "pool: app password-a at postgres\n"
-                           "unused: app password-a at postgres\n");
+                           "unused: app password-a at postgres\n"
+                           "first: dbadmin password-2 at postgres\n"
+                           "first: app password-a at postgres\n"
+                           "web: dbadmin password-2 at postgres\n"
+                           "web: app password-a at postgres\n");
 }
 
 static void test_password_file(void **state)

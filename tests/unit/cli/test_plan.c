@@ -102,6 +102,97 @@ static void test_multi_az_keeps_acknowledged_commits(void **state)
                 "    write \"on\" or \"remote_apply\"; a transaction may lower it for itself\n");
 }
 
+#define PROXY                                                                                      \
+    "resource \"aws_secretsmanager_secret\" \"s\" {\n  name = \"s\"\n}\n"                          \
+    "resource \"aws_db_proxy\" \"p\" {\n"                                                          \
+    "  name = \"p\"\n"                                                                             \
+    "  engine_family = \"POSTGRESQL\"\n"                                                           \
+    "  role_arn = \"arn:aws:iam::000000000000:role/x\"\n"                                          \
+    "  vpc_subnet_ids = [\"subnet-0000000000000000a\", \"subnet-0000000000000000b\"]\n"            \
+    "  auth {\n    secret_arn = aws_secretsmanager_secret.s.arn\n  }\n"                            \
+    "}\n"
+#define ENDPOINT(name, more)                                                                       \
+    "resource \"aws_db_proxy_endpoint\" \"e\" {\n"                                                 \
+    "  db_proxy_name = aws_db_proxy.p.name\n"                                                      \
+    "  db_proxy_endpoint_name = \"" name "\"\n"                                                    \
+    "  vpc_subnet_ids = aws_db_proxy.p.vpc_subnet_ids\n" more "}\n"
+
+static void test_an_endpoint_of_a_proxy(void **state)
+{
+    Fixture *fixture = *state;
+    static const char made[] = PROXY ENDPOINT("Web", "  tags = {\n    team = \"t\"\n  }\n");
+    assert_applies(fixture, made);
+    assert_log(fixture, "CreateSecret s\nCreateDBProxy p\nCreateDBProxyEndpoint Web\n");
+    assert_no_changes(fixture, made);
+    static const char changed[] = PROXY ENDPOINT(
+        "web",
+        "  vpc_security_group_ids = [aws_security_group.g.id]\n") "resource \"aws_security_group\" "
+                                                                  "\"g\" {\n  name = \"g\"\n}\n"
+                                                                  "output \"o\" {\n  value = "
+                                                                  "aws_db_proxy_endpoint.e."
+                                                                  "endpoint\n}\n";
+    assert_applies(fixture, changed);
+    assert_log(fixture, "CreateSecurityGroup g\nRevokeSecurityGroupEgress sg-\n"
+                        "ModifyDBProxyEndpoint web\nRemoveTagsFromResource prx-\n");
+    assert_no_changes(fixture, changed);
+    assert_applies(fixture, PROXY);
+    assert_log(fixture, "DeleteDBProxyEndpoint web\nDeleteSecurityGroup sg-\n");
+    assert_applies(fixture, made);
+    assert_applies(fixture, "");
+    assert_log(fixture, "CreateDBProxyEndpoint Web\nDeleteDBProxyEndpoint web\nDeleteDBProxy p\n"
+                        "DeleteSecret s\n");
+}
+
+/* What a proxy is made anew for, its endpoints are made anew for as well; so is one that moves. */
+static void test_an_endpoint_is_replaced(void **state)
+{
+    Fixture *fixture = *state;
+    static const char other[] =
+        "resource \"aws_db_proxy\" \"other\" {\n"
+        "  name = \"other\"\n"
+        "  engine_family = \"POSTGRESQL\"\n"
+        "  role_arn = \"arn:aws:iam::000000000000:role/x\"\n"
+        "  vpc_subnet_ids = [\"subnet-0000000000000000b\", \"subnet-0000000000000000c\"]\n"
+        "  auth {\n    secret_arn = aws_secretsmanager_secret.s.arn\n  }\n"
+        "}\n";
+    CLEANUP(mem_free_ptr) char *first = mem_printf("%s%s", PROXY ENDPOINT("e", ""), other);
+    assert_applies(fixture, first);
+    CLEANUP(mem_free_ptr) char *moved = mem_strdup(first);
+    memcpy(strstr(moved, "aws_db_proxy.p.name"), "\"other\"            ", 19);
+    buf_clear(&fixture->log);
+    assert_applies(fixture, moved);
+    assert_log(fixture, "DeleteDBProxyEndpoint e\nCreateDBProxyEndpoint e\n");
+    assert_no_changes(fixture, moved);
+    assert_applies(fixture, first);
+    buf_clear(&fixture->log);
+    CLEANUP(mem_free_ptr) char *wider = mem_strdup(first);
+    memcpy(strstr(wider, "000b\"]"), "000c\"]", 6); /* of the first proxy */
+    assert_applies(fixture, wider);
+    assert_log(fixture, "DeleteDBProxy p\nCreateDBProxy p\nCreateDBProxyEndpoint e\n");
+    assert_no_changes(fixture, wider);
+}
+
+static void test_endpoints_that_cannot_be(void **state)
+{
+    assert_plan(*state, PROXY ENDPOINT("e", "  target_role = \"READ_ONLY\"\n"),
+                "error: main.tf:17: target_role: TargetRole cannot be set so: proxies do not read "
+                "from replicas yet\n"
+                "  17 |   target_role = \"READ_ONLY\"\n"
+                "     Leave it out, or write \"READ_WRITE\"\n");
+    assert_plan(*state,
+                "resource \"aws_db_proxy_endpoint\" \"e\" {\n"
+                "  db_proxy_name = \"pool\"\n"
+                "  db_proxy_endpoint_name = \"e\"\n"
+                "  vpc_subnet_ids = [\"subnet-0000000000000000a\"]\n"
+                "}\n",
+                "error: main.tf:2: there is no DB proxy \"pool\", neither in the files nor in the "
+                "tier\n"
+                "  2 |   db_proxy_name = \"pool\"\n"
+                "    write aws_db_proxy.NAME.name, and a block aws_db_proxy \"NAME\"\n"
+                "error: main.tf:4: the subnets must be in at least 2 zones\n"
+                "  4 |   vpc_subnet_ids = [\"subnet-0000000000000000a\"]\n");
+}
+
 static void test_how_clients_prove_a_password(void **state)
 {
     assert_plan(
@@ -153,6 +244,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_multi_az_keeps_acknowledged_commits, fixture_setup,
                                         fixture_teardown),
         cmocka_unit_test_setup_teardown(test_how_clients_prove_a_password, fixture_setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_an_endpoint_of_a_proxy, fixture_setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_an_endpoint_is_replaced, fixture_setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_endpoints_that_cannot_be, fixture_setup,
                                         fixture_teardown),
         cmocka_unit_test(test_advice),
     };

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "../unit.h"
-#include "loop/loop.h"
+#include "any_loop.h"
 
 typedef struct End End;
 

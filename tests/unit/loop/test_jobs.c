@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "../unit.h"
-#include "loop/loop.h"
+#include "any_loop.h"
 
 typedef struct Work {
     Loop *loop;
@@ -23,7 +23,7 @@ static int setup(void **state)
 {
     Work *work = mem_alloc(sizeof(Work));
     Err err;
-    assert_true(loop_new(&work->loop, &err));
+    assert_true(any_loop_new(&work->loop, &err));
     work->loop_thread = pthread_self();
     *state = work;
     return 0;

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "../unit.h"
-#include "loop/loop.h"
+#include "any_loop.h"
 
 typedef struct Fixture {
     Loop *loop;
@@ -23,7 +23,7 @@ static int setup(void **state)
 {
     Fixture *fixture = mem_alloc(sizeof(Fixture));
     Err err;
-    assert_true(loop_new(&fixture->loop, &err));
+    assert_true(any_loop_new(&fixture->loop, &err));
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fixture->pair), 0);
     buf_init(&fixture->trace, 1024);
     *state = fixture;

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "../unit.h"
-#include "loop/loop.h"
+#include "any_loop.h"
 
 #define NOBODY 65534
 
@@ -28,7 +28,7 @@ static int setup(void **state)
 {
     Fixture *fixture = mem_alloc(sizeof(Fixture));
     Err err;
-    assert_true(loop_new(&fixture->loop, &err));
+    assert_true(any_loop_new(&fixture->loop, &err));
     snprintf(fixture->dir, sizeof(fixture->dir), "/tmp/weir-process-XXXXXX");
     assert_non_null(mkdtemp(fixture->dir));
     *state = fixture;

@@ -1,5 +1,8 @@
 /* Plain streams: echo in all sizes, partial messages, pause, back-pressure, the ends that a stream
  * can have, and closing from every handler. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #include "loop/stream_priv.h"
 #include "stream_fixture.h"
 
@@ -13,7 +16,7 @@ static int setup(void **state)
 {
     Fixture *fixture = mem_alloc(sizeof(Fixture));
     Err err;
-    assert_true(loop_new(&fixture->loop, &err));
+    assert_true(any_loop_new(&fixture->loop, &err));
     end_init(&fixture->a, fixture->loop);
     end_init(&fixture->b, fixture->loop);
     fixture->a.other = &fixture->b;
@@ -65,7 +68,7 @@ static void say(Fixture *fixture, const char *text)
 static void assert_holds_nothing(const Stream *stream)
 {
     assert_null(stream->kept.data);
-    assert_null(stream->early.data);
+    assert_null(stream->beginning);
     assert_null(stream->out.data);
     assert_int_equal(stream_pending(stream), 0);
 }
@@ -362,6 +365,27 @@ static void test_reset_by_peer(void **state)
     assert_int_equal(loop_stream_count(fixture->loop), 0);
 }
 
+static int keepalive_of(int fd, int option)
+{
+    int seconds = 0;
+    socklen_t len = sizeof(seconds);
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, option, &seconds, &len), 0);
+    return seconds;
+}
+
+/* Of connections that were made at once, the probes are not sent at once. */
+static void test_probes_are_spread(void **state)
+{
+    Fixture *fixture = *state;
+    int fds[2];
+    tcp_pair(fds);
+    end_adopt(&fixture->a, fds[0], (StreamOptions){0});
+    end_adopt(&fixture->b, fds[1], (StreamOptions){0});
+    turns_settle(fixture->loop);
+    assert_int_not_equal(keepalive_of(fds[0], TCP_KEEPIDLE), keepalive_of(fds[1], TCP_KEEPIDLE));
+    assert_int_not_equal(keepalive_of(fds[0], TCP_KEEPINTVL), keepalive_of(fds[1], TCP_KEEPINTVL));
+}
+
 /* The peer says why it leaves, and we notice by writing: its words must not be lost. */
 static void test_last_words_of_a_broken_peer(void **state)
 {
@@ -495,6 +519,7 @@ int main(void)
         TEST(test_close_says_the_last_words),
         TEST(test_close_does_not_wait_for_ever),
         TEST(test_reset_by_peer),
+        TEST(test_probes_are_spread),
         TEST(test_last_words_of_a_broken_peer),
         TEST(test_broken_while_paused),
         TEST(test_abort_in_on_read),

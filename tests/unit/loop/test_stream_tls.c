@@ -36,7 +36,7 @@ static int setup(void **state)
 {
     Fixture *fixture = mem_alloc(sizeof(Fixture));
     Err err;
-    assert_true(loop_new(&fixture->loop, &err));
+    assert_true(any_loop_new(&fixture->loop, &err));
     end_init(&fixture->server, fixture->loop);
     end_init(&fixture->client, fixture->loop);
     fixture->raw = -1;

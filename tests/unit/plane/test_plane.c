@@ -16,6 +16,7 @@ typedef struct World {
     Stream *agent; /* the agent's end */
     Buf heard;     /* what the plane said on this connection */
     Plane *plane;
+    Succession *succession;
     int configs, stops;
     bool refuse;
 } World;
@@ -63,6 +64,7 @@ static void on_stop(void *user)
     w->stops++;
 }
 
+static const SuccessionHandlers nobody = {.on_stop = on_stop};
 static const PlaneHandlers handlers = {.on_config = on_config, .on_stop = on_stop};
 
 static void agent_listen(World *w)
@@ -84,13 +86,15 @@ static void world_init(World *w)
     buf_init(&w->heard, BUF_MAX_DEFAULT);
     agent_listen(w);
     PlaneArgs args = {"db-1", w->run};
-    assert_true(plane_new(w->loop, &args, &handlers, w, &w->plane, &err));
+    assert_true(plane_succession_new(w->loop, &args, &nobody, w, &w->succession, &err));
+    assert_true(plane_new(w->loop, &args, w->succession, &handlers, w, &w->plane, &err));
 }
 
 static void world_done(World *w)
 {
     Err err;
     plane_free(w->plane);
+    succession_free(w->succession);
     listener_free(w->listener);
     fd_close(&w->listen_fd);
     loop_free(w->loop);
@@ -132,9 +136,9 @@ static void test_config(void **state)
     say(&w, "{\"config\":{\"b\":1,\"a\":2},\"epoch\":7}\n");
     expect(&w, "{\"applied\":7}\n");
     assert_int_equal(w.configs, 1);
-    say(&w, "{\"epoch\":8,\"config\":{\"a\":2,\"b\":1}}\n"); /* the same one */
+    say(&w, "{\"epoch\":8,\"config\":{\"a\":2,\"b\":1}}\n"); /* the same: its files may not be */
     expect(&w, "{\"applied\":8}\n");
-    assert_int_equal(w.configs, 1);
+    assert_int_equal(w.configs, 2);
     w.refuse = true;
     say(&w, "{\"config\":{},\"epoch\":9}\n");
     expect(&w, "\"refused\":9");
@@ -142,13 +146,13 @@ static void test_config(void **state)
     w.refuse = false;
     say(&w, "{\"config\":{},\"epoch\":10}\n"); /* refused is not applied */
     expect(&w, "{\"applied\":10}\n");
-    assert_int_equal(w.configs, 3);
+    assert_int_equal(w.configs, 4);
     /* In pieces, and two at once. */
     say(&w, "{\"config\":{\"x\":1},\"epo");
     settle(&w);
     say(&w, "ch\":11}\n{\"config\":{\"x\":2},\"epoch\":12}\n");
     expect(&w, "{\"applied\":12}\n");
-    assert_int_equal(w.configs, 5);
+    assert_int_equal(w.configs, 6);
     world_done(&w);
 }
 
@@ -211,7 +215,7 @@ static void test_reconnects(void **state)
     assert_non_null(strstr(buf_str(&w.heard), "event 5."));
     say(&w, "{\"config\":{},\"epoch\":1}\n");
     expect(&w, "applied");
-    assert_int_equal(w.configs, 1);
+    assert_int_equal(w.configs, 2);
     world_done(&w);
 }
 
@@ -223,11 +227,11 @@ static void test_lock(void **state)
     pid_t child = fork();
     if (child == 0) {
         Err err;
-        Plane *second;
+        Succession *second;
         Loop *loop;
         PlaneArgs args = {"db-1", w.run};
         bool refused = loop_new(&loop, &err) &&
-                       !plane_new(loop, &args, &handlers, &w, &second, &err) &&
+                       !plane_succession_new(loop, &args, &nobody, &w, &second, &err) &&
                        err.code == ERR_EXISTS;
         _exit(refused ? 0 : 1);
     }

@@ -60,47 +60,69 @@ static CatalogNames *one_name(const char *name)
     return names;
 }
 
+static CatalogLearning begin(CatalogEntry *entry, int64_t now_ms)
+{
+    assert_true(catalog_entry_is_due(entry, now_ms));
+    return catalog_entry_begin(entry, now_ms);
+}
+
+static void learnt(CatalogEntry *entry, CatalogLearning *learning, CatalogNames *names,
+                   int64_t now_ms)
+{
+    catalog_names_unref(learning->names);
+    learning->names = names;
+    catalog_entry_learnt(entry, learning, now_ms);
+    assert_null(learning->names);
+}
+
 static void test_learning(void **state)
 {
     (void)state;
+    CatalogLearning learning;
     Catalogs catalogs;
     CatalogNames *names = NULL;
+    bool fresh = false;
     uint64_t seen = 0;
     catalogs_init(&catalogs);
     CatalogEntry *entry = catalogs_entry(&catalogs, SLICE("app"));
     assert_ptr_equal(catalogs_entry(&catalogs, SLICE("app")), entry);
-    assert_true(catalog_entry_begin(entry, 1000));
-    assert_false(catalog_entry_begin(entry, 1000)); /* somebody is at it */
-    catalog_entry_read(entry, &names, &seen);
+    learning = begin(entry, 1000);
+    assert_false(catalog_entry_is_due(entry, 1000)); /* somebody is at it */
+    catalog_entry_read(entry, &names, &fresh, &seen);
     assert_null(names);
-    catalog_entry_learnt(entry, one_name("a"), 1000);
-    catalog_entry_read(entry, &names, &seen);
+    learnt(entry, &learning, one_name("a"), 1000);
+    catalog_entry_read(entry, &names, &fresh, &seen);
     assert_non_null(names);
-    assert_false(catalog_entry_begin(entry, 1000 + CATALOG_MS - 1));
-    assert_true(catalog_entry_begin(entry, 1000 + CATALOG_MS));
+    assert_false(catalog_entry_is_due(entry, 1000 + CATALOG_MS - 1));
+    learning = begin(entry, 1000 + CATALOG_MS);
     const CatalogNames *before = names;
-    catalog_entry_learnt(entry, one_name("a"), 20000); /* the same again */
-    catalog_entry_read(entry, &names, &seen);
+    learnt(entry, &learning, one_name("a"), 20000); /* the same again */
+    catalog_entry_read(entry, &names, &fresh, &seen);
     assert_ptr_equal(names, before);
-    assert_true(catalog_entry_begin(entry, 40000));
-    catalog_entry_learnt(entry, NULL, 40000); /* it failed */
-    catalog_entry_read(entry, &names, &seen);
+    learning = begin(entry, 40000);
+    learnt(entry, &learning, NULL, 40000); /* it failed */
+    catalog_entry_read(entry, &names, &fresh, &seen);
     assert_ptr_equal(names, before);
-    /* What was learnt while something changed may be older than that. */
-    assert_true(catalog_entry_begin(entry, 60000));
+    assert_true(fresh);
+    /* What was learnt while something changed may be older than that. What was known still pins. */
+    learning = begin(entry, 60000);
     catalog_entry_stale(entry);
-    catalog_entry_read(entry, &names, &seen);
-    assert_null(names);
-    catalog_entry_learnt(entry, one_name("b"), 60000);
-    catalog_entry_read(entry, &names, &seen);
-    assert_null(names);
-    assert_true(catalog_entry_begin(entry, 60000)); /* at once */
-    catalog_entry_learnt(entry, one_name("b"), 60000);
-    catalog_entry_read(entry, &names, &seen);
+    catalog_entry_read(entry, &names, &fresh, &seen);
+    assert_ptr_equal(names, before);
+    assert_false(fresh);
+    learnt(entry, &learning, one_name("b"), 60000);
+    catalog_entry_read(entry, &names, &fresh, &seen);
+    assert_non_null(map_get(names->names.map, SLICE("b")));
+    assert_false(fresh);
+    learning = begin(entry, 60000); /* at once */
+    learnt(entry, &learning, one_name("b"), 60000);
+    catalog_entry_read(entry, &names, &fresh, &seen);
     assert_non_null(names);
+    assert_true(fresh);
     catalogs_forget(&catalogs);
-    catalog_entry_read(entry, &names, &seen);
+    catalog_entry_read(entry, &names, &fresh, &seen);
     assert_null(names);
+    assert_false(fresh);
     catalogs_done(&catalogs);
 }
 

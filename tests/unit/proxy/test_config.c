@@ -61,6 +61,7 @@ static void test_defaults(void **state)
     assert_int_equal(config->listeners[0].port, 5432);
     assert_null(config->target.id);
     assert_false(config->rules_given);
+    assert_int_equal(config->io, PROXY_IO_EPOLL);
     assert_int_equal(config->workers, PROXY_WORKERS_DEFAULT);
     assert_int_equal(config->borrow_ms, 120000);
     assert_int_equal(config->idle_client_ms, 1800000);
@@ -187,6 +188,65 @@ static void test_ways_in(void **state)
     proxy_config_unref(config);
 }
 
+#define IAM_KEY  "{\"access_key_id\":\"AK\",\"secret_access_key\":\"s\"}"
+#define IAM_USER "\"auth\":\"iam\",\"password\":\"p\"}]"
+
+static void test_iam(void **state)
+{
+    (void)state;
+    ProxyConfig *config;
+    Err err;
+    assert_true(parse(
+        "{\"kind\":\"pool\",\"listeners\":[{\"address\":\"127.0.0.1\",\"cert_file\":\"/c\","
+        "\"key_file\":\"/k\"}],\"pool\":{\"iam\":{\"region\":\"eu-west-1\",\"hosts\":"
+        "[\"db.test\",\"10.0.0.1:6000\"],\"keys\":[" IAM_KEY ",{\"access_key_id\":\"B\","
+        "\"secret_access_key_file\":\"/s\"}]},\"client_password_auth\":\"md5\",\"users\":["
+        "{\"user\":\"a\",\"auth\":\"iam\",\"password\":\"p\"},{\"user\":\"b\",\"auth\":\"iam\"}]}}",
+        &config, &err));
+    assert_true(config->users[0].iam && config->users[1].iam && config->holds_secrets);
+    assert_string_equal(config->iam.region, "eu-west-1");
+    assert_int_equal(config->iam.hosts.count, 2);
+    assert_int_equal(config->iam.key_count, 2);
+    assert_true(secret_eq(&config->iam.keys[0].secret, SLICE("s")));
+    assert_string_equal(config->iam.keys[1].secret_file, "/s");
+    proxy_config_unref(config);
+}
+
+static void test_iam_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *more, *what;
+    } cases[] = {
+        {"", "a has auth iam, and there is no pool.iam"},
+        {",\"iam\":{\"hosts\":[\"h\"],\"keys\":[" IAM_KEY "]}", "pool.iam.region"},
+        {",\"iam\":{\"region\":\"r\",\"keys\":[" IAM_KEY "]}", "pool.iam.hosts"},
+        {",\"iam\":{\"region\":\"r\",\"hosts\":[\"\"],\"keys\":[" IAM_KEY "]}", "pool.iam.hosts"},
+        {",\"iam\":{\"region\":\"r\",\"hosts\":[\"h\"]}", "pool.iam.keys"},
+        {",\"iam\":{\"region\":\"r\",\"hosts\":[\"h\"],\"keys\":[{\"access_key_id\":\"A\"}]}",
+         "pool.iam.keys[].secret_access_key"},
+        {",\"iam\":{\"region\":\"r\",\"hosts\":[\"h\"],\"keys\":[{\"access_key_id\":\"A\","
+         "\"secret_access_key\":\"s\",\"secret_access_key_file\":\"/s\"}]}",
+         "one of them"},
+        {",\"iam\":{\"region\":\"r\",\"hosts\":[\"h\"],\"keys\":[" IAM_KEY "," IAM_KEY "]}",
+         "pool.iam.keys has AK twice"},
+        {",\"iam\":{\"region\":\"r\",\"hosts\":[\"h\"],\"role\":\"x\",\"keys\":[" IAM_KEY "]}",
+         "pool.iam.role is not known here"},
+    };
+    const char *tls = ",\"cert_file\":\"/c\",\"key_file\":\"/k\"";
+    const char *host = "\"host\":\"h\"";
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        CLEANUP(mem_free_ptr) char *user = mem_printf(IAM_USER "%s,\"x\":[{", cases[i].more);
+        refuse_pool(tls, host, user, cases[i].what);
+    }
+    const char *iam = ",\"iam\":{\"region\":\"r\",\"hosts\":[\"h\"],\"keys\":[" IAM_KEY "]}";
+    CLEANUP(mem_free_ptr) char *plain = mem_printf(IAM_USER "%s,\"x\":[{", iam);
+    refuse_pool("", host, plain, "a has auth iam, and no listener has a certificate");
+    refuse_pool(tls, host, "\"auth\":\"iam\",\"password\":\"p\",\"client_password_auth\":\"md5\"",
+                "client_password_auth goes with auth password");
+    refuse_pool(tls, host, "\"auth\":\"iam\",\"cert_name\":\"b\"", "cert_name goes with auth");
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -247,7 +307,7 @@ static void test_refused_ways_in(void **state)
                 "users[].client_password_auth must be scram-sha-256 or md5, not plain");
     CLEANUP(mem_free_ptr) char *own = mem_printf("%s,\"client_password_auth\":\"md5\"", verifier);
     refuse_pool("", host, own, "pool.users: a has a SCRAM verifier");
-    refuse_pool(ca, host, "\"auth\":\"peer\"", "must be password or cert, not peer");
+    refuse_pool(ca, host, "\"auth\":\"peer\"", "must be password, cert or iam, not peer");
     refuse_pool(ca, host, proven, "auth cert and a verifier");
     refuse_pool(ca, host, "\"password\":\"p\",\"cert_name\":\"b\"", "cert_name goes with auth");
     refuse_pool("", host, "\"auth\":\"cert\"", "a has auth cert, and no listener");
@@ -430,6 +490,8 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_files_and_tcp),
         cmocka_unit_test(test_refused_files_and_tcp),
+        cmocka_unit_test(test_iam),
+        cmocka_unit_test(test_iam_refused),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_admin_database),
         cmocka_unit_test(test_ways_in),

@@ -47,6 +47,17 @@ SessionStep talk_say(Session *session, Exchange *exchange, SessionOut *out, Slic
     return step;
 }
 
+SessionStep talk_message(Session *session, Exchange *exchange, SessionOut *out, char type,
+                         const char *name, const char *text, Buf *sent)
+{
+    Buf buf;
+    buf_init(&buf, BUF_MAX_DEFAULT);
+    talk_put(&buf, type, name, text);
+    SessionStep step = talk_say(session, exchange, out, buf_slice(&buf), sent);
+    buf_done(&buf);
+    return step;
+}
+
 void talk_answer(Session *session, Exchange *exchange, SessionOut *out, const char *types,
                  TalkLetter letter, char got[static TALK_MAX])
 {

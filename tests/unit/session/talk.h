@@ -14,6 +14,10 @@ void talk_put(Buf *buf, char type, const char *name, const char *text);
 SessionStep talk_say(Session *session, Exchange *exchange, SessionOut *out, Slice message,
                      Buf *sent);
 
+/* The same for talk_put's message. */
+SessionStep talk_message(Session *session, Exchange *exchange, SessionOut *out, char type,
+                         const char *name, const char *text, Buf *sent);
+
 /* The letter of a message from the server, by what became of it. */
 typedef char (*TalkLetter)(char type, SessionStep step, const SessionOut *out);
 

@@ -37,12 +37,7 @@ static int teardown(void **state)
 
 static SessionStep client(Talk *t, char type, const char *name, const char *text)
 {
-    Buf buf;
-    buf_init(&buf, BUF_MAX_DEFAULT);
-    talk_put(&buf, type, name, text);
-    SessionStep step = talk_say(&t->session, &t->exchange, &t->out, buf_slice(&buf), &t->sent);
-    buf_done(&buf);
-    return step;
+    return talk_message(&t->session, &t->exchange, &t->out, type, name, text, &t->sent);
 }
 
 /* What has gone to the server since the last look: "P(weir:1) B(weir:1) S", in order. */
@@ -310,6 +305,46 @@ static void test_long_texts_pin(void **state)
     assert_int_equal(t->out.replaced, 0);
 }
 
+static void say_long(Talk *t)
+{
+    PgPiece piece = {.type = 'P', .first = true, .body_len = 20, .body = SLICE("a\0select 1")};
+    piece.raw = piece.body;
+    assert_true(session_client_piece(&t->session, &t->exchange, &piece, &t->out) == STEP_FORWARD);
+    PgPiece rest = {.type = 'P', .last = true, .body_len = 20, .body = SLICE("0\0\0\0")};
+    rest.raw = rest.body;
+    assert_true(session_client_piece(&t->session, &t->exchange, &rest, &t->out) == STEP_FORWARD);
+}
+
+/* The server has the name then, and says itself that it is taken. */
+static void test_names_of_long_texts(void **state)
+{
+    Talk *t = *state;
+    say_long(t);
+    client(t, 'S', "", "");
+    (void)sent(t);
+    assert_string_equal(server(t, "1ZI"), "1Z");
+    client(t, 'P', "a", "select 2");
+    client(t, 'B', "a", "");
+    client(t, 'C', "a", "");
+    client(t, 'S', "", "");
+    assert_string_equal(sent(t), "P(a) B(a) C(a) S");
+}
+
+/* The name is the client's, but the server does not know it: so that it refuses the text, it must.
+ */
+static void test_long_text_of_a_taken_name(void **state)
+{
+    Talk *t = *state;
+    prepared(t, "a", "select 1");
+    say_long(t);
+    assert_int_equal(t->out.before_len, 0); /* of the rest */
+    client(t, 'S', "", "");
+    assert_string_equal(server(t, "1EZI"), ".EZ");
+    (void)sent(t);
+    client(t, 'B', "a", "");
+    assert_string_equal(sent(t), "C(a) B(weir:1)");
+}
+
 #define IN_TALK(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -325,6 +360,8 @@ int main(void)
         IN_TALK(test_room),
         IN_TALK(test_reserved),
         IN_TALK(test_long_texts_pin),
+        IN_TALK(test_names_of_long_texts),
+        IN_TALK(test_long_text_of_a_taken_name),
     };
     return cmocka_run_group_tests_name("session statements", tests, NULL, NULL);
 }

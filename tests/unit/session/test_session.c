@@ -265,6 +265,50 @@ static void test_copy_in(void **state)
     assert_int_equal(t.session.pin, PIN_CONVERSATION);
 }
 
+/* Who makes something waits until it is known what it hides; who is pinned need not. */
+static void test_catalog(void **state)
+{
+    (void)state;
+    CLEANUP(talk_done) Talk t = {0};
+    talk_init(&t);
+    t.exchange.asks_catalog = true;
+    client(&t, 'Q', "create function f() returns int language sql as 'select 1'");
+    all_forwarded(&t, "CZI");
+    assert_true(t.out.ddl && t.out.learn && !t.out.at_rest);
+    assert_true(client(&t, 'Q', "select f()") == STEP_WAIT);
+    assert_string_equal(server(&t, "TDDCZI"), "ddddd");
+    assert_true(t.out.at_rest && !t.out.learn);
+    assert_true(client(&t, 'Q', "select f()") == STEP_FORWARD);
+    all_forwarded(&t, "TDCZI");
+    assert_true(t.out.at_rest);
+
+    client(&t, 'Q', "create view v as select 1");
+    all_forwarded(&t, "CZI");
+    assert_true(t.out.learn);
+    assert_string_equal(server(&t, "EZI"), "dd"); /* it is not known, then */
+    assert_true(t.out.at_rest);
+
+    client(&t, 'Q', "create temp view v as select 1");
+    all_forwarded(&t, "CZI");
+    assert_false(t.out.learn);
+}
+
+/* As PostgreSQL, which takes it for a broken client; and where its COPY has just failed, nothing is
+ * run before that is known here. */
+static void test_no_copy_data(void **state)
+{
+    (void)state;
+    for (const char *type = "QPBDCEF"; *type != '\0'; type++) {
+        CLEANUP(talk_done) Talk t = {0};
+        talk_init(&t);
+        client(&t, 'Q', "copy t from stdin");
+        all_forwarded(&t, "G");
+        client(&t, 'd', "");
+        assert_true(client_raw(&t, *type, SLICE("S\0\0\0\0\0\0\0\0\0")) == STEP_REFUSE);
+        assert_non_null(t.out.problem);
+    }
+}
+
 static void test_copy_out_and_others(void **state)
 {
     (void)state;
@@ -448,6 +492,8 @@ int main(void)
         cmocka_unit_test(test_extended_and_pipelines),
         cmocka_unit_test(test_errors_skip_to_sync),
         cmocka_unit_test(test_copy_in),
+        cmocka_unit_test(test_catalog),
+        cmocka_unit_test(test_no_copy_data),
         cmocka_unit_test(test_copy_out_and_others),
         cmocka_unit_test(test_pins),
         cmocka_unit_test(test_unnamed_statements),

@@ -41,12 +41,7 @@ static int teardown(void **state)
 
 static SessionStep client(Talk *t, char type, const char *name, const char *text)
 {
-    Buf buf;
-    buf_init(&buf, BUF_MAX_DEFAULT);
-    talk_put(&buf, type, name, text);
-    SessionStep step = talk_say(t->session, &t->exchange, &t->out, buf_slice(&buf), &t->sent);
-    buf_done(&buf);
-    return step;
+    return talk_message(t->session, &t->exchange, &t->out, type, name, text, &t->sent);
 }
 
 /* What has gone to the server since the last look: texts of Query and Parse, else the type. */
@@ -385,6 +380,21 @@ static void test_reset_and_rollback_of_ones_own(void **state)
 }
 
 /* P2: x.y leaves '' behind where there was nothing. */
+/* What was refused had named a custom setting: nobody else gets the connection. */
+static void test_a_refused_round_trip_leaves_names(void **state)
+{
+    Talk *t = *state;
+    sets(t, "set a.b = 1", "SELECT pg_catalog.current_setting('a.b', true)", "1");
+    settings_unref(t->exchange.applied); /* another connection */
+    t->exchange.applied = NULL;
+    link_to(t, 0);
+    assert_true(client(t, 'Q', "", "vacuum") == STEP_WAIT);
+    assert_string_equal(sent(t), "SET \"a\".\"b\" TO '1'; B; E; S");
+    assert_true(says(t, 'E', SLICE("")) == STEP_DROP);
+    assert_true(ready(t, 'I') == STEP_DROP);
+    assert_false(exchange_is_clean(&t->exchange));
+}
+
 static void test_custom_settings(void **state)
 {
     Talk *t = *state;
@@ -489,8 +499,17 @@ static void test_statements_are_parsed_under_the_clients_settings(void **state)
 /* The answer to whether anything is left that pins. */
 static void left(Talk *t, const char *value)
 {
+    Buf row;
+    buf_init(&row, BUF_MAX_DEFAULT);
+    pg_put_u16(&row, 2);
+    pg_put_u32(&row, 1);
+    buf_append_str(&row, value);
+    pg_put_u32(&row, UINT32_MAX); /* no channel */
     assert_int_equal(t->exchange.asking, ASKING_PINS);
-    answer(t, value);
+    assert_true(says(t, 'D', buf_slice(&row)) == STEP_DROP);
+    assert_true(done(t, "SELECT 1") == STEP_DROP);
+    assert_true(ready(t, 'I') == STEP_DROP);
+    buf_done(&row);
 }
 
 static void test_unpinned_when_what_pins_is_gone(void **state)
@@ -625,6 +644,7 @@ int main(void)
         IN_TALK(test_what_must_be_alone_waits),
         IN_TALK(test_what_a_transaction_begins_with_waits),
         IN_TALK(test_reset_and_rollback_of_ones_own),
+        IN_TALK(test_a_refused_round_trip_leaves_names),
         IN_TALK(test_custom_settings),
         IN_TALK(test_a_question_that_fails_pins),
         IN_TALK(test_a_temporary_schema_pins),

@@ -131,6 +131,8 @@ static void test_quiet_statements(void **state)
         "select U&'set'",
         "select \"a;b\" from t",
         "create rule r as on insert to t do (delete from a; delete from b)",
+        "create rule r as on insert to t do (delete from a; delete from b;\n)",
+        "create function f() returns bool begin atomic ;; return false; end",
         "select * into t2 from t",
         "select 1 for update",
         "select date'2020-01-01'",

@@ -1,0 +1,91 @@
+/*
+ * Inside the agent's planes: planes.c (finding, starting, telling, stopping) and plane_upgrade.c (a
+ * new binary takes the place of an old process).
+ */
+#ifndef WEIR_AGENT_PLANE_PARTS_PRIV_H
+#define WEIR_AGENT_PLANE_PARTS_PRIV_H
+
+#include "agent/planes_priv.h"
+
+#define PLANE_LINE_MAX    ((size_t)4 << 20)
+#define PLANE_NAME_MAX    127
+#define PLANE_VERSION_MAX 63
+
+/* What a process was told: the goal's revision, and who leads what in it. */
+typedef struct PlaneConfig {
+    int64_t epoch; /* 0: nothing */
+    char *aim;     /* NULL: nothing */
+} PlaneConfig;
+
+/* A process that is to take the place of the one that serves (docs/upgrade.md). */
+typedef struct PlaneHeir {
+    pid_t pid; /* 0: there is none */
+    int pidfd;
+    Stream *stream; /* NULL: it has not come yet */
+    PlaneConfig told;
+    int64_t begun_ms;
+    int64_t again_ms; /* not before; after a failure */
+    int64_t wait_ms;  /* from one failure to the next attempt; 0: none has failed */
+} PlaneHeir;
+
+typedef struct Plane {
+    Planes *planes;
+    char id[PLANE_NAME_MAX + 1];
+    json_t *goal;     /* NULL: gone from the store */
+    int64_t epoch;    /* revision of the goal: what the process is told and reports back */
+    Stream *stream;   /* NULL: not connected */
+    PlaneConfig told; /* on this connection */
+    int64_t spawned_ms;
+    int64_t spawn_wait_ms; /* from one start to the next; longer as long as none serves */
+    int spawned_fd; /* pidfd of the process started last: it may not have its lock yet; -1: none */
+    int64_t stop_asked_ms; /* 0: no */
+    int64_t again_ms;      /* when the configuration is sent again: after a failure, and before its
+                              certificates end; 0: not sent yet */
+    json_t *report;        /* applied, refused, status: what seen is made of */
+    bool report_changed;
+    bool served; /* a process of it has taken its configuration; its end is not told yet */
+    int64_t seen_written_ms;
+    bool in_job;
+    bool job_failed; /* job's own until it is over */
+    char *job_text;
+    int64_t seen_revision;               /* job's own; -1: not known */
+    int64_t unseated_ms;                 /* since when nobody has the seat; 0: somebody has */
+    char version[PLANE_VERSION_MAX + 1]; /* of the process that serves; "": not known */
+    PlaneHeir heir;
+} Plane;
+
+struct Planes {
+    AgentOptions options;
+    ProcessAccount account; /* of the processes */
+    Map *planes;
+    StoreWatch *watch, *leaders_watch;
+    LoopFd *watch_fd, *leaders_watch_fd;
+    LoopTimer timer;
+    int64_t logs_look_ms;
+    int listen_fd;
+    Listener *listener;
+    bool stopping;
+    Plane *upgrading; /* the one that has an heir; NULL: none */
+};
+
+/* planes.c */
+NODISCARD bool plane_start(Plane *plane, pid_t *ret_pid, int *ret_pidfd, Err *err);
+void plane_tell(Plane *plane, const char *category, const char *message);
+/* Takes the reference. Important news is written at once, the rest once a second. */
+void plane_report(Plane *plane, const char *member, json_t *value, bool important);
+/* The configuration in force for this connection, and what it is; false: it cannot be made. */
+NODISCARD bool plane_config_put(Plane *plane, Stream *stream, PlaneConfig *ret_config, Err *err);
+void plane_config_done(PlaneConfig *config); /* what was told is forgotten */
+/* The process at the other end of the stream serves now. It is told what has changed since it was
+ * told `told`, which is taken over. */
+void plane_seat(Plane *plane, Stream *stream, pid_t pid, const PlaneConfig *told);
+/* Takes whole lines off what was read, and calls `take` for each as long as it returns true. */
+size_t plane_lines(Slice data, bool (*take)(Plane *plane, const json_t *message), Plane *plane);
+
+/* plane_upgrade.c */
+void plane_upgrade_look(Plane *plane); /* begins, goes on, gives up */
+/* The hello of a process that is the heir; false: it is not. */
+NODISCARD bool plane_upgrade_greets(Plane *plane, Stream *stream, pid_t pid, const char *version);
+void plane_upgrade_end(Plane *plane); /* kills the heir; none is fine */
+
+#endif

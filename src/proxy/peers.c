@@ -1,0 +1,561 @@
+/*
+ * Serving, with leaving processes beside us. What they hold stands in our counters, so that our own
+ * workers need not know of them; only where somebody waits do they count as one more worker. The
+ * order in which a place is counted is what keeps all below the limits: here first, then there; and
+ * the other way round when it is given back.
+ */
+#include "proxy/peers_priv.h"
+#include "proxy/proxy_priv.h"
+
+/* ---- names -------------------------------------------------------------------------------------
+ */
+
+json_t *peers_name(const char *text)
+{
+    size_t len = strlen(text);
+    char *hex = mem_alloc(2 * len + 1);
+    hex_encode(text, len, hex);
+    json_t *json = json_string(hex);
+    mem_free(hex);
+    return json;
+}
+
+char *peers_name_read(const json_t *hex)
+{
+    const char *text = json_string_value(hex);
+    size_t size = text != NULL ? strlen(text) / 2 : 0;
+    size_t len = 0;
+    if (text == NULL) {
+        return NULL;
+    }
+    char *name = mem_alloc(size + 1);
+    if (!hex_decode(slice_of(text), name, size, &len) || memchr(name, '\0', len) != NULL) {
+        mem_free(name);
+        return NULL;
+    }
+    name[len] = '\0';
+    return name;
+}
+
+/* ---- what they hold ----------------------------------------------------------------------------
+ */
+
+static void quotas_of(Peers *peers, const char *user, const char *database, Quota **quotas)
+{
+    quotas[QUOTA_USER] = quotas_get(&peers->proxy->quotas, QUOTA_USER, slice_of(user));
+    quotas[QUOTA_DATABASE] = quotas_get(&peers->proxy->quotas, QUOTA_DATABASE, slice_of(database));
+}
+
+static void count_change(atomic_uint *count, int64_t change)
+{
+    unsigned before = atomic_fetch_add(count, (unsigned)change);
+    ASSERT(change >= 0 || before >= (unsigned)-change);
+}
+
+static PeerPlace *place_of(Peers *peers, Peer *peer, const char *user, const char *database)
+{
+    for (size_t i = 0; i < peer->places.len; i++) {
+        PeerPlace *place = &peer->places.items[i];
+        if (strcmp(place->user, user) == 0 && strcmp(place->database, database) == 0) {
+            return place;
+        }
+    }
+    PeerPlace place = {.user = mem_strdup(user), .database = mem_strdup(database)};
+    quotas_of(peers, user, database, place.quotas);
+    vec_push(&peer->places, place);
+    return &peer->places.items[peer->places.len - 1];
+}
+
+/* False: it would give back more than it has. */
+static bool place_change(Peers *peers, PeerPlace *place, int64_t servers, int64_t clients)
+{
+    if (place->servers + servers < 0 || place->clients + clients < 0) {
+        return false;
+    }
+    place->servers += servers;
+    place->clients += clients;
+    for (size_t kind = 0; kind < QUOTA_KINDS; kind++) {
+        count_change(&place->quotas[kind]->servers, servers);
+        count_change(&place->quotas[kind]->clients, clients);
+    }
+    count_change(&peers->proxy->budget.open, servers);
+    return true;
+}
+
+static void place_done(PeerPlace *place)
+{
+    ASSERT(place->servers == 0 && place->clients == 0);
+    for (size_t kind = 0; kind < QUOTA_KINDS; kind++) {
+        quota_unref(place->quotas[kind]);
+    }
+    mem_free(place->user);
+    mem_free(place->database);
+}
+
+static bool clients_change(Peers *peers, Peer *peer, int64_t change)
+{
+    if (peer->clients + change < 0) {
+        return false;
+    }
+    peer->clients += change;
+    count_change(&peers->proxy->clients, change);
+    return true;
+}
+
+static void ask_done(PeerAsk *ask)
+{
+    for (size_t kind = 0; kind < QUOTA_KINDS; kind++) {
+        quota_unref(ask->quotas[kind]);
+    }
+    mem_free(ask->user);
+    mem_free(ask->database);
+}
+
+static void asks_drop(Peer *peer)
+{
+    for (size_t i = 0; i < peer->asks.len; i++) {
+        ask_done(&peer->asks.items[i]);
+    }
+    peer->asks.len = 0;
+}
+
+static void places_drop(Peers *peers, Peer *peer)
+{
+    for (size_t i = 0; i < peer->places.len; i++) {
+        PeerPlace *place = &peer->places.items[i];
+        bool ok = place_change(peers, place, -place->servers, -place->clients);
+        ASSERT(ok);
+        place_done(place);
+    }
+    peer->places.len = 0;
+    bool ok = clients_change(peers, peer, -peer->clients);
+    ASSERT(ok);
+}
+
+static Peer *peer_of(const Peers *peers, uint32_t generation)
+{
+    LIST_FOR_EACH (&peers->peers, node) {
+        Peer *peer = CONTAINER_OF(node, Peer, node);
+        if (peer->generation == generation) {
+            return peer;
+        }
+    }
+    return NULL;
+}
+
+static Peer *peer_new(Peers *peers, uint32_t generation)
+{
+    Peer *peer = mem_alloc(sizeof(Peer));
+    peer->generation = generation;
+    list_push_back(&peers->peers, &peer->node);
+    return peer;
+}
+
+static void peer_free(Peers *peers, Peer *peer)
+{
+    list_remove(&peers->peers, &peer->node);
+    asks_drop(peer);
+    places_drop(peers, peer);
+    vec_done(&peer->asks);
+    vec_done(&peer->places);
+    mem_free(peer);
+}
+
+/* Room has become free: those who wait look. */
+static void workers_nudge(Peers *peers)
+{
+    Proxy *proxy = peers->proxy;
+    for (uint32_t i = 0; i < proxy->workers_running; i++) {
+        proxy_worker_nudge(&proxy->workers[i]);
+    }
+}
+
+/* ---- books -------------------------------------------------------------------------------------
+ */
+
+/* [[user, database, servers, clients], …], `clients`: additions. */
+static bool take_places(Peers *peers, Peer *peer, const json_t *message)
+{
+    size_t i;
+    json_t *item;
+    bool ok = clients_change(peers, peer, json_integer_value(json_object_get(message, "clients")));
+    json_array_foreach (json_object_get(message, "places"), i, item) {
+        CLEANUP(mem_free_ptr) char *user = peers_name_read(json_array_get(item, 0));
+        CLEANUP(mem_free_ptr) char *database = peers_name_read(json_array_get(item, 1));
+        ok = ok && user != NULL && database != NULL &&
+             place_change(peers, place_of(peers, peer, user, database),
+                          json_integer_value(json_array_get(item, 2)),
+                          json_integer_value(json_array_get(item, 3)));
+    }
+    if (!ok) {
+        log_error("proxy", "generation %u gives back more than it holds", peer->generation);
+    }
+    return ok;
+}
+
+static Peer *first_of(List *list)
+{
+    ListNode *node = list_pop_front(list);
+    return node != NULL ? CONTAINER_OF(node, Peer, node) : NULL;
+}
+
+/* The new is counted before the old is forgotten: in between it is too much, never too little. */
+void peers_take_books(Peers *peers, const json_t *books)
+{
+    size_t i;
+    json_t *book;
+    List old;
+    list_init(&old);
+    for (Peer *peer; (peer = first_of(&peers->peers)) != NULL;) {
+        list_push_back(&old, &peer->node);
+    }
+    json_array_foreach (books, i, book) {
+        uint32_t generation = (uint32_t)json_integer_value(json_object_get(book, "of"));
+        Peer *peer = peer_of(peers, generation);
+        peer = peer != NULL ? peer : peer_new(peers, generation);
+        (void)take_places(peers, peer, book);
+    }
+    for (ListNode *node; (node = list_pop_front(&old)) != NULL;) {
+        Peer *peer = CONTAINER_OF(node, Peer, node);
+        Peer *now = peer_of(peers, peer->generation);
+        list_push_back(&peers->peers, &peer->node);
+        if (now != NULL) {
+            now->link = peer->link;
+            peer_free(peers, peer);
+        }
+    }
+    workers_nudge(peers);
+}
+
+static void put_piece(json_t *books, uint32_t generation, int64_t clients, json_t *places)
+{
+    json_array_append_new(books, json_pack("{s:I, s:I, s:o}", "of", (json_int_t)generation,
+                                           "clients", (json_int_t)clients, "places", places));
+}
+
+void peers_put_books(const Peers *peers, json_t *books)
+{
+    LIST_FOR_EACH (&peers->peers, node) {
+        const Peer *peer = CONTAINER_OF(node, Peer, node);
+        json_t *places = json_array();
+        size_t bytes = 0;
+        int64_t clients = peer->clients;
+        for (size_t i = 0; i < peer->places.len; i++) {
+            const PeerPlace *place = &peer->places.items[i];
+            bytes += 2 * (strlen(place->user) + strlen(place->database)) + 32;
+            json_array_append_new(places,
+                                  json_pack("[o, o, I, I]", peers_name(place->user),
+                                            peers_name(place->database), (json_int_t)place->servers,
+                                            (json_int_t)place->clients));
+            if (bytes > SUCCESSION_BOOK_BYTES) {
+                put_piece(books, peer->generation, clients, places);
+                clients = 0;
+                bytes = 0;
+                places = json_array();
+            }
+        }
+        put_piece(books, peer->generation, clients, places);
+    }
+}
+
+/* ---- asking ------------------------------------------------------------------------------------
+ */
+
+static ProxyLimit limit_of(const Peers *peers, QuotaKind kind, const char *name)
+{
+    const ProxyConfig *config = peers->proxy->config;
+    return kind == QUOTA_USER ? proxy_config_user_limit(config, slice_of(name))
+                              : proxy_config_database_limit(config, slice_of(name));
+}
+
+/* What is full: a quota, or with *ret_budget the budget; NULL and false: it is taken. */
+static Quota *take_server(Peers *peers, const PeerAsk *ask, bool *ret_budget)
+{
+    *ret_budget = false;
+    for (QuotaKind kind = 0; kind < QUOTA_KINDS; kind++) {
+        const char *name = kind == QUOTA_USER ? ask->user : ask->database;
+        if (!quota_take(&ask->quotas[kind]->servers, limit_of(peers, kind, name).servers)) {
+            for (QuotaKind taken = 0; taken < kind; taken++) {
+                quota_give(&ask->quotas[taken]->servers);
+            }
+            return ask->quotas[kind];
+        }
+    }
+    if (!proxy_budget_take(&peers->proxy->budget)) {
+        for (QuotaKind kind = 0; kind < QUOTA_KINDS; kind++) {
+            quota_give(&ask->quotas[kind]->servers);
+        }
+        *ret_budget = true;
+    }
+    return NULL;
+}
+
+/* The counters have it already. */
+static void grant(Peers *peers, Peer *peer, const PeerAsk *ask)
+{
+    place_of(peers, peer, ask->user, ask->database)->servers++;
+    succession_send(peer->link, json_pack("{s:I}", "grant", (json_int_t)ask->id));
+}
+
+static void wait_note(atomic_int_fast64_t *oldest, int64_t since_ms)
+{
+    int64_t now = atomic_load(oldest);
+    if (now == 0 || since_ms < now) {
+        atomic_store(oldest, since_ms);
+    }
+}
+
+static void serve_asks_of(Peers *peers, Peer *peer)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < peer->asks.len; i++) {
+        PeerAsk *ask = &peer->asks.items[i];
+        bool budget;
+        Quota *quota = take_server(peers, ask, &budget);
+        if (quota == NULL && !budget) {
+            grant(peers, peer, ask);
+            ask_done(ask);
+            continue;
+        }
+        wait_note(budget ? &peers->wait_ms : &quota->sides[QUOTA_OTHERS].oldest_wait_ms,
+                  ask->since_ms);
+        peer->asks.items[left++] = *ask;
+    }
+    peer->asks.len = left;
+}
+
+/* Who waits elsewhere is said anew each time. */
+static void waits_clear(Peers *peers)
+{
+    atomic_store(&peers->wait_ms, 0);
+    LIST_FOR_EACH (&peers->peers, node) {
+        const Peer *peer = CONTAINER_OF(node, Peer, node);
+        for (size_t i = 0; i < peer->asks.len; i++) {
+            for (size_t kind = 0; kind < QUOTA_KINDS; kind++) {
+                Quota *quota = peer->asks.items[i].quotas[kind];
+                atomic_store(&quota->sides[QUOTA_OTHERS].oldest_wait_ms, 0);
+            }
+        }
+    }
+}
+
+static void serve_asks(Peers *peers)
+{
+    size_t blocked = 0;
+    waits_clear(peers);
+    LIST_FOR_EACH (&peers->peers, node) {
+        Peer *peer = CONTAINER_OF(node, Peer, node);
+        if (peer->link != NULL) {
+            serve_asks_of(peers, peer);
+            blocked += peer->asks.len;
+        }
+    }
+    if (blocked > 0) {
+        proxy_workers_yield(peers->proxy, atomic_load(&peers->wait_ms) != 0);
+    }
+}
+
+static void take_ask(Peers *peers, Peer *peer, const json_t *message)
+{
+    PeerAsk ask = {.id = json_integer_value(json_object_get(message, "ask")),
+                   .user = peers_name_read(json_object_get(message, "user")),
+                   .database = peers_name_read(json_object_get(message, "database")),
+                   .since_ms = json_integer_value(json_object_get(message, "since"))};
+    if (ask.user == NULL || ask.database == NULL || peer->asks.len >= PEERS_ASKS_MAX) {
+        mem_free(ask.user);
+        mem_free(ask.database);
+        return;
+    }
+    quotas_of(peers, ask.user, ask.database, ask.quotas);
+    vec_push(&peer->asks, ask);
+    serve_asks(peers);
+}
+
+static void take_enter(Peers *peers, Peer *peer, const json_t *message)
+{
+    CLEANUP(mem_free_ptr) char *user = peers_name_read(json_object_get(message, "user"));
+    CLEANUP(mem_free_ptr) char *database = peers_name_read(json_object_get(message, "database"));
+    if (user == NULL || database == NULL) {
+        return;
+    }
+    PeerPlace *place = place_of(peers, peer, user, database);
+    QuotaKind full = QUOTA_KINDS;
+    for (QuotaKind kind = 0; kind < QUOTA_KINDS && full == QUOTA_KINDS; kind++) {
+        const char *name = kind == QUOTA_USER ? user : database;
+        if (!quota_take(&place->quotas[kind]->clients, limit_of(peers, kind, name).clients)) {
+            full = kind;
+        }
+    }
+    for (QuotaKind taken = 0; full < QUOTA_KINDS && taken < full; taken++) {
+        quota_give(&place->quotas[taken]->clients);
+    }
+    place->clients += full == QUOTA_KINDS ? 1 : 0;
+    succession_send(peer->link, json_pack("{s:I, s:b, s:i}", "entered",
+                                          json_integer_value(json_object_get(message, "enter")),
+                                          "ok", full == QUOTA_KINDS, "full", (int)full));
+}
+
+void peers_take_message(Peers *peers, SuccessionLink *link, const json_t *message)
+{
+    Peer *peer = peer_of(peers, succession_link_generation(link));
+    if (peer == NULL || peer->link != link) {
+        return;
+    }
+    if (json_object_get(message, "places") != NULL) {
+        (void)take_places(peers, peer, message);
+        workers_nudge(peers);
+        serve_asks(peers);
+    } else if (json_object_get(message, "ask") != NULL) {
+        take_ask(peers, peer, message);
+    } else if (json_object_get(message, "enter") != NULL) {
+        take_enter(peers, peer, message);
+    }
+}
+
+/* ---- who waits here ----------------------------------------------------------------------------
+ */
+
+static int64_t older(int64_t a, int64_t b)
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+static int64_t budget_wait(const Peers *peers)
+{
+    const Proxy *proxy = peers->proxy;
+    int64_t oldest = atomic_load(&peers->wait_ms);
+    for (uint32_t i = 0; i < proxy->workers_running; i++) {
+        oldest = older(oldest, atomic_load(&proxy->workers[i].oldest_wait_ms));
+    }
+    return oldest;
+}
+
+static json_t *quota_waits(Peers *peers, QuotaKind kind)
+{
+    json_t *waits = json_array();
+    Quotas *quotas = &peers->proxy->quotas;
+    size_t cursor = 0;
+    Slice name;
+    void *value;
+    pthread_mutex_lock(&quotas->lock);
+    while (map_next(quotas->maps[kind], &cursor, &name, &value) &&
+           json_array_size(waits) < PEERS_WAITS_MAX) {
+        const Quota *quota = value;
+        uint32_t worker;
+        int64_t since = quota_oldest_wait(quota, QUOTA_NOBODY, &worker);
+        if (since != 0) {
+            json_array_append_new(waits,
+                                  json_pack("[o, I]", peers_name(quota->name), (json_int_t)since));
+        }
+    }
+    pthread_mutex_unlock(&quotas->lock);
+    return waits;
+}
+
+static void tell_waits(Peers *peers)
+{
+    int64_t budget = budget_wait(peers);
+    json_t *users = quota_waits(peers, QUOTA_USER);
+    json_t *databases = quota_waits(peers, QUOTA_DATABASE);
+    bool any = budget != 0 || json_array_size(users) > 0 || json_array_size(databases) > 0;
+    LIST_FOR_EACH (&peers->peers, node) {
+        Peer *peer = CONTAINER_OF(node, Peer, node);
+        if (peer->link != NULL && (any || peer->told_waits)) {
+            peer->told_waits = any;
+            succession_send(peer->link,
+                            json_pack("{s:{s:I, s:O, s:O}}", "waits", "budget", (json_int_t)budget,
+                                      "users", users, "databases", databases));
+        }
+    }
+    json_decref(users);
+    json_decref(databases);
+}
+
+static void peers_look(void *user)
+{
+    Peers *peers = user;
+    if (peers->peers.len == 0) {
+        loop_timer_stop(&peers->look);
+        return;
+    }
+    serve_asks(peers);
+    tell_waits(peers);
+}
+
+static void nudged(void *user)
+{
+    Peers *peers = user;
+    atomic_store(&peers->nudged, false);
+    serve_asks(peers);
+}
+
+void peers_nudge(Peers *peers)
+{
+    if (!atomic_exchange(&peers->nudged, true)) {
+        loop_post(peers->proxy->loop, nudged, peers);
+    }
+}
+
+/* ---- coming and going --------------------------------------------------------------------------
+ */
+
+void peers_joined(Peers *peers, SuccessionLink *link)
+{
+    uint32_t generation = succession_link_generation(link);
+    Peer *peer = peer_of(peers, generation);
+    peer = peer != NULL ? peer : peer_new(peers, generation);
+    peer->link = link;
+    loop_timer_start(peers->proxy->loop, &peers->look, 0, PEERS_LOOK_MS, peers_look, peers);
+}
+
+void peers_parted(Peers *peers, uint32_t generation)
+{
+    Peer *peer = peer_of(peers, generation);
+    if (peer != NULL) {
+        peer->link = NULL;
+        waits_clear(peers);
+        asks_drop(peer);
+    }
+}
+
+void peers_forget(Peers *peers, uint32_t generation)
+{
+    Peer *peer = peer_of(peers, generation);
+    if (peer != NULL) {
+        waits_clear(peers);
+        peer_free(peers, peer);
+        workers_nudge(peers);
+        serve_asks(peers);
+    }
+}
+
+void peers_forget_all(Peers *peers)
+{
+    waits_clear(peers);
+    for (ListNode *node; (node = list_first(&peers->peers)) != NULL;) {
+        peer_free(peers, CONTAINER_OF(node, Peer, node));
+    }
+    loop_timer_stop(&peers->look);
+}
+
+SuccessionLink *peers_link_of(const Peers *peers, uint32_t generation)
+{
+    const Peer *peer = peer_of(peers, generation);
+    return peer != NULL ? peer->link : NULL;
+}
+
+void peers_init(Peers *peers, Proxy *proxy)
+{
+    peers->proxy = proxy;
+    list_init(&peers->peers);
+    list_init(&peers->held);
+    list_init(&peers->asks);
+    list_init(&peers->cancels);
+}
+
+void peers_done(Peers *peers)
+{
+    peers_cancels_done(peers);
+    peers_forget_all(peers);
+    leaving_done(peers);
+}
