@@ -50,7 +50,8 @@ typedef struct PgLead {
     HaPhase phase;
     int64_t phase_ms;                /* since when */
     int64_t answered_ms;             /* the engine has, in this run; 0: not yet */
-    int64_t linked_ms;               /* it was last connected to its source */
+    int64_t heard_ms;                /* when it last heard from its source, or began to listen; 0:
+                                        neither */
     int64_t disk_ms;                 /* the disk last took a write */
     int64_t keep_ms;                 /* when it was looked after last */
     char keep_goal[SHA256_HEX_SIZE]; /* by this goal */

@@ -18,6 +18,7 @@ void pg_lead_reset(PgLead *lead)
     lead->names_set = false;
     lead->joining = (HaId){0};
     lead->answered_ms = 0;
+    lead->heard_ms = 0;
     lead->promoting = false;
     lead->links_len = 0;
     lead->keep_goal[0] = '\0';

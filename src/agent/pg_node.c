@@ -70,9 +70,7 @@ static void describe(PgNode *node)
     json_object_set_new(run->seen, "ha", json_string(ha_state_name(view->state)));
     json_object_set_new(run->seen, "term", json_integer(view->record.term));
     json_object_set_new(run->seen, "agent", json_string(run->work->options->agent_id));
-    json_object_set_new(run->seen, "hears",
-                        json_boolean(view->link_up && node->seen.heard_ms >= 0 &&
-                                     node->seen.heard_ms < HA_SILENT_MS + 200));
+    json_object_set_new(run->seen, "hears", json_boolean(node->hears));
     json_object_set_new(run->seen, "open", json_boolean(view->open));
     if (node->answers) {
         pg_keep_describe(node);

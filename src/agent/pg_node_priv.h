@@ -20,6 +20,7 @@ typedef struct PgNode {
     int64_t revision; /* of the record in it */
     PgSeen seen;      /* of an engine that answers */
     bool answers;
+    bool hears; /* it follows, and has heard from its source of late */
 } PgNode;
 
 /* ---- pg_view.c ---------------------------------------------------------------------------------

@@ -151,13 +151,14 @@ static bool do_rejoin(PgNode *node, Err *err)
     pg_lead_reset(&run->work->lead);
     pg_spec_role(node, false); /* pg_rewind lets it recover by itself first */
     TRY(pg_configure(&node->spec, &ignored, err));
-    const HaFork *fork = &record->history[record->history_len > 0 ? record->history_len - 1 : 0];
-    int64_t before = record->history_len > 1 ? record->history[record->history_len - 2].timeline
-                                             : fork->timeline - 1;
+    int64_t timeline = 0;
     int64_t bytes = -1;
+    HaFork fork = record->history[record->history_len > 0 ? record->history_len - 1 : 0];
+    TRY(pg_wal_timeline(&node->spec.paths, &timeline, err));
+    (void)ha_record_fork(record, timeline, &fork);
     TRY(node_mark_drop(run, err));
     TRY(incarnation_begin(node, err));
-    if (!pg_rejoin(&node->spec, before, fork->lsn, CLONE_TIMEOUT_MS, &bytes, err)) {
+    if (!pg_rejoin(&node->spec, timeline, fork.lsn, CLONE_TIMEOUT_MS, &bytes, err)) {
         log_warn("agent", "node %s: %s; it is cloned", run->work->id, err->message);
         return true; /* without its mark it has no data, and is copied next */
     }
@@ -221,7 +222,11 @@ static bool do_source(PgNode *node, Err *err)
     pg_floor_apply(node->run->arena, &node->spec);
     node->run->work->applied = false;
     TRY(pg_keep_files(node, err));
-    node->run->work->lead.source = node->view.record.leader;
+    PgLead *lead = &node->run->work->lead;
+    if (!ha_id_is_empty(&lead->source)) { /* otherwise an agent before us may have said so */
+        lead->heard_ms = 0;
+    }
+    lead->source = node->view.record.leader;
     return true;
 }
 

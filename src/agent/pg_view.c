@@ -88,6 +88,25 @@ static HaState engine_state(PgNode *node, int64_t now_ms)
                                    : HA_STATE_FOLLOWING;
 }
 
+/* A promotion that ended half-way is a timeline that the record does not know, and a standby may
+ * have left the others there. */
+static void view_forks(PgNode *node)
+{
+    HaView *view = &node->view;
+    const PgSeen *seen = &node->seen;
+    const HaRecord *record = &view->record;
+    int64_t known = record->history_len > 0 ? record->history[record->history_len - 1].timeline : 0;
+    for (size_t i = 0; i + 1 < seen->forks_len; i++) {
+        HaFork fork = {.timeline = seen->forks[i].timeline, .lsn = seen->forks[i].lsn};
+        if (fork.timeline > known && view->halfway_len < HA_HALFWAY_MAX) {
+            view->halfway[view->halfway_len++] = fork;
+        } else if (fork.timeline > known) {
+            view->halfway[HA_HALFWAY_MAX - 1].timeline = fork.timeline;
+        }
+    }
+    view->fork_lsn = seen->forks_len > 0 ? seen->forks[seen->forks_len - 1].lsn : 0;
+}
+
 static void view_engine(PgNode *node, int64_t now_ms)
 {
     NodeWork *work = node->run->work;
@@ -108,7 +127,7 @@ static void view_engine(PgNode *node, int64_t now_ms)
     view->disk_ms = now_ms - lead->disk_ms;
     view->open = pg_gate_is_open(&node->spec.paths);
     view->timeline = node->seen.timeline;
-    view->fork_lsn = node->seen.fork_lsn;
+    view_forks(node);
 }
 
 /* A leader that makes room waits for its clients. */
@@ -123,11 +142,18 @@ static void view_link(PgNode *node, int64_t now_ms)
 {
     PgLead *lead = &node->run->work->lead;
     HaView *view = &node->view;
-    view->link_up = node->answers && node->seen.streaming;
-    if (view->link_up || lead->linked_ms == 0) {
-        lead->linked_ms = now_ms;
+    bool recovers = node->answers && node->seen.in_recovery;
+    view->link_up = recovers && node->seen.streaming;
+    if (view->link_up && node->seen.heard_ms >= 0) {
+        lead->heard_ms = now_ms - node->seen.heard_ms;
+    } else if (recovers && lead->heard_ms == 0) {
+        lead->heard_ms = now_ms; /* who has just begun to listen is no witness */
     }
-    view->link_ms = now_ms - lead->linked_ms;
+    node->hears = view->link_up && now_ms - lead->heard_ms < HEARS_MS;
+    view->link_ms = view->link_up || lead->heard_ms == 0 ? 0 : now_ms - lead->heard_ms;
+    if (view->state == HA_STATE_LEADING && lead->heard_ms != 0) {
+        view->cut_off_ms = lead->state_ms - lead->heard_ms;
+    }
     view->diverged = node->answers && node->seen.in_recovery && node->seen.timeline > 0 &&
                      ha_record_diverged(&view->record, node->seen.timeline, node->seen.end_lsn);
 }
@@ -135,7 +161,8 @@ static void view_link(PgNode *node, int64_t now_ms)
 /* ---- the neighbours ----------------------------------------------------------------------------
  */
 
-/* Written by this agent in this life: what an agent that has died wrote is no witness. */
+/* Written by this agent in this life: what an agent that has died wrote is no witness. Nor is
+ * another host's, as long as agents do not beat: leader_ms stays 0. */
 static bool is_ours(const PgNode *node, const json_t *seen)
 {
     return strcmp(member_str(seen, "agent", ""), node->run->work->options->agent_id) == 0;

@@ -129,10 +129,13 @@ NODISCARD bool pg_clone(const PgSpec *spec, int64_t timeout_ms, Err *err);
  * source has not is kept beside it as root/diverged-TIME (the newest PG_DIVERGED_MAX of them), and
  * taken back by pg_rewind. The source must have written a checkpoint on its timeline. *ret_bytes:
  * of WAL that nobody has any more, behind `fork_lsn`; -1: not known. ERR_CONFLICT: it cannot be
- * rewound; clone it. A failure leaves a data directory that cannot be started. */
+ * rewound; clone it. `timeline` is its own. A failure leaves a data directory that cannot be
+ * started. */
 #define PG_DIVERGED_MAX 3
 NODISCARD bool pg_rejoin(const PgSpec *spec, int64_t timeline, uint64_t fork_lsn,
                          int64_t timeout_ms, int64_t *ret_bytes, Err *err);
+/* The newest timeline of which a data directory has WAL. */
+NODISCARD bool pg_wal_timeline(const EnginePaths *paths, int64_t *ret_timeline, Err *err);
 /* ERR_CONFLICT where the data directory is of another major version. */
 NODISCARD bool pg_version_check(const PgSpec *spec, Err *err);
 /* The command for the guard; NULL-terminated, from the arena. */
@@ -184,6 +187,13 @@ typedef struct PgStandbySeen {
     int64_t flush_lag_bytes;
 } PgStandbySeen;
 
+/* A timeline begins where the one before it was left. */
+typedef struct PgFork {
+    int64_t timeline;
+    uint64_t lsn;
+} PgFork;
+#define PG_FORKS_MAX 32 /* the newest of them */
+
 typedef struct PgSeen {
     bool in_recovery;
     bool streaming;     /* a standby whose receiver is connected */
@@ -191,7 +201,8 @@ typedef struct PgSeen {
     bool replay_paused; /* a standby that needs a start with more of what its primary has */
     int64_t timeline;   /* it writes, or of the newest WAL that it has received */
     int64_t checkpoint_timeline;  /* of its control file */
-    uint64_t fork_lsn;            /* of a primary: where its timeline began; 0: it is the first */
+    const PgFork *forks;          /* of a primary: how its timeline came to be, the oldest first; */
+    size_t forks_len;             /* the last is its own; none: it is the first */
     uint64_t end_lsn;             /* insert position; of a standby what it has received */
     const char *lsn;              /* insert position, or the replayed one of a standby */
     int64_t replay_lag_ms;        /* of a standby; -1 unknown */

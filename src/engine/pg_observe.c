@@ -60,20 +60,32 @@ static bool observe_standbys(PgSession *session, Arena *arena, PgSeen *seen, Err
     return true;
 }
 
-/* The last line of a history file is about the timeline before: where it was left. */
-static bool observe_fork(PgSession *session, Arena *arena, PgSeen *seen, Err *err)
+/* Of each timeline that it went through the history file has a line, with where that was left. */
+static bool observe_forks(PgSession *session, Arena *arena, PgSeen *seen, Err *err)
 {
     if (seen->timeline <= 1) {
         return true;
     }
     const char *file = arena_printf(arena, "pg_wal/%08X.history", (unsigned)seen->timeline);
-    char *lsn = NULL;
-    TRY(pg_value(session, arena,
-                 "SELECT split_part(line, E'\\t', 2)"
-                 " FROM regexp_split_to_table(pg_read_file($1), E'\\n') WITH ORDINALITY AS"
-                 " lines(line, number) WHERE line ~ '^[0-9]' ORDER BY number DESC LIMIT 1",
-                 &(const char *){file}, 1, &lsn, err));
-    return (lsn != NULL && pg_lsn_parse(slice_of(lsn), &seen->fork_lsn)) ||
+    PgRows rows;
+    TRY(pg_rows(session, arena,
+                "SELECT split_part(line, E'\\t', 1), split_part(line, E'\\t', 2)"
+                " FROM regexp_split_to_table(pg_read_file($1), E'\\n') WITH ORDINALITY AS"
+                " lines(line, number) WHERE line ~ '^[0-9]' ORDER BY number",
+                &(const char *){file}, 1, &rows, err));
+    size_t first = rows.rows > PG_FORKS_MAX ? rows.rows - PG_FORKS_MAX : 0;
+    PgFork *forks = ARENA_ARRAY(arena, PgFork, rows.rows + 1);
+    for (size_t i = first; i < rows.rows; i++) {
+        bool last = i + 1 == rows.rows;
+        PgFork *fork = &forks[seen->forks_len++];
+        fork->timeline = last ? seen->timeline : cell_i64(rows.cells[(i + 1) * rows.columns]);
+        if (!pg_lsn_parse(slice_of(rows.cells[i * rows.columns + 1]), &fork->lsn)) {
+            seen->forks_len = 0;
+            break;
+        }
+    }
+    seen->forks = forks;
+    return seen->forks_len > 0 ||
            err_set(err, ERR_INTERNAL, "%s does not say where the timeline began", file);
 }
 
@@ -103,7 +115,7 @@ bool pg_observe(PgSession *session, const EnginePaths *paths, Arena *arena, PgSe
     }
     if (!seen.in_recovery) {
         TRY(observe_standbys(session, arena, &seen, err));
-        TRY(observe_fork(session, arena, &seen, err));
+        TRY(observe_forks(session, arena, &seen, err));
     }
     *ret_seen = seen;
     return true;

@@ -31,9 +31,31 @@ static const char *segment_name(Arena *arena, int64_t timeline, uint64_t lsn)
                         number / per_file, number % per_file);
 }
 
-static bool segment_is_kept(const char *name, const char *first)
+static bool is_segment(const char *name)
 {
-    return strlen(name) == 24 && strspn(name, "0123456789ABCDEF") == 24 && strcmp(name, first) >= 0;
+    return strlen(name) == 24 && strspn(name, "0123456789ABCDEF") == 24;
+}
+
+bool pg_wal_timeline(const EnginePaths *paths, int64_t *ret_timeline, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *wal = mem_printf("%s/pg_wal", paths->data);
+    DIR *dir = opendir(wal);
+    if (dir == NULL) {
+        return err_set_errno(err, errno, "cannot read %s", wal);
+    }
+    int64_t newest = 0;
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        char digits[9] = {0};
+        memcpy(digits, entry->d_name, is_segment(entry->d_name) ? 8 : 0);
+        int64_t timeline = (int64_t)strtoul(digits, NULL, 16);
+        newest = timeline > newest ? timeline : newest;
+    }
+    closedir(dir);
+    if (newest == 0) {
+        return err_set(err, ERR_NOT_FOUND, "there is no WAL in %s", wal);
+    }
+    *ret_timeline = newest;
+    return true;
 }
 
 static bool copy_all(int from, int to)
@@ -66,7 +88,7 @@ static bool wal_keep(const PgSpec *spec, const char *folder, const char *first, 
     }
     bool ok = true;
     for (struct dirent *entry; ok && (entry = readdir(dir)) != NULL;) {
-        if (segment_is_kept(entry->d_name, first)) {
+        if (is_segment(entry->d_name) && strcmp(entry->d_name, first) >= 0) {
             const char *from = arena_printf(arena, "%s/%s", wal, entry->d_name);
             const char *to = arena_printf(arena, "%s/%s", folder, entry->d_name);
             ok = segment_copy(spec, from, to, err);

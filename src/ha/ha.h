@@ -88,6 +88,8 @@ HaSet ha_standbys(const HaRecord *record, const HaId *self, const HaId *joining)
 
 /* 0: the leader of this term has not said yet. */
 int64_t ha_record_timeline(const HaRecord *record);
+/* Where the cluster's history left a timeline, as the one that came next; false: it did not. */
+bool ha_record_fork(const HaRecord *record, int64_t timeline, HaFork *ret_fork);
 /* Whether WAL up to `lsn` of `timeline` is not part of the leader's history. */
 bool ha_record_diverged(const HaRecord *record, int64_t timeline, uint64_t lsn);
 
@@ -165,7 +167,9 @@ typedef struct HaView {
     int64_t timeline;               /* FOLLOWING, LEADING */
     uint64_t fork_lsn;              /* LEADING: where its timeline began */
     HaFork halfway[HA_HALFWAY_MAX]; /* LEADING: timelines of promotions that ended half-way: behind
-                                       the last of the record, before its own; the oldest first */
+                                       the last of the record, before its own; the oldest first.
+                                       Where there are more, the last stands for the rest, with
+                                       the oldest lsn of those */
     size_t halfway_len;
     HaSet names;        /* LEADING: whom its commits wait for, as this process set it */
     HaId joining;       /* who among them is not in the set yet */

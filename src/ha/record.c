@@ -78,17 +78,26 @@ int64_t ha_record_timeline(const HaRecord *record)
                : 0;
 }
 
-bool ha_record_diverged(const HaRecord *record, int64_t timeline, uint64_t lsn)
+bool ha_record_fork(const HaRecord *record, int64_t timeline, HaFork *ret_fork)
 {
-    int64_t newest = 0;
     for (size_t i = 0; i < record->history_len; i++) {
-        const HaFork *fork = &record->history[i];
-        newest = fork->timeline > newest ? fork->timeline : newest;
-        if (fork->timeline > timeline) { /* the first one that left it */
-            return lsn > fork->lsn;
+        if (record->history[i].timeline > timeline) { /* the first one that left it */
+            *ret_fork = record->history[i];
+            return true;
         }
     }
+    return false;
+}
+
+bool ha_record_diverged(const HaRecord *record, int64_t timeline, uint64_t lsn)
+{
+    HaFork fork;
+    if (ha_record_fork(record, timeline, &fork)) {
+        return lsn > fork.lsn;
+    }
     /* Newer than all that is known: the leader's own, where it has not told of it yet. */
+    int64_t newest =
+        record->history_len > 0 ? record->history[record->history_len - 1].timeline : 0;
     return ha_record_timeline(record) != 0 && timeline > newest;
 }
 
