@@ -58,6 +58,7 @@ typedef struct PgLead {
     bool promoting;                  /* it is told to end recovery */
     bool killed; /* we have ended it for its silence: that is no wish to start it again */
     bool stuck;  /* and it did not end */
+    bool reaped; /* nothing of the run that has ended is left */
     bool took;   /* it took the term that it leads in, and is not open yet */
     HaId source; /* the node that its configuration follows */
     PgLink links[HA_PEERS_MAX];
@@ -86,6 +87,7 @@ typedef struct NodeWork {
     int quick_ends;         /* of the engine, in a row */
     int64_t start_after_ms; /* of CLOCK_MONOTONIC; 0: at once */
     bool left_running;      /* the engine that served has gone, and no other was started yet */
+    bool end_told;          /* and users know of it */
     bool stop_asked;        /* set by the loop thread between jobs: the tier stops */
 } NodeWork;
 

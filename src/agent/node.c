@@ -354,22 +354,24 @@ void node_event(NodeRun *run, const char *category, const char *message)
     }
 }
 
-/* Tells users once; an engine that ends again and again before it serves is one story. */
-static void report_end(NodeRun *run, const GuardExit *end)
+/* An engine that ends again and again before it serves is one story. */
+void node_tell_end(NodeRun *run, const char *then)
 {
-    if (run->work->quick_ends > 1 && !run->work->left_running && !run->was_running) {
+    NodeWork *work = run->work;
+    GuardExit end;
+    bool again = work->quick_ends > 1 && !work->left_running && !run->was_running;
+    if (work->end_told || again || !unasked_end(run, &end)) {
         return;
     }
+    work->end_told = true;
     char how[PROCESS_EXIT_TEXT_SIZE];
-    process_exit_format(&end->end, how);
-    if (end->ended_ms == 0) {
+    process_exit_format(&end.end, how);
+    if (end.ended_ms == 0) {
         snprintf(how, sizeof(how), "ended together with its guard");
     }
-    const char *message =
-        arena_printf(run->arena, "The %s of %s (node %s) %s; it is started again.",
-                     member_str(run->goal, "role", "engine"),
-                     member_str(run->goal, "identifier", ""), run->work->id, how);
-    node_event(run, "recovery", message);
+    node_event(run, "recovery",
+               arena_printf(run->arena, "The %s of %s (node %s) %s; %s.", run->role,
+                            member_str(run->goal, "identifier", ""), work->id, how, then));
 }
 
 /* An engine that ends soon after its start is started again at growing intervals. */
@@ -384,7 +386,7 @@ static bool start_allowed(NodeRun *run, Err *err)
     if (work->start_after_ms == 0 && unasked_end(run, &end)) {
         bool quick = end.ended_ms > 0 && end.ended_ms - end.started_ms < QUICK_END_MS;
         work->quick_ends = quick ? work->quick_ends + 1 : 0;
-        report_end(run, &end);
+        node_tell_end(run, "it is started again");
         if (quick) {
             mem_free(work->complaint);
             work->complaint = engine_last_words(run->paths.log);
@@ -399,8 +401,7 @@ static bool start_allowed(NodeRun *run, Err *err)
     return true;
 }
 
-/* F8: what a guard that died left behind. */
-static bool orphans_kill(NodeRun *run, Err *err)
+bool node_reap(NodeRun *run, Err *err)
 {
     size_t killed = 0;
     if (!file_exists(run->paths.data)) {
@@ -419,7 +420,7 @@ bool node_guard_start(NodeRun *run, const char *const *argv, const ProcessAccoun
 {
     const AgentOptions *options = run->work->options;
     TRY(start_allowed(run, err));
-    TRY(orphans_kill(run, err));
+    TRY(node_reap(run, err));
     bool postgres = strcmp(member_str(run->goal, "kind", ""), "postgres") == 0;
     TRY(!postgres || pg_stale_locks_remove(&run->paths, err));
     const GuardSpec spec = {
@@ -438,7 +439,7 @@ bool node_guard_start(NodeRun *run, const char *const *argv, const ProcessAccoun
     pid_t pid;
     run->work->started_ms = time_wall_ms();
     TRY(guard_spawn(&spec, &pid, err));
-    run->work->left_running = false;
+    run->work->left_running = run->work->end_told = false;
     return true;
 }
 
@@ -450,7 +451,7 @@ static bool guard_end(NodeRun *run, const char *mode, int64_t timeout_ms, Err *e
         run->work->session = NULL;
     }
     if (!node_guard_runs(run)) {
-        return orphans_kill(run, err);
+        return node_reap(run, err);
     }
     GuardExit end;
     return guard_stop(options->run_dir, run->work->id, mode, timeout_ms, &end, err);
@@ -658,6 +659,7 @@ int64_t node_step(NodeWork *work, Slice goal_text)
     const char *zone_dir =
         arena_printf(arena, "%s/zone-%s", options->data_dir, member_str(run.goal, "zone", "a"));
     run.paths = engine_paths(arena, zone_dir, options->run_dir, work->id);
+    run.role = member_str(run.goal, "role", "engine");
     sha256_hex(goal_text, run.goal_digest);
     seen_load(&run);
     if (work->seen_text == NULL || !record_parse(slice_of(work->seen_text), &run.seen, NULL)) {

@@ -11,6 +11,7 @@ typedef struct NodeRun {
     json_t *goal;
     json_t *seen; /* what will be written when the step ends */
     EnginePaths paths;
+    const char *role; /* for people */
     bool was_running; /* it served when this step began */
     bool settled;     /* the step found nothing left to do */
     char goal_digest[SHA256_HEX_SIZE];
@@ -56,6 +57,11 @@ NODISCARD bool node_guard_start(NodeRun *run, const char *const *argv,
 /* Stops the engine and waits until it is reaped. */
 NODISCARD bool node_guard_stop(NodeRun *run, Err *err);
 NODISCARD bool node_guard_kill(NodeRun *run, Err *err); /* the same, at once */
+/* F8: of one whose guard has gone, what that has left is ended. It may be that it cannot die. */
+NODISCARD bool node_reap(NodeRun *run, Err *err);
+/* Tells users how it ended, where nobody had asked for it, and what becomes of it ("it is started
+ * again"); once for each end. */
+void node_tell_end(NodeRun *run, const char *then);
 /* Of one that does not run: somebody had asked for its end. */
 bool node_stop_was_asked(const NodeRun *run);
 /* Stops it, and removes all that there is of it. */

@@ -115,9 +115,27 @@ static bool keep(PgNode *node, bool *ret_busy, Err *err)
     return true;
 }
 
+/* Stopped means reaped (F8): what does not run any more counts as down only when nothing of it
+ * lives on without its guard. */
+static void reap(PgNode *node)
+{
+    PgLead *lead = &node->run->work->lead;
+    Err err;
+    if (node_guard_runs(node->run)) {
+        lead->reaped = false;
+    } else if (!lead->reaped) {
+        lead->reaped = node_reap(node->run, &err);
+        lead->stuck = !lead->reaped;
+        if (lead->stuck) {
+            log_warn("agent", "node %s: %s", node->run->work->id, err.message);
+        }
+    }
+}
+
 /* One look and what follows from it. *ret_more: look again at once. */
 static bool run_once(PgNode *node, HaDecision *decision, bool *ret_more, Err *err)
 {
+    reap(node);
     TRY(pg_view_make(node, err));
     *decision = ha_decide(&node->view);
     *ret_more = decision->step != HA_STEP_WAIT;

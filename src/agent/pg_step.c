@@ -47,7 +47,8 @@ static void tell(PgNode *node, const HaRecord *next)
     const HaRecord *before = &node->view.record;
     NodeRun *run = node->run;
     if (next->phase == HA_PHASE_FREE && before->phase != HA_PHASE_FREE) {
-        run->work->left_running = false; /* who takes over tells it */
+        run->role = "primary";
+        node_tell_end(run, "its standby takes over");
     }
     if (next->term != before->term) {
         run->work->lead.took = true;
@@ -181,7 +182,8 @@ static bool start(PgNode *node, bool follows, Err *err)
     work->applied = true; /* what it starts with says it all */
     pg_lead_reset(lead);
     lead->revision = revision;
-    lead->killed = lead->stuck = false;
+    lead->killed = lead->stuck = lead->reaped = false;
+    run->role = !follows ? "primary" : node->view.replica ? "replica" : "standby";
     TRY(pg_find_install(run, &node->spec, err));
     TRY(node_dirs(run, &node->spec.account, PG_REPLICATION_USER, err));
     TRY(pg_version_check(&node->spec, err));
