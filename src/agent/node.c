@@ -16,7 +16,7 @@
 #define LOG_LOOK_MS        (60 * MS_PER_S)
 #define STOP_TIMEOUT_MS    (30 * MS_PER_S)
 #define ORPHANS_TIMEOUT_MS (10 * MS_PER_S)
-#define GUARD_ANSWER_MS    300
+#define GUARD_ANSWER_MS    100
 #define GUARD_DIES_MS      1000
 #define MARK_MAX           ((size_t)4096)
 #define RANGE_STEP         1000
@@ -443,6 +443,13 @@ bool node_guard_start(NodeRun *run, const char *const *argv, const ProcessAccoun
     return true;
 }
 
+static void guard_await_end(const NodeRun *run)
+{
+    for (int i = 0; i < GUARD_DIES_MS && node_guard_runs(run); i++) {
+        usleep(1000);
+    }
+}
+
 static bool guard_end(NodeRun *run, const char *mode, int64_t timeout_ms, Err *err)
 {
     const AgentOptions *options = run->work->options;
@@ -454,7 +461,9 @@ static bool guard_end(NodeRun *run, const char *mode, int64_t timeout_ms, Err *e
         return node_reap(run, err);
     }
     GuardExit end;
-    return guard_stop(options->run_dir, run->work->id, mode, timeout_ms, &end, err);
+    TRY(guard_stop(options->run_dir, run->work->id, mode, timeout_ms, &end, err));
+    guard_await_end(run); /* it has said its last word, and goes */
+    return true;
 }
 
 bool node_guard_stop(NodeRun *run, Err *err)
@@ -472,9 +481,7 @@ bool node_guard_kill(NodeRun *run, Err *err)
         !guard_status(options->run_dir, run->work->id, GUARD_ANSWER_MS, &status, NULL)) {
         log_warn("agent", "the guard of node %s does not answer, and is killed", run->work->id);
         (void)kill(guard, SIGKILL);
-        for (int i = 0; i < GUARD_DIES_MS && node_guard_runs(run); i++) {
-            usleep(1000);
-        }
+        guard_await_end(run);
     }
     return guard_end(run, "kill", 0, err);
 }

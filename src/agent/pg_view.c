@@ -5,7 +5,7 @@
  */
 #include "agent/pg_node_priv.h"
 
-#define LOOK_MS  1000 /* an engine that takes longer to say how it is, is silent */
+#define LOOK_MS  500  /* an engine that takes longer to say how it is, is silent */
 #define HEARS_MS 1200 /* a source that is idle says a word each second */
 
 /* ---- what is wanted ----------------------------------------------------------------------------

@@ -135,6 +135,15 @@ static bool expand_member(Expander *expander, const char *name, const json_t *me
     return value != NULL && json_object_set_new(into, name, value) == 0;
 }
 
+/* One that does not answer its agent at present may only be slow: nobody else leads yet. */
+static bool takes_requests(const json_t *seen, int64_t term)
+{
+    HaState state;
+    return ha_state_parse(slice_of(member_str(seen, "ha", "")), &state) &&
+           (state == HA_STATE_LEADING || state == HA_STATE_SILENT) &&
+           member_bool(seen, "open", false) && member_int(seen, "term", 0) == term;
+}
+
 /* Where requests to the cluster's leader go, as {id, socket_dir}; NULL: nowhere at present. */
 static json_t *leader_target(const AgentOptions *options, const char *cluster)
 {
@@ -149,9 +158,7 @@ static json_t *leader_target(const AgentOptions *options, const char *cluster)
     }
     const char *key = arena_printf(arena, "node/%s/seen", record.leader.text);
     if (!store_get(options->store, slice_of(key), arena, &item, NULL) ||
-        !record_parse(item.value, &seen, NULL) || !member_bool(seen, "open", false) ||
-        strcmp(member_str(seen, "ha", ""), ha_state_name(HA_STATE_LEADING)) != 0 ||
-        member_int(seen, "term", 0) != record.term) {
+        !record_parse(item.value, &seen, NULL) || !takes_requests(seen, record.term)) {
         return NULL;
     }
     return json_pack("{s:s, s:o}", "id", record.leader.text, "socket_dir",

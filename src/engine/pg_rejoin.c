@@ -197,6 +197,7 @@ bool pg_rejoin(const PgSpec *spec, int64_t timeline, uint64_t fork_lsn, int64_t 
     if (unlink(standby) != 0 && errno != ENOENT) {
         return err_set_errno(err, errno, "cannot remove %s", standby);
     }
+    TRY(pg_stale_locks_remove(&spec->paths, err));
     TRY(rewind_data(spec, timeout_ms, err));
     *ret_bytes = bytes;
     return true;
