@@ -246,9 +246,29 @@ static void orphan_ready(ProxyServer *server)
     }
 }
 
+/* RULES F12: nobody repeats what may have happened. */
+static void tell_lost(ProxyClient *client, SessionLoss loss, const char *why)
+{
+    static const struct {
+        const char *sqlstate, *message;
+    } words[] = {
+        [LOSS_AT_REST] = {"57P01", "The connection to the database was lost, and with it the "
+                                   "state of this session."},
+        [LOSS_UNDONE] = {"40001", "The connection to the database was lost: the transaction was "
+                                  "not committed."},
+        [LOSS_UNKNOWN] = {"08007", "The connection to the database was lost before it had "
+                                   "answered: the transaction may have been committed."},
+    };
+    proxy_client_fatal(client, words[loss].sqlstate, words[loss].message, why);
+}
+
 void proxy_server_lost(ProxyServer *server, const char *why)
 {
     ProxyClient *client = server->client;
+    bool linked = server->state == SERVER_LINKED;
+    SessionLoss loss = client != NULL && linked && !client->session.walsender
+                           ? session_lost(&client->session, &server->exchange)
+                           : LOSS_AT_REST;
     bool told = server->fatal;
     if (server->state == SERVER_IDLE || server->state == SERVER_LINKED ||
         server->state == SERVER_LINE || server->state == SERVER_LISTENING) {
@@ -267,6 +287,8 @@ void proxy_server_lost(ProxyServer *server, const char *why)
     }
     if (told) {
         proxy_client_close(client); /* behind PostgreSQL's own words */
+    } else if (linked) {
+        tell_lost(client, loss, why);
     } else {
         proxy_client_fatal(client, "08006", "The connection to the database was lost.", why);
     }

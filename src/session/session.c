@@ -133,6 +133,7 @@ void session_link(Session *session, Exchange *exchange, Handover handover, Sessi
     exchange->completed = false;
     exchange->name = NAME_OPEN;
     exchange->streaming = false;
+    loss_begin(exchange);
     put_handover(exchange, session->relay ? HANDOVER_PLAIN : handover, out);
     settings_begin(session, exchange);
 }
@@ -181,6 +182,7 @@ void session_note_text(Session *session, Exchange *exchange, const TextEffects *
     exchange->forgets = exchange->forgets || effects->forgets;
     exchange->releases = exchange->releases || effects->releases;
     exchange->ddl = exchange->ddl || effects->ddl;
+    loss_note_text(exchange, effects);
     listen_note(session, exchange, effects);
     session_pin(session, effects->pin, out);
     pins_guess(session, exchange, effects->pin);
@@ -242,6 +244,7 @@ static void take_parse(Session *session, Exchange *exchange, const PgPiece *piec
         return;
     }
     exchange->unnamed = UNNAMED_PARSED;
+    exchange->unnamed_may = 0;
     Slice text = slice_skip(piece->body, offset);
     text_begin(session, exchange, text, piece->last, out);
     names_note_deallocate(session, exchange, text, piece->last, out);
@@ -268,6 +271,7 @@ static void take_bind(Session *session, Exchange *exchange, const PgPiece *piece
     }
     if (bind.statement.len == 0) {
         use_unnamed(session, exchange, out);
+        loss_note_unnamed(exchange);
         if (exchange->unnamed == UNNAMED_PARSED) {
             exchange->unnamed = UNNAMED_BOUND;
         }
@@ -357,6 +361,7 @@ static void take_linked(Session *session, Exchange *exchange, const PgPiece *pie
         flight_push(&exchange->flight, piece->type, marks);
         exchange->open = true;
     }
+    loss_note_message(session, exchange, piece->type);
     if (piece->type == 'S' || piece->type == 'Q' || piece->type == 'F') {
         exchange->batch++;
         exchange->open = false;

@@ -156,6 +156,10 @@ typedef struct Exchange {
     Buf own; /* messages of ours */
     WalsenderName name;
     bool streaming; /* CopyBoth: the client is in a replication stream */
+    /* Bits of what a loss of the connection leaves open (loss.c): of what was sent and is not
+     * answered, and of the unnamed statement. */
+    uint8_t may, unnamed_may;
+    bool told; /* of what the client's batch runs, `may` says it */
     /* What a text is parsed under (RULES P4): a list of settings, or something of its own. */
     uint64_t context;
     /* the server connection's */
@@ -275,6 +279,17 @@ void session_listen_passed(Session *session);
 
 /* So many statements of a replay (settings_put_replay) are sent now. */
 void exchange_push_replay(Exchange *exchange, size_t statements, unsigned marks);
+
+/* ---- when the server connection is lost (loss.c) -----------------------------------------------
+ */
+
+typedef enum SessionLoss {
+    LOSS_AT_REST, /* nothing was asked for; what state the session had is gone */
+    LOSS_UNDONE,  /* what was open has not happened: it may be repeated */
+    LOSS_UNKNOWN, /* it may have happened */
+} SessionLoss;
+
+SessionLoss session_lost(const Session *session, const Exchange *exchange);
 
 /* A piece from the client; exchange is NULL while it has no server connection. */
 SessionStep session_client_piece(Session *session, Exchange *exchange, const PgPiece *piece,
