@@ -246,35 +246,18 @@ static void orphan_ready(ProxyServer *server)
     }
 }
 
-/* RULES F12: nobody repeats what may have happened. */
-static void tell_lost(ProxyClient *client, SessionLoss loss, const char *why)
-{
-    static const struct {
-        const char *sqlstate, *message;
-    } words[] = {
-        [LOSS_AT_REST] = {"57P01", "The connection to the database was lost, and with it the "
-                                   "state of this session."},
-        [LOSS_UNDONE] = {"40001", "The connection to the database was lost: the transaction was "
-                                  "not committed."},
-        [LOSS_UNKNOWN] = {"08007", "The connection to the database was lost before it had "
-                                   "answered: the transaction may have been committed."},
-    };
-    proxy_client_fatal(client, words[loss].sqlstate, words[loss].message, why);
-}
-
 void proxy_server_lost(ProxyServer *server, const char *why)
 {
     ProxyClient *client = server->client;
-    bool linked = server->state == SERVER_LINKED;
-    SessionLoss loss = client != NULL && linked && !client->session.walsender
-                           ? session_lost(&client->session, &server->exchange)
-                           : LOSS_AT_REST;
     bool told = server->fatal;
-    if (server->state == SERVER_IDLE || server->state == SERVER_LINKED ||
-        server->state == SERVER_LINE || server->state == SERVER_LISTENING) {
+    bool linked = server->state == SERVER_LINKED;
+    SessionLoss loss = LOSS_AT_REST;
+    if (server->state == SERVER_IDLE || linked || server->state == SERVER_LINE ||
+        server->state == SERVER_LISTENING) {
         proxy_health_doubt(&server->worker->proxy->health);
     }
     bool survives = client != NULL && client->ear != NULL && proxy_ear_survives(client);
+    survives = survives || (linked && client != NULL && proxy_loss_survived(server, why, &loss));
     proxy_server_unlink(server);
     server_free(server);
     if (client == NULL) {
@@ -283,12 +266,12 @@ void proxy_server_lost(ProxyServer *server, const char *why)
     if (survives) {
         client->wants_room = false;
         proxy_client_resume(client);
-        return;
-    }
-    if (told) {
+        proxy_client_drain(client);
+    } else if (told) {
         proxy_client_close(client); /* behind PostgreSQL's own words */
     } else if (linked) {
-        tell_lost(client, loss, why);
+        PgError error = session_loss_error(loss, true, why);
+        proxy_client_refuse(client, &error);
     } else {
         proxy_client_fatal(client, "08006", "The connection to the database was lost.", why);
     }
@@ -376,6 +359,12 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
     ProxyClient *client = server->client;
     SessionOut out;
     bool learns = server->learns;
+    if (proxy_loss_is_engine_end(piece)) {
+        run_flush(server, run);
+        run->at += piece->raw.len;
+        run->sent = run->at;
+        return true;
+    }
     SessionStep step = session_server_piece(&client->session, &server->exchange, piece, &out);
     *ret_problem = out.problem;
     if (step == STEP_REFUSE) {

@@ -36,6 +36,8 @@ void loss_note_unnamed(Exchange *exchange);
 void loss_note_message(const Session *session, Exchange *exchange, char type);
 /* One of its batches is answered. */
 void loss_take_ready(Exchange *exchange);
+/* A message behind a loss, of a client without a server connection and with session->after. */
+SessionStep loss_take_unlinked(Session *session, const PgPiece *piece, SessionOut *out);
 
 /* ---- pins.c ----------------------------------------------------------------------------
  */

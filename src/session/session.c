@@ -390,7 +390,8 @@ static SessionStep take_first(Session *session, Exchange *exchange, const PgPiec
         return STEP_END;
     }
     if (exchange == NULL) {
-        return take_unlinked(session, piece);
+        return session->after != AFTER_NOTHING ? loss_take_unlinked(session, piece, out)
+                                               : take_unlinked(session, piece);
     }
     if (!session->relay && exchange->flight.copying && strchr(NOT_IN_COPY, piece->type) != NULL) {
         out->problem = "unexpected message type during COPY from stdin";

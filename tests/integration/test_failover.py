@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -111,6 +112,34 @@ def test_the_leader_is_lost(live, fault, record_property):
         print(f'{fault.__name__}: {ledger.gap_s(since):.3f} s without an acknowledged row, '
               f'{len(ledger.errors)} errors: {sorted({str(code) for _, code, _ in ledger.errors})}')
     check_everywhere(live, ledger)
+
+
+def test_what_clients_hear(live):
+    """RULES F12: who may repeat a transaction hears 40001, who may not 08007, and both keep their connection; what a
+    pinned session had is gone."""
+    live.wait_settled('main')
+    old = leader(live)
+    idle, inside, running, writing, pinned = clients = [through_proxy(live) for _ in range(5)]
+    idle.execute('CREATE TABLE heard (number int)')
+    inside.execute('BEGIN')
+    inside.execute('INSERT INTO heard VALUES (1)')
+    running.execute('BEGIN')
+    pinned.execute('CREATE TEMPORARY TABLE mine ()')
+    with ThreadPoolExecutor() as pool:
+        slow = [pool.submit(running.execute, 'SELECT pg_sleep(100)'),
+                pool.submit(writing.execute, 'INSERT INTO heard SELECT 2 FROM pg_sleep(100)')]
+        wait_until(lambda: live.value(old, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 2,
+                   'both are busy')
+        kill_postmaster(live, old)
+        assert [task.exception(30).sqlstate for task in slow] == ['40001', '08007']
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        inside.execute('INSERT INTO heard VALUES (1)')
+    for client in (idle, inside, running, writing):
+        assert client.execute('SELECT count(*) FROM heard').fetchone() == (0,)
+    with pytest.raises(psycopg.OperationalError, match='the state of this session'):
+        pinned.execute('SELECT 1')
+    for client in clients:
+        client.close()
 
 
 def test_the_standby_is_lost(live):

@@ -83,16 +83,16 @@ static void test_what_has_not_happened(void **state)
 {
     (void)state;
     static const char *const scripts[] = {
-        BEGUN,                                            /* idle in a transaction */
-        BEGUN "Q insert into t values (1)",               /* its COMMIT was not sent */
-        BEGUN "Q insert into t values (1)\n< CZT",        /* nor here */
-        BEGUN "Q insert into t values (1)\n< EZE",        /* a failed one */
-        BEGUN "P - update t set a = 1\nB -\nE\nS",        /* nor here */
-        BEGUN "Q rollback",                               /* it is gone in any case */
-        "Q begin",                                        /* nothing is in it */
-        "P - insert into t values (1)\nB -\nE",           /* no Sync: no end */
+        BEGUN,                                             /* idle in a transaction */
+        BEGUN "Q insert into t values (1)",                /* its COMMIT was not sent */
+        BEGUN "Q insert into t values (1)\n< CZT",         /* nor here */
+        BEGUN "Q insert into t values (1)\n< EZE",         /* a failed one */
+        BEGUN "P - update t set a = 1\nB -\nE\nS",         /* nor here */
+        BEGUN "Q rollback",                                /* it is gone in any case */
+        "Q begin",                                         /* nothing is in it */
+        "P - insert into t values (1)\nB -\nE",            /* no Sync: no end */
         "P s insert into t values (1)\nS\n< 31ZI\nB s\nE", /* the same by a name */
-        BEGUN "P s insert into t values (1)\nB s\nE\nS",  /* a name in a transaction */
+        BEGUN "P s insert into t values (1)\nB s\nE\nS",   /* a name in a transaction */
     };
     for (size_t i = 0; i < ARRAY_LEN(scripts); i++) {
         if (lost_after(scripts[i], false) != LOSS_UNDONE) {
@@ -147,6 +147,75 @@ static void test_a_relay(void **state)
     assert_int_equal(lost_after("P - select 1\nB -\nE\nS", true), LOSS_UNKNOWN);
 }
 
+/* ---- clients that stay -------------------------------------------------------------------------
+ */
+
+/* The types of what the client is told, behind the script and behind what it says then. */
+static const char *told_after(const char *script, const char *then)
+{
+    static char text[TALK_MAX];
+    Talk *t = talk_new(false);
+    Buf out;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    size_t len = 0;
+    run(t, script);
+    assert_true(session_can_outlive(&t->session, &t->exchange));
+    session_outlive(&t->session, &t->exchange, NULL, &out);
+    PgPolicy policy = {0};
+    for (Slice rest = buf_slice(&out); rest.len > 0;) {
+        PgFramer framer = {0};
+        PgPiece piece;
+        assert_true(pg_framer_next(&framer, &policy, rest, &piece) == WIRE_DONE);
+        rest = slice_skip(rest, piece.raw.len);
+        text[len++] = piece.type;
+    }
+    buf_done(&out);
+    for (; *then != '\0'; then++) {
+        PgPiece piece = {.type = *then, .first = true, .last = true};
+        SessionStep step = session_client_piece(&t->session, NULL, &piece, &t->out);
+        if (step == STEP_FAILED) {
+            text[len++] = 'E';
+        }
+        if (step == STEP_READY || (step == STEP_FAILED && t->out.ready)) {
+            text[len++] = 'Z';
+        }
+        if (step == STEP_BORROW) {
+            text[len++] = '!';
+        }
+    }
+    text[len] = '\0';
+    talk_free(t);
+    return text;
+}
+
+static void test_who_stays_hears_it_once_for_each_sync(void **state)
+{
+    (void)state;
+    assert_string_equal(told_after("Q insert into t values (1)", "Q"), "EZ!");
+    assert_string_equal(told_after(BEGUN "Q insert into t values (1)\nQ commit", ""), "EZEZ");
+    assert_string_equal(told_after("P - select 1\nB -\nE\nS", "P"), "EZ!");
+    assert_string_equal(told_after(BEGUN "P - select 1\nB -", "ESQ"), "EZ!");
+    assert_string_equal(told_after(BEGUN, "QQ"), "EZ!"); /* it hears it when it asks */
+    assert_string_equal(told_after(BEGUN, "PBESP"), "EZ!");
+    assert_string_equal(told_after(BEGUN, "SP"), "EZ!");
+}
+
+static void test_who_cannot_stay(void **state)
+{
+    (void)state;
+    static const char *const scripts[] = {
+        "Q select 1\n< TDCZI",                        /* at rest: there is nothing to say */
+        BEGUN "Q create temporary table t ()\n< CZT", /* which is gone */
+        BEGUN "Q copy t from stdin\n< G",             /* it is not listening */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(scripts); i++) {
+        Talk *t = talk_new(false);
+        run(t, scripts[i]);
+        assert_false(session_can_outlive(&t->session, &t->exchange));
+        talk_free(t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +223,8 @@ int main(void)
         cmocka_unit_test(test_what_may_have_happened),
         cmocka_unit_test(test_at_rest),
         cmocka_unit_test(test_a_relay),
+        cmocka_unit_test(test_who_stays_hears_it_once_for_each_sync),
+        cmocka_unit_test(test_who_cannot_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
