@@ -305,6 +305,9 @@ bool proxy_loss_survived(ProxyServer *server, const char *why, SessionLoss *ret_
 /* The engine ends, and nobody has asked it to: to a client a lost connection, and the engine's
  * words say less than ours of what became of its transaction. */
 bool proxy_loss_is_engine_end(const PgPiece *piece);
+/* The commit of the client's did not wait for the standbys to the end (RULES F6): the success that
+ * follows is none. */
+bool proxy_loss_is_cut_wait(const PgPiece *piece);
 /* server_learn.c */
 void proxy_server_available(ProxyServer *server); /* free: to the next in turn, or it learns */
 NODISCARD bool proxy_server_learn_take(ProxyServer *server, const PgPiece *piece);

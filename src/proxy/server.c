@@ -365,6 +365,10 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
         run->sent = run->at;
         return true;
     }
+    if (proxy_loss_is_cut_wait(piece)) {
+        *ret_problem = "its commit did not wait for the standby: a failover may undo it";
+        return false;
+    }
     SessionStep step = session_server_piece(&client->session, &server->exchange, piece, &out);
     *ret_problem = out.problem;
     if (step == STEP_REFUSE) {

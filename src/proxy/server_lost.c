@@ -1,6 +1,7 @@
 /*
- * A server connection with a client is lost: the client hears whether it may repeat what it had
- * begun (RULES F12, src/session/loss.c), and stays where nothing else was lost.
+ * A server connection with a client is lost, or its last commit cannot be relied on: the client
+ * hears whether it may repeat what it had begun (RULES F12, src/session/loss.c), and stays where
+ * nothing else was lost.
  */
 #include "proxy/traffic_priv.h"
 
@@ -27,4 +28,11 @@ bool proxy_loss_is_engine_end(const PgPiece *piece)
            slice_is(error.severity, "FATAL") &&
            (slice_is(error.sqlstate, "57P02") ||
             slice_is(error.message, "terminating connection due to unexpected postmaster exit"));
+}
+
+bool proxy_loss_is_cut_wait(const PgPiece *piece)
+{
+    PgError notice;
+    return piece->type == 'N' && piece->first && piece->last &&
+           pg_get_error(piece->body, &notice) && slice_is(notice.routine, "SyncRepWaitForLSN");
 }

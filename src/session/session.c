@@ -6,7 +6,7 @@
 #include "session/records_priv.h"
 
 #define CLIENT_WANTED "QPBDCE"
-#define SERVER_WANTED "ZESKRCA"
+#define SERVER_WANTED "ZENSKRCA"
 /* PostgreSQL ends the connection over it; unless its COPY has just failed: then it would be run,
  * and nobody knew under what. */
 #define NOT_IN_COPY       "QPBDCEF"

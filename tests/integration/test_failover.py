@@ -142,6 +142,22 @@ def test_what_clients_hear(live):
         client.close()
 
 
+def test_a_wait_that_was_cut_short_is_no_success(live):
+    """RULES F6: PostgreSQL answers a cancelled wait with success, and the standby may not have the row."""
+    live.wait_settled('main')
+    old, standby = leader(live), live.node('main', 'standby')
+    with through_proxy(live) as client, ThreadPoolExecutor() as pool:
+        client.execute('CREATE TABLE cut (number int)')
+        with live.stopped(standby):
+            waiting = pool.submit(client.execute, 'INSERT INTO cut VALUES (1)')
+            wait_until(lambda: live.sql(old, "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"),
+                       'the commit waits')
+            client.cancel()
+        assert waiting.exception(30).sqlstate == '08007'
+        assert client.execute('SELECT 1').fetchone() == (1,)
+    live.wait_settled('main')
+
+
 def test_the_standby_is_lost(live):
     live.wait_settled('main')
     standby = live.node('main', 'standby')
