@@ -167,10 +167,11 @@ NODISCARD bool net_cidr_parse(Slice text, NetCidr *ret_cidr, Err *err);
 bool net_cidr_has(const NetCidr *cidr, const NetAddr *addr);
 
 typedef struct NetListenOptions {
-    int backlog;     /* 0: 1024 */
-    bool reuse_port; /* several sockets on one port */
-    mode_t mode;     /* of a Unix socket's file; 0: 0600. A dead socket in its place is removed,
-                        one that answers is ERR_EXISTS */
+    int backlog;      /* 0: 1024 */
+    bool reuse_port;  /* several sockets on one port */
+    bool speak_first; /* clients do: TCP ones are accepted once they have, or a second later */
+    mode_t mode;      /* of a Unix socket's file; 0: 0600. A dead socket in its place is removed,
+                         one that answers is ERR_EXISTS */
 } NetListenOptions;
 
 /* A non-blocking listening socket. Port 0 picks one: see net_local_addr. */

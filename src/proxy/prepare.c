@@ -105,7 +105,7 @@ static bool listener_bind(Proxy *proxy, ProxyListener *listener, Err *err)
     NetAddr addr;
     int fd = proxy_socket_inherit(proxy, listener);
     TRY(net_addr_parse(listener->address, listener->port, &addr, err));
-    TRY(fd >= 0 || net_listen(&addr, &(NetListenOptions){0}, &fd, err));
+    TRY(fd >= 0 || net_listen(&addr, &(NetListenOptions){.speak_first = true}, &fd, err));
     socket = mem_alloc(sizeof(ProxySocket));
     atomic_init(&socket->refs, 1);
     socket->address = mem_strdup(listener->address);

@@ -28,9 +28,15 @@ void pg_put_u16(Buf *out, uint16_t value)
 
 void pg_put_str(Buf *out, Slice text)
 {
-    const char *nul = text.len > 0 ? memchr(text.data, '\0', text.len) : NULL;
-    buf_append(out, text.data, nul != NULL ? (size_t)(nul - text.data) : text.len);
-    buf_append_char(out, '\0');
+    size_t len = text.len > 0 ? strnlen(text.data, text.len) : 0;
+    char *room = buf_reserve(out, len + 1);
+    if (room != NULL) {
+        if (len > 0) {
+            memcpy(room, text.data, len);
+        }
+        room[len] = '\0';
+        buf_commit(out, len + 1);
+    }
 }
 
 /* The mark is where the length stands. */
@@ -43,8 +49,10 @@ static size_t put_begin_untyped(Buf *out)
 
 size_t pg_put_begin(Buf *out, char type)
 {
-    buf_append_char(out, type);
-    return put_begin_untyped(out);
+    const char head[5] = {type};
+    size_t mark = out->len + 1;
+    buf_append(out, head, sizeof(head));
+    return mark;
 }
 
 void pg_put_end(Buf *out, size_t mark)

@@ -90,7 +90,7 @@ def test_jdbc(options, java_classes, database, two):
 
 def program(*command):
     """A test skips by name where there is no such driver; `make conformance` installs them."""
-    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+    if shutil.which(command[0]) is None or subprocess.run(command, capture_output=True, check=False).returncode != 0:
         pytest.skip(f"needs {' '.join(command)}: tools/install.sh conform")
 
 

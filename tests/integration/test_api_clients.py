@@ -2,8 +2,6 @@
 import contextlib
 import json
 import re
-import subprocess
-from pathlib import Path
 
 import boto3
 import botocore.session
@@ -11,10 +9,9 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
-from support.tier import Tier
+from support.tier import AWSCLI, Tier
 from support.watch import wait_until
 
-AWSCLI = Path('/usr/bin/aws')  # Debian's; others may come first in PATH
 PASSWORD = 'first-Password.1'
 SUBNETS = ['subnet-0000000000000000a', 'subnet-0000000000000000b']
 
@@ -526,12 +523,9 @@ def aws(plain):
         pytest.skip('awscli is not installed')
 
     def run(*words, check=True, **env):
-        done = subprocess.run(
-            [AWSCLI, '--output', 'json', '--endpoint-url', plain.env()['AWS_ENDPOINT_URL'], *words],
-            env={**plain.app_env(), **env}, capture_output=True, text=True, timeout=120, check=False)
+        done = plain.awscli('--output', 'json', *words, check=check, **env)
         if not check:
             return done
-        assert done.returncode == 0, done.stderr
         return json.loads(done.stdout) if done.stdout.strip() else None
     return run
 

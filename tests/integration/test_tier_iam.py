@@ -1,8 +1,5 @@
 """The guide's tier with iam_auth = "REQUIRED": applications log in to the proxy with tokens."""
 import json
-import os
-import shutil
-import subprocess
 import time
 from pathlib import Path
 
@@ -15,9 +12,7 @@ FAILED = 'The IAM authentication failed for the role dbadmin'
 
 
 def aws(tier, *words, **env):
-    done = subprocess.run([shutil.which('aws'), *words], capture_output=True, text=True, check=True, timeout=60,
-                          env={**os.environ, **tier.app_env(), **env})
-    return done.stdout.strip()
+    return tier.awscli(*words, **env).stdout.strip()
 
 
 def token(tier, host, **env):

@@ -105,7 +105,8 @@ class Inside:
         everybody = left()
         for sign in (signal.SIGSTOP, signal.SIGKILL):
             for pid in everybody:
-                os.kill(pid, sign)
+                with suppress(ProcessLookupError):  # a command of a second
+                    os.kill(pid, sign)
         wait_until(lambda: not set(everybody) & set(left()), 'they are gone')
 
     @contextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 from support.started import Started
 
 MARK = 'WEIR_TEST_MARK'
+AWSCLI = Path('/usr/bin/aws')  # Debian's, which does not know AWS_ENDPOINT_URL; others may come first in PATH
 LEAVE_S = 10  # what the last processes of a tier may take to end after `weir down`
 
 
@@ -118,6 +119,13 @@ class Tier:
                      'aws_access_key_id': env['AWS_ACCESS_KEY_ID'], 'verify': env['AWS_CA_BUNDLE'],
                      'aws_secret_access_key': env['AWS_SECRET_ACCESS_KEY'], **options}
         return (session or boto3).client(service, **arguments)
+
+    def awscli(self, *words, check=True, **env):
+        """A command of awscli that has ended."""
+        done = subprocess.run([AWSCLI, '--endpoint-url', self.env()['AWS_ENDPOINT_URL'], *words], timeout=120,
+                              env={**self.app_env(), **env}, capture_output=True, text=True, check=False)
+        assert not check or done.returncode == 0, done.stderr
+        return done
 
     # ---- what runs, and what is left ---------------------------------------------------------------
 
