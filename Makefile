@@ -1,16 +1,18 @@
 # The names that people type. meson and ninja do the building; tools/ does the rest.
 #   make          build/weir            make up      the tier of examples/guide.tf, in front
 #   make test     every test            make quick   format, lint and unit tests, in seconds
-# More: make asan, tsan, fuzz, conformance, soak, mutants, fresh, bench-proxy, format, install, clean.
+# More: make asan, tsan, fuzz, conformance, soak, sim, mutants, sim-mutants, fresh, bench-proxy, format, install, clean.
 BUILD ?= build
 FUZZ_SECONDS ?= 20
 SOAK_CLIENTS ?= 200
 SOAK_IDLE ?= 10000
 SOAK_SECONDS ?= 600
+SEEDS ?= 20000
+FIRST ?= 1
 TEST_LIMIT_S ?= 1320
 python = /usr/bin/python3
 
-.PHONY: all up test quick unit asan tsan fuzz conformance soak mutants fresh bench-proxy format install clean
+.PHONY: all up test quick unit asan tsan fuzz conformance soak sim mutants sim-mutants fresh bench-proxy format install clean
 
 all:
 	@tools/install.sh run
@@ -60,9 +62,21 @@ soak:
 	@WEIR_BIN=$(BUILD)/weir WEIR_MIX_CLIENTS=$(SOAK_CLIENTS) WEIR_MIX_IDLE=$(SOAK_IDLE) WEIR_MIX_SECONDS=$(SOAK_SECONDS) \
 		$(python) -m pytest -s tests/conformance/test_mix.py
 
+# Failover on virtual time: make sim SEEDS=100000 FIRST=1; docs/failover.md says what runs.
+sim:
+	@tools/install.sh test
+	@tools/build.sh $(BUILD) -Dtests=true
+	@$(BUILD)/tests/sim/sim --kept tests/sim/seeds.txt --first $(FIRST) --seeds $(SEEDS)
+
 mutants:
 	@tools/install.sh test
 	@$(python) tools/mutants.py
+
+# That the simulation notices each rule that is taken out.
+sim-mutants:
+	@tools/install.sh test
+	@tools/build.sh $(BUILD) -Dtests=true
+	@$(python) tools/sim_mutants.py --build $(BUILD)
 
 # The two commands of the README in a minimal Debian of its own (root only).
 fresh:

@@ -8,10 +8,10 @@
 
 #include "agent/planes_priv.h"
 
-#define GOALS_MAX          1000 /* per range; more are read in steps */
-#define STOP_POLL_MS       100
-#define WATCH_PREFIX_NODE  "node/"
-#define WATCH_PREFIX_PLANE "plane/"
+#define GOALS_MAX            1000 /* per range; more are read in steps */
+#define STOP_POLL_MS         100
+#define WATCH_PREFIX_NODE    "node/"
+#define WATCH_PREFIX_CLUSTER "cluster/"
 
 typedef struct AgentNode {
     Agent *agent;
@@ -31,8 +31,8 @@ struct Agent {
     AgentOptions options;
     Map *nodes; /* id -> AgentNode */
     Planes *planes;
-    StoreWatch *node_watch;
-    LoopFd *node_watch_fd;
+    StoreWatch *node_watch, *cluster_watch;
+    LoopFd *node_watch_fd, *cluster_watch_fd;
     bool stopping;
     LoopTimer stop_timer;
     void (*stop_done)(void *user);
@@ -186,17 +186,16 @@ static bool goal_key_id(Slice key, const char *prefix, Slice *ret_id)
 }
 
 /* A node waits for what its neighbours report: their source to serve, a standby to stream. */
-static void neighbours_wake(Agent *agent, Slice seen_key)
+static void neighbours_wake(Agent *agent, Slice id, bool failed_too)
 {
-    CLEANUP(mem_free_ptr)
-    char *id = mem_printf("\"%.*s\"", (int)(seen_key.len - strlen("node/") - strlen("/seen")),
-                          seen_key.data + strlen("node/"));
+    CLEANUP(mem_free_ptr) char *quoted = mem_printf("\"%.*s\"", SLICE_FMT(id));
     size_t cursor = 0;
     Slice name;
     void *value;
     while (map_next(agent->nodes, &cursor, &name, &value)) {
         AgentNode *node = value;
-        if (!node->failed && node->goal_text != NULL && strstr(node->goal_text, id) != NULL) {
+        if ((failed_too || !node->failed) && node->goal_text != NULL &&
+            strstr(node->goal_text, quoted) != NULL) {
             node_wake(node);
         }
     }
@@ -206,7 +205,11 @@ static void node_change(Agent *agent, const StoreChange *change)
 {
     Slice id;
     if (slice_ends(change->item.key, "/seen")) {
-        neighbours_wake(agent, change->item.key);
+        Slice key = change->item.key;
+        neighbours_wake(
+            agent,
+            slice_from(key.data + strlen("node/"), key.len - strlen("node/") - strlen("/seen")),
+            false);
         return;
     }
     if (!goal_key_id(change->item.key, WATCH_PREFIX_NODE, &id)) {
@@ -267,20 +270,47 @@ static void on_node_watch(void *user, uint32_t events)
     }
 }
 
+/* Who leads, or may: all nodes of the cluster look at it at once. */
+static void on_cluster_watch(void *user, uint32_t events)
+{
+    (void)events;
+    Agent *agent = user;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    StoreChange change;
+    StoreWatchResult result;
+    while ((result = store_watch_next(agent->cluster_watch, arena, &change)) !=
+           STORE_WATCH_NOTHING) {
+        if (result == STORE_WATCH_CHANGE) { /* what is lost, their timers make up for */
+            neighbours_wake(agent, slice_skip(change.item.key, strlen(WATCH_PREFIX_CLUSTER)), true);
+        }
+        arena_reset(arena);
+    }
+}
+
 /* ---- life -------------------------------------------------------------------------------------
  */
+
+static bool watches_start(Agent *agent, int64_t revision, Err *err)
+{
+    Store *store = agent->options.store;
+    Loop *loop = agent->options.loop;
+    return store_watch(store, SLICE(WATCH_PREFIX_NODE), revision, &agent->node_watch, err) &&
+           store_watch(store, SLICE(WATCH_PREFIX_CLUSTER), revision, &agent->cluster_watch, err) &&
+           loop_fd_add(loop, store_watch_fd(agent->node_watch), EPOLLIN, on_node_watch, agent,
+                       &agent->node_watch_fd, err) &&
+           loop_fd_add(loop, store_watch_fd(agent->cluster_watch), EPOLLIN, on_cluster_watch, agent,
+                       &agent->cluster_watch_fd, err);
+}
 
 bool agent_new(const AgentOptions *options, Agent **ret_agent, Err *err)
 {
     Agent *agent = mem_alloc(sizeof(Agent));
     agent->options = *options;
+    random_id(agent->options.agent_id, sizeof(agent->options.agent_id) - 1);
     agent->nodes = map_new();
     int64_t revision = 0;
-    bool ok =
-        planes_new(&agent->options, &agent->planes, err) && nodes_load(agent, &revision, err) &&
-        store_watch(options->store, SLICE(WATCH_PREFIX_NODE), revision, &agent->node_watch, err) &&
-        loop_fd_add(options->loop, store_watch_fd(agent->node_watch), EPOLLIN, on_node_watch, agent,
-                    &agent->node_watch_fd, err);
+    bool ok = planes_new(&agent->options, &agent->planes, err) &&
+              nodes_load(agent, &revision, err) && watches_start(agent, revision, err);
     if (!ok) {
         agent_free(agent);
         return false;
@@ -297,7 +327,9 @@ void agent_free(Agent *agent)
     }
     loop_timer_stop(&agent->stop_timer);
     loop_fd_remove(agent->node_watch_fd);
+    loop_fd_remove(agent->cluster_watch_fd);
     store_watch_close(agent->node_watch);
+    store_watch_close(agent->cluster_watch);
     size_t cursor = 0;
     Slice id;
     void *value;

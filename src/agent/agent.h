@@ -28,7 +28,8 @@ typedef struct AgentOptions {
     const uint8_t *master_key; /* AEAD_KEY_SIZE bytes; outlives the agent */
     Slice ca_cert_pem;
     Slice ca_key_pem;
-    bool quiet; /* log warnings only */
+    char agent_id[17]; /* of this life of the agent: agent_new makes it */
+    bool quiet;        /* log warnings only */
 } AgentOptions;
 
 NODISCARD bool agent_new(const AgentOptions *options, Agent **ret_agent, Err *err);

@@ -7,6 +7,7 @@
 #include "agent/agent.h"
 #include "engine/engine.h"
 #include "guard/guard.h"
+#include "ha/ha.h"
 #include "model/model.h"
 
 #define NODE_ID_MAX   63
@@ -14,26 +15,55 @@
 
 /* ---- the failover record (cluster.c) -------------------------------------------------------- */
 
-/* What a leader wants its record to say. Members of the set that are not wanted leave it. */
-typedef struct ClusterWrite {
-    const char *node;
-    const char *incarnation;   /* of the leader; the first write makes it the whole set */
-    const char *const *wanted; /* incarnations of the standbys that may stay in the set */
-    size_t wanted_len;
-    const char *added; /* NULL, or one that joins now */
-} ClusterWrite;
-
-/* A compare-and-swap of our own that changes the revision even where the set stays as it was
- * (RULES F2). *ret_set is the set just written; the caller gives the reference back.
- * ERR_DENIED: somebody else leads, or the set was made for another data directory. */
-NODISCARD bool cluster_write(Store *store, const char *cluster, const ClusterWrite *write,
-                             json_t **ret_set, Err *err);
-bool cluster_set_has(const json_t *set, const char *incarnation);
-/* synchronous_standby_names for the set (F4): "FIRST n (all standbys)", or nothing. */
-void cluster_names(const json_t *set, const char *leader_incarnation, const char *joining,
-                   Buf *out);
+/* *ret_revision is what cluster_write wants. ERR_NOT_FOUND: control has not made it yet. */
+NODISCARD bool cluster_read(Store *store, const char *cluster, HaRecord *ret_record,
+                            int64_t *ret_revision, Err *err);
+/* A compare-and-swap on the revision (RULES F1). ERR_CONFLICT: somebody was faster; read again and
+ * decide anew. After any other error it has proven nothing, also where it may have reached the
+ * disk: a write of one's own settles that (F2). */
+NODISCARD bool cluster_write(Store *store, const char *cluster, int64_t revision,
+                             const HaRecord *record, int64_t *ret_revision, Err *err);
+/* synchronous_standby_names (F4): "FIRST n (all of them)", or nothing. */
+void cluster_names(const HaSet *standbys, Buf *out);
 
 /* ---- one node, as its job sees it ------------------------------------------------------------ */
+
+/* A standby as the leader has followed it; by incarnation. */
+typedef struct PgLink {
+    HaId incarnation;
+    int64_t gone_ms; /* of CLOCK_BOOTTIME: since when it does not stream; 0: it does */
+} PgLink;
+
+/* What this process knows of the part that its node plays (docs/failover.md). All of it is lost
+ * with the process, and what rests on it is then done anew. Times are of CLOCK_BOOTTIME. */
+typedef struct PgLead {
+    int64_t revision; /* of the record, as we wrote it last for this run of the engine; 0: not */
+    bool fresh;       /* it was written since the names were set */
+    HaSet names;      /* whom commits wait for */
+    bool names_set;   /* false: not known */
+    HaId joining;     /* who among them is not in the set */
+    char *proof_lsn;  /* what they must have flushed to be bound; NULL until the names bind */
+    HaData data;      /* what the data directory has been; of the mark */
+    HaState state;
+    int64_t state_ms; /* since when */
+    int64_t term;     /* of the record, with its phase, as seen last */
+    HaPhase phase;
+    int64_t phase_ms;                /* since when */
+    int64_t answered_ms;             /* the engine has, in this run; 0: not yet */
+    int64_t heard_ms;                /* when it last heard from its source, or began to listen; 0:
+                                        neither */
+    int64_t disk_ms;                 /* the disk last took a write */
+    int64_t keep_ms;                 /* when it was looked after last */
+    char keep_goal[SHA256_HEX_SIZE]; /* by this goal */
+    bool promoting;                  /* it is told to end recovery */
+    bool killed; /* we have ended it for its silence: that is no wish to start it again */
+    bool stuck;  /* and it did not end */
+    bool reaped; /* nothing of the run that has ended is left */
+    bool took;   /* it took the term that it leads in, and is not open yet */
+    HaId source; /* the node that its configuration follows */
+    PgLink links[HA_PEERS_MAX];
+    size_t links_len;
+} PgLead;
 
 /* Only the job in progress touches it. */
 typedef struct NodeWork {
@@ -42,12 +72,8 @@ typedef struct NodeWork {
     char id[NODE_ID_MAX + 1];
     char incarnation[NODE_ID_MAX + 1]; /* "" until there is a data directory */
     PgSession *session;                /* of a running PostgreSQL; NULL when away */
-    json_t *set;                       /* of the cluster record, as this process last wrote it */
-    char *joining;   /* the standby whose name binds already, not yet in the set */
-    char *join_lsn;  /* what it must have flushed for that; NULL until the name binds */
-    char *admit_lsn; /* what the set's standbys must have flushed before clients see it; NULL until
-                        their names bind */
-    char *seen_text; /* as last written */
+    PgLead lead;                       /* of a PostgreSQL node that leads, or may */
+    char *seen_text;                   /* as last written */
     int64_t seen_revision;
     int64_t password_epoch; /* applied to the running engine; -1: not yet */
     int64_t reboot_epoch;   /* of the running engine */
@@ -61,6 +87,7 @@ typedef struct NodeWork {
     int quick_ends;         /* of the engine, in a row */
     int64_t start_after_ms; /* of CLOCK_MONOTONIC; 0: at once */
     bool left_running;      /* the engine that served has gone, and no other was started yet */
+    bool end_told;          /* and users know of it */
     bool stop_asked;        /* set by the loop thread between jobs: the tier stops */
 } NodeWork;
 

@@ -1,127 +1,61 @@
 /*
- * The failover record of an instance, as the leader's agent writes it: one key, every write a
- * compare-and-swap on its revision that also checks the leader (RULES F1). A call that ends with an
- * error has proven nothing, also when its write may have reached the disk: the caller comes back
- * and makes a compare-and-swap of its own (F2).
+ * The failover record of an instance in the store: one key, every write a compare-and-swap on its
+ * revision (RULES F1). What it says, and what is to be written, is decided in src/ha.
  */
 #include "agent/agent_priv.h"
 
-#define CAS_TRIES_MAX 16
-
-static bool is_wanted(const ClusterWrite *change, const char *incarnation)
-{
-    if (strcmp(incarnation, change->incarnation) == 0) {
-        return true;
-    }
-    for (size_t i = 0; i < change->wanted_len; i++) {
-        if (strcmp(incarnation, change->wanted[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The set after the change: the leader first, then those of the old set that are still wanted, then
- * the one that joins. */
-static json_t *set_after(const ClusterWrite *change, const json_t *old)
-{
-    json_t *set = json_array();
-    json_array_append_new(set, json_string(change->incarnation));
-    size_t i;
-    json_t *member;
-    json_array_foreach (old, i, member) {
-        const char *text = json_string_value(member);
-        if (text != NULL && strcmp(text, change->incarnation) != 0 && is_wanted(change, text)) {
-            json_array_append(set, member);
-        }
-    }
-    if (change->added != NULL && !cluster_set_has(set, change->added)) {
-        json_array_append_new(set, json_string(change->added));
-    }
-    return set;
-}
-
-bool cluster_set_has(const json_t *set, const char *incarnation)
-{
-    size_t i;
-    json_t *member;
-    json_array_foreach (set, i, member) {
-        const char *text = json_string_value(member);
-        if (text != NULL && strcmp(text, incarnation) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* A leader whose record was made for another data directory must not serve with this one. */
-static bool change_allowed(const ClusterWrite *change, const json_t *record, Err *err)
-{
-    const char *leader = member_str(record, "leader", "");
-    const json_t *set = json_object_get(record, "set");
-    if (strcmp(leader, change->node) != 0) {
-        return err_set(err, ERR_DENIED, "the cluster's leader is %s: %s does not start as primary",
-                       leader, change->node);
-    }
-    if (json_array_size(set) > 0 && !cluster_set_has(set, change->incarnation)) {
-        return err_set(err, ERR_DENIED,
-                       "the data directory of %s is not in the cluster's set: it does not start",
-                       change->node);
-    }
-    return true;
-}
-
-static bool cluster_try(Store *store, Slice key, const ClusterWrite *change, json_t **ret_set,
-                        Err *err)
+static bool record_get(Store *store, const char *cluster, json_t **ret_json, int64_t *ret_revision,
+                       Err *err)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(mem_free_ptr) char *key = mem_printf("cluster/%s", cluster);
     StoreItem item;
-    TRY(store_get(store, key, arena, &item, err));
-    CLEANUP(record_free_ptr) json_t *record = NULL;
-    TRY(record_parse(item.value, &record, err));
-    TRY(change_allowed(change, record, err));
-    CLEANUP(record_free_ptr) json_t *set = set_after(change, json_object_get(record, "set"));
-    json_object_set(record, "set", set);
-    json_object_set_new(record, "writes", json_integer(member_int(record, "writes", 0) + 1));
-    Slice text = record_format(arena, record);
-    TRY(store_update(store, key, item.mod_revision, text, NULL, err));
-    *ret_set = json_incref(set);
+    TRY(store_get(store, slice_of(key), arena, &item, err));
+    TRY(record_parse(item.value, ret_json, err));
+    *ret_revision = item.mod_revision;
     return true;
 }
 
-bool cluster_write(Store *store, const char *cluster, const ClusterWrite *write, json_t **ret_set,
-                   Err *err)
+bool cluster_read(Store *store, const char *cluster, HaRecord *ret_record, int64_t *ret_revision,
+                  Err *err)
 {
-    CLEANUP(mem_free_ptr) char *key = mem_printf("cluster/%s", cluster);
-    for (int i = 0; i < CAS_TRIES_MAX; i++) {
-        if (cluster_try(store, slice_of(key), write, ret_set, err)) {
-            return true;
-        }
-        if (err->code != ERR_CONFLICT) {
-            return err_wrap(err, "record of cluster %s", cluster);
-        }
+    CLEANUP(record_free_ptr) json_t *json = NULL;
+    int64_t revision;
+    if (!record_get(store, cluster, &json, &revision, err) ||
+        !ha_record_parse(json, ret_record, err)) {
+        return err_wrap(err, "record of cluster %s", cluster);
     }
-    return err_wrap(err, "record of cluster %s, after %d tries", cluster, CAS_TRIES_MAX);
+    *ret_revision = revision;
+    return true;
 }
 
-void cluster_names(const json_t *set, const char *leader_incarnation, const char *joining, Buf *out)
+bool cluster_write(Store *store, const char *cluster, int64_t revision, const HaRecord *record,
+                   int64_t *ret_revision, Err *err)
 {
-    size_t standbys = 0;
-    Buf list;
-    buf_init(&list, BUF_MAX_DEFAULT);
-    size_t i;
-    json_t *member;
-    json_array_foreach (set, i, member) {
-        const char *text = json_string_value(member);
-        if (strcmp(text, leader_incarnation) != 0) {
-            buf_printf(&list, "%sweir_%s", standbys++ > 0 ? ", " : "", text);
-        }
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(record_free_ptr) json_t *json = NULL;
+    CLEANUP(mem_free_ptr) char *key = mem_printf("cluster/%s", cluster);
+    int64_t now = 0;
+    TRY(record_get(store, cluster, &json, &now, err));
+    if (now != revision) {
+        return err_set(err, ERR_CONFLICT, "record of cluster %s: it has changed", cluster);
     }
-    if (joining != NULL && !cluster_set_has(set, joining)) {
-        buf_printf(&list, "%sweir_%s", standbys++ > 0 ? ", " : "", joining);
+    ha_record_put(record, json);
+    return store_update(store, slice_of(key), revision, record_format(arena, json), ret_revision,
+                        err) ||
+           err_wrap(err, "record of cluster %s", cluster);
+}
+
+void cluster_names(const HaSet *standbys, Buf *out)
+{
+    if (standbys->len == 0) {
+        return;
     }
-    if (standbys > 0) {
-        buf_printf(out, "FIRST %zu (%s)", standbys, buf_str(&list));
+    buf_printf(out, "FIRST %zu (", standbys->len);
+    for (size_t i = 0; i < standbys->len; i++) {
+        char name[PG_STANDBY_NAME_SIZE];
+        pg_standby_name(standbys->items[i].text, name);
+        buf_printf(out, "%s%s", i > 0 ? ", " : "", name);
     }
-    buf_done(&list);
+    buf_append_char(out, ')');
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@
 #define LOG_LOOK_MS        (60 * MS_PER_S)
 #define STOP_TIMEOUT_MS    (30 * MS_PER_S)
 #define ORPHANS_TIMEOUT_MS (10 * MS_PER_S)
+#define GUARD_ANSWER_MS    100
+#define GUARD_DIES_MS      1000
 #define MARK_MAX           ((size_t)4096)
 #define RANGE_STEP         1000
 #define RETRY_MIN_MS       200
@@ -127,12 +130,42 @@ bool node_certs_renew(NodeRun *run, const ProcessAccount *account, const char *c
 /* ---- the mark ---------------------------------------------------------------------------------
  */
 
-bool node_mark_prepared(NodeRun *run, const char *incarnation, Err *err)
+static const char *const data_words[] = {"new", "copy", "led"};
+
+bool node_mark_prepared(NodeRun *run, const char *incarnation, HaData data, Err *err)
 {
-    const char *text = arena_printf(run->arena, "{\"incarnation\": \"%s\"}\n", incarnation);
+    NodeWork *work = run->work;
+    if (strcmp(work->incarnation, incarnation) == 0 && work->lead.data == data) {
+        return true;
+    }
+    const char *text = arena_printf(run->arena, "{\"incarnation\": \"%s\", \"data\": \"%s\"}\n",
+                                    incarnation, data_words[data]);
     TRY(file_write(mark_path(run), slice_of(text), 0600, err));
-    snprintf(run->work->incarnation, sizeof(run->work->incarnation), "%s", incarnation);
+    snprintf(work->incarnation, sizeof(work->incarnation), "%s", incarnation);
+    work->lead.data = data;
     return true;
+}
+
+bool node_mark_drop(NodeRun *run, Err *err)
+{
+    if (unlink(mark_path(run)) != 0 && errno != ENOENT) {
+        return err_set_errno(err, errno, "cannot remove %s", mark_path(run));
+    }
+    run->work->incarnation[0] = '\0';
+    return true;
+}
+
+/* One that does not say was made before anybody led but the first: it has led, or followed only. */
+static HaData mark_data(NodeRun *run, const json_t *mark)
+{
+    const char *word = member_str(mark, "data", "");
+    for (size_t i = 0; i < ARRAY_LEN(data_words); i++) {
+        if (strcmp(word, data_words[i]) == 0) {
+            return (HaData)i;
+        }
+    }
+    const char *standby = arena_printf(run->arena, "%s/standby.signal", run->paths.data);
+    return file_exists(standby) ? HA_DATA_COPY : HA_DATA_LED;
 }
 
 /* What the last agent left: the incarnation of a data directory that counts. Only a mark that is
@@ -151,6 +184,7 @@ static bool mark_read(NodeRun *run, Err *err)
     if (ok) {
         snprintf(run->work->incarnation, sizeof(run->work->incarnation), "%s",
                  member_str(mark, "incarnation", ""));
+        run->work->lead.data = mark_data(run, mark);
     }
     return ok || err_wrap(err, "the mark of the data directory of node %s", run->work->id);
 }
@@ -164,10 +198,8 @@ bool node_may_begin_anew(NodeRun *run, const char *cluster, Err *err)
         return err->code == ERR_NOT_FOUND;
     }
     TRY(record_parse(item.value, &record, err));
-    const json_t *set = json_object_get(record, "set");
-    const char *last = member_str(run->seen, "incarnation", "");
     bool leads = strcmp(member_str(record, "leader", ""), run->work->id) == 0;
-    if ((leads && json_array_size(set) > 0) || (last[0] != '\0' && cluster_set_has(set, last))) {
+    if (leads && json_array_size(json_object_get(record, "set")) > 0) {
         return err_set(
             err, ERR_DENIED,
             "the data directory of node %s is not in %s, and its cluster counts on it: is a "
@@ -219,7 +251,7 @@ static const char *owner_in(NodeRun *run, const StoreRange *range, const char *i
 static bool node_follows_us(NodeRun *run, const char *node)
 {
     CLEANUP(record_free_ptr) json_t *goal = node_neighbour(run, node, "goal");
-    return strcmp(member_str(goal, "source", ""), run->work->id) == 0 &&
+    return strcmp(member_str(goal, "cluster", ""), member_str(run->goal, "cluster", "")) == 0 &&
            !member_bool(goal, "gone", false);
 }
 
@@ -238,13 +270,6 @@ bool node_is_follower(NodeRun *run, const char *incarnation)
         }
         after = range.items[range.len - 1].key;
     }
-}
-
-bool node_source_serves(NodeRun *run)
-{
-    CLEANUP(record_free_ptr)
-    json_t *seen = node_neighbour(run, member_str(run->goal, "source", ""), "seen");
-    return strcmp(member_str(seen, "state", ""), "running") == 0;
 }
 
 void node_settings(NodeRun *run, const EngineSetting **ret_settings, size_t *ret_len)
@@ -305,34 +330,48 @@ static void note_left_running(NodeRun *run)
     }
 }
 
-/* Tells users once; an engine that ends again and again before it serves is one story. */
-static void report_end(NodeRun *run, const GuardExit *end)
+bool node_stop_was_asked(const NodeRun *run)
+{
+    GuardExit end = {0};
+    return guard_exit_record_read(run->work->options->run_dir, run->work->id, &end, NULL) &&
+           end.asked;
+}
+
+void node_event(NodeRun *run, const char *category, const char *message)
 {
     const AgentOptions *options = run->work->options;
-    if (run->work->quick_ends > 1 && !run->work->left_running && !run->was_running) {
-        return;
-    }
-    char how[PROCESS_EXIT_TEXT_SIZE];
-    process_exit_format(&end->end, how);
-    if (end->ended_ms == 0) {
-        snprintf(how, sizeof(how), "ended together with its guard");
-    }
-    const char *message =
-        arena_printf(run->arena, "The %s of %s (node %s) %s; it is started again.",
-                     member_str(run->goal, "role", "engine"),
-                     member_str(run->goal, "identifier", ""), run->work->id, how);
-    log_warn("agent", "%s", message);
     const char *key = NULL;
     ResourceType type = RESOURCE_DB_INSTANCE;
     (void)resource_type_parse(slice_of(member_str(run->goal, "resource", "")), &type);
+    log_warn("agent", "%s", message);
     CLEANUP(record_free_ptr)
     json_t *event = event_new(run->arena, time_wall_ms(), type,
-                              member_str(run->goal, "identifier", ""), "recovery", message, &key);
+                              member_str(run->goal, "identifier", ""), category, message, &key);
     Err err;
     if (!store_create(options->store, slice_of(key), record_format(run->arena, event), NULL,
                       &err)) {
         log_warn("agent", "event not kept: %s", err.message);
     }
+}
+
+/* An engine that ends again and again before it serves is one story. */
+void node_tell_end(NodeRun *run, const char *then)
+{
+    NodeWork *work = run->work;
+    GuardExit end;
+    bool again = work->quick_ends > 1 && !work->left_running && !run->was_running;
+    if (work->end_told || again || !unasked_end(run, &end)) {
+        return;
+    }
+    work->end_told = true;
+    char how[PROCESS_EXIT_TEXT_SIZE];
+    process_exit_format(&end.end, how);
+    if (end.ended_ms == 0) {
+        snprintf(how, sizeof(how), "ended together with its guard");
+    }
+    node_event(run, "recovery",
+               arena_printf(run->arena, "The %s of %s (node %s) %s; %s.", run->role,
+                            member_str(run->goal, "identifier", ""), work->id, how, then));
 }
 
 /* An engine that ends soon after its start is started again at growing intervals. */
@@ -347,7 +386,7 @@ static bool start_allowed(NodeRun *run, Err *err)
     if (work->start_after_ms == 0 && unasked_end(run, &end)) {
         bool quick = end.ended_ms > 0 && end.ended_ms - end.started_ms < QUICK_END_MS;
         work->quick_ends = quick ? work->quick_ends + 1 : 0;
-        report_end(run, &end);
+        node_tell_end(run, "it is started again");
         if (quick) {
             mem_free(work->complaint);
             work->complaint = engine_last_words(run->paths.log);
@@ -362,8 +401,7 @@ static bool start_allowed(NodeRun *run, Err *err)
     return true;
 }
 
-/* F8: what a guard that died left behind. */
-static bool orphans_kill(NodeRun *run, Err *err)
+bool node_reap(NodeRun *run, Err *err)
 {
     size_t killed = 0;
     if (!file_exists(run->paths.data)) {
@@ -382,7 +420,7 @@ bool node_guard_start(NodeRun *run, const char *const *argv, const ProcessAccoun
 {
     const AgentOptions *options = run->work->options;
     TRY(start_allowed(run, err));
-    TRY(orphans_kill(run, err));
+    TRY(node_reap(run, err));
     bool postgres = strcmp(member_str(run->goal, "kind", ""), "postgres") == 0;
     TRY(!postgres || pg_stale_locks_remove(&run->paths, err));
     const GuardSpec spec = {
@@ -401,11 +439,18 @@ bool node_guard_start(NodeRun *run, const char *const *argv, const ProcessAccoun
     pid_t pid;
     run->work->started_ms = time_wall_ms();
     TRY(guard_spawn(&spec, &pid, err));
-    run->work->left_running = false;
+    run->work->left_running = run->work->end_told = false;
     return true;
 }
 
-bool node_guard_stop(NodeRun *run, Err *err)
+static void guard_await_end(const NodeRun *run)
+{
+    for (int i = 0; i < GUARD_DIES_MS && node_guard_runs(run); i++) {
+        usleep(1000);
+    }
+}
+
+static bool guard_end(NodeRun *run, const char *mode, int64_t timeout_ms, Err *err)
 {
     const AgentOptions *options = run->work->options;
     if (run->work->session != NULL) {
@@ -413,10 +458,32 @@ bool node_guard_stop(NodeRun *run, Err *err)
         run->work->session = NULL;
     }
     if (!node_guard_runs(run)) {
-        return orphans_kill(run, err);
+        return node_reap(run, err);
     }
     GuardExit end;
-    return guard_stop(options->run_dir, run->work->id, "fast", STOP_TIMEOUT_MS, &end, err);
+    TRY(guard_stop(options->run_dir, run->work->id, mode, timeout_ms, &end, err));
+    guard_await_end(run); /* it has said its last word, and goes */
+    return true;
+}
+
+bool node_guard_stop(NodeRun *run, Err *err)
+{
+    return guard_end(run, "fast", STOP_TIMEOUT_MS, err);
+}
+
+/* A guard that is stopped itself is of no use: then it dies first, and what it had is nobody's. */
+bool node_guard_kill(NodeRun *run, Err *err)
+{
+    const AgentOptions *options = run->work->options;
+    GuardStatus status;
+    pid_t guard;
+    if (guard_find(options->run_dir, run->work->id, &guard, NULL) &&
+        !guard_status(options->run_dir, run->work->id, GUARD_ANSWER_MS, &status, NULL)) {
+        log_warn("agent", "the guard of node %s does not answer, and is killed", run->work->id);
+        (void)kill(guard, SIGKILL);
+        guard_await_end(run);
+    }
+    return guard_end(run, "kill", 0, err);
 }
 
 /* ---- what was seen ----------------------------------------------------------------------------
@@ -501,7 +568,7 @@ bool node_seen_write(NodeRun *run, Err *err)
 /* ---- the step ---------------------------------------------------------------------------------
  */
 
-static bool node_remove(NodeRun *run, Err *err)
+bool node_remove(NodeRun *run, Err *err)
 {
     TRY(node_guard_stop(run, err));
     TRY(tree_remove(run->paths.root, err));
@@ -527,17 +594,20 @@ static int64_t node_halt(NodeRun *run, Err *err)
 
 static int64_t node_act(NodeRun *run, Err *err)
 {
-    if (member_bool(run->goal, "gone", false)) {
-        return node_remove(run, err) ? STOPPED_MS : -1;
-    }
+    bool gone = member_bool(run->goal, "gone", false);
     if (!mark_read(run, err)) {
-        return -1;
+        return gone && node_remove(run, err) ? STOPPED_MS : -1;
+    }
+    if (strcmp(member_str(run->goal, "kind", ""), "redis") != 0) {
+        return pg_node_step(run, err);
+    }
+    if (gone) {
+        return node_remove(run, err) ? STOPPED_MS : -1;
     }
     if (run->work->stop_asked || !member_bool(run->goal, "run", true)) {
         return node_halt(run, err);
     }
-    return strcmp(member_str(run->goal, "kind", ""), "redis") == 0 ? redis_node_step(run, err)
-                                                                   : pg_node_step(run, err);
+    return redis_node_step(run, err);
 }
 
 /* Waiting for a neighbour or for recovery is not a failure: it is looked at again soon. */
@@ -557,18 +627,16 @@ static int64_t note_failure(NodeRun *run, const Err *err)
 }
 
 /* A step that leaves nothing to do has carried out exactly this goal. */
-static void note_success(NodeRun *run, Slice goal_text)
+static void note_success(NodeRun *run)
 {
-    char digest[SHA256_HEX_SIZE];
     run->work->failures = 0;
     if (run->work->failure != NULL) {
         mem_free(run->work->failure);
         run->work->failure = NULL;
         seen_error(run);
     }
-    sha256_hex(goal_text, digest);
     if (run->settled) {
-        json_object_set_new(run->seen, "goal", json_string(digest));
+        json_object_set_new(run->seen, "goal", json_string(run->goal_digest));
     }
 }
 
@@ -598,6 +666,8 @@ int64_t node_step(NodeWork *work, Slice goal_text)
     const char *zone_dir =
         arena_printf(arena, "%s/zone-%s", options->data_dir, member_str(run.goal, "zone", "a"));
     run.paths = engine_paths(arena, zone_dir, options->run_dir, work->id);
+    run.role = member_str(run.goal, "role", "engine");
+    sha256_hex(goal_text, run.goal_digest);
     seen_load(&run);
     if (work->seen_text == NULL || !record_parse(slice_of(work->seen_text), &run.seen, NULL)) {
         run.seen = json_object();
@@ -608,7 +678,7 @@ int64_t node_step(NodeWork *work, Slice goal_text)
     if (again < 0) {
         again = note_failure(&run, &err);
     } else {
-        note_success(&run, goal_text);
+        note_success(&run);
     }
     if (!node_seen_write(&run, &err)) {
         log_warn("agent", "node %s: cannot write what was seen: %s", work->id, err.message);
@@ -621,10 +691,7 @@ int64_t node_step(NodeWork *work, Slice goal_text)
 void node_work_done(NodeWork *work)
 {
     pg_session_close(work->session);
-    json_decref(work->set);
-    mem_free(work->joining);
-    mem_free(work->join_lsn);
-    mem_free(work->admit_lsn);
+    mem_free(work->lead.proof_lsn);
     mem_free(work->complaint);
     mem_free(work->failure);
     mem_free(work->seen_text);

@@ -11,8 +11,10 @@ typedef struct NodeRun {
     json_t *goal;
     json_t *seen; /* what will be written when the step ends */
     EnginePaths paths;
+    const char *role; /* for people */
     bool was_running; /* it served when this step began */
     bool settled;     /* the step found nothing left to do */
+    char goal_digest[SHA256_HEX_SIZE];
 } NodeRun;
 
 /* The steps return the milliseconds until they want to run again, or -1 with err set. */
@@ -29,8 +31,6 @@ void node_settings(NodeRun *run, const EngineSetting **ret_settings, size_t *ret
 gid_t node_readers(void);
 /* Whether a node with this data directory follows this one, or may do so. */
 bool node_is_follower(NodeRun *run, const char *incarnation);
-/* Whether the node that the goal names as source was last seen running. */
-bool node_source_serves(NodeRun *run);
 NODISCARD bool node_unseal(const NodeRun *run, const char *sealed, const char *context,
                            Secret *ret_secret, Err *err);
 
@@ -45,8 +45,10 @@ NODISCARD bool node_certs_renew(NodeRun *run, const ProcessAccount *account,
 /* Whether an empty data directory may be made where there is none (F4): not when the cluster's set
  * counts on one. ERR_DENIED says what may be wrong. */
 NODISCARD bool node_may_begin_anew(NodeRun *run, const char *cluster, Err *err);
-/* From here on the data directory counts; before, the next run makes it anew. */
-NODISCARD bool node_mark_prepared(NodeRun *run, const char *incarnation, Err *err);
+/* From here on the data directory counts; before, the next run makes it anew. Durable. */
+NODISCARD bool node_mark_prepared(NodeRun *run, const char *incarnation, HaData data, Err *err);
+/* And from here on it does not. */
+NODISCARD bool node_mark_drop(NodeRun *run, Err *err);
 
 bool node_guard_runs(const NodeRun *run);
 /* Starts the engine under a guard, after nothing of an earlier one is left. */
@@ -54,6 +56,18 @@ NODISCARD bool node_guard_start(NodeRun *run, const char *const *argv,
                                 const ProcessAccount *account, Err *err);
 /* Stops the engine and waits until it is reaped. */
 NODISCARD bool node_guard_stop(NodeRun *run, Err *err);
+NODISCARD bool node_guard_kill(NodeRun *run, Err *err); /* the same, at once */
+/* F8: of one whose guard has gone, what that has left is ended. It may be that it cannot die. */
+NODISCARD bool node_reap(NodeRun *run, Err *err);
+/* Tells users how it ended, where nobody had asked for it, and what becomes of it ("it is started
+ * again"); once for each end. */
+void node_tell_end(NodeRun *run, const char *then);
+/* Of one that does not run: somebody had asked for its end. */
+bool node_stop_was_asked(const NodeRun *run);
+/* Stops it, and removes all that there is of it. */
+NODISCARD bool node_remove(NodeRun *run, Err *err);
+/* For those who look on: an event of the node's resource, and a line in the log. */
+void node_event(NodeRun *run, const char *category, const char *message);
 
 void node_seen_set(NodeRun *run, const char *state, const char *incarnation);
 /* An integer of the record as it was before this step. */

@@ -1,36 +1,61 @@
-/* One run of a PostgreSQL node's job: what pg_node.c and pg_lead.c share. */
+/*
+ * One run of a PostgreSQL node's job:
+ *
+ *   pg_node.c   the run: look, decide (src/ha), do, until there is nothing to do
+ *   pg_view.c   the snapshot that is decided on
+ *   pg_step.c   the steps
+ *   pg_keep.c   what a running engine needs besides: settings, certificates, accounts, slots
+ *   pg_lead.c   whom a leader's commits wait for: names, their proof
+ */
 #ifndef WEIR_AGENT_PG_NODE_PRIV_H
 #define WEIR_AGENT_PG_NODE_PRIV_H
 
 #include "agent/node_priv.h"
 
-/* Another node of the tier, as its own agent reported it. */
-typedef struct PgPeer {
-    const char *incarnation;
-    bool has_data; /* false: it is being cloned */
-} PgPeer;
-
 typedef struct PgNode {
     NodeRun *run;
+    const char *cluster; /* whose record it goes by: its own, a replica's source's */
     PgSpec spec;
-    bool primary;
-    const char *cluster;
-    const char **wanted; /* incarnations of the standbys that shall be in the set */
-    size_t wanted_len;
-    PgPeer *followers; /* all that stream from here */
-    size_t followers_len;
-    bool open; /* clients reach the engine */
+    HaView view;
+    int64_t revision; /* of the record in it */
+    PgSeen seen;      /* of an engine that answers */
+    bool answers;
+    bool hears; /* it follows, and has heard from its source of late */
 } PgNode;
 
-/* Before the engine runs as primary with what the goal wants: a compare-and-swap of our own. */
-NODISCARD bool pg_node_claim(PgNode *node, Err *err);
-/* The files, with the names of the record as this process last wrote it. */
-NODISCARD bool pg_node_configure(PgNode *node, bool *ret_changed, Err *err);
-/* Whether what clients of a primary would see is safe: the standbys of the set have it (F7). */
-NODISCARD bool pg_node_admits(PgNode *node, bool *ret_admits, Err *err);
-/* One step toward the set that the goal wants; and the slots of those who follow. */
-NODISCARD bool pg_node_lead(PgNode *node, const PgSeen *seen, bool *ret_busy, Err *err);
-/* Forgets a standby that was about to join. */
-void pg_node_join_end(NodeWork *work);
+/* ---- pg_view.c ---------------------------------------------------------------------------------
+ */
+
+/* The record, the engine, the neighbours: into node->view and node->seen. */
+NODISCARD bool pg_view_make(PgNode *node, Err *err);
+
+/* ---- pg_step.c ---------------------------------------------------------------------------------
+ */
+
+/* Carries out what was decided; not a WAIT. */
+NODISCARD bool pg_step_do(PgNode *node, const HaDecision *decision, Err *err);
+NODISCARD bool pg_find_install(NodeRun *run, PgSpec *spec, Err *err);
+/* How the node's configuration is to be, as of the view: into node->spec. `follows`: in recovery.
+ */
+void pg_spec_role(PgNode *node, bool follows);
+
+/* ---- pg_keep.c ---------------------------------------------------------------------------------
+ */
+
+/* Of an engine that answers. *ret_busy: something is still on its way. */
+NODISCARD bool pg_keep(PgNode *node, bool *ret_busy, Err *err);
+/* Writes its files where they differ, and makes it read them. */
+NODISCARD bool pg_keep_files(PgNode *node, Err *err);
+/* Into the node's seen record. */
+void pg_keep_describe(PgNode *node);
+
+/* ---- pg_lead.c ---------------------------------------------------------------------------------
+ */
+
+/* Whether commits wait for the view's names, and each of those has what was written before that was
+ * certain (RULES F5): sets `bound` of the view's peers. */
+NODISCARD bool pg_lead_prove(PgNode *node, Err *err);
+/* Forgets all that held for the run of the engine that has ended. */
+void pg_lead_reset(PgLead *lead);
 
 #endif

@@ -135,8 +135,72 @@ static bool expand_member(Expander *expander, const char *name, const json_t *me
     return value != NULL && json_object_set_new(into, name, value) == 0;
 }
 
+/* One that does not answer its agent at present may only be slow: nobody else leads yet. */
+static bool takes_requests(const json_t *seen, int64_t term)
+{
+    HaState state;
+    return ha_state_parse(slice_of(member_str(seen, "ha", "")), &state) &&
+           (state == HA_STATE_LEADING || state == HA_STATE_SILENT) &&
+           member_bool(seen, "open", false) && member_int(seen, "term", 0) == term;
+}
+
+/* Where requests to the cluster's leader go, as {id, socket_dir}; NULL: nowhere at present. */
+static json_t *leader_target(const AgentOptions *options, const char *cluster)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(record_free_ptr) json_t *seen = NULL;
+    HaRecord record;
+    int64_t revision;
+    StoreItem item;
+    if (!cluster_read(options->store, cluster, &record, &revision, NULL) ||
+        !ha_record_serves(&record)) {
+        return NULL;
+    }
+    const char *key = arena_printf(arena, "node/%s/seen", record.leader.text);
+    if (!store_get(options->store, slice_of(key), arena, &item, NULL) ||
+        !record_parse(item.value, &seen, NULL) || !takes_requests(seen, record.term)) {
+        return NULL;
+    }
+    return json_pack("{s:s, s:o}", "id", record.leader.text, "socket_dir",
+                     json_sprintf("%s/clients/%s", options->run_dir, record.leader.text));
+}
+
+/* The other members stay beside them. */
+static json_t *expand_leader(Expander *expander, const json_t *object)
+{
+    json_t *target = leader_target(expander->options, member_str(object, "$leader", ""));
+    if (target == NULL) {
+        return json_null();
+    }
+    json_t *rest = json_deep_copy(object);
+    json_object_del(rest, "$leader");
+    json_object_update(rest, target);
+    json_decref(target);
+    return rest;
+}
+
+void plane_config_aim(const AgentOptions *options, const json_t *config, Buf *out)
+{
+    json_t *object = (json_t *)(uintptr_t)config;
+    const char *cluster = member_str(config, "$leader", NULL);
+    if (cluster != NULL) {
+        json_t *target = leader_target(options, cluster);
+        buf_printf(out, "%s=%s ", cluster, member_str(target, "id", ""));
+        json_decref(target);
+    }
+    for (void *at = json_object_iter(object); at != NULL; at = json_object_iter_next(object, at)) {
+        plane_config_aim(options, json_object_iter_value(at), out);
+    }
+    for (size_t i = 0; i < json_array_size(config); i++) {
+        plane_config_aim(options, json_array_get(config, i), out);
+    }
+}
+
 static json_t *expand_object(Expander *expander, const json_t *object, int depth)
 {
+    if (json_object_get(object, "$leader") != NULL) {
+        return expand_leader(expander, object);
+    }
     if (json_object_get(object, "$sealed") != NULL) {
         return expand_sealed(expander, object);
     }

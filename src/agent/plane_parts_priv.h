@@ -11,12 +11,18 @@
 #define PLANE_NAME_MAX    127
 #define PLANE_VERSION_MAX 63
 
+/* What a process was told: the goal's revision, and who leads what in it. */
+typedef struct PlaneConfig {
+    int64_t epoch; /* 0: nothing */
+    char *aim;     /* NULL: nothing */
+} PlaneConfig;
+
 /* A process that is to take the place of the one that serves (docs/upgrade.md). */
 typedef struct PlaneHeir {
     pid_t pid; /* 0: there is none */
     int pidfd;
     Stream *stream; /* NULL: it has not come yet */
-    int64_t epoch;  /* of what it was sent */
+    PlaneConfig told;
     int64_t begun_ms;
     int64_t again_ms; /* not before; after a failure */
     int64_t wait_ms;  /* from one failure to the next attempt; 0: none has failed */
@@ -25,10 +31,10 @@ typedef struct PlaneHeir {
 typedef struct Plane {
     Planes *planes;
     char id[PLANE_NAME_MAX + 1];
-    json_t *goal;       /* NULL: gone from the store */
-    int64_t epoch;      /* revision of the goal: what the process is told and reports back */
-    Stream *stream;     /* NULL: not connected */
-    int64_t sent_epoch; /* on this connection; 0: nothing */
+    json_t *goal;     /* NULL: gone from the store */
+    int64_t epoch;    /* revision of the goal: what the process is told and reports back */
+    Stream *stream;   /* NULL: not connected */
+    PlaneConfig told; /* on this connection */
     int64_t spawned_ms;
     int64_t spawn_wait_ms; /* from one start to the next; longer as long as none serves */
     int spawned_fd; /* pidfd of the process started last: it may not have its lock yet; -1: none */
@@ -52,8 +58,8 @@ struct Planes {
     AgentOptions options;
     ProcessAccount account; /* of the processes */
     Map *planes;
-    StoreWatch *watch;
-    LoopFd *watch_fd;
+    StoreWatch *watch, *leaders_watch;
+    LoopFd *watch_fd, *leaders_watch_fd;
     LoopTimer timer;
     int64_t logs_look_ms;
     int listen_fd;
@@ -67,10 +73,12 @@ NODISCARD bool plane_start(Plane *plane, pid_t *ret_pid, int *ret_pidfd, Err *er
 void plane_tell(Plane *plane, const char *category, const char *message);
 /* Takes the reference. Important news is written at once, the rest once a second. */
 void plane_report(Plane *plane, const char *member, json_t *value, bool important);
-/* The configuration in force for this connection; false: it cannot be made. */
-NODISCARD bool plane_config_put(Plane *plane, Stream *stream, Err *err);
-/* The process at the other end of the stream serves now. */
-void plane_seat(Plane *plane, Stream *stream, pid_t pid);
+/* The configuration in force for this connection, and what it is; false: it cannot be made. */
+NODISCARD bool plane_config_put(Plane *plane, Stream *stream, PlaneConfig *ret_config, Err *err);
+void plane_config_done(PlaneConfig *config); /* what was told is forgotten */
+/* The process at the other end of the stream serves now. It is told what has changed since it was
+ * told `told`, which is taken over. */
+void plane_seat(Plane *plane, Stream *stream, pid_t pid, const PlaneConfig *told);
 /* Takes whole lines off what was read, and calls `take` for each as long as it returns true. */
 size_t plane_lines(Slice data, bool (*take)(Plane *plane, const json_t *message), Plane *plane);
 

@@ -31,6 +31,7 @@ static void heir_forget(Plane *plane)
 {
     PlaneHeir *heir = &plane->heir;
     fd_close(&heir->pidfd);
+    plane_config_done(&heir->told);
     *heir = (PlaneHeir){.pidfd = -1, .again_ms = heir->again_ms, .wait_ms = heir->wait_ms};
     if (plane->planes->upgrading == plane) {
         plane->planes->upgrading = NULL;
@@ -72,9 +73,10 @@ static void upgrade_failed(Plane *plane, const char *why)
     }
 }
 
-static void upgrade_done(Plane *plane, int64_t epoch)
+static void upgrade_done(Plane *plane)
 {
     PlaneHeir *heir = &plane->heir;
+    int64_t epoch = heir->told.epoch;
     CLEANUP(mem_free_ptr)
     char *message = mem_printf(
         "The endpoint of %s (process %s) was upgraded from version %s to %s.",
@@ -82,10 +84,10 @@ static void upgrade_done(Plane *plane, int64_t epoch)
     log_info("agent", "%s", message);
     plane_tell(plane, "maintenance", message);
     snprintf(plane->version, sizeof(plane->version), "%s", weir_version);
-    plane_seat(plane, heir->stream, heir->pid);
+    plane_seat(plane, heir->stream, heir->pid, &heir->told);
+    heir->told = (PlaneConfig){0};
     fd_close(&plane->spawned_fd);
     plane->spawned_fd = heir->pidfd;
-    plane->sent_epoch = epoch;
     plane->served = true;
     plane_report(plane, "applied", json_integer(epoch), false);
     plane_report(plane, "state", json_string("running"), true);
@@ -101,7 +103,7 @@ static bool heir_message(Plane *plane, const json_t *message)
 {
     const json_t *applied = json_object_get(message, "applied");
     if (applied != NULL) {
-        upgrade_done(plane, plane->heir.epoch);
+        upgrade_done(plane);
         return false; /* what follows is the serving process's */
     }
     if (json_object_get(message, "refused") != NULL) {
@@ -150,9 +152,8 @@ bool plane_upgrade_greets(Plane *plane, Stream *stream, pid_t pid, const char *v
         return false;
     }
     heir->stream = stream;
-    heir->epoch = plane->epoch;
     stream_set_handlers(stream, &heir_handlers, plane);
-    if (!plane_config_put(plane, stream, &err)) {
+    if (!plane_config_put(plane, stream, &heir->told, &err)) {
         heir->stream = NULL; /* the caller closes it */
         upgrade_failed(plane, err.message);
         return false;

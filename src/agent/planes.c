@@ -148,6 +148,7 @@ static void plane_free(Plane *plane)
     json_decref(plane->goal);
     json_decref(plane->report);
     fd_close(&plane->spawned_fd);
+    plane_config_done(&plane->told);
     mem_free(plane->job_text);
     mem_free(plane);
 }
@@ -206,31 +207,63 @@ static void send_message(Stream *stream, const json_t *message)
     free(text);
 }
 
-bool plane_config_put(Plane *plane, Stream *stream, Err *err)
+void plane_config_done(PlaneConfig *config)
 {
+    mem_free(config->aim);
+    *config = (PlaneConfig){0};
+}
+
+static char *aim_of(const Plane *plane)
+{
+    Buf aim;
+    buf_init(&aim, BUF_MAX_DEFAULT);
+    plane_config_aim(&plane->planes->options, json_object_get(plane->goal, "config"), &aim);
+    char *text = mem_strdup(buf_str(&aim));
+    buf_done(&aim);
+    return text;
+}
+
+bool plane_config_put(Plane *plane, Stream *stream, PlaneConfig *ret_config, Err *err)
+{
+    /* The aim first: who leads from now on is news again. */
+    PlaneConfig put = {.epoch = plane->epoch, .aim = aim_of(plane)};
     json_t *config = NULL;
-    TRY(plane_config_expand(&plane->planes->options, json_object_get(plane->goal, "config"),
-                            &config, err));
-    json_t *message = json_pack("{s:o, s:I}", "config", config, "epoch", (json_int_t)plane->epoch);
+    if (!plane_config_expand(&plane->planes->options, json_object_get(plane->goal, "config"),
+                             &config, err)) {
+        plane_config_done(&put);
+        return false;
+    }
+    json_t *message = json_pack("{s:o, s:I}", "config", config, "epoch", (json_int_t)put.epoch);
     send_message(stream, message);
     json_decref(message);
+    plane_config_done(ret_config);
+    *ret_config = put;
     return true;
+}
+
+static bool is_told(const Plane *plane)
+{
+    if (plane->told.epoch != plane->epoch) {
+        return false;
+    }
+    CLEANUP(mem_free_ptr) char *aim = aim_of(plane);
+    return strcmp(aim, plane->told.aim) == 0;
 }
 
 static void config_send(Plane *plane)
 {
-    if (plane->stream == NULL || plane->sent_epoch == plane->epoch || plane->stop_asked_ms != 0) {
+    if (plane->stream == NULL || plane->goal == NULL || plane->stop_asked_ms != 0 ||
+        is_told(plane)) {
         return;
     }
     Err err;
     int64_t now = loop_now_ms(plane->planes->options.loop);
-    if (!plane_config_put(plane, plane->stream, &err)) {
+    if (!plane_config_put(plane, plane->stream, &plane->told, &err)) {
         plane_report(plane, "error", json_string(err.message), true);
         plane->again_ms = now + CONFIG_AGAIN_MS;
         return;
     }
     plane->again_ms = now + CERT_RENEW_MS;
-    plane->sent_epoch = plane->epoch;
 }
 
 static void stop_send(Plane *plane)
@@ -319,15 +352,17 @@ static void on_plane_closed(void *user, Stream *stream, const Err *err)
 static const StreamHandlers plane_handlers = {.on_read = on_plane_read,
                                               .on_closed = on_plane_closed};
 
-void plane_seat(Plane *plane, Stream *stream, pid_t pid)
+void plane_seat(Plane *plane, Stream *stream, pid_t pid, const PlaneConfig *told)
 {
     if (plane->stream != NULL) {
         stream_abort(plane->stream);
     }
     plane->stream = stream;
-    plane->sent_epoch = 0;
+    plane_config_done(&plane->told);
+    plane->told = *told;
     stream_set_handlers(stream, &plane_handlers, plane);
     plane_report(plane, "pid", json_integer(pid), false);
+    config_send(plane);
 }
 
 /* Only the process that has the plane's seat may speak for it, and the one that is to have it. */
@@ -342,8 +377,7 @@ static bool greeting_accept(Planes *planes, Stream *stream, const json_t *hello)
         return plane_upgrade_greets(plane, stream, peer.pid, member_str(hello, "version", "?"));
     }
     snprintf(plane->version, sizeof(plane->version), "%s", member_str(hello, "version", "?"));
-    plane_seat(plane, stream, peer.pid);
-    config_send(plane);
+    plane_seat(plane, stream, peer.pid, &(PlaneConfig){0});
     return true;
 }
 
@@ -451,7 +485,7 @@ static void plane_look(Plane *plane)
                (plane->spawned_ms == 0 || now - plane->spawned_ms > plane->spawn_wait_ms)) {
         plane_again(plane);
     } else if (plane->again_ms > 0 && now >= plane->again_ms) {
-        plane->sent_epoch = 0;
+        plane_config_done(&plane->told);
         config_send(plane);
     } else {
         plane_upgrade_look(plane);
@@ -589,6 +623,42 @@ static void on_watch(void *user, uint32_t events)
     }
 }
 
+/* ---- leaders ----------------------------------------------------------------------------------
+ */
+
+/* Whoever is told of a leader is told of the next one, or that there is none. */
+static void leaders_look(Planes *planes)
+{
+    size_t cursor = 0;
+    Slice id;
+    void *value;
+    while (map_next(planes->planes, &cursor, &id, &value)) {
+        const Plane *plane = value;
+        if (plane->told.epoch != 0) { /* otherwise it comes, or cannot be made */
+            config_send(value);
+        }
+    }
+}
+
+static void on_leaders_watch(void *user, uint32_t events)
+{
+    (void)events;
+    Planes *planes = user;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    StoreChange change;
+    StoreWatchResult result;
+    bool look = false;
+    while ((result = store_watch_next(planes->leaders_watch, arena, &change)) !=
+           STORE_WATCH_NOTHING) {
+        look = look || result == STORE_WATCH_RESYNC || slice_starts(change.item.key, "cluster/") ||
+               slice_ends(change.item.key, "/seen");
+        arena_reset(arena);
+    }
+    if (look) {
+        leaders_look(planes);
+    }
+}
+
 /* ---- life -------------------------------------------------------------------------------------
  */
 
@@ -633,7 +703,10 @@ bool planes_new(const AgentOptions *options, Planes **ret_planes, Err *err)
               goals_load(planes, &revision, err) &&
               store_watch(options->store, SLICE("plane/"), revision, &planes->watch, err) &&
               loop_fd_add(options->loop, store_watch_fd(planes->watch), EPOLLIN, on_watch, planes,
-                          &planes->watch_fd, err);
+                          &planes->watch_fd, err) &&
+              store_watch(options->store, (Slice){0}, revision, &planes->leaders_watch, err) &&
+              loop_fd_add(options->loop, store_watch_fd(planes->leaders_watch), EPOLLIN,
+                          on_leaders_watch, planes, &planes->leaders_watch_fd, err);
     if (!ok) {
         planes_free(planes);
         return false;
@@ -650,7 +723,9 @@ void planes_free(Planes *planes)
     }
     loop_timer_stop(&planes->timer);
     loop_fd_remove(planes->watch_fd);
+    loop_fd_remove(planes->leaders_watch_fd);
     store_watch_close(planes->watch);
+    store_watch_close(planes->leaders_watch);
     listener_free(planes->listener);
     fd_close(&planes->listen_fd);
     size_t cursor = 0;

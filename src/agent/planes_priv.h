@@ -19,9 +19,13 @@ bool planes_stop(Planes *planes);
  *   "$server_cert": [names], "$client_cert": NAME  in an object: "cert_pem" and "key_pem" of a
  *                                           certificate issued now (also for localhost where a name
  *                                           is a loopback address),
- *   "$ca"                                   the tier's CA certificate.
+ *   "$ca"                                   the tier's CA certificate,
+ *   {"$leader": CLUSTER, …}                 {"id": …, "socket_dir": …, …} of the node that leads it
+ *                                           and lets clients in; null where none does.
  * The result holds secrets: wipe what is made of it. */
 NODISCARD bool plane_config_expand(const AgentOptions *options, const json_t *config,
                                    json_t **ret_config, Err *err);
+/* Which nodes the config's leaders are at present: another text, another configuration. */
+void plane_config_aim(const AgentOptions *options, const json_t *config, Buf *out);
 
 #endif

@@ -64,7 +64,7 @@ static bool start(RedisNode *node, Err *err)
     if (run->work->incarnation[0] == '\0') {
         char incarnation[17];
         random_id(incarnation, sizeof(incarnation) - 1);
-        TRY(node_mark_prepared(run, incarnation, err));
+        TRY(node_mark_prepared(run, incarnation, HA_DATA_NEW, err));
     }
     run->work->reboot_epoch = member_int(run->goal, "reboot_epoch", 0);
     node_seen_set(run, "starting", run->work->incarnation);

@@ -146,14 +146,18 @@ bool rds_reboot_instance(ApiContext *ctx, json_t *input, json_t **ret_output)
     if (spec == NULL) {
         return false;
     }
-    if (input_flag(input, "ForceFailover")) {
-        return refuse_unsupported(ctx, "failover yet: reboot without ForceFailover.");
-    }
     if (!wants(spec, "running")) {
         return refuse(ctx, "InvalidDBInstanceState", "Instance %s is stopped.", instance_id(spec));
     }
-    json_object_set_new(spec, "reboot_epoch",
-                        json_integer(member_int(spec, "reboot_epoch", 0) + 1));
+    bool failover = input_flag(input, "ForceFailover");
+    if (failover && !member_bool(spec, "MultiAZ", false)) {
+        return refuse(ctx, "InvalidParameterCombination",
+                      "Cannot force a failover of %s: it is not a Multi-AZ instance, and nobody "
+                      "could take over.",
+                      instance_id(spec));
+    }
+    const char *epoch = failover ? "failover_epoch" : "reboot_epoch";
+    json_object_set_new(spec, epoch, json_integer(member_int(spec, epoch, 0) + 1));
     return finish_change(ctx, spec, ret_output);
 }
 

@@ -150,6 +150,7 @@ int env_main(int argc, char **argv);
 int psql_main(int argc, char **argv);
 int redis_cli_main(int argc, char **argv);
 int run_main(int argc, char **argv);
+int failover_main(int argc, char **argv);
 int completion_main(int argc, char **argv);
 
 typedef struct LoginList LoginList;

@@ -14,6 +14,8 @@ static const CliCommand commands[] = {
     {"logs", logs_main, "the end of a log", "--lines --output", OPERANDS_LOG},
     {"env", env_main, "environment for applications", "--output", OPERANDS_NONE},
     {"psql", psql_main, "psql at an instance, a proxy or an endpoint", "", OPERANDS_DATABASE},
+    {"failover", failover_main, "let the standby of an instance lead", "--output",
+     OPERANDS_DATABASE},
     {"redis-cli", redis_cli_main, "redis-cli at a cache", "", OPERANDS_CACHE},
     {"run", run_main, "an AWS application on the tier, unchanged", "--aws-hosts --no-aws-hosts",
      OPERANDS_COMMAND},

@@ -174,7 +174,7 @@ static bool nodes_remove(Group *group, bool all)
         const char *node =
             arena_strndup(group->world->arena, keys.items[i] + 5, strlen(keys.items[i]) - 5 - 5);
         if (all || !is_member(group, node)) {
-            none = instance_node_remove(group->world, node) && none;
+            none = instance_node_remove(group->world, node, true) && none;
         }
     }
     return none;

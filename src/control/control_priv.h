@@ -78,8 +78,11 @@ const json_t *instance_spec_of(World *world, const char *dbi); /* its spec; NULL
 const char *instance_leader(World *world, const char *dbi);    /* the node that leads */
 /* The node is exactly as its goal in the store says. */
 bool instance_node_settled(World *world, const char *node);
-/* True when nothing of an engine node is left and its records are gone. */
-bool instance_node_remove(World *world, const char *node);
+/* True when nothing of an engine node is left and its records are gone. `deleted`: all of its
+ * resource goes; else the node leaves its cluster first. */
+bool instance_node_remove(World *world, const char *node, bool deleted);
+/* A plane's target: whoever leads the instance, whenever that is asked. */
+json_t *instance_target_new(World *world, const char *dbi);
 
 /* ---- resources --------------------------------------------------------------------------------
  */

@@ -2,9 +2,10 @@
  * DB instances: from a spec to goals for one or two engine nodes and the relay in front of them,
  * and from what was seen to a status.
  *
- * Node DBI-1 is made first and leads; DBI-2 is there while the instance is MultiAZ, and follows. A
- * read replica is one node that follows its source's leader. A node is taken away only after its
- * incarnation has left the cluster's set (RULES F4).
+ * Node DBI-1 is made first and leads; while the instance is MultiAZ there is another one, and
+ * either may lead: the cluster's record says who does (docs/failover.md). A read replica is one
+ * node that follows its source's leader. A node is taken away only after its incarnation has left
+ * the cluster's set (RULES F4).
  */
 #include "control/instance_priv.h"
 
@@ -57,6 +58,27 @@ const char *instance_leader(World *world, const char *dbi)
 {
     const char *first = arena_printf(world->arena, "%s-1", dbi);
     return member_str(world_getf(world, "cluster/%s", dbi), "leader", first);
+}
+
+/* Of the two nodes of an instance: the one that leads, and the other one. */
+int instance_first(World *world, const char *dbi)
+{
+    return slice_ends(slice_of(instance_leader(world, dbi)), "-2") ? 2 : 1;
+}
+
+int64_t instance_handover(const Instance *instance)
+{
+    return member_int(world_getf(instance->world, "cluster/%s", instance->dbi), "handover", 0);
+}
+
+json_t *instance_target_new(World *world, const char *dbi)
+{
+    if (world_getf(world, "cluster/%s", dbi) != NULL) {
+        return json_pack("{s:s, s:i}", "$leader", dbi, "port", 5432);
+    }
+    const char *node = instance_leader(world, dbi);
+    return json_pack("{s:s, s:o, s:i}", "id", node, "socket_dir",
+                     json_sprintf("$run/clients/%s", node), "port", 5432);
 }
 
 static Instance instance_open(World *world, const char *id)
@@ -221,14 +243,17 @@ static json_t *settings_for(Instance *instance, const json_t *old_goal)
 /* ---- goals -------------------------------------------------------------------------------------
  */
 
-/* Whom a node follows; "" for nobody. */
+/* Whose record a node goes by. */
+static const char *node_cluster(const Instance *instance)
+{
+    return instance->source[0] != '\0' ? instance->source : instance->dbi;
+}
+
+/* Whom a node follows, for those who look on; "" for nobody. */
 static const char *node_source(const Instance *instance, const char *node)
 {
-    const char *leader = instance_leader(instance->world, instance->dbi);
-    if (strcmp(node, leader) != 0) {
-        return leader;
-    }
-    return instance->source[0] != '\0' ? instance_leader(instance->world, instance->source) : "";
+    const char *leader = instance_leader(instance->world, node_cluster(instance));
+    return strcmp(node, leader) != 0 ? leader : "";
 }
 
 /* The passwords of a replica's users are its source's. */
@@ -241,6 +266,17 @@ static void goal_master(Instance *instance, json_t *goal)
                         json_string(member_str(instance->spec, "master_password", "")));
     json_object_set_new(goal, "master_password_context", json_string(key));
     json_object_set_new(goal, "database", json_string(member_str(instance->spec, "DBName", "")));
+}
+
+/* A planned change: its number, and who shall lead then. */
+static void goal_heir(Instance *instance, json_t *goal)
+{
+    int64_t epoch = member_int(instance->spec, "failover_epoch", 0);
+    if (instance->multi_az && epoch > instance_handover(instance)) {
+        int other = 3 - instance_first(instance->world, instance->dbi);
+        json_object_set_new(goal, "heir", json_string(instance_node(instance, other)));
+        json_object_set_new(goal, "handover", json_integer(epoch));
+    }
 }
 
 static void node_goal_put(Instance *instance, const char *node, char zone, json_t *settings)
@@ -266,14 +302,15 @@ static void node_goal_put(Instance *instance, const char *node, char zone, json_
                   "settings", settings);
     ASSERT(goal != NULL);
     json_object_set_new(goal, "zone", json_stringn(&zone, 1));
-    json_object_set_new(goal, "source_address",
-                        json_string(member_str(node_goal(world, source), "address", "")));
-    if (primary) {
+    json_object_set_new(goal, "cluster", json_string(node_cluster(instance)));
+    if (instance->source[0] == '\0') {
+        goal_heir(instance, goal);
+        int other = slice_ends(slice_of(node), "-2") ? 1 : 2;
         goal_master(instance, goal);
         json_object_set_new(goal, "password_epoch",
                             json_integer(member_int(instance->spec, "password_epoch", 0)));
-        json_object_set_new(goal, "sync",
-                            instance->multi_az ? json_pack("[s]", instance_node(instance, 2))
+        json_object_set_new(goal, "peers",
+                            instance->multi_az ? json_pack("[s]", instance_node(instance, other))
                                                : json_array());
     }
     json_t *followers = member_array(old, "followers");
@@ -282,23 +319,23 @@ static void node_goal_put(Instance *instance, const char *node, char zone, json_
     world_put(world, arena_printf(world->arena, "node/%s/goal", node), goal);
 }
 
-static void node_goal_end(World *world, const char *node)
+static void node_goal_end(World *world, const char *node, bool deleted)
 {
     const json_t *old = node_goal(world, node);
     if (old != NULL && !member_bool(old, "gone", false)) {
         json_t *goal = json_deep_copy(old);
         json_object_set_new(goal, "gone", json_true());
+        json_object_set_new(goal, "deleted", json_boolean(deleted));
         world_put(world, arena_printf(world->arena, "node/%s/goal", node), goal);
     }
 }
 
-/* True when nothing of the node is left, and its records are gone. */
-bool instance_node_remove(World *world, const char *node)
+bool instance_node_remove(World *world, const char *node, bool deleted)
 {
     if (node_goal(world, node) == NULL) {
         return true;
     }
-    node_goal_end(world, node);
+    node_goal_end(world, node, deleted);
     /* The word of an earlier node of this name does not count: it is of another goal. */
     if (strcmp(member_str(instance_node_seen(world, node), "state", ""), "gone") != 0 ||
         !instance_node_settled(world, node)) {
@@ -307,14 +344,6 @@ bool instance_node_remove(World *world, const char *node)
     world_delete(world, arena_printf(world->arena, "node/%s/goal", node));
     world_delete(world, arena_printf(world->arena, "node/%s/seen", node));
     return true;
-}
-
-static bool set_holds(const Instance *instance, const char *node)
-{
-    const char *incarnation =
-        member_str(instance_node_seen(instance->world, node), "incarnation", "");
-    return incarnation[0] != '\0' &&
-           member_has(world_getf(instance->world, "cluster/%s", instance->dbi), "set", incarnation);
 }
 
 static void cluster_ensure(Instance *instance)
@@ -336,35 +365,39 @@ static bool source_is_placed(const Instance *instance)
            node_goal(instance->world, instance_leader(instance->world, instance->source)) != NULL;
 }
 
+/* A node stays where it is. */
+static char node_zone(const Instance *instance, const char *node, char fallback)
+{
+    const char *zone = member_str(node_goal(instance->world, node), "zone", "");
+    return zone[0] != '\0' ? zone[0] : fallback;
+}
+
 static void nodes_put(Instance *instance)
 {
     if (!source_is_placed(instance)) {
         instance->world->busy = true;
         return;
     }
-    const char *first = instance_node(instance, 1);
-    const char *second = instance_node(instance, 2);
-    const char *known_zone = member_str(instance->next, "zone", "");
-    char zone = known_zone[0] != '\0' ? known_zone[0] : zone_choose(instance);
+    int number = instance_first(instance->world, instance->dbi);
+    const char *first = instance_node(instance, number);
+    const char *second = instance_node(instance, 3 - number);
+    char zone = node_zone(instance, first, zone_choose(instance));
+    char other = node_zone(instance, second, zone_after(zone, 1));
     json_object_set_new(instance->next, "zone", json_stringn(&zone, 1));
     cluster_ensure(instance);
     json_t *settings = settings_for(instance, node_goal(instance->world, first));
     node_goal_put(instance, first, zone, settings);
     if (instance->multi_az) {
-        char other = zone_after(zone, 1);
         node_goal_put(instance, second, other, settings);
         json_object_set_new(instance->next, "secondary_zone", json_stringn(&other, 1));
     } else {
         json_object_del(instance->next, "secondary_zone");
-        /* Its leader must have let go of it: nobody may be about to take it into the set. */
-        if (!set_holds(instance, second) && instance_node_settled(instance->world, first)) {
-            instance_node_remove(instance->world, second);
-        }
+        instance_node_remove(instance->world, second, false); /* once the set is without it */
     }
     json_decref(settings);
 }
 
-/* Who streams from whom is known only when all goals stand. */
+/* Who may stream from whom is known only when all goals stand; also those on their way out. */
 static void link_followers(World *world)
 {
     WorldKeys keys = world_keys(world, "node/");
@@ -372,16 +405,15 @@ static void link_followers(World *world)
         const json_t *goal = world_get(world, keys.items[i]);
         if (!slice_ends(slice_of(keys.items[i]), "/goal") ||
             strcmp(member_str(goal, "kind", ""), "postgres") != 0 ||
+            strcmp(member_str(goal, "role", ""), "replica") == 0 ||
             member_bool(goal, "gone", false)) {
             continue;
         }
-        Slice node = slice_from(keys.items[i] + 5, strlen(keys.items[i]) - 5 - 5);
         json_t *followers = json_array();
         for (size_t k = 0; k < keys.len; k++) {
             const json_t *other = world_get(world, keys.items[k]);
-            if (slice_ends(slice_of(keys.items[k]), "/goal") &&
-                slice_is(node, member_str(other, "source", "")) &&
-                !member_bool(other, "gone", false)) {
+            if (k != i && slice_ends(slice_of(keys.items[k]), "/goal") &&
+                strcmp(member_str(other, "cluster", ""), member_str(goal, "cluster", "")) == 0) {
                 json_array_append_new(
                     followers, json_stringn(keys.items[k] + 5, strlen(keys.items[k]) - 5 - 5));
             }
@@ -400,8 +432,8 @@ static void instance_delete(Instance *instance)
     World *world = instance->world;
     json_object_set_new(instance->next, "DBInstanceStatus", json_string("deleting"));
     bool plane = plane_remove(world, instance_plane(instance));
-    bool first = instance_node_remove(world, instance_node(instance, 1));
-    bool second = instance_node_remove(world, instance_node(instance, 2));
+    bool first = instance_node_remove(world, instance_node(instance, 1), true);
+    bool second = instance_node_remove(world, instance_node(instance, 2), true);
     if (!plane || !first || !second) {
         world->busy = true;
         return;

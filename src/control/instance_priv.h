@@ -19,6 +19,10 @@ typedef struct Instance {
 /* What the parameter group of the instance sets; NULL for nothing. */
 json_t *instance_parameters(const Instance *instance);
 const char *instance_node(const Instance *instance, int number);
+/* The number of the node that leads; the other one's is 3 - this. */
+int instance_first(World *world, const char *dbi);
+/* The planned change of leader that was begun last. */
+int64_t instance_handover(const Instance *instance);
 const json_t *instance_node_seen(const World *world, const char *node);
 
 /* The relay in front of the leader: clients' only way in. */

@@ -13,18 +13,16 @@ static json_t *relay_config(const Instance *instance)
 {
     World *world = instance->world;
     const char *host = member_str(instance->next, "endpoint_host", "");
-    const char *leader = instance_leader(world, instance->dbi);
     int port = (int)member_int(instance->spec, "DbInstancePort", 5432);
     const ParameterFamily *family =
         parameter_family_of("postgres", member_str(instance->spec, "EngineVersion", ""));
     bool force_ssl = family != NULL && parameters_force_ssl(family, instance_parameters(instance));
     json_t *config = json_pack(
-        "{s:s, s:b, s:[{s:o, s:i, s:[o, s]}], s:o, s:{s:{s:s, s:o, s:i}}}", "kind", "relay",
-        "require_tls", force_ssl, "listeners", "address", json_sprintf("$net.%s", host), "port",
-        port, "$server_cert", json_sprintf("$net.%s", host), instance->id, "security_rules",
+        "{s:s, s:b, s:[{s:o, s:i, s:[o, s]}], s:o, s:{s:o}}", "kind", "relay", "require_tls",
+        force_ssl, "listeners", "address", json_sprintf("$net.%s", host), "port", port,
+        "$server_cert", json_sprintf("$net.%s", host), instance->id, "security_rules",
         security_rules(world, member_array(instance->spec, "VpcSecurityGroupIds"), port), "relay",
-        "target", "id", leader, "socket_dir", json_sprintf("$run/clients/%s", leader), "port",
-        5432);
+        "target", instance_target_new(world, instance->dbi));
     ASSERT(config != NULL);
     return config;
 }
@@ -48,7 +46,7 @@ static bool node_is(const Instance *instance, const char *node, const char *stat
 static bool standby_ready(const Instance *instance)
 {
     World *world = instance->world;
-    const char *standby = instance_node(instance, 2);
+    const char *standby = instance_node(instance, 3 - instance_first(world, instance->dbi));
     const char *incarnation = member_str(instance_node_seen(world, standby), "incarnation", "");
     if (!instance_node_settled(world, standby) || incarnation[0] == '\0' ||
         !member_has(world_getf(world, "cluster/%s", instance->dbi), "set", incarnation)) {
@@ -81,9 +79,19 @@ static bool leader_ready(const Instance *instance)
     return leader_open(instance) && instance_node_settled(instance->world, leader);
 }
 
+/* Nobody has asked for another leader, or that was done, or given up. */
+static bool change_is_over(const Instance *instance)
+{
+    const char *phase =
+        member_str(world_getf(instance->world, "cluster/%s", instance->dbi), "phase", "leading");
+    return strcmp(phase, "leading") == 0 &&
+           member_int(instance->spec, "failover_epoch", 0) <= instance_handover(instance);
+}
+
 static bool instance_ready(const Instance *instance)
 {
-    return leader_ready(instance) && (!instance->multi_az || standby_ready(instance)) &&
+    return change_is_over(instance) && leader_ready(instance) &&
+           (!instance->multi_az || standby_ready(instance)) &&
            plane_ready(instance->world, instance_plane(instance));
 }
 
@@ -105,7 +113,9 @@ static const char *word_on_the_way(const Instance *instance, const char *before)
     if (strcmp(before, "stopped") == 0 || strcmp(before, "starting") == 0) {
         return "starting";
     }
-    if (member_int(status, "reboot_epoch", 0) != member_int(instance->spec, "reboot_epoch", 0)) {
+    if (member_int(status, "reboot_epoch", 0) != member_int(instance->spec, "reboot_epoch", 0) ||
+        member_int(status, "failover_epoch", 0) !=
+            member_int(instance->spec, "failover_epoch", 0)) {
         return "rebooting";
     }
     if (member_int(status, "generation", 0) != member_int(instance->spec, "generation", 0) ||
@@ -156,6 +166,14 @@ static void status_replication(Instance *instance)
     json_object_set_new(instance->next, "StatusInfos", info);
 }
 
+static const char *standby_away(const Instance *instance)
+{
+    const json_t *record = world_getf(instance->world, "cluster/%s", instance->dbi);
+    return json_array_size(member_array(record, "set")) > 1
+               ? "the standby is away: commits wait for it"
+               : "the standby is away: commits do not wait for it, and nobody could take over";
+}
+
 static void status_message(Instance *instance, const char *word)
 {
     static const int numbers[] = {1, 2};
@@ -179,8 +197,7 @@ static void status_message(Instance *instance, const char *word)
                             json_string("clients wait until the standby has what they would see"));
     }
     if (strcmp(word, "available") == 0 && instance->multi_az && !standby_ready(instance)) {
-        json_object_set_new(instance->next, "message",
-                            json_string("the standby is away: commits wait for it"));
+        json_object_set_new(instance->next, "message", json_string(standby_away(instance)));
     }
     const json_t *plane = world_getf(instance->world, "plane/%s/seen", instance_plane(instance));
     if (member_str(plane, "error", "")[0] != '\0') {
@@ -232,6 +249,8 @@ void instance_status(Instance *instance)
     if (strcmp(word, "available") == 0 || strcmp(word, "stopped") == 0) {
         json_object_set_new(instance->next, "reboot_epoch",
                             json_integer(member_int(instance->spec, "reboot_epoch", 0)));
+        json_object_set_new(instance->next, "failover_epoch",
+                            json_integer(member_int(instance->spec, "failover_epoch", 0)));
         json_object_set_new(instance->next, "password_epoch",
                             json_integer(member_int(instance->spec, "password_epoch", 0)));
     } else {

@@ -148,10 +148,9 @@ static json_t *target_new(const Pool *pool, const char *dbi)
     int64_t most =
         text_int(member_str(member_object(goal, "settings"), "max_connections", "100"), 100);
     int64_t share = most / sharers(pool);
-    json_t *target = json_pack("{s:s, s:o, s:i, s:I}", "id", node, "socket_dir",
-                               json_sprintf("$run/clients/%s", node), "port", POOL_PORT,
-                               "max_connections", (json_int_t)(share > 0 ? share : 1));
+    json_t *target = instance_target_new(world, dbi);
     ASSERT(target != NULL);
+    json_object_set_new(target, "max_connections", json_integer(share > 0 ? share : 1));
     return target;
 }
 

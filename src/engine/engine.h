@@ -93,7 +93,8 @@ typedef struct PgSpec {
     const EngineSetting *settings; /* of the parameter group; ours come after them and win */
     size_t settings_len;
     const char *synchronous_standby_names; /* a primary's; "" for none */
-    const char *source_address;            /* NULL: a primary; else the node it follows */
+    bool follows;                          /* in recovery; false: a primary */
+    const char *source_address;            /* of one that follows; NULL: nobody at present */
     const Job *job;                        /* the programs end when it is cancelled; NULL: none */
 } PgSpec;
 
@@ -124,6 +125,17 @@ NODISCARD bool pg_initdb(const PgSpec *spec, int64_t timeout_ms, Err *err);
 /* A copy of the source by pg_basebackup, with the slot of spec->incarnation made at the source.
  * Wipes what is there. */
 NODISCARD bool pg_clone(const PgSpec *spec, int64_t timeout_ms, Err *err);
+/* Makes the data directory of a stopped engine that has led follow its source again: what the
+ * source has not is kept beside it as root/diverged-TIME (the newest PG_DIVERGED_MAX of them), and
+ * taken back by pg_rewind. The source must have written a checkpoint on its timeline. *ret_bytes:
+ * of WAL that nobody has any more, behind `fork_lsn`; -1: not known. ERR_CONFLICT: it cannot be
+ * rewound; clone it. `timeline` is its own. A failure leaves a data directory that cannot be
+ * started. */
+#define PG_DIVERGED_MAX 3
+NODISCARD bool pg_rejoin(const PgSpec *spec, int64_t timeline, uint64_t fork_lsn,
+                         int64_t timeout_ms, int64_t *ret_bytes, Err *err);
+/* The newest timeline of which a data directory has WAL. */
+NODISCARD bool pg_wal_timeline(const EnginePaths *paths, int64_t *ret_timeline, Err *err);
 /* ERR_CONFLICT where the data directory is of another major version. */
 NODISCARD bool pg_version_check(const PgSpec *spec, Err *err);
 /* The command for the guard; NULL-terminated, from the arena. */
@@ -131,11 +143,17 @@ const char *const *pg_argv(Arena *arena, const PgSpec *spec);
 
 /* A session of PG_SUPERUSER over the Unix socket. */
 typedef struct PgSession PgSession;
-NODISCARD bool pg_session_open(const EnginePaths *paths, const char *database,
+/* ERR_TIMEOUT: it does not answer within `patience_ms`; ERR_UNAVAILABLE: it is away, or says no. */
+NODISCARD bool pg_session_open(const EnginePaths *paths, const char *database, int64_t patience_ms,
                                PgSession **ret_session, Err *err);
 void pg_session_close(PgSession *session); /* NULL is fine */
+/* How long one that does not answer is waited for; then it is of no more use. At first
+ * PG_PATIENCE_MS: longer than any statement may take. */
+#define PG_PATIENCE_MS 20000
+void pg_session_patience(PgSession *session, int64_t patience_ms);
 void pg_session_close_ptr(PgSession **session);
-/* Runs statements; every one must succeed. ERR_UNAVAILABLE when the server is away. */
+/* Runs statements; every one must succeed. ERR_UNAVAILABLE when the server is away, ERR_TIMEOUT
+ * when it does not answer: the session is of no more use then. */
 NODISCARD bool pg_exec(PgSession *session, const char *sql, Err *err);
 /* One statement with text parameters; the first column of the first row, or NULL without a row. */
 NODISCARD bool pg_value(PgSession *session, Arena *arena, const char *sql,
@@ -169,11 +187,23 @@ typedef struct PgStandbySeen {
     int64_t flush_lag_bytes;
 } PgStandbySeen;
 
+/* A timeline begins where the one before it was left. */
+typedef struct PgFork {
+    int64_t timeline;
+    uint64_t lsn;
+} PgFork;
+#define PG_FORKS_MAX 32 /* the newest of them */
+
 typedef struct PgSeen {
     bool in_recovery;
     bool streaming;     /* a standby whose receiver is connected */
+    int64_t heard_ms;   /* of that: since its last message; -1: there was none */
     bool replay_paused; /* a standby that needs a start with more of what its primary has */
-    int timeline;
+    int64_t timeline;   /* it writes, or of the newest WAL that it has received */
+    int64_t checkpoint_timeline;  /* of its control file */
+    const PgFork *forks;          /* of a primary: how its timeline came to be, the oldest first; */
+    size_t forks_len;             /* the last is its own; none: it is the first */
+    uint64_t end_lsn;             /* insert position; of a standby what it has received */
     const char *lsn;              /* insert position, or the replayed one of a standby */
     int64_t replay_lag_ms;        /* of a standby; -1 unknown */
     const char *pending_restart;  /* comma-separated names; "" for none */
@@ -194,7 +224,15 @@ typedef struct PgSlots {
     size_t len;
 } PgSlots;
 NODISCARD bool pg_slots_idle(PgSession *session, Arena *arena, PgSlots *ret_slots, Err *err);
+/* Ends those who send WAL; they come back, and read the configuration anew. */
+NODISCARD bool pg_walsenders_end(PgSession *session, Err *err);
 NODISCARD bool pg_slot_drop(PgSession *session, const char *incarnation, Err *err);
+/* "16/B374D848", as PostgreSQL writes positions in WAL. */
+NODISCARD bool pg_lsn_parse(Slice text, uint64_t *ret_lsn);
+/* Ends recovery; returns at once. */
+NODISCARD bool pg_promote(PgSession *session, Err *err);
+/* Whether clients have transactions open. */
+NODISCARD bool pg_is_busy(PgSession *session, bool *ret_busy, Err *err);
 /* Makes changed files count: pg_reload_conf, and waits until a new session sees it. */
 NODISCARD bool pg_reload(PgSession *session, Err *err);
 

@@ -16,6 +16,10 @@ NODISCARD bool engine_file_update(const char *path, Slice text, const ProcessAcc
 /* The same for a file that is the engine's own, in its data directory. */
 NODISCARD bool engine_data_file_update(const char *path, Slice text, const ProcessAccount *account,
                                        bool *changed, Err *err);
+/* A program of the engine's, as its account. *result as command_run leaves it; NULL: nobody asks.
+ */
+NODISCARD bool pg_program_run(const PgSpec *spec, const char *const *argv, int64_t timeout_ms,
+                              CommandResult *result, Err *err);
 /* The connection string by which spec's node reaches its source, under this walsender name. */
 void pg_conninfo_render(const PgSpec *spec, const char *name, Buf *out);
 

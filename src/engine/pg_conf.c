@@ -109,8 +109,12 @@ void pg_conninfo_render(const PgSpec *spec, const char *name, Buf *out)
 
 static void conf_replication(const PgSpec *spec, Buf *out)
 {
-    if (spec->source_address == NULL) {
+    if (!spec->follows) {
         conf_set(out, "synchronous_standby_names", spec->synchronous_standby_names);
+        return;
+    }
+    conf_set(out, "synchronous_standby_names", "");
+    if (spec->source_address == NULL) {
         return;
     }
     char name[PG_STANDBY_NAME_SIZE];
@@ -118,7 +122,6 @@ static void conf_replication(const PgSpec *spec, Buf *out)
     Buf conninfo;
     buf_init(&conninfo, CONF_MAX);
     pg_conninfo_render(spec, name, &conninfo);
-    conf_set(out, "synchronous_standby_names", "");
     conf_set(out, "primary_conninfo", buf_str(&conninfo));
     conf_set(out, "primary_slot_name", name);
     buf_done(&conninfo);
@@ -144,14 +147,15 @@ void pg_conf_render(const PgSpec *spec, Buf *out)
 }
 
 /* Clients come through the data plane over the Unix socket; over TCP only a standby with a
- * certificate of ours gets in, and only to replicate (F4). */
+ * certificate of ours gets in, to replicate (F4), and to look at what it must rewind. */
 static const char hba_text[] =
     "# Written by Weir.\n"
     "local   all          " PG_SUPERUSER "                              peer map=weir\n"
     "local   all          " PG_REPLICATION_USER "                       reject\n"
     "local   replication  all                                   reject\n"
     "local   all          all                                   scram-sha-256\n"
-    "hostssl replication  " PG_REPLICATION_USER "    all              cert\n";
+    "hostssl replication  " PG_REPLICATION_USER "    all              cert\n"
+    "hostssl postgres     " PG_REPLICATION_USER "    all              cert\n";
 
 static bool conf_file(const PgSpec *spec, const char *name, Slice text, bool *changed, Err *err)
 {
@@ -170,7 +174,7 @@ static bool data_files(const PgSpec *spec, bool *changed, Err *err)
     TRY(engine_data_file_update(auto_conf, SLICE("# Weir keeps this file empty.\n"), &spec->account,
                                 changed, err));
     /* Never taken away here: a promotion does that, when it has its timeline. */
-    return spec->source_address == NULL ||
+    return !spec->follows ||
            engine_data_file_update(standby, SLICE(""), &spec->account, changed, err);
 }
 

@@ -53,17 +53,10 @@ static char *floor_path(const PgSpec *spec)
 
 static bool control_data(const PgSpec *spec, Buf *out, Err *err)
 {
-    static const char *const env[] = {"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", NULL};
     CLEANUP(mem_free_ptr) char *program = mem_printf("%s/pg_controldata", spec->install.bin_dir);
     const char *const argv[] = {program, spec->paths.data, NULL};
-    const CommandSpec command = {.argv = argv,
-                                 .env = env,
-                                 .cwd = "/",
-                                 .account = spec->account,
-                                 .timeout_ms = CONTROL_WAIT_MS,
-                                 .job = spec->job};
     CommandResult result;
-    bool ok = command_run(&command, &result, err);
+    bool ok = pg_program_run(spec, argv, CONTROL_WAIT_MS, &result, err);
     if (ok) {
         pg_floor_render(buf_slice(&result.out), out);
     }
@@ -77,7 +70,7 @@ bool pg_floor_keep(const PgSpec *spec, Err *err)
     buf_init(&text, FLOOR_MAX);
     bool changed = false;
     CLEANUP(mem_free_ptr) char *path = floor_path(spec);
-    bool ok = (spec->source_address == NULL || control_data(spec, &text, err)) &&
+    bool ok = (!spec->follows || control_data(spec, &text, err)) &&
               engine_file_update(path, buf_slice(&text), &spec->account, &changed, err);
     buf_done(&text);
     return ok || err_wrap(err, "reading the control file");
@@ -120,7 +113,7 @@ void pg_floor_apply(Arena *arena, PgSpec *spec)
     Buf text;
     buf_init(&text, FLOOR_MAX);
     CLEANUP(mem_free_ptr) char *path = floor_path(spec);
-    if (spec->source_address != NULL && file_read(path, &text, NULL)) {
+    if (spec->follows && file_read(path, &text, NULL)) {
         pg_floor_raise(arena, buf_slice(&text), spec);
     }
     buf_done(&text);

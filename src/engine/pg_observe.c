@@ -8,8 +8,16 @@
 
 static const char node_sql[] =
     "SELECT pg_is_in_recovery(),"
-    " (SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'),"
+    " (SELECT round(extract(epoch FROM clock_timestamp() - last_msg_receipt_time) * 1000)"
+    " FROM pg_stat_wal_receiver WHERE status = 'streaming'),"
     " (SELECT timeline_id FROM pg_control_checkpoint()),"
+    " (SELECT ('x' || max(substr(name, 1, 8)))::bit(32)::int FROM pg_ls_waldir()"
+    " WHERE name ~ '^[0-9A-F]{24}$' AND pg_is_in_recovery()),"
+    " CASE WHEN pg_is_in_recovery()"
+    " THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())"
+    " ELSE pg_current_wal_insert_lsn() END,"
+    " CASE WHEN NOT pg_is_in_recovery() THEN"
+    " ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int END,"
     " CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
     " ELSE pg_current_wal_insert_lsn() END,"
     " CASE WHEN NOT pg_is_in_recovery() OR pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()"
@@ -52,29 +60,108 @@ static bool observe_standbys(PgSession *session, Arena *arena, PgSeen *seen, Err
     return true;
 }
 
+/* Of each timeline that it went through the history file has a line, with where that was left. */
+static bool observe_forks(PgSession *session, Arena *arena, PgSeen *seen, Err *err)
+{
+    if (seen->timeline <= 1) {
+        return true;
+    }
+    const char *file = arena_printf(arena, "pg_wal/%08X.history", (unsigned)seen->timeline);
+    PgRows rows;
+    TRY(pg_rows(session, arena,
+                "SELECT split_part(line, E'\\t', 1), split_part(line, E'\\t', 2)"
+                " FROM regexp_split_to_table(pg_read_file($1), E'\\n') WITH ORDINALITY AS"
+                " lines(line, number) WHERE line ~ '^[0-9]' ORDER BY number",
+                &(const char *){file}, 1, &rows, err));
+    size_t first = rows.rows > PG_FORKS_MAX ? rows.rows - PG_FORKS_MAX : 0;
+    PgFork *forks = ARENA_ARRAY(arena, PgFork, rows.rows + 1);
+    for (size_t i = first; i < rows.rows; i++) {
+        bool last = i + 1 == rows.rows;
+        PgFork *fork = &forks[seen->forks_len++];
+        fork->timeline = last ? seen->timeline : cell_i64(rows.cells[(i + 1) * rows.columns]);
+        if (!pg_lsn_parse(slice_of(rows.cells[i * rows.columns + 1]), &fork->lsn)) {
+            seen->forks_len = 0;
+            break;
+        }
+    }
+    seen->forks = forks;
+    return seen->forks_len > 0 ||
+           err_set(err, ERR_INTERNAL, "%s does not say where the timeline began", file);
+}
+
 bool pg_observe(PgSession *session, const EnginePaths *paths, Arena *arena, PgSeen *ret_seen,
                 Err *err)
 {
     const char *ours = arena_printf(arena, "%s/postgresql.conf", paths->conf);
     PgRows rows;
     TRY(pg_rows(session, arena, node_sql, &ours, 1, &rows, err));
-    ASSERT(rows.rows == 1 && rows.columns == 10);
+    ASSERT(rows.rows == 1 && rows.columns == 13);
     PgSeen seen = {
         .in_recovery = strcmp(rows.cells[0], "t") == 0,
-        .streaming = strcmp(rows.cells[1], "0") != 0,
-        .timeline = (int)cell_i64(rows.cells[2]),
-        .lsn = rows.cells[3],
-        .replay_lag_ms = cell_i64(rows.cells[4]),
-        .pending_restart = rows.cells[5],
-        .foreign_settings = rows.cells[6],
-        .sync_names = rows.cells[7],
-        .version = rows.cells[8],
-        .replay_paused = strcmp(rows.cells[9], "paused") == 0,
+        .streaming = rows.cells[1][0] != '\0',
+        .heard_ms = cell_i64(rows.cells[1]),
+        .checkpoint_timeline = cell_i64(rows.cells[2]),
+        .lsn = rows.cells[6],
+        .replay_lag_ms = cell_i64(rows.cells[7]),
+        .pending_restart = rows.cells[8],
+        .foreign_settings = rows.cells[9],
+        .sync_names = rows.cells[10],
+        .version = rows.cells[11],
+        .replay_paused = strcmp(rows.cells[12], "paused") == 0,
     };
+    seen.timeline = cell_i64(rows.cells[seen.in_recovery ? 3 : 5]);
+    if (!pg_lsn_parse(slice_of(rows.cells[4]), &seen.end_lsn)) {
+        seen.end_lsn = 0; /* a standby that has received and replayed nothing yet */
+    }
     if (!seen.in_recovery) {
         TRY(observe_standbys(session, arena, &seen, err));
+        TRY(observe_forks(session, arena, &seen, err));
     }
     *ret_seen = seen;
+    return true;
+}
+
+static bool hex_half(Slice text, uint64_t *ret_value)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    uint64_t value = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        const char *digit = memchr(digits, char_upper(text.data[i]), sizeof(digits) - 1);
+        if (digit == NULL) {
+            return false;
+        }
+        value = value << 4 | (uint64_t)(digit - digits);
+    }
+    *ret_value = value;
+    return text.len > 0 && text.len <= 8;
+}
+
+bool pg_lsn_parse(Slice text, uint64_t *ret_lsn)
+{
+    uint64_t high;
+    uint64_t low;
+    Slice first = slice_cut(&text, '/');
+    if (!hex_half(first, &high) || !hex_half(text, &low)) {
+        return false;
+    }
+    *ret_lsn = high << 32 | low;
+    return true;
+}
+
+bool pg_promote(PgSession *session, Err *err)
+{
+    return pg_exec(session, "SELECT pg_promote(false)", err);
+}
+
+bool pg_is_busy(PgSession *session, bool *ret_busy, Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    char *found = NULL;
+    TRY(pg_value(session, arena,
+                 "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend'"
+                 " AND xact_start IS NOT NULL AND usename <> '" PG_SUPERUSER "' LIMIT 1",
+                 NULL, 0, &found, err));
+    *ret_busy = found != NULL;
     return true;
 }
 

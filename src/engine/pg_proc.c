@@ -83,7 +83,8 @@ static bool data_fresh(const PgSpec *spec, Err *err)
     return engine_dir_make(spec->paths.data, &spec->account, spec->account.gid, 0700, err);
 }
 
-static bool run_as_engine(const PgSpec *spec, const char *const *argv, int64_t timeout_ms, Err *err)
+bool pg_program_run(const PgSpec *spec, const char *const *argv, int64_t timeout_ms,
+                    CommandResult *result, Err *err)
 {
     static const char *const env[] = {"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", NULL};
     const CommandSpec command = {.argv = argv,
@@ -92,9 +93,11 @@ static bool run_as_engine(const PgSpec *spec, const char *const *argv, int64_t t
                                  .account = spec->account,
                                  .timeout_ms = timeout_ms,
                                  .job = spec->job};
-    CommandResult result;
-    bool ok = command_run(&command, &result, err);
-    command_result_done(&result);
+    CommandResult own;
+    bool ok = command_run(&command, result != NULL ? result : &own, err);
+    if (result == NULL) {
+        command_result_done(&own);
+    }
     return ok;
 }
 
@@ -128,7 +131,8 @@ bool pg_initdb(const PgSpec *spec, int64_t timeout_ms, Err *err)
                                 "--data-checksums",
                                 "--auth=reject",
                                 NULL};
-    return run_as_engine(spec, argv, timeout_ms, err) || err_wrap(err, "making the data directory");
+    return pg_program_run(spec, argv, timeout_ms, NULL, err) ||
+           err_wrap(err, "making the data directory");
 }
 
 bool pg_clone(const PgSpec *spec, int64_t timeout_ms, Err *err)
@@ -153,7 +157,7 @@ bool pg_clone(const PgSpec *spec, int64_t timeout_ms, Err *err)
                                 "--slot",
                                 slot,
                                 NULL};
-    bool ok = run_as_engine(spec, argv, timeout_ms, err);
+    bool ok = pg_program_run(spec, argv, timeout_ms, NULL, err);
     buf_done(&conninfo);
     return ok || err_wrap(err, "cloning from %s", spec->source_address);
 }

@@ -1,8 +1,8 @@
 /*
  * Sessions of PG_SUPERUSER over the Unix socket, by libpq. Calls block, but never for ever: a
  * server that works is stopped by statement_timeout, and one that stands still (a stopped process,
- * a hung disk) is given up a little later. A session is used by one thread at a time and owned by
- * its opener.
+ * a hung disk) is given up when the session's patience is over. A session is used by one thread at
+ * a time and owned by its opener.
  */
 #include <errno.h>
 #include <libpq-fe.h>
@@ -12,10 +12,10 @@
 #include "engine/engine_priv.h"
 
 #define STATEMENT_TIMEOUT "15s"
-#define ANSWER_WAIT_MS    (20 * MS_PER_S) /* longer than STATEMENT_TIMEOUT */
 
 struct PgSession {
     PGconn *conn;
+    int64_t patience_ms;
 };
 
 static bool result_bad(PgSession *session, PGresult *result, Err *err)
@@ -24,23 +24,39 @@ static bool result_bad(PgSession *session, PGresult *result, Err *err)
         result != NULL ? PQresultErrorMessage(result) : PQerrorMessage(session->conn);
     Slice line = slice_of(text != NULL && *text != '\0' ? text : "PostgreSQL does not answer");
     line = slice_trim(slice_cut(&line, '\n'));
-    bool away = result == NULL || PQstatus(session->conn) != CONNECTION_OK;
-    return err_set(err, away ? ERR_UNAVAILABLE : ERR_INTERNAL, "%.*s", SLICE_FMT(line));
+    bool away = PQstatus(session->conn) != CONNECTION_OK;
+    ErrCode code = away ? ERR_UNAVAILABLE : result == NULL ? ERR_TIMEOUT : ERR_INTERNAL;
+    return err_set(err, code, "%.*s", SLICE_FMT(line));
 }
 
-bool pg_session_open(const EnginePaths *paths, const char *database, PgSession **ret_session,
-                     Err *err)
+/* Until it is there. False: it cannot be had; or not in time, and its status says "started". */
+static bool connect_wait(PGconn *conn, int64_t end_ms)
+{
+    PostgresPollingStatusType next =
+        PQstatus(conn) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
+    for (; next != PGRES_POLLING_OK; next = PQconnectPoll(conn)) {
+        int64_t left = end_ms - time_mono_ms();
+        struct pollfd entry = {.fd = PQsocket(conn),
+                               .events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+        if (next == PGRES_POLLING_FAILED || left <= 0 ||
+            (poll(&entry, 1, (int)left) < 0 && errno != EINTR)) {
+            return false;
+        }
+    }
+    return PQstatus(conn) == CONNECTION_OK;
+}
+
+bool pg_session_open(const EnginePaths *paths, const char *database, int64_t patience_ms,
+                     PgSession **ret_session, Err *err)
 {
     char port[8];
     snprintf(port, sizeof(port), "%d", PG_PORT);
-    const char *const keys[] = {
-        "host",    "port",       "user", "dbname", "connect_timeout", "application_name",
-        "options", "gssencmode", NULL};
+    const char *const keys[] = {"host",    "port",       "user", "dbname", "application_name",
+                                "options", "gssencmode", NULL};
     const char *const values[] = {paths->socket_dir,
                                   port,
                                   PG_SUPERUSER,
                                   database,
-                                  "5",
                                   "weir",
                                   "-c statement_timeout=" STATEMENT_TIMEOUT
                                   " -c client_min_messages=warning -c search_path=pg_catalog"
@@ -48,16 +64,19 @@ bool pg_session_open(const EnginePaths *paths, const char *database, PgSession *
                                   " -c default_transaction_read_only=off",
                                   "disable",
                                   NULL};
-    PGconn *conn = PQconnectdbParams(keys, values, 0);
-    if (conn == NULL || PQstatus(conn) != CONNECTION_OK) {
+    PGconn *conn = PQconnectStartParams(keys, values, 0);
+    if (conn == NULL || !connect_wait(conn, time_mono_ms() + patience_ms)) {
         Slice line = slice_of(conn != NULL ? PQerrorMessage(conn) : "out of memory");
         line = slice_trim(slice_cut(&line, '\n'));
-        err_set(err, ERR_UNAVAILABLE, "cannot log in to PostgreSQL: %.*s", SLICE_FMT(line));
+        bool late = conn != NULL && PQstatus(conn) != CONNECTION_BAD;
+        err_set(err, late ? ERR_TIMEOUT : ERR_UNAVAILABLE, "cannot log in to PostgreSQL: %.*s",
+                SLICE_FMT(late ? SLICE("it does not answer") : line));
         PQfinish(conn);
         return false;
     }
     PgSession *session = mem_alloc(sizeof(PgSession));
     session->conn = conn;
+    session->patience_ms = PG_PATIENCE_MS;
     *ret_session = session;
     return true;
 }
@@ -68,6 +87,11 @@ void pg_session_close(PgSession *session)
         PQfinish(session->conn);
         mem_free(session);
     }
+}
+
+void pg_session_patience(PgSession *session, int64_t patience_ms)
+{
+    session->patience_ms = patience_ms;
 }
 
 void pg_session_close_ptr(PgSession **session)
@@ -92,9 +116,9 @@ static bool answer_wait(PGconn *conn, int64_t end_ms)
 
 /* The last result of what was sent, or the first that is an error, as PQexec gives it. NULL: there
  * is none, and the session is of no more use. */
-static PGresult *answer_take(PGconn *conn)
+static PGresult *answer_take(PGconn *conn, int64_t patience_ms)
 {
-    int64_t end_ms = time_mono_ms() + ANSWER_WAIT_MS;
+    int64_t end_ms = time_mono_ms() + patience_ms;
     PGresult *answer = NULL;
     for (;;) {
         if (!answer_wait(conn, end_ms)) {
@@ -116,7 +140,7 @@ static PGresult *answer_take(PGconn *conn)
 
 static PGresult *answer_of(PgSession *session, int sent)
 {
-    return sent ? answer_take(session->conn) : NULL;
+    return sent ? answer_take(session->conn, session->patience_ms) : NULL;
 }
 
 bool pg_exec(PgSession *session, const char *sql, Err *err)

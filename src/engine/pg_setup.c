@@ -126,7 +126,7 @@ bool pg_setup(const EnginePaths *paths, const PgSetup *setup, Err *err)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(pg_session_close_ptr) PgSession *session = NULL;
-    TRY(pg_session_open(paths, "postgres", &session, err));
+    TRY(pg_session_open(paths, "postgres", PG_PATIENCE_MS, &session, err));
     return setup_with(session, arena, setup, err) ||
            err_wrap(err, "setting up the master user and its database");
 }

@@ -1,4 +1,4 @@
-/* The physical slots of a primary, one per node that follows it (RULES F4). */
+/* The physical slots of a primary, one per node that follows it (RULES F4); and its walsenders. */
 #include "engine/engine_priv.h"
 
 /* `sql` has the slot's name as its parameter. */
@@ -37,4 +37,12 @@ bool pg_slot_drop(PgSession *session, const char *incarnation, Err *err)
                         "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
                         " WHERE slot_name = $1 AND NOT active",
                         incarnation, err);
+}
+
+bool pg_walsenders_end(PgSession *session, Err *err)
+{
+    return pg_exec(session,
+                   "SELECT pg_terminate_backend(pid) FROM pg_stat_replication"
+                   " WHERE application_name LIKE 'weir\\_%' AND application_name <> 'weir_clone'",
+                   err);
 }

@@ -23,7 +23,8 @@ static const char *instance_intent(const json_t *spec, const json_t *status)
     if (!stop && (strcmp(shown, "stopped") == 0 || strcmp(shown, "stopping") == 0)) {
         return "starting";
     }
-    if (member_int(spec, "reboot_epoch", 0) > member_int(status, "reboot_epoch", 0)) {
+    if (member_int(spec, "reboot_epoch", 0) > member_int(status, "reboot_epoch", 0) ||
+        member_int(spec, "failover_epoch", 0) > member_int(status, "failover_epoch", 0)) {
         return "rebooting";
     }
     return "modifying";

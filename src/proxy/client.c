@@ -236,6 +236,19 @@ static void say_ready(ProxyClient *client)
     stream_write_ref(client->stream, SLICE("Z\0\0\0\5I"));
 }
 
+static void say_undone(ProxyClient *client, bool ready)
+{
+    PgError error = session_loss_error(LOSS_UNDONE, false, NULL);
+    Buf out;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    pg_put_error(&out, &error);
+    stream_write(client->stream, buf_slice(&out));
+    buf_done(&out);
+    if (ready) {
+        say_ready(client);
+    }
+}
+
 /* By a line, where it may: then the client waits for its answer. */
 static bool share(ProxyClient *client, ProxyRun *run)
 {
@@ -288,6 +301,10 @@ static Next take_piece(ProxyClient *client, ProxyRun *run, const PgPiece *piece,
     case STEP_READY:
         run_drop(client, run, piece->raw.len);
         say_ready(client);
+        return NEXT_PIECE;
+    case STEP_FAILED:
+        run_drop(client, run, piece->raw.len);
+        say_undone(client, out.ready);
         return NEXT_PIECE;
     case STEP_BORROW:
         client->framer = before;

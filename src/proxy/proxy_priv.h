@@ -299,6 +299,15 @@ bool proxy_server_set_param(ProxyServer *server, Slice name, Slice value);
 void proxy_server_cancel_done(ProxyServer *server);
 extern const StreamHandlers proxy_server_handlers;
 
+/* server_lost.c: of a server with a client. Whether that stays, and was told; otherwise *ret_loss
+ * says what it loses. */
+bool proxy_loss_survived(ProxyServer *server, const char *why, SessionLoss *ret_loss);
+/* The engine ends, and nobody has asked it to: to a client a lost connection, and the engine's
+ * words say less than ours of what became of its transaction. */
+bool proxy_loss_is_engine_end(const PgPiece *piece);
+/* The commit of the client's did not wait for the standbys to the end (RULES F6): the success that
+ * follows is none. */
+bool proxy_loss_is_cut_wait(const PgPiece *piece);
 /* server_learn.c */
 void proxy_server_available(ProxyServer *server); /* free: to the next in turn, or it learns */
 NODISCARD bool proxy_server_learn_take(ProxyServer *server, const PgPiece *piece);

@@ -250,11 +250,14 @@ void proxy_server_lost(ProxyServer *server, const char *why)
 {
     ProxyClient *client = server->client;
     bool told = server->fatal;
-    if (server->state == SERVER_IDLE || server->state == SERVER_LINKED ||
-        server->state == SERVER_LINE || server->state == SERVER_LISTENING) {
+    bool linked = server->state == SERVER_LINKED;
+    SessionLoss loss = LOSS_AT_REST;
+    if (server->state == SERVER_IDLE || linked || server->state == SERVER_LINE ||
+        server->state == SERVER_LISTENING) {
         proxy_health_doubt(&server->worker->proxy->health);
     }
     bool survives = client != NULL && client->ear != NULL && proxy_ear_survives(client);
+    survives = survives || (linked && client != NULL && proxy_loss_survived(server, why, &loss));
     proxy_server_unlink(server);
     server_free(server);
     if (client == NULL) {
@@ -263,10 +266,12 @@ void proxy_server_lost(ProxyServer *server, const char *why)
     if (survives) {
         client->wants_room = false;
         proxy_client_resume(client);
-        return;
-    }
-    if (told) {
+        proxy_client_drain(client);
+    } else if (told) {
         proxy_client_close(client); /* behind PostgreSQL's own words */
+    } else if (linked) {
+        PgError error = session_loss_error(loss, true, why);
+        proxy_client_refuse(client, &error);
     } else {
         proxy_client_fatal(client, "08006", "The connection to the database was lost.", why);
     }
@@ -354,6 +359,16 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
     ProxyClient *client = server->client;
     SessionOut out;
     bool learns = server->learns;
+    if (proxy_loss_is_engine_end(piece)) {
+        run_flush(server, run);
+        run->at += piece->raw.len;
+        run->sent = run->at;
+        return true;
+    }
+    if (proxy_loss_is_cut_wait(piece)) {
+        *ret_problem = "its commit did not wait for the standby: a failover may undo it";
+        return false;
+    }
     SessionStep step = session_server_piece(&client->session, &server->exchange, piece, &out);
     *ret_problem = out.problem;
     if (step == STEP_REFUSE) {

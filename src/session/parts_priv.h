@@ -9,6 +9,7 @@
  *   server.c     what the server says
  *   records.c    what messages in flight change, and how to take it back
  *   walsender.c  replication connections
+ *   loss.c       what the loss of the server connection leaves open
  */
 #ifndef WEIR_SESSION_PARTS_PRIV_H
 #define WEIR_SESSION_PARTS_PRIV_H
@@ -23,6 +24,20 @@ TextEffects session_text_effects(Exchange *exchange, Slice text);
 /* This text, or a statement with it, is about to run. */
 void session_note_text(Session *session, Exchange *exchange, const TextEffects *effects,
                        SessionOut *out);
+
+/* ---- loss.c ------------------------------------------------------------------------------------
+ */
+
+void loss_begin(Exchange *exchange);
+/* What is about to run: this text; the unnamed statement. */
+void loss_note_text(Exchange *exchange, const TextEffects *effects);
+void loss_note_unnamed(Exchange *exchange);
+/* One of the client's messages is sent. */
+void loss_note_message(const Session *session, Exchange *exchange, char type);
+/* One of its batches is answered. */
+void loss_take_ready(Exchange *exchange);
+/* A message behind a loss, of a client without a server connection and with session->after. */
+SessionStep loss_take_unlinked(Session *session, const PgPiece *piece, SessionOut *out);
 
 /* ---- pins.c ----------------------------------------------------------------------------
  */

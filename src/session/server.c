@@ -69,6 +69,7 @@ static bool take_ready(Session *session, Exchange *exchange, const PgPiece *piec
     if (!answer->ours) {
         exchange->ended++;
         exchange->completed = false;
+        loss_take_ready(exchange);
     }
     bool own = answer->ours && answer->ended == 'Q';
     bool asked = own && exchange->asking != ASKING_NOTHING && exchange->ahead == 0;

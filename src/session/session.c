@@ -6,7 +6,7 @@
 #include "session/records_priv.h"
 
 #define CLIENT_WANTED "QPBDCE"
-#define SERVER_WANTED "ZESKRCA"
+#define SERVER_WANTED "ZENSKRCA"
 /* PostgreSQL ends the connection over it; unless its COPY has just failed: then it would be run,
  * and nobody knew under what. */
 #define NOT_IN_COPY       "QPBDCEF"
@@ -133,6 +133,7 @@ void session_link(Session *session, Exchange *exchange, Handover handover, Sessi
     exchange->completed = false;
     exchange->name = NAME_OPEN;
     exchange->streaming = false;
+    loss_begin(exchange);
     put_handover(exchange, session->relay ? HANDOVER_PLAIN : handover, out);
     settings_begin(session, exchange);
 }
@@ -181,6 +182,7 @@ void session_note_text(Session *session, Exchange *exchange, const TextEffects *
     exchange->forgets = exchange->forgets || effects->forgets;
     exchange->releases = exchange->releases || effects->releases;
     exchange->ddl = exchange->ddl || effects->ddl;
+    loss_note_text(exchange, effects);
     listen_note(session, exchange, effects);
     session_pin(session, effects->pin, out);
     pins_guess(session, exchange, effects->pin);
@@ -242,6 +244,7 @@ static void take_parse(Session *session, Exchange *exchange, const PgPiece *piec
         return;
     }
     exchange->unnamed = UNNAMED_PARSED;
+    exchange->unnamed_may = 0;
     Slice text = slice_skip(piece->body, offset);
     text_begin(session, exchange, text, piece->last, out);
     names_note_deallocate(session, exchange, text, piece->last, out);
@@ -268,6 +271,7 @@ static void take_bind(Session *session, Exchange *exchange, const PgPiece *piece
     }
     if (bind.statement.len == 0) {
         use_unnamed(session, exchange, out);
+        loss_note_unnamed(exchange);
         if (exchange->unnamed == UNNAMED_PARSED) {
             exchange->unnamed = UNNAMED_BOUND;
         }
@@ -357,6 +361,7 @@ static void take_linked(Session *session, Exchange *exchange, const PgPiece *pie
         flight_push(&exchange->flight, piece->type, marks);
         exchange->open = true;
     }
+    loss_note_message(session, exchange, piece->type);
     if (piece->type == 'S' || piece->type == 'Q' || piece->type == 'F') {
         exchange->batch++;
         exchange->open = false;
@@ -385,7 +390,8 @@ static SessionStep take_first(Session *session, Exchange *exchange, const PgPiec
         return STEP_END;
     }
     if (exchange == NULL) {
-        return take_unlinked(session, piece);
+        return session->after != AFTER_NOTHING ? loss_take_unlinked(session, piece, out)
+                                               : take_unlinked(session, piece);
     }
     if (!session->relay && exchange->flight.copying && strchr(NOT_IN_COPY, piece->type) != NULL) {
         out->problem = "unexpected message type during COPY from stdin";

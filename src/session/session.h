@@ -46,6 +46,13 @@
 /* The name of clients' streams at PostgreSQL. No standby of ours has it: those are weir_ID. */
 #define WALSENDER_NAME "weir-client"
 
+/* What is still to be said of a transaction that was lost with its server connection (loss.c). */
+typedef enum SessionAfter {
+    AFTER_NOTHING,
+    AFTER_TELL, /* the client, idle in it, does not know: its next message fails */
+    AFTER_SKIP, /* it was told, and what it sends is dropped up to its Sync */
+} SessionAfter;
+
 typedef struct Session {
     bool relay;
     bool walsender;   /* replication=database: see walsender.c. It is in relay mode, too */
@@ -59,6 +66,7 @@ typedef struct Session {
     Settings *settings;   /* and set */
     Listening *listening; /* NULL: it has never listened */
     uint32_t pid;         /* the one that the client was told */
+    SessionAfter after;   /* what its next message means where a transaction was lost */
 } Session;
 
 typedef enum UnnamedState {
@@ -156,6 +164,10 @@ typedef struct Exchange {
     Buf own; /* messages of ours */
     WalsenderName name;
     bool streaming; /* CopyBoth: the client is in a replication stream */
+    /* Bits of what a loss of the connection leaves open (loss.c): of what was sent and is not
+     * answered, and of the unnamed statement. */
+    uint8_t may, unnamed_may;
+    bool told; /* of what the client's batch runs, `may` says it */
     /* What a text is parsed under (RULES P4): a list of settings, or something of its own. */
     uint64_t context;
     /* the server connection's */
@@ -176,6 +188,8 @@ typedef enum SessionStep {
     STEP_BORROW,  /* get a server connection, session_link, and give the piece again */
     STEP_WAIT,    /* give the piece again once the server has answered something */
     STEP_READY,   /* drop it; the client gets a ReadyForQuery, idle */
+    STEP_FAILED,  /* drop it; the client gets session_loss_error(LOSS_UNDONE), then a STEP_READY's
+                     answer where `ready` says so */
     STEP_END,     /* Terminate */
     STEP_REFUSE,  /* a protocol violation: tell `problem`, and close */
 } SessionStep;
@@ -204,6 +218,7 @@ typedef struct SessionOut {
     bool ddl;          /* what the catalog says may be another from here on */
     bool learn;        /* send a Query that asks for it, at once; the exchange counts it */
     bool at_rest;      /* the server connection can serve somebody else */
+    bool ready;        /* of STEP_FAILED */
     ListenNews news;
     const char *problem;
     const char *sqlstate;             /* of `problem`; NULL: 08P01 */
@@ -275,6 +290,23 @@ void session_listen_passed(Session *session);
 
 /* So many statements of a replay (settings_put_replay) are sent now. */
 void exchange_push_replay(Exchange *exchange, size_t statements, unsigned marks);
+
+/* ---- when the server connection is lost (loss.c) -----------------------------------------------
+ */
+
+typedef enum SessionLoss {
+    LOSS_AT_REST, /* nothing was asked for; what state the session had is gone */
+    LOSS_UNDONE,  /* what was open has not happened: it may be repeated */
+    LOSS_UNKNOWN, /* it may have happened */
+} SessionLoss;
+
+SessionLoss session_lost(const Session *session, const Exchange *exchange);
+/* FATAL where the client's connection ends with it; `detail` NULL: none. */
+PgError session_loss_error(SessionLoss loss, bool fatal, const char *detail);
+/* Whether the client can go on without what is lost: then session_outlive says what it gets now,
+ * and the session is as good as one that begins. */
+bool session_can_outlive(const Session *session, const Exchange *exchange);
+void session_outlive(Session *session, Exchange *exchange, const char *detail, Buf *out);
 
 /* A piece from the client; exchange is NULL while it has no server connection. */
 SessionStep session_client_piece(Session *session, Exchange *exchange, const PgPiece *piece,

@@ -71,6 +71,8 @@ typedef struct TextEffects {
         alone; /* nothing else may be in its transaction (VACUUM), or its end comes unseen (CALL) */
     bool chains;    /* may begin the next transaction with the end of one: ROLLBACK AND CHAIN */
     bool undoes;    /* ROLLBACK: takes back what was set in the transaction */
+    bool ends;      /* may commit a transaction that is open: COMMIT, PREPARE TRANSACTION */
+    bool bare;      /* nothing but the begin of one, or its ROLLBACK */
     bool releases;  /* may take away what has pinned */
     bool ddl;       /* may change what the database's own functions do, and where */
     bool listens;   /* may change or show which channels the session listens to, notify it, or begin

@@ -136,7 +136,7 @@ void sql_statement_pin(SqlScan *scan, PinReason reason)
 static void statement_unknown(SqlScan *scan)
 {
     sql_statement_pin(scan, PIN_UNKNOWN_STATEMENT);
-    scan->effects.alone = true;
+    scan->effects.alone = scan->effects.ends = true;
 }
 
 /* As the first word of a statement. */
@@ -145,6 +145,18 @@ static bool is_releasing(Slice word)
     return slice_is(word, "discard") || slice_is(word, "deallocate") ||
            slice_is(word, "unlisten") || slice_is(word, "close") || slice_is(word, "drop") ||
            slice_is(word, "rollback") || slice_is(word, "abort");
+}
+
+static bool is_ending(Slice word)
+{
+    return slice_is(word, "commit") || slice_is(word, "end") || slice_is(word, "prepare") ||
+           slice_is(word, "call") || slice_is(word, "do");
+}
+
+static bool is_bare(Slice word)
+{
+    return slice_is(word, "begin") || slice_is(word, "start") || slice_is(word, "rollback") ||
+           slice_is(word, "abort");
 }
 
 static bool is_listening(Slice word)
@@ -156,6 +168,8 @@ static bool is_listening(Slice word)
 static void take_first(SqlScan *scan, Slice word)
 {
     scan->effects.alone = scan->effects.alone || scan->statements_ > 0;
+    scan->effects.bare = scan->statements_ == 0 && is_bare(word);
+    scan->effects.ends = scan->effects.ends || is_ending(word);
     scan->statements_ = 1;
     for (size_t i = 0; i < ARRAY_LEN(first_words); i++) {
         const FirstWord *first = &first_words[i];
@@ -204,6 +218,7 @@ static void take_next(SqlScan *scan, Slice word, bool quoted)
     switch (scan->kind_) {
     case KIND_END:
         scan->effects.chains = scan->effects.chains || slice_is(word, "chain");
+        scan->effects.bare = scan->effects.bare && !slice_is(word, "prepared");
         break;
     case KIND_PREPARE:
         if (!quoted && slice_is(word, "transaction")) {

@@ -343,7 +343,7 @@ static void test_reboot_stop_start(void **state)
     available(harness, "status/db-instance/app", 1);
     static const Step steps[] = {
         {"rds:RebootDBInstance", "{'DBInstanceIdentifier': 'app', 'ForceFailover': true}",
-         "InvalidParameterCombination", "failover"},
+         "InvalidParameterCombination", "not a Multi-AZ instance"},
         {"rds:StartDBInstance", "{'DBInstanceIdentifier': 'app'}", "InvalidDBInstanceState", NULL},
         {"rds:RebootDBInstance", "{'DBInstanceIdentifier': 'app'}", NULL,
          "{'DBInstance': {'DBInstanceStatus': 'rebooting'}}"},
@@ -360,6 +360,24 @@ static void test_reboot_stop_start(void **state)
     json_t *spec = harness_get(harness, "spec/db-instance/app");
     assert_int_equal(member_int(spec, "reboot_epoch", 0), 1);
     assert_string_equal(member_str(spec, "desired_state", ""), "running");
+    json_decref(spec);
+}
+
+static void test_forced_failover(void **state)
+{
+    Harness *harness = *state;
+    make_app(harness);
+    available(harness, "status/db-instance/app", 1);
+    static const Step steps[] = {
+        {"rds:ModifyDBInstance",
+         "{'DBInstanceIdentifier': 'app', 'MultiAZ': true, 'ApplyImmediately': true}", NULL, NULL},
+        {"rds:RebootDBInstance", "{'DBInstanceIdentifier': 'app', 'ForceFailover': true}", NULL,
+         "{'DBInstance': {'DBInstanceStatus': 'rebooting'}}"},
+    };
+    RUN_STEPS(harness, steps);
+    json_t *spec = harness_get(harness, "spec/db-instance/app");
+    assert_int_equal(member_int(spec, "failover_epoch", 0), 1);
+    assert_int_equal(member_int(spec, "reboot_epoch", 0), 0);
     json_decref(spec);
 }
 
@@ -603,6 +621,7 @@ int main(void)
         API_TEST(test_modify_refusals),
         API_TEST(test_synchronous_commit_and_multi_az),
         API_TEST(test_reboot_stop_start),
+        API_TEST(test_forced_failover),
         API_TEST(test_delete),
         API_TEST(test_replicas),
         API_TEST(test_a_source_needs_backups),

@@ -85,6 +85,7 @@ static void test_a_follower(void **state)
     (void)state;
     Arena *arena = arena_new();
     PgSpec spec = spec_new(arena, "/d");
+    spec.follows = true;
     spec.source_address = "127.1.128.2";
     const char *conf = rendered(arena, &spec);
     assert_string_equal(last_value(arena, conf, "synchronous_standby_names"), "''");
@@ -112,6 +113,7 @@ static void test_configure(void **state)
     char root[] = "/tmp/weir-test-XXXXXX";
     assert_non_null(mkdtemp(root));
     PgSpec spec = spec_new(arena, root);
+    spec.follows = true;
     spec.source_address = "127.1.128.2";
     assert_true(dir_make(spec.paths.data, 0700, NULL));
     assert_true(dir_make(spec.paths.conf, 0700, NULL));
@@ -129,7 +131,7 @@ static void test_configure(void **state)
 
     assert_true(pg_configure(&spec, &changed, &err));
     assert_false(changed);
-    spec.source_address = NULL; /* a promotion takes the file away, nobody else */
+    spec.follows = false; /* a promotion takes the file away, nobody else */
     assert_true(pg_configure(&spec, &changed, &err));
     assert_true(changed);
     assert_true(file_exists(signal));
@@ -154,12 +156,14 @@ static void test_only_standbys_get_in_by_tcp(void **state)
         Slice line = slice_trim(slice_cut(&rest, '\n'));
         if (slice_starts(line, "host")) {
             tcp_lines++;
-            assert_true(slice_starts(line, "hostssl replication"));
+            assert_true(slice_starts(line, "hostssl replication") ||
+                        slice_starts(line, "hostssl postgres"));
+            assert_non_null(strstr(line.data, " " PG_REPLICATION_USER " "));
             assert_true(slice_ends(line, "cert"));
         }
         assert_false(slice_ends(line, "trust"));
     }
-    assert_int_equal(tcp_lines, 1);
+    assert_int_equal(tcp_lines, 2);
     assert_true(tree_remove(root, NULL));
     arena_free(arena);
 }
@@ -184,6 +188,7 @@ static void test_a_follower_has_what_its_primary_had(void **state)
                                          "max_prepared_transactions = 5\n"
                                          "max_locks_per_transaction = 64\n");
     PgSpec spec = spec_new(arena, "/d");
+    spec.follows = true;
     spec.source_address = "127.1.128.2";
     const EngineSetting settings[] = {
         {"max_connections", "60"}, {"max_worker_processes", "12"}, {"work_mem", "8192"}};

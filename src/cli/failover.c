@@ -1,0 +1,129 @@
+/* `weir failover`: a planned change of an instance's leader, and how it went. */
+#include <stdio.h>
+#include <time.h>
+
+#include "cli/cli_priv.h"
+
+#define LOOK_MS    100
+#define WAIT_MS    (120 * MS_PER_S)
+#define STARTED_MS 3000 /* within which an instance says that it has begun */
+
+typedef struct Change {
+    const char *name;
+    char *before; /* the node that led */
+    char *after;
+    int64_t took_ms;
+} Change;
+
+/* The node that leads the instance; the caller's, NULL where there is no word of one. */
+static bool leader_find(Cli *cli, const char *name, char **ret_node, Err *err)
+{
+    CLEANUP(record_free_ptr) json_t *nodes = cli_list(cli, "weir", "ListNodes", "Nodes", err);
+    size_t i;
+    json_t *node;
+    *ret_node = NULL;
+    json_array_foreach (nodes, i, node) {
+        if (*ret_node == NULL && strcmp(member_str(node, "ResourceId", ""), name) == 0 &&
+            strcmp(member_str(node, "Role", ""), "primary") == 0) {
+            *ret_node = mem_strdup(member_str(node, "NodeId", ""));
+        }
+    }
+    return nodes != NULL;
+}
+
+static bool is_available(Cli *cli, const char *name, bool *ret_is, Err *err)
+{
+    json_t *input = json_pack("{s:s}", "DBInstanceIdentifier", name);
+    CLEANUP(record_free_ptr)
+    json_t *output = cli_call(cli, "rds", "DescribeDBInstances", input, err);
+    const json_t *instance = json_array_get(member_array(output, "DBInstances"), 0);
+    *ret_is = strcmp(member_str(instance, "DBInstanceStatus", ""), "available") == 0;
+    return output != NULL;
+}
+
+static bool change_wait(Cli *cli, Change *change, Err *err)
+{
+    const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
+    int64_t begun_ms = time_mono_ms();
+    for (;;) {
+        bool available = false;
+        TRY(is_available(cli, change->name, &available, err));
+        mem_free(change->after);
+        TRY(leader_find(cli, change->name, &change->after, err));
+        change->took_ms = time_mono_ms() - begun_ms;
+        if (available && change->after != NULL &&
+            (strcmp(change->after, change->before) != 0 || change->took_ms > STARTED_MS)) {
+            return true;
+        }
+        if (change->took_ms > WAIT_MS) {
+            return err_set(err, ERR_TIMEOUT,
+                           "%s is not available again after %ld s: see weir status", change->name,
+                           WAIT_MS / MS_PER_S);
+        }
+        nanosleep(&pause, NULL);
+    }
+}
+
+static bool change_make(Cli *cli, Change *change, Err *err)
+{
+    json_t *input =
+        json_pack("{s:s, s:b}", "DBInstanceIdentifier", change->name, "ForceFailover", 1);
+    TRY(leader_find(cli, change->name, &change->before, err));
+    CLEANUP(record_free_ptr) json_t *output = cli_call(cli, "rds", "RebootDBInstance", input, err);
+    if (output == NULL) {
+        return false;
+    }
+    if (change->before == NULL) {
+        change->before = mem_strdup("");
+    }
+    return change_wait(cli, change, err);
+}
+
+static int change_print(const Cli *cli, const Change *change)
+{
+    bool done = strcmp(change->before, change->after) != 0;
+    if (cli->format == CLI_JSON) {
+        cli_print_json(json_pack("{s:s, s:s, s:s, s:b, s:I}", "instance", change->name, "before",
+                                 change->before, "after", change->after, "done", done, "ms",
+                                 (json_int_t)change->took_ms));
+    } else if (done) {
+        printf("%s: %s leads in the place of %s; available with its standby after %.1f s.\n",
+               change->name, change->after, change->before, (double)change->took_ms / MS_PER_S);
+    } else {
+        fprintf(stderr,
+                "weir: %s still leads %s: its standby was not ready to. `weir status` and `weir "
+                "events --source %s` say why.\n",
+                change->after, change->name, change->name);
+    }
+    return done ? 0 : err_exit_code(ERR_UNAVAILABLE);
+}
+
+int failover_main(int argc, char **argv)
+{
+    const CliSpec spec = {
+        .usage =
+            "usage: weir failover INSTANCE [--data DIR] [-o table|json]\n\n"
+            "Lets the standby of a Multi-AZ instance lead, in order: new transactions wait in\n"
+            "the proxies, running ones may end, the standby has everything, and then it goes\n"
+            "on there. Returns when the instance is available again, with a standby. Exit\n"
+            "status 6: the standby was not ready, and nothing has changed.\n",
+        .operands_min = 1,
+        .operands_max = 1,
+        .has_json = true};
+    Cli cli;
+    Err err;
+    Change change = {0};
+    int status = 0;
+    if (!cli_options(&cli, argc, argv, &spec)) {
+        status = cli.help ? 0 : err_exit_code(ERR_INVALID);
+    } else {
+        change.name = argv[optind];
+        status = cli_connect(&cli, &err) && change_make(&cli, &change, &err)
+                     ? change_print(&cli, &change)
+                     : cli_fail(&err);
+    }
+    mem_free(change.before);
+    mem_free(change.after);
+    cli_done(&cli);
+    return status;
+}

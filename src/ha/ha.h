@@ -1,0 +1,253 @@
+/*
+ * ha: who leads a cluster of PostgreSQL nodes, and what each node does next. Pure: a snapshot in,
+ * one step out; no clock, no store, no engine. The agent of each node takes the snapshot, carries
+ * out the step, and asks again; tests/sim does the same with a model of PostgreSQL. The rules F1 to
+ * F11 that these decisions follow are explained in docs/failover.md.
+ *
+ * A cluster has one record in the store. Each node has a duty, which follows from the record and
+ * from what control wants of it, and a state, which is what its agent sees of its engine. For every
+ * pair the table in edges.c says which steps there are; ha_decide chooses among them.
+ */
+#ifndef WEIR_HA_H
+#define WEIR_HA_H
+
+#include <jansson.h>
+
+#include "base/base.h"
+
+#define HA_ID_SIZE     64 /* of nodes and incarnations, with the NUL */
+#define HA_SET_MAX     8
+#define HA_PEERS_MAX   8
+#define HA_HISTORY_MAX 16 /* timelines that a record remembers */
+#define HA_HALFWAY_MAX 4
+
+/* Milliseconds, of CLOCK_BOOTTIME. */
+#define HA_DEGRADE_MS 1000 /* a standby is gone for so long before the set shrinks (F10) */
+#define HA_DISK_MS    2500 /* the leader's disk has answered within it */
+#define HA_SILENT_MS                                                                               \
+    1000                   /* an engine that answers nobody for so long, and whose link is silent  \
+                            */
+#define HA_WITNESS_MS 1500 /* a leader's agent, seen from another host: no word for so long */
+#define HA_RIGHT_MS   1000 /* how long a leader may answer behind its last probe (F9) */
+#define HA_MARGIN_MS  250
+#define HA_TAKE_MS    3000 /* a leader that made room takes back what nobody took */
+#define HA_YIELD_MS   5000 /* transactions may end for so long before a planned change */
+#define HA_RANK_MS    300 /* the second in the set waits so long for the first to take a free term */
+#define HA_START_MS   10000 /* a start may take so long while a standby could lead */
+#define HA_HUNG_MS    30000 /* and a silent engine, where none could */
+#define HA_SOON_MS    100   /* between looks, while something is on its way */
+
+/* ---- the cluster's record ----------------------------------------------------------------------
+ */
+
+typedef struct HaId {
+    char text[HA_ID_SIZE]; /* "": nobody */
+} HaId;
+
+/* Incarnations, each once. */
+typedef struct HaSet {
+    HaId items[HA_SET_MAX];
+    size_t len;
+} HaSet;
+
+typedef enum HaPhase {
+    HA_PHASE_LEADING,  /* requests go to the leader */
+    HA_PHASE_YIELDING, /* it still runs, and gets no new transactions: `heir` shall lead */
+    HA_PHASE_FREE,     /* its engine is proven dead: whoever is in the set may lead */
+} HaPhase;
+
+/* A timeline begins where the one before it was left. */
+typedef struct HaFork {
+    int64_t timeline;
+    uint64_t lsn; /* what of the timeline before is in it: all that is below */
+} HaFork;
+
+typedef struct HaRecord {
+    int64_t term;
+    HaId leader; /* a node */
+    HaPhase phase;
+    bool proven;      /* of the term: whoever led before it is proven dead (F9) */
+    bool strict;      /* without its standbys the leader blocks */
+    HaSet set;        /* who may be promoted, the leader first; empty: nobody has led yet */
+    HaId heir;        /* a node */
+    int64_t handover; /* the planned change that was begun last */
+    int64_t writes;   /* by this leader and others */
+    HaFork history[HA_HISTORY_MAX]; /* the oldest first */
+    size_t history_len;
+    int64_t history_term; /* whose timeline the last of it is */
+} HaRecord;
+
+HaId ha_id(const char *text);
+bool ha_id_eq(const HaId *a, const HaId *b);
+bool ha_id_is_empty(const HaId *id);
+bool ha_set_has(const HaSet *set, const HaId *id);
+void ha_set_add(HaSet *set, const HaId *id);    /* where it is not there yet, and has room */
+bool ha_set_eq(const HaSet *a, const HaSet *b); /* in whatever order */
+/* Of the record's set without `self`, and `joining` unless empty: who is waited for. */
+HaSet ha_standbys(const HaRecord *record, const HaId *self, const HaId *joining);
+
+/* 0: the leader of this term has not said yet. */
+int64_t ha_record_timeline(const HaRecord *record);
+/* Where the cluster's history left a timeline, as the one that came next; false: it did not. */
+bool ha_record_fork(const HaRecord *record, int64_t timeline, HaFork *ret_fork);
+/* Whether WAL up to `lsn` of `timeline` is not part of the leader's history. */
+bool ha_record_diverged(const HaRecord *record, int64_t timeline, uint64_t lsn);
+
+NODISCARD bool ha_record_parse(const json_t *json, HaRecord *ret_record, Err *err);
+/* Sets the members in `json`; others stay. */
+void ha_record_put(const HaRecord *record, json_t *json);
+
+/* ---- the snapshot ------------------------------------------------------------------------------
+ */
+
+typedef enum HaState {
+    HA_STATE_EMPTY,     /* no data directory */
+    HA_STATE_DOWN,      /* nothing of the engine is left */
+    HA_STATE_STUCK,     /* it was stopped, and cannot die */
+    HA_STATE_STARTING,  /* it runs, and does not answer yet */
+    HA_STATE_FOLLOWING, /* in recovery */
+    HA_STATE_PROMOTING, /* in recovery, and told to end it */
+    HA_STATE_LEADING,   /* it takes writes */
+    HA_STATE_SILENT,    /* it did answer, and does so no more */
+} HaState;
+#define HA_STATES 8
+
+typedef enum HaDuty {
+    HA_DUTY_LEAD,
+    HA_DUTY_FOLLOW,
+    HA_DUTY_REST,  /* stopped, with its data */
+    HA_DUTY_LEAVE, /* and without */
+} HaDuty;
+#define HA_DUTIES 4
+
+/* What the data directory has been. */
+typedef enum HaData {
+    HA_DATA_NEW,  /* made empty: it may become the first leader's */
+    HA_DATA_COPY, /* it has followed only */
+    HA_DATA_LED,  /* it was told to lead at some time */
+} HaData;
+
+/* Another node of the cluster, by what its agent says and what the leader sees of its link. */
+typedef struct HaPeer {
+    HaId node;
+    HaId incarnation; /* "": not known */
+    bool wanted;      /* control wants it in the set */
+    bool follows;     /* its agent says that its engine is in recovery and answers */
+    bool ended;       /* its agent says that its engine has ended */
+    bool hears;       /* its agent says that its engine has heard from the leader's of late */
+    bool streaming;   /* a leader's: it is connected, and streams */
+    bool bound;       /* a leader's: the names are proven to bind, and it has flushed what was
+                         written until then (F5) */
+    int64_t gone_ms;  /* a leader's: for how long it has not streamed; 0 while it does */
+} HaPeer;
+
+typedef struct HaView {
+    /* what is wanted */
+    bool run;
+    bool gone;
+    bool deleted; /* and the others, too: nothing of the cluster shall stay */
+    bool replica; /* of another cluster's leader: it never leads */
+    bool strict;
+    HaId heir;        /* a planned change to this node; "": none */
+    int64_t handover; /* its number */
+    /* the store, as last read */
+    HaRecord record;
+    bool claimed; /* the record is what this process wrote last, for this run of the engine (F2) */
+    bool fresh;   /* and it has not set names since: they may be weaker now (F2) */
+    int64_t phase_ms; /* since the record's phase, or leader, was seen to change */
+    /* the node */
+    HaId self;
+    HaId incarnation;
+    HaState state;
+    HaData data;
+    bool asked;                     /* DOWN: it was stopped to be started again here */
+    bool diverged;                  /* what it has is not part of the leader's history */
+    bool busy;                      /* LEADING: transactions are under way */
+    int64_t state_ms;               /* for how long it has been in this state */
+    int64_t timeline;               /* FOLLOWING, LEADING */
+    uint64_t fork_lsn;              /* LEADING: where its timeline began */
+    HaFork halfway[HA_HALFWAY_MAX]; /* LEADING: timelines of promotions that ended half-way: behind
+                                       the last of the record, before its own; the oldest first.
+                                       Where there are more, the last stands for the rest, with
+                                       the oldest lsn of those */
+    size_t halfway_len;
+    HaSet names;        /* LEADING: whom its commits wait for, as this process set it */
+    HaId joining;       /* who among them is not in the set yet */
+    bool names_set;     /* false: not known, after a start of the agent */
+    bool open;          /* clients reach it */
+    bool child_died;    /* LEADING: one of its processes has ended by itself within HA_DEGRADE_MS */
+    int64_t disk_ms;    /* LEADING: since its disk last took a write */
+    int64_t cut_off_ms; /* LEADING: how long before it did its receiver had heard the last; 0: not
+                           known */
+    /* FOLLOWING */
+    bool link_up;       /* its receiver is connected to its source */
+    int64_t link_ms;    /* where it is not: since anything came from there */
+    bool source_right;  /* it follows whom it should */
+    bool leader_serves; /* the leader's agent says that its engine takes writes, in this term */
+    bool leader_here;   /* that agent is this one: it proves death itself */
+    int64_t leader_ms;  /* since its last word was seen */
+    HaPeer peers[HA_PEERS_MAX];
+    size_t peers_len;
+} HaView;
+
+/* ---- the step ----------------------------------------------------------------------------------
+ */
+
+typedef enum HaStep {
+    HA_STEP_WAIT,
+    HA_STEP_WRITE,         /* compare-and-swap the record to `record` */
+    HA_STEP_MAKE,          /* an empty data directory (initdb) */
+    HA_STEP_COPY,          /* a data directory from the leader */
+    HA_STEP_REJOIN,        /* make a diverged one follow: keep its WAL, rewind, else copy; a new
+                              incarnation */
+    HA_STEP_START_LEADING, /* with the names of the record. Notes HA_DATA_LED first */
+    HA_STEP_START_FOLLOWING,
+    HA_STEP_SOURCE,  /* let it follow whom it should */
+    HA_STEP_PROMOTE, /* notes HA_DATA_LED first */
+    HA_STEP_NAMES,   /* let its commits wait for ha_standbys(record, incarnation, joining) */
+    HA_STEP_OPEN,    /* let clients in */
+    HA_STEP_STOP,    /* in order: what it has written reaches who follows */
+    HA_STEP_KILL,    /* at once */
+    HA_STEP_REMOVE,  /* the data directory, and all that is left */
+} HaStep;
+#define HA_STEPS 14
+
+typedef struct HaDecision {
+    HaStep step;
+    HaRecord record;  /* of WRITE */
+    HaId joining;     /* of NAMES; "": nobody */
+    const char *why;  /* a few words for people; of WAIT: what is waited for */
+    int64_t again_ms; /* of WAIT: look again after so long, though nothing is heard; 0: no need */
+    bool done;        /* of WAIT: all is as it should be */
+} HaDecision;
+
+HaDuty ha_duty(const HaView *view);
+/* Never a step that edges.c does not have for the node's duty and state. */
+HaDecision ha_decide(const HaView *view);
+
+/* Whether requests may be sent to the record's leader. */
+static inline bool ha_record_serves(const HaRecord *record)
+{
+    return record->phase == HA_PHASE_LEADING;
+}
+
+/* ---- the table (edges.c) -----------------------------------------------------------------------
+ */
+
+typedef struct HaEdge {
+    HaDuty duty;
+    HaState state;
+    HaStep step;
+    HaState then; /* what the state becomes where the step does what it should */
+} HaEdge;
+
+const HaEdge *ha_edges(size_t *ret_len);
+const HaEdge *ha_edge_find(HaDuty duty, HaState state, HaStep step); /* NULL: there is none */
+const char *ha_duty_name(HaDuty duty);
+const char *ha_state_name(HaState state); /* "following" */
+const char *ha_step_name(HaStep step);    /* "start-leading" */
+bool ha_state_parse(Slice name, HaState *ret_state);
+/* The table as a Mermaid diagram, for docs/failover.md. */
+void ha_edges_draw(Buf *out);
+
+#endif

@@ -1,0 +1,142 @@
+/*
+ * What becomes of the client's transaction where its server connection is lost: a code that invites
+ * to repeat it is only for what has not happened for sure (RULES F12). So it is noted what was sent
+ * and is not answered yet: whether it may commit a transaction that is open, and whether it changes
+ * something where none is. Whatever cannot be read may do all of that.
+ */
+#include "session/parts_priv.h"
+#include "session/records_priv.h"
+
+enum {
+    MAY_COMMIT = 1, /* the transaction that is open */
+    MAY_LEAVE = 2,  /* it: what follows is in none */
+    MAY_CHANGE = 4, /* something, where it is a transaction of its own */
+    MAY_ALL = MAY_COMMIT | MAY_LEAVE | MAY_CHANGE,
+};
+
+void loss_begin(Exchange *exchange)
+{
+    exchange->may = exchange->unnamed_may = 0;
+    exchange->told = false;
+}
+
+void loss_note_text(Exchange *exchange, const TextEffects *effects)
+{
+    unsigned may = 0;
+    bool unread = effects->pin == PIN_ENCODING || effects->pin == PIN_UNKNOWN_STATEMENT;
+    may |= effects->ends ? MAY_COMMIT : 0U;
+    may |= effects->ends || effects->undoes ? MAY_LEAVE : 0U;
+    may |= effects->reads || effects->bare ? 0U : MAY_CHANGE;
+    may = unread ? MAY_ALL : may;
+    exchange->may |= (uint8_t)may;
+    exchange->told = true;
+    if (exchange->unnamed == UNNAMED_PARSED) {
+        exchange->unnamed_may |= (uint8_t)may;
+    }
+}
+
+void loss_note_unnamed(Exchange *exchange)
+{
+    exchange->may |= exchange->unnamed_may;
+    exchange->told = true;
+}
+
+void loss_note_message(const Session *session, Exchange *exchange, char type)
+{
+    bool runs = type == 'Q' || type == 'E' || type == 'F';
+    if (runs && (session->relay || type == 'F' || !exchange->told)) {
+        exchange->may = MAY_ALL;
+    }
+    if (type == 'Q' || type == 'S' || type == 'F') {
+        exchange->told = false;
+    }
+}
+
+/* Whether all is answered that the client has sent. */
+static bool is_answered(const Exchange *exchange)
+{
+    return exchange->ended == exchange->batch && !exchange->open;
+}
+
+void loss_take_ready(Exchange *exchange)
+{
+    if (is_answered(exchange)) {
+        exchange->may = 0;
+    }
+}
+
+SessionLoss session_lost(const Session *session, const Exchange *exchange)
+{
+    bool inside = exchange->status != 'I';
+    bool complete = exchange->ended != exchange->batch; /* otherwise its Sync was not sent */
+    if (is_answered(exchange) && !session->mid_message) {
+        return inside ? LOSS_UNDONE : LOSS_AT_REST;
+    }
+    bool own = complete && (!inside || (exchange->may & MAY_LEAVE) != 0);
+    bool unknown = exchange->flight.unsure || (exchange->may & MAY_COMMIT) != 0 ||
+                   (own && (exchange->may & MAY_CHANGE) != 0);
+    return unknown ? LOSS_UNKNOWN : LOSS_UNDONE;
+}
+
+PgError session_loss_error(SessionLoss loss, bool fatal, const char *detail)
+{
+    static const struct {
+        const char *sqlstate, *message;
+    } words[] = {
+        [LOSS_AT_REST] = {"57P01", "The connection to the database was lost, and with it the "
+                                   "state of this session."},
+        [LOSS_UNDONE] = {"40001", "The connection to the database was lost: the transaction was "
+                                  "not committed."},
+        [LOSS_UNKNOWN] = {"08007", "The connection to the database was lost before it had "
+                                   "answered: the transaction may have been committed."},
+    };
+    return (PgError){.severity = slice_of(fatal ? "FATAL" : "ERROR"),
+                     .sqlstate = slice_of(words[loss].sqlstate),
+                     .message = slice_of(words[loss].message),
+                     .detail = slice_of(detail)};
+}
+
+/* ---- clients that stay -------------------------------------------------------------------------
+ */
+
+/* All that the session has is known here, and follows the client to any other connection. */
+bool session_can_outlive(const Session *session, const Exchange *exchange)
+{
+    return !session->relay && session->pin == PIN_NONE && session->listening == NULL &&
+           !session->mid_message && !exchange->flight.copying && !exchange->flight.unsure &&
+           exchange->asking == ASKING_NOTHING && exchange->touched.len == 0 &&
+           session_lost(session, exchange) != LOSS_AT_REST;
+}
+
+/* Each batch that it waits for fails, and so does the one that it is about to end; where it waits
+ * for nothing, it hears it when it asks. */
+void session_outlive(Session *session, Exchange *exchange, const char *detail, Buf *out)
+{
+    PgError error = session_loss_error(session_lost(session, exchange), false, detail);
+    uint64_t waiting = exchange->batch - exchange->ended;
+    for (uint64_t i = 0; i < waiting; i++) {
+        pg_put_error(out, &error);
+        pg_put_ready(out, 'I');
+    }
+    if (exchange->open) {
+        pg_put_error(out, &error);
+        session->after = AFTER_SKIP;
+    } else if (waiting == 0) {
+        session->after = AFTER_TELL;
+    }
+    records_undo(session, exchange, exchange->records.len - exchange->records_first);
+}
+
+SessionStep loss_take_unlinked(Session *session, const PgPiece *piece, SessionOut *out)
+{
+    bool tell = session->after == AFTER_TELL;
+    bool extended = strchr("PBDCE", piece->type) != NULL;
+    out->ready = !extended;
+    if (strchr("Hdcf", piece->type) != NULL || (!tell && piece->type != 'S')) {
+        session->dropping = !piece->last;
+        return STEP_DROP;
+    }
+    session->after = tell && extended ? AFTER_SKIP : AFTER_NOTHING;
+    session->dropping = !piece->last;
+    return tell ? STEP_FAILED : STEP_READY;
+}

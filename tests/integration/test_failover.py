@@ -1,0 +1,201 @@
+"""A Multi-AZ instance behind a proxy, under writers, while its nodes are killed, stopped and taken away: no
+acknowledged row is ever lost, also not when the faulty node is back, and two nodes are there again without a human."""
+import contextlib
+import json
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from support.inside import PASSWORD, Inside
+from support.ledger import Ledger
+from support.tier import Tier
+from support.watch import wait_until
+
+SUBNETS = ['subnet-0000000000000000a', 'subnet-0000000000000000b']
+
+
+@pytest.fixture(scope='module')
+def live(weir):
+    tier = Tier(weir)
+    try:
+        tier.up()
+        rds = tier.aws('rds')
+        rds.create_db_instance(
+            DBInstanceIdentifier='main', Engine='postgres', DBInstanceClass='db.t3.micro', AllocatedStorage=20,
+            MasterUsername='dbadmin', MasterUserPassword=PASSWORD, DBName='shop', MultiAZ=True)
+        secret = tier.aws('secretsmanager').create_secret(Name='login', SecretString=json.dumps(
+            {'username': 'dbadmin', 'password': PASSWORD}))['ARN']
+        rds.create_db_proxy(
+            DBProxyName='pool', EngineFamily='POSTGRESQL', RoleArn='arn:aws:iam::000000000000:role/weir-proxy',
+            VpcSubnetIds=SUBNETS, Auth=[{'AuthScheme': 'SECRETS', 'SecretArn': secret, 'IAMAuth': 'DISABLED'}])
+        rds.register_db_proxy_targets(DBProxyName='pool', DBInstanceIdentifiers=['main'])
+        inside = Inside(tier)
+        inside.wait_settled('main')
+        inside.endpoint = wait_until(lambda: proxy_endpoint(rds), 'the proxy is available')
+        yield inside
+        tier.down()
+        tier.assert_stopped()
+    finally:
+        tier.remove()
+
+
+def proxy_endpoint(rds):
+    proxy = rds.describe_db_proxies(DBProxyName='pool')['DBProxies'][0]
+    return proxy['Status'] == 'available' and proxy['Endpoint']
+
+
+def through_proxy(live, **options):
+    env = live.tier.env()
+    return psycopg.connect(host=live.endpoint, user='dbadmin', password=PASSWORD, dbname='shop', autocommit=True,
+                           sslmode='verify-full', sslrootcert=env['PGSSLROOTCERT'], connect_timeout=30, **options)
+
+
+def rows(live, node):
+    return live.sql(node, 'SELECT writer, number FROM ledger', database='shop')
+
+
+def leader(live):
+    return live.node('main', 'primary')
+
+
+def wait_other_leader(live, old):
+    """While roles change there may be no word of a primary."""
+    return wait_until(lambda: next((node for node in live.nodes('main') if node['Role'] == 'primary' and
+                                    node['NodeId'] != old['NodeId']), None), 'another node leads')
+
+
+def kill_postmaster(live, node):
+    os.kill(live.engine(node), signal.SIGKILL)
+
+
+def kill_guard(live, node):
+    os.kill(live.guard(node), signal.SIGKILL)
+
+
+def kill_node(live, node):
+    for pid in [live.guard(node), *live.engine_processes(node)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def stop_node(live, node):
+    for pid in [live.guard(node), *live.engine_processes(node)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+
+
+def check_everywhere(live, ledger):
+    """Twice: on who leads now, and on both when the faulty one is back."""
+    ledger.check(rows(live, leader(live)))
+    live.wait_settled('main')
+    for role in ('primary', 'standby'):
+        node = live.node('main', role)
+        wait_until(lambda node=node: set(rows(live, node)) >= ledger.acknowledged, f'{role} has every row')
+        ledger.check(rows(live, node))
+
+
+@pytest.mark.parametrize('fault', [kill_postmaster, kill_guard, kill_node, stop_node])
+def test_the_leader_is_lost(live, fault, record_property):
+    live.wait_settled('main')
+    old = leader(live)
+    with Ledger(lambda: through_proxy(live)) as ledger:
+        since = time.monotonic()
+        fault(live, old)
+        wait_other_leader(live, old)
+        ledger.wait_for(60)
+        ledger.stop()
+        record_property('gap_s', round(ledger.gap_s(since), 3))
+        print(f'{fault.__name__}: {ledger.gap_s(since):.3f} s without an acknowledged row, '
+              f'{len(ledger.errors)} errors: {sorted({str(code) for _, code, _ in ledger.errors})}')
+    check_everywhere(live, ledger)
+
+
+def test_what_clients_hear(live):
+    """RULES F12: who may repeat a transaction hears 40001, who may not 08007, and both keep their connection; what a
+    pinned session had is gone."""
+    live.wait_settled('main')
+    old = leader(live)
+    idle, inside, running, writing, pinned = clients = [through_proxy(live) for _ in range(5)]
+    idle.execute('CREATE TABLE heard (number int)')
+    inside.execute('BEGIN')
+    inside.execute('INSERT INTO heard VALUES (1)')
+    running.execute('BEGIN')
+    pinned.execute('CREATE TEMPORARY TABLE mine ()')
+    with ThreadPoolExecutor() as pool:
+        slow = [pool.submit(running.execute, 'SELECT pg_sleep(100)'),
+                pool.submit(writing.execute, 'INSERT INTO heard SELECT 2 FROM pg_sleep(100)')]
+        wait_until(lambda: live.value(old, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 2,
+                   'both are busy')
+        kill_postmaster(live, old)
+        assert [task.exception(30).sqlstate for task in slow] == ['40001', '08007']
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        inside.execute('INSERT INTO heard VALUES (1)')
+    for client in (idle, inside, running, writing):
+        assert client.execute('SELECT count(*) FROM heard').fetchone() == (0,)
+    with pytest.raises(psycopg.OperationalError, match='the state of this session'):
+        pinned.execute('SELECT 1')
+    for client in clients:
+        client.close()
+
+
+def test_a_wait_that_was_cut_short_is_no_success(live):
+    """RULES F6: PostgreSQL answers a cancelled wait with success, and the standby may not have the row."""
+    live.wait_settled('main')
+    old, standby = leader(live), live.node('main', 'standby')
+    with through_proxy(live) as client, ThreadPoolExecutor() as pool:
+        client.execute('CREATE TABLE cut (number int)')
+        with live.stopped(standby):
+            waiting = pool.submit(client.execute, 'INSERT INTO cut VALUES (1)')
+            wait_until(lambda: live.sql(old, "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"),
+                       'the commit waits')
+            client.cancel()
+        assert waiting.exception(30).sqlstate == '08007'
+        assert client.execute('SELECT 1').fetchone() == (1,)
+    live.wait_settled('main')
+
+
+def test_the_standby_is_lost(live):
+    live.wait_settled('main')
+    standby = live.node('main', 'standby')
+    with Ledger(lambda: through_proxy(live)) as ledger:
+        kill_node(live, standby)
+        ledger.wait_for(60)
+    assert not ledger.errors
+    assert leader(live)['NodeId'] != standby['NodeId']
+    check_everywhere(live, ledger)
+
+
+def test_a_planned_change(live):
+    """Between transactions nobody notices: not one error."""
+    live.wait_settled('main')
+    old = leader(live)
+    with Ledger(lambda: through_proxy(live)) as ledger:
+        since = time.monotonic()
+        answer = live.tier.json('failover', 'main')
+        ledger.wait_for(60)
+        ledger.stop()
+        print(f'planned: {ledger.gap_s(since):.3f} s without an acknowledged row')
+    assert answer['done'] and answer['before'] == old['NodeId'] and answer['after'] != old['NodeId']
+    assert not ledger.errors
+    check_everywhere(live, ledger)
+
+
+def test_reboot_with_failover(live):
+    live.wait_settled('main')
+    old = leader(live)
+    rds = live.tier.aws('rds')
+    answer = rds.reboot_db_instance(DBInstanceIdentifier='main', ForceFailover=True)
+    assert answer['DBInstance']['DBInstanceStatus'] == 'rebooting'
+    wait_other_leader(live, old)
+    rds.get_waiter('db_instance_available').wait(DBInstanceIdentifier='main', WaiterConfig={'Delay': 1})
+
+
+def test_events_tell_it(live):
+    events = live.events('main')
+    assert any('failover started' in message for message in events)
+    assert any('failover completed' in message for message in events)
+    assert any('follows again' in message for message in events)

@@ -1,0 +1,230 @@
+/* What a lost server connection leaves open (RULES F12), message by message. */
+#include "talk.h"
+
+typedef struct Talk {
+    Session session;
+    Exchange exchange;
+    SessionOut out;
+    StatementTable *table;
+    SettingTable *settings;
+    Buf sent;
+} Talk;
+
+static Talk *talk_new(bool relay)
+{
+    Talk *t = mem_alloc(sizeof(Talk));
+    t->table = relay ? NULL : statement_table_new();
+    t->settings = relay ? NULL : setting_table_new();
+    exchange_init(&t->exchange, t->table, t->settings);
+    session_init(&t->session, relay);
+    session_link(&t->session, &t->exchange, HANDOVER_PLAIN, &t->out);
+    buf_init(&t->sent, BUF_MAX_DEFAULT);
+    return t;
+}
+
+static void talk_free(Talk *t)
+{
+    session_done(&t->session);
+    exchange_done(&t->exchange);
+    statement_table_free(t->table);
+    setting_table_free(t->settings);
+    buf_done(&t->sent);
+    mem_free(t);
+}
+
+static char letter(char type, SessionStep step, const SessionOut *out)
+{
+    (void)step;
+    (void)out;
+    return type;
+}
+
+/* A line per message: "Q text"; "P name text", "B name", "E", "S"; "< types" is the server's. The
+ * name is one letter, or - for none. */
+static void run(Talk *t, const char *script)
+{
+    Slice rest = slice_of(script);
+    while (rest.len > 0) {
+        Slice line = slice_cut(&rest, '\n');
+        CLEANUP(mem_free_ptr) char *text = mem_printf("%.*s", SLICE_FMT(line));
+        char got[TALK_MAX];
+        char name[2] = {0};
+        switch (text[0]) {
+        case '<':
+            talk_answer(&t->session, &t->exchange, &t->out, text + 2, letter, got);
+            break;
+        case 'Q':
+            talk_message(&t->session, &t->exchange, &t->out, 'Q', "", text + 2, &t->sent);
+            break;
+        case 'P':
+        case 'B':
+            name[0] = text[2] == '-' ? '\0' : text[2];
+            talk_message(&t->session, &t->exchange, &t->out, text[0], name,
+                         text[0] == 'P' ? text + 4 : "", &t->sent);
+            break;
+        default:
+            talk_message(&t->session, &t->exchange, &t->out, text[0], "", "", &t->sent);
+        }
+    }
+}
+
+static SessionLoss lost_after(const char *script, bool relay)
+{
+    Talk *t = talk_new(relay);
+    run(t, script);
+    SessionLoss loss = session_lost(&t->session, &t->exchange);
+    talk_free(t);
+    return loss;
+}
+
+#define BEGUN "Q begin\n< CZT\n"
+
+static void test_what_has_not_happened(void **state)
+{
+    (void)state;
+    static const char *const scripts[] = {
+        BEGUN,                                             /* idle in a transaction */
+        BEGUN "Q insert into t values (1)",                /* its COMMIT was not sent */
+        BEGUN "Q insert into t values (1)\n< CZT",         /* nor here */
+        BEGUN "Q insert into t values (1)\n< EZE",         /* a failed one */
+        BEGUN "P - update t set a = 1\nB -\nE\nS",         /* nor here */
+        BEGUN "Q rollback",                                /* it is gone in any case */
+        "Q begin",                                         /* nothing is in it */
+        "P - insert into t values (1)\nB -\nE",            /* no Sync: no end */
+        "P s insert into t values (1)\nS\n< 31ZI\nB s\nE", /* the same by a name */
+        BEGUN "P s insert into t values (1)\nB s\nE\nS",   /* a name in a transaction */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(scripts); i++) {
+        if (lost_after(scripts[i], false) != LOSS_UNDONE) {
+            fail_msg("%s", scripts[i]);
+        }
+    }
+}
+
+static void test_what_may_have_happened(void **state)
+{
+    (void)state;
+    static const char *const scripts[] = {
+        "Q insert into t values (1)",
+        "Q call p()",
+        "Q do 'begin end'",
+        "Q rollback prepared 'x'",
+        "Q begin; insert into t values (1); commit",
+        "P - insert into t values (1)\nB -\nE\nS",
+        "P s insert into t values (1)\nS\n< 31ZI\nB s\nE\nS",
+        "P - insert into t values (1)\nS\n< 1ZI\nB -\nE\nS", /* parsed in an earlier batch */
+        BEGUN "Q commit",
+        BEGUN "Q end",
+        BEGUN "Q prepare transaction 'x'",
+        BEGUN "P - commit\nB -\nE", /* it ends it without a Sync */
+        BEGUN "P s commit\nB s\nE\nS",
+        BEGUN "Q something else",                       /* nobody knows what it is */
+        BEGUN "Q rollback\nQ insert into t values (1)", /* which is in none */
+        BEGUN "Q insert into t values (1)\nQ commit",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(scripts); i++) {
+        if (lost_after(scripts[i], false) != LOSS_UNKNOWN) {
+            fail_msg("%s", scripts[i]);
+        }
+    }
+}
+
+static void test_at_rest(void **state)
+{
+    (void)state;
+    assert_int_equal(lost_after("Q select 1\n< TDCZI", false), LOSS_AT_REST);
+    assert_int_equal(lost_after(BEGUN "Q commit\n< CZI", false), LOSS_AT_REST);
+    assert_int_equal(lost_after("Q listen a\n< CZI", false), LOSS_AT_REST);
+}
+
+/* A relay reads no texts: what it was asked for may be anything. */
+static void test_a_relay(void **state)
+{
+    (void)state;
+    assert_int_equal(lost_after("Q select 1\n< TDCZI", true), LOSS_AT_REST);
+    assert_int_equal(lost_after(BEGUN, true), LOSS_UNDONE);
+    assert_int_equal(lost_after(BEGUN "Q select 1", true), LOSS_UNKNOWN);
+    assert_int_equal(lost_after("P - select 1\nB -\nE\nS", true), LOSS_UNKNOWN);
+}
+
+/* ---- clients that stay -------------------------------------------------------------------------
+ */
+
+/* The types of what the client is told, behind the script and behind what it says then. */
+static const char *told_after(const char *script, const char *then)
+{
+    static char text[TALK_MAX];
+    Talk *t = talk_new(false);
+    Buf out;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    size_t len = 0;
+    run(t, script);
+    assert_true(session_can_outlive(&t->session, &t->exchange));
+    session_outlive(&t->session, &t->exchange, NULL, &out);
+    PgPolicy policy = {0};
+    for (Slice rest = buf_slice(&out); rest.len > 0;) {
+        PgFramer framer = {0};
+        PgPiece piece;
+        assert_true(pg_framer_next(&framer, &policy, rest, &piece) == WIRE_DONE);
+        rest = slice_skip(rest, piece.raw.len);
+        text[len++] = piece.type;
+    }
+    buf_done(&out);
+    for (; *then != '\0'; then++) {
+        PgPiece piece = {.type = *then, .first = true, .last = true};
+        SessionStep step = session_client_piece(&t->session, NULL, &piece, &t->out);
+        if (step == STEP_FAILED) {
+            text[len++] = 'E';
+        }
+        if (step == STEP_READY || (step == STEP_FAILED && t->out.ready)) {
+            text[len++] = 'Z';
+        }
+        if (step == STEP_BORROW) {
+            text[len++] = '!';
+        }
+    }
+    text[len] = '\0';
+    talk_free(t);
+    return text;
+}
+
+static void test_who_stays_hears_it_once_for_each_sync(void **state)
+{
+    (void)state;
+    assert_string_equal(told_after("Q insert into t values (1)", "Q"), "EZ!");
+    assert_string_equal(told_after(BEGUN "Q insert into t values (1)\nQ commit", ""), "EZEZ");
+    assert_string_equal(told_after("P - select 1\nB -\nE\nS", "P"), "EZ!");
+    assert_string_equal(told_after(BEGUN "P - select 1\nB -", "ESQ"), "EZ!");
+    assert_string_equal(told_after(BEGUN, "QQ"), "EZ!"); /* it hears it when it asks */
+    assert_string_equal(told_after(BEGUN, "PBESP"), "EZ!");
+    assert_string_equal(told_after(BEGUN, "SP"), "EZ!");
+}
+
+static void test_who_cannot_stay(void **state)
+{
+    (void)state;
+    static const char *const scripts[] = {
+        "Q select 1\n< TDCZI",                        /* at rest: there is nothing to say */
+        BEGUN "Q create temporary table t ()\n< CZT", /* which is gone */
+        BEGUN "Q copy t from stdin\n< G",             /* it is not listening */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(scripts); i++) {
+        Talk *t = talk_new(false);
+        run(t, scripts[i]);
+        assert_false(session_can_outlive(&t->session, &t->exchange));
+        talk_free(t);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_has_not_happened),
+        cmocka_unit_test(test_what_may_have_happened),
+        cmocka_unit_test(test_at_rest),
+        cmocka_unit_test(test_a_relay),
+        cmocka_unit_test(test_who_stays_hears_it_once_for_each_sync),
+        cmocka_unit_test(test_who_cannot_stay),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,160 @@
+#!/usr/bin/python3
+"""Takes one rule of failover out after the other, and sees that the simulation finds it.
+
+    tools/sim_mutants.py [--build DIR] [--seeds N] [--limit-s N] [NAME…]
+
+A mutant is a switch of the model (what an agent, the store, PostgreSQL or a proxy does), changes of one place each in
+a copy of src/ha, or both. A place that is not found any more is an error, as is a mutant that no checker finds. Prints
+the table: rule, mutant, the seed that found it, and what the checker said. Two halves that cover for each other are
+shown as such: either alone is not found, and is expected not to be; both together are.
+"""
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LIBRARIES = ['-ljansson', '-lsqlite3', '-lpthread', '-lm']
+
+
+class Mutant:
+    def __init__(self, rule, name, *changes, without=(), covered='', profile=''):
+        self.rule = rule
+        self.name = name
+        self.changes = changes  # file in src/ha, what stands there, what the mutant has instead
+        self.without = without  # switches of the simulation
+        self.covered = covered  # by what, where it alone is harmless
+        self.profile = profile  # of the runs; '': all of them
+
+
+OPEN_AT_ONCE = ('lead.c', 'if (peer == NULL || !peer->bound) {', 'if (false && peer == NULL) {')
+
+MUTANTS = [
+    Mutant('F1', 'compare-and-swap on the term', without=['revision']),
+    Mutant('F2', 'no write before a start or a promotion', without=['claim']),
+    Mutant('F2', 'unknown outcomes are settled by a read', without=['settling'], covered='the write before weaker names'),
+    Mutant('F2', 'no write before weaker names', without=['fresh'], covered='the settling of unknown outcomes'),
+    Mutant('F2', 'neither of the two', without=['settling', 'fresh']),
+    Mutant('F2', 'names of a file left behind', without=['names'], covered='the gate of F7'),
+    Mutant('F2', 'names of a file left behind, and no gate', OPEN_AT_ONCE, without=['names']),
+    Mutant('F3', 'the store forgets', without=['memory']),
+    Mutant('F4', 'a new leader keeps the set', ('decide.c', '    record->set = (HaSet){.len = 0};\n', '')),
+    Mutant('F4', 'data of a member is made anew', ('decide.c', '        if (ours) {', '        if (false) {'),
+           ('decide.c', 'bool needed = !view->deleted && ha_in_set(view);', 'bool needed = false;')),
+    Mutant('F4', 'a copy keeps its name', without=['incarnations']),
+    Mutant('F4', 'ANY 1', without=['first']),
+    Mutant('F4', 'names are no secret', without=['hiding']),
+    Mutant('F4', 'no slots', without=['slots']),
+    Mutant('F5', 'binding is read off the view', without=['proof']),
+    Mutant('F5', 'one CHECKPOINT', without=['second']),
+    Mutant('F5', 'old walsenders stay', without=['walsenders']),
+    Mutant('F5', 'the position is noted before the proof', without=['order']),
+    Mutant('F5', 'who joins need not be bound',
+           ('lead.c', 'if (!peer->bound || !peer->streaming) {', 'if (!peer->streaming) {')),
+    Mutant('F6', 'no gate', without=['gate']),
+    Mutant('F7', 'PostgreSQL restarts within itself', without=['exit']),
+    Mutant('F7', 'clients at once', OPEN_AT_ONCE),
+    Mutant('F8', 'ended is when the postmaster is', without=['reaping']),
+    Mutant('F9', 'no right to answer, no deadline', without=['right']),
+    Mutant('F9', 'open before the former right is over',
+           ('ha.h', '#define HA_WITNESS_MS 1500', '#define HA_WITNESS_MS 10'),
+           ('lead.c', 'if (!view->record.proven && ', 'if (false && '), profile='storm'),
+    Mutant('F9', 'one witness', ('decide.c', '!view->link_up &&\n           view->link_ms >= HA_WITNESS_MS', 'true'),
+           ('decide.c', '(view->record.phase == HA_PHASE_FREE || !view->link_up)', 'true')),
+    Mutant('F10', 'degrade at once', ('lead.c', 'bool gone = peer == NULL || peer->gone_ms >= HA_DEGRADE_MS ||',
+                                      'bool gone = peer == NULL || !peer->streaming ||'),
+           ('lead.c', 'gone && !view->child_died &&', 'gone &&')),
+    Mutant('F11', 'nobody takes a lost leader\'s place', ('decide.c', 'return !view->leader_here &&', 'return false &&')),
+    Mutant('F13', 'half a promotion is not made again',
+           ('lead.c', 'view->data == HA_DATA_LED && (ha_record_timeline(record) != 0 || record->history_len == 0)',
+            'view->data == HA_DATA_LED')),
+    Mutant('', 'a standby that joins is given up for a moment\'s absence',
+           ('lead.c', '(peer->streaming || (peer->gone_ms < HA_DEGRADE_MS && !peer->ended))', 'peer->streaming')),
+    Mutant('', 'who shall leave leaves, needed or not',
+           ('decide.c', 'bool needed = !view->deleted && ha_in_set(view);', 'bool needed = false;')),
+    Mutant('', 'strict waits for data that nobody has', ('lead.c', 'return peer == NULL && another_streams(view);',
+                                                        'return peer == NULL && another_streams(view) && false;')),
+    Mutant('', 'what the leader has not told yet is divergence',
+           ('record.c', 'return ha_record_timeline(record) != 0 && timeline > newest;',
+            'return record->history_len > 0 && timeline > newest;')),
+]
+
+
+def loosely(text):
+    """A pattern for the text, whatever the white space."""
+    return re.compile(r'\s+'.join(re.escape(word) for word in text.split()))
+
+
+def compile_mutant(mutant, scratch, build):
+    """The simulation with the changed decisions in front of those of the library."""
+    source = scratch / 'src'
+    shutil.copytree(ROOT / 'src', source)
+    for file, before, after in mutant.changes:
+        path = source / 'ha' / file
+        text = path.read_text()
+        found = loosely(before).findall(text)
+        if len(found) != 1:
+            sys.exit(f'{mutant.name}: its place in {file} is there {len(found)} times')
+        path.write_text(loosely(before).sub(lambda _: after, text))
+    program = scratch / 'sim'
+    files = sorted((source / 'ha').glob('*.c')) + sorted((ROOT / 'tests/sim').glob('*.c'))
+    subprocess.run(['cc', '-std=gnu17', '-O2', '-D_GNU_SOURCE', f'-I{source}', '-o', program, *files,
+                    build / 'libweir.a', *LIBRARIES], check=True)
+    return program
+
+
+def run(mutant, program, options):
+    """(seed, what was found), or (None, what the run counted)."""
+    arguments = ['--seeds', str(options.seeds), '--limit-s', str(options.limit_s)]
+    if mutant.profile:
+        arguments += ['--profile', mutant.profile]
+    for switch in mutant.without:
+        arguments += ['--without', switch]
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+    lines = done.stdout.splitlines()
+    found = [re.fullmatch(r'seed (\d+): (.*)', line) for line in lines]
+    found = [match for match in found if match]
+    if found:
+        return int(found[0].group(1)), found[0].group(2)
+    if done.returncode != 0:  # an assertion: found as well, and as clearly
+        return 0, (done.stderr.splitlines() or ['ended without a word'])[-1]
+    return None, lines[-1]
+
+
+def passes(build, seed):
+    """Whether nothing is found by the seed where nothing is taken out."""
+    return subprocess.run([build / 'tests/sim/sim', '--seed', str(seed)], capture_output=True, check=False).returncode == 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description='takes one rule of failover out after the other')
+    parser.add_argument('--build', default='build')
+    parser.add_argument('--seeds', type=int, default=20000, help='how many each may survive')
+    parser.add_argument('--limit-s', type=int, default=120, help='and for how long')
+    parser.add_argument('names', nargs='*')
+    options = parser.parse_args()
+    build = (ROOT / options.build).resolve()
+    wrong = 0
+    print('| rule | taken out | seed | what the checker said |\n|---|---|---|---|')
+    for mutant in MUTANTS:
+        if options.names and mutant.name not in options.names:
+            continue
+        with tempfile.TemporaryDirectory(prefix='weir-sim-') as scratch:
+            program = build / 'tests/sim/sim'
+            if mutant.changes:
+                program = compile_mutant(mutant, Path(scratch), build)
+            seed, said = run(mutant, program, options)
+            if seed and not passes(build, seed):
+                sys.exit(f'seed {seed} fails with nothing taken out: {said}')
+        if seed is None:
+            said = f'covered by {mutant.covered}' if mutant.covered else f'NOT FOUND: {said}'
+            wrong += 0 if mutant.covered else 1
+        print(f'| {mutant.rule} | {mutant.name} | {"" if seed is None else seed} | {said} |', flush=True)
+    return 1 if wrong else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
