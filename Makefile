@@ -1,7 +1,7 @@
 # The names that people type. meson and ninja do the building; tools/ does the rest.
 #   make          build/weir            make up      the tier of examples/guide.tf, in front
 #   make test     every test            make quick   format, lint and unit tests, in seconds
-# More: make asan, tsan, fuzz, conformance, soak, sim, mutants, sim-mutants, fresh, bench-proxy, format, install, clean.
+# More: make asan, tsan, fuzz, conformance, soak, sim, mutants, sim-mutants, fresh, bench-proxy, bench-failover, format, install, clean.
 BUILD ?= build
 FUZZ_SECONDS ?= 20
 SOAK_CLIENTS ?= 200
@@ -12,7 +12,7 @@ FIRST ?= 1
 TEST_LIMIT_S ?= 1320
 python = /usr/bin/python3
 
-.PHONY: all up test quick unit asan tsan fuzz conformance soak sim mutants sim-mutants fresh bench-proxy format install clean
+.PHONY: all up test quick unit asan tsan fuzz conformance soak sim mutants sim-mutants fresh bench-proxy bench-failover format install clean
 
 all:
 	@tools/install.sh run
@@ -88,6 +88,12 @@ bench-proxy:
 	@tools/install.sh bench
 	@tools/build.sh $(BUILD) -Dbench=true
 	@$(python) bench/proxy/bench.py --build $(BUILD) $(BENCH)
+
+# Faults under writers, on Weir beside its peers; an hour for ten rounds: make bench-failover BENCH='--rounds 2 --clusters weir'
+bench-failover:
+	@tools/install.sh failover
+	@tools/build.sh $(BUILD)
+	@$(python) bench/failover/bench.py --build $(BUILD) $(BENCH)
 
 format:
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what is missing on a Debian machine, and nothing else:
-# tools/install.sh run|test|dev|conform|bench
+# tools/install.sh run|test|dev|conform|bench|failover
 #
 # It looks for commands, headers and modules (tools/packages.txt), not for packages. As root it
 # installs without questions, starts no service and makes no database cluster; the two files that
@@ -29,8 +29,9 @@ wanted() {
     dev) levels=' run test dev ' ;;
     conform) levels=' run test conform ' ;;
     bench) levels=' run bench ' ;;
+    failover) levels=' run failover ' ;;
     *)
-        say "unknown level '$1': write run, test, dev, conform or bench"
+        say "unknown level '$1': write run, test, dev, conform, bench or failover"
         exit 2
         ;;
     esac

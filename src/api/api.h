@@ -39,9 +39,12 @@ typedef struct ApiOptions {
     EngineVersions versions; /* what is installed, newest first; `map` is ignored: see the tier
                                 record's options.engine_version_map */
     AwsKeyFind key_find;
-    ApiLogs logs;                     /* functions may be NULL: no logs here */
-    void (*stop)(void *context);      /* StopTier, on the loop's thread once the reply is given to
-                                         the connection. NULL: refused */
+    ApiLogs logs;                /* functions may be NULL: no logs here */
+    void (*stop)(void *context); /* StopTier, on the loop's thread once the reply is given to
+                                    the connection. NULL: refused */
+    /* InjectFault, on a job thread; NULL: refused. ERR_INVALID: there is no such fault. */
+    bool (*inject)(void *context, const char *fault, const char *node_id, size_t *ret_processes,
+                   Err *err);
     int64_t (*now_ms)(void *context); /* NULL: time_wall_ms */
     void *context;                    /* of all callbacks */
 } ApiOptions;

@@ -119,7 +119,8 @@
     X("weir", "ListEvents", weir_list_events, READS)                                               \
     X("weir", "GetAuthToken", weir_get_auth_token, READS)                                          \
     X("weir", "GetMasterUserPassword", weir_get_master_user_password, READS)                       \
-    X("weir", "GetLog", weir_get_log, READS)
+    X("weir", "GetLog", weir_get_log, READS)                                                       \
+    X("weir", "InjectFault", weir_inject_fault, READS)
 /* clang-format on */
 
 #define API_PROTOTYPE(service, operation, handler, writes) ApiHandler handler;

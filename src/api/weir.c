@@ -37,12 +37,16 @@ bool weir_put_option(ApiContext *ctx, json_t *input, json_t **ret_output)
     const char *name;
     const char *value = member_str(input, "Value", "");
     TRY(input_required(ctx, input, "Name", &name));
-    if (strcmp(name, "engine_version_map") != 0) {
+    bool is_map = strcmp(name, "engine_version_map") == 0;
+    if (!is_map && strcmp(name, "allow_chaos") != 0) {
         return refuse(ctx, "InvalidParameterException",
-                      "There is no option %s. There is engine_version_map.", name);
+                      "There is no option %s. There are engine_version_map and allow_chaos.", name);
     }
     Err err;
-    if (!engine_version_map_check(value, &err)) {
+    if (!is_map && value[0] != '\0' && strcmp(value, "yes") != 0) {
+        return refuse(ctx, "InvalidParameterException", "allow_chaos is yes, or empty.");
+    }
+    if (is_map && !engine_version_map_check(value, &err)) {
         return refuse(ctx, "InvalidParameterException", "%s", err.message);
     }
     json_t *tier = record_get(ctx, "tier");

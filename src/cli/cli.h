@@ -18,6 +18,7 @@ typedef enum CliOperands {
     OPERANDS_LOG, /* whatever has one */
     OPERANDS_SHELL,
     OPERANDS_PROXY, /* explain, and files */
+    OPERANDS_FAULT, /* a fault, and whose */
 } CliOperands;
 
 typedef struct CliCommand {

@@ -151,9 +151,19 @@ int psql_main(int argc, char **argv);
 int redis_cli_main(int argc, char **argv);
 int run_main(int argc, char **argv);
 int failover_main(int argc, char **argv);
+int chaos_main(int argc, char **argv);
+int drill_main(int argc, char **argv);
 int completion_main(int argc, char **argv);
 
 typedef struct LoginList LoginList;
+
+/* A node by its name, or the primary of an instance or a cache; the caller's (chaos.c). */
+NODISCARD bool chaos_find_node(Cli *cli, const char *name, char **ret_node, Err *err);
+/* The fault that takes this one back; NULL: there is none. */
+const char *chaos_way_back(const char *fault);
+/* Does a fault to it. */
+NODISCARD bool chaos_ask(Cli *cli, const char *fault, const char *node, int64_t *ret_processes,
+                         Err *err);
 
 /* What `weir env` prints, as an object of strings; writes the password file that it names. The
  * logins (NULL: not wanted) live in the arena. NULL: it failed. */

@@ -3,7 +3,7 @@
 
 static const CliCommand commands[] = {
     {"up", up_main, "start the tier and apply the files",
-     "--detach --var --var-file --engine-version-map --output", OPERANDS_FILES},
+     "--detach --var --var-file --engine-version-map --allow-chaos --output", OPERANDS_FILES},
     {"down", down_main, "stop the tier", "--destroy --yes", OPERANDS_NONE},
     {"plan", plan_main, "what apply would change, attribute by attribute",
      "--var --var-file --replace --detailed-exitcode --output", OPERANDS_FILES},
@@ -16,6 +16,9 @@ static const CliCommand commands[] = {
     {"psql", psql_main, "psql at an instance, a proxy or an endpoint", "", OPERANDS_DATABASE},
     {"failover", failover_main, "let the standby of an instance lead", "--output",
      OPERANDS_DATABASE},
+    {"chaos", chaos_main, "a fault on purpose", "--for", OPERANDS_FAULT},
+    {"drill", drill_main, "a fault under a load: what happened, and what was lost",
+     "--fault --writers --output", OPERANDS_DATABASE},
     {"redis-cli", redis_cli_main, "redis-cli at a cache", "", OPERANDS_CACHE},
     {"run", run_main, "an AWS application on the tier, unchanged", "--aws-hosts --no-aws-hosts",
      OPERANDS_COMMAND},

@@ -89,6 +89,10 @@ static void print_command(const CliCommand *command)
     } else if (command->operands == OPERANDS_PROXY) {
         puts("        words=explain\n"
              "        if [[ $(_weir_operands) != 0 ]]; then words=FILES; fi ;;");
+    } else if (command->operands == OPERANDS_FAULT) {
+        printf("        words='kill-engine kill-guard kill-node stop-node fill-disk'\n"
+               "        if [[ $(_weir_operands) != 0 ]]; then words= members='%s'; fi ;;\n",
+               members_of[OPERANDS_LOG]);
     } else if (command->operands != OPERANDS_NONE) {
         printf("        members='%s' ;;\n", members_of[command->operands]);
     } else {

@@ -48,7 +48,7 @@ static void login_use(const Login *login)
     unsetenv("PGSERVICE");
 }
 
-static bool psql_run(Cli *cli, char **arguments, Err *err)
+bool login_psql_environment(Cli *cli, const char *name, Err *err)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     LoginList logins;
@@ -56,19 +56,24 @@ static bool psql_run(Cli *cli, char **arguments, Err *err)
     if (vars == NULL) {
         return false;
     }
-    const Login *login = logins_find(&logins, arguments[0]);
+    const Login *login = logins_find(&logins, name);
     if (login == NULL) {
         return err_set(err, ERR_NOT_FOUND,
-                       "there is no instance, proxy or endpoint \"%s\": see `weir status`",
-                       arguments[0]);
+                       "there is no instance, proxy or endpoint \"%s\": see `weir status`", name);
     }
     if (login->host[0] == '\0') {
         return err_set(err, ERR_CONFLICT, "%s has no endpoint yet: see `weir status`", login->name);
     }
     environment_set(vars);
     login_use(login);
+    return true;
+}
+
+static bool psql_run(Cli *cli, char **arguments, Err *err)
+{
     const char *const argv[] = {"psql", NULL};
-    return program_run("psql", argv, arguments + 1, err);
+    return login_psql_environment(cli, arguments[0], err) &&
+           program_run("psql", argv, arguments + 1, err);
 }
 
 /* ---- redis-cli ---------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 #ifndef WEIR_CLI_LOGIN_PRIV_H
 #define WEIR_CLI_LOGIN_PRIV_H
 
+#include "cli/cli_priv.h"
 #include "cli/resources_priv.h"
 
 /* In the arena of its list. */
@@ -31,6 +32,9 @@ NODISCARD bool logins_load(const Caller *caller, const json_t *view, LoginList *
 const Login *logins_find(const LoginList *logins, const char *name);
 /* Appends a line of a .pgpass file for each password that is known. */
 void logins_pgpass(const LoginList *logins, Buf *out);
+
+/* Lets our environment lead psql to the instance, the proxy or the endpoint of this name. */
+NODISCARD bool login_psql_environment(Cli *cli, const char *name, Err *err);
 
 /* The auth token of a replication group, as described; *ret_token is NULL where it has none. */
 NODISCARD bool login_cache_token(const Caller *caller, Arena *arena, const json_t *group,

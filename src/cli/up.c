@@ -128,14 +128,26 @@ static bool stay_in_front(Cli *cli, TierStart *start, const sigset_t *signals, b
 /* ---- weir up -----------------------------------------------------------------------------------
  */
 
-/* Of the tier, not of the files: it stays when the next `weir up` does not say it. */
-static bool version_map_put(Cli *cli, const char *map, Err *err)
+static bool option_put(Cli *cli, const char *name, const char *value, Err *err)
 {
-    json_t *output =
-        cli_call(cli, "weir", "PutTierOption",
-                 json_pack("{s:s, s:s}", "Name", "engine_version_map", "Value", map), err);
+    json_t *output = cli_call(cli, "weir", "PutTierOption",
+                              json_pack("{s:s, s:s}", "Name", name, "Value", value), err);
     json_decref(output);
     return output != NULL;
+}
+
+/* Of the tier, not of the files. The map stays when the next `weir up` does not say it; that faults
+ * may be injected holds until the tier is brought up without. */
+static bool options_put(Cli *cli, const Up *up, bool ours, Err *err)
+{
+    TRY(up->version_map == NULL || option_put(cli, "engine_version_map", up->version_map, err));
+    if (up->allow_chaos) {
+        return option_put(cli, "allow_chaos", "yes", err);
+    }
+    CLEANUP(record_free_ptr) json_t *output = cli_call(cli, "weir", "DescribeTier", NULL, err);
+    const json_t *options = member_object(member_object(output, "Tier"), "Options");
+    bool take_back = ours && json_object_get(options, "allow_chaos") != NULL;
+    return output != NULL && (!take_back || option_put(cli, "allow_chaos", "", err));
 }
 
 /* Until everything is there and shown. The exit status, also where that was interrupted; what it
@@ -147,7 +159,7 @@ static int up_bring(Cli *cli, Up *up, const TierStart *start, bool *ret_up)
         return up_is_interrupted() ? err_exit_code(ERR_UNAVAILABLE) : cli_fail(&err);
     }
     *ret_up = true;
-    if (up->version_map != NULL && !version_map_put(cli, up->version_map, &err)) {
+    if (!options_put(cli, up, start->pidfd >= 0, &err)) {
         return cli_fail(&err);
     }
     int status = up_files_apply(up, cli);
@@ -252,7 +264,7 @@ static int up_run(Cli *cli, Up *up, char **files)
     return up_stop(cli, up, &start, status);
 }
 
-enum { OPTION_DETACH = 256, OPTION_VAR, OPTION_VAR_FILE, OPTION_VERSION_MAP };
+enum { OPTION_DETACH = 256, OPTION_VAR, OPTION_VAR_FILE, OPTION_VERSION_MAP, OPTION_CHAOS };
 
 static bool on_up_option(void *user, int val, const char *argument)
 {
@@ -260,6 +272,8 @@ static bool on_up_option(void *user, int val, const char *argument)
     Err err;
     if (val == OPTION_DETACH) {
         up->detach = true;
+    } else if (val == OPTION_CHAOS) {
+        up->allow_chaos = true;
     } else if (val == OPTION_VERSION_MAP) {
         up->version_map = argument;
         if (!engine_version_map_check(argument, &err)) {
@@ -281,12 +295,14 @@ int up_main(int argc, char **argv)
         {"var", required_argument, NULL, OPTION_VAR},
         {"var-file", required_argument, NULL, OPTION_VAR_FILE},
         {"engine-version-map", required_argument, NULL, OPTION_VERSION_MAP},
+        {"allow-chaos", no_argument, NULL, OPTION_CHAOS},
         {0}};
     Up up = {0};
     const CliSpec spec = {
         .usage =
             "usage: weir up [--detach] [--var NAME=VALUE] [--var-file FILE]\n"
-            "               [--engine-version-map MAP] [-o table|json] [--data DIR] [FILE…]\n\n"
+            "               [--engine-version-map MAP] [--allow-chaos] [-o table|json]\n"
+            "               [--data DIR] [FILE…]\n\n"
             "Starts the tier in the data directory, applies the Terraform files, and stays in\n"
             "front until Ctrl-C, which stops the tier. Without files it starts what was\n"
             "there, or an empty tier.\n"
@@ -297,6 +313,7 @@ int up_main(int argc, char **argv)
             "                    lets an installed major version of PostgreSQL stand in for\n"
             "                    one that is not: 14=15, or 13=15,14=15. The tier keeps it;\n"
             "                    '' takes it back\n"
+            "  --allow-chaos     lets weir chaos and weir drill inject faults\n"
             "  --data DIR        names the tier (WEIR_DATA, else /var/lib/weir for root and\n"
             "                    ./.weir for others)\n",
         .operands_max = CLI_OPERANDS_ANY,

@@ -9,6 +9,7 @@
 
 typedef struct Up {
     bool detach;
+    bool allow_chaos;
     const char *version_map; /* --engine-version-map; NULL: as it was */
     VEC(const char *) vars;  /* NAME=VALUE */
     VEC(const char *) var_files;

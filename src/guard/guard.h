@@ -135,6 +135,9 @@ NODISCARD bool guard_exit_record_read(const char *run, const char *node, GuardEx
 NODISCARD bool guard_kill_orphans(const char *dir, int64_t timeout_ms, size_t *ret_killed,
                                   Err *err);
 
+/* To every process whose working directory is `dir` or below, once; adds to *ret_count. */
+NODISCARD bool guard_signal_folder(const char *dir, int signal, size_t *ret_count, Err *err);
+
 /* "QUIT" gives SIGQUIT; 0 for what is not a signal's name. */
 int guard_signal_number(Slice name);
 

@@ -87,7 +87,7 @@ size_t procs_kill_children(void)
  */
 
 typedef struct FolderScan {
-    const char *dir; /* its real path */
+    char *dir; /* its real path */
     uid_t owner;
     gid_t group;
     Pids inside;
@@ -193,6 +193,7 @@ static bool scan_hidden(FolderScan *scan, Err *err)
 
 static void scan_done(FolderScan *scan)
 {
+    mem_free(scan->dir);
     vec_done(&scan->inside);
     vec_done(&scan->hidden);
 }
@@ -237,12 +238,11 @@ static bool pids_have(const Pids *pids, pid_t pid)
 }
 
 /* Through a pidfd, after another look: the number may be somebody else's by now. */
-static void kill_inside(const FolderScan *scan, pid_t pid)
+static bool signal_inside(const FolderScan *scan, pid_t pid, int signal)
 {
     CLEANUP(fd_close) int fd = pidfd_open(pid, 0);
-    if (fd >= 0 && proc_place(pid, scan->dir) != PLACE_ELSEWHERE) {
-        pidfd_send_signal(fd, SIGKILL, NULL, 0);
-    }
+    return fd >= 0 && proc_place(pid, scan->dir) != PLACE_ELSEWHERE &&
+           pidfd_send_signal(fd, signal, NULL, 0) == 0;
 }
 
 /* Scans until two in a row find nobody: a process may have been born behind the first one's back.
@@ -262,7 +262,7 @@ static bool kill_until_gone(FolderScan *scan, Pids *killed, int64_t timeout_ms, 
         }
         for (size_t i = 0; i < scan->inside.len; i++) {
             pid_t pid = scan->inside.items[i];
-            kill_inside(scan, pid);
+            (void)signal_inside(scan, pid, SIGKILL);
             if (!pids_have(killed, pid)) {
                 vec_push(killed, pid);
             }
@@ -272,7 +272,7 @@ static bool kill_until_gone(FolderScan *scan, Pids *killed, int64_t timeout_ms, 
     return true;
 }
 
-bool guard_kill_orphans(const char *dir, int64_t timeout_ms, size_t *ret_killed, Err *err)
+static bool scan_init(FolderScan *scan, const char *dir, Err *err)
 {
     struct stat info;
     CLEANUP(mem_free_ptr) char *real = realpath(dir, NULL);
@@ -282,13 +282,33 @@ bool guard_kill_orphans(const char *dir, int64_t timeout_ms, size_t *ret_killed,
     if (strcmp(real, "/") == 0) {
         return err_set(err, ERR_INVALID, "'/' is no data directory");
     }
-    FolderScan scan = {.dir = real, .owner = info.st_uid, .group = info.st_gid};
+    *scan = (FolderScan){.dir = real, .owner = info.st_uid, .group = info.st_gid};
+    real = NULL;
+    return true;
+}
+
+bool guard_kill_orphans(const char *dir, int64_t timeout_ms, size_t *ret_killed, Err *err)
+{
+    FolderScan scan;
     Pids killed = {0};
+    TRY(scan_init(&scan, dir, err));
     bool ok = kill_until_gone(&scan, &killed, timeout_ms, err);
     if (ok) {
         *ret_killed = killed.len;
     }
     vec_done(&killed);
+    scan_done(&scan);
+    return ok;
+}
+
+bool guard_signal_folder(const char *dir, int signal, size_t *ret_count, Err *err)
+{
+    FolderScan scan;
+    TRY(scan_init(&scan, dir, err));
+    bool ok = scan_run(&scan, err);
+    for (size_t i = 0; ok && i < scan.inside.len; i++) {
+        *ret_count += signal_inside(&scan, scan.inside.items[i], signal);
+    }
     scan_done(&scan);
     return ok;
 }

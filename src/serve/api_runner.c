@@ -104,6 +104,13 @@ static bool log_read(void *context, const char *node_id, int64_t offset, size_t 
     return true;
 }
 
+static bool inject(void *context, const char *fault, const char *node_id, size_t *ret_processes,
+                   Err *err)
+{
+    const ApiRunner *runner = context;
+    return chaos_inject(runner->tier, fault, node_id, ret_processes, err);
+}
+
 /* ---- what is installed -------------------------------------------------------------------------
  */
 
@@ -218,6 +225,7 @@ bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, LoopFn *stop, void
         .key_find = key_find,
         .logs = {.stat = log_stat, .read = log_read},
         .stop = on_stop,
+        .inject = inject,
         .context = runner,
     };
     if (!api_new(&options, &runner->api, err) || !listen_all(runner, err)) {

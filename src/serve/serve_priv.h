@@ -22,6 +22,11 @@ NODISCARD bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, LoopFn *
                               void *stop_user, ApiRunner **ret_runner, Err *err);
 void api_runner_free(ApiRunner *runner); /* the jobs are over; NULL is fine */
 
+/* chaos.c: does it to the node, and adds how many processes it met. Blocks. ERR_INVALID: there is
+ * no such fault for it, and the message lists those that there are. */
+NODISCARD bool chaos_inject(const Tier *tier, const char *fault, const char *node,
+                            size_t *ret_processes, Err *err);
+
 /* For when serve cannot be had (halt.c). The runtime folder of a tier that was not stopped, the
  * caller's; NULL: there is none. */
 char *tier_run_dir(const char *data_dir);

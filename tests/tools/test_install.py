@@ -82,7 +82,7 @@ def reach(folder):
 def test_unknown_level(install):
     done = install('everything', ALL_THERE)
     assert done.returncode == 2
-    assert "write run, test, dev, conform or bench" in done.stderr
+    assert "write run, test, dev, conform, bench or failover" in done.stderr
 
 
 def test_broken_table(install):
