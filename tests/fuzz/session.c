@@ -5,7 +5,9 @@
  * nobody else, the proxy's own are dropped, a connection that is said to be at rest has nothing in
  * it, whatever was sent; and a client that binds, describes or prepares a name meets what it would
  * meet on a connection of its own, and whatever of its own is run meets the settings that it has
- * made (model_settings.h).
+ * made (model_settings.h). Where the server is a replica, no message of a batch goes there before
+ * the one in front of it is answered, for that may have ended the transaction; and no advisory
+ * lock.
  */
 #include "session/session.h"
 
@@ -614,6 +616,7 @@ static const struct {
     {'Q', -1, {"insert into t values (1)", 25}},
     {'Q', -1, {"select currval('s')", 20}},
     {'Q', -1, {"discard all", 12}},
+    {'Q', -1, {"select pg_advisory_xact_lock(1)", 32}},
     {'Q', -1, {"set t = 1", 10}},
     {'Q', -1, {"set t = 2", 10}},
     {'Q', -1, {"reset t", 8}},
@@ -660,6 +663,7 @@ static SessionStep give(World *w, int client, const PgPiece *piece, SessionOut *
         }
         w->linked = client;
         session_link(session, &w->exchange, (Handover)choose(w, 3), out);
+        w->exchange.replica = choose(w, 4) == 3;
         send_before(w, out);
         step = session_client_piece(session, &w->exchange, piece, out);
     }
@@ -684,8 +688,18 @@ static void tell(World *w, int client)
     buf_append_slice(&bytes, messages[which].body);
     pg_put_end(&bytes, mark);
     ASSERT(pg_framer_next(&framer, &policy, buf_slice(&bytes), &piece) == WIRE_DONE);
+    const Exchange *exchange = &w->exchange;
+    bool unanswered = w->linked == client && !exchange->open && exchange->ended < exchange->batch;
     SessionStep step = give(w, client, &piece, &out);
     send_before(w, &out);
+    if (exchange->replica) {
+        ASSERT(step != STEP_FORWARD || !unanswered || exchange->flight.copying ||
+               exchange->flight.unsure);
+    }
+    if (step == STEP_REFUSE) {
+        ASSERT(exchange->replica && slice_has(piece.body, "advisory"));
+        w->dead = true;
+    }
     if (step == STEP_FORWARD) {
         buf_append_slice(&wire, out.head);
         buf_append_slice(&wire, slice_skip(piece.raw, out.replaced));
