@@ -153,6 +153,7 @@ struct CatalogEntry {
     CatalogNames *names;         /* under the lock; NULL: not known */
     atomic_uint_fast64_t number; /* grows with each change of `names` */
     atomic_int_fast64_t due_ms;
+    atomic_int_fast64_t stale_ms; /* when DDL was seen last; 0: never */
     atomic_bool learning;
     atomic_bool changed; /* while somebody learnt */
 };
@@ -223,15 +224,20 @@ void catalogs_forget(Catalogs *catalogs)
     pthread_mutex_unlock(&catalogs->lock);
 }
 
-void catalog_entry_stale(CatalogEntry *entry)
+void catalog_entry_stale(CatalogEntry *entry, int64_t now_ms)
 {
     pthread_mutex_lock(&entry->catalogs->lock);
+    atomic_store(&entry->stale_ms, now_ms);
     entry_forget(entry);
     pthread_mutex_unlock(&entry->catalogs->lock);
 }
 
-bool catalog_entry_begin(CatalogEntry *entry, int64_t now_ms)
+bool catalog_entry_begin(CatalogEntry *entry, int64_t now_ms, int64_t behind_ms)
 {
+    int64_t stale_ms = atomic_load_explicit(&entry->stale_ms, memory_order_relaxed);
+    if (behind_ms > 0 && stale_ms > 0 && now_ms - stale_ms <= behind_ms) {
+        return false;
+    }
     if (now_ms < atomic_load_explicit(&entry->due_ms, memory_order_relaxed) ||
         atomic_exchange(&entry->learning, true)) {
         return false;

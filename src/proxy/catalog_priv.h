@@ -48,11 +48,13 @@ void catalogs_done(Catalogs *catalogs);
 CatalogEntry *catalogs_entry(Catalogs *catalogs, Slice database);
 void catalogs_forget(Catalogs *catalogs); /* nothing is known of any: it is another target */
 
-/* Whether it is time to learn; then the caller must, and say what it learnt. */
-NODISCARD bool catalog_entry_begin(CatalogEntry *entry, int64_t now_ms);
+/* Whether it is time to learn, from a server that may be behind by so much: one that may not have
+ * replayed the last DDL is of no use. Then the caller must, and say what it learnt. */
+NODISCARD bool catalog_entry_begin(CatalogEntry *entry, int64_t now_ms, int64_t behind_ms);
 /* Takes the reference; NULL: it failed, and what was known stays. */
 void catalog_entry_learnt(CatalogEntry *entry, CatalogNames *names, int64_t now_ms);
-void catalog_entry_stale(CatalogEntry *entry); /* nothing is known of it any more */
+/* Nothing is known of it any more. */
+void catalog_entry_stale(CatalogEntry *entry, int64_t now_ms);
 /* Brings *names, a reference or NULL for "not known", up to date. Cheap where nothing is new. */
 void catalog_entry_read(CatalogEntry *entry, CatalogNames **names, uint64_t *seen);
 

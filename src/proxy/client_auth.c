@@ -5,6 +5,7 @@
  * (throttle_priv.h); nobody else waits for that.
  */
 #include "proxy/login_priv.h"
+#include "proxy/route_priv.h"
 #include "proxy/traffic_priv.h"
 
 #define AUTH_MESSAGE_MAX 8192
@@ -129,7 +130,7 @@ static LoginStep authenticated(ProxyClient *client)
     }
     client->state = CLIENT_WELCOME;
     stream_pause(client->stream);
-    proxy_pool_wait(client->pool, client);
+    proxy_pool_wait(proxy_route_welcome(client), client);
     return LOGIN_LEFT;
 }
 

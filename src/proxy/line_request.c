@@ -7,7 +7,7 @@ typedef struct Shape {
     TextEffects effects; /* of what runs */
 } Shape;
 
-static TextEffects effects_of(const SqlDialect *dialect, Slice text)
+TextEffects line_text_effects(const SqlDialect *dialect, Slice text)
 {
     SqlScan scan;
     sql_scan_begin(&scan, *dialect);
@@ -23,7 +23,7 @@ static bool take_parse(const SqlDialect *dialect, Slice body, Shape *shape)
         return false;
     }
     shape->parsed = true;
-    shape->effects = effects_of(dialect, parse.query);
+    shape->effects = line_text_effects(dialect, parse.query);
     return true;
 }
 
@@ -102,7 +102,7 @@ static bool read_shape(const Session *session, const SqlDialect *dialect, Slice 
             return shape->executed;
         }
         if (piece.type == 'Q') {
-            shape->effects = effects_of(dialect, piece.body);
+            shape->effects = line_text_effects(dialect, piece.body);
             return at == 0;
         }
         if (!take_message(session, dialect, &piece, shape)) {

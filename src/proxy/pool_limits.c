@@ -172,16 +172,26 @@ void proxy_limits_publish(ProxyWorker *worker, ProxyPool *left)
     }
 }
 
+static void apply_to(ProxyPool *pool)
+{
+    proxy_limits_of(pool);
+    sides_begin(pool);
+    sides_end(pool);
+}
+
 void proxy_limits_apply(ProxyWorker *worker)
 {
     size_t cursor = 0;
     Slice key;
     void *value;
     while (map_next(worker->pools, &cursor, &key, &value)) {
-        ProxyPool *pool = value;
-        proxy_limits_of(pool);
-        sides_begin(pool);
-        sides_end(pool);
+        ProxyPool *home = value;
+        apply_to(home);
+        for (size_t i = 0; i < PROXY_REPLICAS_MAX && home->replica_count > 0; i++) {
+            if (home->replicas[i] != NULL) {
+                apply_to(home->replicas[i]);
+            }
+        }
     }
     proxy_pool_waits_publish(worker, NULL);
 }
@@ -189,15 +199,32 @@ void proxy_limits_apply(ProxyWorker *worker)
 /* ---- making room -------------------------------------------------------------------------------
  */
 
-void proxy_limits_yield(ProxyWorker *worker)
+static void yield_side(ProxySide *side)
 {
-    for (ListNode *node = worker->idle.head.prev; node != &worker->idle.head;) {
+    for (ListNode *node = side->idle.head.prev; node != &side->idle.head;) {
         ProxyServer *server = CONTAINER_OF(node, ProxyServer, lru_node);
         node = node->prev;
         if (proxy_limits_over(server->pool) || proxy_limits_wanted(server->pool, INT64_MAX)) {
             proxy_server_retire(server);
         }
     }
+}
+
+void proxy_limits_yield(ProxyWorker *worker)
+{
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        yield_side(&worker->sides[i]);
+    }
+}
+
+static bool has_idle(const ProxyWorker *worker)
+{
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        if (atomic_load(&worker->shown[i].idle_count) > 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void yield_posted(void *user)
@@ -236,8 +263,7 @@ void proxy_limits_make_room(ProxyWorker *worker)
     worker->limits_asked_ms = now;
     for (uint32_t i = 0; i < proxy->worker_count; i++) {
         ProxyWorker *other = &proxy->workers[i];
-        if (other != worker && atomic_load(&other->idle_count) > 0 &&
-            !atomic_exchange(&other->limits_asked, true)) {
+        if (other != worker && has_idle(other) && !atomic_exchange(&other->limits_asked, true)) {
             loop_post(other->loop, yield_posted, other);
         }
     }

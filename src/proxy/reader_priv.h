@@ -11,7 +11,7 @@
 #include "base/base.h"
 #include "crypto/crypto.h"
 
-#define READER_MEMBERS_MAX 16 /* of one object */
+#define READER_MEMBERS_MAX 32 /* of one object */
 
 typedef struct Reader Reader;
 

@@ -3,8 +3,9 @@
  * keeps its place in the budget until PostgreSQL itself has closed, because until then a backend is
  * there that counts for max_connections.
  */
-#include "proxy/line_priv.h"
+#include "proxy/split_priv.h"
 #include "proxy/traffic_priv.h"
+#include "proxy/watch_priv.h"
 
 /* ---- life --------------------------------------------------------------------------------------
  */
@@ -17,7 +18,13 @@ static StreamOptions server_stream_options(ProxyServer *server, const StreamHand
                            .timeout_ms = PROXY_SERVER_LOGIN_MS};
 }
 
-ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient *relay_client)
+ProxyTargetState *proxy_server_target(const ProxyServer *server)
+{
+    return &server->worker->proxy->targets[server->target];
+}
+
+ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient *relay_client,
+                               size_t target)
 {
     PoolHandle handle;
     ProxyServer *server = pool_acquire(worker->server_slots, &handle);
@@ -27,6 +34,7 @@ ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient
     server->worker = worker;
     server->handle = handle;
     server->pool = pool;
+    server->target = (uint8_t)target;
     server->client = relay_client;
     server->budgeted = pool != NULL;
     server->probe = pool == NULL && relay_client == NULL;
@@ -38,10 +46,11 @@ ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient
     if (pool != NULL) {
         pool->servers++;
         pool->connecting++;
-        worker->connecting++;
+        proxy_server_side(server)->connecting++;
+        proxy_server_side(server)->servers++;
     }
     proxy_traffic_server_begun(server);
-    NetAddr addr = proxy_worker_target(worker);
+    NetAddr addr = proxy_worker_target(worker, target);
     const StreamHandlers *handlers =
         relay_client != NULL ? &proxy_relay_server_handlers : &proxy_server_login_handlers;
     StreamOptions options = server_stream_options(server, handlers);
@@ -62,12 +71,11 @@ static bool is_logging_in(const ProxyServer *server)
 /* Leaves the state in which it counted as being opened or as leaving. */
 static void server_count_out(ProxyServer *server)
 {
-    ProxyWorker *worker = server->worker;
     if (server->pool != NULL && is_logging_in(server)) {
         server->pool->connecting--;
-        worker->connecting--;
+        proxy_server_side(server)->connecting--;
     } else if (server->state == SERVER_DRAINING) {
-        worker->leaving--;
+        proxy_server_side(server)->leaving--;
     }
 }
 
@@ -78,6 +86,7 @@ void proxy_server_unlink(ProxyServer *server)
         return;
     }
     server->last = client->handle;
+    proxy_split_unlink(server);
     params_unref(server->told_before);
     server->told_before = NULL;
     if (server->exchange.wrote) {
@@ -86,6 +95,7 @@ void proxy_server_unlink(ProxyServer *server)
     client->server = NULL;
     server->client = NULL;
     if (server->state == SERVER_LINKED) {
+        proxy_server_side(server)->linked--;
         proxy_traffic_unlinked(server);
     }
 }
@@ -113,17 +123,21 @@ static void server_free(ProxyServer *server)
     }
     mem_free(server->user);
     buf_done(&server->hello);
-    worker->probing = worker->probing && !server->probe;
+    if (server->probe) {
+        proxy_watch_gone(server);
+    }
     proxy_traffic_server_gone(server);
+    size_t target = server->target;
     pool_release(worker->server_slots, server->handle);
     if (pool != NULL) {
         proxy_limits_give(pool, leaving);
+        worker->sides[target].servers--;
         pool->servers--;
         proxy_pool_unused(pool);
     }
     if (budgeted) {
-        proxy_budget_give(&worker->proxy->budget);
-        proxy_worker_permit_freed(worker);
+        proxy_budget_give(&worker->proxy->targets[target].budget);
+        proxy_worker_permit_freed(worker, target);
     }
     proxy_worker_server_gone(worker);
 }
@@ -162,7 +176,7 @@ static void server_leave(ProxyServer *server, bool mid_message)
     proxy_pool_idle_remove(server);
     server_count_out(server);
     server->state = SERVER_DRAINING;
-    server->worker->leaving++;
+    proxy_server_side(server)->leaving++;
     proxy_limits_leaving(server->pool);
     loop_timer_stop(&server->timer);
     if (!open) {
@@ -239,11 +253,12 @@ void proxy_server_lost(ProxyServer *server, const char *why)
     bool told = server->fatal;
     if (server->state == SERVER_IDLE || server->state == SERVER_LINKED ||
         server->state == SERVER_LINE) {
-        proxy_health_doubt(&server->worker->proxy->health);
+        proxy_health_doubt(&proxy_server_target(server)->health);
+        proxy_watch_ask(server->worker, server->target);
     }
     proxy_server_unlink(server);
     server_free(server);
-    if (client == NULL) {
+    if (client == NULL || proxy_split_lost(client)) {
         return;
     }
     if (told) {
@@ -262,9 +277,9 @@ static void run_flush(ProxyServer *server, ProxyRun *run)
         proxy_line_read_end(server, run);
         return;
     }
-    if (run->at > run->sent && server->client != NULL) {
-        stream_write_ref(server->client->stream,
-                         (Slice){run->data.data + run->sent, run->at - run->sent});
+    Slice bytes = {run->data.data + run->sent, run->at - run->sent};
+    if (bytes.len > 0 && server->client != NULL && !proxy_split_hold(server->client, bytes)) {
+        stream_write_ref(server->client->stream, bytes);
     }
     run->sent = run->at;
 }
@@ -341,7 +356,10 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
     }
     if (piece->first && piece->type == 'E') {
         note_fatal(server, piece);
+        proxy_split_error(server, piece);
     }
+    bool again = piece->type == 'Z' && step == STEP_FORWARD && proxy_split_ready(client);
+    step = again ? STEP_DROP : step;
     if (piece->type == 'Z' && step == STEP_FORWARD &&
         (client->told != server->params || server->told_before != NULL)) {
         run_flush(server, run);
@@ -356,6 +374,9 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
         run->sent += out.replaced;
     }
     run->at += piece->raw.len;
+    if (again) {
+        proxy_split_again(client);
+    }
     stream_write(server->stream, out.behind);
     if (out.pinned != PIN_NONE) {
         proxy_client_pinned(client, out.pinned);
@@ -364,7 +385,7 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
         proxy_client_unpinned(client);
     }
     if (out.ddl && server->pool != NULL && server->pool->catalog != NULL) {
-        catalog_entry_stale(server->pool->catalog);
+        catalog_entry_stale(server->pool->catalog, loop_now_ms(server->worker->loop));
     }
     after_answer(server);
     if (out.at_rest) {

@@ -9,12 +9,23 @@ static int64_t now_of(const ProxyServer *server)
     return loop_now_ms(server->worker->loop);
 }
 
+#define BEHIND_MAX_MS ((int64_t)3600 * 1000) /* of a replica, where there is no bound */
+
+static int64_t behind_ms(const ProxyServer *server)
+{
+    int64_t bound_ms = server->worker->config->lag_max_ms;
+    if (server->target == PROXY_TARGET_PRIMARY) {
+        return 0;
+    }
+    return bound_ms > 0 ? bound_ms + MS_PER_S : BEHIND_MAX_MS;
+}
+
 /* False: it is free for clients. */
 static bool learn_begin(ProxyServer *server)
 {
     CatalogEntry *entry = server->pool->catalog;
     if (entry == NULL || server->retired || server->worker->draining ||
-        !catalog_entry_begin(entry, now_of(server))) {
+        !catalog_entry_begin(entry, now_of(server), behind_ms(server))) {
         return false;
     }
     Buf query;

@@ -3,6 +3,7 @@
  * them. The main thread speaks to it by posts only.
  */
 #include "proxy/line_priv.h"
+#include "proxy/watch_priv.h"
 
 #define SERVER_SLOTS_MAX (2 * PROXY_CLIENTS_MAX + PROXY_SERVERS_MAX)
 #define TICK_MS          1000
@@ -88,31 +89,90 @@ static bool doors_open(ProxyWorker *worker, const ProxyConfig *config, Err *err)
     return true;
 }
 
-/* ---- the target
- * ---------------------------------------------------------------------------------- */
+/* ---- targets
+ * ------------------------------------------------------------------------------------- */
 
-bool proxy_worker_has_target(const ProxyWorker *worker)
+bool proxy_worker_has_target(const ProxyWorker *worker, size_t target)
 {
-    return worker->config->target.addr.len > 0;
+    return proxy_config_uses(worker->config, target);
 }
 
-NetAddr proxy_worker_target(const ProxyWorker *worker)
+NetAddr proxy_worker_target(const ProxyWorker *worker, size_t target)
 {
-    return worker->config->target.addr;
+    return proxy_config_target(worker->config, target)->addr;
 }
 
 /* Free ones go now, the others at the end of their transaction or session. */
-static void servers_retire(ProxyWorker *worker)
+static void servers_retire(ProxyWorker *worker, size_t target)
 {
     for (ListNode *node = list_first(&worker->servers); node != NULL;) {
         ProxyServer *server = CONTAINER_OF(node, ProxyServer, node);
         node = list_next(&worker->servers, node);
+        if (server->target != target || server->probe) {
+            continue;
+        }
         server->retired = true;
         if (server->state == SERVER_IDLE) {
             proxy_server_retire(server);
         }
     }
+}
+
+static void all_servers_retire(ProxyWorker *worker)
+{
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        servers_retire(worker, i);
+    }
     proxy_lines_trim(worker);
+}
+
+static void idle_retire(ProxyWorker *worker, size_t target)
+{
+    const List *idle = &worker->sides[target].idle;
+    for (ListNode *node; (node = list_first(idle)) != NULL;) {
+        proxy_server_retire(CONTAINER_OF(node, ProxyServer, lru_node));
+    }
+}
+
+/* Everybody who waits looks anew: at a replica that is not to be had any more, or for one. */
+static void waiters_move(ProxyWorker *worker)
+{
+    ListNode *node = list_first(&worker->waiting);
+    for (size_t left = worker->waiting.len; left > 0 && node != NULL; left--) {
+        ProxyPool *pool = CONTAINER_OF(node, ProxyPool, waiting_node);
+        node = list_next(&worker->waiting, node);
+        bool stays = pool->target == PROXY_TARGET_PRIMARY &&
+                     proxy_worker_has_target(worker, PROXY_TARGET_PRIMARY);
+        if (!stays) {
+            proxy_pool_move_welcomes(pool);
+            proxy_pool_wake_waiters(pool);
+        }
+    }
+}
+
+static void targets_changed(void *user)
+{
+    ProxyWorker *worker = user;
+    atomic_store(&worker->targets_changed, false);
+    for (size_t i = 1; i < PROXY_TARGETS_MAX; i++) {
+        if (atomic_load(&worker->proxy->targets[i].standing.gone)) {
+            idle_retire(worker, i);
+        }
+    }
+    if (worker->config->reads != READS_PRIMARY) {
+        waiters_move(worker);
+    }
+    proxy_worker_pump_soon(worker);
+}
+
+void proxy_workers_targets_changed(Proxy *proxy)
+{
+    for (uint32_t i = 0; i < proxy->worker_count; i++) {
+        ProxyWorker *worker = &proxy->workers[i];
+        if (!atomic_exchange(&worker->targets_changed, true)) {
+            loop_post(worker->loop, targets_changed, worker);
+        }
+    }
 }
 
 /* ---- once a second
@@ -120,32 +180,56 @@ static void servers_retire(ProxyWorker *worker)
 
 static void probe(ProxyWorker *worker)
 {
-    ProxyServer *server = proxy_server_open(worker, NULL, NULL);
-    if (server != NULL) {
-        server->user = mem_strdup(worker->config->users[0].name);
-        worker->probing = true;
+    ProxySide *side = &worker->sides[PROXY_TARGET_PRIMARY];
+    side->probe = proxy_server_open(worker, NULL, NULL, PROXY_TARGET_PRIMARY);
+    if (side->probe != NULL) {
+        side->probe->user = mem_strdup(worker->config->users[0].name);
     }
 }
 
-/* Whether the target lives is known from those who use it; otherwise one worker looks. */
+/* Whether a target lives that is not watched is known from those who use it; otherwise one worker
+ * looks. */
+static void check_unwatched(ProxyWorker *worker)
+{
+    ProxyTargetState *target = &worker->proxy->targets[PROXY_TARGET_PRIMARY];
+    ProxyHealth *health = &target->health;
+    pthread_mutex_lock(&health->lock);
+    bool good = health->state == TARGET_AVAILABLE;
+    int64_t age_ms = health->seen_ms == 0 ? INT64_MAX : time_mono_ms() - health->seen_ms;
+    pthread_mutex_unlock(&health->lock);
+    bool in_use = good && atomic_load(&target->budget.open) > 0 && age_ms < INT64_MAX;
+    if (worker->sides[PROXY_TARGET_PRIMARY].probe == NULL && !in_use &&
+        age_ms >= (good ? PROXY_PROBE_MS : PROXY_PROBE_DOWN_MS)) {
+        probe(worker);
+    }
+}
+
 static void check_health(ProxyWorker *worker)
 {
-    ProxyHealth *health = &worker->proxy->health;
     const ProxyConfig *config = worker->config;
-    if (!proxy_worker_has_target(worker)) {
-        proxy_health_bad(health, "UNREACHABLE", "No target is registered");
-    } else if (config->user_count == 0) {
-        proxy_health_bad(health, "AUTH_FAILURE", "Proxy does not have any registered credentials");
-    } else {
-        pthread_mutex_lock(&health->lock);
-        bool good = health->state == TARGET_AVAILABLE;
-        int64_t age_ms = health->seen_ms == 0 ? INT64_MAX : time_mono_ms() - health->seen_ms;
-        pthread_mutex_unlock(&health->lock);
-        bool in_use = good && atomic_load(&worker->proxy->budget.open) > 0 && age_ms < INT64_MAX;
-        if (!worker->probing && !in_use &&
-            age_ms >= (good ? PROXY_PROBE_MS : PROXY_PROBE_DOWN_MS)) {
-            probe(worker);
+    ProxyTargetState *targets = worker->proxy->targets;
+    for (size_t i = 0; i < PROXY_TARGETS_MAX && config->user_count == 0; i++) {
+        if (proxy_worker_has_target(worker, i)) {
+            proxy_health_bad(&targets[i].health, "AUTH_FAILURE",
+                             "Proxy does not have any registered credentials");
         }
+    }
+    if (config->reads == READS_REPLICAS) {
+        return;
+    }
+    if (!proxy_worker_has_target(worker, PROXY_TARGET_PRIMARY)) {
+        proxy_health_bad(&targets[PROXY_TARGET_PRIMARY].health, "UNREACHABLE",
+                         "No target is registered");
+    } else if (config->user_count > 0 && config->reads == READS_PRIMARY) {
+        check_unwatched(worker);
+    }
+}
+
+static void watch_tick(void *user)
+{
+    ProxyWorker *worker = user;
+    if (!worker->config->relay) {
+        proxy_watch_tick(worker);
     }
 }
 
@@ -154,7 +238,9 @@ static void worker_tick(void *user)
     ProxyWorker *worker = user;
     proxy_meters_roll(&worker->meters, loop_now_ms(worker->loop));
     if (worker->index == 0) {
-        proxy_health_sample(&worker->proxy->health);
+        for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+            proxy_health_sample(&worker->proxy->targets[i].health);
+        }
     }
     if (worker->draining || worker->config->relay) {
         return;
@@ -194,9 +280,20 @@ static void apply(void *user)
         }
     }
     if (proxy_config_outdates(old, job->config)) {
-        worker->retry_at_ms = 0;
         proxy_worker_forget_welcomes(worker);
-        servers_retire(worker);
+    }
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        if (proxy_config_target_outdated(old, job->config, i)) {
+            worker->sides[i].retry_at_ms = 0;
+            servers_retire(worker, i);
+        }
+    }
+    proxy_lines_trim(worker);
+    if (worker->index == 0) {
+        proxy_watch_apply(worker, old);
+    }
+    if (old->reads != READS_PRIMARY || job->config->reads != READS_PRIMARY) {
+        waiters_move(worker);
     }
     if (old->idle_client_ms != job->config->idle_client_ms) {
         clients_rearm(worker);
@@ -273,7 +370,8 @@ static void drain(void *user)
         node = list_next(&worker->clients, node);
         proxy_client_drain(client);
     }
-    servers_retire(worker);
+    all_servers_retire(worker);
+    proxy_watches_end(worker);
     loop_timer_start(worker->loop, &worker->drain_timer, PROXY_DRAIN_MS, 0, drain_late, worker);
     worker_end_if_empty(worker);
 }
@@ -299,6 +397,9 @@ void proxy_worker_done(ProxyWorker *worker)
     doors_close(worker, NULL);
     loop_timer_stop(&worker->tick);
     loop_timer_stop(&worker->drain_timer);
+    loop_timer_stop(&worker->watch_timer);
+    loop_timer_stop(&worker->park_timer);
+    proxy_watches_done(worker);
     proxy_worker_waits_done(worker);
     vec_done(&worker->doors);
     vec_done(&worker->client_handles);
@@ -340,6 +441,7 @@ bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err)
     proxy_meters_init(&worker->meters, loop_now_ms(worker->loop));
     list_init(&worker->clients);
     list_init(&worker->admin_requests);
+    list_init(&worker->parked);
     list_init(&worker->servers);
     session_client_policy(&worker->client_policy);
     session_server_policy(&worker->server_policy, false);
@@ -347,6 +449,9 @@ bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err)
     worker->throttle = throttle_new();
     proxy_worker_waits_init(worker);
     loop_timer_start(worker->loop, &worker->tick, TICK_MS / 10, TICK_MS, worker_tick, worker);
+    if (worker->index == 0) {
+        loop_timer_start(worker->loop, &worker->watch_timer, 1, WATCH_MS, watch_tick, worker);
+    }
     TRY(doors_open(worker, config, err));
     int failed = pthread_create(&worker->thread, NULL, worker_main, worker);
     return failed == 0 || err_set_errno(err, failed, "starting a thread");

@@ -69,35 +69,39 @@ static void test_learning(void **state)
     catalogs_init(&catalogs);
     CatalogEntry *entry = catalogs_entry(&catalogs, SLICE("app"));
     assert_ptr_equal(catalogs_entry(&catalogs, SLICE("app")), entry);
-    assert_true(catalog_entry_begin(entry, 1000));
-    assert_false(catalog_entry_begin(entry, 1000)); /* somebody is at it */
+    assert_true(catalog_entry_begin(entry, 1000, 0));
+    assert_false(catalog_entry_begin(entry, 1000, 0)); /* somebody is at it */
     catalog_entry_read(entry, &names, &seen);
     assert_null(names);
     catalog_entry_learnt(entry, one_name("a"), 1000);
     catalog_entry_read(entry, &names, &seen);
     assert_non_null(names);
-    assert_false(catalog_entry_begin(entry, 1000 + CATALOG_MS - 1));
-    assert_true(catalog_entry_begin(entry, 1000 + CATALOG_MS));
+    assert_false(catalog_entry_begin(entry, 1000 + CATALOG_MS - 1, 0));
+    assert_true(catalog_entry_begin(entry, 1000 + CATALOG_MS, 0));
     const CatalogNames *before = names;
     catalog_entry_learnt(entry, one_name("a"), 20000); /* the same again */
     catalog_entry_read(entry, &names, &seen);
     assert_ptr_equal(names, before);
-    assert_true(catalog_entry_begin(entry, 40000));
+    assert_true(catalog_entry_begin(entry, 40000, 0));
     catalog_entry_learnt(entry, NULL, 40000); /* it failed */
     catalog_entry_read(entry, &names, &seen);
     assert_ptr_equal(names, before);
     /* What was learnt while something changed may be older than that. */
-    assert_true(catalog_entry_begin(entry, 60000));
-    catalog_entry_stale(entry);
+    assert_true(catalog_entry_begin(entry, 60000, 0));
+    catalog_entry_stale(entry, 60000);
     catalog_entry_read(entry, &names, &seen);
     assert_null(names);
     catalog_entry_learnt(entry, one_name("b"), 60000);
     catalog_entry_read(entry, &names, &seen);
     assert_null(names);
-    assert_true(catalog_entry_begin(entry, 60000)); /* at once */
+    assert_true(catalog_entry_begin(entry, 60000, 0)); /* at once */
     catalog_entry_learnt(entry, one_name("b"), 60000);
     catalog_entry_read(entry, &names, &seen);
     assert_non_null(names);
+    /* A server that may not have replayed the DDL yet is of no use. */
+    assert_false(catalog_entry_begin(entry, 80000, 20000));
+    assert_true(catalog_entry_begin(entry, 80001, 20000));
+    catalog_entry_learnt(entry, NULL, 80001);
     catalogs_forget(&catalogs);
     catalog_entry_read(entry, &names, &seen);
     assert_null(names);
