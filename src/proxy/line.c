@@ -194,7 +194,7 @@ bool proxy_line_for_waiters(ProxyServer *server)
     }
     pool->wants_line = false;
     line_new(server);
-    proxy_pool_wake_waiters(pool);
+    proxy_pool_wake_waiters(pool, false);
     return true;
 }
 

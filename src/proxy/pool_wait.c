@@ -110,13 +110,14 @@ void proxy_pool_wait_end(ProxyClient *client)
     proxy_pool_waits_publish(worker, pool->waiters.len == 0 ? pool : NULL);
 }
 
-void proxy_pool_wake_waiters(ProxyPool *pool)
+void proxy_pool_wake_waiters(ProxyPool *pool, bool keep_turn)
 {
     for (ListNode *node = list_first(&pool->waiters); node != NULL;) {
         ProxyClient *client = CONTAINER_OF(node, ProxyClient, wait_node);
         node = list_next(&pool->waiters, node);
         if (client->state == CLIENT_WAITING) {
             proxy_pool_wait_end(client);
+            client->wait_since_ms = keep_turn ? client->wait_since_ms : 0;
             client->state = CLIENT_READY;
             proxy_client_resume(client);
         }
@@ -130,6 +131,7 @@ static void welcome_those_of(ProxyPool *pool)
         node = list_next(&pool->waiters, node);
         if (client->state == CLIENT_WELCOME) {
             proxy_pool_wait_end(client);
+            client->wait_since_ms = 0;
             proxy_client_welcome(client);
         }
     }

@@ -415,8 +415,9 @@ void proxy_pool_wait_end(ProxyClient *client);
 /* A server connection of the pool is free: the next one in turn gets it. */
 void proxy_pool_available(ProxyServer *server);
 void proxy_pool_idle_remove(ProxyServer *server);
-/* Each looks anew where it can get what it waits for, and keeps its turn. */
-void proxy_pool_wake_waiters(ProxyPool *pool);
+/* Each looks anew where it can get what it waits for. One whose target is not to be had any more
+ * keeps its turn. */
+void proxy_pool_wake_waiters(ProxyPool *pool, bool keep_turn);
 /* The welcomes that some wait for come from elsewhere, too. */
 void proxy_pool_move_welcomes(ProxyPool *pool);
 /* The welcome is known: those who only wait for it need no connection of their own. */

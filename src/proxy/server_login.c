@@ -117,7 +117,7 @@ void proxy_server_login_failed(ProxyServer *server, const PgError *error)
         side_back_off(server, message);
         proxy_watch_replica_down(server->worker, server->target);
     } else if (pool != NULL && proxy_route_refused(pool)) {
-        proxy_pool_wake_waiters(pool);
+        proxy_pool_wake_waiters(pool, true);
     } else if (pool != NULL) {
         pool->clients++; /* keeps it while its waiters go */
         fail_for_good(pool, error, message);

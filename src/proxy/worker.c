@@ -145,7 +145,7 @@ static void waiters_move(ProxyWorker *worker)
                      proxy_worker_has_target(worker, PROXY_TARGET_PRIMARY);
         if (!stays) {
             proxy_pool_move_welcomes(pool);
-            proxy_pool_wake_waiters(pool);
+            proxy_pool_wake_waiters(pool, true);
         }
     }
 }

@@ -270,7 +270,8 @@ static void serve_client_query(World *w, const Entry *message)
 static void transaction_end(World *w)
 {
     if (w->status == 'I') {
-        commit(w); /* where it failed, there is nothing left to be committed */
+        commit(w);           /* where it failed, there is nothing left to be committed */
+        w->portal[0] = '\0'; /* it lives no longer than its transaction */
     }
 }
 
@@ -689,12 +690,13 @@ static void tell(World *w, int client)
     pg_put_end(&bytes, mark);
     ASSERT(pg_framer_next(&framer, &policy, buf_slice(&bytes), &piece) == WIRE_DONE);
     const Exchange *exchange = &w->exchange;
-    bool unanswered = w->linked == client && !exchange->open && exchange->ended < exchange->batch;
+    bool unanswered = w->linked == client && !exchange->open && exchange->ended < exchange->batch &&
+                      !flight_is_empty(&exchange->flight);
+    bool copying = exchange->flight.copying;
     SessionStep step = give(w, client, &piece, &out);
     send_before(w, &out);
     if (exchange->replica) {
-        ASSERT(step != STEP_FORWARD || !unanswered || exchange->flight.copying ||
-               exchange->flight.unsure);
+        ASSERT(step != STEP_FORWARD || !unanswered || copying || exchange->flight.unsure);
     }
     if (step == STEP_REFUSE) {
         ASSERT(exchange->replica && slice_has(piece.body, "advisory"));
