@@ -65,6 +65,56 @@ static void show_state(const ProxyWorker *worker, AdminRows *rows)
     }
 }
 
+/* ---- targets -----------------------------------------------------------------------------------
+ */
+
+static uint64_t borrows_of(const Proxy *proxy, size_t number)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < proxy->worker_count; i++) {
+        sum += atomic_load_explicit(&proxy->workers[i].shown[number].borrows, memory_order_relaxed);
+    }
+    return sum;
+}
+
+static void put_target_row(const ProxyWorker *worker, size_t number, AdminRows *rows)
+{
+    static const char *const states[] = {"REGISTERING", "AVAILABLE", "UNAVAILABLE"};
+    ProxyTargetState *target = &worker->proxy->targets[number];
+    int64_t lag_ms = atomic_load(&target->standing.lag_ms);
+    if (!admin_row_begin(rows)) {
+        return;
+    }
+    admin_put_text(rows, proxy_config_target(worker->config, number)->id);
+    admin_put_text(rows, number == PROXY_TARGET_PRIMARY ? "READ_WRITE" : "READ_ONLY");
+    pthread_mutex_lock(&target->health.lock);
+    admin_put_text(rows, states[target->health.state]);
+    admin_put_text(rows, target->health.reason != NULL ? target->health.reason : "");
+    admin_put_text(rows, target->health.description);
+    pthread_mutex_unlock(&target->health.lock);
+    if (number == PROXY_TARGET_PRIMARY || lag_ms < 0) {
+        admin_put_null(rows);
+    } else {
+        admin_put_int(rows, lag_ms);
+    }
+    admin_put_int(rows, atomic_load(&target->budget.open));
+    admin_put_int(rows, atomic_load(&target->budget.max));
+    admin_put_int(rows, (int64_t)borrows_of(worker->proxy, number));
+    admin_row_end(rows);
+}
+
+static void show_targets(const ProxyWorker *worker, AdminRows *rows)
+{
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        if (proxy_config_uses(worker->config, i)) {
+            put_target_row(worker, i, rows);
+        }
+    }
+}
+
+/* ---- counts ------------------------------------------------------------------------------------
+ */
+
 static void put_count(AdminRows *rows, const char *name, uint64_t count)
 {
     if (admin_row_begin(rows)) {
@@ -328,6 +378,10 @@ static void show_config(const ProxyWorker *worker, AdminRows *rows)
 
 static const AdminColumn version_columns[] = {{"version", ADMIN_TEXT}};
 static const AdminColumn state_columns[] = {{"key", ADMIN_TEXT}, {"value", ADMIN_TEXT}};
+static const AdminColumn target_columns[] = {
+    {"id", ADMIN_TEXT},      {"role", ADMIN_TEXT},        {"state", ADMIN_TEXT},
+    {"reason", ADMIN_TEXT},  {"description", ADMIN_TEXT}, {"lag_ms", ADMIN_INT8},
+    {"servers", ADMIN_INT4}, {"max_servers", ADMIN_INT4}, {"borrows", ADMIN_INT8}};
 static const AdminColumn list_columns[] = {{"list", ADMIN_TEXT}, {"items", ADMIN_INT4}};
 static const AdminColumn mem_columns[] = {{"name", ADMIN_TEXT},
                                           {"size", ADMIN_INT4},
@@ -374,5 +428,6 @@ const AdminTable admin_tables[] = {
     {"mem", COLUMNS(mem_columns), .show = show_mem},
     {"version", COLUMNS(version_columns), .show = show_version},
     {"state", COLUMNS(state_columns), .show = show_state},
+    {"targets", COLUMNS(target_columns), .show = show_targets},
 };
 const size_t admin_table_count = ARRAY_LEN(admin_tables);

@@ -497,6 +497,7 @@ typedef struct ProxySideShown {
     atomic_int_fast64_t oldest_wait_ms; /* 0: nobody waits here */
     atomic_uint idle_count;
     atomic_bool yield_asked;
+    atomic_uint_fast64_t borrows; /* so far */
 } ProxySideShown;
 
 struct ProxyWorker {

@@ -83,6 +83,7 @@ void proxy_server_link(ProxyServer *server, ProxyClient *client)
     client->state = CLIENT_READY;
     client->wait_since_ms = 0;
     proxy_server_side(server)->linked++;
+    counter_add(&server->worker->shown[server->target].borrows, 1);
     proxy_traffic_linked(server);
     SessionOut out;
     session_link(&client->session, &server->exchange, handover, &out);
