@@ -6,20 +6,24 @@
 #include "proxy/peers_priv.h"
 #include "proxy/proxy_priv.h"
 
+#define AT_NONE "" /* the target of clients */
+
 /* ---- what is held ------------------------------------------------------------------------------
  */
 
-static Held *held_of(Peers *peers, const char *user, const char *database)
+static Held *held_of(Peers *peers, const char *user, const char *database, const char *at)
 {
     LIST_FOR_EACH (&peers->held, node) {
         Held *held = CONTAINER_OF(node, Held, node);
-        if (strcmp(held->user, user) == 0 && strcmp(held->database, database) == 0) {
+        if (strcmp(held->user, user) == 0 && strcmp(held->database, database) == 0 &&
+            strcmp(held->at, at) == 0) {
             return held;
         }
     }
     Held *held = mem_alloc(sizeof(Held));
     held->user = mem_strdup(user);
     held->database = mem_strdup(database);
+    held->at = mem_strdup(at);
     list_push_back(&peers->held, &held->node);
     return held;
 }
@@ -29,6 +33,7 @@ static void held_free(Peers *peers, Held *held)
     list_remove(&peers->held, &held->node);
     mem_free(held->user);
     mem_free(held->database);
+    mem_free(held->at);
     mem_free(held);
 }
 
@@ -47,14 +52,14 @@ void leaving_count(Peers *peers, const ProxyWorker *worker)
     LIST_FOR_EACH (&worker->servers, node) {
         const ProxyServer *server = CONTAINER_OF(node, ProxyServer, node);
         if (server->budgeted) {
-            held_of(peers, server_user(server), server_database(server))->servers++;
+            held_of(peers, server_user(server), server_database(server), server->at)->servers++;
         }
     }
     LIST_FOR_EACH (&worker->clients, node) {
         const ProxyClient *client = CONTAINER_OF(node, ProxyClient, node);
         peers->held_clients++;
         if (client->pool != NULL) {
-            held_of(peers, client->pool->user, client->pool->database)->clients++;
+            held_of(peers, client->pool->user, client->pool->database, AT_NONE)->clients++;
         }
     }
 }
@@ -65,10 +70,9 @@ static json_t *piece_new(uint32_t generation, int64_t clients, json_t *places)
                      (json_int_t)clients, "places", places);
 }
 
-static json_t *place_json(const Held *held, int64_t servers, int64_t clients)
+static json_t *place_json(const Held *held, int64_t servers, int64_t clients, size_t *bytes)
 {
-    return json_pack("[o, o, I, I]", peers_name(held->user), peers_name(held->database),
-                     (json_int_t)servers, (json_int_t)clients);
+    return peers_place(held->user, held->database, held->at, servers, clients, bytes);
 }
 
 /* All of it; what is told later is in addition to this. */
@@ -83,8 +87,7 @@ void leaving_put_books(Peers *peers, json_t *books)
         Held *held = CONTAINER_OF(node, Held, node);
         held->told_servers = held->servers;
         held->told_clients = held->clients;
-        json_array_append_new(places, place_json(held, held->servers, held->clients));
-        bytes += 2 * (strlen(held->user) + strlen(held->database)) + 32;
+        json_array_append_new(places, place_json(held, held->servers, held->clients, &bytes));
         if (bytes > SUCCESSION_BOOK_BYTES) {
             json_array_append_new(books, piece_new(generation, clients, places));
             clients = 0;
@@ -118,8 +121,7 @@ static void flush(void *user)
         int64_t servers = held->servers - held->told_servers;
         int64_t clients = held->clients - held->told_clients;
         if (servers != 0 || clients != 0) {
-            json_array_append_new(places, place_json(held, servers, clients));
-            bytes += 2 * (strlen(held->user) + strlen(held->database)) + 32;
+            json_array_append_new(places, place_json(held, servers, clients, &bytes));
         }
         held->told_servers = held->servers;
         held->told_clients = held->clients;
@@ -146,7 +148,7 @@ static void flush_soon(Peers *peers)
 
 typedef struct Change {
     Proxy *proxy;
-    char *user, *database; /* NULL: of nobody's yet */
+    char *user, *database, *at; /* NULL: of nobody's yet */
     int servers, clients, accepted;
 } Change;
 
@@ -157,7 +159,7 @@ static void change_take(void *user)
     if (peers->leaving) { /* or it has come back to serving meanwhile, and counts as ever */
         peers->held_clients += change->accepted;
         if (change->user != NULL) {
-            Held *held = held_of(peers, change->user, change->database);
+            Held *held = held_of(peers, change->user, change->database, change->at);
             held->servers += change->servers;
             held->clients += change->clients;
         }
@@ -165,39 +167,43 @@ static void change_take(void *user)
     }
     mem_free(change->user);
     mem_free(change->database);
+    mem_free(change->at);
     mem_free(change);
 }
 
-static void change_post(ProxyWorker *worker, const char *user, const char *database,
+/* Of a user, a database and a target; or of nobody. */
+static void change_post(ProxyWorker *worker, const char *user, const char *database, const char *at,
                         const Change *what)
 {
     Change *change = mem_alloc(sizeof(Change));
     *change = *what;
     change->proxy = worker->proxy;
-    change->user = user != NULL ? mem_strdup(user) : NULL;
-    change->database = database != NULL ? mem_strdup(database) : NULL;
+    if (user != NULL) {
+        change->user = mem_strdup(user);
+        change->database = mem_strdup(database);
+        change->at = mem_strdup(at);
+    }
     loop_post(worker->proxy->loop, change_take, change);
 }
 
-void leaving_change(ProxyWorker *worker, const ProxyPool *pool, int servers, int clients,
-                    int accepted)
+void leaving_clients_change(ProxyWorker *worker, const ProxyPool *pool, int clients, int accepted)
 {
-    const Change change = {.servers = servers, .clients = clients, .accepted = accepted};
+    const Change change = {.clients = clients, .accepted = accepted};
     change_post(worker, pool != NULL ? pool->user : NULL, pool != NULL ? pool->database : NULL,
-                &change);
+                AT_NONE, &change);
 }
 
 void leaving_server_gone(const ProxyServer *server)
 {
     const Change change = {.servers = -1};
-    change_post(server->worker, server_user(server), server_database(server), &change);
+    change_post(server->worker, server_user(server), server_database(server), server->at, &change);
 }
 
 void leaving_give_back(ProxyWorker *worker, const LeavingAsk *ask)
 {
     const Change change = {.servers = ask->kind == ASK_SERVER ? -1 : 0,
                            .clients = ask->kind == ASK_CLIENT ? -1 : 0};
-    change_post(worker, ask->user, ask->database, &change);
+    change_post(worker, ask->user, ask->database, ask->at, &change);
 }
 
 /* ---- asking ------------------------------------------------------------------------------------
@@ -207,6 +213,7 @@ static void ask_free(LeavingAsk *ask)
 {
     mem_free(ask->user);
     mem_free(ask->database);
+    mem_free(ask->at);
     mem_free(ask);
 }
 
@@ -218,6 +225,29 @@ static void ask_over(void *user)
     ask_free(ask);
 }
 
+/* What it knows of targets is newer or older than ours: soon both are the same. */
+static void target_unknown(ProxySide *side, int64_t now_ms)
+{
+    err_set(&side->problem, ERR_UNAVAILABLE,
+            "the process that serves now has no target at this address");
+    side->retry_at_ms = now_ms + PROXY_RETRY_MAX_MS;
+}
+
+/* To be asked again where it still waits. */
+static void server_answered(ProxyWorker *worker, const LeavingAsk *ask)
+{
+    ProxyPool *pool = ask->pool;
+    pool->ask = NULL;
+    if (ask->unknown) {
+        target_unknown(&worker->sides[pool->target], loop_now_ms(worker->loop));
+    }
+    if (!ask->granted || !worker->apart) {
+        proxy_worker_pump_soon(worker);
+    } else if (!proxy_pool_granted(pool)) {
+        leaving_give_back(worker, ask);
+    }
+}
+
 static void ask_answered(void *user)
 {
     LeavingAsk *ask = user;
@@ -225,8 +255,7 @@ static void ask_answered(void *user)
     if (ask->kind == ASK_CLIENT) {
         proxy_auth_entered(worker, ask);
     } else if (ask->pool != NULL) {
-        ask->pool->ask = NULL;
-        proxy_pool_granted(ask->pool, ask->granted);
+        server_answered(worker, ask);
     } else if (ask->granted) {
         leaving_give_back(worker, ask);
     }
@@ -246,9 +275,10 @@ static void ask_send(Peers *peers, const LeavingAsk *ask)
     const char *kind = ask->kind == ASK_SERVER ? "ask" : "enter";
     if (peers->up != NULL) {
         succession_send(peers->up,
-                        json_pack("{s:I, s:o, s:o, s:I}", kind, (json_int_t)ask->id, "user",
+                        json_pack("{s:I, s:o, s:o, s:o, s:I}", kind, (json_int_t)ask->id, "user",
                                   peers_name(ask->user), "database", peers_name(ask->database),
-                                  "since", (json_int_t)ask->since_ms));
+                                  "target", peers_name(ask->at), "since",
+                                  (json_int_t)ask->since_ms));
     }
 }
 
@@ -273,10 +303,12 @@ static void ask_new(ProxyWorker *worker, LeavingAskKind kind, ProxyPool *pool, P
     ask->user = mem_strdup(pool->user);
     ask->database = mem_strdup(pool->database);
     if (kind == ASK_SERVER) {
+        ask->at = mem_strdup(proxy_config_target(worker->config, pool->target)->at);
         ask->pool = pool;
         ask->since_ms = proxy_pool_waits_since(pool);
         pool->ask = ask;
     } else {
+        ask->at = mem_strdup(AT_NONE);
         ask->client = client->handle;
     }
     loop_post(worker->proxy->loop, ask_take, ask);
@@ -296,6 +328,21 @@ void leaving_pool_gone(ProxyPool *pool)
 {
     if (pool->ask != NULL) {
         pool->ask->pool = NULL;
+        pool->ask = NULL;
+    }
+}
+
+void leaving_target_changed(ProxyWorker *worker, size_t target)
+{
+    size_t cursor = 0;
+    Slice key;
+    void *value;
+    while (map_next(worker->pools, &cursor, &key, &value)) {
+        ProxyPool *home = value;
+        ProxyPool *pool = target == PROXY_TARGET_PRIMARY ? home : home->replicas[target - 1];
+        if (pool != NULL) {
+            leaving_pool_gone(pool);
+        }
     }
 }
 
@@ -310,7 +357,7 @@ static LeavingAsk *ask_of(Peers *peers, const json_t *id)
     return NULL;
 }
 
-/* The serving process has counted it. */
+/* Where it is granted, the serving process has counted it. */
 static void take_answer(Peers *peers, const json_t *id, bool granted, QuotaKind full)
 {
     LeavingAsk *ask = ask_of(peers, id);
@@ -318,7 +365,7 @@ static void take_answer(Peers *peers, const json_t *id, bool granted, QuotaKind 
         return;
     }
     if (granted) {
-        Held *held = held_of(peers, ask->user, ask->database);
+        Held *held = held_of(peers, ask->user, ask->database, ask->at);
         int64_t servers = ask->kind == ASK_SERVER ? 1 : 0;
         held->servers += servers;
         held->told_servers += servers;
@@ -333,7 +380,9 @@ static void take_answer(Peers *peers, const json_t *id, bool granted, QuotaKind 
 
 static void waited_clear(Peers *peers)
 {
-    atomic_store(&peers->wait_ms, 0);
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        atomic_store(&peers->wait_ms[i], 0);
+    }
     for (size_t i = 0; i < peers->waited.len; i++) {
         Quota *quota = peers->waited.items[i];
         atomic_store(&quota->sides[QUOTA_OTHERS].oldest_wait_ms, 0);
@@ -357,24 +406,48 @@ static void take_quota_waits(Peers *peers, QuotaKind kind, const json_t *waits)
     }
 }
 
+static void take_budget_waits(Peers *peers, const json_t *waits)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach (waits, i, item) {
+        CLEANUP(mem_free_ptr) char *at = peers_name_read(json_array_get(item, 0));
+        size_t target =
+            at != NULL ? proxy_config_target_at(peers->proxy->config, at) : PROXY_TARGETS_MAX;
+        if (target < PROXY_TARGETS_MAX) {
+            atomic_store(&peers->wait_ms[target], json_integer_value(json_array_get(item, 1)));
+        }
+    }
+}
+
 static void take_waits(Peers *peers, const json_t *waits)
 {
     waited_clear(peers);
-    atomic_store(&peers->wait_ms, json_integer_value(json_object_get(waits, "budget")));
+    take_budget_waits(peers, json_object_get(waits, "targets"));
     take_quota_waits(peers, QUOTA_USER, json_object_get(waits, "users"));
     take_quota_waits(peers, QUOTA_DATABASE, json_object_get(waits, "databases"));
-    if (atomic_load(&peers->wait_ms) != 0 || peers->waited.len > 0) {
-        proxy_workers_yield(peers->proxy, atomic_load(&peers->wait_ms) != 0);
+    proxy_workers_yield(peers->proxy);
+}
+
+static void take_refusal(Peers *peers, const json_t *id)
+{
+    LeavingAsk *ask = ask_of(peers, id);
+    if (ask != NULL) {
+        ask->unknown = true;
+        ask_answer(ask, false, QUOTA_KINDS);
     }
 }
 
 void leaving_take_message(Peers *peers, const json_t *message)
 {
     const json_t *grant = json_object_get(message, "grant");
+    const json_t *refused = json_object_get(message, "refused");
     const json_t *entered = json_object_get(message, "entered");
     const json_t *waits = json_object_get(message, "waits");
     if (grant != NULL) {
         take_answer(peers, grant, true, QUOTA_KINDS);
+    } else if (refused != NULL) {
+        take_refusal(peers, refused);
     } else if (entered != NULL) {
         json_int_t full = json_integer_value(json_object_get(message, "full"));
         take_answer(peers, entered, json_is_true(json_object_get(message, "ok")),

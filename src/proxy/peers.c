@@ -37,6 +37,14 @@ char *peers_name_read(const json_t *hex)
     return name;
 }
 
+json_t *peers_place(const char *user, const char *database, const char *at, int64_t servers,
+                    int64_t clients, size_t *bytes)
+{
+    *bytes += 2 * (strlen(user) + strlen(database) + strlen(at)) + 40;
+    return json_pack("[o, o, I, I, o]", peers_name(user), peers_name(database), (json_int_t)servers,
+                     (json_int_t)clients, peers_name(at));
+}
+
 /* ---- what they hold ----------------------------------------------------------------------------
  */
 
@@ -52,18 +60,32 @@ static void count_change(atomic_uint *count, int64_t change)
     ASSERT(change >= 0 || before >= (unsigned)-change);
 }
 
-static PeerPlace *place_of(Peers *peers, Peer *peer, const char *user, const char *database)
+/* `at`: the target's address; empty: at none. */
+static PeerPlace *place_of(Peers *peers, Peer *peer, const char *user, const char *database,
+                           const char *at)
 {
     for (size_t i = 0; i < peer->places.len; i++) {
         PeerPlace *place = &peer->places.items[i];
-        if (strcmp(place->user, user) == 0 && strcmp(place->database, database) == 0) {
+        if (strcmp(place->user, user) == 0 && strcmp(place->database, database) == 0 &&
+            strcmp(place->at, at) == 0) {
             return place;
         }
     }
-    PeerPlace place = {.user = mem_strdup(user), .database = mem_strdup(database)};
+    PeerPlace place = {.user = mem_strdup(user),
+                       .database = mem_strdup(database),
+                       .at = mem_strdup(at),
+                       .target = proxy_config_target_at(peers->proxy->config, at)};
     quotas_of(peers, user, database, place.quotas);
     vec_push(&peer->places, place);
     return &peer->places.items[peer->places.len - 1];
+}
+
+/* Of a target that is not ours there is no budget. */
+static void budget_change(Peers *peers, size_t target, int64_t servers)
+{
+    if (target < PROXY_TARGETS_MAX) {
+        count_change(&peers->proxy->targets[target].budget.open, servers);
+    }
 }
 
 /* False: it would give back more than it has. */
@@ -78,7 +100,7 @@ static bool place_change(Peers *peers, PeerPlace *place, int64_t servers, int64_
         count_change(&place->quotas[kind]->servers, servers);
         count_change(&place->quotas[kind]->clients, clients);
     }
-    count_change(&peers->proxy->budget.open, servers);
+    budget_change(peers, place->target, servers);
     return true;
 }
 
@@ -90,6 +112,7 @@ static void place_done(PeerPlace *place)
     }
     mem_free(place->user);
     mem_free(place->database);
+    mem_free(place->at);
 }
 
 static bool clients_change(Peers *peers, Peer *peer, int64_t change)
@@ -109,6 +132,7 @@ static void ask_done(PeerAsk *ask)
     }
     mem_free(ask->user);
     mem_free(ask->database);
+    mem_free(ask->at);
 }
 
 static void asks_drop(Peer *peer)
@@ -173,7 +197,13 @@ static void workers_nudge(Peers *peers)
 /* ---- books -------------------------------------------------------------------------------------
  */
 
-/* [[user, database, servers, clients], …], `clients`: additions. */
+/* A process that does not name targets has one, and it is the primary. The caller frees it. */
+static char *at_read(const Peers *peers, const json_t *hex)
+{
+    return hex != NULL ? peers_name_read(hex) : mem_strdup(peers->proxy->config->target.at);
+}
+
+/* [[user, database, servers, clients, target], …], `clients`: additions. */
 static bool take_places(Peers *peers, Peer *peer, const json_t *message)
 {
     size_t i;
@@ -182,8 +212,9 @@ static bool take_places(Peers *peers, Peer *peer, const json_t *message)
     json_array_foreach (json_object_get(message, "places"), i, item) {
         CLEANUP(mem_free_ptr) char *user = peers_name_read(json_array_get(item, 0));
         CLEANUP(mem_free_ptr) char *database = peers_name_read(json_array_get(item, 1));
-        ok = ok && user != NULL && database != NULL &&
-             place_change(peers, place_of(peers, peer, user, database),
+        CLEANUP(mem_free_ptr) char *at = at_read(peers, json_array_get(item, 4));
+        ok = ok && user != NULL && database != NULL && at != NULL &&
+             place_change(peers, place_of(peers, peer, user, database, at),
                           json_integer_value(json_array_get(item, 2)),
                           json_integer_value(json_array_get(item, 3)));
     }
@@ -197,6 +228,21 @@ static Peer *first_of(List *list)
 {
     ListNode *node = list_pop_front(list);
     return node != NULL ? CONTAINER_OF(node, Peer, node) : NULL;
+}
+
+/* Counted at the new one first. */
+void peers_config_changed(Peers *peers)
+{
+    LIST_FOR_EACH (&peers->peers, node) {
+        const Peer *peer = CONTAINER_OF(node, Peer, node);
+        for (size_t i = 0; i < peer->places.len; i++) {
+            PeerPlace *place = &peer->places.items[i];
+            size_t before = place->target;
+            place->target = proxy_config_target_at(peers->proxy->config, place->at);
+            budget_change(peers, place->target, place->servers);
+            budget_change(peers, before, -place->servers);
+        }
+    }
 }
 
 /* The new is counted before the old is forgotten: in between it is too much, never too little. */
@@ -242,11 +288,8 @@ void peers_put_books(const Peers *peers, json_t *books)
         int64_t clients = peer->clients;
         for (size_t i = 0; i < peer->places.len; i++) {
             const PeerPlace *place = &peer->places.items[i];
-            bytes += 2 * (strlen(place->user) + strlen(place->database)) + 32;
-            json_array_append_new(places,
-                                  json_pack("[o, o, I, I]", peers_name(place->user),
-                                            peers_name(place->database), (json_int_t)place->servers,
-                                            (json_int_t)place->clients));
+            json_array_append_new(places, peers_place(place->user, place->database, place->at,
+                                                      place->servers, place->clients, &bytes));
             if (bytes > SUCCESSION_BOOK_BYTES) {
                 put_piece(books, peer->generation, clients, places);
                 clients = 0;
@@ -268,8 +311,8 @@ static ProxyLimit limit_of(const Peers *peers, QuotaKind kind, const char *name)
                               : proxy_config_database_limit(config, slice_of(name));
 }
 
-/* What is full: a quota, or with *ret_budget the budget; NULL and false: it is taken. */
-static Quota *take_server(Peers *peers, const PeerAsk *ask, bool *ret_budget)
+/* What is full: a quota, or with *ret_budget the target's budget; NULL and false: it is taken. */
+static Quota *take_server(Peers *peers, const PeerAsk *ask, size_t target, bool *ret_budget)
 {
     *ret_budget = false;
     for (QuotaKind kind = 0; kind < QUOTA_KINDS; kind++) {
@@ -281,7 +324,7 @@ static Quota *take_server(Peers *peers, const PeerAsk *ask, bool *ret_budget)
             return ask->quotas[kind];
         }
     }
-    if (!proxy_budget_take(&peers->proxy->budget)) {
+    if (!proxy_budget_take(&peers->proxy->targets[target].budget)) {
         for (QuotaKind kind = 0; kind < QUOTA_KINDS; kind++) {
             quota_give(&ask->quotas[kind]->servers);
         }
@@ -293,7 +336,7 @@ static Quota *take_server(Peers *peers, const PeerAsk *ask, bool *ret_budget)
 /* The counters have it already. */
 static void grant(Peers *peers, Peer *peer, const PeerAsk *ask)
 {
-    place_of(peers, peer, ask->user, ask->database)->servers++;
+    place_of(peers, peer, ask->user, ask->database, ask->at)->servers++;
     succession_send(peer->link, json_pack("{s:I}", "grant", (json_int_t)ask->id));
 }
 
@@ -305,21 +348,35 @@ static void wait_note(atomic_int_fast64_t *oldest, int64_t since_ms)
     }
 }
 
+/* True: it is answered. */
+static bool serve_ask(Peers *peers, Peer *peer, const PeerAsk *ask)
+{
+    bool budget;
+    size_t target = proxy_config_target_at(peers->proxy->config, ask->at);
+    if (target == PROXY_TARGETS_MAX) { /* it is about to hear of another configuration */
+        succession_send(peer->link, json_pack("{s:I}", "refused", (json_int_t)ask->id));
+        return true;
+    }
+    Quota *quota = take_server(peers, ask, target, &budget);
+    if (quota == NULL && !budget) {
+        grant(peers, peer, ask);
+        return true;
+    }
+    wait_note(budget ? &peers->wait_ms[target] : &quota->sides[QUOTA_OTHERS].oldest_wait_ms,
+              ask->since_ms);
+    return false;
+}
+
 static void serve_asks_of(Peers *peers, Peer *peer)
 {
     size_t left = 0;
     for (size_t i = 0; i < peer->asks.len; i++) {
         PeerAsk *ask = &peer->asks.items[i];
-        bool budget;
-        Quota *quota = take_server(peers, ask, &budget);
-        if (quota == NULL && !budget) {
-            grant(peers, peer, ask);
+        if (serve_ask(peers, peer, ask)) {
             ask_done(ask);
-            continue;
+        } else {
+            peer->asks.items[left++] = *ask;
         }
-        wait_note(budget ? &peers->wait_ms : &quota->sides[QUOTA_OTHERS].oldest_wait_ms,
-                  ask->since_ms);
-        peer->asks.items[left++] = *ask;
     }
     peer->asks.len = left;
 }
@@ -327,7 +384,9 @@ static void serve_asks_of(Peers *peers, Peer *peer)
 /* Who waits elsewhere is said anew each time. */
 static void waits_clear(Peers *peers)
 {
-    atomic_store(&peers->wait_ms, 0);
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        atomic_store(&peers->wait_ms[i], 0);
+    }
     LIST_FOR_EACH (&peers->peers, node) {
         const Peer *peer = CONTAINER_OF(node, Peer, node);
         for (size_t i = 0; i < peer->asks.len; i++) {
@@ -351,7 +410,7 @@ static void serve_asks(Peers *peers)
         }
     }
     if (blocked > 0) {
-        proxy_workers_yield(peers->proxy, atomic_load(&peers->wait_ms) != 0);
+        proxy_workers_yield(peers->proxy);
     }
 }
 
@@ -360,10 +419,13 @@ static void take_ask(Peers *peers, Peer *peer, const json_t *message)
     PeerAsk ask = {.id = json_integer_value(json_object_get(message, "ask")),
                    .user = peers_name_read(json_object_get(message, "user")),
                    .database = peers_name_read(json_object_get(message, "database")),
+                   .at = at_read(peers, json_object_get(message, "target")),
                    .since_ms = json_integer_value(json_object_get(message, "since"))};
-    if (ask.user == NULL || ask.database == NULL || peer->asks.len >= PEERS_ASKS_MAX) {
+    if (ask.user == NULL || ask.database == NULL || ask.at == NULL ||
+        peer->asks.len >= PEERS_ASKS_MAX) {
         mem_free(ask.user);
         mem_free(ask.database);
+        mem_free(ask.at);
         return;
     }
     quotas_of(peers, ask.user, ask.database, ask.quotas);
@@ -378,7 +440,7 @@ static void take_enter(Peers *peers, Peer *peer, const json_t *message)
     if (user == NULL || database == NULL) {
         return;
     }
-    PeerPlace *place = place_of(peers, peer, user, database);
+    PeerPlace *place = place_of(peers, peer, user, database, "");
     QuotaKind full = QUOTA_KINDS;
     for (QuotaKind kind = 0; kind < QUOTA_KINDS && full == QUOTA_KINDS; kind++) {
         const char *name = kind == QUOTA_USER ? user : database;
@@ -420,14 +482,32 @@ static int64_t older(int64_t a, int64_t b)
     return a == 0 || (b != 0 && b < a) ? b : a;
 }
 
-static int64_t budget_wait(const Peers *peers)
+static int64_t budget_wait(const Peers *peers, size_t target)
 {
     const Proxy *proxy = peers->proxy;
-    int64_t oldest = atomic_load(&peers->wait_ms);
+    int64_t oldest = atomic_load(&peers->wait_ms[target]);
     for (uint32_t i = 0; i < proxy->workers_running; i++) {
-        oldest = older(oldest, atomic_load(&proxy->workers[i].oldest_wait_ms));
+        oldest = older(oldest, atomic_load(&proxy->workers[i].shown[target].oldest_wait_ms));
     }
     return oldest;
+}
+
+static json_t *wait_of(const char *name, int64_t since_ms)
+{
+    return json_pack("[o, I]", peers_name(name), (json_int_t)since_ms);
+}
+
+static json_t *budget_waits(const Peers *peers)
+{
+    const ProxyConfig *config = peers->proxy->config;
+    json_t *waits = json_array();
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        int64_t since = budget_wait(peers, i);
+        if (since != 0 && proxy_config_uses(config, i)) {
+            json_array_append_new(waits, wait_of(proxy_config_target(config, i)->at, since));
+        }
+    }
+    return waits;
 }
 
 static json_t *quota_waits(Peers *peers, QuotaKind kind)
@@ -444,8 +524,7 @@ static json_t *quota_waits(Peers *peers, QuotaKind kind)
         uint32_t worker;
         int64_t since = quota_oldest_wait(quota, QUOTA_NOBODY, &worker);
         if (since != 0) {
-            json_array_append_new(waits,
-                                  json_pack("[o, I]", peers_name(quota->name), (json_int_t)since));
+            json_array_append_new(waits, wait_of(quota->name, since));
         }
     }
     pthread_mutex_unlock(&quotas->lock);
@@ -454,19 +533,19 @@ static json_t *quota_waits(Peers *peers, QuotaKind kind)
 
 static void tell_waits(Peers *peers)
 {
-    int64_t budget = budget_wait(peers);
+    json_t *targets = budget_waits(peers);
     json_t *users = quota_waits(peers, QUOTA_USER);
     json_t *databases = quota_waits(peers, QUOTA_DATABASE);
-    bool any = budget != 0 || json_array_size(users) > 0 || json_array_size(databases) > 0;
+    bool any = json_array_size(targets) + json_array_size(users) + json_array_size(databases) > 0;
     LIST_FOR_EACH (&peers->peers, node) {
         Peer *peer = CONTAINER_OF(node, Peer, node);
         if (peer->link != NULL && (any || peer->told_waits)) {
             peer->told_waits = any;
-            succession_send(peer->link,
-                            json_pack("{s:{s:I, s:O, s:O}}", "waits", "budget", (json_int_t)budget,
-                                      "users", users, "databases", databases));
+            succession_send(peer->link, json_pack("{s:{s:O, s:O, s:O}}", "waits", "targets",
+                                                  targets, "users", users, "databases", databases));
         }
     }
+    json_decref(targets);
     json_decref(users);
     json_decref(databases);
 }
