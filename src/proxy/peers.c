@@ -4,8 +4,7 @@
  * order in which a place is counted is what keeps all below the limits: here first, then there; and
  * the other way round when it is given back.
  */
-#include "proxy/peers_priv.h"
-#include "proxy/proxy_priv.h"
+#include "proxy/peers_parts_priv.h"
 
 /* ---- names -------------------------------------------------------------------------------------
  */
@@ -48,7 +47,7 @@ json_t *peers_place(const char *user, const char *database, const char *at, int6
 /* ---- what they hold ----------------------------------------------------------------------------
  */
 
-static void quotas_of(Peers *peers, const char *user, const char *database, Quota **quotas)
+void peers_quotas(Peers *peers, const char *user, const char *database, Quota **quotas)
 {
     quotas[QUOTA_USER] = quotas_get(&peers->proxy->quotas, QUOTA_USER, slice_of(user));
     quotas[QUOTA_DATABASE] = quotas_get(&peers->proxy->quotas, QUOTA_DATABASE, slice_of(database));
@@ -61,8 +60,8 @@ static void count_change(atomic_uint *count, int64_t change)
 }
 
 /* `at`: the target's address; empty: at none. */
-static PeerPlace *place_of(Peers *peers, Peer *peer, const char *user, const char *database,
-                           const char *at)
+PeerPlace *peers_place_of(Peers *peers, Peer *peer, const char *user, const char *database,
+                          const char *at)
 {
     for (size_t i = 0; i < peer->places.len; i++) {
         PeerPlace *place = &peer->places.items[i];
@@ -75,7 +74,7 @@ static PeerPlace *place_of(Peers *peers, Peer *peer, const char *user, const cha
                        .database = mem_strdup(database),
                        .at = mem_strdup(at),
                        .target = proxy_config_target_at(peers->proxy->config, at)};
-    quotas_of(peers, user, database, place.quotas);
+    peers_quotas(peers, user, database, place.quotas);
     vec_push(&peer->places, place);
     return &peer->places.items[peer->places.len - 1];
 }
@@ -125,24 +124,6 @@ static bool clients_change(Peers *peers, Peer *peer, int64_t change)
     return true;
 }
 
-static void ask_done(PeerAsk *ask)
-{
-    for (size_t kind = 0; kind < QUOTA_KINDS; kind++) {
-        quota_unref(ask->quotas[kind]);
-    }
-    mem_free(ask->user);
-    mem_free(ask->database);
-    mem_free(ask->at);
-}
-
-static void asks_drop(Peer *peer)
-{
-    for (size_t i = 0; i < peer->asks.len; i++) {
-        ask_done(&peer->asks.items[i]);
-    }
-    peer->asks.len = 0;
-}
-
 static void places_drop(Peers *peers, Peer *peer)
 {
     for (size_t i = 0; i < peer->places.len; i++) {
@@ -178,7 +159,7 @@ static Peer *peer_new(Peers *peers, uint32_t generation)
 static void peer_free(Peers *peers, Peer *peer)
 {
     list_remove(&peers->peers, &peer->node);
-    asks_drop(peer);
+    peers_asks_drop(peer);
     places_drop(peers, peer);
     vec_done(&peer->asks);
     vec_done(&peer->places);
@@ -197,8 +178,7 @@ static void workers_nudge(Peers *peers)
 /* ---- books -------------------------------------------------------------------------------------
  */
 
-/* A process that does not name targets has one, and it is the primary. The caller frees it. */
-static char *at_read(const Peers *peers, const json_t *hex)
+char *peers_at_read(const Peers *peers, const json_t *hex)
 {
     return hex != NULL ? peers_name_read(hex) : mem_strdup(peers->proxy->config->target.at);
 }
@@ -212,9 +192,9 @@ static bool take_places(Peers *peers, Peer *peer, const json_t *message)
     json_array_foreach (json_object_get(message, "places"), i, item) {
         CLEANUP(mem_free_ptr) char *user = peers_name_read(json_array_get(item, 0));
         CLEANUP(mem_free_ptr) char *database = peers_name_read(json_array_get(item, 1));
-        CLEANUP(mem_free_ptr) char *at = at_read(peers, json_array_get(item, 4));
+        CLEANUP(mem_free_ptr) char *at = peers_at_read(peers, json_array_get(item, 4));
         ok = ok && user != NULL && database != NULL && at != NULL &&
-             place_change(peers, place_of(peers, peer, user, database, at),
+             place_change(peers, peers_place_of(peers, peer, user, database, at),
                           json_integer_value(json_array_get(item, 2)),
                           json_integer_value(json_array_get(item, 3)));
     }
@@ -301,161 +281,8 @@ void peers_put_books(const Peers *peers, json_t *books)
     }
 }
 
-/* ---- asking ------------------------------------------------------------------------------------
+/* ---- what they say -----------------------------------------------------------------------------
  */
-
-static ProxyLimit limit_of(const Peers *peers, QuotaKind kind, const char *name)
-{
-    const ProxyConfig *config = peers->proxy->config;
-    return kind == QUOTA_USER ? proxy_config_user_limit(config, slice_of(name))
-                              : proxy_config_database_limit(config, slice_of(name));
-}
-
-/* What is full: a quota, or with *ret_budget the target's budget; NULL and false: it is taken. */
-static Quota *take_server(Peers *peers, const PeerAsk *ask, size_t target, bool *ret_budget)
-{
-    *ret_budget = false;
-    for (QuotaKind kind = 0; kind < QUOTA_KINDS; kind++) {
-        const char *name = kind == QUOTA_USER ? ask->user : ask->database;
-        if (!quota_take(&ask->quotas[kind]->servers, limit_of(peers, kind, name).servers)) {
-            for (QuotaKind taken = 0; taken < kind; taken++) {
-                quota_give(&ask->quotas[taken]->servers);
-            }
-            return ask->quotas[kind];
-        }
-    }
-    if (!proxy_budget_take(&peers->proxy->targets[target].budget)) {
-        for (QuotaKind kind = 0; kind < QUOTA_KINDS; kind++) {
-            quota_give(&ask->quotas[kind]->servers);
-        }
-        *ret_budget = true;
-    }
-    return NULL;
-}
-
-/* The counters have it already. */
-static void grant(Peers *peers, Peer *peer, const PeerAsk *ask)
-{
-    place_of(peers, peer, ask->user, ask->database, ask->at)->servers++;
-    succession_send(peer->link, json_pack("{s:I}", "grant", (json_int_t)ask->id));
-}
-
-static void wait_note(atomic_int_fast64_t *oldest, int64_t since_ms)
-{
-    int64_t now = atomic_load(oldest);
-    if (now == 0 || since_ms < now) {
-        atomic_store(oldest, since_ms);
-    }
-}
-
-/* True: it is answered. */
-static bool serve_ask(Peers *peers, Peer *peer, const PeerAsk *ask)
-{
-    bool budget;
-    size_t target = proxy_config_target_at(peers->proxy->config, ask->at);
-    if (target == PROXY_TARGETS_MAX) { /* it is about to hear of another configuration */
-        succession_send(peer->link, json_pack("{s:I}", "refused", (json_int_t)ask->id));
-        return true;
-    }
-    Quota *quota = take_server(peers, ask, target, &budget);
-    if (quota == NULL && !budget) {
-        grant(peers, peer, ask);
-        return true;
-    }
-    wait_note(budget ? &peers->wait_ms[target] : &quota->sides[QUOTA_OTHERS].oldest_wait_ms,
-              ask->since_ms);
-    return false;
-}
-
-static void serve_asks_of(Peers *peers, Peer *peer)
-{
-    size_t left = 0;
-    for (size_t i = 0; i < peer->asks.len; i++) {
-        PeerAsk *ask = &peer->asks.items[i];
-        if (serve_ask(peers, peer, ask)) {
-            ask_done(ask);
-        } else {
-            peer->asks.items[left++] = *ask;
-        }
-    }
-    peer->asks.len = left;
-}
-
-/* Who waits elsewhere is said anew each time. */
-static void waits_clear(Peers *peers)
-{
-    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
-        atomic_store(&peers->wait_ms[i], 0);
-    }
-    LIST_FOR_EACH (&peers->peers, node) {
-        const Peer *peer = CONTAINER_OF(node, Peer, node);
-        for (size_t i = 0; i < peer->asks.len; i++) {
-            for (size_t kind = 0; kind < QUOTA_KINDS; kind++) {
-                Quota *quota = peer->asks.items[i].quotas[kind];
-                atomic_store(&quota->sides[QUOTA_OTHERS].oldest_wait_ms, 0);
-            }
-        }
-    }
-}
-
-static void serve_asks(Peers *peers)
-{
-    size_t blocked = 0;
-    waits_clear(peers);
-    LIST_FOR_EACH (&peers->peers, node) {
-        Peer *peer = CONTAINER_OF(node, Peer, node);
-        if (peer->link != NULL) {
-            serve_asks_of(peers, peer);
-            blocked += peer->asks.len;
-        }
-    }
-    if (blocked > 0) {
-        proxy_workers_yield(peers->proxy);
-    }
-}
-
-static void take_ask(Peers *peers, Peer *peer, const json_t *message)
-{
-    PeerAsk ask = {.id = json_integer_value(json_object_get(message, "ask")),
-                   .user = peers_name_read(json_object_get(message, "user")),
-                   .database = peers_name_read(json_object_get(message, "database")),
-                   .at = at_read(peers, json_object_get(message, "target")),
-                   .since_ms = json_integer_value(json_object_get(message, "since"))};
-    if (ask.user == NULL || ask.database == NULL || ask.at == NULL ||
-        peer->asks.len >= PEERS_ASKS_MAX) {
-        mem_free(ask.user);
-        mem_free(ask.database);
-        mem_free(ask.at);
-        return;
-    }
-    quotas_of(peers, ask.user, ask.database, ask.quotas);
-    vec_push(&peer->asks, ask);
-    serve_asks(peers);
-}
-
-static void take_enter(Peers *peers, Peer *peer, const json_t *message)
-{
-    CLEANUP(mem_free_ptr) char *user = peers_name_read(json_object_get(message, "user"));
-    CLEANUP(mem_free_ptr) char *database = peers_name_read(json_object_get(message, "database"));
-    if (user == NULL || database == NULL) {
-        return;
-    }
-    PeerPlace *place = place_of(peers, peer, user, database, "");
-    QuotaKind full = QUOTA_KINDS;
-    for (QuotaKind kind = 0; kind < QUOTA_KINDS && full == QUOTA_KINDS; kind++) {
-        const char *name = kind == QUOTA_USER ? user : database;
-        if (!quota_take(&place->quotas[kind]->clients, limit_of(peers, kind, name).clients)) {
-            full = kind;
-        }
-    }
-    for (QuotaKind taken = 0; full < QUOTA_KINDS && taken < full; taken++) {
-        quota_give(&place->quotas[taken]->clients);
-    }
-    place->clients += full == QUOTA_KINDS ? 1 : 0;
-    succession_send(peer->link, json_pack("{s:I, s:b, s:i}", "entered",
-                                          json_integer_value(json_object_get(message, "enter")),
-                                          "ok", full == QUOTA_KINDS, "full", (int)full));
-}
 
 void peers_take_message(Peers *peers, SuccessionLink *link, const json_t *message)
 {
@@ -466,112 +293,11 @@ void peers_take_message(Peers *peers, SuccessionLink *link, const json_t *messag
     if (json_object_get(message, "places") != NULL) {
         (void)take_places(peers, peer, message);
         workers_nudge(peers);
-        serve_asks(peers);
+        peers_serve_asks(peers);
     } else if (json_object_get(message, "ask") != NULL) {
-        take_ask(peers, peer, message);
+        peers_take_ask(peers, peer, message);
     } else if (json_object_get(message, "enter") != NULL) {
-        take_enter(peers, peer, message);
-    }
-}
-
-/* ---- who waits here ----------------------------------------------------------------------------
- */
-
-static int64_t older(int64_t a, int64_t b)
-{
-    return a == 0 || (b != 0 && b < a) ? b : a;
-}
-
-static int64_t budget_wait(const Peers *peers, size_t target)
-{
-    const Proxy *proxy = peers->proxy;
-    int64_t oldest = atomic_load(&peers->wait_ms[target]);
-    for (uint32_t i = 0; i < proxy->workers_running; i++) {
-        oldest = older(oldest, atomic_load(&proxy->workers[i].shown[target].oldest_wait_ms));
-    }
-    return oldest;
-}
-
-static json_t *wait_of(const char *name, int64_t since_ms)
-{
-    return json_pack("[o, I]", peers_name(name), (json_int_t)since_ms);
-}
-
-static json_t *budget_waits(const Peers *peers)
-{
-    const ProxyConfig *config = peers->proxy->config;
-    json_t *waits = json_array();
-    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
-        int64_t since = budget_wait(peers, i);
-        if (since != 0 && proxy_config_uses(config, i)) {
-            json_array_append_new(waits, wait_of(proxy_config_target(config, i)->at, since));
-        }
-    }
-    return waits;
-}
-
-static json_t *quota_waits(Peers *peers, QuotaKind kind)
-{
-    json_t *waits = json_array();
-    Quotas *quotas = &peers->proxy->quotas;
-    size_t cursor = 0;
-    Slice name;
-    void *value;
-    pthread_mutex_lock(&quotas->lock);
-    while (map_next(quotas->maps[kind], &cursor, &name, &value) &&
-           json_array_size(waits) < PEERS_WAITS_MAX) {
-        const Quota *quota = value;
-        uint32_t worker;
-        int64_t since = quota_oldest_wait(quota, QUOTA_NOBODY, &worker);
-        if (since != 0) {
-            json_array_append_new(waits, wait_of(quota->name, since));
-        }
-    }
-    pthread_mutex_unlock(&quotas->lock);
-    return waits;
-}
-
-static void tell_waits(Peers *peers)
-{
-    json_t *targets = budget_waits(peers);
-    json_t *users = quota_waits(peers, QUOTA_USER);
-    json_t *databases = quota_waits(peers, QUOTA_DATABASE);
-    bool any = json_array_size(targets) + json_array_size(users) + json_array_size(databases) > 0;
-    LIST_FOR_EACH (&peers->peers, node) {
-        Peer *peer = CONTAINER_OF(node, Peer, node);
-        if (peer->link != NULL && (any || peer->told_waits)) {
-            peer->told_waits = any;
-            succession_send(peer->link, json_pack("{s:{s:O, s:O, s:O}}", "waits", "targets",
-                                                  targets, "users", users, "databases", databases));
-        }
-    }
-    json_decref(targets);
-    json_decref(users);
-    json_decref(databases);
-}
-
-static void peers_look(void *user)
-{
-    Peers *peers = user;
-    if (peers->peers.len == 0) {
-        loop_timer_stop(&peers->look);
-        return;
-    }
-    serve_asks(peers);
-    tell_waits(peers);
-}
-
-static void nudged(void *user)
-{
-    Peers *peers = user;
-    atomic_store(&peers->nudged, false);
-    serve_asks(peers);
-}
-
-void peers_nudge(Peers *peers)
-{
-    if (!atomic_exchange(&peers->nudged, true)) {
-        loop_post(peers->proxy->loop, nudged, peers);
+        peers_take_enter(peers, peer, message);
     }
 }
 
@@ -592,8 +318,8 @@ void peers_parted(Peers *peers, uint32_t generation)
     Peer *peer = peer_of(peers, generation);
     if (peer != NULL) {
         peer->link = NULL;
-        waits_clear(peers);
-        asks_drop(peer);
+        peers_waits_clear(peers);
+        peers_asks_drop(peer);
     }
 }
 
@@ -601,16 +327,16 @@ void peers_forget(Peers *peers, uint32_t generation)
 {
     Peer *peer = peer_of(peers, generation);
     if (peer != NULL) {
-        waits_clear(peers);
+        peers_waits_clear(peers);
         peer_free(peers, peer);
         workers_nudge(peers);
-        serve_asks(peers);
+        peers_serve_asks(peers);
     }
 }
 
 void peers_forget_all(Peers *peers)
 {
-    waits_clear(peers);
+    peers_waits_clear(peers);
     for (ListNode *node; (node = list_first(&peers->peers)) != NULL;) {
         peer_free(peers, CONTAINER_OF(node, Peer, node));
     }

@@ -1,7 +1,7 @@
-/* Server connections of all workers together to a target, and what is known of its health. */
+/* See target_priv.h. */
 #include <stdio.h>
 
-#include "proxy/proxy_priv.h"
+#include "proxy/target_priv.h"
 
 bool proxy_budget_take(ProxyBudget *budget)
 {
