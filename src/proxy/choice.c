@@ -20,6 +20,9 @@ unsigned choice_lag_class(int64_t lag_ms)
 /* As a share of what it may have: replicas may be of different size. */
 static bool is_better(const ChoiceReplica *a, const ChoiceReplica *b)
 {
+    if (a->full != b->full) {
+        return b->full;
+    }
     unsigned class_a = choice_lag_class(a->lag_ms);
     unsigned class_b = choice_lag_class(b->lag_ms);
     if (class_a != class_b) {

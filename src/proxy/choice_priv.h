@@ -1,7 +1,7 @@
 /*
- * choice: which replica a transaction goes to: the one that is least behind, and of those the one
- * with least to do. Behind is told in classes, or all would go wherever the last sample was a
- * millisecond better. Pure.
+ * choice: which replica a transaction goes to: of those where there is room the one that is least
+ * behind, and of those the one with least to do. Behind is told in classes, or all would go
+ * wherever the last sample was a millisecond better. Pure.
  */
 #ifndef WEIR_PROXY_CHOICE_PRIV_H
 #define WEIR_PROXY_CHOICE_PRIV_H
@@ -15,6 +15,7 @@
 
 typedef struct ChoiceReplica {
     bool usable;
+    bool full;         /* others have all that may be had there, and nothing of it is here */
     int64_t lag_ms;    /* -1: not known, which is worst */
     size_t busy;       /* transactions there, and those that wait for one */
     uint32_t capacity; /* connections it may have; above 0 */

@@ -19,6 +19,16 @@ static bool replica_serves(const ProxyPool *home, size_t target)
            (pool == NULL || loop_now_ms(worker->loop) >= pool->refused_until_ms);
 }
 
+/* Other workers and processes may keep what they have there for long. What a leaving process may
+ * have, it does not know. */
+static bool is_full(const ProxyWorker *worker, size_t target)
+{
+    const ProxyBudget *budget = &worker->proxy->targets[target].budget;
+    return !worker->apart && worker->sides[target].servers == 0 &&
+           atomic_load_explicit(&budget->open, memory_order_relaxed) >=
+               atomic_load_explicit(&budget->max, memory_order_relaxed);
+}
+
 ProxyPool *proxy_route_replica(ProxyPool *home, uint64_t position)
 {
     ProxyWorker *worker = home->worker;
@@ -30,6 +40,7 @@ ProxyPool *proxy_route_replica(ProxyPool *home, uint64_t position)
                                            memory_order_relaxed) >= position;
         replicas[i] = (ChoiceReplica){.usable = usable};
         if (usable) {
+            replicas[i].full = is_full(worker, i + 1);
             replicas[i].lag_ms =
                 atomic_load_explicit(&standing_of(worker, i + 1)->lag_ms, memory_order_relaxed);
             replicas[i].busy = side->linked + side->waiters;

@@ -30,6 +30,12 @@ static void test_choice(void **state)
     assert_int_equal(choice_replica(replicas, 5, 0), 2);
     replicas[1].capacity = 100; /* 5 of 100 is less than 4 of 10 */
     assert_int_equal(choice_replica(replicas, 5, 0), 1);
+    /* Where others have everything, it would wait for them: rather one that is behind. */
+    replicas[1].full = replicas[2].full = replicas[4].full = true;
+    assert_int_equal(choice_replica(replicas, 5, 0), 3);
+    replicas[3].full = true;
+    assert_int_equal(choice_replica(replicas, 5, 0), 1);
+    replicas[3].full = replicas[4].full = false;
     replicas[1].usable = replicas[2].usable = false;
     assert_int_equal(choice_replica(replicas, 5, 0), 3);
     replicas[3].usable = false;
