@@ -2,6 +2,8 @@
  * What leaving processes ask the serving one for, and who waits in which of them. A place is
  * counted before it is granted.
  */
+#include <stdlib.h>
+
 #include "proxy/peers_parts_priv.h"
 
 static void ask_done(PeerAsk *ask)
@@ -47,7 +49,17 @@ static int64_t own_wait(const Proxy *proxy, size_t target)
     return oldest;
 }
 
-/* What is full: a quota, or with *ret_budget the target's budget; NULL and false: it is taken. */
+/* The last place is a worker's, who has waited longer, and is about to take it (pool_room.c). */
+static bool is_promised(const Proxy *proxy, const PeerAsk *ask, size_t target)
+{
+    const ProxyBudget *budget = &proxy->targets[target].budget;
+    int64_t since_ms = own_wait(proxy, target);
+    return atomic_load(&budget->open) + 1 == atomic_load(&budget->max) && since_ms != 0 &&
+           since_ms + PROXY_FAIR_MS < ask->since_ms;
+}
+
+/* What is full, or another's: a quota, or with *ret_budget the target's budget; NULL and false: it
+ * is taken. */
 static Quota *take_server(Peers *peers, const PeerAsk *ask, size_t target, bool *ret_budget)
 {
     *ret_budget = false;
@@ -60,7 +72,8 @@ static Quota *take_server(Peers *peers, const PeerAsk *ask, size_t target, bool 
             return ask->quotas[kind];
         }
     }
-    if (!proxy_budget_take(&peers->proxy->targets[target].budget)) {
+    if (is_promised(peers->proxy, ask, target) ||
+        !proxy_budget_take(&peers->proxy->targets[target].budget)) {
         for (QuotaKind kind = 0; kind < QUOTA_KINDS; kind++) {
             quota_give(&ask->quotas[kind]->servers);
         }
@@ -103,15 +116,27 @@ static bool serve_ask(Peers *peers, Peer *peer, const PeerAsk *ask)
     return false;
 }
 
-static void serve_asks_of(Peers *peers, Peer *peer)
+/* Of all processes, by how long somebody has waited. */
+typedef struct Turn {
+    Peer *peer;
+    PeerAsk *ask;
+} Turn;
+
+static int turn_compare(const void *a, const void *b)
+{
+    int64_t first = ((const Turn *)a)->ask->since_ms;
+    int64_t second = ((const Turn *)b)->ask->since_ms;
+    return first < second ? -1 : first > second;
+}
+
+static void answered_remove(Peer *peer)
 {
     size_t left = 0;
     for (size_t i = 0; i < peer->asks.len; i++) {
-        PeerAsk *ask = &peer->asks.items[i];
-        if (serve_ask(peers, peer, ask)) {
-            ask_done(ask);
+        if (peer->asks.items[i].answered) {
+            ask_done(&peer->asks.items[i]);
         } else {
-            peer->asks.items[left++] = *ask;
+            peer->asks.items[left++] = peer->asks.items[i];
         }
     }
     peer->asks.len = left;
@@ -136,18 +161,29 @@ void peers_waits_clear(Peers *peers)
 
 void peers_serve_asks(Peers *peers)
 {
-    size_t blocked = 0;
+    VEC(Turn) turns = {0};
+    size_t answered = 0;
     peers_waits_clear(peers);
     LIST_FOR_EACH (&peers->peers, node) {
         Peer *peer = CONTAINER_OF(node, Peer, node);
-        if (peer->link != NULL) {
-            serve_asks_of(peers, peer);
-            blocked += peer->asks.len;
+        for (size_t i = 0; peer->link != NULL && i < peer->asks.len; i++) {
+            vec_push(&turns, ((Turn){peer, &peer->asks.items[i]}));
         }
     }
-    if (blocked > 0) {
+    if (turns.len > 0) {
+        qsort(turns.items, turns.len, sizeof(Turn), turn_compare);
+    }
+    for (size_t i = 0; i < turns.len; i++) {
+        turns.items[i].ask->answered = serve_ask(peers, turns.items[i].peer, turns.items[i].ask);
+        answered += turns.items[i].ask->answered ? 1 : 0;
+    }
+    LIST_FOR_EACH (&peers->peers, node) {
+        answered_remove(CONTAINER_OF(node, Peer, node));
+    }
+    if (turns.len > answered) {
         proxy_workers_yield(peers->proxy);
     }
+    vec_done(&turns);
 }
 
 void peers_take_ask(Peers *peers, Peer *peer, const json_t *message)

@@ -42,6 +42,7 @@ typedef struct PeerAsk {
     char *user, *database, *at;
     Quota *quotas[QUOTA_KINDS];
     int64_t since_ms;
+    bool answered; /* and about to be forgotten */
 } PeerAsk;
 
 typedef struct Peer {
@@ -50,7 +51,7 @@ typedef struct Peer {
     SuccessionLink *link; /* NULL: it has not joined yet */
     int64_t clients;
     VEC(PeerPlace) places;
-    VEC(PeerAsk) asks; /* the oldest first */
+    VEC(PeerAsk) asks;
     bool told_waits;
 } Peer;
 
