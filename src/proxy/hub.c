@@ -182,9 +182,8 @@ static void hub_free(ProxyHub *hub)
 ProxyHub *proxy_hub_adopt(ProxyServer *server)
 {
     ProxyWorker *worker = server->worker;
-    if (server->pool == NULL || server->target != PROXY_TARGET_PRIMARY || server->retired ||
-        worker->draining || server->cancels > 0 || !exchange_is_clean(&server->exchange) ||
-        !proxy_limits_hub_take(server->pool)) {
+    if (server->pool == NULL || server->retired || worker->draining || server->cancels > 0 ||
+        !exchange_is_clean(&server->exchange) || !proxy_limits_hub_take(server->pool)) {
         return NULL;
     }
     ProxyHub *hub = hub_new(server);

@@ -48,6 +48,11 @@ def test_writes_fail_in_postgresqls_own_words(reading, cluster):
     assert cluster.primary.backends() == []  # nobody goes there for anything
 
 
+def test_logical_replication_is_refused(reading):
+    with pytest.raises(psycopg.OperationalError, match='logical replication through a read-only endpoint'):
+        reading.connect(replication='database')
+
+
 def test_without_a_target(reading, cluster):
     """It needs no primary, not even its name; and goes on with the same connections."""
     reading.configure({'target': None})

@@ -6,8 +6,9 @@ import time
 import psycopg
 import pytest
 
-from support.pool import ANN, BOB, authority, wait_for
+from support.pool import ANN, BOB, PORT, authority, wait_for
 from support.replicas import await_states, cluster, own_cluster, proxy_before
+from support.wire import Wire
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -110,6 +111,32 @@ def test_a_pinned_session_stays_where_it_is(split, cluster):
     with split.connect() as connection:
         connection.execute('CREATE TEMP TABLE mine (id int)')
         assert {where(connection) for _ in range(6)} == {str(cluster.primary.data)}
+
+
+def test_who_listens_by_a_shared_connection(weir, tmp_path, authority, cluster):
+    """It is the primary's. Reads go on being the replicas'; transactions, with which the channels come along, are not."""
+    with proxy_before(weir, tmp_path / 'run', authority, cluster, 'split', shared_listeners=True) as proxy:
+        with proxy.connect() as listener, proxy.connect(prepare_threshold=0) as other:
+            listener.execute('LISTEN c')
+            assert proxy.await_status(lambda status: status['clients_listening'] == 1 and status['clients_pinned'] == 0)
+            cluster.catch_up()
+            assert replicas_of(cluster) & {where(listener) for _ in range(20)}
+            assert proxy.status()['clients_listening'] == 1
+            listener.execute('BEGIN READ ONLY')
+            assert where(listener) == str(cluster.primary.data)
+            listener.execute('COMMIT')
+            other.execute("NOTIFY c, 'one'")
+            heard = wait_for(lambda: listener.pgconn.consume_input() or listener.pgconn.notifies(), 'nothing is heard')
+            assert heard.extra == b'one'
+
+
+def test_logical_replication_comes_from_the_primary(split, cluster):
+    cluster.primary.run('ALTER ROLE bob REPLICATION')
+    cluster.catch_up()
+    with Wire(split.address, PORT, BOB['user'], BOB['password'], 'app', replication='database') as walsender:
+        assert walsender.rows("SELECT current_setting('data_directory')") == [(str(cluster.primary.data),)]
+    cluster.primary.run('ALTER ROLE bob NOREPLICATION')
+    cluster.catch_up()
 
 
 def test_the_endpoint_says_that_it_takes_writes(split):
