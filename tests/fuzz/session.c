@@ -886,10 +886,7 @@ static void tell(World *w, int client)
     send_before(w, &out);
     if (exchange->replica) {
         ASSERT(step != STEP_FORWARD || !unanswered || copying || exchange->flight.unsure);
-    }
-    if (step == STEP_REFUSE) {
-        ASSERT(exchange->replica && slice_has(piece.body, "advisory"));
-        w->dead = true;
+        ASSERT(step != STEP_FORWARD || !slice_has(piece.body, "advisory"));
     }
     if (step == STEP_FORWARD) {
         buf_append_slice(&wire, out.head);
