@@ -240,6 +240,7 @@ class Serving(Impostor):
 
 
 def test_books_and_asks_name_targets_by_address(proxy, cluster):
+    proxy.config['workers'] = 1  # each has a connection of its own for the first login
     proxy.pool.update(replicas=[proxy.two.target()], connection_borrow_timeout_s=3)
     proxy.start()
     with proxy.connect() as writer, proxy.connect() as reader, proxy.connect() as second, proxy.connect() as third:
