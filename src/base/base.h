@@ -220,6 +220,8 @@ typedef struct List {
 void list_init(List *list);
 void list_push_back(List *list, ListNode *node);
 void list_push_front(List *list, ListNode *node);
+/* `before` is in the list, or its head. */
+void list_insert_after(List *list, ListNode *before, ListNode *node);
 void list_remove(List *list, ListNode *node);
 ListNode *list_first(const List *list); /* NULL when empty */
 ListNode *list_next(const List *list, const ListNode *node);

@@ -216,6 +216,11 @@ void list_push_front(List *list, ListNode *node)
     list_link(list, node, &list->head, list->head.next);
 }
 
+void list_insert_after(List *list, ListNode *before, ListNode *node)
+{
+    list_link(list, node, before, before->next);
+}
+
 void list_remove(List *list, ListNode *node)
 {
     ASSERT(node->next != NULL && list->len > 0);

@@ -328,15 +328,16 @@ int drill_main(int argc, char **argv)
                                             {0}};
     Drill drill = {.fault = "kill-node", .writers = WRITERS_DEFAULT};
     const CliSpec spec = {
-        .usage =
-            "usage: weir drill NAME [--fault FAULT] [--writers N] [-o table|json] [--data DIR]\n\n"
-            "Writes to an instance, a proxy or an endpoint, does a fault to the instance's\n"
-            "primary, and says in milliseconds what happened, and what became of each row\n"
-            "that was acknowledged: right after the recovery, and again when all nodes are\n"
-            "there. The tier must be up with --allow-chaos. The rows are in a table of their\n"
-            "own, which is removed. Exit status 1: something was lost, or did not recover.\n"
-            "  --fault FAULT  one of `weir chaos --help`; kill-node\n"
-            "  --writers N    each a psql of its own; 6\n",
+        .usage = "usage: weir drill NAME [--fault FAULT] [--writers N] [-o table|json]\n"
+                 "                  [--data DIR]\n\n"
+                 "Writes to an instance, a proxy or an endpoint, does a fault to the instance's\n"
+                 "primary, and says in milliseconds what happened, and what became of each row\n"
+                 "that was acknowledged: right after the recovery, and again when all nodes\n"
+                 "are there. The tier must be up with --allow-chaos. The rows are in a table of\n"
+                 "their own, which is removed. Exit status 1: something was lost, or did not\n"
+                 "recover.\n"
+                 "  --fault FAULT  one of `weir chaos --help`; kill-node\n"
+                 "  --writers N    each a psql of its own; 6\n",
         .operands_min = 1,
         .operands_max = 1,
         .has_json = true,

@@ -174,8 +174,8 @@ static const FieldInfo db_proxy_endpoint[] = {
     {COLUMNS("VpcSubnetIds", "VpcSubnetIds", NULL, "vpc_subnet_ids", LIST, NEVER, NOW)},
     {COLUMNS("VpcSecurityGroupIds", "VpcSecurityGroupIds", "VpcSecurityGroupIds",
              "vpc_security_group_ids", LIST, IMMEDIATE, NOW)},
-    {COLUMNS("TargetRole", "TargetRole", NULL, "target_role", STRING, NEVER, REFUSED),
-     .fallback = "\"READ_WRITE\"", .note = "proxies do not read from replicas yet"},
+    {COLUMNS("TargetRole", "TargetRole", NULL, "target_role", STRING, NEVER, NOW),
+     .fallback = "\"READ_WRITE\""},
     {COLUMNS("EndpointNetworkType", "EndpointNetworkType", NULL, NULL, STRING, NEVER, REFUSED),
      .fallback = "\"IPV4\"", .note = "endpoints have IPv4 addresses"},
 };

@@ -63,6 +63,7 @@ static const char *client_state(const ProxyClient *client)
     switch (client->state) {
     case CLIENT_WAITING:
     case CLIENT_WELCOME:
+    case CLIENT_PARKED:
         return "waiting";
     case CLIENT_READY:
         return client->server != NULL ? "active" : "idle";
@@ -154,7 +155,8 @@ static const char *server_state(const ProxyServer *server)
         return "being_canceled";
     case SERVER_ORPHAN:
     case SERVER_LEARNING:
-        return "tested"; /* brought to rest, or asked what its database hides */
+    case SERVER_WATCH:
+        return "tested"; /* brought to rest, or asked: what its database hides, how far it is */
     case SERVER_DRAINING:
         return "closing";
     case SERVER_CONNECTING:
@@ -203,6 +205,7 @@ static void put_server(const ProxyWorker *worker, const ProxyServer *server, Adm
     admin_put_int(rows, (int64_t)(worker->index << 27 | (uint32_t)server->handle));
     admin_put_text(rows, pinned ? pin_reason_name(client->session.pin) : "");
     admin_put_int(rows, server->hub != NULL ? (int64_t)map_len(server->hub->channels) : 0);
+    admin_put_text(rows, proxy_config_target(worker->config, server->target)->id);
 }
 
 static bool gather_servers(ProxyWorker *worker, AdminRequest *request)
@@ -273,6 +276,7 @@ static void line_add_server(PoolLine *line, const ProxyServer *server)
         break;
     case SERVER_ORPHAN:
     case SERVER_LEARNING:
+    case SERVER_WATCH:
         line->tested++;
         break;
     case SERVER_CONNECTING:
@@ -294,8 +298,14 @@ static bool gather_pools(ProxyWorker *worker, AdminRequest *request)
     void *value;
     request->lines = request->lines != NULL ? request->lines : map_new();
     while (map_next(worker->pools, &cursor, &key, &value)) {
-        const ProxyPool *pool = value;
-        line_add_pool(line_of(request, pool), pool, loop_now_ms(worker->loop));
+        const ProxyPool *home = value;
+        PoolLine *line = line_of(request, home);
+        line_add_pool(line, home, loop_now_ms(worker->loop));
+        for (size_t i = 0; i < PROXY_REPLICAS_MAX && home->replica_count > 0; i++) {
+            if (home->replicas[i] != NULL) {
+                line_add_pool(line, home->replicas[i], loop_now_ms(worker->loop));
+            }
+        }
     }
     LIST_FOR_EACH (&worker->servers, node) {
         const ProxyServer *server = CONTAINER_OF(node, ProxyServer, node);
@@ -344,29 +354,21 @@ static void finish_pools(AdminRequest *request)
 /* ---- the tables --------------------------------------------------------------------------------
  */
 
-static const AdminColumn connection_columns[] = {{"type", ADMIN_TEXT},
-                                                 {"user", ADMIN_TEXT},
-                                                 {"database", ADMIN_TEXT},
-                                                 {"replication", ADMIN_TEXT},
-                                                 {"state", ADMIN_TEXT},
-                                                 {"addr", ADMIN_TEXT},
-                                                 {"port", ADMIN_INT4},
-                                                 {"local_addr", ADMIN_TEXT},
-                                                 {"local_port", ADMIN_INT4},
-                                                 {"connect_time", ADMIN_TEXT},
-                                                 {"request_time", ADMIN_TEXT},
-                                                 {"wait", ADMIN_INT4},
-                                                 {"wait_us", ADMIN_INT4},
-                                                 {"close_needed", ADMIN_INT4},
-                                                 {"ptr", ADMIN_TEXT},
-                                                 {"link", ADMIN_TEXT},
-                                                 {"remote_pid", ADMIN_INT4},
-                                                 {"tls", ADMIN_TEXT},
-                                                 {"application_name", ADMIN_TEXT},
-                                                 {"prepared_statements", ADMIN_INT4},
-                                                 {"id", ADMIN_INT8},
-                                                 {"pinned", ADMIN_TEXT},
-                                                 {"listens", ADMIN_INT4}};
+/* Of clients and server connections; server connections have one more. */
+#define CONNECTION_COLUMNS                                                                         \
+    {"type", ADMIN_TEXT}, {"user", ADMIN_TEXT}, {"database", ADMIN_TEXT},                          \
+        {"replication", ADMIN_TEXT}, {"state", ADMIN_TEXT}, {"addr", ADMIN_TEXT},                  \
+        {"port", ADMIN_INT4}, {"local_addr", ADMIN_TEXT}, {"local_port", ADMIN_INT4},              \
+        {"connect_time", ADMIN_TEXT}, {"request_time", ADMIN_TEXT}, {"wait", ADMIN_INT4},          \
+        {"wait_us", ADMIN_INT4}, {"close_needed", ADMIN_INT4}, {"ptr", ADMIN_TEXT},                \
+        {"link", ADMIN_TEXT}, {"remote_pid", ADMIN_INT4}, {"tls", ADMIN_TEXT},                     \
+        {"application_name", ADMIN_TEXT}, {"prepared_statements", ADMIN_INT4}, {"id", ADMIN_INT8}, \
+        {"pinned", ADMIN_TEXT},                                                                    \
+    {                                                                                              \
+        "listens", ADMIN_INT4                                                                      \
+    }
+static const AdminColumn client_columns[] = {CONNECTION_COLUMNS};
+static const AdminColumn server_columns[] = {CONNECTION_COLUMNS, {"target", ADMIN_TEXT}};
 static const AdminColumn pool_columns[] = {{"database", ADMIN_TEXT},
                                            {"user", ADMIN_TEXT},
                                            {"cl_active", ADMIN_INT4},
@@ -390,7 +392,7 @@ static const AdminColumn pool_columns[] = {{"database", ADMIN_TEXT},
 
 const AdminTable admin_gather_tables[] = {
     {"pools", COLUMNS(pool_columns), .gather = gather_pools, .finish = finish_pools},
-    {"clients", COLUMNS(connection_columns), .gather = gather_clients},
-    {"servers", COLUMNS(connection_columns), .gather = gather_servers},
+    {"clients", COLUMNS(client_columns), .gather = gather_clients},
+    {"servers", COLUMNS(server_columns), .gather = gather_servers},
 };
 const size_t admin_gather_table_count = ARRAY_LEN(admin_gather_tables);

@@ -26,20 +26,94 @@ static void put_pair(AdminRows *rows, const char *key, const char *value)
     }
 }
 
-static void show_state(const ProxyWorker *worker, AdminRows *rows)
+/* The primary is `target`, a replica `replica.ID`. */
+static void put_target_state(const ProxyWorker *worker, size_t number, AdminRows *rows)
 {
     static const char *const states[] = {"REGISTERING", "AVAILABLE", "UNAVAILABLE"};
-    ProxyHealth *health = &worker->proxy->health;
-    pthread_mutex_lock(&health->lock);
-    TargetState state = health->state;
-    const char *reason = health->reason;
-    pthread_mutex_unlock(&health->lock);
+    ProxyTargetState *target = &worker->proxy->targets[number];
+    pthread_mutex_lock(&target->health.lock);
+    TargetState state = target->health.state;
+    const char *reason = target->health.reason;
+    pthread_mutex_unlock(&target->health.lock);
+    CLEANUP(mem_free_ptr)
+    char *name = number == PROXY_TARGET_PRIMARY
+                     ? mem_strdup("target")
+                     : mem_printf("replica.%s", proxy_config_target(worker->config, number)->id);
+    CLEANUP(mem_free_ptr) char *reason_name = mem_printf("%s_reason", name);
+    put_pair(rows, name, states[state]);
+    put_pair(rows, reason_name, reason);
+    if (number != PROXY_TARGET_PRIMARY) {
+        CLEANUP(mem_free_ptr) char *lag_name = mem_printf("%s_lag_ms", name);
+        int64_t lag_ms = atomic_load(&target->standing.lag_ms);
+        CLEANUP(mem_free_ptr) char *lag = mem_printf("%lld", (long long)lag_ms);
+        put_pair(rows, lag_name, lag_ms >= 0 ? lag : NULL);
+    }
+}
+
+static void show_state(const ProxyWorker *worker, AdminRows *rows)
+{
     put_pair(rows, "active", worker->draining ? "no" : "yes");
     put_pair(rows, "paused", "no");
     put_pair(rows, "suspended", "no");
-    put_pair(rows, "target", states[state]);
-    put_pair(rows, "target_reason", reason);
+    if (worker->config->reads != READS_REPLICAS) {
+        put_target_state(worker, PROXY_TARGET_PRIMARY, rows);
+    }
+    for (size_t i = 1; i < PROXY_TARGETS_MAX; i++) {
+        if (proxy_config_uses(worker->config, i)) {
+            put_target_state(worker, i, rows);
+        }
+    }
 }
+
+/* ---- targets -----------------------------------------------------------------------------------
+ */
+
+static uint64_t borrows_of(const Proxy *proxy, size_t number)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < proxy->worker_count; i++) {
+        sum += atomic_load_explicit(&proxy->workers[i].shown[number].borrows, memory_order_relaxed);
+    }
+    return sum;
+}
+
+static void put_target_row(const ProxyWorker *worker, size_t number, AdminRows *rows)
+{
+    static const char *const states[] = {"REGISTERING", "AVAILABLE", "UNAVAILABLE"};
+    ProxyTargetState *target = &worker->proxy->targets[number];
+    int64_t lag_ms = atomic_load(&target->standing.lag_ms);
+    if (!admin_row_begin(rows)) {
+        return;
+    }
+    admin_put_text(rows, proxy_config_target(worker->config, number)->id);
+    admin_put_text(rows, number == PROXY_TARGET_PRIMARY ? "READ_WRITE" : "READ_ONLY");
+    pthread_mutex_lock(&target->health.lock);
+    admin_put_text(rows, states[target->health.state]);
+    admin_put_text(rows, target->health.reason != NULL ? target->health.reason : "");
+    admin_put_text(rows, target->health.description);
+    pthread_mutex_unlock(&target->health.lock);
+    if (number == PROXY_TARGET_PRIMARY || lag_ms < 0) {
+        admin_put_null(rows);
+    } else {
+        admin_put_int(rows, lag_ms);
+    }
+    admin_put_int(rows, atomic_load(&target->budget.open));
+    admin_put_int(rows, atomic_load(&target->budget.max));
+    admin_put_int(rows, (int64_t)borrows_of(worker->proxy, number));
+    admin_row_end(rows);
+}
+
+static void show_targets(const ProxyWorker *worker, AdminRows *rows)
+{
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        if (proxy_config_uses(worker->config, i)) {
+            put_target_row(worker, i, rows);
+        }
+    }
+}
+
+/* ---- counts ------------------------------------------------------------------------------------
+ */
 
 static void put_count(AdminRows *rows, const char *name, uint64_t count)
 {
@@ -119,26 +193,43 @@ static void show_mem(const ProxyWorker *worker, AdminRows *rows)
 /* ---- databases and users -----------------------------------------------------------------------
  */
 
+/* Of all targets that are used, the primary first. */
+static void put_hosts(const ProxyConfig *config, AdminRows *rows)
+{
+    Buf list;
+    buf_init(&list, BUF_MAX_DEFAULT);
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        const ProxyTarget *target = proxy_config_target(config, i);
+        if (proxy_config_uses(config, i)) {
+            buf_printf(&list, "%s%s", list.len > 0 ? "," : "",
+                       target->host != NULL ? target->host : target->socket_dir);
+        }
+    }
+    admin_put_text(rows, buf_str(&list));
+    buf_done(&list);
+}
+
 static void put_database(const ProxyWorker *worker, const char *name, const MeterSum *sum,
                          AdminRows *rows)
 {
     const ProxyConfig *config = worker->config;
     const ProxyTarget *target = &config->target;
+    uint32_t servers_max = proxy_config_servers_max(config);
     if (!admin_row_begin(rows)) {
         return;
     }
     admin_put_text(rows, name);
-    admin_put_text(rows, target->host != NULL ? target->host : target->socket_dir);
+    put_hosts(config, rows);
     admin_put_int(rows, target->port);
     admin_put_text(rows, name);
     admin_put_null(rows); /* force_user */
-    admin_put_int(rows, config->servers_max);
+    admin_put_int(rows, servers_max);
     admin_put_int(rows, 0); /* min_pool_size */
     admin_put_int(rows, 0); /* reserve_pool_size */
     admin_put_int(rows, PROXY_SERVER_AGE_MS / MS_PER_S);
     admin_put_text(rows, "transaction");
     admin_put_null(rows); /* load_balance_hosts */
-    admin_put_int(rows, config->servers_max);
+    admin_put_int(rows, servers_max);
     admin_put_int(rows, (int64_t)sum->stats[STAT_SERVERS]);
     admin_put_int(rows, config->clients_max);
     admin_put_int(rows, (int64_t)sum->stats[STAT_CLIENTS]);
@@ -171,7 +262,7 @@ static void put_user(const ProxyWorker *worker, const char *name, AdminRows *row
         admin_put_null(rows); /* pool_size */
         admin_put_null(rows); /* reserve_pool_size */
         admin_put_text(rows, "transaction");
-        admin_put_int(rows, worker->config->servers_max);
+        admin_put_int(rows, proxy_config_servers_max(worker->config));
         admin_put_int(rows, (int64_t)sum->stats[STAT_SERVERS]);
         admin_put_int(rows, worker->config->clients_max);
         admin_put_int(rows, (int64_t)sum->stats[STAT_CLIENTS]);
@@ -241,12 +332,28 @@ static void put_target(AdminRows *rows, const ProxyTarget *target)
     put_number(rows, "pool.target.max_connections", target->max_connections, "100", true);
 }
 
+static void put_reads(AdminRows *rows, const ProxyConfig *config)
+{
+    static const char *const words[] = {"primary", "replicas", "split"};
+    Buf list;
+    buf_init(&list, BUF_MAX_DEFAULT);
+    for (size_t i = 0; i < PROXY_REPLICAS_MAX; i++) {
+        if (config->replicas[i].id != NULL) {
+            buf_printf(&list, "%s%s", list.len > 0 ? "," : "", config->replicas[i].id);
+        }
+    }
+    put_setting(rows, "pool.reads", words[config->reads], "primary", true);
+    put_setting(rows, "pool.replicas", buf_str(&list), "", true);
+    put_number(rows, "pool.max_replica_lag_ms", config->lag_max_ms, "30000", true);
+    buf_done(&list);
+}
+
 /* By the names of docs/proxy.md, and first two by PgBouncer's, which exporters look for. */
 static void show_config(const ProxyWorker *worker, AdminRows *rows)
 {
     const ProxyConfig *config = worker->config;
     put_number(rows, "max_client_conn", config->clients_max, "10000", true);
-    put_number(rows, "max_db_connections", config->servers_max, "100", true);
+    put_number(rows, "max_db_connections", proxy_config_servers_max(config), "100", true);
     put_setting(rows, "kind", config->relay ? "relay" : "pool", NULL, false);
     put_number(rows, "workers", config->workers, "2", false);
     put_setting(rows, "io", proxy_io_names[config->io], "epoll", false);
@@ -256,8 +363,9 @@ static void show_config(const ProxyWorker *worker, AdminRows *rows)
     put_setting(rows, "debug_logging", config->debug_logging ? "true" : "false", "false", true);
     put_number(rows, "listeners", (int64_t)config->listener_count, NULL, true);
     put_target(rows, &config->target);
-    put_number(rows, "pool.servers_max", config->servers_max, NULL, true);
-    put_number(rows, "pool.servers_idle_max", config->servers_idle_max, NULL, true);
+    put_reads(rows, config);
+    put_number(rows, "pool.servers_max", proxy_config_servers_max(config), NULL, true);
+    put_number(rows, "pool.servers_idle_max", proxy_config_servers_idle_max(config), NULL, true);
     put_number(rows, "pool.connection_borrow_timeout_s", config->borrow_ms / MS_PER_S, "120", true);
     put_number(rows, "pool.idle_server_timeout_s", config->idle_server_ms / MS_PER_S, "300", true);
     put_setting(rows, "pool.shared_listeners", config->shared_listeners ? "true" : "false", "false",
@@ -277,6 +385,10 @@ static void show_config(const ProxyWorker *worker, AdminRows *rows)
 
 static const AdminColumn version_columns[] = {{"version", ADMIN_TEXT}};
 static const AdminColumn state_columns[] = {{"key", ADMIN_TEXT}, {"value", ADMIN_TEXT}};
+static const AdminColumn target_columns[] = {
+    {"id", ADMIN_TEXT},      {"role", ADMIN_TEXT},        {"state", ADMIN_TEXT},
+    {"reason", ADMIN_TEXT},  {"description", ADMIN_TEXT}, {"lag_ms", ADMIN_INT8},
+    {"servers", ADMIN_INT4}, {"max_servers", ADMIN_INT4}, {"borrows", ADMIN_INT8}};
 static const AdminColumn list_columns[] = {{"list", ADMIN_TEXT}, {"items", ADMIN_INT4}};
 static const AdminColumn mem_columns[] = {{"name", ADMIN_TEXT},
                                           {"size", ADMIN_INT4},
@@ -323,5 +435,6 @@ const AdminTable admin_tables[] = {
     {"mem", COLUMNS(mem_columns), .show = show_mem},
     {"version", COLUMNS(version_columns), .show = show_version},
     {"state", COLUMNS(state_columns), .show = show_state},
+    {"targets", COLUMNS(target_columns), .show = show_targets},
 };
 const size_t admin_table_count = ARRAY_LEN(admin_tables);

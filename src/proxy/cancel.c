@@ -6,7 +6,7 @@
  * signal would hit the wrong query. The requester's connection is closed last, so that whoever
  * waits for that knows that the request was delivered.
  */
-#include "proxy/line_priv.h"
+#include "proxy/split_priv.h"
 
 #define CANCEL_MS 5000
 
@@ -20,8 +20,9 @@ typedef struct Cancel {
     PoolHandle requester; /* on origin */
     PeersCancelledFn *done;
     void *user;
-    PoolHandle server; /* on target */
-    bool tls_asked;    /* and not yet answered */
+    PoolHandle server;    /* on target */
+    size_t server_target; /* its target's number */
+    bool tls_asked;       /* and not yet answered */
     uint32_t pid;
     char key[CANCEL_KEY_SIZE];
     Stream *stream;
@@ -78,7 +79,7 @@ static void cancel_finish(Cancel *cancel)
 static void cancel_on_open(void *user, Stream *stream)
 {
     Cancel *cancel = user;
-    cancel->tls_asked = proxy_target_tls_ask(cancel->target, stream);
+    cancel->tls_asked = proxy_target_tls_ask(cancel->target, cancel->server_target, stream);
     if (!cancel->tls_asked) {
         stream_write(stream, buf_slice(&cancel->packet));
     }
@@ -91,7 +92,7 @@ static size_t cancel_on_read(void *user, Stream *stream, Slice data)
         return data.len; /* PostgreSQL does not answer a cancel request */
     }
     cancel->tls_asked = false;
-    if (proxy_target_tls_begin(cancel->target, stream, data, NULL)) {
+    if (proxy_target_tls_begin(cancel->target, cancel->server_target, stream, data, NULL)) {
         return 1;
     }
     stream_abort(stream);
@@ -158,10 +159,14 @@ static void cancel_deliver(void *user)
     }
     proxy_worker_count(worker, STAT_CANCELS, 1);
     cancel->server = server->handle;
+    cancel->server_target = server->target;
     server->cancels++;
+    if (client->split != NULL) {
+        client->split->cancelled = true;
+    }
     buf_init(&cancel->packet, BUF_MAX_DEFAULT);
     pg_put_cancel(&cancel->packet, server->pid, slice_from(server->key, server->key_len));
-    NetAddr addr = proxy_worker_target(worker);
+    NetAddr addr = proxy_worker_target(worker, server->target);
     StreamOptions options = {.handlers = &cancel_handlers, .user = cancel};
     cancel->stream = stream_connect(worker->loop, &addr, &options);
     loop_timer_start(worker->loop, &cancel->timer, CANCEL_MS, 0, cancel_late, cancel);

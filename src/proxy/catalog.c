@@ -154,6 +154,7 @@ struct CatalogEntry {
     bool fresh;                  /* they are what the database says now; under the lock */
     atomic_uint_fast64_t number; /* grows with each change of these two */
     atomic_int_fast64_t due_ms;
+    atomic_int_fast64_t stale_ms; /* when DDL was seen last; 0: never */
     atomic_bool learning;
     atomic_uint_fast64_t changes; /* of the database, as far as we know */
     atomic_int_fast64_t took_ms;  /* learning, of late */
@@ -229,16 +230,19 @@ void catalogs_forget(Catalogs *catalogs)
     pthread_mutex_unlock(&catalogs->lock);
 }
 
-void catalog_entry_stale(CatalogEntry *entry)
+void catalog_entry_stale(CatalogEntry *entry, int64_t now_ms)
 {
     pthread_mutex_lock(&entry->catalogs->lock);
+    atomic_store(&entry->stale_ms, now_ms);
     entry_stale(entry);
     pthread_mutex_unlock(&entry->catalogs->lock);
 }
 
-bool catalog_entry_is_due(CatalogEntry *entry, int64_t now_ms)
+bool catalog_entry_is_due(CatalogEntry *entry, int64_t now_ms, int64_t behind_ms)
 {
-    return now_ms >= atomic_load_explicit(&entry->due_ms, memory_order_relaxed) &&
+    int64_t stale_ms = atomic_load_explicit(&entry->stale_ms, memory_order_relaxed);
+    bool knows_less = behind_ms > 0 && stale_ms > 0 && now_ms - stale_ms <= behind_ms;
+    return !knows_less && now_ms >= atomic_load_explicit(&entry->due_ms, memory_order_relaxed) &&
            !atomic_load(&entry->learning);
 }
 

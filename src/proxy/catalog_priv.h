@@ -57,15 +57,17 @@ typedef struct CatalogLearning {
     int64_t began_ms;
 } CatalogLearning;
 
-/* Whether it is time to learn, and nobody does. */
-bool catalog_entry_is_due(CatalogEntry *entry, int64_t now_ms);
+/* Whether it is time to learn, and nobody does, from a server that may be behind by so much: one
+ * that may not have replayed the last DDL is of no use. */
+bool catalog_entry_is_due(CatalogEntry *entry, int64_t now_ms, int64_t behind_ms);
 /* Whether a client can wait for it. */
 bool catalog_entry_is_quick(CatalogEntry *entry);
 /* Then the caller must say what it learnt. */
 CatalogLearning catalog_entry_begin(CatalogEntry *entry, int64_t now_ms);
 /* Takes the names; NULL: it failed, and what was known stays. */
 void catalog_entry_learnt(CatalogEntry *entry, CatalogLearning *learning, int64_t now_ms);
-void catalog_entry_stale(CatalogEntry *entry); /* there may be more than is known */
+/* There may be more than is known. */
+void catalog_entry_stale(CatalogEntry *entry, int64_t now_ms);
 /* Brings *names, a reference or NULL for "not known", up to date; *fresh: there is nothing else.
  * Names that are not fresh still pin, but nothing follows from a name that is not among them. Cheap
  * where nothing is new. */

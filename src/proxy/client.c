@@ -6,7 +6,8 @@
 #include <stdio.h>
 
 #include "proxy/hub_priv.h"
-#include "proxy/line_priv.h"
+#include "proxy/route_priv.h"
+#include "proxy/split_priv.h"
 #include "proxy/traffic_priv.h"
 
 /* ---- the end -----------------------------------------------------------------------------------
@@ -33,6 +34,7 @@ void proxy_client_gone(ProxyClient *client)
     proxy_client_login_done(client);
     proxy_admin_end(client);
     proxy_ear_free(client);
+    proxy_split_done(client);
     resend_free(client);
     loop_timer_stop(&client->timer);
     list_remove(&worker->clients, &client->node);
@@ -41,7 +43,7 @@ void proxy_client_gone(ProxyClient *client)
     proxy_traffic_client_gone(client);
     pool_release(worker->client_slots, client->handle);
     if (worker->apart) {
-        leaving_change(worker, pool, 0, pool != NULL ? -1 : 0, -1);
+        leaving_clients_change(worker, pool, pool != NULL ? -1 : 0, -1);
     }
     if (pool != NULL) {
         proxy_limits_exit(pool);
@@ -150,7 +152,7 @@ static void idle_check(void *user)
 void proxy_client_idle_rearm(ProxyClient *client)
 {
     if (client->state == CLIENT_READY || client->state == CLIENT_WAITING ||
-        client->state == CLIENT_SHARED) {
+        client->state == CLIENT_SHARED || client->state == CLIENT_PARKED) {
         idle_timer_start(client, 0);
     }
 }
@@ -250,9 +252,9 @@ static void say_undone(ProxyClient *client, bool ready)
 }
 
 /* By a line, where it may: then the client waits for its answer. */
-static bool share(ProxyClient *client, ProxyRun *run)
+static bool share(ProxyClient *client, ProxyPool *pool, ProxyRun *run)
 {
-    size_t taken = proxy_line_take(client, slice_skip(run->data, run->at));
+    size_t taken = proxy_line_take(client, pool, slice_skip(run->data, run->at));
     if (taken == 0) {
         return false;
     }
@@ -270,6 +272,23 @@ static void client_leave(ProxyClient *client)
     } else {
         proxy_client_close(client);
     }
+}
+
+/* A transaction begins. */
+static Next borrow(ProxyClient *client, ProxyRun *run)
+{
+    Slice data = slice_skip(run->data, run->at);
+    size_t read_len = 0;
+    proxy_traffic_asked(client);
+    ProxyPool *pool = proxy_route(client, data, &read_len);
+    if (pool == NULL || share(client, pool, run)) {
+        return NEXT_STOP;
+    }
+    if (read_len > 0) {
+        data.len = read_len;
+        proxy_split_begin(client, data);
+    }
+    return proxy_pool_borrow(pool, client) != NULL ? NEXT_PIECE : NEXT_STOP;
 }
 
 static Next take_piece(ProxyClient *client, ProxyRun *run, const PgPiece *piece, PgFramer before)
@@ -294,6 +313,10 @@ static Next take_piece(ProxyClient *client, ProxyRun *run, const PgPiece *piece,
         if (out.pinned != PIN_NONE) {
             proxy_client_pinned(client, out.pinned);
         }
+        if (proxy_split_sent(client, piece->raw.len)) {
+            stream_pause(client->stream);
+            return NEXT_STOP;
+        }
         return NEXT_PIECE;
     case STEP_DROP:
         run_drop(client, run, piece->raw.len);
@@ -308,11 +331,7 @@ static Next take_piece(ProxyClient *client, ProxyRun *run, const PgPiece *piece,
         return NEXT_PIECE;
     case STEP_BORROW:
         client->framer = before;
-        proxy_traffic_asked(client);
-        if (share(client, run)) {
-            return NEXT_STOP;
-        }
-        return proxy_pool_borrow(client->pool, client) != NULL ? NEXT_PIECE : NEXT_STOP;
+        return borrow(client, run);
     case STEP_WAIT:
         client->framer = before;
         return wait_for_room(client, run, &out);
@@ -358,6 +377,18 @@ static size_t client_take(ProxyClient *client, Slice data, bool *ret_here)
     return run.at;
 }
 
+/* What was taken from it and sent before it was read. */
+static size_t skip_sent(ProxyClient *client, size_t len)
+{
+    ClientSplit *split = client->split;
+    if (split == NULL || split->skip == 0) {
+        return 0;
+    }
+    size_t skipped = split->skip < len ? split->skip : len;
+    split->skip -= skipped;
+    return skipped;
+}
+
 static size_t client_on_read(void *user, Stream *stream, Slice data)
 {
     ProxyClient *client = user;
@@ -367,7 +398,8 @@ static size_t client_on_read(void *user, Stream *stream, Slice data)
         stream_pause(stream);
         return 0;
     }
-    size_t done = client_take(client, data, &here);
+    size_t skipped = skip_sent(client, data.len);
+    size_t done = skipped + client_take(client, slice_skip(data, skipped), &here);
     if (here) {
         proxy_meter_add(proxy_client_meter(client), STAT_BYTES_IN, (int64_t)done);
     }
@@ -442,5 +474,8 @@ void proxy_client_start_session(ProxyClient *client)
     proxy_meter_add(proxy_client_meter(client), STAT_LOGINS, 1);
     stream_set_handlers(client->stream, &client_handlers, client);
     idle_timer_start(client, limit > 0 ? limit : PROXY_LOGIN_MS);
+    if (client->worker->config->reads == READS_SPLIT) {
+        proxy_split_start(client);
+    }
     stream_resume(client->stream);
 }

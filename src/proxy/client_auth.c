@@ -5,6 +5,7 @@
  * (throttle_priv.h); nobody else waits for that.
  */
 #include "proxy/login_priv.h"
+#include "proxy/route_priv.h"
 #include "proxy/traffic_priv.h"
 
 #define AUTH_MESSAGE_MAX 8192
@@ -97,7 +98,7 @@ static LoginStep wait_for_welcome(ProxyClient *client)
 {
     client->state = CLIENT_WELCOME;
     stream_pause(client->stream);
-    proxy_pool_wait(client->pool, client);
+    proxy_pool_wait(proxy_route_welcome(client), client);
     return LOGIN_LEFT;
 }
 
@@ -166,7 +167,7 @@ static LoginStep enter_apart(ProxyClient *client, ProxyPool *pool)
     }
     bool entered = proxy_limits_enter(pool, &kind);
     ASSERT(entered); /* its limits are the serving process's */
-    leaving_change(client->worker, pool, 0, 1, 0);
+    leaving_clients_change(client->worker, pool, 1, 0);
     return enter(client, pool);
 }
 

@@ -95,6 +95,12 @@ static bool replication_admitted(ProxyClient *client, const PgStart *start)
             "Logical replication is: replication=database.");
         return false;
     }
+    if (asked == REPLICATION_LOGICAL && client->worker->config->reads == READS_REPLICAS) {
+        proxy_client_fatal(client, "0A000",
+                           "logical replication through a read-only endpoint is not supported",
+                           "It comes from the primary: connect to an endpoint that writes.");
+        return false;
+    }
     client->login->replication = asked == REPLICATION_LOGICAL;
     return true;
 }

@@ -87,42 +87,92 @@ static void parse_target_tls(Reader *reader, ProxyTarget *target)
         i++;
     }
     if (i == ARRAY_LEN(modes)) {
-        reader_fail(reader, "target.tls must be disable, require, verify-ca or verify-full");
+        reader_fail(reader, "%s.tls must be disable, require, verify-ca or verify-full",
+                    reader->path);
         return;
     }
     target->tls = (TargetTls)i;
     bool verified = target->tls >= TARGET_TLS_VERIFY_CA;
     if (verified != (target->ca_file != NULL)) {
-        reader_fail(reader, "target.ca_file and tls verify-ca or verify-full go together");
+        reader_fail(reader, "%s.ca_file and tls verify-ca or verify-full go together",
+                    reader->path);
     } else if (target->tls != TARGET_TLS_DISABLE && target->host == NULL) {
-        reader_fail(reader, "target.tls goes with target.host");
+        reader_fail(reader, "%s.tls goes with %s.host", reader->path, reader->path);
     }
 }
 
-static void parse_target(Reader *outer, ProxyTarget *target)
+static void parse_server(Reader *outer, const char *path, const json_t *json, ProxyTarget *target)
 {
-    json_t *json = reader_take(outer, "target");
-    if (json == NULL || json_is_null(json)) {
-        return; /* there is none at present */
-    }
-    Reader reader = reader_of(json, "target", outer->err);
+    Reader reader = reader_of(json, path, outer->err);
     target->id = reader_text(&reader, "id", false);
     target->socket_dir = reader_text(&reader, "socket_dir", false);
     target->host = reader_text(&reader, "host", false);
     if ((target->socket_dir == NULL) == (target->host == NULL)) {
-        reader_fail(&reader, "target must have either target.socket_dir or target.host");
+        reader_fail(&reader, "%s must have either %s.socket_dir or %s.host", path, path, path);
     } else if (target->host != NULL && strpbrk(target->host, "/@") != NULL) {
-        reader_fail(&reader, "target.host must be a name or an address; a folder is a socket_dir");
+        reader_fail(&reader, "%s.host must be a name or an address; a folder is a socket_dir",
+                    path);
     }
     target->port = (uint16_t)reader_int(&reader, "port", 5432, 1, UINT16_MAX);
     parse_target_tls(&reader, target);
     target->max_connections =
         (uint32_t)reader_int(&reader, "max_connections", 100, 1, PROXY_SERVERS_MAX);
     reader_end(&reader);
+    reader_pass_on(outer, &reader);
+}
+
+static void parse_target(Reader *outer, ProxyTarget *target)
+{
+    const json_t *json = reader_take(outer, "target");
+    if (json == NULL || json_is_null(json)) {
+        return; /* there is none at present */
+    }
+    parse_server(outer, "target", json, target);
     if (target->id == NULL) {
         target->id = mem_strdup("target");
     }
-    reader_pass_on(outer, &reader);
+}
+
+/* Two of one name could not be told apart in the status. */
+static bool id_is_taken(const ProxyConfig *config, size_t count, const char *id)
+{
+    bool taken = config->target.id != NULL && strcmp(config->target.id, id) == 0;
+    for (size_t i = 0; i < count; i++) {
+        taken = taken || strcmp(config->replicas[i].id, id) == 0;
+    }
+    return taken;
+}
+
+static void parse_replicas(Reader *pool, ProxyConfig *config)
+{
+    const json_t *list = reader_list(pool, "replicas", 0, PROXY_REPLICAS_MAX);
+    for (size_t i = 0; i < json_array_size(list) && !pool->failed; i++) {
+        ProxyTarget *replica = &config->replicas[i];
+        parse_server(pool, "replicas[]", json_array_get(list, i), replica);
+        if (!pool->failed && replica->id == NULL) {
+            replica->id = mem_printf("replica-%zu", i + 1);
+        }
+        if (!pool->failed && id_is_taken(config, i, replica->id)) {
+            reader_fail(pool, "pool.replicas[].id %s is another target's, too", replica->id);
+        }
+    }
+}
+
+static void parse_reads(Reader *pool, ProxyConfig *config)
+{
+    static const char *const words[] = {"primary", "replicas", "split"};
+    CLEANUP(mem_free_ptr) char *reads = reader_text(pool, "reads", false);
+    size_t i = 0;
+    while (reads != NULL && i < ARRAY_LEN(words) && strcmp(reads, words[i]) != 0) {
+        i++;
+    }
+    if (i == ARRAY_LEN(words)) {
+        reader_fail(pool, "pool.reads must be primary, replicas or split");
+        return;
+    }
+    config->reads = (ProxyReads)i;
+    config->lag_max_ms =
+        reader_int(pool, "max_replica_lag_ms", PROXY_LAG_MAX_DEFAULT, 0, 24 * 3600 * 1000);
 }
 
 void proxy_config_parse_names(Reader *reader, const char *member, size_t min, size_t max,
@@ -167,11 +217,16 @@ static void parse_pool(Reader *outer, ProxyConfig *config)
     proxy_config_parse_users(&reader, config);
     proxy_config_parse_databases(&reader, config);
     parse_target(&reader, &config->target);
+    parse_replicas(&reader, config);
+    parse_reads(&reader, config);
     int64_t percent = reader_int(&reader, "max_connections_percent", 100, 1, 100);
     int64_t idle_percent = reader_int(&reader, "max_idle_connections_percent", percent / 2, 0, 100);
-    config->servers_max = percent_of(config->target.max_connections, percent);
-    config->servers_idle_max =
-        idle_percent == 0 ? 0 : percent_of(config->target.max_connections, idle_percent);
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        ProxyTarget *target = i == 0 ? &config->target : &config->replicas[i - 1];
+        target->servers_max = percent_of(target->max_connections, percent);
+        target->servers_idle_max =
+            idle_percent == 0 ? 0 : percent_of(target->max_connections, idle_percent);
+    }
     config->borrow_ms = MS_PER_S * reader_int(&reader, "connection_borrow_timeout_s",
                                               PROXY_BORROW_TIMEOUT_DEFAULT, 0, 3600);
     config->idle_server_ms = MS_PER_S * reader_int(&reader, "idle_server_timeout_s",
@@ -180,7 +235,6 @@ static void parse_pool(Reader *outer, ProxyConfig *config)
         (uint32_t)reader_int(&reader, "shared_connections", 0, 0, PROXY_SHARED_MAX);
     config->shared_listeners = reader_bool(&reader, "shared_listeners");
     config->keep_listening = reader_bool(&reader, "keep_listening");
-    config->target.read_only = reader_bool(&reader, "read_only");
     config->init_query = reader_text(&reader, "init_query", false);
     if (config->init_query != NULL && config->init_query[0] == '\0') {
         mem_free(config->init_query);

@@ -99,6 +99,9 @@ void proxy_config_unref(ProxyConfig *config)
     mem_free(config->databases);
     mem_free(config->rules);
     iam_done(&config->iam);
+    for (size_t i = 0; i < PROXY_REPLICAS_MAX; i++) {
+        target_done(&config->replicas[i]);
+    }
     target_done(&config->target);
     mem_free(config->init_query);
     mem_free(config->admin_database);
@@ -173,8 +176,101 @@ static bool targets_equal(const ProxyTarget *a, const ProxyTarget *b)
            texts_equal(a->host, b->host) && texts_equal(a->ca_pem, b->ca_pem);
 }
 
+/* ---- targets -----------------------------------------------------------------------------------
+ */
+
+const ProxyTarget *proxy_config_target(const ProxyConfig *config, size_t number)
+{
+    return number == 0 ? &config->target : &config->replicas[number - 1];
+}
+
+bool proxy_config_uses(const ProxyConfig *config, size_t number)
+{
+    bool wanted = number == 0 ? config->reads != READS_REPLICAS : config->reads != READS_PRIMARY;
+    return wanted && proxy_config_target(config, number)->id != NULL;
+}
+
+size_t proxy_config_target_at(const ProxyConfig *config, const char *at)
+{
+    size_t number = 0;
+    while (number < PROXY_TARGETS_MAX &&
+           (!proxy_config_uses(config, number) ||
+            strcmp(proxy_config_target(config, number)->at, at) != 0)) {
+        number++;
+    }
+    return number;
+}
+
+uint32_t proxy_config_servers_max(const ProxyConfig *config)
+{
+    uint32_t sum = 0;
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        sum += proxy_config_uses(config, i) ? proxy_config_target(config, i)->servers_max : 0;
+    }
+    return sum;
+}
+
+uint32_t proxy_config_servers_idle_max(const ProxyConfig *config)
+{
+    uint32_t sum = 0;
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        sum += proxy_config_uses(config, i) ? proxy_config_target(config, i)->servers_idle_max : 0;
+    }
+    return sum;
+}
+
+static bool replicas_equal(const ProxyTarget *a, const ProxyTarget *b)
+{
+    return a->id != NULL && texts_equal(a->id, b->id) && targets_equal(a, b);
+}
+
+/* The free number of least use: one that `old` has, too, is the last resort. */
+static size_t number_free(const ProxyTarget *taken, const ProxyConfig *old)
+{
+    size_t fallback = PROXY_REPLICAS_MAX;
+    for (size_t i = 0; i < PROXY_REPLICAS_MAX; i++) {
+        if (taken[i].id != NULL) {
+            continue;
+        }
+        if (old == NULL || old->replicas[i].id == NULL) {
+            return i;
+        }
+        fallback = fallback == PROXY_REPLICAS_MAX ? i : fallback;
+    }
+    ASSERT(fallback < PROXY_REPLICAS_MAX);
+    return fallback;
+}
+
+void proxy_config_order_replicas(ProxyConfig *config, const ProxyConfig *old)
+{
+    ProxyTarget *ordered = mem_alloc(sizeof(config->replicas));
+    for (size_t i = 0; i < PROXY_REPLICAS_MAX; i++) {
+        for (size_t k = 0; old != NULL && k < PROXY_REPLICAS_MAX; k++) {
+            if (replicas_equal(&old->replicas[i], &config->replicas[k])) {
+                ordered[i] = config->replicas[k];
+                config->replicas[k] = (ProxyTarget){0};
+            }
+        }
+    }
+    for (size_t k = 0; k < PROXY_REPLICAS_MAX; k++) {
+        if (config->replicas[k].id != NULL) {
+            ordered[number_free(ordered, old)] = config->replicas[k];
+        }
+    }
+    memcpy(config->replicas, ordered, sizeof(config->replicas));
+    mem_free(ordered);
+}
+
+bool proxy_config_target_outdated(const ProxyConfig *old, const ProxyConfig *config, size_t number)
+{
+    const ProxyTarget *before = proxy_config_target(old, number);
+    const ProxyTarget *after = proxy_config_target(config, number);
+    bool same = number == 0 ? targets_equal(before, after) : replicas_equal(before, after);
+    return !same || proxy_config_uses(old, number) != proxy_config_uses(config, number) ||
+           old->reads != config->reads || !texts_equal(old->init_query, config->init_query);
+}
+
 bool proxy_config_outdates(const ProxyConfig *old, const ProxyConfig *config)
 {
-    return !targets_equal(&old->target, &config->target) ||
-           !texts_equal(old->init_query, config->init_query);
+    return proxy_config_target_outdated(old, config, 0);
 }

@@ -25,7 +25,10 @@
 #define PROXY_CLIENTS_MAX_DEFAULT    10000
 #define PROXY_CLIENTS_MAX            100000
 #define PROXY_SERVERS_MAX            10000
-#define PROXY_BORROW_TIMEOUT_DEFAULT 120 /* s */
+#define PROXY_REPLICAS_MAX           15
+#define PROXY_TARGETS_MAX            (1 + PROXY_REPLICAS_MAX)
+#define PROXY_LAG_MAX_DEFAULT        30000 /* ms */
+#define PROXY_BORROW_TIMEOUT_DEFAULT 120   /* s */
 #define PROXY_SHARED_MAX             16
 #define PROXY_IDLE_CLIENT_DEFAULT    1800 /* s */
 #define PROXY_IDLE_SERVER_DEFAULT    300  /* s */
@@ -99,12 +102,21 @@ typedef struct ProxyTarget {
     TargetTls tls;
     char *ca_file;
     uint32_t max_connections;
-    bool read_only;
+    uint32_t servers_max; /* our share of those, of all workers together */
+    uint32_t servers_idle_max;
     /* Made by the process. */
     NetAddr addr;
+    char at[NET_ADDR_TEXT_SIZE]; /* the same, as text; empty: there is none */
     char *ca_pem;
     TlsContext *contexts[PROXY_WORKERS_MAX]; /* one per worker; NULL: no TLS */
 } ProxyTarget;
+
+/* Who serves what reads. */
+typedef enum ProxyReads {
+    READS_PRIMARY,  /* the target; replicas are not used */
+    READS_REPLICAS, /* a replica, and writes fail there; the target is not used */
+    READS_SPLIT,    /* a replica where a transaction only reads; all else the target */
+} ProxyReads;
 
 typedef struct ProxyNames {
     char **items;
@@ -149,17 +161,18 @@ typedef struct ProxyConfig {
     uint32_t clients_max;
     int64_t idle_client_ms; /* 0: no limit */
     int64_t upgrade_drain_ms;
-    ProxyTarget target;
+    ProxyTarget target; /* the writer: number 0 */
     /* pool only */
-    bool client_md5; /* how roles are asked for a password that are no users: by md5 */
+    ProxyTarget replicas[PROXY_REPLICAS_MAX]; /* numbers 1 and up; those without an id are none */
+    ProxyReads reads;
+    int64_t lag_max_ms; /* 0: no bound */
+    bool client_md5;    /* how roles are asked for a password that are no users: by md5 */
     ProxyIam iam;
     ProxyUser *users;
     size_t user_count;
     ProxyDatabase *databases;
     size_t database_count;
-    bool limited;         /* a user or a database is */
-    uint32_t servers_max; /* connections to the target, of all workers together */
-    uint32_t servers_idle_max;
+    bool limited;                /* a user or a database is */
     int64_t borrow_ms;           /* 0: no limit */
     uint32_t shared_connections; /* lines per worker, user and database; 0: none */
     bool shared_listeners;       /* clients that listen share a connection for it */
@@ -184,7 +197,21 @@ bool proxy_config_is_admin(const ProxyConfig *config, Slice database);
 bool proxy_names_have(const ProxyNames *names, Slice name);
 /* Whether this peer may connect to a listener on `port`. */
 bool proxy_config_admits(const ProxyConfig *config, const NetAddr *peer, uint16_t port);
-/* Of two that are ready: what servers said, and the connections to them, are of the old one. */
+/* Targets by number; a replica keeps its number from configuration to configuration. */
+const ProxyTarget *proxy_config_target(const ProxyConfig *config, size_t number);
+/* Whether it is there, and this proxy has a use for it. */
+bool proxy_config_uses(const ProxyConfig *config, size_t number);
+/* The number of the one that is used at this address; PROXY_TARGETS_MAX: there is none. */
+size_t proxy_config_target_at(const ProxyConfig *config, const char *at);
+/* Of all targets that are used. */
+uint32_t proxy_config_servers_max(const ProxyConfig *config);
+uint32_t proxy_config_servers_idle_max(const ProxyConfig *config);
+/* `config` is ready but for the order of its replicas: those that `old` (may be NULL) has keep
+ * their numbers. */
+void proxy_config_order_replicas(ProxyConfig *config, const ProxyConfig *old);
+/* Of two that are ready: connections to the target are of the old one. */
+bool proxy_config_target_outdated(const ProxyConfig *old, const ProxyConfig *config, size_t number);
+/* And so is what servers have said. */
 bool proxy_config_outdates(const ProxyConfig *old, const ProxyConfig *config);
 /* config_users.c: the pool's `users`, `client_password_auth` and `databases`; the listeners are
  * known. */

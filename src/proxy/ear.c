@@ -224,7 +224,8 @@ static void share(ProxyEar *ear)
 static void join(ProxyEar *ear)
 {
     ProxyClient *client = ear->client;
-    if (!client->worker->config->shared_listeners) {
+    if (!client->worker->config->shared_listeners ||
+        client->server->target != PROXY_TARGET_PRIMARY) {
         return; /* its own connection listens on, and is pinned by that */
     }
     ProxyHub *hub = proxy_hub_for(client->server);

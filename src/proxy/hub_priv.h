@@ -3,7 +3,8 @@
  * client_encoding (which says in what bytes PostgreSQL sends names and payloads). It belongs to one
  * worker, so that no notification crosses threads, and there is no lock.
  *
- * A hub is not opened: it is the first listening client's own connection, at rest, which goes on
+ * A hub is not opened: it is the first listening client's own connection to the primary (replicas
+ * do not listen), at rest, which goes on
  * listening for everybody; so there always is one to be had, and nothing changes for that client.
  * Fewer than half of the budget, and of what a user or a database may have, are hubs: beyond that,
  * clients keep their own connections, as pinned ones.

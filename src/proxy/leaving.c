@@ -3,23 +3,24 @@
  * give. A worker tells the main thread what has become more or less, and asks there; the main
  * thread speaks with the serving process. Between the two a place is counted by the serving one.
  */
-#include "proxy/peers_priv.h"
-#include "proxy/proxy_priv.h"
+#include "proxy/peers_parts_priv.h"
 
 /* ---- what is held ------------------------------------------------------------------------------
  */
 
-static Held *held_of(Peers *peers, const char *user, const char *database)
+Held *leaving_held(Peers *peers, const char *user, const char *database, const char *at)
 {
     LIST_FOR_EACH (&peers->held, node) {
         Held *held = CONTAINER_OF(node, Held, node);
-        if (strcmp(held->user, user) == 0 && strcmp(held->database, database) == 0) {
+        if (strcmp(held->user, user) == 0 && strcmp(held->database, database) == 0 &&
+            strcmp(held->at, at) == 0) {
             return held;
         }
     }
     Held *held = mem_alloc(sizeof(Held));
     held->user = mem_strdup(user);
     held->database = mem_strdup(database);
+    held->at = mem_strdup(at);
     list_push_back(&peers->held, &held->node);
     return held;
 }
@@ -29,6 +30,7 @@ static void held_free(Peers *peers, Held *held)
     list_remove(&peers->held, &held->node);
     mem_free(held->user);
     mem_free(held->database);
+    mem_free(held->at);
     mem_free(held);
 }
 
@@ -47,14 +49,15 @@ void leaving_count(Peers *peers, const ProxyWorker *worker)
     LIST_FOR_EACH (&worker->servers, node) {
         const ProxyServer *server = CONTAINER_OF(node, ProxyServer, node);
         if (server->budgeted) {
-            held_of(peers, server_user(server), server_database(server))->servers++;
+            leaving_held(peers, server_user(server), server_database(server), server->at)
+                ->servers++;
         }
     }
     LIST_FOR_EACH (&worker->clients, node) {
         const ProxyClient *client = CONTAINER_OF(node, ProxyClient, node);
         peers->held_clients++;
         if (client->pool != NULL) {
-            held_of(peers, client->pool->user, client->pool->database)->clients++;
+            leaving_held(peers, client->pool->user, client->pool->database, AT_NONE)->clients++;
         }
     }
 }
@@ -65,10 +68,9 @@ static json_t *piece_new(uint32_t generation, int64_t clients, json_t *places)
                      (json_int_t)clients, "places", places);
 }
 
-static json_t *place_json(const Held *held, int64_t servers, int64_t clients)
+static json_t *place_json(const Held *held, int64_t servers, int64_t clients, size_t *bytes)
 {
-    return json_pack("[o, o, I, I]", peers_name(held->user), peers_name(held->database),
-                     (json_int_t)servers, (json_int_t)clients);
+    return peers_place(held->user, held->database, held->at, servers, clients, bytes);
 }
 
 /* All of it; what is told later is in addition to this. */
@@ -83,8 +85,7 @@ void leaving_put_books(Peers *peers, json_t *books)
         Held *held = CONTAINER_OF(node, Held, node);
         held->told_servers = held->servers;
         held->told_clients = held->clients;
-        json_array_append_new(places, place_json(held, held->servers, held->clients));
-        bytes += 2 * (strlen(held->user) + strlen(held->database)) + 32;
+        json_array_append_new(places, place_json(held, held->servers, held->clients, &bytes));
         if (bytes > SUCCESSION_BOOK_BYTES) {
             json_array_append_new(books, piece_new(generation, clients, places));
             clients = 0;
@@ -118,8 +119,7 @@ static void flush(void *user)
         int64_t servers = held->servers - held->told_servers;
         int64_t clients = held->clients - held->told_clients;
         if (servers != 0 || clients != 0) {
-            json_array_append_new(places, place_json(held, servers, clients));
-            bytes += 2 * (strlen(held->user) + strlen(held->database)) + 32;
+            json_array_append_new(places, place_json(held, servers, clients, &bytes));
         }
         held->told_servers = held->servers;
         held->told_clients = held->clients;
@@ -146,7 +146,7 @@ static void flush_soon(Peers *peers)
 
 typedef struct Change {
     Proxy *proxy;
-    char *user, *database; /* NULL: of nobody's yet */
+    char *user, *database, *at; /* NULL: of nobody's yet */
     int servers, clients, accepted;
 } Change;
 
@@ -157,7 +157,7 @@ static void change_take(void *user)
     if (peers->leaving) { /* or it has come back to serving meanwhile, and counts as ever */
         peers->held_clients += change->accepted;
         if (change->user != NULL) {
-            Held *held = held_of(peers, change->user, change->database);
+            Held *held = leaving_held(peers, change->user, change->database, change->at);
             held->servers += change->servers;
             held->clients += change->clients;
         }
@@ -165,223 +165,43 @@ static void change_take(void *user)
     }
     mem_free(change->user);
     mem_free(change->database);
+    mem_free(change->at);
     mem_free(change);
 }
 
-static void change_post(ProxyWorker *worker, const char *user, const char *database,
+/* Of a user, a database and a target; or of nobody. */
+static void change_post(ProxyWorker *worker, const char *user, const char *database, const char *at,
                         const Change *what)
 {
     Change *change = mem_alloc(sizeof(Change));
     *change = *what;
     change->proxy = worker->proxy;
-    change->user = user != NULL ? mem_strdup(user) : NULL;
-    change->database = database != NULL ? mem_strdup(database) : NULL;
+    if (user != NULL) {
+        change->user = mem_strdup(user);
+        change->database = mem_strdup(database);
+        change->at = mem_strdup(at);
+    }
     loop_post(worker->proxy->loop, change_take, change);
 }
 
-void leaving_change(ProxyWorker *worker, const ProxyPool *pool, int servers, int clients,
-                    int accepted)
+void leaving_clients_change(ProxyWorker *worker, const ProxyPool *pool, int clients, int accepted)
 {
-    const Change change = {.servers = servers, .clients = clients, .accepted = accepted};
+    const Change change = {.clients = clients, .accepted = accepted};
     change_post(worker, pool != NULL ? pool->user : NULL, pool != NULL ? pool->database : NULL,
-                &change);
+                AT_NONE, &change);
 }
 
 void leaving_server_gone(const ProxyServer *server)
 {
     const Change change = {.servers = -1};
-    change_post(server->worker, server_user(server), server_database(server), &change);
+    change_post(server->worker, server_user(server), server_database(server), server->at, &change);
 }
 
 void leaving_give_back(ProxyWorker *worker, const LeavingAsk *ask)
 {
     const Change change = {.servers = ask->kind == ASK_SERVER ? -1 : 0,
                            .clients = ask->kind == ASK_CLIENT ? -1 : 0};
-    change_post(worker, ask->user, ask->database, &change);
-}
-
-/* ---- asking ------------------------------------------------------------------------------------
- */
-
-static void ask_free(LeavingAsk *ask)
-{
-    mem_free(ask->user);
-    mem_free(ask->database);
-    mem_free(ask);
-}
-
-/* The worker has taken the answer. */
-static void ask_over(void *user)
-{
-    LeavingAsk *ask = user;
-    list_remove(&ask->worker->proxy->peers.asks, &ask->node);
-    ask_free(ask);
-}
-
-static void ask_answered(void *user)
-{
-    LeavingAsk *ask = user;
-    ProxyWorker *worker = ask->worker;
-    if (ask->kind == ASK_CLIENT) {
-        proxy_auth_entered(worker, ask);
-    } else if (ask->pool != NULL) {
-        ask->pool->ask = NULL;
-        proxy_pool_granted(ask->pool, ask->granted);
-    } else if (ask->granted) {
-        leaving_give_back(worker, ask);
-    }
-    loop_post(worker->proxy->loop, ask_over, ask);
-}
-
-static void ask_answer(LeavingAsk *ask, bool granted, QuotaKind full)
-{
-    ask->answered = true;
-    ask->granted = granted;
-    ask->full = full;
-    loop_post(ask->worker->loop, ask_answered, ask);
-}
-
-static void ask_send(Peers *peers, const LeavingAsk *ask)
-{
-    const char *kind = ask->kind == ASK_SERVER ? "ask" : "enter";
-    if (peers->up != NULL) {
-        succession_send(peers->up,
-                        json_pack("{s:I, s:o, s:o, s:I}", kind, (json_int_t)ask->id, "user",
-                                  peers_name(ask->user), "database", peers_name(ask->database),
-                                  "since", (json_int_t)ask->since_ms));
-    }
-}
-
-static void ask_take(void *user)
-{
-    LeavingAsk *ask = user;
-    Peers *peers = &ask->worker->proxy->peers;
-    ask->id = ++peers->next_id;
-    list_push_back(&peers->asks, &ask->node);
-    if (!peers->leaving) {
-        ask_answer(ask, false, QUOTA_KINDS);
-    } else {
-        ask_send(peers, ask);
-    }
-}
-
-static void ask_new(ProxyWorker *worker, LeavingAskKind kind, ProxyPool *pool, ProxyClient *client)
-{
-    LeavingAsk *ask = mem_alloc(sizeof(LeavingAsk));
-    ask->kind = kind;
-    ask->worker = worker;
-    ask->user = mem_strdup(pool->user);
-    ask->database = mem_strdup(pool->database);
-    if (kind == ASK_SERVER) {
-        ask->pool = pool;
-        ask->since_ms = proxy_pool_waits_since(pool);
-        pool->ask = ask;
-    } else {
-        ask->client = client->handle;
-    }
-    loop_post(worker->proxy->loop, ask_take, ask);
-}
-
-void leaving_ask_server(ProxyPool *pool)
-{
-    ask_new(pool->worker, ASK_SERVER, pool, NULL);
-}
-
-void leaving_ask_client(ProxyClient *client, ProxyPool *pool)
-{
-    ask_new(client->worker, ASK_CLIENT, pool, client);
-}
-
-void leaving_pool_gone(ProxyPool *pool)
-{
-    if (pool->ask != NULL) {
-        pool->ask->pool = NULL;
-    }
-}
-
-static LeavingAsk *ask_of(Peers *peers, const json_t *id)
-{
-    LIST_FOR_EACH (&peers->asks, node) {
-        LeavingAsk *ask = CONTAINER_OF(node, LeavingAsk, node);
-        if (ask->id == json_integer_value(id) && !ask->answered) {
-            return ask;
-        }
-    }
-    return NULL;
-}
-
-/* The serving process has counted it. */
-static void take_answer(Peers *peers, const json_t *id, bool granted, QuotaKind full)
-{
-    LeavingAsk *ask = ask_of(peers, id);
-    if (ask == NULL) {
-        return;
-    }
-    if (granted) {
-        Held *held = held_of(peers, ask->user, ask->database);
-        int64_t servers = ask->kind == ASK_SERVER ? 1 : 0;
-        held->servers += servers;
-        held->told_servers += servers;
-        held->clients += 1 - servers;
-        held->told_clients += 1 - servers;
-    }
-    ask_answer(ask, granted, full);
-}
-
-/* ---- who waits elsewhere -----------------------------------------------------------------------
- */
-
-static void waited_clear(Peers *peers)
-{
-    atomic_store(&peers->wait_ms, 0);
-    for (size_t i = 0; i < peers->waited.len; i++) {
-        Quota *quota = peers->waited.items[i];
-        atomic_store(&quota->sides[QUOTA_OTHERS].oldest_wait_ms, 0);
-        quota_unref(quota);
-    }
-    peers->waited.len = 0;
-}
-
-static void take_quota_waits(Peers *peers, QuotaKind kind, const json_t *waits)
-{
-    size_t i;
-    json_t *item;
-    json_array_foreach (waits, i, item) {
-        CLEANUP(mem_free_ptr) char *name = peers_name_read(json_array_get(item, 0));
-        if (name != NULL && peers->waited.len < 2 * PEERS_WAITS_MAX) {
-            Quota *quota = quotas_get(&peers->proxy->quotas, kind, slice_of(name));
-            atomic_store(&quota->sides[QUOTA_OTHERS].oldest_wait_ms,
-                         json_integer_value(json_array_get(item, 1)));
-            vec_push(&peers->waited, quota);
-        }
-    }
-}
-
-static void take_waits(Peers *peers, const json_t *waits)
-{
-    waited_clear(peers);
-    atomic_store(&peers->wait_ms, json_integer_value(json_object_get(waits, "budget")));
-    take_quota_waits(peers, QUOTA_USER, json_object_get(waits, "users"));
-    take_quota_waits(peers, QUOTA_DATABASE, json_object_get(waits, "databases"));
-    if (atomic_load(&peers->wait_ms) != 0 || peers->waited.len > 0) {
-        proxy_workers_yield(peers->proxy, atomic_load(&peers->wait_ms) != 0);
-    }
-}
-
-void leaving_take_message(Peers *peers, const json_t *message)
-{
-    const json_t *grant = json_object_get(message, "grant");
-    const json_t *entered = json_object_get(message, "entered");
-    const json_t *waits = json_object_get(message, "waits");
-    if (grant != NULL) {
-        take_answer(peers, grant, true, QUOTA_KINDS);
-    } else if (entered != NULL) {
-        json_int_t full = json_integer_value(json_object_get(message, "full"));
-        take_answer(peers, entered, json_is_true(json_object_get(message, "ok")),
-                    full == QUOTA_USER ? QUOTA_USER : QUOTA_DATABASE);
-    } else if (waits != NULL) {
-        take_waits(peers, waits);
-    }
+    change_post(worker, ask->user, ask->database, ask->at, &change);
 }
 
 /* ---- coming and going --------------------------------------------------------------------------
@@ -398,7 +218,7 @@ void leaving_joined(Peers *peers, SuccessionLink *up)
     LIST_FOR_EACH (&peers->asks, node) {
         const LeavingAsk *ask = CONTAINER_OF(node, LeavingAsk, node);
         if (!ask->answered) {
-            ask_send(peers, ask);
+            leaving_ask_send(peers, ask);
         }
     }
     flush_soon(peers);
@@ -407,7 +227,7 @@ void leaving_joined(Peers *peers, SuccessionLink *up)
 void leaving_parted(Peers *peers)
 {
     peers->up = NULL;
-    waited_clear(peers);
+    leaving_waited_clear(peers);
 }
 
 static void forget(Peers *peers)
@@ -428,7 +248,7 @@ void leaving_end(Peers *peers)
     LIST_FOR_EACH (&peers->asks, node) {
         LeavingAsk *ask = CONTAINER_OF(node, LeavingAsk, node);
         if (!ask->answered) {
-            ask_answer(ask, false, QUOTA_KINDS);
+            leaving_ask_answer(ask, false, QUOTA_KINDS);
         }
     }
 }
@@ -437,6 +257,6 @@ void leaving_done(Peers *peers)
 {
     forget(peers);
     for (ListNode *node; (node = list_pop_front(&peers->asks)) != NULL;) {
-        ask_free(CONTAINER_OF(node, LeavingAsk, node));
+        leaving_ask_free(CONTAINER_OF(node, LeavingAsk, node));
     }
 }

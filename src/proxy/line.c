@@ -126,7 +126,7 @@ static ProxyLine *line_new(ProxyServer *server)
         buf_init(&line->entries[i].result, BUF_MAX_DEFAULT);
     }
     list_push_back(&server->pool->lines, &line->node);
-    server->worker->lines++;
+    proxy_server_side(server)->lines++;
     line->session.settings = settings_ref(line->settings);
     session_link(&line->session, &server->exchange, HANDOVER_PLAIN, &out);
     settings_unref(line->session.settings);
@@ -137,7 +137,7 @@ static ProxyLine *line_new(ProxyServer *server)
 static void line_free(ProxyLine *line)
 {
     list_remove(&line->server->pool->lines, &line->node);
-    line->server->worker->lines--;
+    proxy_server_side(line->server)->lines--;
     line->server->line = NULL;
     session_done(&line->session);
     settings_unref(line->settings);
@@ -181,19 +181,26 @@ static bool line_fits(const ProxyLine *line, const ProxyClient *client)
            !stream_blocked(line->server->stream);
 }
 
+/* Of the connections to its target: those that nobody can have alone. Only the primary's listen. */
+static size_t kept_beside(const ProxyServer *server)
+{
+    bool primary = server->target == PROXY_TARGET_PRIMARY;
+    return proxy_server_side(server)->lines + (primary ? server->worker->hubs.len : 0);
+}
+
 /* Everybody has gone to wait before there was one. */
 bool proxy_line_for_waiters(ProxyServer *server)
 {
     ProxyPool *pool = server->pool;
     if (pool->lines.len >= server->worker->config->shared_connections || server->retired ||
         server->worker->draining || pool->waiters.len == 0 || !pool->wants_line ||
-        !proxy_pool_knows_names(pool) || pool->names->hidden ||
-        server->worker->lines + server->worker->hubs.len + 1 >= server->worker->servers.len) {
+        !proxy_pool_knows_names(pool->home) || pool->home->names->hidden ||
+        kept_beside(server) + 1 >= proxy_server_side(server)->servers) {
         return false;
     }
     pool->wants_line = false;
     line_new(server);
-    proxy_pool_wake_waiters(pool);
+    proxy_pool_wake_waiters(pool, false);
     return true;
 }
 
@@ -265,20 +272,6 @@ static void entry_push(ProxyLine *line, ProxyClient *client, const LineRequest *
     buf_append_slice(&entry->request, data);
 }
 
-/* How its request would be read by a line. */
-static SqlDialect dialect_for(const ProxyClient *client)
-{
-    ProxyPool *pool = client->pool;
-    if (pool->dialect_params != client->told) { /* mostly everybody has been told the same */
-        params_unref(pool->dialect_params);
-        pool->dialect_params = params_ref(client->told);
-        pool->dialect = proxy_dialect(client->worker, client->told);
-    }
-    SqlDialect dialect = pool->dialect;
-    dialect.names = map_len(pool->names->names.map) > 0 ? &pool->names->names : NULL;
-    return dialect;
-}
-
 static bool may_share(const ProxyClient *client)
 {
     ProxyPool *pool = client->pool;
@@ -286,16 +279,15 @@ static bool may_share(const ProxyClient *client)
            client->told != NULL && proxy_pool_knows_names(pool) && !pool->names->hidden;
 }
 
-size_t proxy_line_take(ProxyClient *client, Slice data)
+size_t proxy_line_take(ProxyClient *client, ProxyPool *pool, Slice data)
 {
-    ProxyPool *pool = client->pool;
     LineRequest request;
     if (!may_share(client)) {
         return 0;
     }
-    SqlDialect dialect = dialect_for(client);
-    if (!line_request_read(&client->session, &dialect, client->worker->memo, data, &request) ||
-        is_shy(pool, request.digest)) {
+    SqlDialect dialect = proxy_client_dialect(client);
+    const LineReader reader = {&client->session, &dialect, client->worker->memo};
+    if (!line_request_read(&reader, data, &request) || is_shy(pool, request.digest)) {
         return 0;
     }
     ProxyLine *line = line_for(pool, client);
@@ -308,6 +300,7 @@ size_t proxy_line_take(ProxyClient *client, Slice data)
     entry_push(line, client, &request, data);
     send_request(line, &client->session, data);
     client->state = CLIENT_SHARED;
+    client->wait_since_ms = 0;
     client->line = line;
     proxy_meter_add(proxy_client_meter(client), STAT_SHARED, 1);
     return request.len;
@@ -402,9 +395,9 @@ static void entry_pop(ProxyLine *line)
 /* After its last answer: gives way to whoever waits, where only lines are left. */
 static void line_rest(ProxyLine *line)
 {
-    const ProxyWorker *worker = line->server->worker;
-    bool only_lines = worker->lines + worker->hubs.len == worker->servers.len;
-    if (line->len == 0 && (line_should_end(line) || (worker->waiting.len > 0 && only_lines))) {
+    const ProxySide *side = proxy_server_side(line->server);
+    bool only_those = kept_beside(line->server) == side->servers;
+    if (line->len == 0 && (line_should_end(line) || (side->waiters > 0 && only_those))) {
         line_dissolve(line);
     }
 }
@@ -488,19 +481,32 @@ void proxy_line_cancel(ProxyClient *client)
     proxy_client_resume(client);
 }
 
-/* The first line without requests that is wanted; NULL: there is none. */
-static ProxyLine *idle_line(const ProxyWorker *worker, bool (*wanted)(const ProxyLine *line))
+static ProxyLine *idle_line_of(const ProxyPool *pool, bool (*wanted)(const ProxyLine *line))
+{
+    if (pool == NULL) {
+        return NULL;
+    }
+    LIST_FOR_EACH (&pool->lines, node) {
+        ProxyLine *line = CONTAINER_OF(node, ProxyLine, node);
+        if (line->len == 0 && wanted(line)) {
+            return line;
+        }
+    }
+    return NULL;
+}
+
+/* The first line to this target without requests that is wanted; NULL: there is none. */
+static ProxyLine *idle_line(const ProxyWorker *worker, size_t target,
+                            bool (*wanted)(const ProxyLine *line))
 {
     size_t cursor = 0;
     Slice key;
     void *value;
-    while (map_next(worker->pools, &cursor, &key, &value)) {
-        const ProxyPool *pool = value;
-        LIST_FOR_EACH (&pool->lines, node) {
-            ProxyLine *line = CONTAINER_OF(node, ProxyLine, node);
-            if (line->len == 0 && wanted(line)) {
-                return line;
-            }
+    while (worker->sides[target].lines > 0 && map_next(worker->pools, &cursor, &key, &value)) {
+        const ProxyPool *home = value;
+        ProxyLine *line = idle_line_of(target == 0 ? home : home->replicas[target - 1], wanted);
+        if (line != NULL) {
+            return line;
         }
     }
     return NULL;
@@ -517,9 +523,9 @@ static bool is_idle_for_long(const ProxyLine *line)
     return line_should_end(line) || now_of(line) - line->idle_ms >= LINE_IDLE_MS;
 }
 
-bool proxy_lines_yield(ProxyWorker *worker)
+bool proxy_lines_yield(ProxyWorker *worker, size_t target)
 {
-    ProxyLine *line = idle_line(worker, any_line);
+    ProxyLine *line = idle_line(worker, target, any_line);
     if (line != NULL) {
         line_dissolve(line);
     }
@@ -528,7 +534,9 @@ bool proxy_lines_yield(ProxyWorker *worker)
 
 void proxy_lines_trim(ProxyWorker *worker)
 {
-    for (ProxyLine *line; (line = idle_line(worker, is_idle_for_long)) != NULL;) {
-        line_dissolve(line);
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        for (ProxyLine *line; (line = idle_line(worker, i, is_idle_for_long)) != NULL;) {
+            line_dissolve(line);
+        }
     }
 }

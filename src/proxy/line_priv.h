@@ -30,9 +30,10 @@
 #define LINE_IDLE_MS     1000
 #define LINE_LIFE_MS     10000
 
-/* The request at the front of `data`, which the client has sent while it has no server connection.
- * Returns how many bytes it took; 0: it is not for a line. The client waits. */
-size_t proxy_line_take(ProxyClient *client, Slice data);
+/* The request at the front of `data`, which the client has sent while it has no server connection,
+ * and which goes to this pool of its home. Returns how many bytes it took; 0: it is not for a line.
+ * The client waits. */
+size_t proxy_line_take(ProxyClient *client, ProxyPool *pool, Slice data);
 /* A connection becomes free, and many wait. False: it had better serve one of them. */
 bool proxy_line_for_waiters(ProxyServer *server);
 /* A piece of what the line's server says. */
@@ -44,16 +45,25 @@ void proxy_line_read_end(ProxyServer *server, ProxyRun *run); /* of one read: it
 void proxy_line_lost(ProxyServer *server);
 /* The client's request is cancelled. */
 void proxy_line_cancel(ProxyClient *client);
-/* Gives a line without requests up, for somebody who waits. False: there is none. */
-bool proxy_lines_yield(ProxyWorker *worker);
+/* Gives a line to the target up that has no requests, for somebody who waits. False: there is none.
+ */
+bool proxy_lines_yield(ProxyWorker *worker, size_t target);
 void proxy_lines_trim(ProxyWorker *worker);
 
-/* line_request.c: pure. A complete request that only reads. */
+/* line_request.c: pure. What a request is read by: whose it is, and texts that came lately. */
+typedef struct LineReader {
+    const Session *session;
+    const SqlDialect *dialect;
+    SqlMemo *memo; /* NULL: nothing is known */
+} LineReader;
+
+/* A complete request that only reads. */
 typedef struct LineRequest {
     size_t len;
     uint64_t digest;
 } LineRequest;
-NODISCARD bool line_request_read(const Session *session, const SqlDialect *dialect, SqlMemo *memo,
-                                 Slice data, LineRequest *ret_request);
+NODISCARD bool line_request_read(const LineReader *reader, Slice data, LineRequest *ret_request);
+/* Of one text; without what it touches: such a text does not read. */
+TextEffects line_text_effects(const LineReader *reader, Slice text);
 
 #endif

@@ -7,15 +7,7 @@ typedef struct Shape {
     TextEffects effects; /* of what runs */
 } Shape;
 
-/* What the request is read by. */
-typedef struct Reader {
-    const Session *session;
-    const SqlDialect *dialect;
-    SqlMemo *memo;
-} Reader;
-
-/* Without what it touches: such a text does not read. */
-static TextEffects effects_of(const Reader *reader, Slice text)
+TextEffects line_text_effects(const LineReader *reader, Slice text)
 {
     SqlScan scan;
     TextEffects effects = sql_memo_effects(reader->memo, *reader->dialect, text, &scan);
@@ -23,18 +15,18 @@ static TextEffects effects_of(const Reader *reader, Slice text)
     return effects;
 }
 
-static bool take_parse(const Reader *reader, Slice body, Shape *shape)
+static bool take_parse(const LineReader *reader, Slice body, Shape *shape)
 {
     PgParse parse;
     if (!pg_get_parse(body, &parse) || parse.statement.len > 0 || shape->parsed || shape->bound) {
         return false;
     }
     shape->parsed = true;
-    shape->effects = effects_of(reader, parse.query);
+    shape->effects = line_text_effects(reader, parse.query);
     return true;
 }
 
-static bool take_bind(const Reader *reader, Slice body, Shape *shape)
+static bool take_bind(const LineReader *reader, Slice body, Shape *shape)
 {
     PgBind bind;
     if (!pg_get_bind(body, &bind) || bind.portal.len > 0 || shape->bound) {
@@ -72,7 +64,7 @@ static bool take_execute(Slice body, Shape *shape)
 }
 
 /* One message before the Sync. */
-static bool take_message(const Reader *reader, const PgPiece *piece, Shape *shape)
+static bool take_message(const LineReader *reader, const PgPiece *piece, Shape *shape)
 {
     switch (piece->type) {
     case 'P':
@@ -89,7 +81,7 @@ static bool take_message(const Reader *reader, const PgPiece *piece, Shape *shap
 }
 
 /* False: it is not complete, or something else. */
-static bool read_shape(const Reader *reader, Slice data, size_t *ret_len, Shape *shape)
+static bool read_shape(const LineReader *reader, Slice data, size_t *ret_len, Shape *shape)
 {
     const PgPolicy policy = {0};
     for (size_t at = 0; at < data.len;) {
@@ -107,7 +99,7 @@ static bool read_shape(const Reader *reader, Slice data, size_t *ret_len, Shape 
             return shape->executed;
         }
         if (piece.type == 'Q') {
-            shape->effects = effects_of(reader, piece.body);
+            shape->effects = line_text_effects(reader, piece.body);
             return at == 0;
         }
         if (!take_message(reader, &piece, shape)) {
@@ -118,13 +110,11 @@ static bool read_shape(const Reader *reader, Slice data, size_t *ret_len, Shape 
     return false;
 }
 
-bool line_request_read(const Session *session, const SqlDialect *dialect, SqlMemo *memo, Slice data,
-                       LineRequest *ret_request)
+bool line_request_read(const LineReader *reader, Slice data, LineRequest *ret_request)
 {
-    Reader reader = {session, dialect, memo};
     Shape shape = {0};
     size_t len = 0;
-    if (!read_shape(&reader, data, &len, &shape) || !shape.effects.reads) {
+    if (!read_shape(reader, data, &len, &shape) || !shape.effects.reads) {
         return false;
     }
     *ret_request = (LineRequest){.len = len, .digest = shape.effects.digest};

@@ -38,8 +38,10 @@ typedef enum ProxyStat {
     STAT_TLS_FAILED, /* no TLS where it is required, or its handshake failed */
     STAT_LOGINS,
     STAT_BORROWS,
-    STAT_NOTIFICATIONS, /* that clients heard by those */
-    STAT_SHARED,        /* requests that shared a connection with others */
+    STAT_NOTIFICATIONS,   /* that clients heard by those */
+    STAT_SHARED,          /* requests that shared a connection with others */
+    STAT_REPLICA_BORROWS, /* of the borrows */
+    STAT_READS_AGAIN,     /* that a replica did not answer, and the primary did */
     STAT_BORROW_TIMEOUTS,
     STAT_IDLE_TIMEOUTS,
     STAT_SERVER_REQUESTS, /* connections to PostgreSQL that were begun */

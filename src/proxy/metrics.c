@@ -90,6 +90,10 @@ const Metric proxy_metrics[] = {
      .help = "notifications that clients got by those"},
     {"DatabaseConnectionsBorrowed", COUNT, COUNTER, POOL, OF(STAT_BORROWS),
      .help = "how often a client got a database connection"},
+    {"ReplicaConnectionsBorrowed", COUNT, COUNTER, POOL, OF(STAT_REPLICA_BORROWS),
+     .help = "of those, of replicas"},
+    {"QueryRequestsRetriedOnPrimary", COUNT, COUNTER, POOL, OF(STAT_READS_AGAIN),
+     .help = "reads that a replica did not answer, and the primary did"},
     {"QueryRequestsShared", COUNT, COUNTER, POOL, OF(STAT_SHARED),
      .help = "requests that shared a database connection with others"},
     {"DatabaseConnectionsBorrowTimeouts", COUNT, COUNTER, POOL, OF(STAT_BORROW_TIMEOUTS),
@@ -178,9 +182,9 @@ int64_t proxy_metric_value(const Metric *metric, Proxy *proxy, const MeterSum *s
         return difference < 0 ? 0 : difference;
     }
     case SOURCE_AVAILABILITY:
-        return proxy_health_available_percent(&proxy->health);
+        return proxy_available_percent(proxy);
     case SOURCE_SERVERS_MAX:
-        return atomic_load(&proxy->budget.max);
+        return proxy_servers_max(proxy);
     case SOURCE_LATENCY:
     default:
         UNREACHABLE();

@@ -4,8 +4,7 @@
  * order in which a place is counted is what keeps all below the limits: here first, then there; and
  * the other way round when it is given back.
  */
-#include "proxy/peers_priv.h"
-#include "proxy/proxy_priv.h"
+#include "proxy/peers_parts_priv.h"
 
 /* ---- names -------------------------------------------------------------------------------------
  */
@@ -37,10 +36,18 @@ char *peers_name_read(const json_t *hex)
     return name;
 }
 
+json_t *peers_place(const char *user, const char *database, const char *at, int64_t servers,
+                    int64_t clients, size_t *bytes)
+{
+    *bytes += 2 * (strlen(user) + strlen(database) + strlen(at)) + 40;
+    return json_pack("[o, o, I, I, o]", peers_name(user), peers_name(database), (json_int_t)servers,
+                     (json_int_t)clients, peers_name(at));
+}
+
 /* ---- what they hold ----------------------------------------------------------------------------
  */
 
-static void quotas_of(Peers *peers, const char *user, const char *database, Quota **quotas)
+void peers_quotas(Peers *peers, const char *user, const char *database, Quota **quotas)
 {
     quotas[QUOTA_USER] = quotas_get(&peers->proxy->quotas, QUOTA_USER, slice_of(user));
     quotas[QUOTA_DATABASE] = quotas_get(&peers->proxy->quotas, QUOTA_DATABASE, slice_of(database));
@@ -52,18 +59,32 @@ static void count_change(atomic_uint *count, int64_t change)
     ASSERT(change >= 0 || before >= (unsigned)-change);
 }
 
-static PeerPlace *place_of(Peers *peers, Peer *peer, const char *user, const char *database)
+/* `at`: the target's address; empty: at none. */
+PeerPlace *peers_place_of(Peers *peers, Peer *peer, const char *user, const char *database,
+                          const char *at)
 {
     for (size_t i = 0; i < peer->places.len; i++) {
         PeerPlace *place = &peer->places.items[i];
-        if (strcmp(place->user, user) == 0 && strcmp(place->database, database) == 0) {
+        if (strcmp(place->user, user) == 0 && strcmp(place->database, database) == 0 &&
+            strcmp(place->at, at) == 0) {
             return place;
         }
     }
-    PeerPlace place = {.user = mem_strdup(user), .database = mem_strdup(database)};
-    quotas_of(peers, user, database, place.quotas);
+    PeerPlace place = {.user = mem_strdup(user),
+                       .database = mem_strdup(database),
+                       .at = mem_strdup(at),
+                       .target = proxy_config_target_at(peers->proxy->config, at)};
+    peers_quotas(peers, user, database, place.quotas);
     vec_push(&peer->places, place);
     return &peer->places.items[peer->places.len - 1];
+}
+
+/* Of a target that is not ours there is no budget. */
+static void budget_change(Peers *peers, size_t target, int64_t servers)
+{
+    if (target < PROXY_TARGETS_MAX) {
+        count_change(&peers->proxy->targets[target].budget.open, servers);
+    }
 }
 
 /* False: it would give back more than it has. */
@@ -78,7 +99,7 @@ static bool place_change(Peers *peers, PeerPlace *place, int64_t servers, int64_
         count_change(&place->quotas[kind]->servers, servers);
         count_change(&place->quotas[kind]->clients, clients);
     }
-    count_change(&peers->proxy->budget.open, servers);
+    budget_change(peers, place->target, servers);
     return true;
 }
 
@@ -90,6 +111,7 @@ static void place_done(PeerPlace *place)
     }
     mem_free(place->user);
     mem_free(place->database);
+    mem_free(place->at);
 }
 
 static bool clients_change(Peers *peers, Peer *peer, int64_t change)
@@ -100,23 +122,6 @@ static bool clients_change(Peers *peers, Peer *peer, int64_t change)
     peer->clients += change;
     count_change(&peers->proxy->clients, change);
     return true;
-}
-
-static void ask_done(PeerAsk *ask)
-{
-    for (size_t kind = 0; kind < QUOTA_KINDS; kind++) {
-        quota_unref(ask->quotas[kind]);
-    }
-    mem_free(ask->user);
-    mem_free(ask->database);
-}
-
-static void asks_drop(Peer *peer)
-{
-    for (size_t i = 0; i < peer->asks.len; i++) {
-        ask_done(&peer->asks.items[i]);
-    }
-    peer->asks.len = 0;
 }
 
 static void places_drop(Peers *peers, Peer *peer)
@@ -154,7 +159,7 @@ static Peer *peer_new(Peers *peers, uint32_t generation)
 static void peer_free(Peers *peers, Peer *peer)
 {
     list_remove(&peers->peers, &peer->node);
-    asks_drop(peer);
+    peers_asks_drop(peer);
     places_drop(peers, peer);
     vec_done(&peer->asks);
     vec_done(&peer->places);
@@ -173,7 +178,12 @@ static void workers_nudge(Peers *peers)
 /* ---- books -------------------------------------------------------------------------------------
  */
 
-/* [[user, database, servers, clients], …], `clients`: additions. */
+char *peers_at_read(const Peers *peers, const json_t *hex)
+{
+    return hex != NULL ? peers_name_read(hex) : mem_strdup(peers->proxy->config->target.at);
+}
+
+/* [[user, database, servers, clients, target], …], `clients`: additions. */
 static bool take_places(Peers *peers, Peer *peer, const json_t *message)
 {
     size_t i;
@@ -182,8 +192,9 @@ static bool take_places(Peers *peers, Peer *peer, const json_t *message)
     json_array_foreach (json_object_get(message, "places"), i, item) {
         CLEANUP(mem_free_ptr) char *user = peers_name_read(json_array_get(item, 0));
         CLEANUP(mem_free_ptr) char *database = peers_name_read(json_array_get(item, 1));
-        ok = ok && user != NULL && database != NULL &&
-             place_change(peers, place_of(peers, peer, user, database),
+        CLEANUP(mem_free_ptr) char *at = peers_at_read(peers, json_array_get(item, 4));
+        ok = ok && user != NULL && database != NULL && at != NULL &&
+             place_change(peers, peers_place_of(peers, peer, user, database, at),
                           json_integer_value(json_array_get(item, 2)),
                           json_integer_value(json_array_get(item, 3)));
     }
@@ -197,6 +208,21 @@ static Peer *first_of(List *list)
 {
     ListNode *node = list_pop_front(list);
     return node != NULL ? CONTAINER_OF(node, Peer, node) : NULL;
+}
+
+/* Counted at the new one first. */
+void peers_config_changed(Peers *peers)
+{
+    LIST_FOR_EACH (&peers->peers, node) {
+        const Peer *peer = CONTAINER_OF(node, Peer, node);
+        for (size_t i = 0; i < peer->places.len; i++) {
+            PeerPlace *place = &peer->places.items[i];
+            size_t before = place->target;
+            place->target = proxy_config_target_at(peers->proxy->config, place->at);
+            budget_change(peers, place->target, place->servers);
+            budget_change(peers, before, -place->servers);
+        }
+    }
 }
 
 /* The new is counted before the old is forgotten: in between it is too much, never too little. */
@@ -242,11 +268,8 @@ void peers_put_books(const Peers *peers, json_t *books)
         int64_t clients = peer->clients;
         for (size_t i = 0; i < peer->places.len; i++) {
             const PeerPlace *place = &peer->places.items[i];
-            bytes += 2 * (strlen(place->user) + strlen(place->database)) + 32;
-            json_array_append_new(places,
-                                  json_pack("[o, o, I, I]", peers_name(place->user),
-                                            peers_name(place->database), (json_int_t)place->servers,
-                                            (json_int_t)place->clients));
+            json_array_append_new(places, peers_place(place->user, place->database, place->at,
+                                                      place->servers, place->clients, &bytes));
             if (bytes > SUCCESSION_BOOK_BYTES) {
                 put_piece(books, peer->generation, clients, places);
                 clients = 0;
@@ -258,142 +281,8 @@ void peers_put_books(const Peers *peers, json_t *books)
     }
 }
 
-/* ---- asking ------------------------------------------------------------------------------------
+/* ---- what they say -----------------------------------------------------------------------------
  */
-
-static ProxyLimit limit_of(const Peers *peers, QuotaKind kind, const char *name)
-{
-    const ProxyConfig *config = peers->proxy->config;
-    return kind == QUOTA_USER ? proxy_config_user_limit(config, slice_of(name))
-                              : proxy_config_database_limit(config, slice_of(name));
-}
-
-/* What is full: a quota, or with *ret_budget the budget; NULL and false: it is taken. */
-static Quota *take_server(Peers *peers, const PeerAsk *ask, bool *ret_budget)
-{
-    *ret_budget = false;
-    for (QuotaKind kind = 0; kind < QUOTA_KINDS; kind++) {
-        const char *name = kind == QUOTA_USER ? ask->user : ask->database;
-        if (!quota_take(&ask->quotas[kind]->servers, limit_of(peers, kind, name).servers)) {
-            for (QuotaKind taken = 0; taken < kind; taken++) {
-                quota_give(&ask->quotas[taken]->servers);
-            }
-            return ask->quotas[kind];
-        }
-    }
-    if (!proxy_budget_take(&peers->proxy->budget)) {
-        for (QuotaKind kind = 0; kind < QUOTA_KINDS; kind++) {
-            quota_give(&ask->quotas[kind]->servers);
-        }
-        *ret_budget = true;
-    }
-    return NULL;
-}
-
-/* The counters have it already. */
-static void grant(Peers *peers, Peer *peer, const PeerAsk *ask)
-{
-    place_of(peers, peer, ask->user, ask->database)->servers++;
-    succession_send(peer->link, json_pack("{s:I}", "grant", (json_int_t)ask->id));
-}
-
-static void wait_note(atomic_int_fast64_t *oldest, int64_t since_ms)
-{
-    int64_t now = atomic_load(oldest);
-    if (now == 0 || since_ms < now) {
-        atomic_store(oldest, since_ms);
-    }
-}
-
-static void serve_asks_of(Peers *peers, Peer *peer)
-{
-    size_t left = 0;
-    for (size_t i = 0; i < peer->asks.len; i++) {
-        PeerAsk *ask = &peer->asks.items[i];
-        bool budget;
-        Quota *quota = take_server(peers, ask, &budget);
-        if (quota == NULL && !budget) {
-            grant(peers, peer, ask);
-            ask_done(ask);
-            continue;
-        }
-        wait_note(budget ? &peers->wait_ms : &quota->sides[QUOTA_OTHERS].oldest_wait_ms,
-                  ask->since_ms);
-        peer->asks.items[left++] = *ask;
-    }
-    peer->asks.len = left;
-}
-
-/* Who waits elsewhere is said anew each time. */
-static void waits_clear(Peers *peers)
-{
-    atomic_store(&peers->wait_ms, 0);
-    LIST_FOR_EACH (&peers->peers, node) {
-        const Peer *peer = CONTAINER_OF(node, Peer, node);
-        for (size_t i = 0; i < peer->asks.len; i++) {
-            for (size_t kind = 0; kind < QUOTA_KINDS; kind++) {
-                Quota *quota = peer->asks.items[i].quotas[kind];
-                atomic_store(&quota->sides[QUOTA_OTHERS].oldest_wait_ms, 0);
-            }
-        }
-    }
-}
-
-static void serve_asks(Peers *peers)
-{
-    size_t blocked = 0;
-    waits_clear(peers);
-    LIST_FOR_EACH (&peers->peers, node) {
-        Peer *peer = CONTAINER_OF(node, Peer, node);
-        if (peer->link != NULL) {
-            serve_asks_of(peers, peer);
-            blocked += peer->asks.len;
-        }
-    }
-    if (blocked > 0) {
-        proxy_workers_yield(peers->proxy, atomic_load(&peers->wait_ms) != 0);
-    }
-}
-
-static void take_ask(Peers *peers, Peer *peer, const json_t *message)
-{
-    PeerAsk ask = {.id = json_integer_value(json_object_get(message, "ask")),
-                   .user = peers_name_read(json_object_get(message, "user")),
-                   .database = peers_name_read(json_object_get(message, "database")),
-                   .since_ms = json_integer_value(json_object_get(message, "since"))};
-    if (ask.user == NULL || ask.database == NULL || peer->asks.len >= PEERS_ASKS_MAX) {
-        mem_free(ask.user);
-        mem_free(ask.database);
-        return;
-    }
-    quotas_of(peers, ask.user, ask.database, ask.quotas);
-    vec_push(&peer->asks, ask);
-    serve_asks(peers);
-}
-
-static void take_enter(Peers *peers, Peer *peer, const json_t *message)
-{
-    CLEANUP(mem_free_ptr) char *user = peers_name_read(json_object_get(message, "user"));
-    CLEANUP(mem_free_ptr) char *database = peers_name_read(json_object_get(message, "database"));
-    if (user == NULL || database == NULL) {
-        return;
-    }
-    PeerPlace *place = place_of(peers, peer, user, database);
-    QuotaKind full = QUOTA_KINDS;
-    for (QuotaKind kind = 0; kind < QUOTA_KINDS && full == QUOTA_KINDS; kind++) {
-        const char *name = kind == QUOTA_USER ? user : database;
-        if (!quota_take(&place->quotas[kind]->clients, limit_of(peers, kind, name).clients)) {
-            full = kind;
-        }
-    }
-    for (QuotaKind taken = 0; full < QUOTA_KINDS && taken < full; taken++) {
-        quota_give(&place->quotas[taken]->clients);
-    }
-    place->clients += full == QUOTA_KINDS ? 1 : 0;
-    succession_send(peer->link, json_pack("{s:I, s:b, s:i}", "entered",
-                                          json_integer_value(json_object_get(message, "enter")),
-                                          "ok", full == QUOTA_KINDS, "full", (int)full));
-}
 
 void peers_take_message(Peers *peers, SuccessionLink *link, const json_t *message)
 {
@@ -404,95 +293,11 @@ void peers_take_message(Peers *peers, SuccessionLink *link, const json_t *messag
     if (json_object_get(message, "places") != NULL) {
         (void)take_places(peers, peer, message);
         workers_nudge(peers);
-        serve_asks(peers);
+        peers_serve_asks(peers);
     } else if (json_object_get(message, "ask") != NULL) {
-        take_ask(peers, peer, message);
+        peers_take_ask(peers, peer, message);
     } else if (json_object_get(message, "enter") != NULL) {
-        take_enter(peers, peer, message);
-    }
-}
-
-/* ---- who waits here ----------------------------------------------------------------------------
- */
-
-static int64_t older(int64_t a, int64_t b)
-{
-    return a == 0 || (b != 0 && b < a) ? b : a;
-}
-
-static int64_t budget_wait(const Peers *peers)
-{
-    const Proxy *proxy = peers->proxy;
-    int64_t oldest = atomic_load(&peers->wait_ms);
-    for (uint32_t i = 0; i < proxy->workers_running; i++) {
-        oldest = older(oldest, atomic_load(&proxy->workers[i].oldest_wait_ms));
-    }
-    return oldest;
-}
-
-static json_t *quota_waits(Peers *peers, QuotaKind kind)
-{
-    json_t *waits = json_array();
-    Quotas *quotas = &peers->proxy->quotas;
-    size_t cursor = 0;
-    Slice name;
-    void *value;
-    pthread_mutex_lock(&quotas->lock);
-    while (map_next(quotas->maps[kind], &cursor, &name, &value) &&
-           json_array_size(waits) < PEERS_WAITS_MAX) {
-        const Quota *quota = value;
-        uint32_t worker;
-        int64_t since = quota_oldest_wait(quota, QUOTA_NOBODY, &worker);
-        if (since != 0) {
-            json_array_append_new(waits,
-                                  json_pack("[o, I]", peers_name(quota->name), (json_int_t)since));
-        }
-    }
-    pthread_mutex_unlock(&quotas->lock);
-    return waits;
-}
-
-static void tell_waits(Peers *peers)
-{
-    int64_t budget = budget_wait(peers);
-    json_t *users = quota_waits(peers, QUOTA_USER);
-    json_t *databases = quota_waits(peers, QUOTA_DATABASE);
-    bool any = budget != 0 || json_array_size(users) > 0 || json_array_size(databases) > 0;
-    LIST_FOR_EACH (&peers->peers, node) {
-        Peer *peer = CONTAINER_OF(node, Peer, node);
-        if (peer->link != NULL && (any || peer->told_waits)) {
-            peer->told_waits = any;
-            succession_send(peer->link,
-                            json_pack("{s:{s:I, s:O, s:O}}", "waits", "budget", (json_int_t)budget,
-                                      "users", users, "databases", databases));
-        }
-    }
-    json_decref(users);
-    json_decref(databases);
-}
-
-static void peers_look(void *user)
-{
-    Peers *peers = user;
-    if (peers->peers.len == 0) {
-        loop_timer_stop(&peers->look);
-        return;
-    }
-    serve_asks(peers);
-    tell_waits(peers);
-}
-
-static void nudged(void *user)
-{
-    Peers *peers = user;
-    atomic_store(&peers->nudged, false);
-    serve_asks(peers);
-}
-
-void peers_nudge(Peers *peers)
-{
-    if (!atomic_exchange(&peers->nudged, true)) {
-        loop_post(peers->proxy->loop, nudged, peers);
+        peers_take_enter(peers, peer, message);
     }
 }
 
@@ -513,8 +318,8 @@ void peers_parted(Peers *peers, uint32_t generation)
     Peer *peer = peer_of(peers, generation);
     if (peer != NULL) {
         peer->link = NULL;
-        waits_clear(peers);
-        asks_drop(peer);
+        peers_waits_clear(peers);
+        peers_asks_drop(peer);
     }
 }
 
@@ -522,16 +327,16 @@ void peers_forget(Peers *peers, uint32_t generation)
 {
     Peer *peer = peer_of(peers, generation);
     if (peer != NULL) {
-        waits_clear(peers);
+        peers_waits_clear(peers);
         peer_free(peers, peer);
         workers_nudge(peers);
-        serve_asks(peers);
+        peers_serve_asks(peers);
     }
 }
 
 void peers_forget_all(Peers *peers)
 {
-    waits_clear(peers);
+    peers_waits_clear(peers);
     for (ListNode *node; (node = list_first(&peers->peers)) != NULL;) {
         peer_free(peers, CONTAINER_OF(node, Peer, node));
     }

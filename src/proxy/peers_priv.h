@@ -28,18 +28,21 @@ typedef struct ProxyPool ProxyPool;
 typedef struct ProxyClient ProxyClient;
 typedef struct ProxyServer ProxyServer;
 
-/* What a leaving process holds for a user and a database. */
+/* What a leaving process holds for a user and a database, and at which target: processes tell each
+ * other its address, for each has numbers of its own. Of clients that is empty. */
 typedef struct PeerPlace {
-    char *user, *database;
+    char *user, *database, *at;
+    size_t target; /* its number here; PROXY_TARGETS_MAX: none of ours, so in no budget */
     Quota *quotas[QUOTA_KINDS];
     int64_t servers, clients;
 } PeerPlace;
 
 typedef struct PeerAsk {
     int64_t id;
-    char *user, *database;
+    char *user, *database, *at;
     Quota *quotas[QUOTA_KINDS];
     int64_t since_ms;
+    bool answered; /* and about to be forgotten */
 } PeerAsk;
 
 typedef struct Peer {
@@ -48,14 +51,14 @@ typedef struct Peer {
     SuccessionLink *link; /* NULL: it has not joined yet */
     int64_t clients;
     VEC(PeerPlace) places;
-    VEC(PeerAsk) asks; /* the oldest first */
+    VEC(PeerAsk) asks;
     bool told_waits;
 } Peer;
 
 /* What this process holds, while it is leaving. */
 typedef struct Held {
     ListNode node; /* in peers->held */
-    char *user, *database;
+    char *user, *database, *at;
     int64_t servers, clients;
     int64_t told_servers, told_clients; /* what the serving process counts */
 } Held;
@@ -70,10 +73,11 @@ typedef struct LeavingAsk {
     ProxyWorker *worker;
     ProxyPool *pool;   /* the worker's: who asked; NULL: it is gone */
     PoolHandle client; /* of ASK_CLIENT */
-    char *user, *database;
+    char *user, *database, *at;
     int64_t since_ms;
     bool answered, granted;
-    QuotaKind full; /* why not */
+    bool unknown;   /* the serving process has no such target */
+    QuotaKind full; /* why not, of a client */
 } LeavingAsk;
 
 typedef struct PeersCancel PeersCancel;
@@ -82,7 +86,8 @@ typedef struct Peers {
     Proxy *proxy;
     List peers;
     LoopTimer look;
-    atomic_int_fast64_t wait_ms; /* the longest wait elsewhere for the budget; 0: nobody */
+    /* By target: the longest wait elsewhere for its budget; 0: nobody. */
+    atomic_int_fast64_t wait_ms[PROXY_TARGETS_MAX];
     atomic_bool nudged;
     /* leaving */
     bool leaving;
@@ -114,9 +119,15 @@ void peers_take_message(Peers *peers, SuccessionLink *link, const json_t *messag
 SuccessionLink *peers_link_of(const Peers *peers, uint32_t generation); /* NULL: there is none */
 void peers_nudge(Peers *peers); /* any thread: there is room */
 
-/* Names of users and databases are any bytes. */
+/* Other targets have our numbers, or other numbers are theirs. */
+void peers_config_changed(Peers *peers);
+
+/* Names of users, databases and targets are any bytes. */
 json_t *peers_name(const char *text);
 char *peers_name_read(const json_t *hex); /* NULL: it is none */
+/* An entry of a book, and about how long it is, which is added. */
+json_t *peers_place(const char *user, const char *database, const char *at, int64_t servers,
+                    int64_t clients, size_t *bytes);
 
 /* ---- leaving (leaving.c) -----------------------------------------------------------------------
  */
@@ -131,15 +142,16 @@ void leaving_joined(Peers *peers, SuccessionLink *up);
 void leaving_parted(Peers *peers);
 void leaving_take_message(Peers *peers, const json_t *message);
 
-/* On the worker's thread, of one that is apart: what has become more or less. `pool` NULL: of no
+/* On the worker's thread, of one that is apart: clients that have come or gone. `pool` NULL: of no
  * user's yet. */
-void leaving_change(ProxyWorker *worker, const ProxyPool *pool, int servers, int clients,
-                    int accepted);
+void leaving_clients_change(ProxyWorker *worker, const ProxyPool *pool, int clients, int accepted);
 void leaving_server_gone(const ProxyServer *server);
 void leaving_give_back(ProxyWorker *worker, const LeavingAsk *ask); /* it is not needed */
 void leaving_ask_server(ProxyPool *pool); /* pool->ask says that it has not been answered */
 void leaving_ask_client(ProxyClient *client, ProxyPool *pool);
 void leaving_pool_gone(ProxyPool *pool);
+/* There is another one of this number: what was asked for is not what is wanted. */
+void leaving_target_changed(ProxyWorker *worker, size_t target);
 
 /* ---- cancel requests (peers_cancel.c) ----------------------------------------------------------
  */

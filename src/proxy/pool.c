@@ -20,6 +20,7 @@ static ProxyPool *pool_new_for(ProxyWorker *worker, Slice key, Slice user, Slice
 {
     ProxyPool *pool = mem_alloc(sizeof(ProxyPool));
     pool->worker = worker;
+    pool->home = pool;
     pool->key = mem_alloc(key.len);
     pool->key_len = key.len;
     memcpy(pool->key, key.data, key.len);
@@ -54,13 +55,75 @@ ProxyPool *proxy_pool_for(ProxyWorker *worker, Slice user, Slice database, Param
     return pool;
 }
 
-void proxy_pool_unused(ProxyPool *pool)
+static ProxyPool *replica_new(ProxyPool *home, size_t target)
 {
-    if (pool->clients > 0 || pool->servers > 0) {
+    ProxyPool *pool = mem_alloc(sizeof(ProxyPool));
+    pool->worker = home->worker;
+    pool->home = home;
+    pool->target = (uint8_t)target;
+    pool->key = home->key;
+    pool->key_len = home->key_len;
+    pool->user = home->user;
+    pool->database = home->database;
+    pool->meter = home->meter;
+    pool->params = home->params;
+    pool->statements = home->statements;
+    pool->settings = home->settings;
+    pool->catalog = home->catalog;
+    memcpy(pool->quotas, home->quotas, sizeof(pool->quotas));
+    list_init(&pool->lines);
+    list_init(&pool->idle);
+    list_init(&pool->waiters);
+    proxy_limits_of(pool);
+    home->replica_count++;
+    return pool;
+}
+
+ProxyPool *proxy_pool_at(ProxyPool *home, size_t target)
+{
+    ASSERT(home->home == home);
+    if (target == PROXY_TARGET_PRIMARY) {
+        return home;
+    }
+    ProxyPool **at = &home->replicas[target - 1];
+    if (*at == NULL) {
+        *at = replica_new(home, target);
+    }
+    return *at;
+}
+
+static bool is_used(const ProxyPool *pool)
+{
+    return pool->clients > 0 || pool->servers > 0 || pool->waiters.len > 0;
+}
+
+static void replicas_free(ProxyPool *home)
+{
+    for (size_t i = 0; i < PROXY_REPLICAS_MAX && home->replica_count > 0; i++) {
+        ProxyPool *pool = home->replicas[i];
+        if (pool != NULL) {
+            ASSERT(pool->idle.len == 0);
+            leaving_pool_gone(pool);
+            crypto_wipe(&pool->keys, sizeof(pool->keys));
+            mem_free(pool);
+            home->replica_count--;
+        }
+    }
+}
+
+void proxy_pool_unused(ProxyPool *any)
+{
+    ProxyPool *pool = any->home;
+    bool used = is_used(pool);
+    for (size_t i = 0; i < PROXY_REPLICAS_MAX && pool->replica_count > 0; i++) {
+        used = used || (pool->replicas[i] != NULL && is_used(pool->replicas[i]));
+    }
+    if (used) {
         return;
     }
-    ASSERT(pool->waiters.len == 0 && pool->idle.len == 0);
+    ASSERT(pool->idle.len == 0);
     leaving_pool_gone(pool);
+    replicas_free(pool);
     map_remove(pool->worker->pools, slice_from(pool->key, pool->key_len));
     params_unref(pool->params);
     params_unref(pool->welcome);
@@ -68,6 +131,7 @@ void proxy_pool_unused(ProxyPool *pool)
     crypto_wipe(&pool->keys, sizeof(pool->keys));
     statement_table_free(pool->statements);
     setting_table_free(pool->settings);
+    mem_free(pool->learnt);
     catalog_names_unref(pool->names);
     quota_unref(pool->quotas[QUOTA_USER]);
     quota_unref(pool->quotas[QUOTA_DATABASE]);
@@ -92,9 +156,10 @@ void proxy_worker_forget_welcomes(ProxyWorker *worker)
 /* ---- idle connections --------------------------------------------------------------------------
  */
 
-static void idle_count_publish(ProxyWorker *worker)
+static void idle_count_publish(ProxyWorker *worker, size_t target)
 {
-    atomic_store_explicit(&worker->idle_count, (unsigned)worker->idle.len, memory_order_relaxed);
+    atomic_store_explicit(&worker->shown[target].idle_count,
+                          (unsigned)worker->sides[target].idle.len, memory_order_relaxed);
 }
 
 static void pool_idle_add(ProxyServer *server)
@@ -103,46 +168,49 @@ static void pool_idle_add(ProxyServer *server)
     server->state = SERVER_IDLE;
     server->idle_ms = loop_now_ms(worker->loop);
     list_push_front(&server->pool->idle, &server->idle_node);
-    list_push_front(&worker->idle, &server->lru_node);
-    idle_count_publish(worker);
+    list_push_front(&proxy_server_side(server)->idle, &server->lru_node);
+    idle_count_publish(worker, server->target);
 }
 
 void proxy_pool_idle_remove(ProxyServer *server)
 {
     if (server->idle_node.next != NULL) {
         list_remove(&server->pool->idle, &server->idle_node);
-        list_remove(&server->worker->idle, &server->lru_node);
-        idle_count_publish(server->worker);
+        list_remove(&proxy_server_side(server)->idle, &server->lru_node);
+        idle_count_publish(server->worker, server->target);
     }
 }
 
-ProxyServer *proxy_worker_idle_oldest(ProxyWorker *worker)
+ProxyServer *proxy_worker_idle_oldest(ProxyWorker *worker, size_t target)
 {
-    ListNode *node = worker->idle.head.prev;
-    return worker->idle.len > 0 ? CONTAINER_OF(node, ProxyServer, lru_node) : NULL;
+    const List *idle = &worker->sides[target].idle;
+    return idle->len > 0 ? CONTAINER_OF(idle->head.prev, ProxyServer, lru_node) : NULL;
 }
 
 /* The limit was lowered; those that are leaving already count no more. */
-static bool over_budget(const ProxyBudget *budget, const ProxyWorker *worker)
+static bool over_budget(const ProxyWorker *worker, size_t target)
 {
-    return !worker->apart &&
-           atomic_load(&budget->open) > atomic_load(&budget->max) + worker->leaving;
+    const ProxyBudget *budget = &worker->proxy->targets[target].budget;
+    size_t leaving = worker->sides[target].leaving;
+    return !worker->apart && atomic_load(&budget->open) > atomic_load(&budget->max) + leaving;
 }
 
-static void trim_idle(ProxyWorker *worker)
+static void trim_idle(ProxyWorker *worker, size_t target)
 {
     const ProxyConfig *config = worker->config;
+    uint32_t idle_max = proxy_config_target(config, target)->servers_idle_max;
     int64_t now = loop_now_ms(worker->loop);
     unsigned idle = 0;
     for (uint32_t i = 0; i < worker->proxy->worker_count; i++) {
-        idle += atomic_load_explicit(&worker->proxy->workers[i].idle_count, memory_order_relaxed);
+        idle += atomic_load_explicit(&worker->proxy->workers[i].shown[target].idle_count,
+                                     memory_order_relaxed);
     }
-    for (ProxyServer *server; (server = proxy_worker_idle_oldest(worker)) != NULL;) {
-        bool too_many = worker->apart ? now - server->idle_ms >= PEERS_IDLE_MS
-                                      : idle > config->servers_idle_max &&
-                                            now - server->idle_ms >= config->idle_server_ms;
+    for (ProxyServer *server; (server = proxy_worker_idle_oldest(worker, target)) != NULL;) {
+        int64_t idle_ms = now - server->idle_ms;
+        bool too_many = worker->apart ? idle_ms >= PEERS_IDLE_MS
+                                      : idle > idle_max && idle_ms >= config->idle_server_ms;
         bool too_old = now - server->opened_ms >= PROXY_SERVER_AGE_MS;
-        if (!too_many && !too_old && !over_budget(&worker->proxy->budget, worker)) {
+        if (!too_many && !too_old && !over_budget(worker, target)) {
             return;
         }
         idle--;
@@ -159,7 +227,9 @@ void proxy_worker_trim_idle(ProxyWorker *worker)
         proxy_limits_yield(worker);
     }
     if (!atomic_exchange(trimming, true)) {
-        trim_idle(worker);
+        for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+            trim_idle(worker, i);
+        }
         atomic_store(trimming, false);
     }
 }
@@ -182,7 +252,7 @@ void proxy_pool_available(ProxyServer *server)
         return;
     }
     ProxyClient *next = proxy_pool_next_waiter(pool);
-    if (server->retired || worker->draining || over_budget(&worker->proxy->budget, worker) ||
+    if (server->retired || worker->draining || over_budget(worker, server->target) ||
         proxy_limits_over(pool) || proxy_pool_should_yield(pool, next) ||
         (next == NULL && pool->replication) || (next != NULL && !server_fits(server, next))) {
         proxy_server_retire(server);
@@ -255,6 +325,7 @@ ProxyServer *proxy_pool_take_equal(ProxyPool *pool, const ProxyClient *client)
 
 bool proxy_pool_knows_names(ProxyPool *pool)
 {
+    ASSERT(pool->home == pool);
     if (pool->catalog != NULL) {
         catalog_entry_read(pool->catalog, &pool->names, &pool->names_fresh, &pool->names_seen);
     }

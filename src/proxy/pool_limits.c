@@ -95,7 +95,7 @@ static bool hub_take(atomic_uint *hubs, uint32_t servers_max)
 bool proxy_limits_hub_take(ProxyPool *pool)
 {
     Proxy *proxy = pool->worker->proxy;
-    if (!hub_take(&proxy->hubs, atomic_load(&proxy->budget.max))) {
+    if (!hub_take(&proxy->hubs, atomic_load(&proxy->targets[PROXY_TARGET_PRIMARY].budget.max))) {
         return false;
     }
     for (QuotaKind kind = 0; kind < QUOTA_KINDS; kind++) {
@@ -211,16 +211,26 @@ void proxy_limits_publish(ProxyWorker *worker, ProxyPool *left)
     }
 }
 
+static void apply_to(ProxyPool *pool)
+{
+    proxy_limits_of(pool);
+    sides_begin(pool);
+    sides_end(pool);
+}
+
 void proxy_limits_apply(ProxyWorker *worker)
 {
     size_t cursor = 0;
     Slice key;
     void *value;
     while (map_next(worker->pools, &cursor, &key, &value)) {
-        ProxyPool *pool = value;
-        proxy_limits_of(pool);
-        sides_begin(pool);
-        sides_end(pool);
+        ProxyPool *home = value;
+        apply_to(home);
+        for (size_t i = 0; i < PROXY_REPLICAS_MAX && home->replica_count > 0; i++) {
+            if (home->replicas[i] != NULL) {
+                apply_to(home->replicas[i]);
+            }
+        }
     }
     proxy_pool_waits_publish(worker, NULL);
 }
@@ -228,15 +238,32 @@ void proxy_limits_apply(ProxyWorker *worker)
 /* ---- making room -------------------------------------------------------------------------------
  */
 
-void proxy_limits_yield(ProxyWorker *worker)
+static void yield_side(ProxySide *side)
 {
-    for (ListNode *node = worker->idle.head.prev; node != &worker->idle.head;) {
+    for (ListNode *node = side->idle.head.prev; node != &side->idle.head;) {
         ProxyServer *server = CONTAINER_OF(node, ProxyServer, lru_node);
         node = node->prev;
         if (proxy_limits_over(server->pool) || proxy_limits_wanted(server->pool, INT64_MAX)) {
             proxy_server_retire(server);
         }
     }
+}
+
+void proxy_limits_yield(ProxyWorker *worker)
+{
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        yield_side(&worker->sides[i]);
+    }
+}
+
+static bool has_idle(const ProxyWorker *worker)
+{
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        if (atomic_load(&worker->shown[i].idle_count) > 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void yield_posted(void *user)
@@ -248,7 +275,7 @@ static void yield_posted(void *user)
 
 void proxy_limits_ask(ProxyWorker *worker)
 {
-    if (atomic_load(&worker->idle_count) > 0 && !atomic_exchange(&worker->limits_asked, true)) {
+    if (has_idle(worker) && !atomic_exchange(&worker->limits_asked, true)) {
         loop_post(worker->loop, yield_posted, worker);
     }
 }

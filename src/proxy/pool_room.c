@@ -10,15 +10,15 @@
 #include "proxy/line_priv.h"
 #include "proxy/pool_parts_priv.h"
 
-/* The longest wait on another worker (QUOTA_OTHERS: in another process), as a time; 0: nobody
- * waits. */
-static int64_t oldest_elsewhere(const ProxyWorker *worker, uint32_t *ret_worker)
+/* The longest wait for the target on another worker (QUOTA_OTHERS: in another process), as a time;
+ * 0: nobody waits. */
+static int64_t oldest_elsewhere(const ProxyWorker *worker, size_t target, uint32_t *ret_worker)
 {
-    int64_t oldest = atomic_load(&worker->proxy->peers.wait_ms);
+    int64_t oldest = atomic_load(&worker->proxy->peers.wait_ms[target]);
     *ret_worker = QUOTA_OTHERS;
     for (uint32_t i = 0; i < worker->proxy->worker_count; i++) {
         const ProxyWorker *other = &worker->proxy->workers[i];
-        int64_t since = other == worker ? 0 : atomic_load(&other->oldest_wait_ms);
+        int64_t since = other == worker ? 0 : atomic_load(&other->shown[target].oldest_wait_ms);
         if (since != 0 && (oldest == 0 || since < oldest)) {
             oldest = since;
             *ret_worker = i;
@@ -45,13 +45,13 @@ bool proxy_pool_should_yield(ProxyPool *pool, const ProxyClient *next)
 {
     ProxyWorker *worker = pool->worker;
     uint32_t other;
-    const ProxyBudget *budget = &worker->proxy->budget;
+    const ProxyBudget *budget = &worker->proxy->targets[pool->target].budget;
     int64_t mine = precedence(worker, next);
     if (worker->config->limited && proxy_limits_wanted(pool, mine)) {
         return true;
     }
-    int64_t elsewhere = oldest_elsewhere(worker, &other);
-    ProxyPool *here = proxy_worker_oldest_pool(worker, true);
+    int64_t elsewhere = oldest_elsewhere(worker, pool->target, &other);
+    ProxyPool *here = proxy_worker_oldest_pool(worker, pool->target, true);
     bool room = !worker->apart && atomic_load(&budget->open) < atomic_load(&budget->max);
     if ((elsewhere == 0 && here == NULL) || room) {
         return false;
@@ -62,13 +62,16 @@ bool proxy_pool_should_yield(ProxyPool *pool, const ProxyClient *next)
     return theirs_older || ours_older;
 }
 
-static void yield_one(void *user)
+/* Of each target where somebody has asked for it. */
+static void yield_asked(void *user)
 {
     ProxyWorker *worker = user;
-    atomic_store(&worker->yield_asked, false);
-    ProxyServer *server = proxy_worker_idle_oldest(worker);
-    if (server != NULL) {
-        proxy_server_retire(server);
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        bool asked = atomic_exchange(&worker->shown[i].yield_asked, false);
+        ProxyServer *server = asked ? proxy_worker_idle_oldest(worker, i) : NULL;
+        if (server != NULL) {
+            proxy_server_retire(server);
+        }
     }
 }
 
@@ -96,10 +99,10 @@ void proxy_nudge(Proxy *proxy, uint32_t worker)
 }
 
 /* Somebody gave a place in the budget back. */
-void proxy_worker_permit_freed(ProxyWorker *worker)
+void proxy_worker_permit_freed(ProxyWorker *worker, size_t target)
 {
     uint32_t other;
-    if (oldest_elsewhere(worker, &other) != 0) {
+    if (oldest_elsewhere(worker, target, &other) != 0) {
         proxy_nudge(worker->proxy, other);
     }
     if (worker->waiting.len > 0) {
@@ -108,53 +111,58 @@ void proxy_worker_permit_freed(ProxyWorker *worker)
 }
 
 /* Those who wait for a limit of their own left out. */
-static size_t budget_waiters(const ProxyWorker *worker)
+static size_t budget_waiters(const ProxyWorker *worker, size_t target)
 {
-    size_t count = worker->waiter_count;
+    size_t count = worker->sides[target].waiters;
     LIST_FOR_EACH (&worker->waiting, node) {
         const ProxyPool *pool = CONTAINER_OF(node, ProxyPool, waiting_node);
-        count -= proxy_limits_wait_for(pool) != NULL ? pool->waiters.len : 0;
+        bool limited = pool->target == target && proxy_limits_wait_for(pool) != NULL;
+        count -= limited ? pool->waiters.len : 0;
     }
     return count;
 }
 
-/* Of a worker that has an idle one, but `except`. */
-static void ask_for_one(Proxy *proxy, const ProxyWorker *except)
+/* Of a worker that has an idle one there, but `except`. */
+static void ask_for_one(Proxy *proxy, size_t target, const ProxyWorker *except)
 {
     for (uint32_t i = 0; i < proxy->worker_count; i++) {
         ProxyWorker *other = &proxy->workers[i];
-        if (other != except && atomic_load(&other->idle_count) > 0) {
-            if (!atomic_exchange(&other->yield_asked, true)) {
-                loop_post(other->loop, yield_one, other);
+        ProxySideShown *shown = &other->shown[target];
+        if (other != except && atomic_load(&shown->idle_count) > 0) {
+            if (!atomic_exchange(&shown->yield_asked, true)) {
+                loop_post(other->loop, yield_asked, other);
             }
             return;
         }
     }
 }
 
-static void make_room(ProxyWorker *worker)
+static void make_room(ProxyWorker *worker, size_t target)
 {
-    if (worker->leaving + worker->connecting >= budget_waiters(worker)) {
+    const ProxySide *side = &worker->sides[target];
+    if (side->leaving + side->connecting >= budget_waiters(worker, target)) {
         return; /* enough is on its way */
     }
-    ProxyServer *server = proxy_worker_idle_oldest(worker);
+    ProxyServer *server = proxy_worker_idle_oldest(worker, target);
     if (server != NULL) {
         proxy_server_retire(server);
         return;
     }
-    if (proxy_lines_yield(worker)) {
+    if (proxy_lines_yield(worker, target)) {
         return;
     }
-    ask_for_one(worker->proxy, worker);
+    ask_for_one(worker->proxy, target, worker);
 }
 
-void proxy_workers_yield(Proxy *proxy, bool budget)
+void proxy_workers_yield(Proxy *proxy)
 {
     for (uint32_t i = 0; i < proxy->worker_count && proxy->config->limited; i++) {
         proxy_limits_ask(&proxy->workers[i]);
     }
-    if (budget) {
-        ask_for_one(proxy, NULL);
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        if (atomic_load(&proxy->peers.wait_ms[i]) != 0) {
+            ask_for_one(proxy, i, NULL);
+        }
     }
 }
 
@@ -163,8 +171,8 @@ void proxy_workers_yield(Proxy *proxy, bool budget)
 static bool is_promised(const ProxyPool *pool)
 {
     uint32_t other;
-    const ProxyBudget *budget = &pool->worker->proxy->budget;
-    int64_t elsewhere = oldest_elsewhere(pool->worker, &other);
+    const ProxyBudget *budget = &pool->worker->proxy->targets[pool->target].budget;
+    int64_t elsewhere = oldest_elsewhere(pool->worker, pool->target, &other);
     return atomic_load(&budget->open) + 1 == atomic_load(&budget->max) && elsewhere != 0 &&
            elsewhere + PROXY_FAIR_MS < proxy_pool_waits_since(pool);
 }
@@ -173,6 +181,7 @@ static bool is_promised(const ProxyPool *pool)
 static bool open_for(ProxyPool *pool)
 {
     ProxyWorker *worker = pool->worker;
+    ProxyBudget *budget = &worker->proxy->targets[pool->target].budget;
     if (worker->apart) {
         leaving_ask_server(pool);
         return true;
@@ -183,14 +192,14 @@ static bool open_for(ProxyPool *pool)
     if (!proxy_limits_take(pool)) {
         return true; /* another worker was faster: it waits for that now */
     }
-    if (!proxy_budget_take(&worker->proxy->budget)) {
+    if (!proxy_budget_take(budget)) {
         proxy_limits_give(pool, false);
-        make_room(worker);
+        make_room(worker, pool->target);
         return false;
     }
-    if (proxy_server_open(worker, pool, NULL) == NULL) {
+    if (proxy_server_open(worker, pool, NULL, pool->target) == NULL) {
         proxy_limits_give(pool, false);
-        proxy_budget_give(&worker->proxy->budget);
+        proxy_budget_give(budget);
         return false;
     }
     return true;
@@ -202,33 +211,41 @@ static bool open_granted(ProxyPool *pool)
 {
     ProxyWorker *worker = pool->worker;
     if (pool->waiters.len <= pool->connecting || worker->draining ||
-        !proxy_worker_has_target(worker) || proxy_server_open(worker, pool, NULL) == NULL) {
+        !proxy_worker_has_target(worker, pool->target) ||
+        proxy_server_open(worker, pool, NULL, pool->target) == NULL) {
         return false;
     }
     for (QuotaKind kind = 0; kind < QUOTA_KINDS; kind++) {
         atomic_fetch_add(&pool->quotas[kind]->servers, 1);
     }
-    atomic_fetch_add(&worker->proxy->budget.open, 1);
+    atomic_fetch_add(&worker->proxy->targets[pool->target].budget.open, 1);
     return true;
 }
 
-void proxy_pool_granted(ProxyPool *pool, bool granted)
+bool proxy_pool_granted(ProxyPool *pool)
 {
-    ProxyWorker *worker = pool->worker;
-    if (worker->apart && granted && !open_granted(pool)) {
-        leaving_change(worker, pool, -1, 0, 0);
+    proxy_worker_pump_soon(pool->worker);
+    return open_granted(pool);
+}
+
+static void pump_side(ProxyWorker *worker, size_t target)
+{
+    const ProxySide *side = &worker->sides[target];
+    while (side->connecting < PROXY_CONNECTING_MAX &&
+           loop_now_ms(worker->loop) >= side->retry_at_ms) {
+        ProxyPool *pool = proxy_worker_oldest_pool(worker, target, true);
+        if (pool == NULL || !open_for(pool)) {
+            break;
+        }
     }
-    proxy_worker_pump_soon(worker);
 }
 
 static void pump(void *user)
 {
     ProxyWorker *worker = user;
-    while (worker->connecting < PROXY_CONNECTING_MAX && !worker->draining &&
-           proxy_worker_has_target(worker) && loop_now_ms(worker->loop) >= worker->retry_at_ms) {
-        ProxyPool *pool = proxy_worker_oldest_pool(worker, true);
-        if (pool == NULL || !open_for(pool)) {
-            break;
+    for (size_t i = 0; i < PROXY_TARGETS_MAX && !worker->draining; i++) {
+        if (worker->sides[i].waiters > 0 && proxy_worker_has_target(worker, i)) {
+            pump_side(worker, i);
         }
     }
     if (worker->config->limited && worker->waiting.len > 0) {

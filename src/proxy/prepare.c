@@ -169,18 +169,19 @@ static bool iam_load(ProxyIam *iam, Err *err)
     return true;
 }
 
-/* ---- the target --------------------------------------------------------------------------------
+/* ---- targets -----------------------------------------------------------------------------------
  */
 
 static bool target_find(ProxyTarget *target, Err *err)
 {
     if (target->host != NULL) {
         return net_addr_resolve(target->host, target->port, &target->addr, err) ||
-               err_wrap(err, "the target's host");
+               err_wrap(err, "the host of the target %s", target->id);
     }
     CLEANUP(mem_free_ptr)
     char *path = mem_printf("%s/.s.PGSQL.%u", target->socket_dir, target->port);
-    return net_addr_parse(path, 0, &target->addr, err) || err_wrap(err, "the target's socket_dir");
+    return net_addr_parse(path, 0, &target->addr, err) ||
+           err_wrap(err, "the socket_dir of the target %s", target->id);
 }
 
 static bool target_load(ProxyTarget *target, uint32_t workers, Err *err)
@@ -189,6 +190,7 @@ static bool target_load(ProxyTarget *target, uint32_t workers, Err *err)
         return true;
     }
     TRY(target_find(target, err));
+    net_addr_format(&target->addr, target->at);
     TRY(target->ca_file == NULL || text_load(target->ca_file, &target->ca_pem, err));
     TlsClientOptions options = {.unverified = target->ca_pem == NULL};
     if (target->ca_pem != NULL) {
@@ -196,7 +198,7 @@ static bool target_load(ProxyTarget *target, uint32_t workers, Err *err)
     }
     for (uint32_t i = 0; i < workers && target->tls != TARGET_TLS_DISABLE; i++) {
         if (!tls_client_context_new(&options, &target->contexts[i], err)) {
-            return err_wrap(err, "the target's ca_file");
+            return err_wrap(err, "the ca_file of the target %s", target->id);
         }
     }
     return true;
@@ -233,6 +235,10 @@ bool proxy_config_load(ProxyConfig *config, const ProxyConfig *old, Err *err)
     TRY(change_possible(old, config, err));
     TRY(old != NULL || io_try(config, err));
     TRY(target_load(&config->target, config->workers, err) && iam_load(&config->iam, err));
+    for (size_t i = 0; i < PROXY_REPLICAS_MAX; i++) {
+        TRY(target_load(&config->replicas[i], config->workers, err));
+    }
+    proxy_config_order_replicas(config, old);
     for (size_t i = 0; i < config->user_count; i++) {
         TRY(user_load(&config->users[i], old, err));
     }

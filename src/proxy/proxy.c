@@ -50,6 +50,25 @@ static bool first_config_failed(Proxy *proxy, const Err *err)
     return false;
 }
 
+/* What is known of a target is not of the one that had its number before. */
+static void target_reset(ProxyTargetState *target)
+{
+    proxy_health_reset(&target->health);
+    atomic_store(&target->standing.lag_ms, -1);
+}
+
+static void targets_prepare(Proxy *proxy, const ProxyConfig *old, const ProxyConfig *config)
+{
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        ProxyTargetState *target = &proxy->targets[i];
+        bool used = proxy_config_uses(config, i);
+        atomic_store(&target->budget.max, used ? proxy_config_target(config, i)->servers_max : 0);
+        if (old != NULL && proxy_config_target_outdated(old, config, i)) {
+            target_reset(target);
+        }
+    }
+}
+
 bool proxy_put_in_force(Proxy *proxy, ProxyConfig *config, Err *err)
 {
     ProxyConfig *old = proxy->config;
@@ -57,8 +76,9 @@ bool proxy_put_in_force(Proxy *proxy, ProxyConfig *config, Err *err)
         proxy_config_unref(config);
         return false;
     }
-    atomic_store(&proxy->budget.max, config->servers_max);
+    targets_prepare(proxy, old, config);
     proxy->config = config;
+    peers_config_changed(&proxy->peers);
     if (old == NULL) {
         proxy->shut = true;
         return workers_start(proxy, config, err) && proxy_begin_service(proxy, err);
@@ -151,7 +171,10 @@ void proxy_init(Proxy *proxy, const char *id)
     *proxy = (Proxy){.id = id};
     random_bytes(proxy->mock_secret, sizeof(proxy->mock_secret));
     sem_init(&proxy->applied, 0, 0);
-    pthread_mutex_init(&proxy->health.lock, NULL);
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        proxy_health_init(&proxy->targets[i].health);
+        atomic_store(&proxy->targets[i].standing.lag_ms, -1);
+    }
     proxy_welcomes_init(&proxy->welcomes);
     catalogs_init(&proxy->catalogs);
     quotas_init(&proxy->quotas);
@@ -175,7 +198,9 @@ void proxy_done(Proxy *proxy)
     succession_free(proxy->succession);
     loop_free(proxy->loop);
     sem_destroy(&proxy->applied);
-    pthread_mutex_destroy(&proxy->health.lock);
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        proxy_health_done(&proxy->targets[i].health);
+    }
     proxy_welcomes_done(&proxy->welcomes);
     catalogs_done(&proxy->catalogs);
     quotas_done(&proxy->quotas);

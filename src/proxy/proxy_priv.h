@@ -5,7 +5,9 @@
  *   ProxyWorker   a thread with a loop; everything below is its alone
  *     ProxyDoor     a listener on a shared socket
  *     ProxyClient   a client's connection and its Session
+ *     ProxySide     what it has with one target, and waits for there
  *     ProxyPool     server connections that may replace each other: same user, database, settings
+ *                   and target
  *     ProxyServer   a connection to PostgreSQL and its Exchange
  *     ProxyHub      one that listens for many clients; each has a ProxyEar at it
  *
@@ -30,6 +32,7 @@
 #include "proxy/params_priv.h"
 #include "proxy/peers_priv.h"
 #include "proxy/quota_priv.h"
+#include "proxy/target_priv.h"
 #include "proxy/throttle_priv.h"
 #include "proxy/trial_priv.h"
 #include "session/session.h"
@@ -61,6 +64,8 @@ typedef struct AdminSession AdminSession;
 typedef struct ProxyLine ProxyLine;
 typedef struct ProxyHub ProxyHub;
 typedef struct ProxyEar ProxyEar;
+typedef struct ProxyWatch ProxyWatch;
+typedef struct ClientSplit ClientSplit;
 
 /* One read of a stream, as it is understood. */
 typedef struct ProxyRun {
@@ -68,41 +73,6 @@ typedef struct ProxyRun {
     size_t at;   /* understood so far */
     size_t sent; /* of it, passed on or dropped */
 } ProxyRun;
-
-/* ---- the budget: server connections of all workers together ------------------------------------
- */
-
-typedef struct ProxyBudget {
-    atomic_uint max;
-    atomic_uint open;
-} ProxyBudget;
-
-bool proxy_budget_take(ProxyBudget *budget);
-void proxy_budget_give(ProxyBudget *budget);
-
-/* ---- the target's health, as the main thread reports it ----------------------------------------
- */
-
-typedef enum TargetState { TARGET_REGISTERING, TARGET_AVAILABLE, TARGET_UNAVAILABLE } TargetState;
-
-typedef struct ProxyHealth {
-    pthread_mutex_t lock; /* taken when something changes, never on the way of a query */
-    TargetState state;
-    const char *reason; /* UNREACHABLE, CONNECTION_FAILED, AUTH_FAILURE, PENDING_PROXY_CAPACITY */
-    char description[256];
-    int64_t changed_ms;
-    int64_t seen_ms;  /* the last answer of either kind */
-    uint64_t seconds; /* a bit for each, the last one lowest: whether it was available then */
-    unsigned second_count;
-} ProxyHealth;
-
-void proxy_health_good(ProxyHealth *health);
-void proxy_health_bad(ProxyHealth *health, const char *reason, const char *description);
-#define PROXY_HEALTH_SECONDS 60
-void proxy_health_sample(ProxyHealth *health); /* once a second */
-/* Of the last minute in percent; -1: nothing is known yet. */
-int proxy_health_available_percent(ProxyHealth *health);
-void proxy_health_doubt(ProxyHealth *health); /* look again soon */
 
 /* ---- what servers say at login ------------------------------------------------------------------
  */
@@ -122,7 +92,7 @@ void proxy_welcome_find(ProxyWelcomes *welcomes, ProxyPool *pool); /* sets it if
  */
 
 /*
- *   START -> (TLS) -> START -> AUTH -> WELCOME -> READY <-> WAITING
+ *   START -> (TLS) -> START -> AUTH -> WELCOME -> READY <-> WAITING, SHARED, PARKED
  *                        \      \-> DENIED
  *                        \-> RELAY_LOGIN -----------> READY
  *         \-> CANCEL       \-> ADMIN
@@ -136,6 +106,7 @@ typedef enum ClientState {
     CLIENT_READY,       /* in session; `server` says whether it is linked */
     CLIENT_WAITING,     /* waits for a server connection; its stream is paused */
     CLIENT_SHARED,      /* waits for the answer of a `line`; its stream is paused */
+    CLIENT_PARKED,      /* waits to learn whether a replica has what it wrote; paused */
     CLIENT_CANCEL,      /* waits until its cancel request has been delivered */
     CLIENT_ADMIN,       /* in session with the proxy itself (admin.c) */
 } ClientState;
@@ -157,6 +128,7 @@ struct ProxyClient {
     bool wants_room;      /* paused until the server has answered something */
     bool alone;           /* what it sends goes by no line */
     ClientResend *resend; /* NULL: nothing */
+    ClientSplit *split;   /* NULL: nothing is split */
     ProxyLine *line;
     ProxyEar *ear; /* NULL: it listens to nothing */
     Stream *stream;
@@ -164,11 +136,12 @@ struct ProxyClient {
     Session session;
     ProxyServer *server;
     ProxyPool *pool;
-    ParamList *told;    /* the settings that it was told last */
-    Login *login;       /* NULL when done */
-    ListNode node;      /* in worker->clients */
-    ListNode wait_node; /* in pool->waiters */
-    int64_t wait_since_ms;
+    ParamList *told;       /* the settings that it was told last */
+    Login *login;          /* NULL when done */
+    ListNode node;         /* in worker->clients */
+    ListNode wait_node;    /* in its waiters */
+    ProxyPool *waits_in;   /* NULL: it does not wait */
+    int64_t wait_since_ms; /* kept when it goes to wait elsewhere; 0: since it will wait */
     int64_t active_ms;
     int64_t asked_us; /* when the oldest request came in that is not answered; 0: none */
     uint32_t cancel_key;
@@ -220,6 +193,7 @@ bool proxy_relay_start(ProxyClient *client, Slice start_params);
  *   LINKED -> LISTENING (for its client and others)
  *   LINKED -> ORPHAN (its client left in the middle: brought to rest) -> IDLE
  *   and in front of IDLE, now and then: LEARNING
+ *   LOGIN -> WATCH, of a probe that stays
  */
 typedef enum ServerState {
     SERVER_CONNECTING,
@@ -233,6 +207,7 @@ typedef enum ServerState {
     SERVER_LEARNING,  /* asks what the database hides */
     SERVER_LINE,      /* serves several clients' reads: line_priv.h */
     SERVER_LISTENING, /* listens for many clients: hub_priv.h */
+    SERVER_WATCH,     /* asks the target how far it is: watch_priv.h */
     SERVER_DRAINING,  /* we have said goodbye; it counts until PostgreSQL has closed */
 } ServerState;
 
@@ -240,7 +215,9 @@ struct ProxyServer {
     ProxyWorker *worker;
     PoolHandle handle;
     ServerState state;
-    bool probe;       /* opened to see whether the target lives */
+    uint8_t target;   /* its number */
+    char *at;         /* the target's address, when it was opened: what names its place elsewhere */
+    bool probe;       /* opened to see whether the target lives, and how far it is */
     bool budgeted;    /* holds a place in the budget */
     bool fatal;       /* PostgreSQL has told why it ends */
     bool rolled_back; /* of an orphan */
@@ -254,7 +231,7 @@ struct ProxyServer {
     ProxyClient *client;
     ListNode node;      /* in worker->servers */
     ListNode idle_node; /* in pool->idle */
-    ListNode lru_node;  /* in worker->idle */
+    ListNode lru_node;  /* in the side's idle */
     PgFramer framer;
     ParamList *params; /* what it has reported */
     ParamList
@@ -281,8 +258,11 @@ struct ProxyServer {
 };
 
 /* server.c: in use */
-/* Opens a connection for a pool, for a relay's client, or as a probe. */
-ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient *relay_client);
+/* Opens a connection to the target of a pool, for a relay's client, or as a probe of `target`. */
+ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient *relay_client,
+                               size_t target);
+/* The same for what is known of its target. */
+ProxyTargetState *proxy_server_target(const ProxyServer *server);
 void proxy_server_link(ProxyServer *server, ProxyClient *client);
 void proxy_server_unlink(ProxyServer *server); /* from its client; without one is fine */
 /* Tells the client what the server reports otherwise than it was told last. */
@@ -293,6 +273,8 @@ void proxy_server_abandon(ProxyServer *server);
 void proxy_server_release(ProxyServer *server); /* at rest: to the next waiter, or idle */
 void proxy_server_retire(ProxyServer *server);  /* says goodbye; do not touch it any more */
 void proxy_server_lost(ProxyServer *server, const char *why); /* its stream is gone; frees it */
+/* How its next text would be read, by a server that reports what it was told. */
+SqlDialect proxy_client_dialect(const ProxyClient *client);
 /* How texts are read by a server that has reported these; without names. */
 SqlDialect proxy_dialect(const ProxyWorker *worker, const ParamList *params);
 bool proxy_server_set_param(ProxyServer *server, Slice name, Slice value);
@@ -340,8 +322,20 @@ typedef struct LineShy {
     unsigned slow; /* so often in a row */
 } LineShy;
 
+/*
+ * A client's pool is that of target 0, its home; the pools of replicas belong to a home, serve its
+ * clients, and live no longer. What is of the user, the database and their sessions (from `key` to
+ * `limits`) is the home's, and the others point to it; what is known (`welcome`, `names`,
+ * `dialect`, `clients`) is kept in the home alone.
+ */
 struct ProxyPool {
     ProxyWorker *worker;
+    ProxyPool *home;                         /* itself, or whose pool of a replica it is */
+    ProxyPool *replicas[PROXY_REPLICAS_MAX]; /* of a home, by number less 1; NULL: not yet */
+    size_t replica_count;
+    struct SplitLearnt *learnt; /* of a home; NULL: nothing */
+    uint8_t target;
+    int64_t refused_until_ms; /* a replica that does not let this role into this database */
     char *key;
     size_t key_len;
     char *user;
@@ -373,9 +367,13 @@ struct ProxyPool {
     LeavingAsk *ask; /* of a leaving process, for one more connection; NULL: none */
 };
 
+/* The home's pool at this target. */
+ProxyPool *proxy_pool_at(ProxyPool *home, size_t target);
+
 ProxyPool *proxy_pool_for(ProxyWorker *worker, Slice user, Slice database, ParamList *params);
-void proxy_pool_unused(ProxyPool *pool); /* frees it if so */
-/* A connection, linked; or NULL: the client waits, and goes on by itself. */
+void proxy_pool_unused(ProxyPool *any); /* frees its home and all of that if so */
+/* Of the client's home or a replica: a connection, linked; or NULL: the client waits, and goes on
+ * by itself. */
 ProxyServer *proxy_pool_borrow(ProxyPool *pool, ProxyClient *client);
 /* An idle connection with exactly what the client has been told and has set; NULL: there is none.
  */
@@ -387,10 +385,13 @@ void proxy_pool_wait_end(ProxyClient *client);
 /* A server connection of the pool is free: the next one in turn gets it. */
 void proxy_pool_available(ProxyServer *server);
 void proxy_pool_idle_remove(ProxyServer *server);
-/* Each looks anew where it can get what it waits for. */
-void proxy_pool_wake_waiters(ProxyPool *pool);
+/* Each looks anew where it can get what it waits for. One whose target is not to be had any more
+ * keeps its turn. */
+void proxy_pool_wake_waiters(ProxyPool *pool, bool keep_turn);
+/* The welcomes that some wait for come from elsewhere, too. */
+void proxy_pool_move_welcomes(ProxyPool *pool);
 /* The welcome is known: those who only wait for it need no connection of their own. */
-void proxy_pool_welcome_waiters(ProxyPool *pool);
+void proxy_pool_welcome_waiters(ProxyPool *home);
 /* Everybody who waits in it gets this error. */
 void proxy_pool_fail_waiters(ProxyPool *pool, const PgError *error);
 int64_t proxy_pool_waits_since(const ProxyPool *pool); /* its first waiter, of which there is one */
@@ -399,12 +400,12 @@ void proxy_pool_waits_publish(ProxyWorker *worker, ProxyPool *left);
 void proxy_worker_pump_soon(ProxyWorker *worker);
 void proxy_worker_nudge(ProxyWorker *other);     /* any thread: something is free */
 void proxy_nudge(Proxy *proxy, uint32_t worker); /* or QUOTA_OTHERS: other processes */
-/* Main thread: closes what lies idle and is wanted elsewhere: for a quota, and one for the budget.
- */
-void proxy_workers_yield(Proxy *proxy, bool budget);
-/* What it asked for; false: it is not to ask any more. */
-void proxy_pool_granted(ProxyPool *pool, bool granted);
-void proxy_worker_permit_freed(ProxyWorker *worker);
+/* Main thread: closes what lies idle and is wanted by other processes: for quotas, and of each
+ * target whose budget they wait for, one. */
+void proxy_workers_yield(Proxy *proxy);
+/* Of a process that is leaving: what it asked for. False: it has no use for it. */
+NODISCARD bool proxy_pool_granted(ProxyPool *pool);
+void proxy_worker_permit_freed(ProxyWorker *worker, size_t target);
 void proxy_worker_waits_init(ProxyWorker *worker);
 void proxy_worker_waits_done(ProxyWorker *worker);
 void proxy_worker_forget_welcomes(ProxyWorker *worker);
@@ -462,6 +463,28 @@ typedef struct ProxyDoor {
     uint16_t port;
 } ProxyDoor;
 
+/* What a worker has with one target. */
+typedef struct ProxySide {
+    List idle; /* servers, the one used last first */
+    size_t connecting, leaving;
+    size_t linked;  /* to clients */
+    size_t waiters; /* clients */
+    int64_t retry_at_ms, retry_delay_ms;
+    Err problem; /* why the last one did not let us in */
+    size_t servers, lines;
+    ProxyServer *probe; /* worker 0: is there, or becomes one that watches; NULL: none */
+    Trial probe_trial;
+    ProxyWatch *watch; /* worker 0; NULL: not watched so far */
+} ProxySide;
+
+/* And others may read. */
+typedef struct ProxySideShown {
+    atomic_int_fast64_t oldest_wait_ms; /* 0: nobody waits here */
+    atomic_uint idle_count;
+    atomic_bool yield_asked;
+    atomic_uint_fast64_t borrows; /* so far */
+} ProxySideShown;
+
 struct ProxyWorker {
     Proxy *proxy;
     uint32_t index;
@@ -473,29 +496,25 @@ struct ProxyWorker {
     Pool *client_slots, *server_slots;
     VEC(PoolHandle) client_handles; /* by slot */
     List clients, servers;
-    size_t lines; /* of the servers */
-    List hubs;    /* of the servers, too */
-    Map *pools;
-    SqlMemo *memo;       /* of all its clients */
-    List waiting;        /* pools with waiters */
-    List idle;           /* servers, the one used last first */
-    List admin_requests; /* of clients here */
-    size_t connecting, leaving, waiter_count;
-    int64_t retry_at_ms, retry_delay_ms;
+    List hubs;  /* of the servers; to the primary, all of them */
+    Map *pools; /* homes */
+    ProxySide sides[PROXY_TARGETS_MAX];
+    size_t turn;             /* so that equal replicas take turns */
+    SqlMemo *memo;           /* of all its clients */
+    List waiting;            /* pools with waiters */
+    List admin_requests;     /* of clients here */
+    List parked;             /* clients, by their ClientSplit */
     int64_t limits_asked_ms; /* when others were asked for the sake of a limit */
-    Err server_problem;      /* why the last one did not let us in */
     LoopDefer pump;
-    LoopTimer wait_timer, tick, drain_timer;
-    bool draining, probing;
+    LoopTimer wait_timer, tick, drain_timer, watch_timer, park_timer;
+    bool draining;
     bool shut;  /* it accepts nobody: not yet, or not any more */
     bool apart; /* the process is leaving: what counts for a limit is another one's to give */
-    Trial probe_trial;
     Throttle *throttle;
     size_t delayed; /* clients in CLIENT_DENIED */
     /* Read by others. */
-    _Alignas(64) atomic_int_fast64_t oldest_wait_ms; /* 0: nobody waits here */
-    atomic_uint idle_count;
-    atomic_bool nudged, yield_asked, limits_asked;
+    _Alignas(64) ProxySideShown shown[PROXY_TARGETS_MAX];
+    atomic_bool nudged, limits_asked, targets_changed, any_parked, look_asked;
     ProxyMeters meters;
 };
 
@@ -526,20 +545,34 @@ void proxy_worker_server_gone(ProxyWorker *worker); /* one server connection les
 void proxy_worker_remember(ProxyWorker *worker, PoolHandle client);
 void proxy_worker_client_gone(ProxyWorker *worker); /* one client less */
 void proxy_worker_done(ProxyWorker *worker);        /* main thread, after the join */
-void proxy_probe_give(ProxyServer *server);         /* its places */
-NetAddr proxy_worker_target(const ProxyWorker *worker);
-bool proxy_worker_has_target(const ProxyWorker *worker);
+
+static inline ProxySide *proxy_server_side(const ProxyServer *server)
+{
+    return &server->worker->sides[server->target];
+}
+
+/* probe.c: whether targets live. Worker 0, once a second. */
+void proxy_probe_tick(ProxyWorker *worker);
+void proxy_probe_give(ProxyServer *server); /* its places */
+
+/* sides.c */
+NetAddr proxy_worker_target(const ProxyWorker *worker, size_t target);
+bool proxy_worker_has_target(const ProxyWorker *worker, size_t target);
+/* Any thread: what a replica can serve has changed, and each worker looks who waits for that. */
+void proxy_workers_targets_changed(Proxy *proxy);
+void proxy_sides_apply(ProxyWorker *worker, const ProxyConfig *old); /* before it was this */
+void proxy_sides_retire(ProxyWorker *worker); /* all server connections, but those that watch */
 
 /* ---- TLS to the target (target_tls.c) ----------------------------------------------------------
  */
 
 /* At on_open, before anything else is sent. True: wait, for the target is asked for TLS first, and
  * on_open comes again when it is there. */
-bool proxy_target_tls_ask(const ProxyWorker *worker, Stream *stream);
+bool proxy_target_tls_ask(const ProxyWorker *worker, size_t target, Stream *stream);
 /* At the on_read after that: of the answer the first byte is done with. ERR_UNSUPPORTED: it is no.
  */
-NODISCARD bool proxy_target_tls_begin(const ProxyWorker *worker, Stream *stream, Slice answer,
-                                      Err *err);
+NODISCARD bool proxy_target_tls_begin(const ProxyWorker *worker, size_t target, Stream *stream,
+                                      Slice answer, Err *err);
 
 /* ---- the process
  * ----------------------------------------------------------------------------------- */
@@ -556,8 +589,7 @@ struct Proxy {
     ProxyConfig *config;
     ProxyWorker *workers;
     uint32_t worker_count, workers_running;
-    ProxyBudget budget;
-    ProxyHealth health;
+    ProxyTargetState targets[PROXY_TARGETS_MAX];
     ProxyWelcomes welcomes;
     Catalogs catalogs;
     Quotas quotas;
@@ -602,5 +634,8 @@ int proxy_standalone_main(int argc, char **argv);
 
 /* status.c */
 json_t *proxy_status_of(Proxy *proxy);
+/* Of the last minute, that of the target that was there most; -1: nothing is known yet. */
+int proxy_available_percent(Proxy *proxy);
+uint32_t proxy_servers_max(const Proxy *proxy); /* of all targets */
 
 #endif

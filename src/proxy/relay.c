@@ -85,11 +85,11 @@ static const StreamHandlers relay_client_handlers = {
 bool proxy_relay_start(ProxyClient *client, Slice start_params)
 {
     ProxyWorker *worker = client->worker;
-    if (!proxy_worker_has_target(worker)) {
+    if (!proxy_worker_has_target(worker, PROXY_TARGET_PRIMARY)) {
         refuse_without_server(client, "No instance stands behind this endpoint at present.");
         return false;
     }
-    ProxyServer *server = proxy_server_open(worker, NULL, client);
+    ProxyServer *server = proxy_server_open(worker, NULL, client, PROXY_TARGET_PRIMARY);
     if (server == NULL) {
         proxy_client_fatal(client, "53300", "sorry, too many clients already", NULL);
         return false;
@@ -117,7 +117,7 @@ static void relay_on_open(void *user, Stream *stream)
     server->state = SERVER_RELAY_LOGIN;
     stream_write(stream, buf_slice(&server->hello));
     buf_done(&server->hello);
-    proxy_health_good(&server->worker->proxy->health);
+    proxy_health_good(&proxy_server_target(server)->health);
 }
 
 static bool take_key_data(ProxyServer *server, const PgPiece *piece)
@@ -211,7 +211,7 @@ static void relay_on_closed(void *user, Stream *stream, const Err *err)
         proxy_server_lost(server, why);
         return;
     }
-    proxy_health_bad(&server->worker->proxy->health, "UNREACHABLE", why);
+    proxy_health_bad(&proxy_server_target(server)->health, "UNREACHABLE", why);
     server->client = NULL;
     client->server = NULL;
     proxy_server_lost(server, why);

@@ -4,8 +4,9 @@
  * there that counts for max_connections.
  */
 #include "proxy/hub_priv.h"
-#include "proxy/line_priv.h"
+#include "proxy/split_priv.h"
 #include "proxy/traffic_priv.h"
+#include "proxy/watch_priv.h"
 
 /* ---- life --------------------------------------------------------------------------------------
  */
@@ -18,7 +19,13 @@ static StreamOptions server_stream_options(ProxyServer *server, const StreamHand
                            .timeout_ms = PROXY_SERVER_LOGIN_MS};
 }
 
-ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient *relay_client)
+ProxyTargetState *proxy_server_target(const ProxyServer *server)
+{
+    return &server->worker->proxy->targets[server->target];
+}
+
+ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient *relay_client,
+                               size_t target)
 {
     PoolHandle handle;
     ProxyServer *server = pool_acquire(worker->server_slots, &handle);
@@ -28,6 +35,7 @@ ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient
     server->worker = worker;
     server->handle = handle;
     server->pool = pool;
+    server->target = (uint8_t)target;
     server->client = relay_client;
     server->budgeted = pool != NULL;
     server->probe = pool == NULL && relay_client == NULL;
@@ -40,10 +48,12 @@ ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient
     if (pool != NULL) {
         pool->servers++;
         pool->connecting++;
-        worker->connecting++;
+        proxy_server_side(server)->connecting++;
+        proxy_server_side(server)->servers++;
     }
     proxy_traffic_server_begun(server);
-    NetAddr addr = proxy_worker_target(worker);
+    server->at = mem_strdup(proxy_config_target(worker->config, target)->at);
+    NetAddr addr = proxy_worker_target(worker, target);
     const StreamHandlers *handlers =
         relay_client != NULL ? &proxy_relay_server_handlers : &proxy_server_login_handlers;
     StreamOptions options = server_stream_options(server, handlers);
@@ -64,12 +74,11 @@ static bool is_logging_in(const ProxyServer *server)
 /* Leaves the state in which it counted as being opened or as leaving. */
 static void server_count_out(ProxyServer *server)
 {
-    ProxyWorker *worker = server->worker;
     if (server->pool != NULL && is_logging_in(server)) {
         server->pool->connecting--;
-        worker->connecting--;
+        proxy_server_side(server)->connecting--;
     } else if (server->state == SERVER_DRAINING) {
-        worker->leaving--;
+        proxy_server_side(server)->leaving--;
     }
 }
 
@@ -80,6 +89,7 @@ void proxy_server_unlink(ProxyServer *server)
         return;
     }
     server->last = client->handle;
+    proxy_split_unlink(server);
     params_unref(server->told_before);
     server->told_before = NULL;
     if (server->exchange.wrote) {
@@ -88,6 +98,7 @@ void proxy_server_unlink(ProxyServer *server)
     client->server = NULL;
     server->client = NULL;
     if (server->state == SERVER_LINKED) {
+        proxy_server_side(server)->linked--;
         proxy_traffic_unlinked(server);
     }
 }
@@ -117,22 +128,27 @@ static void server_free(ProxyServer *server)
     if (budgeted && worker->apart) {
         leaving_server_gone(server);
     }
-    if (server->user != NULL) {
+    if (budgeted && pool == NULL) {
         proxy_probe_give(server);
     }
     mem_free(server->user);
+    mem_free(server->at);
     buf_done(&server->hello);
-    worker->probing = worker->probing && !server->probe;
+    if (server->probe) {
+        proxy_watch_gone(server);
+    }
     proxy_traffic_server_gone(server);
+    size_t target = server->target;
     pool_release(worker->server_slots, server->handle);
     if (pool != NULL) {
         proxy_limits_give(pool, leaving);
+        worker->sides[target].servers--;
         pool->servers--;
         proxy_pool_unused(pool);
     }
     if (budgeted) {
-        proxy_budget_give(&worker->proxy->budget);
-        proxy_worker_permit_freed(worker);
+        proxy_budget_give(&worker->proxy->targets[target].budget);
+        proxy_worker_permit_freed(worker, target);
     }
     proxy_worker_server_gone(worker);
 }
@@ -172,7 +188,7 @@ static void server_leave(ProxyServer *server, bool mid_message)
     proxy_pool_idle_remove(server);
     server_count_out(server);
     server->state = SERVER_DRAINING;
-    server->worker->leaving++;
+    proxy_server_side(server)->leaving++;
     proxy_limits_leaving(server->pool);
     loop_timer_stop(&server->timer);
     if (!open) {
@@ -251,16 +267,23 @@ void proxy_server_lost(ProxyServer *server, const char *why)
     ProxyClient *client = server->client;
     bool told = server->fatal;
     bool linked = server->state == SERVER_LINKED;
+    bool asks_again = client != NULL && proxy_split_reads(client);
     SessionLoss loss = LOSS_AT_REST;
     if (server->state == SERVER_IDLE || linked || server->state == SERVER_LINE ||
         server->state == SERVER_LISTENING) {
-        proxy_health_doubt(&server->worker->proxy->health);
+        proxy_health_doubt(&proxy_server_target(server)->health);
+        proxy_watch_ask(server->worker, server->target);
     }
     bool survives = client != NULL && client->ear != NULL && proxy_ear_survives(client);
-    survives = survives || (linked && client != NULL && proxy_loss_survived(server, why, &loss));
+    survives = survives ||
+               (linked && client != NULL && !asks_again && proxy_loss_survived(server, why, &loss));
     proxy_server_unlink(server);
     server_free(server);
     if (client == NULL) {
+        return;
+    }
+    if (asks_again) {
+        proxy_split_again(client);
         return;
     }
     if (survives) {
@@ -286,9 +309,9 @@ static void run_flush(ProxyServer *server, ProxyRun *run)
         proxy_line_read_end(server, run);
         return;
     }
-    if (run->at > run->sent && server->client != NULL) {
-        stream_write_ref(server->client->stream,
-                         (Slice){run->data.data + run->sent, run->at - run->sent});
+    Slice bytes = {run->data.data + run->sent, run->at - run->sent};
+    if (bytes.len > 0 && server->client != NULL && !proxy_split_hold(server->client, bytes)) {
+        stream_write_ref(server->client->stream, bytes);
     }
     run->sent = run->at;
 }
@@ -389,7 +412,10 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
     }
     if (piece->first && piece->type == 'E') {
         note_fatal(server, piece);
+        proxy_split_error(server, piece);
     }
+    bool again = piece->type == 'Z' && step == STEP_FORWARD && proxy_split_ready(client);
+    step = again ? STEP_DROP : step;
     if (piece->type == 'Z' && step == STEP_FORWARD &&
         (client->told != server->params || server->told_before != NULL)) {
         run_flush(server, run);
@@ -412,6 +438,9 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
         run->sent += out.replaced;
     }
     run->at += piece->raw.len;
+    if (again) {
+        proxy_split_again(client);
+    }
     if (out.behind.len > 0) {
         stream_write(server->stream, out.behind);
     }
@@ -422,7 +451,7 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
         proxy_client_unpinned(client);
     }
     if (out.ddl && server->pool != NULL && server->pool->catalog != NULL) {
-        catalog_entry_stale(server->pool->catalog);
+        catalog_entry_stale(server->pool->catalog, loop_now_ms(server->worker->loop));
     }
     if (out.learn) {
         proxy_server_learn_linked(server);

@@ -4,6 +4,8 @@
  */
 #include "proxy/proxy_priv.h"
 
+#define BEHIND_MAX_MS ((int64_t)3600 * 1000) /* of a replica, where there is no bound */
+
 static int64_t now_of(const ProxyServer *server)
 {
     return loop_now_ms(server->worker->loop);
@@ -21,12 +23,21 @@ static void learn_ask(ProxyServer *server)
     buf_done(&query);
 }
 
+static int64_t behind_ms(const ProxyServer *server)
+{
+    int64_t bound_ms = server->worker->config->lag_max_ms;
+    if (server->target == PROXY_TARGET_PRIMARY) {
+        return 0;
+    }
+    return bound_ms > 0 ? bound_ms + MS_PER_S : BEHIND_MAX_MS;
+}
+
 /* False: it is free for clients. */
 static bool learn_begin(ProxyServer *server)
 {
     CatalogEntry *entry = server->pool->catalog;
     if (entry == NULL || server->retired || server->pool->replication || server->worker->draining ||
-        !catalog_entry_is_due(entry, now_of(server))) {
+        !catalog_entry_is_due(entry, now_of(server), behind_ms(server))) {
         return false;
     }
     server->state = SERVER_LEARNING;

@@ -4,6 +4,7 @@
  */
 #include "proxy/hub_priv.h"
 #include "proxy/traffic_priv.h"
+#include "proxy/watch_priv.h"
 
 static void tell(ProxyClient *client, ParamList *params)
 {
@@ -48,11 +49,11 @@ void proxy_server_tell_params(ProxyServer *server)
 /* What is known of the database, for the texts that come. */
 void proxy_server_read_names(ProxyServer *server)
 {
-    const ProxyPool *pool = server->pool;
-    (void)proxy_pool_knows_names(server->pool);
-    if (server->names != pool->names) {
+    ProxyPool *home = server->pool->home;
+    (void)proxy_pool_knows_names(home);
+    if (server->names != home->names) {
         catalog_names_unref(server->names);
-        server->names = catalog_names_ref(pool->names);
+        server->names = catalog_names_ref(home->names);
     }
     bool any = server->names != NULL && map_len(server->names->names.map) > 0;
     server->exchange.dialect.names = any ? &server->names->names : NULL;
@@ -63,7 +64,7 @@ static Handover handover_to(const ProxyServer *server, const ProxyClient *client
     if (server->last == 0 || server->last == client->handle) {
         return HANDOVER_PLAIN;
     }
-    if (server->names == NULL || !server->pool->names_fresh || server->names->hidden) {
+    if (server->names == NULL || !server->pool->home->names_fresh || server->names->hidden) {
         return HANDOVER_ALL;
     }
     bool moved = server->writer != 0 && server->writer != client->handle;
@@ -81,12 +82,18 @@ void proxy_server_link(ProxyServer *server, ProxyClient *client)
     server->client = client;
     client->server = server;
     client->state = CLIENT_READY;
+    client->wait_since_ms = 0;
+    proxy_server_side(server)->linked++;
+    counter_add(&server->worker->shown[server->target].borrows, 1);
     proxy_traffic_linked(server);
     server->exchange.asks_catalog = server->pool != NULL && server->pool->catalog != NULL &&
+                                    server->target == PROXY_TARGET_PRIMARY &&
                                     catalog_entry_is_quick(server->pool->catalog);
     SessionOut out;
     server->exchange.pid = server->pid;
     session_link(&client->session, &server->exchange, handover, &out);
+    server->exchange.replica =
+        server->target != PROXY_TARGET_PRIMARY && server->worker->config->reads == READS_SPLIT;
     for (size_t i = 0; i < out.before_len; i++) {
         stream_write(server->stream, out.before[i]);
         server->writer = 0;
@@ -100,7 +107,7 @@ void proxy_server_link(ProxyServer *server, ProxyClient *client)
 /* The same settings are the same list, so that the next link need not compare. */
 static void server_share_params(ProxyServer *server)
 {
-    ParamList *welcome = server->pool->welcome;
+    ParamList *welcome = server->pool->home->welcome;
     if (welcome != NULL && server->params != welcome && params_equal(server->params, welcome)) {
         params_unref(server->params);
         server->params = params_ref(welcome);
@@ -134,18 +141,42 @@ void proxy_server_cancel_done(ProxyServer *server)
     }
 }
 
+SqlDialect proxy_client_dialect(const ProxyClient *client)
+{
+    ProxyPool *home = client->pool;
+    if (home->dialect_params != client->told) { /* mostly everybody has been told the same */
+        params_unref(home->dialect_params);
+        home->dialect_params = params_ref(client->told);
+        home->dialect = proxy_dialect(client->worker, client->told);
+    }
+    SqlDialect dialect = home->dialect;
+    bool any = home->names != NULL && map_len(home->names->names.map) > 0;
+    dialect.names = any ? &home->names->names : NULL;
+    dialect.wants_reads = true;
+    return dialect;
+}
+
 SqlDialect proxy_dialect(const ProxyWorker *worker, const ParamList *params)
 {
     return (SqlDialect){
         .backslash_strings = slice_is(params_value(params, "standard_conforming_strings"), "off"),
         .unsafe_encoding = !sql_encoding_is_safe(params_value(params, "client_encoding")),
         .baseline_set = worker->config->init_query != NULL,
-        .wants_reads = worker->config->shared_connections > 0,
+        .wants_reads =
+            worker->config->shared_connections > 0 || worker->config->reads == READS_SPLIT,
     };
 }
 
 bool proxy_server_set_param(ProxyServer *server, Slice name, Slice value)
 {
+    bool standby = server->target != PROXY_TARGET_PRIMARY && slice_is(name, "in_hot_standby");
+    if (standby && slice_is(value, "off")) {
+        server->retired = true; /* it was promoted: what is written there, nobody else sees */
+        proxy_watch_replica_down(server->worker, server->target);
+    }
+    if (standby && server->worker->config->reads == READS_SPLIT) {
+        value = SLICE("off"); /* the endpoint takes writes, whoever has answered last */
+    }
     ParamList *params = params_with(server->params, name, value);
     if (params == NULL) {
         return false;

@@ -6,7 +6,9 @@
 #include <stdio.h>
 
 #include "proxy/proxy_priv.h"
+#include "proxy/route_priv.h"
 #include "proxy/traffic_priv.h"
+#include "proxy/watch_priv.h"
 
 /* ---- what failed -------------------------------------------------------------------------------
  */
@@ -41,15 +43,16 @@ static const char *health_reason(Slice sqlstate)
 }
 
 /* Waiters wait on; the next attempt comes a little later each time. */
-static void worker_back_off(ProxyWorker *worker, const char *message)
+static void side_back_off(const ProxyServer *server, const char *message)
 {
-    int64_t delay = worker->retry_delay_ms * 2;
+    ProxySide *side = proxy_server_side(server);
+    int64_t delay = side->retry_delay_ms * 2;
     delay = delay < PROXY_RETRY_MIN_MS   ? PROXY_RETRY_MIN_MS
             : delay > PROXY_RETRY_MAX_MS ? PROXY_RETRY_MAX_MS
                                          : delay;
-    worker->retry_delay_ms = delay;
-    worker->retry_at_ms = loop_now_ms(worker->loop) + delay;
-    err_set(&worker->server_problem, ERR_UNAVAILABLE, "%s", message);
+    side->retry_delay_ms = delay;
+    side->retry_at_ms = loop_now_ms(server->worker->loop) + delay;
+    err_set(&side->problem, ERR_UNAVAILABLE, "%s", message);
 }
 
 /* The role's own words would tell a client about the proxy's login, which is none of its doing. */
@@ -68,7 +71,7 @@ static void fail_for_good(ProxyPool *pool, const PgError *error, const char *mes
 
 static Trial *server_trial(ProxyServer *server)
 {
-    return server->pool != NULL ? &server->pool->trial : &server->worker->probe_trial;
+    return server->pool != NULL ? &server->pool->trial : &proxy_server_side(server)->probe_trial;
 }
 
 /* PostgreSQL refused the password: keys of it are worth nothing, and the role's other one may be.
@@ -88,7 +91,7 @@ static bool other_password_left(ProxyServer *server, const PgError *error)
 
 void proxy_server_login_failed(ProxyServer *server, const PgError *error)
 {
-    ProxyWorker *worker = server->worker;
+    ProxyHealth *health = &proxy_server_target(server)->health;
     ProxyPool *pool = server->pool;
     CLEANUP(mem_free_ptr) char *message = mem_printf("%.*s", SLICE_FMT(error->message));
     if (other_password_left(server, error)) {
@@ -97,16 +100,22 @@ void proxy_server_login_failed(ProxyServer *server, const PgError *error)
         return;
     }
     bool passing = is_passing(error->sqlstate);
-    bool answered = slice_is(error->sqlstate, "3D000") && server->probe;
+    bool watch = server->probe && proxy_watch_wants(server);
+    bool answered = slice_is(error->sqlstate, "3D000") && server->probe && !watch;
     proxy_meter_add(proxy_server_meter(server), STAT_SERVERS_FAILED, 1);
     if (answered) {
         trial_accepted(server_trial(server), server->previous);
-        proxy_health_good(&worker->proxy->health); /* it authenticated us before it looked */
+        proxy_health_good(health); /* it authenticated us before it looked */
+    } else if (watch) {
+        proxy_watch_refused(server, health_reason(error->sqlstate), message, passing);
     } else if (server->probe || passing || slice_starts(error->sqlstate, "28")) {
-        proxy_health_bad(&worker->proxy->health, health_reason(error->sqlstate), message);
+        proxy_health_bad(health, health_reason(error->sqlstate), message);
     }
     if (pool != NULL && passing) {
-        worker_back_off(worker, message);
+        side_back_off(server, message);
+        proxy_watch_replica_down(server->worker, server->target);
+    } else if (pool != NULL && proxy_route_refused(pool)) {
+        proxy_pool_wake_waiters(pool, true);
     } else if (pool != NULL) {
         pool->clients++; /* keeps it while its waiters go */
         fail_for_good(pool, error, message);
@@ -118,12 +127,12 @@ void proxy_server_login_failed(ProxyServer *server, const PgError *error)
 
 void proxy_server_connect_failed(ProxyServer *server, const Err *err)
 {
-    ProxyWorker *worker = server->worker;
     const char *why = err != NULL ? err->message : "PostgreSQL closed the connection";
     proxy_meter_add(proxy_server_meter(server), STAT_SERVERS_FAILED, 1);
-    proxy_health_bad(&worker->proxy->health, "UNREACHABLE", why);
+    proxy_health_bad(&proxy_server_target(server)->health, "UNREACHABLE", why);
+    proxy_watch_replica_down(server->worker, server->target);
     if (server->pool != NULL) {
-        worker_back_off(worker, why);
+        side_back_off(server, why);
     }
     proxy_server_lost(server, why);
 }
@@ -146,7 +155,11 @@ void proxy_server_login_late(void *user)
 
 static void probe_done(ProxyServer *server)
 {
-    proxy_health_good(&server->worker->proxy->health);
+    if (server->state == SERVER_LOGIN && proxy_watch_wants(server)) {
+        proxy_watch_begin(server);
+        return;
+    }
+    proxy_health_good(&proxy_server_target(server)->health);
     proxy_server_retire(server);
 }
 
@@ -190,6 +203,10 @@ static Slice login_password(const ProxyServer *server, const ProxyUser *user)
 static ScramKeys *pool_keys(ProxyServer *server)
 {
     ProxyPool *pool = server->pool;
+    if (pool->keys.iterations == 0 && pool->home->keys_previous == server->previous) {
+        pool->keys = pool->home->keys; /* a client's login has left them there */
+        pool->keys_previous = server->previous;
+    }
     if (pool->keys_previous != server->previous) {
         crypto_wipe(&pool->keys, sizeof(pool->keys));
         pool->keys_previous = server->previous;
@@ -235,7 +252,8 @@ static bool password_send(ProxyServer *server, Slice password)
 /* Not to whoever listens on the network. */
 static bool cleartext_send(ProxyServer *server, const ProxyUser *user)
 {
-    if (server->worker->config->target.host != NULL && stream_tls(server->stream) == NULL) {
+    const ProxyTarget *target = proxy_config_target(server->worker->config, server->target);
+    if (target->host != NULL && stream_tls(server->stream) == NULL) {
         return login_broken(server, "the server asks for the password in clear text, without TLS");
     }
     return password_send(server, login_password(server, user));
@@ -244,11 +262,13 @@ static bool cleartext_send(ProxyServer *server, const ProxyUser *user)
 /* Nobody has told us the password. False: the login has ended. */
 static bool has_secret(ProxyServer *server, const ProxyUser *user, PgAuthKind kind)
 {
-    bool keys = kind == PG_AUTH_SASL && server->pool != NULL && server->pool->keys.iterations > 0;
+    const ProxyPool *pool = server->pool;
+    bool keys = kind == PG_AUTH_SASL && pool != NULL &&
+                (pool->keys.iterations > 0 || pool->home->keys.iterations > 0);
     if (secret_is_set(&user->password) || keys || kind == PG_AUTH_OK || server->scram != NULL) {
         return true;
     }
-    if (server->probe) {
+    if (server->probe && !proxy_watch_wants(server)) {
         probe_done(server); /* it lives, and that was the question */
         return false;
     }
@@ -310,35 +330,37 @@ static bool take_auth(ProxyServer *server, const PgPiece *piece)
 /* What a login of the configuration before says is of no interest any more. */
 static void set_welcome(ProxyServer *server)
 {
-    ProxyPool *pool = server->pool;
+    ProxyPool *home = server->pool->home;
     if (server->retired) {
         return;
     }
-    if (pool->welcome == NULL || !params_equal(pool->welcome, server->params)) {
-        params_unref(pool->welcome);
-        pool->welcome = params_ref(server->params);
-        proxy_welcome_share(&server->worker->proxy->welcomes, pool);
-        proxy_pool_welcome_waiters(pool);
+    if (home->welcome == NULL || !params_equal(home->welcome, server->params)) {
+        params_unref(home->welcome);
+        home->welcome = params_ref(server->params);
+        proxy_welcome_share(&server->worker->proxy->welcomes, home);
+        proxy_pool_welcome_waiters(home);
     } else {
         params_unref(server->params);
-        server->params = params_ref(pool->welcome);
+        server->params = params_ref(home->welcome);
     }
 }
 
 static void login_complete(ProxyServer *server)
 {
-    ProxyWorker *worker = server->worker;
+    ProxySide *side = proxy_server_side(server);
     loop_timer_stop(&server->timer);
     mem_free(server->scram);
     server->scram = NULL;
     proxy_traffic_server_open(server);
-    worker->retry_delay_ms = 0;
-    worker->server_problem = (Err){0};
-    proxy_health_good(&worker->proxy->health);
+    side->retry_delay_ms = 0;
+    side->problem = (Err){0};
+    if (!proxy_watch_wants(server)) {
+        proxy_health_good(&proxy_server_target(server)->health);
+    }
     trial_accepted(server_trial(server), server->previous);
     set_welcome(server);
     server->pool->connecting--;
-    worker->connecting--;
+    side->connecting--;
     server->state = SERVER_IDLE;
     stream_set_handlers(server->stream, &proxy_server_handlers, server);
     proxy_server_available(server);
@@ -375,7 +397,7 @@ static bool take_error(ProxyServer *server, const PgPiece *piece)
         char *what =
             mem_printf("the proxy's initialization query failed: %.*s", SLICE_FMT(error.message));
         error.message = slice_of(what);
-        proxy_health_bad(&server->worker->proxy->health, "CONNECTION_FAILED", what);
+        proxy_health_bad(&proxy_server_target(server)->health, "CONNECTION_FAILED", what);
         proxy_server_login_failed(server, &error);
         return false;
     }
@@ -443,6 +465,13 @@ static void put_start(const ProxyServer *server, Buf *out)
     pg_put_str(&params, slice_of(pool != NULL ? pool->database : PROXY_PROBE_DATABASE));
     if (pool != NULL) {
         buf_append_slice(&params, params_slice(pool->params));
+        /* Should it be promoted, it refuses writes all the same until that is noticed. */
+        if (server->worker->config->reads == READS_REPLICAS) {
+            pg_put_str(&params, SLICE("default_transaction_read_only"));
+            pg_put_str(&params, SLICE("on"));
+        }
+    } else {
+        proxy_watch_put_params(&params);
     }
     pg_put_start(out, 0, buf_slice(&params));
     buf_done(&params);
@@ -452,7 +481,7 @@ static void login_on_open(void *user, Stream *stream)
 {
     ProxyServer *server = user;
     Buf out;
-    if (proxy_target_tls_ask(server->worker, stream)) {
+    if (proxy_target_tls_ask(server->worker, server->target, stream)) {
         return;
     }
     server->state = SERVER_LOGIN;
@@ -467,7 +496,7 @@ static void login_on_open(void *user, Stream *stream)
 static size_t take_tls_answer(ProxyServer *server, Slice data)
 {
     Err err;
-    if (proxy_target_tls_begin(server->worker, server->stream, data, &err)) {
+    if (proxy_target_tls_begin(server->worker, server->target, server->stream, data, &err)) {
         return 1;
     }
     stream_abort(server->stream);

@@ -18,7 +18,7 @@ typedef struct Standalone {
     Proxy proxy;
     const char *path;
     bool check, help, take_over;
-    TargetState told; /* what the log said last of the target */
+    TargetState told[PROXY_TARGETS_MAX]; /* what the log said last of the targets */
 } Standalone;
 
 static const char usage[] =
@@ -191,23 +191,35 @@ static void on_signal(void *user, int signo)
     }
 }
 
-/* Each change of the target's state is a line. */
-static void on_look(void *user)
+static void look_at(Standalone *alone, size_t number)
 {
-    Standalone *alone = user;
-    ProxyHealth *health = &alone->proxy.health;
+    const ProxyConfig *config = alone->proxy.config;
+    ProxyHealth *health = &alone->proxy.targets[number].health;
     pthread_mutex_lock(&health->lock);
     ProxyHealth now = {.state = health->state, .reason = health->reason};
     memcpy(now.description, health->description, sizeof(now.description));
     pthread_mutex_unlock(&health->lock);
-    if (now.state == alone->told) {
+    if (now.state == alone->told[number] || !proxy_config_uses(config, number)) {
         return;
     }
-    alone->told = now.state;
+    alone->told[number] = now.state;
+    CLEANUP(mem_free_ptr)
+    char *name = number == PROXY_TARGET_PRIMARY
+                     ? mem_strdup("the target")
+                     : mem_printf("the replica %s", proxy_config_target(config, number)->id);
     if (now.state == TARGET_AVAILABLE) {
-        log_info("proxy", "the target is available");
-    } else {
-        log_warn("proxy", "the target is not available: %s: %s", now.reason, now.description);
+        log_info("proxy", "%s is available", name);
+    } else if (now.state == TARGET_UNAVAILABLE) {
+        log_warn("proxy", "%s is not available: %s: %s", name, now.reason, now.description);
+    }
+}
+
+/* Each change of a target's state is a line. */
+static void on_look(void *user)
+{
+    Standalone *alone = user;
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        look_at(alone, i);
     }
 }
 
@@ -319,7 +331,7 @@ static bool options_read(Standalone *alone, int argc, char **argv)
 
 int proxy_standalone_main(int argc, char **argv)
 {
-    Standalone alone = {.told = TARGET_REGISTERING};
+    Standalone alone = {0};
     if (!options_read(&alone, argc, argv)) {
         return err_exit_code(ERR_INVALID);
     }

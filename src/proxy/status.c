@@ -23,6 +23,8 @@ static const struct {
     {"logins", STAT_LOGINS},
     {"borrows", STAT_BORROWS},
     {"shared", STAT_SHARED},
+    {"replica_borrows", STAT_REPLICA_BORROWS},
+    {"reads_again", STAT_READS_AGAIN},
     {"timeouts", STAT_BORROW_TIMEOUTS},
     {"idle_timeouts", STAT_IDLE_TIMEOUTS},
     {"servers_opened", STAT_SERVERS_OPENED},
@@ -42,17 +44,36 @@ static json_t *pins_of(const MeterSum *sum)
     return pins;
 }
 
-static json_t *target_of(Proxy *proxy)
+int proxy_available_percent(Proxy *proxy)
+{
+    int best = -1;
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        int percent = proxy_health_available_percent(&proxy->targets[i].health);
+        best = percent > best ? percent : best;
+    }
+    return best;
+}
+
+uint32_t proxy_servers_max(const Proxy *proxy)
+{
+    uint32_t sum = 0;
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        sum += atomic_load(&proxy->targets[i].budget.max);
+    }
+    return sum;
+}
+
+static json_t *target_of(Proxy *proxy, size_t number)
 {
     static const char *const states[] = {"REGISTERING", "AVAILABLE", "UNAVAILABLE"};
-    ProxyHealth *health = &proxy->health;
-    const ProxyTarget *target = &proxy->config->target;
+    ProxyHealth *health = &proxy->targets[number].health;
+    const ProxyTarget *target = proxy_config_target(proxy->config, number);
     pthread_mutex_lock(&health->lock);
     json_t *description = json_string(health->description);
     json_t *json =
         json_pack("{s:s, s:s, s:s, s:s, s:o}", "id", target->id != NULL ? target->id : "", "role",
-                  target->read_only ? "READ_ONLY" : "READ_WRITE", "state", states[health->state],
-                  "reason", health->reason != NULL ? health->reason : "", "description",
+                  number > 0 ? "READ_ONLY" : "READ_WRITE", "state", states[health->state], "reason",
+                  health->reason != NULL ? health->reason : "", "description",
                   description != NULL ? description : json_string(""));
     pthread_mutex_unlock(&health->lock);
     return json;
@@ -69,8 +90,10 @@ json_t *proxy_status_of(Proxy *proxy)
     }
     json_object_set_new(status, "pinned", pins_of(sum));
     json_t *targets = json_array();
-    if (proxy->config->target.id != NULL) {
-        json_array_append_new(targets, target_of(proxy));
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        if (proxy_config_uses(proxy->config, i)) {
+            json_array_append_new(targets, target_of(proxy, i));
+        }
     }
     json_object_set_new(status, "targets", targets);
     mem_free(sum);

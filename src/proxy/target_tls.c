@@ -4,9 +4,10 @@
  */
 #include "proxy/proxy_priv.h"
 
-bool proxy_target_tls_ask(const ProxyWorker *worker, Stream *stream)
+bool proxy_target_tls_ask(const ProxyWorker *worker, size_t target, Stream *stream)
 {
-    if (worker->config->target.tls == TARGET_TLS_DISABLE || stream_tls(stream) != NULL) {
+    if (proxy_config_target(worker->config, target)->tls == TARGET_TLS_DISABLE ||
+        stream_tls(stream) != NULL) {
         return false;
     }
     Buf out;
@@ -17,9 +18,10 @@ bool proxy_target_tls_ask(const ProxyWorker *worker, Stream *stream)
     return true;
 }
 
-bool proxy_target_tls_begin(const ProxyWorker *worker, Stream *stream, Slice answer, Err *err)
+bool proxy_target_tls_begin(const ProxyWorker *worker, size_t number, Stream *stream, Slice answer,
+                            Err *err)
 {
-    const ProxyTarget *target = &worker->config->target;
+    const ProxyTarget *target = proxy_config_target(worker->config, number);
     TlsContext *context = target->contexts[worker->index];
     if (!slice_starts(answer, "S")) {
         return err_set(err, ERR_UNSUPPORTED, "PostgreSQL does not offer TLS");

@@ -40,7 +40,8 @@ void proxy_traffic_tls_failed(ProxyClient *client)
 void proxy_traffic_server_begun(ProxyServer *server)
 {
     ProxyMeter *meter = proxy_server_meter(server);
-    bool tls = server->worker->config->target.tls != TARGET_TLS_DISABLE;
+    const ProxyConfig *config = server->worker->config;
+    bool tls = proxy_config_target(config, server->target)->tls != TARGET_TLS_DISABLE;
     proxy_meter_add(meter, STAT_SERVERS, 1);
     proxy_meter_add(meter, STAT_SERVER_REQUESTS, 1);
     proxy_meter_add(meter, STAT_SERVER_REQUESTS_TLS, tls ? 1 : 0);

@@ -108,6 +108,7 @@ static inline void proxy_traffic_linked(ProxyServer *server)
     ProxyMeter *meter = proxy_client_meter(client);
     proxy_meter_add(meter, STAT_SERVERS_BORROWED, 1);
     proxy_meter_add(meter, STAT_BORROWS, 1);
+    proxy_meter_add(meter, STAT_REPLICA_BORROWS, server->target != PROXY_TARGET_PRIMARY ? 1 : 0);
     if (client->asked_us != 0) {
         histogram_add(&meter->latencies[LATENCY_BORROW],
                       loop_now_us(server->worker->loop) - client->asked_us);

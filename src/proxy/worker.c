@@ -4,8 +4,9 @@
  */
 #include "proxy/hub_priv.h"
 #include "proxy/line_priv.h"
+#include "proxy/watch_priv.h"
 
-#define SERVER_SLOTS_MAX (2 * PROXY_CLIENTS_MAX + PROXY_SERVERS_MAX)
+#define SERVER_SLOTS_MAX (2 * PROXY_CLIENTS_MAX + PROXY_TARGETS_MAX * (PROXY_SERVERS_MAX + 1))
 #define TICK_MS          1000
 
 /* ---- doors
@@ -89,130 +90,14 @@ static bool doors_open(ProxyWorker *worker, const ProxyConfig *config, Err *err)
     return true;
 }
 
-/* ---- the target
- * ---------------------------------------------------------------------------------- */
-
-bool proxy_worker_has_target(const ProxyWorker *worker)
-{
-    return worker->config->target.addr.len > 0;
-}
-
-NetAddr proxy_worker_target(const ProxyWorker *worker)
-{
-    return worker->config->target.addr;
-}
-
-/* Free ones go now, the others at the end of their transaction or session. */
-static void servers_retire(ProxyWorker *worker)
-{
-    for (ListNode *node = list_first(&worker->servers); node != NULL;) {
-        ProxyServer *server = CONTAINER_OF(node, ProxyServer, node);
-        node = list_next(&worker->servers, node);
-        server->retired = true;
-        if (server->state == SERVER_IDLE) {
-            proxy_server_retire(server);
-        }
-    }
-    proxy_lines_trim(worker);
-    proxy_hubs_trim(worker);
-}
-
 /* ---- once a second
  * --------------------------------------------------------------------------------- */
 
-/* A look is a connection as any other: it counts for the budget and for the limits of its user and
- * database. False: it may not be had now. */
-static bool probe_take(ProxyWorker *worker, const char *user, Quota **quotas)
+static void watch_tick(void *user)
 {
-    Proxy *proxy = worker->proxy;
-    const ProxyLimit limits[QUOTA_KINDS] = {
-        [QUOTA_USER] = proxy_config_user_limit(worker->config, slice_of(user)),
-        [QUOTA_DATABASE] =
-            proxy_config_database_limit(worker->config, slice_of(PROXY_PROBE_DATABASE)),
-    };
-    quotas[QUOTA_USER] = quotas_get(&proxy->quotas, QUOTA_USER, slice_of(user));
-    quotas[QUOTA_DATABASE] =
-        quotas_get(&proxy->quotas, QUOTA_DATABASE, slice_of(PROXY_PROBE_DATABASE));
-    bool ok = proxy_budget_take(&proxy->budget);
-    size_t taken = 0;
-    while (ok && taken < QUOTA_KINDS) {
-        ok = quota_take(&quotas[taken]->servers, limits[taken].servers);
-        taken += ok ? 1 : 0;
-        if (!ok) {
-            proxy_budget_give(&proxy->budget);
-        }
-    }
-    for (size_t i = 0; i < QUOTA_KINDS && !ok; i++) {
-        if (i < taken) {
-            quota_give(&quotas[i]->servers);
-        }
-        quota_unref(quotas[i]);
-    }
-    return ok;
-}
-
-void proxy_probe_give(ProxyServer *server)
-{
-    for (size_t i = 0; i < QUOTA_KINDS; i++) {
-        quota_give(&server->probe_quotas[i]->servers);
-        quota_unref(server->probe_quotas[i]);
-    }
-}
-
-/* Everything is in use: whoever came to rest since the last bad news proves that it lives. */
-static bool somebody_answered(const ProxyWorker *worker, int64_t since_ms)
-{
-    LIST_FOR_EACH (&worker->servers, node) {
-        const ProxyServer *server = CONTAINER_OF(node, ProxyServer, node);
-        if (server->idle_ms > since_ms &&
-            (server->state == SERVER_IDLE || server->state == SERVER_LINKED)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void probe(ProxyWorker *worker)
-{
-    const char *user = worker->config->users[0].name;
-    Quota *quotas[QUOTA_KINDS];
-    if (!probe_take(worker, user, quotas)) {
-        ProxyHealth *health = &worker->proxy->health;
-        pthread_mutex_lock(&health->lock);
-        int64_t since_ms = health->changed_ms;
-        pthread_mutex_unlock(&health->lock);
-        if (somebody_answered(worker, since_ms)) {
-            proxy_health_good(health);
-        }
-        return;
-    }
-    ProxyServer *server = proxy_server_open(worker, NULL, NULL);
-    ASSERT(server != NULL); /* there are more slots than the budget may have */
-    server->user = mem_strdup(user);
-    server->budgeted = true;
-    memcpy(server->probe_quotas, quotas, sizeof(quotas));
-    worker->probing = true;
-}
-
-/* Whether the target lives is known from those who use it; otherwise one worker looks. */
-static void check_health(ProxyWorker *worker)
-{
-    ProxyHealth *health = &worker->proxy->health;
-    const ProxyConfig *config = worker->config;
-    if (!proxy_worker_has_target(worker)) {
-        proxy_health_bad(health, "UNREACHABLE", "No target is registered");
-    } else if (config->user_count == 0) {
-        proxy_health_bad(health, "AUTH_FAILURE", "Proxy does not have any registered credentials");
-    } else {
-        pthread_mutex_lock(&health->lock);
-        bool good = health->state == TARGET_AVAILABLE;
-        int64_t age_ms = health->seen_ms == 0 ? INT64_MAX : time_mono_ms() - health->seen_ms;
-        pthread_mutex_unlock(&health->lock);
-        bool in_use = good && atomic_load(&worker->proxy->budget.open) > 0 && age_ms < INT64_MAX;
-        if (!worker->probing && !in_use &&
-            age_ms >= (good ? PROXY_PROBE_MS : PROXY_PROBE_DOWN_MS)) {
-            probe(worker);
-        }
+    ProxyWorker *worker = user;
+    if (!worker->config->relay) {
+        proxy_watch_tick(worker);
     }
 }
 
@@ -221,15 +106,17 @@ static void worker_tick(void *user)
     ProxyWorker *worker = user;
     proxy_meters_roll(&worker->meters, loop_now_ms(worker->loop));
     if (worker->index == 0) {
-        proxy_health_sample(&worker->proxy->health);
+        for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+            proxy_health_sample(&worker->proxy->targets[i].health);
+        }
     }
     if (worker->draining || worker->config->relay) {
         return;
     }
     proxy_worker_trim_idle(worker);
     proxy_hubs_trim(worker);
-    if (worker->index == 0 && !worker->apart) {
-        check_health(worker);
+    if (worker->index == 0 && !worker->shut) { /* others look, who count */
+        proxy_probe_tick(worker);
     }
 }
 
@@ -262,10 +149,9 @@ static void apply(void *user)
         }
     }
     if (proxy_config_outdates(old, job->config)) {
-        worker->retry_at_ms = 0;
         proxy_worker_forget_welcomes(worker);
-        servers_retire(worker);
     }
+    proxy_sides_apply(worker, old);
     if (old->idle_client_ms != job->config->idle_client_ms) {
         clients_rearm(worker);
     }
@@ -384,7 +270,8 @@ static void drain(void *user)
         node = list_next(&worker->clients, node);
         proxy_client_drain(client);
     }
-    servers_retire(worker);
+    proxy_sides_retire(worker);
+    proxy_watches_end(worker);
     loop_timer_start(worker->loop, &worker->drain_timer, PROXY_DRAIN_MS, 0, drain_late, worker);
     worker_end_if_empty(worker);
 }
@@ -410,6 +297,9 @@ void proxy_worker_done(ProxyWorker *worker)
     doors_close(worker, NULL);
     loop_timer_stop(&worker->tick);
     loop_timer_stop(&worker->drain_timer);
+    loop_timer_stop(&worker->watch_timer);
+    loop_timer_stop(&worker->park_timer);
+    proxy_watches_done(worker);
     proxy_worker_waits_done(worker);
     vec_done(&worker->doors);
     vec_done(&worker->client_handles);
@@ -469,6 +359,7 @@ bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err)
     proxy_meters_init(&worker->meters, loop_now_ms(worker->loop));
     list_init(&worker->clients);
     list_init(&worker->admin_requests);
+    list_init(&worker->parked);
     list_init(&worker->servers);
     list_init(&worker->hubs);
     session_client_policy(&worker->client_policy);
@@ -479,6 +370,9 @@ bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err)
     proxy_worker_waits_init(worker);
     loop_timer_start(worker->loop, &worker->tick, TICK_MS / 10, TICK_MS, worker_tick, worker);
     worker->shut = true;
+    if (worker->index == 0) {
+        loop_timer_start(worker->loop, &worker->watch_timer, 1, WATCH_MS, watch_tick, worker);
+    }
     int failed = pthread_create(&worker->thread, NULL, worker_main, worker);
     return failed == 0 || err_set_errno(err, failed, "starting a thread");
 }

@@ -125,7 +125,7 @@ void session_link(Session *session, Exchange *exchange, Handover handover, Sessi
     exchange->flight = (Flight){0};
     exchange->scanning = exchange->swallowing = exchange->wrote = false;
     exchange->forgets = exchange->barrier = exchange->open = exchange->releases = false;
-    exchange->ddl = exchange->learns = false;
+    exchange->ddl = exchange->learns = exchange->changed = exchange->replica = false;
     exchange->unnamed = UNNAMED_FOREIGN;
     exchange->status = 'I';
     exchange->ended = exchange->batch;
@@ -178,7 +178,13 @@ TextEffects session_text_effects(Exchange *exchange, Slice text)
 void session_note_text(Session *session, Exchange *exchange, const TextEffects *effects,
                        SessionOut *out)
 {
+    if (exchange->replica && effects->locks) { /* they would keep nobody out */
+        out->problem = "advisory locks cannot be taken in a transaction that a replica serves; "
+                       "begin it without READ ONLY";
+        out->sqlstate = "0A000";
+    }
     exchange->wrote = exchange->wrote || effects->writes;
+    exchange->changed = exchange->changed || !effects->harmless;
     exchange->forgets = exchange->forgets || effects->forgets;
     exchange->releases = exchange->releases || effects->releases;
     exchange->ddl = exchange->ddl || effects->ddl;
@@ -241,6 +247,7 @@ static void take_parse(Session *session, Exchange *exchange, const PgPiece *piec
     }
     if (!readable || name.len > 0) {
         names_keep_parse(session, exchange, name, out);
+        exchange->changed = true;
         return;
     }
     exchange->unnamed = UNNAMED_PARSED;
@@ -351,6 +358,7 @@ static void take_linked(Session *session, Exchange *exchange, const PgPiece *pie
         break;
     case 'F':
         session_pin(session, PIN_FUNCTION_CALL, out);
+        exchange->changed = true;
         break;
     default:
         break;
@@ -365,7 +373,8 @@ static void take_linked(Session *session, Exchange *exchange, const PgPiece *pie
     if (piece->type == 'S' || piece->type == 'Q' || piece->type == 'F') {
         exchange->batch++;
         exchange->open = false;
-        exchange->barrier = exchange->barrier || exchange->forgets || settings_hold(exchange);
+        exchange->barrier = exchange->barrier || exchange->forgets || settings_hold(exchange) ||
+                            exchange->replica; /* the transaction may be over */
         exchange->forgets = false;
     }
 }
@@ -416,6 +425,7 @@ static SessionStep take_first(Session *session, Exchange *exchange, const PgPiec
     }
     session->mid_message = !piece->last;
     take_linked(session, exchange, piece, out);
+    session->mid_message = session->mid_message || out->problem != NULL; /* it is not sent */
     return out->problem == NULL ? STEP_FORWARD : STEP_REFUSE;
 }
 
@@ -433,6 +443,10 @@ SessionStep session_client_piece(Session *session, Exchange *exchange, const PgP
     ASSERT(exchange != NULL && session->mid_message);
     session->mid_message = !piece->last;
     text_feed(session, exchange, piece->body, piece->last, out);
+    if (out->problem != NULL) {
+        session->mid_message = true; /* the server lacks its end, and runs nothing of it */
+        return STEP_REFUSE;
+    }
     if (piece->last && exchange->sync_owed) {
         exchange->sync_owed = false;
         out->behind = SLICE("S\0\0\0\4");

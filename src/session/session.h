@@ -125,6 +125,8 @@ typedef struct Exchange {
     bool scanning;   /* the client's current message is a text */
     bool swallowing; /* the server's current message is not for the client */
     bool wrote;      /* may have moved a sequence */
+    bool changed;    /* may have written to the database: not all was TextEffects.harmless */
+    bool replica;    /* the shell's: only this transaction may run here (pool.reads split) */
     bool open;       /* the client has sent something since its last Sync */
     bool forgets;    /* the batch may take prepared statements away */
     bool releases;   /* what pins may have been taken away */

@@ -2,8 +2,8 @@
  * Which texts only read, and may share a server connection with others in flight (RULES P3): one
  * SELECT, VALUES, TABLE or WITH that changes and locks nothing, and calls nothing but what is on
  * the list: built-in functions that are stable or immutable. And the digest of a text, in which
- * numbers and strings do not count. Kept beside the steps of words.c, where the dialect asks
- * for it.
+ * numbers and strings do not count; and what begins a transaction, and of which kind. Kept beside
+ * the steps of words.c, where the dialect asks for it.
  */
 #include <stdlib.h>
 
@@ -322,9 +322,44 @@ static bool begins_read(Slice word)
            slice_is(word, "table");
 }
 
+/* What by itself changes nothing but the session and its transaction. */
+static bool is_control(Slice word)
+{
+    static const char *const words[] = {
+        "begin", "start",     "commit",  "end",   "rollback", "abort", "show",       "set",
+        "reset", "savepoint", "release", "fetch", "move",     "close", "deallocate", "unlisten"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        if (slice_is(word, words[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void control_word(SqlScan *scan, Slice word, bool quoted)
+{
+    if (scan->read_ == READ_NONE) {
+        bool begins = !quoted && (slice_is(word, "begin") || slice_is(word, "start"));
+        scan->control_ = !quoted && is_control(word) ? READ_SO_FAR : READ_NOT;
+        scan->begin_ = begins ? SQL_BEGINS : 0;
+        return;
+    }
+    bool another = scan->words_ == 1; /* statement */
+    if (another || slice_is(word, "prepared")) {
+        scan->control_ = READ_NOT;
+    }
+    if (scan->begin_ != 0) {
+        scan->begin_ |= slice_is(word, "serializable") ? SQL_BEGINS_SERIALIZABLE : 0;
+        scan->begin_ |= scan->read_word_ && slice_is(word, "only") ? SQL_BEGINS_READ_ONLY : 0;
+        scan->begin_ |= scan->read_word_ && slice_is(word, "write") ? SQL_BEGINS_READ_WRITE : 0;
+        scan->read_word_ = slice_is(word, "read");
+    }
+}
+
 void sql_reads_word(SqlScan *scan, Slice word, bool quoted)
 {
     bool first = scan->read_ == READ_NONE;
+    control_word(scan, word, quoted);
     if (first) {
         scan->read_ = !quoted && begins_read(word) ? READ_SO_FAR : READ_NOT;
     } else if (is_barred(word)) {
@@ -351,9 +386,13 @@ void sql_reads_other(SqlScan *scan, char c)
     }
 }
 
-bool sql_reads_only(const SqlScan *scan)
+void sql_reads_end(SqlScan *scan)
 {
-    const TextEffects *effects = &scan->effects;
-    return scan->read_ == READ_SO_FAR && effects->pin == PIN_NONE && !effects->writes &&
-           !effects->alone && !effects->forgets && scan->touched_len_ == 0;
+    TextEffects *effects = &scan->effects;
+    bool plain = effects->pin == PIN_NONE && !effects->writes;
+    bool control = plain && (scan->control_ == READ_SO_FAR || scan->read_ == READ_NONE);
+    effects->reads = scan->read_ == READ_SO_FAR && plain && !effects->alone && !effects->forgets &&
+                     scan->touched_len_ == 0;
+    effects->harmless = effects->reads || control;
+    effects->begins = control ? scan->begin_ : 0;
 }

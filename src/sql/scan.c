@@ -445,7 +445,7 @@ void sql_scan_end(SqlScan *scan)
         string_end(scan);
     }
     sql_words_statement_end(scan);
-    scan->effects.reads = sql_reads_only(scan);
+    sql_reads_end(scan);
     scan->state_ = PLAIN;
     scan->ended = true;
 }

@@ -53,7 +53,7 @@ typedef struct SqlDialect {
     bool unsafe_encoding;   /* a byte of a character may look like ASCII (SJIS, BIG5, GBK, …) */
     bool baseline_set;      /* an init_query made settings that RESET would undo */
     const SqlNames *names;  /* NULL: none */
-    bool wants_reads;       /* `reads` and `digest` are to be found out */
+    bool wants_reads;       /* `reads` and what follows it are to be found out */
 } SqlDialect;
 
 /* Of its names; 0: there are none. */
@@ -80,8 +80,19 @@ typedef struct TextEffects {
     bool unlistens; /* names what takes channels away: UNLISTEN, DISCARD */
     bool reads;     /* one statement that reads, and may be run beside others (reads.c) */
     uint64_t digest; /* the same for texts that differ in numbers and strings only */
+    bool harmless;   /* reads, or only controls the session: writes nothing to the database */
+    bool locks;      /* takes advisory locks */
+    uint8_t begins;  /* one statement that begins a transaction: of which modes */
     Slice touched;   /* settings: for touched_next */
 } TextEffects;
+
+/* BEGIN and START TRANSACTION. */
+enum {
+    SQL_BEGINS = 1,
+    SQL_BEGINS_READ_ONLY = 2,
+    SQL_BEGINS_READ_WRITE = 4,
+    SQL_BEGINS_SERIALIZABLE = 8,
+};
 
 #define SQL_WORD_MAX    64 /* PostgreSQL keeps 63 bytes of a name */
 #define SQL_TAG_MAX     64 /* of a dollar quote; a longer one pins */
@@ -113,6 +124,9 @@ typedef struct SqlScan {
     uint8_t name_len_;
     /* private: whether it reads */
     uint8_t read_;
+    uint8_t control_; /* whether it is one statement that controls transactions or settings */
+    uint8_t begin_;
+    bool read_word_;  /* just read: READ, of a transaction's mode */
     bool named_;      /* a name was just read */
     bool dot_;        /* and a dot behind it */
     bool catalog_;    /* and it was pg_catalog */

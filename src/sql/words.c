@@ -272,6 +272,12 @@ static bool function_fits(const StateFunction *function, Slice word)
            memcmp(word.data, function->name, function->len) == 0;
 }
 
+static bool is_lock(Slice word)
+{
+    return (slice_starts(word, "pg_advisory_") && !slice_starts(word, "pg_advisory_unlock")) ||
+           slice_starts(word, "pg_try_advisory_");
+}
+
 static void take_function(SqlScan *scan, Slice word)
 {
     if (word.len < FUNCTION_NAME_MIN) {
@@ -290,6 +296,7 @@ static void take_function(SqlScan *scan, Slice word)
         if (function_fits(&state_functions[i], word)) {
             sql_scan_pin(scan, state_functions[i].pin);
             scan->effects.writes = true;
+            scan->effects.locks = scan->effects.locks || is_lock(word);
             scan->effects.releases =
                 scan->effects.releases || slice_starts(word, "pg_advisory_unlock");
             return;

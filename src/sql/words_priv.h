@@ -52,7 +52,7 @@ void sql_statement_pin(SqlScan *scan, PinReason reason); /* and what follows doe
 enum { READ_NONE, READ_SO_FAR, READ_NOT };
 void sql_reads_word(SqlScan *scan, Slice word, bool quoted);
 void sql_reads_other(SqlScan *scan, char c);
-bool sql_reads_only(const SqlScan *scan);
+void sql_reads_end(SqlScan *scan);
 
 /* The same steps for SET, RESET and DISCARD, once the kind says so. */
 bool sql_settings_has(const SqlScan *scan);

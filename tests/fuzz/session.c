@@ -8,6 +8,9 @@
  * made (model_settings.h). What a client listens to (channel "c") is what it would listen to on its
  * own, on this connection or on the shared one, and in one place only; and of the notifications,
  * which are numbered, it gets each that it would get, once, and in order.
+ * made (model_settings.h). Where the server is a replica, no message of a batch goes there before
+ * the one in front of it is answered, for that may have ended the transaction; and no advisory
+ * lock.
  */
 #include <stdlib.h>
 
@@ -389,7 +392,8 @@ static void serve_client_query(World *w, const Entry *message)
 static void transaction_end(World *w)
 {
     if (w->status == 'I') {
-        commit(w); /* where it failed, there is nothing left to be committed */
+        commit(w);           /* where it failed, there is nothing left to be committed */
+        w->portal[0] = '\0'; /* it lives no longer than its transaction */
     }
 }
 
@@ -797,6 +801,7 @@ static const struct {
     {'Q', -1, {"insert into t values (1)", 25}},
     {'Q', -1, {"select currval('s')", 20}},
     {'Q', -1, {"discard all", 12}},
+    {'Q', -1, {"select pg_advisory_xact_lock(1)", 32}},
     {'Q', -1, {"set t = 1", 10}},
     {'Q', -1, {"set t = 2", 10}},
     {'Q', -1, {"reset t", 8}},
@@ -847,6 +852,7 @@ static SessionStep give(World *w, int client, const PgPiece *piece, SessionOut *
         }
         w->linked = client;
         session_link(session, &w->exchange, (Handover)choose(w, 3), out);
+        w->exchange.replica = choose(w, 4) == 3;
         send_before(w, out);
         step = session_client_piece(session, &w->exchange, piece, out);
     }
@@ -871,9 +877,17 @@ static void tell(World *w, int client)
     buf_append_slice(&bytes, messages[which].body);
     pg_put_end(&bytes, mark);
     ASSERT(pg_framer_next(&framer, &policy, buf_slice(&bytes), &piece) == WIRE_DONE);
+    const Exchange *exchange = &w->exchange;
+    bool unanswered = w->linked == client && !exchange->open && exchange->ended < exchange->batch &&
+                      !flight_is_empty(&exchange->flight);
+    bool copying = exchange->flight.copying;
     SessionStep step = give(w, client, &piece, &out);
     w->dead = w->dead || step == STEP_REFUSE;
     send_before(w, &out);
+    if (exchange->replica) {
+        ASSERT(step != STEP_FORWARD || !unanswered || copying || exchange->flight.unsure);
+        ASSERT(step != STEP_FORWARD || !slice_has(piece.body, "advisory"));
+    }
     if (step == STEP_FORWARD) {
         buf_append_slice(&wire, out.head);
         buf_append_slice(&wire, slice_skip(piece.raw, out.replaced));

@@ -1,8 +1,6 @@
 """A proxy takes the place of another at the same sockets, under clients that do not pause (docs/upgrade.md)."""
 import contextlib
-import json
 import os
-import re
 import signal
 import socket
 import struct
@@ -13,73 +11,14 @@ import time
 import psycopg
 import pytest
 
-from support.alone import PASSWORD, PORT, Proxy, authority, server
+from support.alone import PASSWORD, PORT, authority, server
 from support.engines import as_account, own_address
 from support.inside import is_alive
+from support.rolling import Impostor, Rolling, Watch, gone
 from support.watch import wait_until
 from support.wire import CANCEL, Wire, query
 
 pytestmark = pytest.mark.timeout(180)
-
-
-class Rolling(Proxy):
-    """A proxy that is upgraded: its processes, the one that serves last."""
-
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        self.processes = []
-        self.environment = {}
-
-    def launch(self, *more):
-        """One more process; its log is in `lines`, as that of all."""
-        process = subprocess.Popen([self.weir, 'proxy', '--config', self.path, *more], stdin=subprocess.DEVNULL,
-                                   stderr=subprocess.PIPE, text=True, env={**os.environ, **self.environment})
-        process.log = []
-
-        def hear():
-            for line in process.stderr:
-                process.log.append(line)
-                self.lines.append(line)
-        process.ear = threading.Thread(target=hear, daemon=True)
-        process.ear.start()
-        self.processes.append(process)
-        return process
-
-    @staticmethod
-    def await_log(process, pattern, timeout_s=20):
-        return wait_until(lambda: next((line for line in list(process.log) if re.search(pattern, line)), None),
-                          f'{pattern} in {process.log}', timeout_s)
-
-    def start(self, *more):
-        self.write()
-        self.process = self.launch(*more)
-        self.await_log(self.process, 'proxy.json is in force')
-        return self
-
-    def upgrade(self):
-        """By a second command; returns the process that served before."""
-        before = self.process
-        self.start('--take-over')
-        return before
-
-    def tls(self):
-        cert, key = self.server.authority.issue(f'proxy-{self.address}', f'IP:{self.address}')
-        self.config['listeners'][0].update(cert_file=str(cert), key_file=self.file('key.pem', key.read_text()))
-
-    def close(self):
-        alive = [process for process in self.processes if process.poll() is None]
-        for process in alive:
-            process.send_signal(signal.SIGTERM)
-        ends = []
-        for process in self.processes:
-            try:
-                ends.append(process.wait(20))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                ends.append('hangs')
-            process.ear.join(5)
-            process.stderr.close()
-        return ends
 
 
 @pytest.fixture
@@ -151,33 +90,6 @@ class Load:
             thread.join(60)
 
 
-class Watch:
-    """Looks again and again how many connections PostgreSQL has from the proxy."""
-
-    def __init__(self, server, user='ann'):
-        self.server = server
-        self.most = 0
-        self.looks = 0
-        self.stopping = threading.Event()
-        self.thread = threading.Thread(target=self._run, args=(user,))
-
-    def _run(self, user):
-        with psycopg.connect(**self.server.settings(application_name='watch'), autocommit=True) as admin:
-            while not self.stopping.is_set():
-                count = admin.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND "
-                                      "backend_type = 'client backend' AND application_name <> 'watch'", (user,)).fetchone()[0]
-                self.most = max(self.most, count)
-                self.looks += 1
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        self.thread.join(20)
-
-
 class SlowLogin(Wire):
     """A client that says who it is, and proves it when it is told to."""
 
@@ -204,10 +116,6 @@ class SlowLogin(Wire):
         self.gate.set()
         self.thread.join(20)
         return self.error
-
-
-def gone(process):
-    return wait_until(lambda: process.poll() is not None, f'{process.pid} ends: {process.log}', 20)
 
 
 # ---- nobody notices -------------------------------------------------------------------------------
@@ -242,9 +150,10 @@ def test_pgbench_goes_on(proxy, server):
     proxy.start()
     environment = {**os.environ, 'PGPASSWORD': PASSWORD}
     folder = proxy.folder
+    # A thread for each client: one that waits must not keep those from going on that have a connection.
     (folder / 'one.sql').write_text('BEGIN;\nSELECT 1;\nSELECT pg_sleep(0.002);\nCOMMIT;\n')
-    runs = [subprocess.Popen(['pgbench', '-n', '-h', proxy.address, '-U', 'ann', '-c', '4', '-T', '8', '-M', mode,
-                              '-f', folder / 'one.sql', *more, 'app'], env=environment, stdout=subprocess.PIPE,
+    runs = [subprocess.Popen(['pgbench', '-n', '-h', proxy.address, '-U', 'ann', '-c', '4', '-j', '4', '-T', '8',
+                              '-M', mode, '-f', folder / 'one.sql', *more, 'app'], env=environment, stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, text=True)
             for mode, more in (('extended', ['-C']), ('prepared', []))]
     with Watch(server) as watch:
@@ -445,6 +354,45 @@ def test_fair_between_both(proxy, server):
     assert min(counts.values()) > 0.2 * max(counts.values()), counts
 
 
+def test_fair_among_four(proxy):
+    """Three that leave and the one that serves have more to do than they may: nobody starves."""
+    proxy.pool['target']['max_connections'] = 3
+    proxy.pool['connection_borrow_timeout_s'] = 20
+    proxy.start()
+    counts = []
+    failures = []
+    stopping = threading.Event()
+
+    def work(slot):
+        try:
+            with proxy.connect() as connection:
+                while not stopping.is_set():
+                    connection.execute('SELECT pg_sleep(0.005)')
+                    counts[slot] += 1
+        except Exception as error:  # pylint: disable=broad-except
+            failures.append(repr(error))
+
+    threads = []
+    for generation in range(4):
+        if generation > 0:
+            proxy.upgrade()
+        for _ in range(4):
+            counts.append(0)
+            threads.append(threading.Thread(target=work, args=(len(counts) - 1,)))
+            threads[-1].start()
+        wait_until(lambda: min(counts) > 0 or failures, 'all are in', 20)
+    before = list(counts)
+    time.sleep(6)
+    after = list(counts)
+    stopping.set()
+    for thread in threads:
+        thread.join(30)
+    done = [now - then for now, then in zip(after, before)]
+    sums = [sum(done[i:i + 4]) for i in range(0, 16, 4)]
+    assert not failures
+    assert min(sums) > 0.2 * max(sums), (sums, done)
+
+
 def test_limits_of_a_user_span_both(proxy, server):
     proxy.pool['users'][0].update(max_connections=1, max_clients=3)
     proxy.pool['connection_borrow_timeout_s'] = 2
@@ -581,29 +529,6 @@ def test_a_bad_successor_changes_nothing(proxy):
         proxy.upgrade()
         serves(proxy, proxy.process)
     assert not load.failures
-
-
-class Impostor:
-    """A process that asks for the place by hand, and stops at a step."""
-
-    def __init__(self, proxy):
-        self.end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.end.settimeout(20)
-        self.end.connect(f'\0weir-proxy/{proxy.address}:{PORT}')
-        self.fds = []
-
-    def say(self, **message):
-        self.end.send(json.dumps(message).encode())
-
-    def hear(self):
-        data, fds, _, _ = socket.recv_fds(self.end, 1 << 17, 30)
-        self.fds += fds
-        return json.loads(data) if data else None
-
-    def close(self):
-        for fd in self.fds:
-            os.close(fd)
-        self.end.close()
 
 
 @pytest.mark.parametrize('step', ['connected', 'offered', 'ready', 'committed'])

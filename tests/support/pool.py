@@ -42,7 +42,7 @@ class Postgres:
         quiet = {'stdout': subprocess.DEVNULL, 'stderr': subprocess.STDOUT, 'cwd': folder, **as_account('postgres')}
         subprocess.run([postgres_bin() / 'initdb', '-D', self.data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8',
                         '--no-locale', '-N'], check=True, **quiet)
-        (self.data / 'pg_hba.conf').write_text('local all postgres trust\nlocal all md5user md5\n'
+        (self.data / 'pg_hba.conf').write_text('local all,replication postgres trust\nlocal all md5user md5\n'
                                                'local all all scram-sha-256\nhost all all all scram-sha-256\n')
         self.settings = ['-c', f'listen_addresses={address}', '-c', f'max_connections={max_connections}',
                          '-c', 'shared_buffers=16MB', '-c', 'fsync=off', '-c', 'log_min_messages=fatal',

@@ -174,11 +174,10 @@ static void test_an_endpoint_is_replaced(void **state)
 
 static void test_endpoints_that_cannot_be(void **state)
 {
-    assert_plan(*state, PROXY ENDPOINT("e", "  target_role = \"READ_ONLY\"\n"),
-                "error: main.tf:17: target_role: TargetRole cannot be set so: proxies do not read "
-                "from replicas yet\n"
-                "  17 |   target_role = \"READ_ONLY\"\n"
-                "     Leave it out, or write \"READ_WRITE\"\n");
+    assert_plan(*state, PROXY ENDPOINT("e", "  target_role = \"READ\"\n"),
+                "error: main.tf:17: \"READ\" is not what an endpoint can be for\n"
+                "  17 |   target_role = \"READ\"\n"
+                "     write \"READ_WRITE\" or \"READ_ONLY\"\n");
     assert_plan(*state,
                 "resource \"aws_db_proxy_endpoint\" \"e\" {\n"
                 "  db_proxy_name = \"pool\"\n"

@@ -62,7 +62,7 @@ static CatalogNames *one_name(const char *name)
 
 static CatalogLearning begin(CatalogEntry *entry, int64_t now_ms)
 {
-    assert_true(catalog_entry_is_due(entry, now_ms));
+    assert_true(catalog_entry_is_due(entry, now_ms, 0));
     return catalog_entry_begin(entry, now_ms);
 }
 
@@ -87,13 +87,13 @@ static void test_learning(void **state)
     CatalogEntry *entry = catalogs_entry(&catalogs, SLICE("app"));
     assert_ptr_equal(catalogs_entry(&catalogs, SLICE("app")), entry);
     learning = begin(entry, 1000);
-    assert_false(catalog_entry_is_due(entry, 1000)); /* somebody is at it */
+    assert_false(catalog_entry_is_due(entry, 1000, 0)); /* somebody is at it */
     catalog_entry_read(entry, &names, &fresh, &seen);
     assert_null(names);
     learnt(entry, &learning, one_name("a"), 1000);
     catalog_entry_read(entry, &names, &fresh, &seen);
     assert_non_null(names);
-    assert_false(catalog_entry_is_due(entry, 1000 + CATALOG_MS - 1));
+    assert_false(catalog_entry_is_due(entry, 1000 + CATALOG_MS - 1, 0));
     learning = begin(entry, 1000 + CATALOG_MS);
     const CatalogNames *before = names;
     learnt(entry, &learning, one_name("a"), 20000); /* the same again */
@@ -106,7 +106,7 @@ static void test_learning(void **state)
     assert_true(fresh);
     /* What was learnt while something changed may be older than that. What was known still pins. */
     learning = begin(entry, 60000);
-    catalog_entry_stale(entry);
+    catalog_entry_stale(entry, 60000);
     catalog_entry_read(entry, &names, &fresh, &seen);
     assert_ptr_equal(names, before);
     assert_false(fresh);
@@ -119,6 +119,9 @@ static void test_learning(void **state)
     catalog_entry_read(entry, &names, &fresh, &seen);
     assert_non_null(names);
     assert_true(fresh);
+    /* A server that may not have replayed the DDL yet is of no use. */
+    assert_false(catalog_entry_is_due(entry, 80000, 20000));
+    assert_true(catalog_entry_is_due(entry, 80001, 20000));
     catalogs_forget(&catalogs);
     catalog_entry_read(entry, &names, &fresh, &seen);
     assert_null(names);

@@ -20,7 +20,7 @@ static const char pool_text[] =
     "\"debug_logging\":true,\"workers\":3,\"pool\":{\"users\":[{\"user\":\"ann\",\"password\":"
     "\"p q\"}],\"target\":{\"id\":\"db-1\",\"socket_dir\":\"/run/x\",\"port\":5433,"
     "\"max_connections\":50},\"max_connections_percent\":30,\"max_idle_connections_percent\":10,"
-    "\"connection_borrow_timeout_s\":5,\"init_query\":\"\",\"read_only\":true}}";
+    "\"connection_borrow_timeout_s\":5,\"init_query\":\"\"}}";
 
 static void test_pool(void **state)
 {
@@ -35,11 +35,10 @@ static void test_pool(void **state)
     assert_int_equal(config->workers, 3);
     assert_int_equal(config->listener_count, 1);
     assert_int_equal(config->idle_client_ms, 60000);
-    assert_int_equal(config->servers_max, 15);
-    assert_int_equal(config->servers_idle_max, 5);
+    assert_int_equal(config->target.servers_max, 15);
+    assert_int_equal(config->target.servers_idle_max, 5);
     assert_int_equal(config->borrow_ms, 5000);
     assert_null(config->init_query);
-    assert_true(config->target.read_only);
     assert_int_equal(config->target.port, 5433);
     const ProxyUser *user = proxy_config_user(config, SLICE("ann"));
     assert_non_null(user);
@@ -72,6 +71,110 @@ static void test_defaults(void **state)
     assert_true(config->relay);
     assert_int_equal(config->idle_client_ms, 0);
     proxy_config_unref(config);
+}
+
+#define REPLICAS_TEXT                                                                              \
+    "{\"kind\":\"pool\",\"listeners\":[{\"address\":\"127.0.0.1\"}],\"pool\":{\"target\":%s,"      \
+    "\"reads\":\"%s\",\"max_connections_percent\":50,\"replicas\":[%s]}}"
+
+static ProxyConfig *with_replicas(const char *target, const char *reads, const char *replicas)
+{
+    CLEANUP(mem_free_ptr) char *text = mem_printf(REPLICAS_TEXT, target, reads, replicas);
+    ProxyConfig *config;
+    Err err;
+    if (!parse(text, &config, &err)) {
+        fail_msg("%s", err.message);
+    }
+    return config;
+}
+
+static void test_replicas(void **state)
+{
+    (void)state;
+    ProxyConfig *config = with_replicas(
+        "null", "replicas",
+        "{\"id\":\"a\",\"host\":\"h\",\"max_connections\":50},{\"socket_dir\":\"/x\"}");
+    assert_int_equal(config->reads, READS_REPLICAS);
+    assert_int_equal(config->lag_max_ms, PROXY_LAG_MAX_DEFAULT);
+    assert_string_equal(config->replicas[0].id, "a");
+    assert_string_equal(config->replicas[1].id, "replica-2");
+    assert_int_equal(proxy_config_target(config, 1)->servers_max, 25);
+    assert_int_equal(proxy_config_servers_max(config), 25 + 50);
+    assert_true(!proxy_config_uses(config, 0) && proxy_config_uses(config, 1) &&
+                proxy_config_uses(config, 2) && !proxy_config_uses(config, 3));
+    proxy_config_unref(config);
+    const char *both = "{\"id\":\"a\",\"host\":\"h\"},{\"id\":\"b\",\"host\":\"h\"}";
+    config = with_replicas("{\"host\":\"w\"}", "primary", both);
+    assert_true(proxy_config_uses(config, 0) && !proxy_config_uses(config, 1));
+    proxy_config_unref(config);
+    config = with_replicas("{\"host\":\"w\"}", "split", both);
+    assert_true(proxy_config_uses(config, 0) && proxy_config_uses(config, 2));
+    proxy_config_unref(config);
+}
+
+static void refuse_replicas(const char *reads, const char *replicas, const char *what)
+{
+    CLEANUP(mem_free_ptr)
+    char *text = mem_printf(REPLICAS_TEXT, "{\"id\":\"w\",\"host\":\"w\"}", reads, replicas);
+    ProxyConfig *config;
+    Err err;
+    assert_false(parse(text, &config, &err));
+    if (strstr(err.message, what) == NULL) {
+        fail_msg("%s: not named in: %s", what, err.message);
+    }
+}
+
+static void test_refused_replicas(void **state)
+{
+    (void)state;
+    const char *item = "{\"id\":\"r\",\"host\":\"h\"}";
+    refuse_replicas("sometimes", item, "pool.reads must be primary, replicas or split");
+    refuse_replicas("split", "{\"id\":\"w\",\"host\":\"h\"}", "pool.replicas[].id w is another");
+    refuse_replicas("split", "{\"id\":\"r\",\"host\":\"h\"},{\"id\":\"r\",\"host\":\"i\"}",
+                    "pool.replicas[].id r is another");
+    refuse_replicas("split", "{\"id\":\"r\"}", "replicas[].socket_dir or replicas[].host");
+    refuse_replicas("split", "{\"host\":\"h\",\"weight\":1}", "replicas[].weight is not known");
+    Buf many;
+    buf_init(&many, BUF_MAX_DEFAULT);
+    for (int i = 0; i < 16; i++) {
+        buf_printf(&many, "%s{\"host\":\"h\"}", i > 0 ? "," : "");
+    }
+    refuse_replicas("split", buf_str(&many), "pool.replicas must have 0 to 15 items");
+    buf_done(&many);
+}
+
+/* So that connections to those that stay need not be closed. */
+static void test_replicas_keep_their_numbers(void **state)
+{
+    (void)state;
+    const char *a = "{\"id\":\"a\",\"host\":\"h\"}";
+    const char *b = "{\"id\":\"b\",\"host\":\"i\"}";
+    CLEANUP(mem_free_ptr) char *ab = mem_printf("%s,%s", a, b);
+    CLEANUP(mem_free_ptr) char *cb = mem_printf("{\"id\":\"c\",\"host\":\"j\"},%s", b);
+    ProxyConfig *first = with_replicas("null", "replicas", ab);
+    proxy_config_order_replicas(first, NULL);
+    ProxyConfig *second = with_replicas("null", "replicas", cb);
+    proxy_config_order_replicas(second, first);
+    assert_string_equal(second->replicas[1].id, "b");
+    assert_string_equal(second->replicas[2].id, "c"); /* not where a's may still be leaving */
+    assert_null(second->replicas[0].id);
+    assert_true(proxy_config_target_outdated(first, second, 1));
+    assert_false(proxy_config_target_outdated(first, second, 2));
+    assert_true(proxy_config_target_outdated(first, second, 3));
+    assert_false(proxy_config_outdates(first, second));
+    /* The same name elsewhere is another one. */
+    ProxyConfig *third = with_replicas("null", "replicas", "{\"id\":\"b\",\"host\":\"k\"}");
+    proxy_config_order_replicas(third, second);
+    assert_string_equal(third->replicas[0].id, "b");
+    assert_null(third->replicas[1].id);
+    ProxyConfig *split = with_replicas("{\"host\":\"w\"}", "split", cb);
+    proxy_config_order_replicas(split, second);
+    assert_true(proxy_config_outdates(second, split));
+    assert_true(proxy_config_target_outdated(second, split, 2));
+    proxy_config_unref(split);
+    proxy_config_unref(third);
+    proxy_config_unref(second);
+    proxy_config_unref(first);
 }
 
 #define FILES_TEXT                                                                                 \
@@ -486,6 +589,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_replicas),
+        cmocka_unit_test(test_refused_replicas),
+        cmocka_unit_test(test_replicas_keep_their_numbers),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_files_and_tcp),

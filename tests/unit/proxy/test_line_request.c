@@ -21,7 +21,8 @@ static const SqlDialect dialect = {.wants_reads = true};
 static size_t taken(const Session *session, Slice data, uint64_t *ret_digest)
 {
     LineRequest request = {0};
-    bool takes = line_request_read(session, &dialect, NULL, data, &request);
+    const LineReader reader = {session, &dialect, NULL};
+    bool takes = line_request_read(&reader, data, &request);
     *ret_digest = request.digest;
     return takes ? request.len : 0;
 }

@@ -44,7 +44,7 @@ static int setup(void **state)
     memset(fixture->workers, 0, 2 * sizeof(ProxyWorker));
     fixture->proxy.workers = fixture->workers;
     fixture->proxy.worker_count = 2;
-    pthread_mutex_init(&fixture->proxy.health.lock, NULL);
+    pthread_mutex_init(&fixture->proxy.targets[0].health.lock, NULL);
     proxy_meters_init(&fixture->workers[0].meters, 1000);
     proxy_meters_init(&fixture->workers[1].meters, 1000);
     fixture->sum = mem_alloc(sizeof(MeterSum));
@@ -57,7 +57,7 @@ static int teardown(void **state)
     Fixture *fixture = *state;
     proxy_meters_done(&fixture->workers[0].meters);
     proxy_meters_done(&fixture->workers[1].meters);
-    pthread_mutex_destroy(&fixture->proxy.health.lock);
+    pthread_mutex_destroy(&fixture->proxy.targets[0].health.lock);
     free(fixture->workers);
     mem_free(fixture->sum);
     mem_free(fixture);
@@ -212,7 +212,7 @@ static void test_periods(void **state)
 static void test_availability(void **state)
 {
     Fixture *fixture = *state;
-    ProxyHealth *health = &fixture->proxy.health;
+    ProxyHealth *health = &fixture->proxy.targets[0].health;
     proxy_health_sample(health);
     assert_int_equal(value_of(fixture, "AvailabilityPercentage"), -1);
     proxy_health_good(health);

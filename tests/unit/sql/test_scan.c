@@ -403,6 +403,91 @@ static void test_reads(void **state)
         scan_cut(SLICE("select a from u where b = 5 and c = 'x'"), 0, dialect).effects.digest);
 }
 
+static void check_begins(const char *text, unsigned begins)
+{
+    const SqlDialect dialect = {.wants_reads = true};
+    for (size_t cut = 0; cut <= strlen(text); cut++) {
+        unsigned found = scan_cut(slice_of(text), cut, dialect).effects.begins;
+        if (found != begins) {
+            fail_msg("%s: begins %u, not %u", text, found, begins);
+        }
+    }
+}
+
+static void test_begins(void **state)
+{
+    (void)state;
+    const unsigned only = SQL_BEGINS | SQL_BEGINS_READ_ONLY;
+    check_begins("begin", SQL_BEGINS);
+    check_begins("BEGIN READ ONLY", only);
+    check_begins("start transaction read /* x */ only;", only);
+    check_begins("begin work isolation level repeatable read, read only, not deferrable", only);
+    check_begins("begin isolation level read committed", SQL_BEGINS);
+    check_begins("begin isolation level read committed read write",
+                 SQL_BEGINS | SQL_BEGINS_READ_WRITE);
+    check_begins("begin isolation level serializable, read only", only | SQL_BEGINS_SERIALIZABLE);
+    check_begins("begin read only; select 1", 0);
+    check_begins("select 1; begin read only", 0);
+    check_begins("begin read only; begin", 0);
+    check_begins("set transaction read only", 0);
+    check_begins("\"begin\" read only", 0);
+    check_begins("select 'begin read only'", 0);
+}
+
+static void test_harmless(void **state)
+{
+    (void)state;
+    const SqlDialect dialect = {.wants_reads = true};
+    const char *harmless[] = {"",          "select 1",        "begin",     "commit and chain",
+                              "rollback",  "savepoint a",     "show all",  "set x = 1",
+                              "fetch c",   "rollback to a",   "table t",   "end;",
+                              "release a", "set local x = 1", "reset all", "close c"};
+    const char *others[] = {"insert into t values (1)",
+                            "select mine()",
+                            "select nextval('s')",
+                            "commit prepared 'a'",
+                            "rollback prepared 'a'",
+                            "prepare transaction 'a'",
+                            "begin; insert into t values (1)",
+                            "set x = 1; select mine()",
+                            "commit; select 1",
+                            "call p()",
+                            "do 'x'",
+                            "declare c cursor for select mine()",
+                            "explain analyze insert into t values (1)",
+                            "notify a",
+                            "copy t from stdin",
+                            "truncate t",
+                            "bogus"};
+    for (size_t i = 0; i < ARRAY_LEN(harmless); i++) {
+        for (size_t cut = 0; cut <= strlen(harmless[i]); cut++) {
+            if (!scan_cut(slice_of(harmless[i]), cut, dialect).effects.harmless) {
+                fail_msg("may write: %s", harmless[i]);
+            }
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        for (size_t cut = 0; cut <= strlen(others[i]); cut++) {
+            if (scan_cut(slice_of(others[i]), cut, dialect).effects.harmless) {
+                fail_msg("does not write: %s", others[i]);
+            }
+        }
+    }
+}
+
+static void test_locks(void **state)
+{
+    (void)state;
+    const SqlDialect dialect = {.wants_reads = true};
+    assert_true(scan_cut(SLICE("select pg_advisory_lock(1)"), 9, dialect).effects.locks);
+    assert_true(
+        scan_cut(SLICE("select PG_TRY_ADVISORY_XACT_LOCK_SHARED(1)"), 9, dialect).effects.locks);
+    assert_true(
+        scan_cut(SLICE("select pg_catalog.pg_advisory_xact_lock(1)"), 9, dialect).effects.locks);
+    assert_false(scan_cut(SLICE("select pg_advisory_unlock(1)"), 9, dialect).effects.locks);
+    assert_false(scan_cut(SLICE("select 'pg_advisory_lock'"), 9, dialect).effects.locks);
+}
+
 /* The list is searched by halves. */
 static void test_reads_of_each_name(void **state)
 {
@@ -594,6 +679,9 @@ int main(void)
         cmocka_unit_test(test_alone),
         cmocka_unit_test(test_reads),
         cmocka_unit_test(test_reads_of_each_name),
+        cmocka_unit_test(test_begins),
+        cmocka_unit_test(test_harmless),
+        cmocka_unit_test(test_locks),
         cmocka_unit_test(test_dialects),
         cmocka_unit_test(test_statements),
         cmocka_unit_test(test_what_has_no_end),

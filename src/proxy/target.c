@@ -1,7 +1,7 @@
-/* Server connections of all workers together, and what is known of the target. */
+/* See target_priv.h. */
 #include <stdio.h>
 
-#include "proxy/proxy_priv.h"
+#include "proxy/target_priv.h"
 
 bool proxy_budget_take(ProxyBudget *budget)
 {
@@ -18,6 +18,28 @@ void proxy_budget_give(ProxyBudget *budget)
 {
     unsigned before = atomic_fetch_sub(&budget->open, 1);
     ASSERT(before > 0);
+}
+
+void proxy_health_init(ProxyHealth *health)
+{
+    pthread_mutex_init(&health->lock, NULL);
+}
+
+void proxy_health_done(ProxyHealth *health)
+{
+    pthread_mutex_destroy(&health->lock);
+}
+
+void proxy_health_reset(ProxyHealth *health)
+{
+    pthread_mutex_lock(&health->lock);
+    health->state = TARGET_REGISTERING;
+    health->reason = NULL;
+    health->description[0] = '\0';
+    health->changed_ms = health->seen_ms = 0;
+    health->seconds = 0;
+    health->second_count = 0;
+    pthread_mutex_unlock(&health->lock);
 }
 
 static void health_set(ProxyHealth *health, TargetState state, const char *reason,

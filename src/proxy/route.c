@@ -1,0 +1,120 @@
+/* See route_priv.h. */
+#include "proxy/choice_priv.h"
+#include "proxy/route_priv.h"
+#include "proxy/split_priv.h"
+
+#define REFUSED_MS 1000
+
+static const ProxyStanding *standing_of(const ProxyWorker *worker, size_t target)
+{
+    return &worker->proxy->targets[target].standing;
+}
+
+static bool replica_serves(const ProxyPool *home, size_t target)
+{
+    const ProxyWorker *worker = home->worker;
+    const ProxyPool *pool = home->replicas[target - 1];
+    return proxy_config_uses(worker->config, target) &&
+           atomic_load_explicit(&standing_of(worker, target)->serves, memory_order_relaxed) &&
+           (pool == NULL || loop_now_ms(worker->loop) >= pool->refused_until_ms);
+}
+
+/* Other workers and processes may keep what they have there for long. What a leaving process may
+ * have, it does not know. */
+static bool is_full(const ProxyWorker *worker, size_t target)
+{
+    const ProxyBudget *budget = &worker->proxy->targets[target].budget;
+    return !worker->apart && worker->sides[target].servers == 0 &&
+           atomic_load_explicit(&budget->open, memory_order_relaxed) >=
+               atomic_load_explicit(&budget->max, memory_order_relaxed);
+}
+
+ProxyPool *proxy_route_replica(ProxyPool *home, uint64_t position)
+{
+    ProxyWorker *worker = home->worker;
+    ChoiceReplica replicas[PROXY_REPLICAS_MAX];
+    for (size_t i = 0; i < PROXY_REPLICAS_MAX; i++) {
+        const ProxySide *side = &worker->sides[i + 1];
+        bool usable = replica_serves(home, i + 1) &&
+                      atomic_load_explicit(&standing_of(worker, i + 1)->position,
+                                           memory_order_relaxed) >= position;
+        replicas[i] = (ChoiceReplica){.usable = usable};
+        if (usable) {
+            replicas[i].full = is_full(worker, i + 1);
+            replicas[i].lag_ms =
+                atomic_load_explicit(&standing_of(worker, i + 1)->lag_ms, memory_order_relaxed);
+            replicas[i].busy = side->linked + side->waiters;
+            replicas[i].capacity = worker->config->replicas[i].servers_max;
+        }
+    }
+    size_t best = choice_replica(replicas, PROXY_REPLICAS_MAX, worker->turn);
+    if (best == CHOICE_NONE) {
+        return NULL;
+    }
+    worker->turn = best + 1;
+    return proxy_pool_at(home, best + 1);
+}
+
+bool proxy_route_replica_near(const ProxyPool *home)
+{
+    const ProxyWorker *worker = home->worker;
+    for (size_t i = 1; i < PROXY_TARGETS_MAX; i++) {
+        if (replica_serves(home, i) &&
+            choice_lag_class(
+                atomic_load_explicit(&standing_of(worker, i)->lag_ms, memory_order_relaxed)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+ProxyPool *proxy_route(ProxyClient *client, Slice data, size_t *ret_read_len)
+{
+    if (client->worker->config->reads == READS_SPLIT) {
+        return proxy_split_route(client, data, ret_read_len);
+    }
+    return proxy_route_welcome(client);
+}
+
+ProxyPool *proxy_route_welcome(ProxyClient *client)
+{
+    const ProxyWorker *worker = client->worker;
+    bool primary =
+        client->pool->replication || proxy_worker_has_target(worker, PROXY_TARGET_PRIMARY);
+    ProxyPool *replica = worker->config->reads == READS_PRIMARY || primary
+                             ? NULL
+                             : proxy_route_replica(client->pool, 0);
+    return replica != NULL ? replica : client->pool;
+}
+
+bool proxy_route_refused(ProxyPool *pool)
+{
+    if (pool->target == PROXY_TARGET_PRIMARY || pool->worker->config->reads != READS_SPLIT) {
+        return false;
+    }
+    pool->refused_until_ms = loop_now_ms(pool->worker->loop) + REFUSED_MS;
+    return true;
+}
+
+char *proxy_route_problem_new(const ProxyWorker *worker)
+{
+    Buf text;
+    buf_init(&text, BUF_MAX_DEFAULT);
+    buf_append_str(&text, "No replica can serve reads:");
+    size_t count = 0;
+    for (size_t i = 1; i < PROXY_TARGETS_MAX; i++) {
+        if (!proxy_config_uses(worker->config, i)) {
+            continue;
+        }
+        ProxyHealth *health = &worker->proxy->targets[i].health;
+        pthread_mutex_lock(&health->lock);
+        buf_printf(
+            &text, "%s %s: %s", count++ > 0 ? ";" : "", proxy_config_target(worker->config, i)->id,
+            health->state == TARGET_REGISTERING ? "it has not answered yet" : health->description);
+        pthread_mutex_unlock(&health->lock);
+    }
+    buf_append_str(&text, count == 0 ? " none is registered." : ".");
+    char *result = mem_strdup(buf_str(&text));
+    buf_done(&text);
+    return result;
+}

@@ -1,0 +1,112 @@
+/*
+ * What a worker has with its targets (ProxySide) when those change: by a new configuration, or by
+ * what the watch has learnt.
+ */
+#include "proxy/hub_priv.h"
+#include "proxy/line_priv.h"
+#include "proxy/watch_priv.h"
+
+bool proxy_worker_has_target(const ProxyWorker *worker, size_t target)
+{
+    return proxy_config_uses(worker->config, target);
+}
+
+NetAddr proxy_worker_target(const ProxyWorker *worker, size_t target)
+{
+    return proxy_config_target(worker->config, target)->addr;
+}
+
+/* Free ones go now, the others at the end of their transaction or session. */
+static void servers_retire(ProxyWorker *worker, size_t target)
+{
+    for (ListNode *node = list_first(&worker->servers); node != NULL;) {
+        ProxyServer *server = CONTAINER_OF(node, ProxyServer, node);
+        node = list_next(&worker->servers, node);
+        if (server->target != target || server->probe) {
+            continue;
+        }
+        server->retired = true;
+        if (server->state == SERVER_IDLE) {
+            proxy_server_retire(server);
+        }
+    }
+}
+
+void proxy_sides_retire(ProxyWorker *worker)
+{
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        servers_retire(worker, i);
+    }
+    proxy_lines_trim(worker);
+    proxy_hubs_trim(worker);
+}
+
+static void idle_retire(ProxyWorker *worker, size_t target)
+{
+    const List *idle = &worker->sides[target].idle;
+    for (ListNode *node; (node = list_first(idle)) != NULL;) {
+        proxy_server_retire(CONTAINER_OF(node, ProxyServer, lru_node));
+    }
+}
+
+/* Everybody who waits looks anew: at a replica that is not to be had any more, or for one. */
+static void waiters_move(ProxyWorker *worker)
+{
+    ListNode *node = list_first(&worker->waiting);
+    for (size_t left = worker->waiting.len; left > 0 && node != NULL; left--) {
+        ProxyPool *pool = CONTAINER_OF(node, ProxyPool, waiting_node);
+        node = list_next(&worker->waiting, node);
+        bool stays = pool->target == PROXY_TARGET_PRIMARY &&
+                     proxy_worker_has_target(worker, PROXY_TARGET_PRIMARY);
+        if (!stays) {
+            proxy_pool_move_welcomes(pool);
+            proxy_pool_wake_waiters(pool, true);
+        }
+    }
+}
+
+static void targets_changed(void *user)
+{
+    ProxyWorker *worker = user;
+    atomic_store(&worker->targets_changed, false);
+    for (size_t i = 1; i < PROXY_TARGETS_MAX; i++) {
+        if (atomic_load(&worker->proxy->targets[i].standing.gone)) {
+            idle_retire(worker, i);
+        }
+    }
+    if (worker->config->reads != READS_PRIMARY) {
+        waiters_move(worker);
+    }
+    proxy_worker_pump_soon(worker);
+}
+
+void proxy_workers_targets_changed(Proxy *proxy)
+{
+    for (uint32_t i = 0; i < proxy->worker_count; i++) {
+        ProxyWorker *worker = &proxy->workers[i];
+        if (!atomic_exchange(&worker->targets_changed, true)) {
+            loop_post(worker->loop, targets_changed, worker);
+        }
+    }
+}
+
+void proxy_sides_apply(ProxyWorker *worker, const ProxyConfig *old)
+{
+    const ProxyConfig *config = worker->config;
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        if (proxy_config_target_outdated(old, config, i)) {
+            worker->sides[i].retry_at_ms = 0;
+            worker->sides[i].problem = (Err){0};
+            servers_retire(worker, i);
+            leaving_target_changed(worker, i);
+        }
+    }
+    proxy_lines_trim(worker);
+    proxy_hubs_trim(worker);
+    if (worker->index == 0) {
+        proxy_watch_apply(worker, old);
+    }
+    if (old->reads != READS_PRIMARY || config->reads != READS_PRIMARY) {
+        waiters_move(worker);
+    }
+}

@@ -1,0 +1,348 @@
+/* See split_priv.h. */
+#include "proxy/route_priv.h"
+#include "proxy/split_priv.h"
+#include "proxy/watch_priv.h"
+
+struct SplitLearnt {
+    uint64_t digest;
+    int64_t until_ms;
+};
+
+/* ---- life --------------------------------------------------------------------------------------
+ */
+
+void proxy_split_start(ProxyClient *client)
+{
+    ASSERT(client->split == NULL);
+    client->split = mem_alloc(sizeof(ClientSplit));
+    client->split->client = client;
+    buf_init(&client->split->request, LINE_REQUEST_MAX);
+    buf_init(&client->split->held, SPLIT_HOLD_MAX);
+}
+
+static void unpark(ProxyClient *client)
+{
+    ProxyWorker *worker = client->worker;
+    if (client->split->node.next == NULL) {
+        return;
+    }
+    list_remove(&worker->parked, &client->split->node);
+    if (worker->parked.len == 0) {
+        atomic_store(&worker->any_parked, false);
+        loop_timer_stop(&worker->park_timer);
+    }
+}
+
+void proxy_split_done(ProxyClient *client)
+{
+    if (client->split != NULL) {
+        unpark(client);
+        buf_done(&client->split->request);
+        buf_done(&client->split->held);
+        mem_free(client->split);
+        client->split = NULL;
+    }
+}
+
+/* ---- what a read must see ----------------------------------------------------------------------
+ */
+
+static const ProxyStanding *primary_of(const ProxyClient *client)
+{
+    return &client->worker->proxy->targets[PROXY_TARGET_PRIMARY].standing;
+}
+
+/* False: the position of what it may have written is not known yet. */
+static bool position_known(const ProxyClient *client)
+{
+    ClientSplit *split = client->split;
+    const ProxyStanding *primary = primary_of(client);
+    uint32_t timeline = (uint32_t)atomic_load_explicit(&primary->timeline, memory_order_relaxed);
+    if (split->wrote_us == 0 && split->position != 0 && split->timeline != timeline) {
+        split->wrote_us = time_mono_us(); /* positions of another history are no measure */
+    }
+    if (split->wrote_us == 0) {
+        return true;
+    }
+    /* It was asked for behind the answer to the write. */
+    if (timeline == 0 || atomic_load(&primary->asked_us) <= split->wrote_us) {
+        return false;
+    }
+    split->position = atomic_load(&primary->position);
+    split->timeline = timeline;
+    split->wrote_us = 0;
+    return true;
+}
+
+static void ask(ProxyWorker *worker, bool primary)
+{
+    for (size_t i = primary ? PROXY_TARGET_PRIMARY : 1; i < PROXY_TARGETS_MAX; i++) {
+        proxy_watch_ask(worker, i);
+    }
+}
+
+static void parked_look(void *user)
+{
+    ProxyWorker *worker = user;
+    for (size_t left = worker->parked.len; left > 0; left--) {
+        ProxyClient *client = CONTAINER_OF(list_first(&worker->parked), ClientSplit, node)->client;
+        unpark(client);
+        client->state = CLIENT_READY;
+        proxy_client_resume(client);
+    }
+}
+
+static void park_tick(void *user)
+{
+    ProxyWorker *worker = user;
+    bool primary = false;
+    LIST_FOR_EACH (&worker->parked, node) {
+        primary = primary || CONTAINER_OF(node, ClientSplit, node)->wrote_us != 0;
+    }
+    ask(worker, primary);
+    parked_look(worker); /* some have waited for long enough */
+}
+
+static void parked_posted(void *user)
+{
+    ProxyWorker *worker = user;
+    atomic_store(&worker->look_asked, false);
+    parked_look(worker);
+}
+
+void proxy_split_positions_known(Proxy *proxy)
+{
+    for (uint32_t i = 0; i < proxy->worker_count; i++) {
+        ProxyWorker *worker = &proxy->workers[i];
+        if (atomic_load(&worker->any_parked) && !atomic_exchange(&worker->look_asked, true)) {
+            loop_post(worker->loop, parked_posted, worker);
+        }
+    }
+}
+
+/* False: it has waited for long enough. */
+static bool park(ProxyClient *client, bool known)
+{
+    ProxyWorker *worker = client->worker;
+    ClientSplit *split = client->split;
+    int64_t now_us = time_mono_us();
+    if (split->until_us != 0 && now_us >= split->until_us) {
+        split->until_us = 0;
+        return false;
+    }
+    if (split->until_us == 0) {
+        split->until_us = now_us + SPLIT_WAIT_US;
+        ask(worker, !known);
+    }
+    client->state = CLIENT_PARKED;
+    stream_pause(client->stream);
+    list_push_back(&worker->parked, &split->node);
+    atomic_store(&worker->any_parked, true);
+    if (!loop_timer_armed(&worker->park_timer)) {
+        loop_timer_start(worker->loop, &worker->park_timer, SPLIT_TICK_MS, SPLIT_TICK_MS, park_tick,
+                         worker);
+    }
+    return true;
+}
+
+/* ---- where it goes -----------------------------------------------------------------------------
+ */
+
+static struct SplitLearnt *learnt_of(ProxyPool *home, uint64_t digest)
+{
+    if (home->learnt == NULL) {
+        home->learnt = mem_alloc(SPLIT_LEARNT_MAX * sizeof(*home->learnt));
+    }
+    return &home->learnt[digest % SPLIT_LEARNT_MAX];
+}
+
+static bool is_learnt(ProxyPool *home, uint64_t digest)
+{
+    const struct SplitLearnt *learnt = home->learnt != NULL ? learnt_of(home, digest) : NULL;
+    return learnt != NULL && learnt->digest == digest &&
+           loop_now_ms(home->worker->loop) < learnt->until_ms;
+}
+
+static bool start_has(const ProxyClient *client, const char *name, const char *value)
+{
+    Slice options = params_value(client->pool->params, "options");
+    return slice_is(params_value(client->pool->params, name), value) ||
+           (slice_has(options, name) && slice_has(options, value));
+}
+
+/* What a session has set counts for more than its start; newer servers report the first one. */
+static SplitDefaults defaults_of(const ProxyClient *client)
+{
+    const Settings *settings = client->session.settings;
+    Slice read_only = settings_value(settings, SLICE("default_transaction_read_only"));
+    Slice isolation = settings_value(settings, SLICE("default_transaction_isolation"));
+    if (read_only.data == NULL && client->told != NULL) {
+        read_only = params_value(client->told, "default_transaction_read_only");
+    }
+    return (SplitDefaults){
+        .read_only = read_only.data != NULL
+                         ? slice_is(read_only, "on")
+                         : start_has(client, "default_transaction_read_only", "on"),
+        .serializable = isolation.data != NULL
+                            ? slice_is(isolation, "serializable")
+                            : start_has(client, "default_transaction_isolation", "serializable"),
+    };
+}
+
+/* A replica that has what the client must see; NULL: it waits, or goes to the primary. */
+static ProxyPool *replica_of(ProxyClient *client, bool *ret_waits)
+{
+    ClientSplit *split = client->split;
+    bool known = position_known(client);
+    ProxyPool *pool = known ? proxy_route_replica(client->pool, split->position) : NULL;
+    *ret_waits = false;
+    if (pool != NULL) {
+        split->until_us = 0;
+    } else if (proxy_route_replica_near(client->pool)) {
+        *ret_waits = park(client, known);
+    } else {
+        split->until_us = 0;
+    }
+    return pool;
+}
+
+ProxyPool *proxy_split_route(ProxyClient *client, Slice data, size_t *ret_len)
+{
+    ProxyPool *home = client->pool;
+    LineRequest request = {0};
+    bool waits = false;
+    *ret_len = 0;
+    if (client->split == NULL) { /* it was here before there was anything to split */
+        proxy_split_start(client);
+        client->split->wrote_us = time_mono_us();
+    }
+    ClientSplit *split = client->split;
+    split->reading = false;
+    split->suspect = client->alone;
+    if (client->alone) {
+        return home;
+    }
+    (void)proxy_pool_knows_names(home);
+    SqlDialect dialect = proxy_client_dialect(client);
+    const LineReader reader = {&client->session, &dialect, client->worker->memo};
+    SplitKind kind = split_kind(&reader, defaults_of(client), data, &request);
+    if (kind == SPLIT_READ && is_learnt(home, request.digest)) {
+        split->suspect = true;
+        kind = SPLIT_PRIMARY;
+    }
+    if (kind == SPLIT_PRIMARY) {
+        split->until_us = 0;
+        return home;
+    }
+    ProxyPool *pool = replica_of(client, &waits);
+    if (waits) {
+        return NULL;
+    }
+    split->digest = request.digest;
+    *ret_len = pool != NULL ? request.len : 0;
+    return pool != NULL ? pool : home;
+}
+
+/* ---- a read under way --------------------------------------------------------------------------
+ */
+
+void proxy_split_begin(ProxyClient *client, Slice request)
+{
+    ClientSplit *split = client->split;
+    buf_clear(&split->request);
+    buf_clear(&split->held);
+    buf_append_slice(&split->request, request);
+    split->reading = true;
+    split->again = split->cancelled = false;
+    split->left = request.len;
+}
+
+bool proxy_split_sent(ProxyClient *client, size_t len)
+{
+    ClientSplit *split = client->split;
+    if (split == NULL || !split->reading) {
+        return false;
+    }
+    ASSERT(split->left >= len);
+    split->left -= len;
+    return split->left == 0;
+}
+
+bool proxy_split_hold(ProxyClient *client, Slice bytes)
+{
+    ClientSplit *split = client->split;
+    if (split == NULL || !split->reading) {
+        return false;
+    }
+    if (split->again) {
+        return true;
+    }
+    if (split->held.len + bytes.len <= SPLIT_HOLD_MAX) {
+        buf_append_slice(&split->held, bytes);
+        return true;
+    }
+    split->reading = false;
+    stream_write(client->stream, buf_slice(&split->held));
+    buf_clear(&split->held);
+    return false;
+}
+
+void proxy_split_error(ProxyServer *server, const PgPiece *piece)
+{
+    ClientSplit *split = server->client->split;
+    PgError error;
+    bool writes = false;
+    if (split == NULL || split->digest == 0 || server->target == PROXY_TARGET_PRIMARY ||
+        !piece->last || !pg_get_error(piece->body, &error)) {
+        return;
+    }
+    bool again = split_asks_again(&error, split->cancelled, &writes);
+    split->again = split->reading && again;
+    if (writes) {
+        ProxyPool *home = server->pool->home;
+        *learnt_of(home, split->digest) =
+            (struct SplitLearnt){.digest = split->digest,
+                                 .until_ms = loop_now_ms(server->worker->loop) + SPLIT_LEARNT_MS};
+    }
+}
+
+bool proxy_split_ready(ProxyClient *client)
+{
+    ClientSplit *split = client->split;
+    if (split == NULL || !split->reading) {
+        return false;
+    }
+    if (split->again) {
+        return true;
+    }
+    split->reading = false;
+    if (split->held.len > 0) {
+        stream_write(client->stream, buf_slice(&split->held));
+        buf_clear(&split->held);
+    }
+    return false;
+}
+
+void proxy_split_again(ProxyClient *client)
+{
+    ClientSplit *split = client->split;
+    split->reading = split->again = false;
+    split->skip = split->left;
+    proxy_meter_add(proxy_client_meter(client), STAT_READS_AGAIN, 1);
+    proxy_client_again(client, buf_slice(&split->request));
+}
+
+bool proxy_split_reads(const ProxyClient *client)
+{
+    return client->split != NULL && client->split->reading;
+}
+
+void proxy_split_unlink(const ProxyServer *server)
+{
+    const Exchange *exchange = &server->exchange;
+    ClientSplit *split = server->client->split;
+    if (split != NULL && server->target == PROXY_TARGET_PRIMARY &&
+        (exchange->changed || split->suspect || !exchange->dialect.wants_reads)) {
+        split->wrote_us = time_mono_us(); /* not that of the turn, which is earlier */
+    }
+}
