@@ -119,6 +119,7 @@ static void view_engine(PgNode *node, int64_t now_ms)
     }
     bool silent = view->state == HA_STATE_SILENT;
     view->state_ms = now_ms - (silent ? lead->answered_ms : lead->state_ms);
+    view->halted = silent && pg_is_halted(&node->spec.paths);
     view->data = lead->data;
     view->asked = node_stop_was_asked(node->run) && !lead->killed;
     view->names = lead->names;

@@ -216,6 +216,10 @@ typedef struct PgSeen {
 
 NODISCARD bool pg_observe(PgSession *session, const EnginePaths *paths, Arena *arena,
                           PgSeen *ret_seen, Err *err);
+/* Whether its postmaster stands still (SIGSTOP), as the host sees it; false where that is not
+ * known.
+ */
+bool pg_is_halted(const EnginePaths *paths);
 /* Makes the physical slot of an incarnation where there is none. */
 NODISCARD bool pg_slot_ensure(PgSession *session, const char *incarnation, Err *err);
 /* The incarnations that own a physical slot of ours which nobody uses at present. */

@@ -24,9 +24,8 @@
 /* Milliseconds, of CLOCK_BOOTTIME. */
 #define HA_DEGRADE_MS 1000 /* a standby is gone for so long before the set shrinks (F10) */
 #define HA_DISK_MS    2500 /* the leader's disk has answered within it */
-#define HA_SILENT_MS                                                                               \
-    1000                   /* an engine that answers nobody for so long, and whose link is silent  \
-                            */
+#define HA_SILENT_MS  1000 /* an engine answers nobody for so long, and its link is silent */
+#define HA_HALTED_MS  300  /* and one of which its host says that it stands still */
 #define HA_WITNESS_MS 1500 /* a leader's agent, seen from another host: no word for so long */
 #define HA_RIGHT_MS   1000 /* how long a leader may answer behind its last probe (F9) */
 #define HA_MARGIN_MS  250
@@ -160,6 +159,7 @@ typedef struct HaView {
     HaId incarnation;
     HaState state;
     HaData data;
+    bool halted;                    /* SILENT: its host says that it stands still (SIGSTOP) */
     bool asked;                     /* DOWN: it was stopped to be started again here */
     bool diverged;                  /* what it has is not part of the leader's history */
     bool busy;                      /* LEADING: transactions are under way */

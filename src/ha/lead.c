@@ -84,8 +84,8 @@ static HaDecision lead_following(const HaView *view)
                          : ha_write(view, "before it is promoted");
 }
 
-/* Loaded or dead? An engine that the standby hears is alive; and where nobody could lead in its
- * place, ending it helps only when nothing else does. */
+/* Loaded or dead? An engine that the standby hears is alive, unless its host knows better; and
+ * where nobody could lead in its place, ending it helps only when nothing else does. */
 static HaDecision lead_silent(const HaView *view)
 {
     const HaPeer *taker = ha_taker(view);
@@ -94,7 +94,10 @@ static HaDecision lead_silent(const HaView *view)
         heard = heard || (view->peers[i].hears &&
                           ha_set_has(&view->record.set, &view->peers[i].incarnation));
     }
-    int64_t patience_ms = taker != NULL && !heard ? HA_SILENT_MS : HA_HUNG_MS;
+    int64_t patience_ms = taker == NULL  ? HA_HUNG_MS
+                          : view->halted ? HA_HALTED_MS
+                          : heard        ? HA_HUNG_MS
+                                         : HA_SILENT_MS;
     return view->state_ms >= patience_ms ? ha_do(HA_STEP_KILL, "it does not answer")
                                          : ha_wait("an answer", HA_SOON_MS);
 }

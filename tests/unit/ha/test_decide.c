@@ -214,6 +214,20 @@ static void test_a_silent_leader_is_ended_where_nobody_hears_it(void **state)
     check(&view, HA_STEP_KILL);
 }
 
+static void test_one_that_stands_still_is_ended_sooner(void **state)
+{
+    (void)state;
+    HaView view = leader_view();
+    view.state = HA_STATE_SILENT;
+    view.halted = true;
+    view.state_ms = HA_HALTED_MS - 1;
+    check(&view, HA_STEP_WAIT);
+    view.state_ms = HA_HALTED_MS;
+    check(&view, HA_STEP_KILL); /* its standby has heard it a moment ago */
+    view.peers[0].follows = false;
+    check(&view, HA_STEP_WAIT);
+}
+
 static void test_two_witnesses_from_another_host(void **state)
 {
     (void)state;
@@ -766,6 +780,7 @@ int main(void)
         cmocka_unit_test(test_another_timeline_does_not_open),
         cmocka_unit_test(test_a_lost_data_directory_makes_room),
         cmocka_unit_test(test_a_silent_leader_is_ended_where_nobody_hears_it),
+        cmocka_unit_test(test_one_that_stands_still_is_ended_sooner),
         cmocka_unit_test(test_two_witnesses_from_another_host),
         cmocka_unit_test(test_the_former_right_to_answer_runs_out_first),
         cmocka_unit_test(test_degrades_late),
