@@ -77,6 +77,14 @@ static void wait_or_signal(int64_t seconds)
     sigtimedwait(&signals, NULL, &limit);
 }
 
+static void say_done(const Chaos *chaos, const char *fault, int64_t processes)
+{
+    printf("%s: %s", chaos->node, fault);
+    if (processes > 0) {
+        printf(", %ld process%s", (long)processes, processes > 1 ? "es" : "");
+    }
+}
+
 static bool chaos_run(Cli *cli, Chaos *chaos, const char *name, Err *err)
 {
     const char *back = chaos_way_back(chaos->fault);
@@ -86,10 +94,7 @@ static bool chaos_run(Cli *cli, Chaos *chaos, const char *name, Err *err)
     }
     TRY(chaos_find_node(cli, name, &chaos->node, err));
     TRY(chaos_ask(cli, chaos->fault, chaos->node, &processes, err));
-    printf("%s: %s", chaos->node, chaos->fault);
-    if (processes > 0) {
-        printf(", %ld processes", (long)processes);
-    }
+    say_done(chaos, chaos->fault, processes);
     if (back == NULL) {
         printf("\n");
         return true;
@@ -99,10 +104,7 @@ static bool chaos_run(Cli *cli, Chaos *chaos, const char *name, Err *err)
     fflush(stdout);
     wait_or_signal(seconds);
     TRY(chaos_ask(cli, back, chaos->node, &processes, err));
-    printf("%s: %s", chaos->node, back);
-    if (processes > 0) {
-        printf(", %ld processes", (long)processes);
-    }
+    say_done(chaos, back, processes);
     printf("\n");
     return true;
 }
