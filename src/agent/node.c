@@ -399,8 +399,7 @@ static bool start_allowed(NodeRun *run, Err *err)
     return true;
 }
 
-/* F8: what a guard that died left behind. */
-static bool orphans_kill(NodeRun *run, Err *err)
+bool node_reap(NodeRun *run, Err *err)
 {
     size_t killed = 0;
     if (!file_exists(run->paths.data)) {
@@ -419,7 +418,7 @@ bool node_guard_start(NodeRun *run, const char *const *argv, const ProcessAccoun
 {
     const AgentOptions *options = run->work->options;
     TRY(start_allowed(run, err));
-    TRY(orphans_kill(run, err));
+    TRY(node_reap(run, err));
     bool postgres = strcmp(member_str(run->goal, "kind", ""), "postgres") == 0;
     TRY(!postgres || pg_stale_locks_remove(&run->paths, err));
     const GuardSpec spec = {
@@ -450,7 +449,7 @@ static bool guard_end(NodeRun *run, const char *mode, int64_t timeout_ms, Err *e
         run->work->session = NULL;
     }
     if (!node_guard_runs(run)) {
-        return orphans_kill(run, err);
+        return node_reap(run, err);
     }
     GuardExit end;
     return guard_stop(options->run_dir, run->work->id, mode, timeout_ms, &end, err);
@@ -573,33 +572,14 @@ bool node_remove(NodeRun *run, Err *err)
     return true;
 }
 
-static int64_t node_halt(NodeRun *run, Err *err)
-{
-    if (!node_guard_stop(run, err)) {
-        return -1;
-    }
-    run->work->left_running = false;
-    node_seen_set(run, "stopped", run->work->incarnation);
-    run->settled = true;
-    return STOPPED_MS;
-}
-
 static int64_t node_act(NodeRun *run, Err *err)
 {
-    bool gone = member_bool(run->goal, "gone", false);
     if (!mark_read(run, err)) {
+        bool gone = member_bool(run->goal, "gone", false);
         return gone && node_remove(run, err) ? STOPPED_MS : -1;
     }
-    if (strcmp(member_str(run->goal, "kind", ""), "redis") != 0) {
-        return pg_node_step(run, err);
-    }
-    if (gone) {
-        return node_remove(run, err) ? STOPPED_MS : -1;
-    }
-    if (run->work->stop_asked || !member_bool(run->goal, "run", true)) {
-        return node_halt(run, err);
-    }
-    return redis_node_step(run, err);
+    bool redis = strcmp(member_str(run->goal, "kind", ""), "redis") == 0;
+    return redis ? redis_node_step(run, err) : pg_node_step(run, err);
 }
 
 /* Waiting for a neighbour or for recovery is not a failure: it is looked at again soon. */

@@ -50,7 +50,8 @@ static void cluster_ensure(Group *group)
         return;
     }
     json_t *record =
-        json_pack("{s:i, s:s, s:o, s:o, s:o}", "term", 1, "leader", first_member(group),
+        json_pack("{s:i, s:s, s:[], s:i, s:o, s:o, s:o}", "term", 1, "leader", first_member(group),
+                  "set", "writes", 0,
                   "admin_password", password_new(group), "replication_password",
                   password_new(group), "client_password", password_new(group));
     ASSERT(record != NULL);
@@ -60,6 +61,11 @@ static void cluster_ensure(Group *group)
 static const json_t *cluster_of(const Group *group)
 {
     return world_get(group->world, group->cluster_key);
+}
+
+static const char *cluster_name(const Group *group)
+{
+    return group->cluster_key + strlen("cluster/");
 }
 
 static const char *leader_of(const Group *group)
@@ -122,30 +128,6 @@ static const char *node_address_of(const Group *group, const char *node)
     return member_str(world_get(group->world, node_key(group, node, "goal")), "address", "");
 }
 
-static void member_goal_put(Group *group, const json_t *member, json_t *settings)
-{
-    World *world = group->world;
-    const char *node = member_str(member, "CacheClusterId", "");
-    bool primary = strcmp(node, leader_of(group)) == 0;
-    const char *address = address_for(world, ADDRESS_NODE, node_address_of(group, node));
-    json_t *goal = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:O}", "kind", "redis",
-        "resource", "replication-group", "identifier", group->id, "host", world->facts->host,
-        "zone", member_str(member, "zone", "a"), "role", primary ? "primary" : "replica", "address",
-        address, "source", primary ? "" : leader_of(group), "source_address",
-        primary ? "" : node_address_of(group, leader_of(group)), "maxmemory_bytes",
-        (json_int_t)text_int(member_str(settings, "maxmemory", "0"), 0), "reboot_epoch",
-        (json_int_t)member_int(group->spec, "reboot_epoch", 0), "run", 1, "settings", settings);
-    ASSERT(goal != NULL);
-    static const char *const passwords[] = {"admin_password", "replication_password",
-                                            "client_password"};
-    for (size_t i = 0; i < ARRAY_LEN(passwords); i++) {
-        json_object_set(goal, passwords[i], json_object_get(cluster_of(group), passwords[i]));
-    }
-    json_object_set_new(goal, "passwords_context", json_string(group->cluster_key));
-    world_put(world, node_key(group, node, "goal"), goal);
-}
-
 static bool is_member(const Group *group, const char *node)
 {
     size_t i;
@@ -156,6 +138,55 @@ static bool is_member(const Group *group, const char *node)
         }
     }
     return false;
+}
+
+/* The others. Those that leave count until they are gone: one of them may lead. */
+static json_t *peers_of(const Group *group, const char *node)
+{
+    json_t *peers = json_array();
+    size_t i;
+    json_t *member;
+    json_array_foreach (member_array(group->spec, "members"), i, member) {
+        if (strcmp(member_str(member, "CacheClusterId", ""), node) != 0) {
+            json_array_append(peers, json_object_get(member, "CacheClusterId"));
+        }
+    }
+    if (!is_member(group, leader_of(group)) && leader_of(group)[0] != '\0') {
+        json_array_append_new(peers, json_string(leader_of(group)));
+    }
+    return peers;
+}
+
+static int64_t handover_of(const Group *group)
+{
+    return member_int(cluster_of(group), "handover", 0);
+}
+
+static void member_goal_put(Group *group, const json_t *member, json_t *settings)
+{
+    World *world = group->world;
+    const char *node = member_str(member, "CacheClusterId", "");
+    const char *address = address_for(world, ADDRESS_NODE, node_address_of(group, node));
+    json_t *goal = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:o, s:I, s:I, s:b, s:O}", "kind", "redis",
+        "resource", "replication-group", "identifier", group->id, "host", world->facts->host,
+        "zone", member_str(member, "zone", "a"), "automatic",
+        member_bool(group->spec, "AutomaticFailoverEnabled", false), "cluster", cluster_name(group), "address",
+        address, "peers", peers_of(group, node), "maxmemory_bytes",
+        (json_int_t)text_int(member_str(settings, "maxmemory", "0"), 0), "reboot_epoch",
+        (json_int_t)member_int(group->spec, "reboot_epoch", 0), "run", 1, "settings", settings);
+    ASSERT(goal != NULL);
+    int64_t wished = member_int(group->spec, "failover_epoch", 0);
+    if (wished > handover_of(group)) {
+        json_object_set_new(goal, "handover", json_integer(wished));
+    }
+    static const char *const passwords[] = {"admin_password", "replication_password",
+                                            "client_password"};
+    for (size_t i = 0; i < ARRAY_LEN(passwords); i++) {
+        json_object_set(goal, passwords[i], json_object_get(cluster_of(group), passwords[i]));
+    }
+    json_object_set_new(goal, "passwords_context", json_string(group->cluster_key));
+    world_put(world, node_key(group, node, "goal"), goal);
 }
 
 /* Nodes of this group that are no members (any more); `all`: those that are, too. True when none is
@@ -174,7 +205,7 @@ static bool nodes_remove(Group *group, bool all)
         const char *node =
             arena_strndup(group->world->arena, keys.items[i] + 5, strlen(keys.items[i]) - 5 - 5);
         if (all || !is_member(group, node)) {
-            none = instance_node_remove(group->world, node, true) && none;
+            none = instance_node_remove(group->world, node, all) && none;
         }
     }
     return none;
@@ -199,6 +230,7 @@ static void members_put(Group *group)
 /* ---- the front ---------------------------------------------------------------------------------
  */
 
+/* Who leads, and who runs, is the agent's to say: it follows the record. */
 static json_t *front_nodes(const Group *group)
 {
     json_t *nodes = json_array();
@@ -206,13 +238,10 @@ static json_t *front_nodes(const Group *group)
     json_t *member;
     json_array_foreach (member_array(group->spec, "members"), i, member) {
         const char *node = member_str(member, "CacheClusterId", "");
-        const json_t *seen = world_get(group->world, node_key(group, node, "seen"));
-        bool runs = strcmp(member_str(seen, "state", ""), "running") == 0;
         json_array_append_new(
-            nodes, json_pack("{s:s, s:o, s:i, s:s, s:b}", "id", node, "address",
-                             json_sprintf("$net.%s", node_address_of(group, node)), "port", 6379,
-                             "role", strcmp(node, leader_of(group)) == 0 ? "primary" : "replica",
-                             "available", runs));
+            nodes, json_pack("{s:s, s:s, s:o, s:i}", "$member", cluster_name(group), "id", node,
+                             "address", json_sprintf("$net.%s", node_address_of(group, node)),
+                             "port", 6379));
     }
     return nodes;
 }
@@ -244,8 +273,10 @@ static void front_put(Group *group)
 {
     int port = (int)member_int(group->spec, "Port", 6379);
     json_t *config = json_pack(
-        "{s:s, s:I, s:[o, o], s:o, s:o, s:o, s:{s:s, s:{s:O, s:s}, s:s, s:s}}", "kind", "front",
-        "idle_timeout_s", (json_int_t)group->idle_timeout_s, "listeners",
+        "{s:s, s:I, s:{s:s}, s:[o, o], s:o, s:o, s:o, s:{s:s, s:{s:O, s:s}, s:s, s:s}}", "kind",
+        "front",
+        "idle_timeout_s", (json_int_t)group->idle_timeout_s, "hold", "$yields",
+        cluster_name(group), "listeners",
         front_listener(group, "primary_host", "primary"),
         front_listener(group, "reader_host", "reader"), "security_rules",
         security_rules(group->world, member_array(group->spec, "SecurityGroupIds"), port),
@@ -283,8 +314,36 @@ static json_t *member_status(Group *group, const json_t *member, bool *all_settl
                      "host", node_address_of(group, node));
 }
 
+/* A run of the leader's engine takes writes, in the term that the record gave to it. */
+static bool leader_serves(const Group *group)
+{
+    const json_t *leader = world_get(group->world, node_key(group, leader_of(group), "seen"));
+    return strcmp(member_str(leader, "ha", ""), "leading") == 0 &&
+           strcmp(member_str(cluster_of(group), "phase", "leading"), "leading") == 0 &&
+           member_int(leader, "term", 0) == member_int(cluster_of(group), "term", -1);
+}
+
+/* A planned failover, or whatever else the spec says that the status does not say yet. */
+static bool change_is_asked(const Group *group)
+{
+    return member_int(group->spec, "failover_epoch", 0) > handover_of(group) ||
+           member_int(group->spec, "generation", 0) != member_int(group->status, "generation", 0);
+}
+
+/* ElastiCache's word for it. */
+static void tell_failover_asked(Group *group)
+{
+    int64_t epoch = member_int(group->spec, "failover_epoch", 0);
+    if (epoch > member_int(group->next, "failover_called", 0)) {
+        world_event(group->world, RESOURCE_REPLICATION_GROUP, group->id, "failover",
+                    "Test Failover API called for node group 0001");
+        json_object_set_new(group->next, "failover_called", json_integer(epoch));
+    }
+}
+
 static void group_status(Group *group)
 {
+    tell_failover_asked(group);
     bool settled = true;
     json_t *members = json_array();
     size_t i;
@@ -294,10 +353,12 @@ static void group_status(Group *group)
     }
     json_object_set_new(group->next, "members", members);
     const char *before = member_str(group->status, "Status", "creating");
-    const json_t *leader = world_get(group->world, node_key(group, leader_of(group), "seen"));
-    bool leads = strcmp(member_str(leader, "state", ""), "running") == 0;
-    bool ready = leads && settled && plane_ready(group->world, group->plane);
-    const char *word = ready                             ? "available"
+    bool asked = change_is_asked(group);
+    bool ready = !asked && leader_serves(group) && settled &&
+                 plane_ready(group->world, group->plane);
+    /* Nobody asked for anything, and clients are served: a replica is on its way back. */
+    bool serves = !asked && leader_serves(group) && strcmp(before, "available") == 0;
+    const char *word = ready || serves                   ? "available"
                        : strcmp(before, "creating") == 0 ? "creating"
                                                          : "modifying";
     json_object_set_new(group->next, "Status", json_string(word));

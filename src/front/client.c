@@ -73,6 +73,7 @@ static void client_free(FrontClient *client)
     Front *front = client->front;
     front_link_drop(client);
     loop_timer_stop(&client->hold);
+    buf_done(&client->kept);
     list_remove(&front->clients, &client->node);
     front->counts[client->reader]--;
     mem_free(client);
@@ -261,6 +262,7 @@ static Step client_bad(FrontClient *client, Slice *rest, const char *text)
 static void client_take(FrontClient *client, Slice *rest, size_t len, bool whole)
 {
     if (client->fate == FATE_PASS) {
+        front_again_keep(client, slice_from(rest->data, len), whole);
         front_link_forward(client, slice_from(rest->data, len));
         if (whole) {
             front_session_sent(&client->session, client->kind, NULL);
@@ -350,6 +352,7 @@ static Step client_step_begin(FrontClient *client, Slice *rest, const RespScan *
     } else {
         client->fate = FATE_PASS;
         client->kind = kind;
+        front_again_begin(client);
     }
     client->scan = *scan;
     client_take(client, rest, len, whole);
@@ -407,30 +410,69 @@ static size_t client_on_read(void *user, Stream *stream, Slice data)
 static void client_hold_over(void *user)
 {
     FrontClient *client = user;
-    front_link_drop(client);
-    client->refusing = true;
+    if (client->link == LINK_READY) {
+        client->unheld = true;
+    } else if (client->again) {
+        front_link_drop(client);
+        client->again = false;
+        front_client_error(client, unavailable_text(client));
+    } else {
+        front_link_drop(client);
+        client->refusing = true;
+    }
     front_client_resume(client, PAUSE_LINK);
 }
 
-bool front_link_need(FrontClient *client)
+static void client_hold(FrontClient *client)
 {
-    if (client->link == LINK_READY) {
-        return true;
-    }
-    if (client->link == LINK_NONE) {
-        front_link_begin(client);
-    }
     if (!loop_timer_armed(&client->hold)) {
         loop_timer_start(client->front->loop, &client->hold, client->front->config->hold_ms, 0,
                          client_hold_over, client);
     }
     front_client_pause(client, PAUSE_LINK);
+}
+
+/* What can only go on where it began is not held: the leader waits for it, for a moment. */
+static bool client_is_held(const FrontClient *client)
+{
+    return client->front->config->hold && !client->reader && !client->unheld &&
+           front_session_can_move(&client->session);
+}
+
+bool front_link_need(FrontClient *client)
+{
+    if (client->link == LINK_READY && !client_is_held(client)) {
+        return true;
+    }
+    if (client->link == LINK_NONE) {
+        front_link_begin(client);
+    }
+    client_hold(client);
     return false;
+}
+
+void front_client_unhold(FrontClient *client)
+{
+    client->unheld = false;
+    if (client->link == LINK_READY && !client->resetting && (client->paused & PAUSE_LINK) != 0) {
+        loop_timer_stop(&client->hold);
+        front_client_resume(client, PAUSE_LINK);
+    }
+}
+
+void front_link_later(FrontClient *client)
+{
+    client->link = LINK_WAITING;
+    front_wait(client->front, client);
+    client_hold(client);
 }
 
 void front_client_link_ready(FrontClient *client)
 {
     loop_timer_stop(&client->hold);
+    if (client->again) {
+        front_again_send(client);
+    }
     front_client_resume(client, PAUSE_LINK);
 }
 
@@ -460,6 +502,7 @@ void front_client_link_lost(FrontClient *client, const char *why)
         client->refusal = unavailable_text(client);
     }
     front_client_resume(client, PAUSE_FLOW);
+    front_client_resume(client, PAUSE_LINK); /* what was held looks for another node */
 }
 
 /* ---- the stream -------------------------------------------------------------------------------
@@ -509,6 +552,7 @@ void front_client_new(Front *front, bool reader, TlsContext *tls, int fd)
     client->front = front;
     client->reader = reader;
     client->scan.requests = true;
+    buf_init(&client->kept, COMMAND_BYTES_MAX);
     client->authenticated = front->config->tokens.len == 0;
     client->last_ms = loop_now_ms(front->loop);
     client->stream = stream_adopt(front->loop, fd, &options);

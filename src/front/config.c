@@ -236,13 +236,14 @@ static bool parse_all(FrontConfig *config, const json_t *json, Err *err)
 {
     static const char *const known[] = {
         "kind",           "listeners",   "nodes",   "security_rules",  "backend", "auth_tokens",
-        "idle_timeout_s", "clients_max", "hold_ms", "upgrade_drain_s", NULL};
+        "idle_timeout_s", "clients_max", "hold_ms", "upgrade_drain_s", "hold",    NULL};
     TRY(known_members(json, "config", known, err));
     TRY(parse_list(config, json, "listeners", FRONT_LISTENERS_MAX, parse_listener, err));
     TRY(parse_list(config, json, "nodes", FRONT_NODES_MAX, parse_node, err));
     TRY(parse_list(config, json, "security_rules", FRONT_RULES_MAX, parse_rule, err));
     TRY(parse_list(config, json, "auth_tokens", FRONT_TOKENS_MAX, parse_token, err));
     TRY(parse_backend(config, json_object_get(json, "backend"), err));
+    TRY(take_bool(json, "config", "hold", &config->hold, err));
     return parse_limits(config, json, err);
 }
 

@@ -370,6 +370,9 @@ static void clients_settle(Front *front)
         FrontClient *client = CONTAINER_OF(at, FrontClient, node);
         next = list_next(&front->clients, at);
         if (client_is_placed(client)) {
+            if (!front->config->hold) {
+                front_client_unhold(client);
+            }
             continue;
         }
         cut++;

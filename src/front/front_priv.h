@@ -1,7 +1,7 @@
 /*
  * Inside the front. Pure: config.c (what the agent sends), command.c (what a client asks for),
  * session.c (what a backend connection holds of its client). Shells: client.c (the client's side),
- * link.c (the node's side), front.c (endpoints, nodes, timers).
+ * link.c (the node's side), again.c (a command that a node has refused), front.c (endpoints, nodes, timers).
  *
  * A FrontClient owns its two streams; everything else hangs from Front. One thread.
  */
@@ -52,6 +52,7 @@ typedef struct FrontConfig {
     size_t clients_max;
     int64_t idle_timeout_ms; /* 0: never */
     int64_t hold_ms;
+    bool hold; /* the primary is about to change: commands for it wait */
     int64_t upgrade_drain_ms;
 } FrontConfig;
 
@@ -256,6 +257,7 @@ struct FrontClient {
     bool refusing;  /* held for too long: answer what has come in */
     bool quitting;  /* QUIT went to the node, or the client has ended its side */
     bool resetting; /* RESET went to the node */
+    bool unheld;    /* it has waited for another primary for too long */
     unsigned paused;
     int64_t last_ms;
     LoopTimer hold;
@@ -268,6 +270,12 @@ struct FrontClient {
     RespScan replies;
     int greeting_left;
     FrontSession session;
+    /* again.c */
+    Buf kept;               /* the command whose reply is awaited; empty: it is not known */
+    bool keeping;           /* it is still coming in */
+    bool again;             /* it goes to the next node */
+    uint64_t kept_number;   /* of its reply */
+    int64_t again_until_ms; /* loop time; 0: it has not been refused */
 };
 
 void front_client_new(Front *front, bool reader, TlsContext *tls, int fd);
@@ -279,6 +287,7 @@ void front_client_close(FrontClient *client); /* sends what is queued; the clien
 void front_client_link_ready(FrontClient *client);
 void front_client_link_lost(FrontClient *client, const char *why);
 void front_client_reset_done(FrontClient *client);
+void front_client_unhold(FrontClient *client); /* the primary is not about to change any more */
 bool front_client_is_idle(const FrontClient *client);
 
 /* False: not ready yet; the client is paused, and front_client_link_ready follows. */
@@ -289,5 +298,17 @@ void front_link_forward(FrontClient *client, Slice bytes);
 void front_link_drop(FrontClient *client);
 /* Leaves a node before the link was ready, and waits for another. */
 void front_link_elsewhere(FrontClient *client);
+/* Without a link: waits for a node, for as long as a command may be held. */
+void front_link_later(FrontClient *client);
+
+/* ---- again.c ----------------------------------------------------------------------------------
+ */
+
+/* A command begins to pass; a piece of it is forwarded. */
+void front_again_begin(FrontClient *client);
+void front_again_keep(FrontClient *client, Slice bytes, bool whole);
+/* What a node says. True: it has refused the command, which goes to the next node. */
+bool front_again_take(FrontClient *client, Slice reply);
+void front_again_send(FrontClient *client); /* the link is ready */
 
 #endif
