@@ -22,8 +22,8 @@ bool planes_stop(Planes *planes);
  *   "$ca"                                   the tier's CA certificate,
  *   {"$leader": CLUSTER, …}                 {"id": …, "socket_dir": …, …} of the node that leads it
  *                                           and lets clients in; null where none does,
- *   {"$member": CLUSTER, "id": NODE, …}     {"id": …, "role": …, "available": …, …} of a replication
- *                                           group's member,
+ *   {"$member": CLUSTER, "id": NODE, …}     {"id": …, "role": …, "available": …, …} of a
+ * replication group's member,
  *   {"$yields": CLUSTER}                    whether its leader is about to hand over.
  * The result holds secrets: wipe what is made of it. */
 NODISCARD bool plane_config_expand(const AgentOptions *options, const json_t *config,

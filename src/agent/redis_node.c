@@ -122,9 +122,9 @@ static bool keep_is_due(const RedisNode *node)
 {
     const GroupView *view = &node->view;
     HaDuty duty = group_duty(view);
-    bool settled = (duty == HA_DUTY_LEAD && view->state == HA_STATE_LEADING) ||
-                   (duty == HA_DUTY_FOLLOW && view->state == HA_STATE_FOLLOWING &&
-                    view->source_right);
+    bool settled =
+        (duty == HA_DUTY_LEAD && view->state == HA_STATE_LEADING) ||
+        (duty == HA_DUTY_FOLLOW && view->state == HA_STATE_FOLLOWING && view->source_right);
     return settled && view->record.phase == HA_PHASE_LEADING &&
            (time_boot_ms() - node->run->work->part.keep_ms >= KEEP_MS || !is_kept(node));
 }
@@ -270,7 +270,8 @@ static int64_t redis_node_act(RedisNode *node, Err *err)
     if (!ok) {
         return -1;
     }
-    bool rests = group_duty(&node->view) != HA_DUTY_LEAD && group_duty(&node->view) != HA_DUTY_FOLLOW;
+    bool rests =
+        group_duty(&node->view) != HA_DUTY_LEAD && group_duty(&node->view) != HA_DUTY_FOLLOW;
     run->settled = decision.done && (rests || is_kept(node));
     return again_ms(node, &decision);
 }

@@ -18,11 +18,11 @@ typedef struct RedisNode {
     Secret replication;
     Secret client;
     GroupView view;
-    int64_t revision;    /* of the record in it */
-    const char *leader;  /* the address of the record's leader; NULL: it is this node, or unknown */
-    bool leader_silent;  /* its agent says so */
-    bool hears;          /* it follows, and has heard from the leader's engine of late */
-    RedisSeen seen;      /* of an engine that answers */
+    int64_t revision;   /* of the record in it */
+    const char *leader; /* the address of the record's leader; NULL: it is this node, or unknown */
+    bool leader_silent; /* its agent says so */
+    bool hears;         /* it follows, and has heard from the leader's engine of late */
+    RedisSeen seen;     /* of an engine that answers */
     bool answers;
 } RedisNode;
 

@@ -1,6 +1,6 @@
 /*
- * The steps of a Redis node (docs/failover.md, "Redis"), each idempotent: one that is interrupted is
- * decided on and done again. What makes a node lead stands behind a write of the record, which
+ * The steps of a Redis node (docs/failover.md, "Redis"), each idempotent: one that is interrupted
+ * is decided on and done again. What makes a node lead stands behind a write of the record, which
  * src/group sees to; here it is only carried out.
  */
 #include "agent/redis_node_priv.h"
@@ -46,7 +46,8 @@ static void tell(RedisNode *node, const GroupRecord *next, const char *why)
                     (before->phase == HA_PHASE_YIELDING || next->handover != before->handover);
     if (given_up) {
         node_event(run, "failover",
-                   arena_printf(run->arena, "The planned failover was given up, and %s goes on: %s.",
+                   arena_printf(run->arena,
+                                "The planned failover was given up, and %s goes on: %s.",
                                 run->work->id, why));
     }
 }
@@ -55,8 +56,8 @@ static bool do_write(RedisNode *node, const GroupDecision *decision, Err *err)
 {
     NodeWork *work = node->run->work;
     int64_t revision = 0;
-    if (!cluster_group_write(work->options->store, node->cluster, node->revision,
-                             &decision->record, &revision, err)) {
+    if (!cluster_group_write(work->options->store, node->cluster, node->revision, &decision->record,
+                             &revision, err)) {
         work->part.revision = 0; /* whatever became of it (F2) */
         return err->code == ERR_CONFLICT;
     }

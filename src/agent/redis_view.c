@@ -125,7 +125,8 @@ static int64_t cpu_ticks(pid_t pid)
     unsigned long system = 0;
     Buf text;
     buf_init(&text, 4096);
-    const char *rest = pid > 0 && file_read(path, &text, NULL) ? strrchr(buf_str(&text), ')') : NULL;
+    const char *rest =
+        pid > 0 && file_read(path, &text, NULL) ? strrchr(buf_str(&text), ')') : NULL;
     int found = rest == NULL ? 0
                              : sscanf(rest, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
                                       &state, &user, &system);
@@ -178,8 +179,7 @@ static void view_link(RedisNode *node, int64_t now_ms)
     }
     /* How old its last word is matters once the leader's agent has none: else each look would be
      * news. */
-    node->hears = view->link_up &&
-                  (!node->leader_silent || now_ms - part->heard_ms < HEARS_MS);
+    node->hears = view->link_up && (!node->leader_silent || now_ms - part->heard_ms < HEARS_MS);
 }
 
 /* ---- the neighbours ----------------------------------------------------------------------------
@@ -258,13 +258,13 @@ static void peer_read(RedisNode *node, GroupPeer *peer, int64_t now_ms)
     const GroupRecord *record = &node->view.record;
     CLEANUP(record_free_ptr) json_t *seen = node_neighbour(run, peer->node.text, "seen");
     peer->known = is_ours(node, seen);
-    peer->incarnation = ha_id(is_in_state(seen, HA_STATE_EMPTY) ? ""
-                                                                : member_str(seen, "incarnation", ""));
+    peer->incarnation =
+        ha_id(is_in_state(seen, HA_STATE_EMPTY) ? "" : member_str(seen, "incarnation", ""));
     peer->has_data = member_bool(seen, "data", false);
     peer->follows = peer->known && is_in_state(seen, HA_STATE_FOLLOWING);
     peer->hears = peer->follows && member_bool(seen, "hears", false);
-    peer->in_history = record->history[0] != '\0' &&
-                       strcmp(member_str(seen, "history", ""), record->history) == 0;
+    peer->in_history =
+        record->history[0] != '\0' && strcmp(member_str(seen, "history", ""), record->history) == 0;
     peer->bid_term = member_int(seen, "bid_term", 0);
     peer->offset = member_int(seen, "offset", -1);
     if (node->view.state == HA_STATE_LEADING && !ha_id_is_empty(&peer->incarnation)) {

@@ -19,14 +19,12 @@ typedef struct Kind {
     const char *status;
 } Kind;
 
-static const Kind instance = {"db-instance",          "instance",
-                              "rds",                  "DescribeDBInstances",
-                              "DBInstances",          "DBInstanceIdentifier",
+static const Kind instance = {"db-instance",         "instance",    "rds",
+                              "DescribeDBInstances", "DBInstances", "DBInstanceIdentifier",
                               "DBInstanceStatus"};
-static const Kind group = {"replication-group",         "group",
-                           "elasticache",               "DescribeReplicationGroups",
-                           "ReplicationGroups",         "ReplicationGroupId",
-                           "Status"};
+static const Kind group = {
+    "replication-group",  "group", "elasticache", "DescribeReplicationGroups", "ReplicationGroups",
+    "ReplicationGroupId", "Status"};
 
 typedef struct Change {
     const char *name;
@@ -36,8 +34,8 @@ typedef struct Change {
     int64_t took_ms;
 } Change;
 
-/* The node that leads; the caller's, NULL where there is no word of one. Where nothing else is known
- * of the name, its nodes say what it is: of an instance and a group, the instance. */
+/* The node that leads; the caller's, NULL where there is no word of one. Where nothing else is
+ * known of the name, its nodes say what it is: of an instance and a group, the instance. */
 static bool leader_find(Cli *cli, Change *change, char **ret_node, Err *err)
 {
     CLEANUP(record_free_ptr) json_t *nodes = cli_list(cli, "weir", "ListNodes", "Nodes", err);
@@ -101,8 +99,7 @@ static bool change_wait(Cli *cli, Change *change, Err *err)
 static json_t *change_ask(Cli *cli, const Change *change, Err *err)
 {
     if (change->kind == &group) {
-        json_t *input =
-            json_pack("{s:s, s:s}", group.name, change->name, "NodeGroupId", "0001");
+        json_t *input = json_pack("{s:s, s:s}", group.name, change->name, "NodeGroupId", "0001");
         return cli_call(cli, "elasticache", "TestFailover", input, err);
     }
     json_t *input = json_pack("{s:s, s:b}", instance.name, change->name, "ForceFailover", 1);
@@ -126,14 +123,13 @@ static int change_print(const Cli *cli, const Change *change)
 {
     bool done = strcmp(change->before, change->after) != 0;
     if (cli->format == CLI_JSON) {
-        cli_print_json(json_pack("{s:s, s:s, s:s, s:b, s:I}", change->kind->word, change->name, "before",
-                                 change->before, "after", change->after, "done", done, "ms",
-                                 (json_int_t)change->took_ms));
+        cli_print_json(json_pack("{s:s, s:s, s:s, s:b, s:I}", change->kind->word, change->name,
+                                 "before", change->before, "after", change->after, "done", done,
+                                 "ms", (json_int_t)change->took_ms));
     } else if (done) {
         printf("%s: %s leads in the place of %s; available with its %s after %.1f s.\n",
                change->name, change->after, change->before,
-               change->kind == &group ? "replicas" : "standby",
-               (double)change->took_ms / MS_PER_S);
+               change->kind == &group ? "replicas" : "standby", (double)change->took_ms / MS_PER_S);
     } else {
         fprintf(stderr,
                 "weir: %s still leads %s: nobody else was ready to. `weir status` and `weir events "

@@ -51,8 +51,7 @@ static void cluster_ensure(Group *group)
     }
     json_t *record =
         json_pack("{s:i, s:s, s:[], s:i, s:o, s:o, s:o}", "term", 1, "leader", first_member(group),
-                  "set", "writes", 0,
-                  "admin_password", password_new(group), "replication_password",
+                  "set", "writes", 0, "admin_password", password_new(group), "replication_password",
                   password_new(group), "client_password", password_new(group));
     ASSERT(record != NULL);
     world_put(group->world, group->cluster_key, record);
@@ -171,8 +170,8 @@ static void member_goal_put(Group *group, const json_t *member, json_t *settings
         "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:o, s:I, s:I, s:b, s:O}", "kind", "redis",
         "resource", "replication-group", "identifier", group->id, "host", world->facts->host,
         "zone", member_str(member, "zone", "a"), "automatic",
-        member_bool(group->spec, "AutomaticFailoverEnabled", false), "cluster", cluster_name(group), "address",
-        address, "peers", peers_of(group, node), "maxmemory_bytes",
+        member_bool(group->spec, "AutomaticFailoverEnabled", false), "cluster", cluster_name(group),
+        "address", address, "peers", peers_of(group, node), "maxmemory_bytes",
         (json_int_t)text_int(member_str(settings, "maxmemory", "0"), 0), "reboot_epoch",
         (json_int_t)member_int(group->spec, "reboot_epoch", 0), "run", 1, "settings", settings);
     ASSERT(goal != NULL);
@@ -239,9 +238,9 @@ static json_t *front_nodes(const Group *group)
     json_array_foreach (member_array(group->spec, "members"), i, member) {
         const char *node = member_str(member, "CacheClusterId", "");
         json_array_append_new(
-            nodes, json_pack("{s:s, s:s, s:o, s:i}", "$member", cluster_name(group), "id", node,
-                             "address", json_sprintf("$net.%s", node_address_of(group, node)),
-                             "port", 6379));
+            nodes,
+            json_pack("{s:s, s:s, s:o, s:i}", "$member", cluster_name(group), "id", node, "address",
+                      json_sprintf("$net.%s", node_address_of(group, node)), "port", 6379));
     }
     return nodes;
 }
@@ -274,10 +273,8 @@ static void front_put(Group *group)
     int port = (int)member_int(group->spec, "Port", 6379);
     json_t *config = json_pack(
         "{s:s, s:I, s:{s:s}, s:[o, o], s:o, s:o, s:o, s:{s:s, s:{s:O, s:s}, s:s, s:s}}", "kind",
-        "front",
-        "idle_timeout_s", (json_int_t)group->idle_timeout_s, "hold", "$yields",
-        cluster_name(group), "listeners",
-        front_listener(group, "primary_host", "primary"),
+        "front", "idle_timeout_s", (json_int_t)group->idle_timeout_s, "hold", "$yields",
+        cluster_name(group), "listeners", front_listener(group, "primary_host", "primary"),
         front_listener(group, "reader_host", "reader"), "security_rules",
         security_rules(group->world, member_array(group->spec, "SecurityGroupIds"), port),
         "auth_tokens", front_tokens(group), "nodes", front_nodes(group), "backend", "user",
@@ -354,8 +351,8 @@ static void group_status(Group *group)
     json_object_set_new(group->next, "members", members);
     const char *before = member_str(group->status, "Status", "creating");
     bool asked = change_is_asked(group);
-    bool ready = !asked && leader_serves(group) && settled &&
-                 plane_ready(group->world, group->plane);
+    bool ready =
+        !asked && leader_serves(group) && settled && plane_ready(group->world, group->plane);
     /* Nobody asked for anything, and clients are served: a replica is on its way back. */
     bool serves = !asked && leader_serves(group) && strcmp(before, "available") == 0;
     const char *word = ready || serves                   ? "available"

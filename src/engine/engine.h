@@ -264,7 +264,7 @@ const char *const *redis_argv(Arena *arena, const RedisSpec *spec);
 /* A replica as its primary sees it. */
 typedef struct RedisReplica {
     char address[64];
-    bool online; /* it streams */
+    bool online;   /* it streams */
     int64_t lag_s; /* since its last word */
 } RedisReplica;
 

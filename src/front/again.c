@@ -19,10 +19,9 @@ static const char *const refusals[] = {
 void front_again_begin(FrontClient *client)
 {
     buf_clear(&client->kept);
-    client->keeping = !client->reader && client->kind == COMMAND_OTHER &&
-                      client->link == LINK_READY &&
-                      front_session_unanswered(&client->session) == 0 &&
-                      front_session_can_move(&client->session);
+    client->keeping =
+        !client->reader && client->kind == COMMAND_OTHER && client->link == LINK_READY &&
+        front_session_unanswered(&client->session) == 0 && front_session_can_move(&client->session);
 }
 
 void front_again_keep(FrontClient *client, Slice bytes, bool whole)

@@ -1,7 +1,8 @@
 /*
  * Inside the front. Pure: config.c (what the agent sends), command.c (what a client asks for),
  * session.c (what a backend connection holds of its client). Shells: client.c (the client's side),
- * link.c (the node's side), again.c (a command that a node has refused), front.c (endpoints, nodes, timers).
+ * link.c (the node's side), again.c (a command that a node has refused), front.c (endpoints, nodes,
+ * timers).
  *
  * A FrontClient owns its two streams; everything else hangs from Front. One thread.
  */

@@ -117,14 +117,13 @@ static GroupDecision follow_following(const GroupView *view)
     if (record->phase == HA_PHASE_YIELDING && ha_id_eq(&record->heir, &view->self)) {
         return group_wait("the leader to hand over", GROUP_HURRY_MS);
     }
-    return view->link_up && view->source_right
-               ? group_rest()
-               : group_wait("its link to the leader", HA_SOON_MS);
+    return view->link_up && view->source_right ? group_rest()
+                                               : group_wait("its link to the leader", HA_SOON_MS);
 }
 
 GroupDecision group_silent(const GroupView *view, bool could_be_replaced)
 {
-    int64_t patience_ms = view->busy           ? GROUP_BUSY_MS
+    int64_t patience_ms = view->busy          ? GROUP_BUSY_MS
                           : could_be_replaced ? GROUP_SILENT_MS
                                               : HA_HUNG_MS;
     return view->state_ms >= patience_ms ? group_do(GROUP_STEP_KILL, "it does not answer")

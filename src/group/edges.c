@@ -65,8 +65,9 @@ static const GroupEdge edges[] = {
 };
 
 static const char *const step_names[GROUP_STEPS] = {
-    "wait", "write", "make",  "start-leading", "start-following", "source", "promote",
-    "bid",  "pause", "demote", "resume",        "stop",            "kill",   "remove"};
+    "wait",   "write",   "make", "start-leading", "start-following",
+    "source", "promote", "bid",  "pause",         "demote",
+    "resume", "stop",    "kill", "remove"};
 
 const GroupEdge *group_edges(size_t *ret_len)
 {

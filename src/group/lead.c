@@ -296,9 +296,8 @@ static GroupDecision lead_leading(const GroupView *view)
     }
     HaSet set = set_now(view);
     if (!ha_set_eq(&set, &record->set)) {
-        GroupDecision decision =
-            group_write(view, set.len > record->set.len ? "a replica follows"
-                                                        : "a replica is gone");
+        GroupDecision decision = group_write(view, set.len > record->set.len ? "a replica follows"
+                                                                             : "a replica is gone");
         decision.record.set = set;
         return decision;
     }
