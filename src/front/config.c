@@ -243,7 +243,8 @@ static bool parse_all(FrontConfig *config, const json_t *json, Err *err)
     TRY(parse_list(config, json, "security_rules", FRONT_RULES_MAX, parse_rule, err));
     TRY(parse_list(config, json, "auth_tokens", FRONT_TOKENS_MAX, parse_token, err));
     TRY(parse_backend(config, json_object_get(json, "backend"), err));
-    TRY(take_bool(json, "config", "hold", &config->hold, err));
+    TRY(json_object_get(json, "hold") == NULL ||
+        take_bool(json, "config", "hold", &config->hold, err));
     return parse_limits(config, json, err);
 }
 
