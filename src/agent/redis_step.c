@@ -23,7 +23,6 @@ static void part_reset(RedisPart *part)
 static void tell_room(RedisNode *node, const GroupRecord *next, const char *why)
 {
     NodeRun *run = node->run;
-    run->work->left_running = false; /* who takes over tells it */
     if (next->phase == HA_PHASE_FREE && node->view.record.phase == HA_PHASE_LEADING) {
         node_event(run, "failover",
                    arena_printf(run->arena, "Failover from primary node %s started: %s.",
@@ -132,7 +131,6 @@ static bool do_start_following(RedisNode *node, Err *err)
                                 "has not got from it is discarded.",
                                 run->work->id, node->view.record.leader.text));
     }
-    run->work->left_running = false;
     return start(node, node->leader, err);
 }
 
