@@ -6,6 +6,7 @@ import time
 
 import redis
 
+PIPELINE = 100
 PAUSE_S = 0.01  # behind an error, before the next try
 
 
@@ -56,7 +57,7 @@ class CacheLedger:
             client.flushall()
         works = [self._setter(number) for number in range(writers)]
         works += [self._counter(number) for number in range(2)]
-        works += [self._pusher(), self._popper(), self._streamer(), self._publisher()]
+        works += [self._pipeliner(), self._pusher(), self._popper(), self._streamer(), self._publisher()]
         self.listener = connect().pubsub()
         self.listener.subscribe('news')
         self._listen = threading.Thread(target=self._hear, daemon=True)
@@ -89,6 +90,23 @@ class CacheLedger:
             self.attempted[key] = self.attempted.get(key, 0) + 1
             self._done(key, client.incr(key))
         return counter
+
+    def _pipeliner(self):
+        key = 'count:pipeline'
+
+        def pipeliner(client):
+            self.attempted[key] = self.attempted.get(key, 0) + PIPELINE
+            with client.pipeline(transaction=False) as pipe:
+                for _ in range(PIPELINE):
+                    pipe.incr(key)
+                answers = pipe.execute(raise_on_error=False)
+            numbers = [answer for answer in answers if isinstance(answer, int)]
+            if numbers:
+                self._done(key, max(numbers))
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+        return pipeliner
 
     def _pusher(self):
         count = 0
