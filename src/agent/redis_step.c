@@ -177,9 +177,8 @@ static bool do_demote(RedisNode *node, Err *err)
     if (heir == NULL) {
         return err_set(err, ERR_UNAVAILABLE, "the heir of %s is gone", node->cluster);
     }
-    TRY(follow(node, heir, err));
-    node->run->work->part.paused_ms = 0;
-    return true;
+    /* The pause would hold back what it is to hear from the heir, too. */
+    return follow(node, heir, err) && do_resume(node, err);
 }
 
 static bool do_stop(RedisNode *node, Err *err)

@@ -23,7 +23,7 @@
 #define GROUP_TAKE_MS   3000  /* then it goes back to the leader */
 #define GROUP_CATCH_MS  2000  /* an heir has so long to catch up, while writes are paused */
 #define GROUP_WISH_MS   10000 /* and a wish so long to find somebody who is ready */
-#define GROUP_DRAIN_MS  60    /* for what was sent before the fronts began to hold */
+#define GROUP_DRAIN_MS  40    /* for what was sent before the fronts began to hold */
 #define GROUP_SOON_MS   50    /* between looks, while something is on its way */
 #define GROUP_HURRY_MS  10    /* and while clients wait for it */
 
