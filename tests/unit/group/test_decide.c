@@ -400,7 +400,10 @@ static void test_a_planned_change(void **state)
     other.self = ha_id("n3");
     other.incarnation = ha_id("i3");
     other.bid = true;
-    check(&other, GROUP_STEP_WAIT);
+    other.phase_ms = GROUP_BID_MS;
+    check(&other, GROUP_STEP_WAIT); /* it is the heir's turn */
+    other.phase_ms = GROUP_TURN_MS;
+    assert_int_equal(written(&other).term, 6);
 }
 
 /* A write came in between: the heir would lack it. */
