@@ -21,13 +21,6 @@ static const char no_password_is_set[] =
     "ERR AUTH <password> called without any password configured for the default user. Are you sure "
     "your configuration is correct?";
 
-static const char *unavailable_text(const FrontClient *client)
-{
-    return client->reader
-               ? "LOADING Weir has no replica for this at the moment; nothing was carried out"
-               : "LOADING Weir has no primary for this at the moment; nothing was carried out";
-}
-
 /* ---- small parts ------------------------------------------------------------------------------
  */
 
@@ -166,7 +159,7 @@ static bool client_hello(FrontClient *client, const FrontCommand *command, const
     }
     client->authenticated = true;
     if (client->refusing) {
-        front_client_error(client, unavailable_text(client));
+        front_client_error(client, front_unavailable_text(client));
         return true;
     }
     if (!front_link_need(client)) {
@@ -340,7 +333,7 @@ static Step client_step_begin(FrontClient *client, Slice *rest, const RespScan *
     }
     if (unknown || (client->refusing && !anybody)) {
         client->fate = FATE_REFUSE;
-        client->refusal = unknown ? noauth : unavailable_text(client);
+        client->refusal = unknown ? noauth : front_unavailable_text(client);
     } else if (is_for_the_front(kind) && !whole) {
         return rest->len < COMMAND_BYTES_MAX
                    ? STEP_WAIT
@@ -407,75 +400,6 @@ static size_t client_on_read(void *user, Stream *stream, Slice data)
 /* ---- the link's news --------------------------------------------------------------------------
  */
 
-static void client_hold_over(void *user)
-{
-    FrontClient *client = user;
-    if (client->link == LINK_READY) {
-        client->unheld = true;
-    } else if (client->again) {
-        front_link_drop(client);
-        client->again = false;
-        front_client_error(client, unavailable_text(client));
-    } else {
-        front_link_drop(client);
-        client->refusing = true;
-    }
-    front_client_resume(client, PAUSE_LINK);
-}
-
-static void client_hold(FrontClient *client)
-{
-    if (!loop_timer_armed(&client->hold)) {
-        loop_timer_start(client->front->loop, &client->hold, client->front->config->hold_ms, 0,
-                         client_hold_over, client);
-    }
-    front_client_pause(client, PAUSE_LINK);
-}
-
-/* What can only go on where it began is not held: the leader waits for it, for a moment. */
-static bool client_is_held(const FrontClient *client)
-{
-    return client->front->config->hold && !client->reader && !client->unheld &&
-           front_session_can_move(&client->session);
-}
-
-bool front_link_need(FrontClient *client)
-{
-    if (client->link == LINK_READY && !client_is_held(client)) {
-        return true;
-    }
-    if (client->link == LINK_NONE) {
-        front_link_begin(client);
-    }
-    client_hold(client);
-    return false;
-}
-
-void front_client_unhold(FrontClient *client)
-{
-    client->unheld = false;
-    if (client->link == LINK_READY && !client->resetting && (client->paused & PAUSE_LINK) != 0) {
-        loop_timer_stop(&client->hold);
-        front_client_resume(client, PAUSE_LINK);
-    }
-}
-
-void front_link_later(FrontClient *client)
-{
-    client->link = LINK_WAITING;
-    front_wait(client->front, client);
-    client_hold(client);
-}
-
-void front_client_link_ready(FrontClient *client)
-{
-    loop_timer_stop(&client->hold);
-    if (client->again) {
-        front_again_send(client);
-    }
-    front_client_resume(client, PAUSE_LINK);
-}
-
 void front_client_link_lost(FrontClient *client, const char *why)
 {
     bool half_told = !resp_scan_idle(&client->replies);
@@ -499,7 +423,7 @@ void front_client_link_lost(FrontClient *client, const char *why)
     front_session_cut(&client->session);
     if (!resp_scan_idle(&client->scan)) {
         client->fate = FATE_REFUSE; /* the node has not got all of it */
-        client->refusal = unavailable_text(client);
+        client->refusal = front_unavailable_text(client);
     }
     front_client_resume(client, PAUSE_FLOW);
     front_client_resume(client, PAUSE_LINK); /* what was held looks for another node */

@@ -288,19 +288,25 @@ void front_client_close(FrontClient *client); /* sends what is queued; the clien
 void front_client_link_ready(FrontClient *client);
 void front_client_link_lost(FrontClient *client, const char *why);
 void front_client_reset_done(FrontClient *client);
-void front_client_unhold(FrontClient *client); /* the primary is not about to change any more */
 bool front_client_is_idle(const FrontClient *client);
 
-/* False: not ready yet; the client is paused, and front_client_link_ready follows. */
-bool front_link_need(FrontClient *client);
 void front_link_begin(FrontClient *client);
 void front_link_forward(FrontClient *client, Slice bytes);
 /* Ends it without a word to the client. */
 void front_link_drop(FrontClient *client);
 /* Leaves a node before the link was ready, and waits for another. */
 void front_link_elsewhere(FrontClient *client);
+
+/* ---- hold.c -----------------------------------------------------------------------------------
+ */
+
+/* False: not ready yet; the client is paused, and front_client_link_ready follows. */
+bool front_link_need(FrontClient *client);
 /* Without a link: waits for a node, for as long as a command may be held. */
 void front_link_later(FrontClient *client);
+void front_client_unhold(FrontClient *client); /* the primary is not about to change any more */
+/* The reply to what has waited for too long. */
+const char *front_unavailable_text(const FrontClient *client);
 
 /* ---- again.c ----------------------------------------------------------------------------------
  */
