@@ -141,7 +141,9 @@ bool node_mark_prepared(NodeRun *run, const char *incarnation, HaData data, Err 
     const char *text = arena_printf(run->arena, "{\"incarnation\": \"%s\", \"data\": \"%s\"}\n",
                                     incarnation, data_words[data]);
     TRY(file_write(mark_path(run), slice_of(text), 0600, err));
-    snprintf(work->incarnation, sizeof(work->incarnation), "%s", incarnation);
+    if (incarnation != work->incarnation) { /* which snprintf must not copy onto itself */
+        snprintf(work->incarnation, sizeof(work->incarnation), "%s", incarnation);
+    }
     work->lead.data = data;
     return true;
 }
