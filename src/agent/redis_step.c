@@ -13,6 +13,7 @@ static void part_reset(RedisPart *part)
     part->revision = 0;
     part->answered_ms = part->heard_ms = part->paused_ms = 0;
     part->engine = 0;
+    part->begun = false;
     part->links_len = 0;
     part->keep_goal[0] = '\0';
 }
@@ -103,6 +104,7 @@ static bool start(RedisNode *node, const char *source, Err *err)
     run->work->applied = true; /* the files that it starts with say it all */
     run->work->reboot_epoch = member_int(run->goal, "reboot_epoch", 0);
     node_seen_set(run, "starting", run->work->incarnation);
+    part->begun = true;
     return node_guard_start(run, redis_argv(run->arena, &node->spec), &node->spec.account, err);
 }
 

@@ -94,8 +94,9 @@ static HaState engine_state(RedisNode *node, int64_t now_ms)
     }
     part->reaped = false;
     if (!redis_observe(&node->spec, LOOK_MS, &node->seen, &err)) {
-        /* One that says no is on its way up or down; one that says nothing may be neither. */
-        bool silent = err.code == ERR_TIMEOUT && part->answered_ms > 0;
+        /* One that says no is on its way up or down; one that says nothing may be neither, unless
+         * we have just started it. */
+        bool silent = err.code == ERR_TIMEOUT && (part->answered_ms > 0 || !part->begun);
         return silent ? HA_STATE_SILENT : HA_STATE_STARTING;
     }
     node->answers = true;
@@ -105,12 +106,13 @@ static HaState engine_state(RedisNode *node, int64_t now_ms)
                                    : HA_STATE_LEADING;
 }
 
-/* Asked once, while it answers: a guard may be stopped together with its engine. */
+/* Asked early: a guard may be stopped together with its engine. */
 static void learn_engine(RedisNode *node)
 {
     const NodeWork *work = node->run->work;
     GuardStatus status;
-    if (work->part.engine == 0 && node->answers &&
+    bool lives = node->answers || node->view.state == HA_STATE_SILENT;
+    if (work->part.engine == 0 && lives &&
         guard_status(work->options->run_dir, work->id, GUARD_MS, &status, NULL)) {
         node->run->work->part.engine = status.engine;
     }
@@ -156,7 +158,8 @@ static void view_engine(RedisNode *node, int64_t now_ms)
         part->state_ms = now_ms;
     }
     bool silent = view->state == HA_STATE_SILENT;
-    view->state_ms = now_ms - (silent ? part->answered_ms : part->state_ms);
+    bool answered = silent && part->answered_ms > 0;
+    view->state_ms = now_ms - (answered ? part->answered_ms : part->state_ms);
     view->busy = silent && computes(node);
     view->incarnation = ha_id(view->state == HA_STATE_EMPTY ? "" : work->incarnation);
     view->has_data = has_data(node);
