@@ -180,6 +180,7 @@ static void view_link(RedisNode *node, int64_t now_ms)
         part->heard_offset = node->seen.offset;
         part->heard_ms = now_ms;
     }
+    view->quiet_ms = now_ms - part->heard_ms;
     /* How old its last word is matters once the leader's agent has none: else each look would be
      * news. */
     node->hears = view->link_up && (!node->leader_silent || now_ms - part->heard_ms < HEARS_MS);

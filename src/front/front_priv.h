@@ -27,9 +27,11 @@
 #define FRONT_RULES_MAX           1024
 #define FRONT_CLIENTS_MAX_DEFAULT 65000
 #define FRONT_HOLD_MS_DEFAULT     5000
+#define FRONT_SENTINELS_MAX       1000
 
 typedef struct FrontListenerConfig {
     bool reader;
+    bool sentinel; /* speaks as a Sentinel would */
     NetAddr addr;
     TlsContext *tls; /* NULL: plain */
 } FrontListenerConfig;
@@ -53,7 +55,8 @@ typedef struct FrontConfig {
     size_t clients_max;
     int64_t idle_timeout_ms; /* 0: never */
     int64_t hold_ms;
-    bool hold; /* the primary is about to change: commands for it wait */
+    char *group; /* its name, for those who ask a Sentinel */
+    bool hold;   /* the primary is about to change: commands for it wait */
     int64_t upgrade_drain_ms;
 } FrontConfig;
 
@@ -201,6 +204,7 @@ struct Front {
     List endpoints;
     List nodes;
     List clients;
+    List sentinels;   /* those who ask where the primary is */
     size_t counts[2]; /* clients by endpoint: primary, reader */
     List waiting;     /* clients without a node */
     bool stopping;
@@ -307,6 +311,12 @@ void front_link_later(FrontClient *client);
 void front_client_unhold(FrontClient *client); /* the primary is not about to change any more */
 /* The reply to what has waited for too long. */
 const char *front_unavailable_text(const FrontClient *client);
+
+/* ---- sentinel.c -------------------------------------------------------------------------------
+ */
+
+void front_sentinel_new(Front *front, TlsContext *tls, int fd);
+void front_sentinels_close(Front *front);
 
 /* ---- again.c ----------------------------------------------------------------------------------
  */

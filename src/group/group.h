@@ -23,7 +23,9 @@
 #define GROUP_TAKE_MS   3000  /* then it goes back to the leader */
 #define GROUP_CATCH_MS  2000  /* an heir has so long to catch up, while writes are paused */
 #define GROUP_WISH_MS   10000 /* and a wish so long to find somebody who is ready */
-#define GROUP_DRAIN_MS  40    /* for what was sent before the fronts began to hold */
+#define GROUP_DRAIN_MS  40    /* for what was sent before the fronts began to hold, */
+#define GROUP_QUIET_MS  20    /* and until nothing was written for so long, */
+#define GROUP_BUSTLE_MS 300   /* or this is over */
 #define GROUP_SOON_MS   50    /* between looks, while something is on its way */
 #define GROUP_HURRY_MS  10    /* and while clients wait for it */
 
@@ -97,6 +99,7 @@ typedef struct GroupView {
     bool source_right; /* that is the record's leader */
     bool leads_here;   /* the leader's agent says that it takes writes, in this term */
     bool bid;          /* its offset for this free term is told */
+    int64_t quiet_ms;  /* since the offset was seen to change */
     bool paused;       /* LEADING: we have paused its writes */
     GroupPeer peers[HA_PEERS_MAX];
     size_t peers_len;

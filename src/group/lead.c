@@ -202,17 +202,24 @@ static GroupDecision change_end(const GroupView *view, const char *why)
     return decision;
 }
 
+/* Fronts that are late to hold, and clients that have much under way, still write. */
+static bool is_in_use(const GroupView *view)
+{
+    return view->phase_ms < GROUP_DRAIN_MS ||
+           (view->quiet_ms < GROUP_QUIET_MS && view->phase_ms < GROUP_BUSTLE_MS);
+}
+
 static GroupDecision yield_on(const GroupView *view)
 {
     const GroupPeer *heir = peer_of(view, &view->record.heir);
     if (heir == NULL || !is_ready(view, heir)) {
         return change_end(view, "the heir is not ready any more");
     }
-    if (view->phase_ms < GROUP_DRAIN_MS) {
-        return group_wait("what was sent before", GROUP_HURRY_MS);
-    }
-    if (view->phase_ms > GROUP_DRAIN_MS + GROUP_CATCH_MS) {
+    if (view->phase_ms > GROUP_BUSTLE_MS + GROUP_CATCH_MS) {
         return change_end(view, "the heir does not catch up");
+    }
+    if (!view->paused && is_in_use(view)) {
+        return group_wait("what was sent before", GROUP_HURRY_MS);
     }
     if (!view->paused) {
         return group_do(GROUP_STEP_PAUSE, "a planned change");

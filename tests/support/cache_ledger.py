@@ -14,6 +14,7 @@ class Worker:
     """A thread that does one thing again and again until it is told to end; what it says is kept."""
 
     def __init__(self, ledger, name, work):
+        self.name = name
         self.errors = []
         self._ledger = ledger
         self._work = work
@@ -175,6 +176,10 @@ class CacheLedger:
     @property
     def errors(self):
         return sorted(error for worker in self.workers for error in worker.errors)
+
+    def errors_of(self, pipelined):
+        return [text for worker in self.workers for _, text in worker.errors
+                if (worker.name == 'pipeliner') == pipelined]
 
     def wait_for(self, more, timeout_s=90):
         """Until so many more writes are acknowledged."""

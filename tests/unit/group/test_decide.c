@@ -380,6 +380,11 @@ static void test_a_planned_change(void **state)
     assert_int_equal(view.record.handover, 1);
     check(&view, GROUP_STEP_WAIT); /* what was sent before */
     view.phase_ms = GROUP_DRAIN_MS;
+    check(&view, GROUP_STEP_WAIT); /* somebody still writes */
+    view.quiet_ms = GROUP_QUIET_MS;
+    check(&view, GROUP_STEP_PAUSE);
+    view.quiet_ms = 0;
+    view.phase_ms = GROUP_BUSTLE_MS; /* and does not end to */
     check(&view, GROUP_STEP_PAUSE);
     view.paused = true;
     view.peers[0].offset = 99;
@@ -429,7 +434,7 @@ static void test_a_change_that_takes_too_long_is_given_up(void **state)
     view.handover = 1;
     view.record = written(&view);
     view.paused = true;
-    view.phase_ms = GROUP_DRAIN_MS + GROUP_CATCH_MS + 1;
+    view.phase_ms = GROUP_BUSTLE_MS + GROUP_CATCH_MS + 1;
     view.peers[0].offset = 99;
     view.record = written(&view);
     assert_int_equal(view.record.phase, HA_PHASE_LEADING);
