@@ -127,7 +127,7 @@ GroupDecision group_silent(const GroupView *view, bool could_be_replaced)
                           : could_be_replaced ? GROUP_SILENT_MS
                                               : HA_HUNG_MS;
     return view->state_ms >= patience_ms ? group_do(GROUP_STEP_KILL, "it does not answer")
-                                         : group_wait("an answer", HA_SOON_MS);
+                                         : group_wait("an answer", GROUP_HURRY_MS);
 }
 
 static GroupDecision follow(const GroupView *view)
