@@ -142,12 +142,12 @@ static int change_print(const Cli *cli, const Change *change)
 int failover_main(int argc, char **argv)
 {
     const CliSpec spec = {
-        .usage =
-            "usage: weir failover NAME [--data DIR] [-o table|json]\n\n"
-            "Lets the standby of a Multi-AZ instance lead, or a replica of a replication group,\n"
-            "in order: new transactions and commands wait, running ones may end, the other\n"
-            "node has everything, and then it goes on there. Returns when all is available\n"
-            "again, with a standby. Exit status 6: nobody was ready, and nothing has changed.\n",
+        .usage = "usage: weir failover NAME [--data DIR] [-o table|json]\n\n"
+                 "Lets the standby of a Multi-AZ instance lead, or a replica of a replication\n"
+                 "group, in order: new transactions and commands wait, running ones may end, the\n"
+                 "other node has everything, and then it goes on there. Returns when all is\n"
+                 "available again, with a standby. Exit status 6: nobody was ready, and nothing\n"
+                 "has changed.\n",
         .operands_min = 1,
         .operands_max = 1,
         .has_json = true};
