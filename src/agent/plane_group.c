@@ -22,11 +22,17 @@ static bool record_of(const AgentOptions *options, const char *cluster, GroupRec
     return cluster_group_read(options->store, cluster, ret_record, &revision, NULL);
 }
 
-/* Not before its engine takes writes, in the term that the record gave to it. */
+static bool is_in_state(const json_t *seen, HaState state)
+{
+    return strcmp(member_str(seen, "ha", ""), ha_state_name(state)) == 0;
+}
+
+/* Not before its engine takes writes, in the term that the record gave to it. One that is silent
+ * may just be computing: its clients stay with it until the record says otherwise. */
 static bool leads(const GroupRecord *record, const char *node, const json_t *seen)
 {
     return group_record_serves(record) && strcmp(record->leader.text, node) == 0 &&
-           strcmp(member_str(seen, "ha", ""), ha_state_name(HA_STATE_LEADING)) == 0 &&
+           (is_in_state(seen, HA_STATE_LEADING) || is_in_state(seen, HA_STATE_SILENT)) &&
            member_int(seen, "term", 0) == record->term;
 }
 

@@ -119,7 +119,7 @@ static void learn_engine(RedisNode *node)
 }
 
 /* The processor time that a process has used; -1: it is stopped, or not there. */
-static int64_t cpu_ticks(pid_t pid)
+static int64_t cpu_ticks(pid_t pid, bool *ret_runnable)
 {
     CLEANUP(mem_free_ptr) char *path = mem_printf("/proc/%d/stat", (int)pid);
     char state = 'T';
@@ -133,17 +133,20 @@ static int64_t cpu_ticks(pid_t pid)
                              : sscanf(rest, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
                                       &state, &user, &system);
     buf_done(&text);
+    *ret_runnable = found == 3 && state == 'R';
     return found == 3 && state != 'T' && state != 't' && state != 'Z' ? (int64_t)(user + system)
                                                                       : -1;
 }
 
-/* One that does not answer because it computes is not dead. */
+/* One that does not answer because it computes is not dead; nor is one that would, and gets no
+ * processor on a loaded host. */
 static bool computes(RedisNode *node)
 {
     RedisPart *part = &node->run->work->part;
     int64_t before = part->cpu_ticks;
-    part->cpu_ticks = cpu_ticks(part->engine);
-    return part->cpu_ticks >= 0 && part->cpu_ticks != before;
+    bool runnable;
+    part->cpu_ticks = cpu_ticks(part->engine, &runnable);
+    return runnable || (part->cpu_ticks >= 0 && part->cpu_ticks != before);
 }
 
 static void view_engine(RedisNode *node, int64_t now_ms)

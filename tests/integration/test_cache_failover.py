@@ -153,6 +153,18 @@ def test_a_planned_change(live, number):
     settle(live)
 
 
+def test_a_primary_that_computes_is_not_dead(live):
+    """A script that runs for three seconds, in which it answers nobody: it is waited for."""
+    settle(live)
+    old = leader(live)
+    told = len(live.events(NAME))
+    with contextlib.closing(client(live)) as primary:
+        assert primary.eval("local from = redis.call('TIME')[1] while redis.call('TIME')[1] - from < 3 do end "
+                            "return 'done'", 0) == 'done'
+    assert leader(live)['NodeId'] == old['NodeId']
+    assert not [text for text in live.events(NAME)[told:] if 'Failover' in text]
+
+
 def test_a_replica_is_lost(live):
     settle(live)
     replica = live.node(NAME, 'replica')
