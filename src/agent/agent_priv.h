@@ -6,6 +6,7 @@
 
 #include "agent/agent.h"
 #include "engine/engine.h"
+#include "group/group.h"
 #include "guard/guard.h"
 #include "ha/ha.h"
 #include "model/model.h"
@@ -23,6 +24,11 @@ NODISCARD bool cluster_read(Store *store, const char *cluster, HaRecord *ret_rec
  * disk: a write of one's own settles that (F2). */
 NODISCARD bool cluster_write(Store *store, const char *cluster, int64_t revision,
                              const HaRecord *record, int64_t *ret_revision, Err *err);
+/* The same of a replication group. */
+NODISCARD bool cluster_group_read(Store *store, const char *cluster, GroupRecord *ret_record,
+                                  int64_t *ret_revision, Err *err);
+NODISCARD bool cluster_group_write(Store *store, const char *cluster, int64_t revision,
+                                   const GroupRecord *record, int64_t *ret_revision, Err *err);
 /* synchronous_standby_names (F4): "FIRST n (all of them)", or nothing. */
 void cluster_names(const HaSet *standbys, Buf *out);
 
@@ -65,6 +71,35 @@ typedef struct PgLead {
     size_t links_len;
 } PgLead;
 
+/* What it knows of the part of a Redis node. */
+typedef struct RedisPart {
+    int64_t revision; /* of the record, as we wrote it last for this run of the engine; 0: not */
+    HaState state;
+    int64_t state_ms; /* since when */
+    int64_t term;     /* of the record, with its phase, as seen last */
+    HaPhase phase;
+    int64_t phase_ms;     /* since when */
+    int64_t answered_ms;  /* the engine has, in this run; 0: not yet */
+    int64_t heard_offset; /* of a replica: what it had */
+    int64_t heard_ms;     /* when that was news last */
+    int64_t bid_term;     /* of the free term for which its offset is told */
+    int64_t bid_offset;
+    int64_t wish; /* the planned change that was seen last */
+    int64_t wish_ms;
+    int64_t keep_ms;                 /* when it was looked after last */
+    char keep_goal[SHA256_HEX_SIZE]; /* by this goal */
+    int64_t paused_ms;               /* its writes are paused since; 0: they are not */
+    bool begun;                      /* this run, by this process */
+    pid_t engine;                    /* of this run; 0: not known yet */
+    int64_t cpu_ticks;               /* that it had used */
+    HaId took_from;                  /* it leads in this one's place, and has not told it yet */
+    bool killed;                     /* we have ended it for its silence */
+    bool stuck;                      /* and it did not end */
+    bool reaped;                     /* nothing is left of its last run */
+    PgLink links[HA_PEERS_MAX];      /* of a leader to its replicas */
+    size_t links_len;
+} RedisPart;
+
 /* Only the job in progress touches it. */
 typedef struct NodeWork {
     const AgentOptions *options;
@@ -73,6 +108,7 @@ typedef struct NodeWork {
     char incarnation[NODE_ID_MAX + 1]; /* "" until there is a data directory */
     PgSession *session;                /* of a running PostgreSQL; NULL when away */
     PgLead lead;                       /* of a PostgreSQL node that leads, or may */
+    RedisPart part;                    /* of a Redis node */
     char *seen_text;                   /* as last written */
     int64_t seen_revision;
     int64_t password_epoch; /* applied to the running engine; -1: not yet */

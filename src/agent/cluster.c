@@ -1,6 +1,7 @@
 /*
- * The failover record of an instance in the store: one key, every write a compare-and-swap on its
- * revision (RULES F1). What it says, and what is to be written, is decided in src/ha.
+ * The failover records of instances and groups in the store: one key each, every write a
+ * compare-and-swap on its revision (RULES F1). What they say, and what is to be written, is decided
+ * in src/ha and src/group.
  */
 #include "agent/agent_priv.h"
 
@@ -29,8 +30,11 @@ bool cluster_read(Store *store, const char *cluster, HaRecord *ret_record, int64
     return true;
 }
 
-bool cluster_write(Store *store, const char *cluster, int64_t revision, const HaRecord *record,
-                   int64_t *ret_revision, Err *err)
+/* Sets the record's members in `json`. */
+typedef void Put(const void *record, json_t *json);
+
+static bool record_swap(Store *store, const char *cluster, int64_t revision, const void *record,
+                        Put *put, int64_t *ret_revision, Err *err)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(record_free_ptr) json_t *json = NULL;
@@ -40,10 +44,45 @@ bool cluster_write(Store *store, const char *cluster, int64_t revision, const Ha
     if (now != revision) {
         return err_set(err, ERR_CONFLICT, "record of cluster %s: it has changed", cluster);
     }
-    ha_record_put(record, json);
+    put(record, json);
     return store_update(store, slice_of(key), revision, record_format(arena, json), ret_revision,
                         err) ||
            err_wrap(err, "record of cluster %s", cluster);
+}
+
+static void put_cluster(const void *record, json_t *json)
+{
+    ha_record_put(record, json);
+}
+
+bool cluster_write(Store *store, const char *cluster, int64_t revision, const HaRecord *record,
+                   int64_t *ret_revision, Err *err)
+{
+    return record_swap(store, cluster, revision, record, put_cluster, ret_revision, err);
+}
+
+bool cluster_group_read(Store *store, const char *cluster, GroupRecord *ret_record,
+                        int64_t *ret_revision, Err *err)
+{
+    CLEANUP(record_free_ptr) json_t *json = NULL;
+    int64_t revision;
+    if (!record_get(store, cluster, &json, &revision, err) ||
+        !group_record_parse(json, ret_record, err)) {
+        return err_wrap(err, "record of group %s", cluster);
+    }
+    *ret_revision = revision;
+    return true;
+}
+
+static void put_group(const void *record, json_t *json)
+{
+    group_record_put(record, json);
+}
+
+bool cluster_group_write(Store *store, const char *cluster, int64_t revision,
+                         const GroupRecord *record, int64_t *ret_revision, Err *err)
+{
+    return record_swap(store, cluster, revision, record, put_group, ret_revision, err);
 }
 
 void cluster_names(const HaSet *standbys, Buf *out)

@@ -141,7 +141,9 @@ bool node_mark_prepared(NodeRun *run, const char *incarnation, HaData data, Err 
     const char *text = arena_printf(run->arena, "{\"incarnation\": \"%s\", \"data\": \"%s\"}\n",
                                     incarnation, data_words[data]);
     TRY(file_write(mark_path(run), slice_of(text), 0600, err));
-    snprintf(work->incarnation, sizeof(work->incarnation), "%s", incarnation);
+    if (incarnation != work->incarnation) { /* which snprintf must not copy onto itself */
+        snprintf(work->incarnation, sizeof(work->incarnation), "%s", incarnation);
+    }
     work->lead.data = data;
     return true;
 }
@@ -581,33 +583,14 @@ bool node_remove(NodeRun *run, Err *err)
     return true;
 }
 
-static int64_t node_halt(NodeRun *run, Err *err)
-{
-    if (!node_guard_stop(run, err)) {
-        return -1;
-    }
-    run->work->left_running = false;
-    node_seen_set(run, "stopped", run->work->incarnation);
-    run->settled = true;
-    return STOPPED_MS;
-}
-
 static int64_t node_act(NodeRun *run, Err *err)
 {
-    bool gone = member_bool(run->goal, "gone", false);
     if (!mark_read(run, err)) {
+        bool gone = member_bool(run->goal, "gone", false);
         return gone && node_remove(run, err) ? STOPPED_MS : -1;
     }
-    if (strcmp(member_str(run->goal, "kind", ""), "redis") != 0) {
-        return pg_node_step(run, err);
-    }
-    if (gone) {
-        return node_remove(run, err) ? STOPPED_MS : -1;
-    }
-    if (run->work->stop_asked || !member_bool(run->goal, "run", true)) {
-        return node_halt(run, err);
-    }
-    return redis_node_step(run, err);
+    bool redis = strcmp(member_str(run->goal, "kind", ""), "redis") == 0;
+    return redis ? redis_node_step(run, err) : pg_node_step(run, err);
 }
 
 /* Waiting for a neighbour or for recovery is not a failure: it is looked at again soon. */

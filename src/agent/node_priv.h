@@ -51,6 +51,8 @@ NODISCARD bool node_mark_prepared(NodeRun *run, const char *incarnation, HaData 
 NODISCARD bool node_mark_drop(NodeRun *run, Err *err);
 
 bool node_guard_runs(const NodeRun *run);
+/* Ends what a guard that died left behind (F8), and waits for it. */
+NODISCARD bool node_reap(NodeRun *run, Err *err);
 /* Starts the engine under a guard, after nothing of an earlier one is left. */
 NODISCARD bool node_guard_start(NodeRun *run, const char *const *argv,
                                 const ProcessAccount *account, Err *err);

@@ -4,7 +4,7 @@
  */
 #include <stdio.h>
 
-#include "agent/planes_priv.h"
+#include "agent/plane_parts_priv.h"
 
 #define CONFIG_DEPTH_MAX 16
 
@@ -179,15 +179,44 @@ static json_t *expand_leader(Expander *expander, const json_t *object)
     return rest;
 }
 
+static json_t *expand_object(Expander *expander, const json_t *object, int depth);
+
+static json_t *expand_group_member(Expander *expander, const json_t *object, int depth)
+{
+    CLEANUP(record_free_ptr) json_t *rest = json_copy((json_t *)(uintptr_t)object);
+    CLEANUP(record_free_ptr)
+    json_t *part = plane_group_member(expander->options, member_str(object, "$member", ""),
+                                      member_str(object, "id", ""));
+    json_object_del(rest, "$member");
+    json_object_update(rest, part);
+    return expand_object(expander, rest, depth + 1);
+}
+
+/* Of one object: who leads its cluster, how a member is, whether a leader is about to hand over. */
+static void object_aim(const AgentOptions *options, const json_t *object, Buf *out)
+{
+    const char *leads = member_str(object, "$leader", NULL);
+    const char *group = member_str(object, "$member", NULL);
+    const char *yields = member_str(object, "$yields", NULL);
+    if (leads != NULL) {
+        CLEANUP(record_free_ptr) json_t *target = leader_target(options, leads);
+        buf_printf(out, "%s=%s ", leads, member_str(target, "id", ""));
+    }
+    if (group != NULL) {
+        const char *node = member_str(object, "id", "");
+        CLEANUP(record_free_ptr) json_t *part = plane_group_member(options, group, node);
+        buf_printf(out, "%s=%s,%d ", node, member_str(part, "role", ""),
+                   member_bool(part, "available", false));
+    }
+    if (yields != NULL) {
+        buf_printf(out, "%s:%d ", yields, plane_group_yields(options, yields));
+    }
+}
+
 void plane_config_aim(const AgentOptions *options, const json_t *config, Buf *out)
 {
     json_t *object = (json_t *)(uintptr_t)config;
-    const char *cluster = member_str(config, "$leader", NULL);
-    if (cluster != NULL) {
-        json_t *target = leader_target(options, cluster);
-        buf_printf(out, "%s=%s ", cluster, member_str(target, "id", ""));
-        json_decref(target);
-    }
+    object_aim(options, config, out);
     for (void *at = json_object_iter(object); at != NULL; at = json_object_iter_next(object, at)) {
         plane_config_aim(options, json_object_iter_value(at), out);
     }
@@ -200,6 +229,13 @@ static json_t *expand_object(Expander *expander, const json_t *object, int depth
 {
     if (json_object_get(object, "$leader") != NULL) {
         return expand_leader(expander, object);
+    }
+    if (json_object_get(object, "$member") != NULL) {
+        return expand_group_member(expander, object, depth);
+    }
+    if (json_object_get(object, "$yields") != NULL) {
+        return json_boolean(
+            plane_group_yields(expander->options, member_str(object, "$yields", "")));
     }
     if (json_object_get(object, "$sealed") != NULL) {
         return expand_sealed(expander, object);

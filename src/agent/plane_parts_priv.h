@@ -82,6 +82,11 @@ void plane_seat(Plane *plane, Stream *stream, pid_t pid, const PlaneConfig *told
 /* Takes whole lines off what was read, and calls `take` for each as long as it returns true. */
 size_t plane_lines(Slice data, bool (*take)(Plane *plane, const json_t *message), Plane *plane);
 
+/* plane_group.c: {"role": "primary" | "replica", "available": …} of a member of a replication
+ * group, and whether commands are to wait for another leader. */
+json_t *plane_group_member(const AgentOptions *options, const char *cluster, const char *node);
+bool plane_group_yields(const AgentOptions *options, const char *cluster);
+
 /* plane_upgrade.c */
 void plane_upgrade_look(Plane *plane); /* begins, goes on, gives up */
 /* The hello of a process that is the heir; false: it is not. */

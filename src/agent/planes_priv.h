@@ -21,11 +21,15 @@ bool planes_stop(Planes *planes);
  *                                           is a loopback address),
  *   "$ca"                                   the tier's CA certificate,
  *   {"$leader": CLUSTER, …}                 {"id": …, "socket_dir": …, …} of the node that leads it
- *                                           and lets clients in; null where none does.
+ *                                           and lets clients in; null where none does,
+ *   {"$member": CLUSTER, "id": NODE, …}     {"id": …, "role": …, "available": …, …} of a
+ * replication group's member,
+ *   {"$yields": CLUSTER}                    whether its leader is about to hand over.
  * The result holds secrets: wipe what is made of it. */
 NODISCARD bool plane_config_expand(const AgentOptions *options, const json_t *config,
                                    json_t **ret_config, Err *err);
-/* Which nodes the config's leaders are at present: another text, another configuration. */
+/* Which nodes the config's leaders are at present, and how members are: another text, another
+ * configuration. */
 void plane_config_aim(const AgentOptions *options, const json_t *config, Buf *out);
 
 #endif

@@ -1,22 +1,16 @@
 /*
- * A Redis node: configuration -> guard -> serving -> observe. Its data folder needs no preparation:
- * an empty one is a valid start, and a replica fills itself. Changes of the goal are applied while
- * it runs; what only a start can change restarts it when the goal's reboot_epoch moves.
+ * A Redis node's job: look, decide, do, until there is nothing to do. Who leads is decided in
+ * src/group from the group's record, not by the goal: the goal says who is a member. Changes of the
+ * goal are applied while it runs; what only a start can change restarts it when the goal's
+ * reboot_epoch moves.
  */
-#include <inttypes.h>
+#include "agent/redis_node_priv.h"
 
-#include "agent/node_priv.h"
-
-#define IDLE_MS 1000
-#define SOON_MS 100
-
-typedef struct RedisNode {
-    NodeRun *run;
-    RedisSpec spec;
-    Secret admin;
-    Secret replication;
-    Secret client;
-} RedisNode;
+#define STEPS_MAX                                                                                  \
+    16 /* of one run of the job; then it is queued again, and others have their turn */
+#define IDLE_MS  1000 /* between two looks at a node that is alone */
+#define WATCH_MS 250  /* and at one of a group that can fail over */
+#define KEEP_MS  1000
 
 static void redis_node_done(RedisNode *node)
 {
@@ -38,7 +32,7 @@ static bool unseal_passwords(RedisNode *node, Err *err)
 
 static bool redis_node_init(RedisNode *node, NodeRun *run, Err *err)
 {
-    *node = (RedisNode){.run = run};
+    *node = (RedisNode){.run = run, .cluster = member_str(run->goal, "cluster", "")};
     TRY(unseal_passwords(node, err));
     RedisSpec *spec = &node->spec;
     spec->paths = run->paths;
@@ -48,75 +42,238 @@ static bool redis_node_init(RedisNode *node, NodeRun *run, Err *err)
     spec->client_password = secret_reveal(&node->client).data;
     spec->maxmemory_bytes = member_int(run->goal, "maxmemory_bytes", 0);
     node_settings(run, &spec->settings, &spec->settings_len);
-    if (strcmp(member_str(run->goal, "role", ""), "primary") != 0) {
-        spec->source_address = node_address(run, member_str(run->goal, "source_address", ""));
-    }
     return engine_account("redis", &spec->account, err);
 }
 
-static bool start(RedisNode *node, Err *err)
+/* ---- what is told ------------------------------------------------------------------------------
+ */
+
+static const char *word_for(const RedisNode *node)
 {
-    NodeRun *run = node->run;
-    TRY(redis_install_find(run->arena, &node->spec.install, err));
-    TRY(node_dirs(run, &node->spec.account, REDIS_REPLICATION_USER, err));
-    bool ignored = false;
-    TRY(redis_configure(&node->spec, &ignored, err));
-    if (run->work->incarnation[0] == '\0') {
-        char incarnation[17];
-        random_id(incarnation, sizeof(incarnation) - 1);
-        TRY(node_mark_prepared(run, incarnation, HA_DATA_NEW, err));
+    switch (node->view.state) {
+    case HA_STATE_EMPTY:
+    case HA_STATE_DOWN:
+        return !node->view.run ? "stopped" : "waiting";
+    case HA_STATE_LEADING:
+        return "running";
+    case HA_STATE_FOLLOWING:
+        return node->view.link_up ? "running" : "starting";
+    case HA_STATE_STARTING:
+    case HA_STATE_PROMOTING:
+        return "starting";
+    case HA_STATE_STUCK:
+    case HA_STATE_SILENT:
+        return "silent";
     }
-    run->work->reboot_epoch = member_int(run->goal, "reboot_epoch", 0);
-    node_seen_set(run, "starting", run->work->incarnation);
-    return node_guard_start(run, redis_argv(run->arena, &node->spec), &node->spec.account, err);
+    UNREACHABLE();
 }
 
-static bool serve(RedisNode *node, bool *ret_busy, Err *err)
+/* What an heir has is told while it is waited for, and an offset that was bid stays. */
+static void describe_offset(const RedisNode *node)
+{
+    const RedisPart *part = &node->run->work->part;
+    json_t *seen = node->run->seen;
+    const GroupRecord *record = &node->view.record;
+    bool follows = node->view.state == HA_STATE_FOLLOWING;
+    bool heir = record->phase == HA_PHASE_YIELDING && ha_id_eq(&record->heir, &node->view.self);
+    bool bid = record->phase == HA_PHASE_FREE && node->view.bid;
+    if (follows && bid) {
+        json_object_set_new(seen, "bid_term", json_integer(part->bid_term));
+        json_object_set_new(seen, "offset", json_integer(part->bid_offset));
+    } else if (follows && (heir || (record->phase == HA_PHASE_FREE &&
+                                    ha_id_eq(&record->heir, &node->view.self)))) {
+        json_object_del(seen, "bid_term");
+        json_object_set_new(seen, "offset", json_integer(node->view.offset));
+    } else {
+        json_object_del(seen, "bid_term");
+        json_object_del(seen, "offset");
+    }
+}
+
+static void describe(RedisNode *node)
 {
     NodeRun *run = node->run;
+    const GroupView *view = &node->view;
+    node_seen_set(run, word_for(node), run->work->incarnation);
+    json_object_set_new(run->seen, "ha", json_string(ha_state_name(view->state)));
+    json_object_set_new(run->seen, "term", json_integer(view->record.term));
+    json_object_set_new(run->seen, "agent", json_string(run->work->options->agent_id));
+    json_object_set_new(run->seen, "data", json_boolean(view->has_data));
+    json_object_set_new(run->seen, "hears", json_boolean(node->hears));
+    json_object_set_new(run->seen, "link_up", json_boolean(view->link_up));
+    if (node->answers) {
+        json_object_set_new(run->seen, "history", json_string(view->history));
+        json_object_set_new(run->seen, "replicas",
+                            json_integer((json_int_t)node->seen.replicas_len));
+    }
+    describe_offset(node);
+}
+
+/* ---- what a running engine needs besides -------------------------------------------------------
+ */
+
+static bool is_kept(const RedisNode *node)
+{
+    return strcmp(node->run->work->part.keep_goal, node->run->goal_digest) == 0;
+}
+
+/* Its part is settled: a leader that leads, a replica that follows the record's leader. */
+static bool keep_is_due(const RedisNode *node)
+{
+    const GroupView *view = &node->view;
+    HaDuty duty = group_duty(view);
+    bool settled =
+        (duty == HA_DUTY_LEAD && view->state == HA_STATE_LEADING) ||
+        (duty == HA_DUTY_FOLLOW && view->state == HA_STATE_FOLLOWING && view->source_right);
+    return settled && view->record.phase == HA_PHASE_LEADING &&
+           (time_boot_ms() - node->run->work->part.keep_ms >= KEEP_MS || !is_kept(node));
+}
+
+/* The mark says what the folder holds: a replica that is in sync has what its leader has. */
+static bool keep_mark(RedisNode *node, Err *err)
+{
+    NodeRun *run = node->run;
+    NodeWork *work = run->work;
+    bool leads = node->view.state == HA_STATE_LEADING;
+    if (!leads && !node->view.link_up) {
+        return true;
+    }
+    if (!leads && work->lead.data == HA_DATA_LED) {
+        node_event(run, "recovery",
+                   arena_printf(run->arena, "Finished recovery for cache nodes %s", work->id));
+    }
+    return node_mark_prepared(run, work->incarnation, leads ? HA_DATA_LED : HA_DATA_COPY, err);
+}
+
+static bool keep(RedisNode *node, Err *err)
+{
+    NodeRun *run = node->run;
+    NodeWork *work = run->work;
     bool changed = false;
     bool renewed = false;
+    node->spec.source_address = node->view.state == HA_STATE_LEADING ? NULL : node->leader;
     TRY(redis_configure(&node->spec, &changed, err));
     TRY(node_certs_renew(run, &node->spec.account, REDIS_REPLICATION_USER, &renewed, err));
-    run->work->applied = run->work->applied && !changed && !renewed;
-    if (!run->work->applied) {
+    work->applied = work->applied && !changed && !renewed;
+    if (!work->applied) {
         TRY(redis_apply(&node->spec, err));
-        run->work->applied = true;
+        work->applied = true;
     }
-    RedisSeen seen;
-    TRY(redis_observe(&node->spec, &seen, err));
-    bool replica = node->spec.source_address != NULL;
-    bool serves = !seen.loading && (!replica || seen.link_up);
-    node_seen_set(run, serves ? "running" : "starting", run->work->incarnation);
-    json_object_set_new(run->seen, "role", json_string(seen.is_replica ? "replica" : "primary"));
-    json_object_set_new(run->seen, "link_up", json_boolean(seen.link_up));
-    json_object_set_new(run->seen, "replicas", json_integer(seen.replicas));
-    *ret_busy = !serves;
+    TRY(keep_mark(node, err));
+    work->part.keep_ms = time_boot_ms();
+    memcpy(work->part.keep_goal, run->goal_digest, sizeof(work->part.keep_goal));
     return true;
+}
+
+/* ---- the run -----------------------------------------------------------------------------------
+ */
+
+static bool reboot_is_due(const RedisNode *node)
+{
+    NodeWork *work = node->run->work;
+    if (!node_guard_runs(node->run)) {
+        return false;
+    }
+    if (work->reboot_epoch < 0) {
+        work->reboot_epoch = node_seen_before(node->run, "reboot_epoch", 0);
+    }
+    return work->reboot_epoch != member_int(node->run->goal, "reboot_epoch", 0);
+}
+
+/* Clients wait for the word that somebody leads, and for nothing that follows it. */
+static bool tell_leading(RedisNode *node, Err *err)
+{
+    NodeRun *run = node->run;
+    RedisPart *part = &run->work->part;
+    if (node->view.state != HA_STATE_LEADING || group_duty(&node->view) != HA_DUTY_LEAD) {
+        return true;
+    }
+    describe(node);
+    TRY(node_seen_write(run, err));
+    if (!ha_id_is_empty(&part->took_from)) {
+        node_event(run, "failover",
+                   arena_printf(run->arena,
+                                "Failover from primary node %s to replica node %s completed",
+                                part->took_from.text, run->work->id));
+        part->took_from = (HaId){0};
+    }
+    return true;
+}
+
+/* One look and what follows from it. *ret_more: look again at once. */
+static bool run_once(RedisNode *node, GroupDecision *decision, bool *ret_more, Err *err)
+{
+    TRY(redis_view_make(node, err));
+    TRY(tell_leading(node, err));
+    *decision = group_decide(&node->view);
+    *ret_more = decision->step != GROUP_STEP_WAIT;
+    if (!*ret_more) {
+        return true;
+    }
+    log_info("agent", "node %s (%s, %s): %s%s%s", node->run->work->id,
+             ha_duty_name(group_duty(&node->view)), ha_state_name(node->view.state),
+             group_step_name(decision->step), decision->why[0] != '\0' ? ", for: " : "",
+             decision->why);
+    return redis_step_do(node, decision, err);
+}
+
+/* A step that starts something is looked after a little later. */
+static bool takes_time(GroupStep step)
+{
+    return step == GROUP_STEP_START_LEADING || step == GROUP_STEP_START_FOLLOWING ||
+           step == GROUP_STEP_SOURCE || step == GROUP_STEP_REMOVE;
+}
+
+static bool run_steps(RedisNode *node, GroupDecision *decision, Err *err)
+{
+    bool more = true;
+    for (int i = 0; i < STEPS_MAX && more; i++) {
+        TRY(run_once(node, decision, &more, err));
+        if (takes_time(decision->step)) {
+            return true;
+        }
+    }
+    return true;
+}
+
+static int64_t again_ms(const RedisNode *node, const GroupDecision *decision)
+{
+    if (decision->step != GROUP_STEP_WAIT) {
+        return GROUP_SOON_MS;
+    }
+    int64_t pause_ms = node->leader_silent        ? GROUP_SOON_MS
+                       : node->view.peers_len > 0 ? WATCH_MS
+                                                  : IDLE_MS;
+    return decision->again_ms > 0 && decision->again_ms < pause_ms ? decision->again_ms : pause_ms;
 }
 
 static int64_t redis_node_act(RedisNode *node, Err *err)
 {
     NodeRun *run = node->run;
-    NodeWork *work = run->work;
-    int64_t epoch = member_int(run->goal, "reboot_epoch", 0);
-    bool running = node_guard_runs(run);
-    if (running && work->reboot_epoch < 0) {
-        work->reboot_epoch = node_seen_before(run, "reboot_epoch", epoch);
+    GroupDecision decision = {0};
+    if (reboot_is_due(node)) {
+        return node_guard_stop(run, err) ? GROUP_SOON_MS : -1;
     }
-    if (!running) {
-        work->applied = true; /* the files that it starts with say it all */
-        return start(node, err) ? SOON_MS : -1;
+    bool ok = run_steps(node, &decision, err);
+    if (!ok && err->code == ERR_NOT_FOUND && member_bool(run->goal, "gone", false)) {
+        decision.step = GROUP_STEP_REMOVE; /* its group is gone already */
+        ok = node_remove(run, err);
     }
-    if (work->reboot_epoch != epoch) {
-        return node_guard_stop(run, err) ? SOON_MS : -1;
+    if (decision.step == GROUP_STEP_REMOVE) {
+        run->settled = ok;
+        return ok ? IDLE_MS : -1;
     }
-    bool busy = false;
-    if (!serve(node, &busy, err)) {
+    if (ok && decision.step == GROUP_STEP_WAIT && keep_is_due(node)) {
+        ok = keep(node, err);
+    }
+    describe(node);
+    if (!ok) {
         return -1;
     }
-    run->settled = !busy;
-    return busy ? SOON_MS : IDLE_MS;
+    bool rests =
+        group_duty(&node->view) != HA_DUTY_LEAD && group_duty(&node->view) != HA_DUTY_FOLLOW;
+    run->settled = decision.done && (rests || is_kept(node));
+    return again_ms(node, &decision);
 }
 
 int64_t redis_node_step(NodeRun *run, Err *err)

@@ -208,12 +208,37 @@ bool cache_decrease_replicas(ApiContext *ctx, json_t *input, json_t **ret_output
     return finish_change(ctx, spec, ret_output);
 }
 
+/* A group is one node group, as long as there is no cluster mode. */
+static bool failover_check(ApiContext *ctx, const json_t *input, const json_t *spec)
+{
+    const char *node_group;
+    const char *id = cache_group_id(spec);
+    TRY(input_required(ctx, input, "NodeGroupId", &node_group));
+    if (strcmp(node_group, CACHE_NODE_GROUP) != 0) {
+        return refuse(ctx, "NodeGroupNotFoundFault", "Node group %s not found in %s.", node_group,
+                      id);
+    }
+    if (!member_bool(spec, "AutomaticFailoverEnabled", false) || replicas_now(spec) == 0) {
+        return refuse(ctx, "TestFailoverNotAvailableFault",
+                      "TestFailover needs automatic failover and a replica: %s has %s.", id,
+                      replicas_now(spec) == 0 ? "no replica" : "automatic failover disabled");
+    }
+    const json_t *status = status_get(ctx, RESOURCE_REPLICATION_GROUP, id);
+    return strcmp(resource_status(RESOURCE_REPLICATION_GROUP, spec, status), "available") == 0
+               ? true
+               : refuse(ctx, "InvalidReplicationGroupState",
+                        "Replication group %s is not available.", id);
+}
+
 bool cache_test_failover(ApiContext *ctx, json_t *input, json_t **ret_output)
 {
-    (void)ret_output;
-    return cache_group_for_change(ctx, input) != NULL &&
-           refuse_unsupported(ctx, "failover of a replication group yet, so there is none to "
-                                   "test.");
+    json_t *spec = cache_group_for_change(ctx, input);
+    if (spec == NULL || !failover_check(ctx, input, spec)) {
+        return false;
+    }
+    json_object_set_new(spec, "failover_epoch",
+                        json_integer(member_int(spec, "failover_epoch", 0) + 1));
+    return finish_change(ctx, spec, ret_output);
 }
 
 /* ---- delete

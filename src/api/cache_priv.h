@@ -4,7 +4,8 @@
 
 #include "api/rds_priv.h"
 
-#define CACHE_NODES_MAX 6
+#define CACHE_NODES_MAX  6
+#define CACHE_NODE_GROUP "0001"
 
 const char *cache_group_id(const json_t *spec);
 /* The group that the input's ReplicationGroupId means. NULL, with a fault: none. */

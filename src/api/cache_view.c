@@ -65,7 +65,7 @@ static json_t *node_group_view(ApiContext *ctx, const json_t *spec, const json_t
         const json_t *seen = member_status(status, member_str(member, "CacheClusterId", ""));
         json_array_append_new(members, node_member_view(ctx, spec, member, seen, index == 0));
     }
-    json_t *view = json_pack("{s:s, s:s, s:o}", "NodeGroupId", "0001", "Status",
+    json_t *view = json_pack("{s:s, s:s, s:o}", "NodeGroupId", CACHE_NODE_GROUP, "Status",
                              resource_status(RESOURCE_REPLICATION_GROUP, spec, status),
                              "NodeGroupMembers", members);
     set_value(view, "PrimaryEndpoint",

@@ -89,6 +89,10 @@ static void rename_members(const json_t *record, const Renamed *names, size_t le
 /* How the node it follows sees it, by the name its walsender has there; NULL: not at all. */
 static const char *sync_state(ApiContext *ctx, const json_t *goal, const json_t *seen)
 {
+    /* Redis has no word for it: its replicas never hold up a write. */
+    if (strcmp(member_str(goal, "kind", ""), "redis") == 0) {
+        return member_bool(seen, "link_up", false) ? "async" : NULL;
+    }
     const char *source = member_str(goal, "source", "");
     const char *incarnation = member_str(seen, "incarnation", "");
     if (source[0] == '\0' || incarnation[0] == '\0') {
@@ -103,8 +107,18 @@ static const char *sync_state(ApiContext *ctx, const json_t *goal, const json_t 
             return member_str(standby, "sync_state", NULL);
         }
     }
-    /* Redis has no word for it: its replicas never hold up a write. */
-    return member_bool(seen, "link_up", false) ? "async" : NULL;
+    return NULL;
+}
+
+/* Who leads a replication group is said by its record alone: its goals name no roles. While nobody
+ * does, it has no primary. */
+static const char *group_role(ApiContext *ctx, const char *node_id, const json_t *goal)
+{
+    const char *key = arena_printf(ctx->arena, "cluster/%s", member_str(goal, "cluster", ""));
+    const json_t *record = record_get(ctx, key);
+    bool leads = strcmp(member_str(record, "leader", ""), node_id) == 0 &&
+                 strcmp(member_str(record, "phase", "leading"), "free") != 0;
+    return leads ? "primary" : "replica";
 }
 
 static json_t *node_view(ApiContext *ctx, const char *node_id, const json_t *goal,
@@ -125,6 +139,9 @@ static json_t *node_view(ApiContext *ctx, const char *node_id, const json_t *goa
     json_t *view = json_pack("{s:s}", "NodeId", node_id);
     rename_members(goal, of_goal, ARRAY_LEN(of_goal), view);
     rename_members(seen, of_seen, ARRAY_LEN(of_seen), view);
+    if (strcmp(member_str(goal, "kind", ""), "redis") == 0) {
+        json_object_set_new(view, "Role", json_string(group_role(ctx, node_id, goal)));
+    }
     char address[MODEL_ADDRESS_SIZE];
     if (endpoint_address(ctx->tier.net, member_str(goal, "address", ""), address)) {
         json_object_set_new(view, "Address", json_string(address));

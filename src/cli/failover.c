@@ -1,4 +1,4 @@
-/* `weir failover`: a planned change of an instance's leader, and how it went. */
+/* `weir failover`: a planned change of who leads an instance or a replication group. */
 #include <stdio.h>
 #include <time.h>
 
@@ -6,24 +6,55 @@
 
 #define LOOK_MS    100
 #define WAIT_MS    (120 * MS_PER_S)
-#define STARTED_MS 3000 /* within which an instance says that it has begun */
+#define STARTED_MS 3000 /* within which it says that it has begun */
+
+/* What can be told to change its leader. */
+typedef struct Kind {
+    const char *type; /* of its nodes' resource */
+    const char *word; /* of the output */
+    const char *service;
+    const char *describe;
+    const char *list;
+    const char *name; /* the member that is its identifier */
+    const char *status;
+} Kind;
+
+static const Kind instance = {"db-instance",         "instance",    "rds",
+                              "DescribeDBInstances", "DBInstances", "DBInstanceIdentifier",
+                              "DBInstanceStatus"};
+static const Kind group = {
+    "replication-group",  "group", "elasticache", "DescribeReplicationGroups", "ReplicationGroups",
+    "ReplicationGroupId", "Status"};
 
 typedef struct Change {
     const char *name;
+    const Kind *kind;
     char *before; /* the node that led */
     char *after;
     int64_t took_ms;
 } Change;
 
-/* The node that leads the instance; the caller's, NULL where there is no word of one. */
-static bool leader_find(Cli *cli, const char *name, char **ret_node, Err *err)
+/* The node that leads; the caller's, NULL where there is no word of one. Where nothing else is
+ * known of the name, its nodes say what it is: of an instance and a group, the instance. */
+static bool leader_find(Cli *cli, Change *change, char **ret_node, Err *err)
 {
     CLEANUP(record_free_ptr) json_t *nodes = cli_list(cli, "weir", "ListNodes", "Nodes", err);
     size_t i;
     json_t *node;
     *ret_node = NULL;
     json_array_foreach (nodes, i, node) {
-        if (*ret_node == NULL && strcmp(member_str(node, "ResourceId", ""), name) == 0 &&
+        if (strcmp(member_str(node, "ResourceId", ""), change->name) != 0) {
+            continue;
+        }
+        bool cache = strcmp(member_str(node, "ResourceType", ""), group.type) == 0;
+        if (change->kind == NULL || (change->before == NULL && !cache)) {
+            change->kind = cache ? &group : &instance;
+        }
+    }
+    change->kind = change->kind != NULL ? change->kind : &instance;
+    json_array_foreach (nodes, i, node) {
+        if (*ret_node == NULL && strcmp(member_str(node, "ResourceId", ""), change->name) == 0 &&
+            strcmp(member_str(node, "ResourceType", ""), change->kind->type) == 0 &&
             strcmp(member_str(node, "Role", ""), "primary") == 0) {
             *ret_node = mem_strdup(member_str(node, "NodeId", ""));
         }
@@ -31,13 +62,14 @@ static bool leader_find(Cli *cli, const char *name, char **ret_node, Err *err)
     return nodes != NULL;
 }
 
-static bool is_available(Cli *cli, const char *name, bool *ret_is, Err *err)
+static bool is_available(Cli *cli, const Change *change, bool *ret_is, Err *err)
 {
-    json_t *input = json_pack("{s:s}", "DBInstanceIdentifier", name);
+    const Kind *kind = change->kind;
+    json_t *input = json_pack("{s:s}", kind->name, change->name);
     CLEANUP(record_free_ptr)
-    json_t *output = cli_call(cli, "rds", "DescribeDBInstances", input, err);
-    const json_t *instance = json_array_get(member_array(output, "DBInstances"), 0);
-    *ret_is = strcmp(member_str(instance, "DBInstanceStatus", ""), "available") == 0;
+    json_t *output = cli_call(cli, kind->service, kind->describe, input, err);
+    const json_t *found = json_array_get(member_array(output, kind->list), 0);
+    *ret_is = strcmp(member_str(found, kind->status, ""), "available") == 0;
     return output != NULL;
 }
 
@@ -47,9 +79,9 @@ static bool change_wait(Cli *cli, Change *change, Err *err)
     int64_t begun_ms = time_mono_ms();
     for (;;) {
         bool available = false;
-        TRY(is_available(cli, change->name, &available, err));
+        TRY(is_available(cli, change, &available, err));
         mem_free(change->after);
-        TRY(leader_find(cli, change->name, &change->after, err));
+        TRY(leader_find(cli, change, &change->after, err));
         change->took_ms = time_mono_ms() - begun_ms;
         if (available && change->after != NULL &&
             (strcmp(change->after, change->before) != 0 || change->took_ms > STARTED_MS)) {
@@ -64,12 +96,20 @@ static bool change_wait(Cli *cli, Change *change, Err *err)
     }
 }
 
+static json_t *change_ask(Cli *cli, const Change *change, Err *err)
+{
+    if (change->kind == &group) {
+        json_t *input = json_pack("{s:s, s:s}", group.name, change->name, "NodeGroupId", "0001");
+        return cli_call(cli, "elasticache", "TestFailover", input, err);
+    }
+    json_t *input = json_pack("{s:s, s:b}", instance.name, change->name, "ForceFailover", 1);
+    return cli_call(cli, "rds", "RebootDBInstance", input, err);
+}
+
 static bool change_make(Cli *cli, Change *change, Err *err)
 {
-    json_t *input =
-        json_pack("{s:s, s:b}", "DBInstanceIdentifier", change->name, "ForceFailover", 1);
-    TRY(leader_find(cli, change->name, &change->before, err));
-    CLEANUP(record_free_ptr) json_t *output = cli_call(cli, "rds", "RebootDBInstance", input, err);
+    TRY(leader_find(cli, change, &change->before, err));
+    CLEANUP(record_free_ptr) json_t *output = change_ask(cli, change, err);
     if (output == NULL) {
         return false;
     }
@@ -83,16 +123,17 @@ static int change_print(const Cli *cli, const Change *change)
 {
     bool done = strcmp(change->before, change->after) != 0;
     if (cli->format == CLI_JSON) {
-        cli_print_json(json_pack("{s:s, s:s, s:s, s:b, s:I}", "instance", change->name, "before",
-                                 change->before, "after", change->after, "done", done, "ms",
-                                 (json_int_t)change->took_ms));
+        cli_print_json(json_pack("{s:s, s:s, s:s, s:b, s:I}", change->kind->word, change->name,
+                                 "before", change->before, "after", change->after, "done", done,
+                                 "ms", (json_int_t)change->took_ms));
     } else if (done) {
-        printf("%s: %s leads in the place of %s; available with its standby after %.1f s.\n",
-               change->name, change->after, change->before, (double)change->took_ms / MS_PER_S);
+        printf("%s: %s leads in the place of %s; available with its %s after %.1f s.\n",
+               change->name, change->after, change->before,
+               change->kind == &group ? "replicas" : "standby", (double)change->took_ms / MS_PER_S);
     } else {
         fprintf(stderr,
-                "weir: %s still leads %s: its standby was not ready to. `weir status` and `weir "
-                "events --source %s` say why.\n",
+                "weir: %s still leads %s: nobody else was ready to. `weir status` and `weir events "
+                "--source %s` say why.\n",
                 change->after, change->name, change->name);
     }
     return done ? 0 : err_exit_code(ERR_UNAVAILABLE);
@@ -101,12 +142,12 @@ static int change_print(const Cli *cli, const Change *change)
 int failover_main(int argc, char **argv)
 {
     const CliSpec spec = {
-        .usage =
-            "usage: weir failover INSTANCE [--data DIR] [-o table|json]\n\n"
-            "Lets the standby of a Multi-AZ instance lead, in order: new transactions wait in\n"
-            "the proxies, running ones may end, the standby has everything, and then it goes\n"
-            "on there. Returns when the instance is available again, with a standby. Exit\n"
-            "status 6: the standby was not ready, and nothing has changed.\n",
+        .usage = "usage: weir failover NAME [--data DIR] [-o table|json]\n\n"
+                 "Lets the standby of a Multi-AZ instance lead, or a replica of a replication\n"
+                 "group, in order: new transactions and commands wait, running ones may end, the\n"
+                 "other node has everything, and then it goes on there. Returns when all is\n"
+                 "available again, with a standby. Exit status 6: nobody was ready, and nothing\n"
+                 "has changed.\n",
         .operands_min = 1,
         .operands_max = 1,
         .has_json = true};

@@ -1,25 +1,14 @@
 /*
- * Replication groups: a goal per member, one of which leads, and the front before them. The
+ * Replication groups: a goal per member, and the front before them (cache_front.c). The
  * passwords that nodes, agent and front use among themselves are made here once per group, and kept
  * sealed in the group's cluster record.
  */
 #include <stdio.h>
 
-#include "control/control_priv.h"
+#include "control/cache_priv.h"
 
 #define PLAN_ENGINES_MIN 8 /* as for instances */
 #define PASSWORD_LEN     32
-
-typedef struct Group {
-    World *world;
-    const char *id;
-    const char *plane;
-    const char *cluster_key;
-    const json_t *spec;
-    const json_t *status;
-    json_t *next;
-    int64_t idle_timeout_s; /* Redis's `timeout`, which the front keeps */
-} Group;
 
 /* ---- the cluster record ------------------------------------------------------------------------
  */
@@ -50,21 +39,26 @@ static void cluster_ensure(Group *group)
         return;
     }
     json_t *record =
-        json_pack("{s:i, s:s, s:o, s:o, s:o}", "term", 1, "leader", first_member(group),
-                  "admin_password", password_new(group), "replication_password",
+        json_pack("{s:i, s:s, s:[], s:i, s:o, s:o, s:o}", "term", 1, "leader", first_member(group),
+                  "set", "writes", 0, "admin_password", password_new(group), "replication_password",
                   password_new(group), "client_password", password_new(group));
     ASSERT(record != NULL);
     world_put(group->world, group->cluster_key, record);
 }
 
-static const json_t *cluster_of(const Group *group)
+const json_t *cache_cluster_of(const Group *group)
 {
     return world_get(group->world, group->cluster_key);
 }
 
+const char *cache_cluster_name(const Group *group)
+{
+    return group->cluster_key + strlen("cluster/");
+}
+
 static const char *leader_of(const Group *group)
 {
-    return member_str(cluster_of(group), "leader", "");
+    return member_str(cache_cluster_of(group), "leader", "");
 }
 
 /* ---- memory and settings -----------------------------------------------------------------------
@@ -117,33 +111,9 @@ static const char *node_key(const Group *group, const char *node, const char *le
     return arena_printf(group->world->arena, "node/%s/%s", node, leaf);
 }
 
-static const char *node_address_of(const Group *group, const char *node)
+const char *cache_node_address(const Group *group, const char *node)
 {
     return member_str(world_get(group->world, node_key(group, node, "goal")), "address", "");
-}
-
-static void member_goal_put(Group *group, const json_t *member, json_t *settings)
-{
-    World *world = group->world;
-    const char *node = member_str(member, "CacheClusterId", "");
-    bool primary = strcmp(node, leader_of(group)) == 0;
-    const char *address = address_for(world, ADDRESS_NODE, node_address_of(group, node));
-    json_t *goal = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:O}", "kind", "redis",
-        "resource", "replication-group", "identifier", group->id, "host", world->facts->host,
-        "zone", member_str(member, "zone", "a"), "role", primary ? "primary" : "replica", "address",
-        address, "source", primary ? "" : leader_of(group), "source_address",
-        primary ? "" : node_address_of(group, leader_of(group)), "maxmemory_bytes",
-        (json_int_t)text_int(member_str(settings, "maxmemory", "0"), 0), "reboot_epoch",
-        (json_int_t)member_int(group->spec, "reboot_epoch", 0), "run", 1, "settings", settings);
-    ASSERT(goal != NULL);
-    static const char *const passwords[] = {"admin_password", "replication_password",
-                                            "client_password"};
-    for (size_t i = 0; i < ARRAY_LEN(passwords); i++) {
-        json_object_set(goal, passwords[i], json_object_get(cluster_of(group), passwords[i]));
-    }
-    json_object_set_new(goal, "passwords_context", json_string(group->cluster_key));
-    world_put(world, node_key(group, node, "goal"), goal);
 }
 
 static bool is_member(const Group *group, const char *node)
@@ -156,6 +126,56 @@ static bool is_member(const Group *group, const char *node)
         }
     }
     return false;
+}
+
+/* The others. Those that leave count until they are gone: one of them may lead. */
+static json_t *peers_of(const Group *group, const char *node)
+{
+    json_t *peers = json_array();
+    size_t i;
+    json_t *member;
+    json_array_foreach (member_array(group->spec, "members"), i, member) {
+        if (strcmp(member_str(member, "CacheClusterId", ""), node) != 0) {
+            json_array_append(peers, json_object_get(member, "CacheClusterId"));
+        }
+    }
+    if (!is_member(group, leader_of(group)) && leader_of(group)[0] != '\0') {
+        json_array_append_new(peers, json_string(leader_of(group)));
+    }
+    return peers;
+}
+
+static int64_t handover_of(const Group *group)
+{
+    return member_int(cache_cluster_of(group), "handover", 0);
+}
+
+static void member_goal_put(Group *group, const json_t *member, json_t *settings)
+{
+    World *world = group->world;
+    const char *node = member_str(member, "CacheClusterId", "");
+    const char *address = address_for(world, ADDRESS_NODE, cache_node_address(group, node));
+    json_t *goal = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:o, s:I, s:I, s:b, s:O}", "kind", "redis",
+        "resource", "replication-group", "identifier", group->id, "host", world->facts->host,
+        "zone", member_str(member, "zone", "a"), "automatic",
+        member_bool(group->spec, "AutomaticFailoverEnabled", false), "cluster",
+        cache_cluster_name(group), "address", address, "peers", peers_of(group, node),
+        "maxmemory_bytes", (json_int_t)text_int(member_str(settings, "maxmemory", "0"), 0),
+        "reboot_epoch", (json_int_t)member_int(group->spec, "reboot_epoch", 0), "run", 1,
+        "settings", settings);
+    ASSERT(goal != NULL);
+    int64_t wished = member_int(group->spec, "failover_epoch", 0);
+    if (wished > handover_of(group)) {
+        json_object_set_new(goal, "handover", json_integer(wished));
+    }
+    static const char *const passwords[] = {"admin_password", "replication_password",
+                                            "client_password"};
+    for (size_t i = 0; i < ARRAY_LEN(passwords); i++) {
+        json_object_set(goal, passwords[i], json_object_get(cache_cluster_of(group), passwords[i]));
+    }
+    json_object_set_new(goal, "passwords_context", json_string(group->cluster_key));
+    world_put(world, node_key(group, node, "goal"), goal);
 }
 
 /* Nodes of this group that are no members (any more); `all`: those that are, too. True when none is
@@ -174,7 +194,7 @@ static bool nodes_remove(Group *group, bool all)
         const char *node =
             arena_strndup(group->world->arena, keys.items[i] + 5, strlen(keys.items[i]) - 5 - 5);
         if (all || !is_member(group, node)) {
-            none = instance_node_remove(group->world, node, true) && none;
+            none = instance_node_remove(group->world, node, all) && none;
         }
     }
     return none;
@@ -194,66 +214,6 @@ static void members_put(Group *group)
     if (!nodes_remove(group, false)) {
         group->world->busy = true;
     }
-}
-
-/* ---- the front ---------------------------------------------------------------------------------
- */
-
-static json_t *front_nodes(const Group *group)
-{
-    json_t *nodes = json_array();
-    size_t i;
-    json_t *member;
-    json_array_foreach (member_array(group->spec, "members"), i, member) {
-        const char *node = member_str(member, "CacheClusterId", "");
-        const json_t *seen = world_get(group->world, node_key(group, node, "seen"));
-        bool runs = strcmp(member_str(seen, "state", ""), "running") == 0;
-        json_array_append_new(
-            nodes, json_pack("{s:s, s:o, s:i, s:s, s:b}", "id", node, "address",
-                             json_sprintf("$net.%s", node_address_of(group, node)), "port", 6379,
-                             "role", strcmp(node, leader_of(group)) == 0 ? "primary" : "replica",
-                             "available", runs));
-    }
-    return nodes;
-}
-
-static json_t *front_tokens(const Group *group)
-{
-    json_t *tokens = json_array();
-    const char *context = arena_printf(group->world->arena, "spec/replication-group/%s", group->id);
-    size_t i;
-    json_t *token;
-    json_array_foreach (member_array(group->spec, "auth_tokens"), i, token) {
-        json_array_append_new(tokens,
-                              json_pack("{s:O, s:s}", "$sealed", token, "context", context));
-    }
-    return tokens;
-}
-
-static json_t *front_listener(const Group *group, const char *member, const char *endpoint)
-{
-    const char *host = member_str(group->next, member, "");
-    return json_pack("{s:s, s:o, s:i, s:b, s:[o, s]}", "endpoint", endpoint, "address",
-                     json_sprintf("$net.%s", host), "port",
-                     (int)member_int(group->spec, "Port", 6379), "tls",
-                     member_bool(group->spec, "TransitEncryptionEnabled", false), "$server_cert",
-                     json_sprintf("$net.%s", host), group->id);
-}
-
-static void front_put(Group *group)
-{
-    int port = (int)member_int(group->spec, "Port", 6379);
-    json_t *config = json_pack(
-        "{s:s, s:I, s:[o, o], s:o, s:o, s:o, s:{s:s, s:{s:O, s:s}, s:s, s:s}}", "kind", "front",
-        "idle_timeout_s", (json_int_t)group->idle_timeout_s, "listeners",
-        front_listener(group, "primary_host", "primary"),
-        front_listener(group, "reader_host", "reader"), "security_rules",
-        security_rules(group->world, member_array(group->spec, "SecurityGroupIds"), port),
-        "auth_tokens", front_tokens(group), "nodes", front_nodes(group), "backend", "user",
-        "weir_client", "password", "$sealed", json_object_get(cluster_of(group), "client_password"),
-        "context", group->cluster_key, "ca_pem", "$ca", "$client_cert", "weir_front");
-    ASSERT(config != NULL);
-    plane_put(group->world, group->plane, "front", RESOURCE_REPLICATION_GROUP, group->id, config);
 }
 
 /* ---- status ------------------------------------------------------------------------------------
@@ -280,11 +240,39 @@ static json_t *member_status(Group *group, const json_t *member, bool *all_settl
                      runs    ? "available"
                      : known ? "modifying"
                              : "creating",
-                     "host", node_address_of(group, node));
+                     "host", cache_node_address(group, node));
+}
+
+/* A run of the leader's engine takes writes, in the term that the record gave to it. */
+static bool leader_serves(const Group *group)
+{
+    const json_t *leader = world_get(group->world, node_key(group, leader_of(group), "seen"));
+    return strcmp(member_str(leader, "ha", ""), "leading") == 0 &&
+           strcmp(member_str(cache_cluster_of(group), "phase", "leading"), "leading") == 0 &&
+           member_int(leader, "term", 0) == member_int(cache_cluster_of(group), "term", -1);
+}
+
+/* A planned failover, or whatever else the spec says that the status does not say yet. */
+static bool change_is_asked(const Group *group)
+{
+    return member_int(group->spec, "failover_epoch", 0) > handover_of(group) ||
+           member_int(group->spec, "generation", 0) != member_int(group->status, "generation", 0);
+}
+
+/* ElastiCache's word for it. */
+static void tell_failover_asked(Group *group)
+{
+    int64_t epoch = member_int(group->spec, "failover_epoch", 0);
+    if (epoch > member_int(group->next, "failover_called", 0)) {
+        world_event(group->world, RESOURCE_REPLICATION_GROUP, group->id, "failover",
+                    "Test Failover API called for node group 0001");
+        json_object_set_new(group->next, "failover_called", json_integer(epoch));
+    }
 }
 
 static void group_status(Group *group)
 {
+    tell_failover_asked(group);
     bool settled = true;
     json_t *members = json_array();
     size_t i;
@@ -294,10 +282,12 @@ static void group_status(Group *group)
     }
     json_object_set_new(group->next, "members", members);
     const char *before = member_str(group->status, "Status", "creating");
-    const json_t *leader = world_get(group->world, node_key(group, leader_of(group), "seen"));
-    bool leads = strcmp(member_str(leader, "state", ""), "running") == 0;
-    bool ready = leads && settled && plane_ready(group->world, group->plane);
-    const char *word = ready                             ? "available"
+    bool asked = change_is_asked(group);
+    bool ready =
+        !asked && leader_serves(group) && settled && plane_ready(group->world, group->plane);
+    /* Nobody asked for anything, and clients are served: a replica is on its way back. */
+    bool serves = !asked && leader_serves(group) && strcmp(before, "available") == 0;
+    const char *word = ready || serves                   ? "available"
                        : strcmp(before, "creating") == 0 ? "creating"
                                                          : "modifying";
     json_object_set_new(group->next, "Status", json_string(word));
@@ -363,7 +353,7 @@ static void group_control(World *world, const char *id)
     } else {
         group_addresses(&group, status_path);
         members_put(&group);
-        front_put(&group);
+        cache_front_put(&group);
         group_status(&group);
     }
     if (group.next != NULL) {

@@ -273,18 +273,40 @@ void redis_acl_render(const RedisSpec *spec, Buf *out);
 NODISCARD bool redis_configure(const RedisSpec *spec, bool *ret_changed, Err *err);
 const char *const *redis_argv(Arena *arena, const RedisSpec *spec);
 
+#define REDIS_HISTORY_SIZE 41 /* a replication id, with the NUL */
+#define REDIS_REPLICAS_MAX 16
+
+/* A replica as its primary sees it. */
+typedef struct RedisReplica {
+    char address[64];
+    bool online;   /* it streams */
+    int64_t lag_s; /* since its last word */
+} RedisReplica;
+
 typedef struct RedisSeen {
     bool is_replica;
-    bool link_up; /* a replica that follows its primary */
+    char source[64]; /* the address that a replica follows; "" */
+    bool link_up;    /* and it does */
     bool loading;
-    int64_t offset;
-    int replicas;
+    char history[REDIS_HISTORY_SIZE];
+    int64_t offset; /* what it has of that: written, or of a replica carried out */
+    RedisReplica replicas[REDIS_REPLICAS_MAX];
+    size_t replicas_len;
 } RedisSeen;
 
-/* Over the Unix socket, as REDIS_ADMIN_USER. */
-NODISCARD bool redis_observe(const RedisSpec *spec, RedisSeen *ret_seen, Err *err);
-/* CONFIG SET for what may change while running and for its certificates, ACL SETUSER for each user,
- * REPLICAOF for the role. Nobody is disconnected where nothing changed. */
+/* Over the Unix socket, as REDIS_ADMIN_USER. ERR_TIMEOUT: it does not answer within `patience_ms`;
+ * ERR_UNAVAILABLE: it is not there yet, or not any more. */
+NODISCARD bool redis_observe(const RedisSpec *spec, int64_t patience_ms, RedisSeen *ret_seen,
+                             Err *err);
+/* CONFIG SET for what may change while running and for its certificates, ACL SETUSER for each user.
+ * Nobody is disconnected where nothing changed. */
 NODISCARD bool redis_apply(const RedisSpec *spec, Err *err);
+/* REPLICAOF: spec->source_address, or nobody. Done when it has answered. */
+NODISCARD bool redis_follow(const RedisSpec *spec, Err *err);
+/* Commands that write wait, until redis_resume or for so long. */
+NODISCARD bool redis_pause(const RedisSpec *spec, int64_t pause_ms, Err *err);
+NODISCARD bool redis_resume(const RedisSpec *spec, Err *err);
+/* Whether the folder holds what a Redis has written (its log of writes). */
+bool redis_data_is_there(const EnginePaths *paths);
 
 #endif

@@ -35,4 +35,17 @@ NODISCARD bool pg_rows(PgSession *session, Arena *arena, const char *sql, const 
 char *pg_ident_quote(PgSession *session, Arena *arena, const char *name);
 char *pg_literal_quote(PgSession *session, Arena *arena, const char *text);
 
+/* A connection of REDIS_ADMIN_USER. All that is said over it has to be answered by `until_ms`. */
+typedef struct RedisAdmin {
+    int fd;
+    int64_t until_ms; /* of CLOCK_MONOTONIC */
+    Buf reply;        /* the last one, as it came */
+} RedisAdmin;
+
+NODISCARD bool redis_admin_open(const RedisSpec *spec, int64_t patience_ms, RedisAdmin *ret_admin,
+                                Err *err);
+/* One command, its words ended by NULL. An error reply is an error. */
+NODISCARD bool redis_admin_call(RedisAdmin *admin, const char *const *words, Err *err);
+void redis_admin_done(RedisAdmin *admin);
+
 #endif

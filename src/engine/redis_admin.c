@@ -1,9 +1,11 @@
 /*
- * What Weir says to a running Redis over its Unix socket, as REDIS_ADMIN_USER: observe, follow,
- * apply what may change while it runs. One short blocking connection per call.
+ * What Weir says to a running Redis over its Unix socket, as REDIS_ADMIN_USER: follow, pause, apply
+ * what may change while it runs. One short blocking connection per call. What it answers when it is
+ * asked how it is: redis_observe.c.
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -13,7 +15,7 @@
 #include "wire/wire.h"
 
 #define REPLY_MAX        ((size_t)1 << 20)
-#define IO_TIMEOUT_S     3
+#define PATIENCE_MS      3000
 #define COMMAND_ARGS_MAX 64
 #define ACL_MAX          ((size_t)1 << 20)
 
@@ -41,7 +43,17 @@ bool redis_install_find(Arena *arena, RedisInstall *ret_install, Err *err)
                    "Redis is not installed: run `apt-get install redis-server`");
 }
 
-static bool admin_connect(const RedisSpec *spec, int *ret_fd, Err *err)
+/* Waits until something comes or can go; ERR_TIMEOUT behind the deadline. */
+static bool admin_await(const RedisAdmin *admin, short events, Err *err)
+{
+    struct pollfd entry = {.fd = admin->fd, .events = events};
+    int64_t left_ms = admin->until_ms - time_mono_ms();
+    return poll(&entry, 1, left_ms > 0 ? (int)left_ms : 0) > 0
+               ? true
+               : err_set(err, ERR_TIMEOUT, "Redis does not answer");
+}
+
+static bool admin_connect(const RedisSpec *spec, RedisAdmin *admin, Err *err)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     int len =
@@ -50,47 +62,57 @@ static bool admin_connect(const RedisSpec *spec, int *ret_fd, Err *err)
         return err_set(err, ERR_LIMIT, "the path %s is too long for a socket",
                        spec->paths.socket_dir);
     }
-    CLEANUP(fd_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const struct timeval limit = {.tv_sec = IO_TIMEOUT_S};
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) != 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) != 0) {
+    admin->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (admin->fd < 0) {
         return err_set_errno(err, errno, "socket");
     }
-    if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) != 0) {
-        return err_set(err, ERR_UNAVAILABLE, "Redis does not answer yet: %s", strerror(errno));
+    if (connect(admin->fd, (const struct sockaddr *)&addr, sizeof(addr)) != 0) {
+        /* A full backlog: it does not accept. */
+        return err_set(err, errno == EAGAIN ? ERR_TIMEOUT : ERR_UNAVAILABLE,
+                       "Redis does not answer yet: %s", strerror(errno));
     }
-    *ret_fd = fd;
-    fd = -1;
     return true;
 }
 
 /* Reads until one whole value is there. */
-static bool admin_read(int fd, Buf *reply, Err *err)
+static bool admin_read(RedisAdmin *admin, Err *err)
 {
     RespScan scan = {0};
     for (size_t done = 0;;) {
         size_t consumed = 0;
-        WireResult result = resp_scan(&scan, slice_skip(buf_slice(reply), done), &consumed);
+        WireResult result = resp_scan(&scan, slice_skip(buf_slice(&admin->reply), done), &consumed);
         done += consumed;
         if (result == WIRE_DONE) {
             return true;
         }
-        char *room = result == WIRE_BAD ? NULL : buf_reserve(reply, 4096);
+        char *room = result == WIRE_BAD ? NULL : buf_reserve(&admin->reply, 4096);
         if (room == NULL) {
             return err_set(err, ERR_INTERNAL, "Redis's answer is not understood");
         }
-        ssize_t count = read(fd, room, 4096);
+        TRY(admin_await(admin, POLLIN, err));
+        ssize_t count = read(admin->fd, room, 4096);
         if (count <= 0) {
             return err_set(err, ERR_UNAVAILABLE, "Redis did not answer: %s",
                            count == 0 ? "connection closed" : strerror(errno));
         }
-        buf_commit(reply, (size_t)count);
+        buf_commit(&admin->reply, (size_t)count);
     }
 }
 
-/* Sends one command and leaves the text of its answer in `reply` as it came. An error reply is an
- * error. */
-static bool admin_call(int fd, const char *const *words, Buf *reply, Err *err)
+static bool admin_send(RedisAdmin *admin, Slice bytes, Err *err)
+{
+    while (bytes.len > 0) {
+        TRY(admin_await(admin, POLLOUT, err));
+        ssize_t sent = send(admin->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+        if (sent <= 0) {
+            return err_set(err, ERR_UNAVAILABLE, "Redis does not take commands");
+        }
+        bytes = slice_skip(bytes, (size_t)sent);
+    }
+    return true;
+}
+
+bool redis_admin_call(RedisAdmin *admin, const char *const *words, Err *err)
 {
     Slice args[COMMAND_ARGS_MAX];
     size_t count = 0;
@@ -101,16 +123,15 @@ static bool admin_call(int fd, const char *const *words, Buf *reply, Err *err)
     Buf request;
     buf_init(&request, REPLY_MAX);
     resp_put_command(&request, args, count);
-    ssize_t sent = send(fd, request.data, request.len, MSG_NOSIGNAL);
-    bool whole = sent == (ssize_t)request.len;
+    bool sent = admin_send(admin, buf_slice(&request), err);
     crypto_wipe(request.data, request.len);
     buf_done(&request);
-    if (!whole) {
-        return err_set(err, ERR_UNAVAILABLE, "Redis does not take commands");
+    if (!sent) {
+        return false;
     }
-    buf_clear(reply);
-    TRY(admin_read(fd, reply, err));
-    Slice in = buf_slice(reply);
+    buf_clear(&admin->reply);
+    TRY(admin_read(admin, err));
+    Slice in = buf_slice(&admin->reply);
     RespValue value;
     if (resp_value_read(&in, &value) == WIRE_DONE && (value.type == '-' || value.type == '!')) {
         return err_set(err, ERR_INTERNAL, "Redis refused %s: %.*s", words[0],
@@ -119,77 +140,36 @@ static bool admin_call(int fd, const char *const *words, Buf *reply, Err *err)
     return true;
 }
 
-static bool admin_open(const RedisSpec *spec, int *ret_fd, Buf *reply, Err *err)
+bool redis_admin_open(const RedisSpec *spec, int64_t patience_ms, RedisAdmin *ret_admin, Err *err)
 {
-    TRY(admin_connect(spec, ret_fd, err));
+    RedisAdmin admin = {.fd = -1, .until_ms = time_mono_ms() + patience_ms};
     const char *const auth[] = {"AUTH", REDIS_ADMIN_USER, spec->admin_password, NULL};
-    return admin_call(*ret_fd, auth, reply, err);
-}
-
-static int64_t info_number(Slice info, const char *field, int64_t fallback)
-{
-    while (info.len > 0) {
-        Slice line = slice_cut(&info, '\n');
-        Slice name = slice_cut(&line, ':');
-        int64_t value;
-        if (slice_is(name, field) && str_to_i64(slice_trim(line), &value)) {
-            return value;
-        }
+    buf_init(&admin.reply, REPLY_MAX);
+    if (!admin_connect(spec, &admin, err) || !redis_admin_call(&admin, auth, err)) {
+        redis_admin_done(&admin);
+        return false;
     }
-    return fallback;
-}
-
-static bool info_is(Slice info, const char *field, const char *expected)
-{
-    while (info.len > 0) {
-        Slice line = slice_cut(&info, '\n');
-        if (slice_is(slice_cut(&line, ':'), field)) {
-            return slice_is(slice_trim(line), expected);
-        }
-    }
-    return false;
-}
-
-static bool observe_with(int fd, Buf *reply, RedisSeen *ret_seen, Err *err)
-{
-    static const char *const info_command[] = {"INFO", NULL};
-    TRY(admin_call(fd, info_command, reply, err));
-    Slice in = buf_slice(reply);
-    RespValue value;
-    if (resp_value_read(&in, &value) != WIRE_DONE) {
-        return err_set(err, ERR_INTERNAL, "Redis's INFO is not understood");
-    }
-    *ret_seen = (RedisSeen){
-        .is_replica = info_is(value.text, "role", "slave"),
-        .link_up = info_is(value.text, "master_link_status", "up"),
-        .loading = info_number(value.text, "loading", 0) != 0,
-        .offset = info_number(value.text, "master_repl_offset", 0),
-        .replicas = (int)info_number(value.text, "connected_slaves", 0),
-    };
+    *ret_admin = admin;
     return true;
 }
 
-bool redis_observe(const RedisSpec *spec, RedisSeen *ret_seen, Err *err)
+void redis_admin_done(RedisAdmin *admin)
 {
-    Buf reply;
-    buf_init(&reply, REPLY_MAX);
-    CLEANUP(fd_close) int fd = -1;
-    bool ok = admin_open(spec, &fd, &reply, err) && observe_with(fd, &reply, ret_seen, err);
-    buf_done(&reply);
-    return ok;
+    fd_close(&admin->fd);
+    buf_done(&admin->reply);
 }
 
-static bool apply_settings(int fd, const RedisSpec *spec, Buf *reply, Err *err)
+static bool apply_settings(RedisAdmin *admin, const RedisSpec *spec, Err *err)
 {
     char maxmemory[32];
     snprintf(maxmemory, sizeof(maxmemory), "%" PRId64, spec->maxmemory_bytes);
     const char *const memory[] = {"CONFIG", "SET", "maxmemory", maxmemory, NULL};
-    TRY(admin_call(fd, memory, reply, err));
+    TRY(redis_admin_call(admin, memory, err));
     for (size_t i = 0; i < spec->settings_len; i++) {
         const char *const set[] = {"CONFIG", "SET", spec->settings[i].name, spec->settings[i].value,
                                    NULL};
         /* What only a start can change stays in the file until then. */
-        if (!admin_call(fd, set, reply, err) && strstr(err->message, "immutable") == NULL) {
+        if (!redis_admin_call(admin, set, err) && strstr(err->message, "immutable") == NULL) {
             return false;
         }
     }
@@ -197,7 +177,7 @@ static bool apply_settings(int fd, const RedisSpec *spec, Buf *reply, Err *err)
 }
 
 /* Redis reads the files again, also where their names are as before. */
-static bool apply_certs(int fd, const RedisSpec *spec, Buf *reply, Err *err)
+static bool apply_certs(RedisAdmin *admin, const RedisSpec *spec, Err *err)
 {
     CLEANUP(mem_free_ptr) char *cert = mem_printf("%s/server.crt", spec->paths.tls);
     CLEANUP(mem_free_ptr) char *key = mem_printf("%s/server.key", spec->paths.tls);
@@ -214,11 +194,11 @@ static bool apply_certs(int fd, const RedisSpec *spec, Buf *reply, Err *err)
                                "tls-client-key-file",
                                client_key,
                                NULL};
-    return admin_call(fd, set, reply, err);
+    return redis_admin_call(admin, set, err);
 }
 
 /* One line of the ACL file, "user NAME RULE…", as ACL SETUSER. */
-static bool apply_user(int fd, Slice line, Buf *reply, Err *err)
+static bool apply_user(RedisAdmin *admin, Slice line, Err *err)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     const char *words[COMMAND_ARGS_MAX] = {"ACL", "SETUSER"};
@@ -231,41 +211,65 @@ static bool apply_user(int fd, Slice line, Buf *reply, Err *err)
             words[count++] = "reset";
         }
     }
-    return admin_call(fd, words, reply, err);
+    return redis_admin_call(admin, words, err);
 }
 
 /* User by user, in place: ACL LOAD would disconnect everybody who is logged in, ourselves and the
  * replicas included. */
-static bool apply_users(int fd, const RedisSpec *spec, Buf *reply, Err *err)
+static bool apply_users(RedisAdmin *admin, const RedisSpec *spec, Err *err)
 {
     Buf text;
     buf_init(&text, ACL_MAX);
     redis_acl_render(spec, &text);
     bool ok = true;
     for (Slice rest = buf_slice(&text); ok && rest.len > 0;) {
-        ok = apply_user(fd, slice_cut(&rest, '\n'), reply, err);
+        ok = apply_user(admin, slice_cut(&rest, '\n'), err);
     }
     buf_done(&text);
     return ok;
 }
 
-static bool apply_role(int fd, const RedisSpec *spec, Buf *reply, Err *err)
+bool redis_apply(const RedisSpec *spec, Err *err)
+{
+    RedisAdmin admin;
+    TRY(redis_admin_open(spec, PATIENCE_MS, &admin, err));
+    bool ok = apply_settings(&admin, spec, err) && apply_certs(&admin, spec, err) &&
+              apply_users(&admin, spec, err);
+    redis_admin_done(&admin);
+    return ok;
+}
+
+/* ---- its part ----------------------------------------------------------------------------------
+ */
+
+static bool admin_say(const RedisSpec *spec, const char *const *words, Err *err)
+{
+    RedisAdmin admin;
+    TRY(redis_admin_open(spec, PATIENCE_MS, &admin, err));
+    bool ok = redis_admin_call(&admin, words, err);
+    redis_admin_done(&admin);
+    return ok;
+}
+
+bool redis_follow(const RedisSpec *spec, Err *err)
 {
     char port[8];
     snprintf(port, sizeof(port), "%d", REDIS_PORT);
     const char *const follow[] = {"REPLICAOF", spec->source_address, port, NULL};
     static const char *const lead[] = {"REPLICAOF", "NO", "ONE", NULL};
-    return admin_call(fd, spec->source_address != NULL ? follow : lead, reply, err);
+    return admin_say(spec, spec->source_address != NULL ? follow : lead, err);
 }
 
-bool redis_apply(const RedisSpec *spec, Err *err)
+bool redis_pause(const RedisSpec *spec, int64_t pause_ms, Err *err)
 {
-    Buf reply;
-    buf_init(&reply, REPLY_MAX);
-    CLEANUP(fd_close) int fd = -1;
-    bool ok = admin_open(spec, &fd, &reply, err) && apply_settings(fd, spec, &reply, err) &&
-              apply_certs(fd, spec, &reply, err) && apply_users(fd, spec, &reply, err) &&
-              apply_role(fd, spec, &reply, err);
-    buf_done(&reply);
-    return ok;
+    char text[24];
+    snprintf(text, sizeof(text), "%" PRId64, pause_ms);
+    const char *const pause[] = {"CLIENT", "PAUSE", text, "WRITE", NULL};
+    return admin_say(spec, pause, err);
+}
+
+bool redis_resume(const RedisSpec *spec, Err *err)
+{
+    static const char *const resume[] = {"CLIENT", "UNPAUSE", NULL};
+    return admin_say(spec, resume, err);
 }

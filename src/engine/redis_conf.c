@@ -74,6 +74,7 @@ void redis_conf_render(const RedisSpec *spec, Buf *out)
     buf_append_str(out, "\n# Set by Weir; these win.\n");
     conf_fixed(out);
     conf_set(out, "bind", spec->listen_address);
+    conf_set(out, "replica-announce-ip", spec->listen_address); /* by which its primary knows it */
     conf_number(out, "tls-port", REDIS_PORT);
     conf_set(out, "dir", spec->paths.data);
     conf_path(out, "unixsocket", spec->paths.socket_dir, "redis.sock");

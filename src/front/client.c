@@ -21,13 +21,6 @@ static const char no_password_is_set[] =
     "ERR AUTH <password> called without any password configured for the default user. Are you sure "
     "your configuration is correct?";
 
-static const char *unavailable_text(const FrontClient *client)
-{
-    return client->reader
-               ? "LOADING Weir has no replica for this at the moment; nothing was carried out"
-               : "LOADING Weir has no primary for this at the moment; nothing was carried out";
-}
-
 /* ---- small parts ------------------------------------------------------------------------------
  */
 
@@ -73,6 +66,7 @@ static void client_free(FrontClient *client)
     Front *front = client->front;
     front_link_drop(client);
     loop_timer_stop(&client->hold);
+    buf_done(&client->kept);
     list_remove(&front->clients, &client->node);
     front->counts[client->reader]--;
     mem_free(client);
@@ -165,7 +159,7 @@ static bool client_hello(FrontClient *client, const FrontCommand *command, const
     }
     client->authenticated = true;
     if (client->refusing) {
-        front_client_error(client, unavailable_text(client));
+        front_client_error(client, front_unavailable_text(client));
         return true;
     }
     if (!front_link_need(client)) {
@@ -261,6 +255,7 @@ static Step client_bad(FrontClient *client, Slice *rest, const char *text)
 static void client_take(FrontClient *client, Slice *rest, size_t len, bool whole)
 {
     if (client->fate == FATE_PASS) {
+        front_again_keep(client, slice_from(rest->data, len), whole);
         front_link_forward(client, slice_from(rest->data, len));
         if (whole) {
             front_session_sent(&client->session, client->kind, NULL);
@@ -338,7 +333,7 @@ static Step client_step_begin(FrontClient *client, Slice *rest, const RespScan *
     }
     if (unknown || (client->refusing && !anybody)) {
         client->fate = FATE_REFUSE;
-        client->refusal = unknown ? noauth : unavailable_text(client);
+        client->refusal = unknown ? noauth : front_unavailable_text(client);
     } else if (is_for_the_front(kind) && !whole) {
         return rest->len < COMMAND_BYTES_MAX
                    ? STEP_WAIT
@@ -350,6 +345,7 @@ static Step client_step_begin(FrontClient *client, Slice *rest, const RespScan *
     } else {
         client->fate = FATE_PASS;
         client->kind = kind;
+        front_again_begin(client);
     }
     client->scan = *scan;
     client_take(client, rest, len, whole);
@@ -404,36 +400,6 @@ static size_t client_on_read(void *user, Stream *stream, Slice data)
 /* ---- the link's news --------------------------------------------------------------------------
  */
 
-static void client_hold_over(void *user)
-{
-    FrontClient *client = user;
-    front_link_drop(client);
-    client->refusing = true;
-    front_client_resume(client, PAUSE_LINK);
-}
-
-bool front_link_need(FrontClient *client)
-{
-    if (client->link == LINK_READY) {
-        return true;
-    }
-    if (client->link == LINK_NONE) {
-        front_link_begin(client);
-    }
-    if (!loop_timer_armed(&client->hold)) {
-        loop_timer_start(client->front->loop, &client->hold, client->front->config->hold_ms, 0,
-                         client_hold_over, client);
-    }
-    front_client_pause(client, PAUSE_LINK);
-    return false;
-}
-
-void front_client_link_ready(FrontClient *client)
-{
-    loop_timer_stop(&client->hold);
-    front_client_resume(client, PAUSE_LINK);
-}
-
 void front_client_link_lost(FrontClient *client, const char *why)
 {
     bool half_told = !resp_scan_idle(&client->replies);
@@ -457,9 +423,10 @@ void front_client_link_lost(FrontClient *client, const char *why)
     front_session_cut(&client->session);
     if (!resp_scan_idle(&client->scan)) {
         client->fate = FATE_REFUSE; /* the node has not got all of it */
-        client->refusal = unavailable_text(client);
+        client->refusal = front_unavailable_text(client);
     }
     front_client_resume(client, PAUSE_FLOW);
+    front_client_resume(client, PAUSE_LINK); /* what was held looks for another node */
 }
 
 /* ---- the stream -------------------------------------------------------------------------------
@@ -509,6 +476,7 @@ void front_client_new(Front *front, bool reader, TlsContext *tls, int fd)
     client->front = front;
     client->reader = reader;
     client->scan.requests = true;
+    buf_init(&client->kept, COMMAND_BYTES_MAX);
     client->authenticated = front->config->tokens.len == 0;
     client->last_ms = loop_now_ms(front->loop);
     client->stream = stream_adopt(front->loop, fd, &options);

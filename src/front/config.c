@@ -107,6 +107,12 @@ static bool take_choice(const json_t *object, const char *where, const char *nam
 /* ---- parts ------------------------------------------------------------------------------------
  */
 
+static const char *member_text(const json_t *json, const char *name)
+{
+    const char *text = json_string_value(json_object_get(json, name));
+    return text != NULL ? text : "";
+}
+
 static bool parse_listener(FrontConfig *config, const json_t *json, const char *where, Err *err)
 {
     static const char *const known[] = {"endpoint", "address", "port", "tls",
@@ -115,7 +121,9 @@ static bool parse_listener(FrontConfig *config, const json_t *json, const char *
     const char *cert = NULL, *key = NULL;
     bool tls = false;
     TRY(known_members(json, where, known, err));
-    TRY(take_choice(json, where, "endpoint", "primary", "reader", &listener.reader, err));
+    listener.sentinel = strcmp(member_text(json, "endpoint"), "sentinel") == 0;
+    TRY(listener.sentinel ||
+        take_choice(json, where, "endpoint", "primary", "reader", &listener.reader, err));
     TRY(take_addr(json, where, &listener.addr, err));
     TRY(take_bool(json, where, "tls", &tls, err));
     if (tls) {
@@ -235,14 +243,18 @@ static bool parse_limits(FrontConfig *config, const json_t *json, Err *err)
 static bool parse_all(FrontConfig *config, const json_t *json, Err *err)
 {
     static const char *const known[] = {
-        "kind",           "listeners",   "nodes",   "security_rules",  "backend", "auth_tokens",
-        "idle_timeout_s", "clients_max", "hold_ms", "upgrade_drain_s", NULL};
+        "kind",        "listeners",      "nodes",       "security_rules", "backend",
+        "auth_tokens", "idle_timeout_s", "clients_max", "hold_ms",        "upgrade_drain_s",
+        "hold",        "group",          NULL};
     TRY(known_members(json, "config", known, err));
     TRY(parse_list(config, json, "listeners", FRONT_LISTENERS_MAX, parse_listener, err));
     TRY(parse_list(config, json, "nodes", FRONT_NODES_MAX, parse_node, err));
     TRY(parse_list(config, json, "security_rules", FRONT_RULES_MAX, parse_rule, err));
     TRY(parse_list(config, json, "auth_tokens", FRONT_TOKENS_MAX, parse_token, err));
     TRY(parse_backend(config, json_object_get(json, "backend"), err));
+    config->group = mem_strdup(member_text(json, "group"));
+    TRY(json_object_get(json, "hold") == NULL ||
+        take_bool(json, "config", "hold", &config->hold, err));
     return parse_limits(config, json, err);
 }
 
@@ -277,6 +289,7 @@ void front_config_free(FrontConfig *config)
     vec_done(&config->nodes);
     vec_done(&config->rules);
     vec_done(&config->tokens);
+    mem_free(config->group);
     mem_free(config->backend_user);
     secret_done(&config->backend_password);
     tls_context_free(config->backend_tls);

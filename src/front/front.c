@@ -27,6 +27,7 @@ typedef struct Endpoint {
     ListNode node;
     Front *front;
     bool reader;
+    bool sentinel;
     NetAddr addr;
     TlsContext *tls; /* a reference of its own */
     int fd;
@@ -58,6 +59,10 @@ static void endpoint_on_accept(void *user, int fd, const NetAddr *peer)
         fd_close(&fd);
         return;
     }
+    if (endpoint->sentinel) {
+        front_sentinel_new(front, endpoint->tls, fd);
+        return;
+    }
     if (front_clients_everywhere(front) >= front->config->clients_max) {
         if (endpoint->tls == NULL) {
             ssize_t ignored = write(fd, TOO_MANY, sizeof(TOO_MANY) - 1);
@@ -83,6 +88,7 @@ static bool endpoint_new(Front *front, const FrontListenerConfig *config, Endpoi
     Endpoint *endpoint = mem_alloc(sizeof(Endpoint));
     *endpoint = (Endpoint){.front = front,
                            .reader = config->reader,
+                           .sentinel = config->sentinel,
                            .addr = config->addr,
                            .tls = config->tls != NULL ? tls_context_ref(config->tls) : NULL,
                            .fd = -1,
@@ -183,6 +189,7 @@ static void endpoints_settle(Front *front, const FrontConfig *config)
         tls_context_free(endpoint->tls);
         endpoint->tls = wanted->tls != NULL ? tls_context_ref(wanted->tls) : NULL;
         endpoint->reader = wanted->reader;
+        endpoint->sentinel = wanted->sentinel;
         endpoint->wanted = true;
     }
     for (ListNode *node = list_first(&front->endpoints), *next; node != NULL; node = next) {
@@ -370,6 +377,9 @@ static void clients_settle(Front *front)
         FrontClient *client = CONTAINER_OF(at, FrontClient, node);
         next = list_next(&front->clients, at);
         if (client_is_placed(client)) {
+            if (!front->config->hold) {
+                front_client_unhold(client);
+            }
             continue;
         }
         cut++;
@@ -466,6 +476,7 @@ void front_stop(Front *front)
         return;
     }
     front->stopping = true;
+    front_sentinels_close(front);
     succession_stop(front->succession);
     for (ListNode *node; (node = list_pop_front(&front->endpoints)) != NULL;) {
         endpoint_free(CONTAINER_OF(node, Endpoint, node));
@@ -520,6 +531,9 @@ static void front_each_second(void *user)
 {
     Front *front = user;
     clients_look(front);
+    if (front->leaving) {
+        front_sentinels_close(front); /* they ask the other process */
+    }
     plane_status(front->plane,
                  json_pack("{s:{s:I, s:I}, s:I, s:o}", "clients", "primary",
                            (json_int_t)front->counts[0], "reader", (json_int_t)front->counts[1],
@@ -548,6 +562,7 @@ static void front_done(Front *front)
     for (ListNode *at; (at = list_first(&front->clients)) != NULL;) {
         front_client_close(CONTAINER_OF(at, FrontClient, node));
     }
+    front_sentinels_close(front);
     for (ListNode *at; (at = list_pop_front(&front->endpoints)) != NULL;) {
         endpoint_free(CONTAINER_OF(at, Endpoint, node));
     }
@@ -575,6 +590,7 @@ int front_main(int argc, char **argv)
     list_init(&front.endpoints);
     list_init(&front.nodes);
     list_init(&front.clients);
+    list_init(&front.sentinels);
     list_init(&front.waiting);
     if (!plane_args_parse(argc, argv, &args, &err)) {
         fprintf(stderr, "weir front: %s\n", err.message);

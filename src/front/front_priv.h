@@ -1,7 +1,8 @@
 /*
  * Inside the front. Pure: config.c (what the agent sends), command.c (what a client asks for),
  * session.c (what a backend connection holds of its client). Shells: client.c (the client's side),
- * link.c (the node's side), front.c (endpoints, nodes, timers).
+ * link.c (the node's side), again.c (a command that a node has refused), front.c (endpoints, nodes,
+ * timers).
  *
  * A FrontClient owns its two streams; everything else hangs from Front. One thread.
  */
@@ -26,9 +27,11 @@
 #define FRONT_RULES_MAX           1024
 #define FRONT_CLIENTS_MAX_DEFAULT 65000
 #define FRONT_HOLD_MS_DEFAULT     5000
+#define FRONT_SENTINELS_MAX       1000
 
 typedef struct FrontListenerConfig {
     bool reader;
+    bool sentinel; /* speaks as a Sentinel would */
     NetAddr addr;
     TlsContext *tls; /* NULL: plain */
 } FrontListenerConfig;
@@ -52,6 +55,8 @@ typedef struct FrontConfig {
     size_t clients_max;
     int64_t idle_timeout_ms; /* 0: never */
     int64_t hold_ms;
+    char *group; /* its name, for those who ask a Sentinel */
+    bool hold;   /* the primary is about to change: commands for it wait */
     int64_t upgrade_drain_ms;
 } FrontConfig;
 
@@ -199,6 +204,7 @@ struct Front {
     List endpoints;
     List nodes;
     List clients;
+    List sentinels;   /* those who ask where the primary is */
     size_t counts[2]; /* clients by endpoint: primary, reader */
     List waiting;     /* clients without a node */
     bool stopping;
@@ -256,6 +262,7 @@ struct FrontClient {
     bool refusing;  /* held for too long: answer what has come in */
     bool quitting;  /* QUIT went to the node, or the client has ended its side */
     bool resetting; /* RESET went to the node */
+    bool unheld;    /* it has waited for another primary for too long */
     unsigned paused;
     int64_t last_ms;
     LoopTimer hold;
@@ -268,6 +275,12 @@ struct FrontClient {
     RespScan replies;
     int greeting_left;
     FrontSession session;
+    /* again.c */
+    Buf kept;               /* the command whose reply is awaited; empty: it is not known */
+    bool keeping;           /* it is still coming in */
+    bool again;             /* it goes to the next node */
+    uint64_t kept_number;   /* of its reply */
+    int64_t again_until_ms; /* loop time; 0: it has not been refused */
 };
 
 void front_client_new(Front *front, bool reader, TlsContext *tls, int fd);
@@ -281,13 +294,38 @@ void front_client_link_lost(FrontClient *client, const char *why);
 void front_client_reset_done(FrontClient *client);
 bool front_client_is_idle(const FrontClient *client);
 
-/* False: not ready yet; the client is paused, and front_client_link_ready follows. */
-bool front_link_need(FrontClient *client);
 void front_link_begin(FrontClient *client);
 void front_link_forward(FrontClient *client, Slice bytes);
 /* Ends it without a word to the client. */
 void front_link_drop(FrontClient *client);
 /* Leaves a node before the link was ready, and waits for another. */
 void front_link_elsewhere(FrontClient *client);
+
+/* ---- hold.c -----------------------------------------------------------------------------------
+ */
+
+/* False: not ready yet; the client is paused, and front_client_link_ready follows. */
+bool front_link_need(FrontClient *client);
+/* Without a link: waits for a node, for as long as a command may be held. */
+void front_link_later(FrontClient *client);
+void front_client_unhold(FrontClient *client); /* the primary is not about to change any more */
+/* The reply to what has waited for too long. */
+const char *front_unavailable_text(const FrontClient *client);
+
+/* ---- sentinel.c -------------------------------------------------------------------------------
+ */
+
+void front_sentinel_new(Front *front, TlsContext *tls, int fd);
+void front_sentinels_close(Front *front);
+
+/* ---- again.c ----------------------------------------------------------------------------------
+ */
+
+/* A command begins to pass; a piece of it is forwarded. */
+void front_again_begin(FrontClient *client);
+void front_again_keep(FrontClient *client, Slice bytes, bool whole);
+/* What a node says. True: it has refused the command, which goes to the next node. */
+bool front_again_take(FrontClient *client, Slice reply);
+void front_again_send(FrontClient *client); /* the link is ready */
 
 #endif

@@ -151,6 +151,9 @@ static size_t link_on_read(void *user, Stream *stream, Slice data)
     if (client->link != LINK_READY || rest.len == 0) {
         return data.len;
     }
+    if (front_again_take(client, rest)) {
+        return data.len;
+    }
     bool good;
     bool reset = link_count(client, rest, &good);
     stream_write_ref(client->stream, rest);

@@ -591,6 +591,68 @@ def test_without_a_primary_commands_wait_for_a_bounded_time(own_group):
     peer.close()
 
 
+def test_commands_are_held_while_the_primary_hands_over(own_group):
+    """Those that have not been sent; a transaction that was begun may end, and what is under way goes on."""
+    blocked = own_group.blocked()
+    client = own_group.client(single_connection_client=True)
+    client.set('n', 0)
+    within = own_group.raw()
+    talk(within, f'AUTH {TOKEN}\r\nMULTI\r\nINCR n\r\n', '+QUEUED\r\n')
+    own_group.configure(hold=True)
+    assert talk(within, 'EXEC\r\n', ':1\r\n').endswith(':1\r\n')
+    waiting = threading.Thread(target=lambda: client.incr('n'))
+    waiting.start()
+    time.sleep(0.3)
+    assert waiting.is_alive()
+    assert own_group.primary.admin().get('n') == '1'
+    own_group.configure(hold=False)
+    waiting.join(PATIENCE_S)
+    assert own_group.primary.admin().get('n') == '2'
+    own_group.primary.admin().rpush('queue', 'item')
+    assert 'item' in hear(blocked, 'item')
+    own_group.configure(hold=True, hold_ms=200)  # and whoever forgets to end it holds nobody for ever
+    assert client.incr('n') == 3
+    within.close()
+    blocked.close()
+
+
+def test_what_a_former_primary_refuses_is_sent_again(own_group):
+    """Its roles have changed, and the front has not heard of it yet."""
+    first, second = own_group.nodes
+    client = own_group.client(single_connection_client=True)
+    client.set('n', 0)
+    assert client.wait(1, 10000) == 1
+    blocked = own_group.blocked()
+    second.admin().replicaof('NO', 'ONE')
+    first.admin().replicaof(second.address, 6379)
+    waiting = [threading.Thread(target=lambda: client.incr('n'))]
+    waiting[0].start()
+    time.sleep(0.3)
+    assert waiting[0].is_alive()
+    own_group.primary = second
+    own_group.configure()
+    waiting[0].join(PATIENCE_S)
+    assert client.get('n') == '1'
+    assert client.rpush('queue', 'item') == 1
+    assert hear(blocked, 'item\r\n') == '*2\r\n$5\r\nqueue\r\n$4\r\nitem\r\n'
+    blocked.close()
+
+
+def test_what_a_node_refuses_for_good_is_told(own_group):
+    """Behind hold_ms; and never more than one command: what was sent behind it must stay behind it."""
+    first, second = own_group.nodes
+    own_group.configure(hold_ms=300)
+    peer = own_group.raw()
+    talk(peer, f'AUTH {TOKEN}\r\nPING\r\n', '+PONG\r\n')
+    first.admin().replicaof(second.address, 6379)
+    begin = time.monotonic()
+    assert talk(peer, 'INCR n\r\n', '\r\n').startswith(('-READONLY', '-LOADING'))
+    assert 0.2 <= time.monotonic() - begin < 10
+    got = talk(peer, 'INCR n\r\nINCR m\r\nPING\r\n', '+PONG\r\n')
+    assert got.count('-READONLY') == 2
+    peer.close()
+
+
 def test_a_replica_that_dies(own_group):
     reader = own_group.client('reader')
     assert reader.ping()

@@ -107,7 +107,7 @@ class Tier:
     def redis(self, host, **options):
         import redis
         env = self.env()
-        arguments = {'port': 6379, 'password': env['REDIS_AUTH_TOKEN'], 'ssl': True, 'ssl_check_hostname': True,
+        arguments = {'port': 6379, 'password': env.get('REDIS_AUTH_TOKEN'), 'ssl': True, 'ssl_check_hostname': True,
                      'ssl_ca_certs': env['AWS_CA_BUNDLE'], 'decode_responses': True, 'socket_timeout': 20, **options}
         return redis.Redis(host=host, **arguments)
 

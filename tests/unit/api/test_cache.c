@@ -232,8 +232,12 @@ static void test_modify(void **state)
         {"elasticache:ModifyReplicationGroup",
          "{'ReplicationGroupId': 'app-redis', 'SnapshotWindow': '00:00-00:30'}",
          "InvalidParameterValue", "60 minutes"},
+        {"elasticache:TestFailover", "{'ReplicationGroupId': 'none', 'NodeGroupId': '0001'}",
+         "ReplicationGroupNotFoundFault", NULL},
+        {"elasticache:TestFailover", "{'ReplicationGroupId': 'app-redis', 'NodeGroupId': '0002'}",
+         "NodeGroupNotFoundFault", NULL},
         {"elasticache:TestFailover", "{'ReplicationGroupId': 'app-redis', 'NodeGroupId': '0001'}",
-         "InvalidParameterCombination", "failover"},
+         "InvalidReplicationGroupState", "not available"}, /* nothing runs here */
     };
     RUN_STEPS((Harness *)*state, steps);
 }

@@ -27,9 +27,8 @@ static void test_guide(void **state)
                 "  aws_db_instance: allocated_storage, max_allocated_storage, storage_type,\n"
                 "  storage_encrypted, backup_retention_period, backup_window,\n"
                 "  maintenance_window, monitoring_interval, performance_insights_enabled\n"
-                "  aws_elasticache_replication_group: automatic_failover_enabled,\n"
-                "  at_rest_encryption_enabled, maintenance_window, snapshot_retention_limit,\n"
-                "  snapshot_window\n"
+                "  aws_elasticache_replication_group: at_rest_encryption_enabled,\n"
+                "  maintenance_window, snapshot_retention_limit, snapshot_window\n"
                 "\n"
                 "17 to create, 0 to change, 0 to destroy.\n");
 }

@@ -425,11 +425,15 @@ static void test_a_replication_group(void **state)
     Store *store = store_open_memory(NULL);
     put(store, "spec/replication-group/c", cache_spec);
     assert_true(round_once(store));
-    assert_member(store, "node/c-001/goal", "role", "primary");
-    assert_member(store, "node/c-002/goal", "role", "replica");
+    assert_member(store, "cluster/rg-c", "leader", "c-001");
+    assert_member(store, "node/c-001/goal", "cluster", "rg-c");
+    json_t *second = get(store, "node/c-002/goal");
+    assert_true(member_has(second, "peers", "c-001"));
+    assert_null(json_object_get(second, "role")); /* the record says it */
+    json_decref(second);
     round_once(store);
-    see_node(store, "c-001", "a", "");
-    see_node(store, "c-002", "b", "");
+    see_node(store, "c-001", "a", ",\"ha\":\"leading\",\"term\":1");
+    see_node(store, "c-002", "b", ",\"ha\":\"following\",\"term\":1");
     round_once(store);
     see_plane(store, "front-c");
     round_once(store);
@@ -452,6 +456,41 @@ static void test_a_replication_group(void **state)
     assert_int_equal(secret_reveal(&secret).len, 32);
     secret_done(&secret);
     json_decref(cluster);
+    store_close(store);
+}
+
+/* A wish is handed on until the record says that it was carried out. */
+static void test_a_planned_failover_of_a_group(void **state)
+{
+    (void)state;
+    Store *store = store_open_memory(NULL);
+    char *spec = mem_printf("{\"failover_epoch\":1,%s", cache_spec + 1);
+    put(store, "spec/replication-group/c", spec);
+    round_once(store);
+    round_once(store);
+    see_node(store, "c-001", "a", ",\"ha\":\"leading\",\"term\":1");
+    see_node(store, "c-002", "b", ",\"ha\":\"following\",\"term\":1");
+    see_plane(store, "front-c");
+    round_once(store);
+    json_t *goal = get(store, "node/c-001/goal");
+    assert_int_equal(member_int(goal, "handover", 0), 1);
+    json_decref(goal);
+    assert_member(store, "status/replication-group/c", "Status", "creating");
+    json_t *record = get(store, "cluster/rg-c");
+    json_object_set_new(record, "handover", json_integer(1));
+    char *text = json_dumps(record, 0);
+    put(store, "cluster/rg-c", text);
+    json_decref(record);
+    round_once(store);
+    goal = get(store, "node/c-001/goal");
+    assert_null(json_object_get(goal, "handover"));
+    json_decref(goal);
+    see_node(store, "c-001", "a", ",\"ha\":\"leading\",\"term\":1");
+    see_node(store, "c-002", "b", ",\"ha\":\"following\",\"term\":1");
+    round_once(store);
+    assert_member(store, "status/replication-group/c", "Status", "available");
+    free(text);
+    mem_free(spec);
     store_close(store);
 }
 
@@ -749,6 +788,7 @@ int main(void)
         cmocka_unit_test(test_a_closed_leader_is_not_available),
         cmocka_unit_test(test_pending_reboot),
         cmocka_unit_test(test_a_replication_group),
+        cmocka_unit_test(test_a_planned_failover_of_a_group),
         cmocka_unit_test(test_a_proxy),
         cmocka_unit_test(test_an_endpoint_of_a_proxy),
         cmocka_unit_test(test_an_endpoint_goes),

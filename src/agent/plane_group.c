@@ -1,0 +1,52 @@
+/*
+ * What a front is told of a replication group's members beyond its goal: who leads, who runs, and
+ * whether commands are to be held because the leader is about to hand over. By the group's record
+ * and what the members' agents saw.
+ */
+#include "agent/plane_parts_priv.h"
+
+static json_t *seen_of(const AgentOptions *options, const char *node)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(mem_free_ptr) char *key = mem_printf("node/%s/seen", node);
+    json_t *seen = NULL;
+    StoreItem item;
+    bool there = store_get(options->store, slice_of(key), arena, &item, NULL) &&
+                 record_parse(item.value, &seen, NULL);
+    return there ? seen : NULL;
+}
+
+static bool record_of(const AgentOptions *options, const char *cluster, GroupRecord *ret_record)
+{
+    int64_t revision;
+    return cluster_group_read(options->store, cluster, ret_record, &revision, NULL);
+}
+
+static bool is_in_state(const json_t *seen, HaState state)
+{
+    return strcmp(member_str(seen, "ha", ""), ha_state_name(state)) == 0;
+}
+
+/* Not before its engine takes writes, in the term that the record gave to it. One that is silent
+ * may just be computing: its clients stay with it until the record says otherwise. */
+static bool leads(const GroupRecord *record, const char *node, const json_t *seen)
+{
+    return group_record_serves(record) && strcmp(record->leader.text, node) == 0 &&
+           (is_in_state(seen, HA_STATE_LEADING) || is_in_state(seen, HA_STATE_SILENT)) &&
+           member_int(seen, "term", 0) == record->term;
+}
+
+json_t *plane_group_member(const AgentOptions *options, const char *cluster, const char *node)
+{
+    GroupRecord record;
+    CLEANUP(record_free_ptr) json_t *seen = seen_of(options, node);
+    bool primary = record_of(options, cluster, &record) && leads(&record, node, seen);
+    bool runs = strcmp(member_str(seen, "state", ""), "running") == 0;
+    return json_pack("{s:s, s:b}", "role", primary ? "primary" : "replica", "available", runs);
+}
+
+bool plane_group_yields(const AgentOptions *options, const char *cluster)
+{
+    GroupRecord record;
+    return record_of(options, cluster, &record) && record.phase == HA_PHASE_YIELDING;
+}

@@ -1,0 +1,36 @@
+/*
+ * One run of a Redis node's job:
+ *
+ *   redis_node.c   the run: look, decide (src/group), do, until there is nothing to do
+ *   redis_view.c   the snapshot that is decided on
+ *   redis_step.c   the steps
+ */
+#ifndef WEIR_AGENT_REDIS_NODE_PRIV_H
+#define WEIR_AGENT_REDIS_NODE_PRIV_H
+
+#include "agent/node_priv.h"
+
+typedef struct RedisNode {
+    NodeRun *run;
+    const char *cluster; /* whose record it goes by */
+    RedisSpec spec;
+    Secret admin;
+    Secret replication;
+    Secret client;
+    GroupView view;
+    int64_t revision;   /* of the record in it */
+    const char *leader; /* the address of the record's leader; NULL: it is this node, or unknown */
+    bool leader_silent; /* its agent says so */
+    bool hears;         /* it follows, and has heard from the leader's engine of late */
+    RedisSeen seen;     /* of an engine that answers */
+    bool answers;
+} RedisNode;
+
+/* The record, the engine, the neighbours: into node->view and node->seen. */
+NODISCARD bool redis_view_make(RedisNode *node, Err *err);
+/* The address of a member; NULL: it has no goal. */
+const char *redis_address_of(const RedisNode *node, const HaId *member);
+/* Carries out what was decided; not a WAIT. */
+NODISCARD bool redis_step_do(RedisNode *node, const GroupDecision *decision, Err *err);
+
+#endif

@@ -1,0 +1,239 @@
+/*
+ * The steps of a Redis node (docs/failover.md, "Redis"), each idempotent: one that is interrupted
+ * is decided on and done again. What makes a node lead stands behind a write of the record, which
+ * src/group sees to; here it is only carried out.
+ */
+#include "agent/redis_node_priv.h"
+
+#define PAUSE_MS (GROUP_CATCH_MS + 1000) /* of writes, should nobody end it */
+
+/* What held for the run of the engine that has ended. */
+static void part_reset(RedisPart *part)
+{
+    part->revision = 0;
+    part->answered_ms = part->heard_ms = part->paused_ms = 0;
+    part->engine = 0;
+    part->begun = false;
+    part->links_len = 0;
+    part->keep_goal[0] = '\0';
+}
+
+/* ---- the record --------------------------------------------------------------------------------
+ */
+
+static void tell_room(RedisNode *node, const GroupRecord *next, const char *why)
+{
+    NodeRun *run = node->run;
+    if (next->phase == HA_PHASE_FREE && node->view.record.phase == HA_PHASE_LEADING) {
+        node_event(run, "failover",
+                   arena_printf(run->arena, "Failover from primary node %s started: %s.",
+                                run->work->id, why));
+    }
+}
+
+/* What users hear of. ElastiCache's words where it has some. */
+static void tell(RedisNode *node, const GroupRecord *next, const char *why)
+{
+    const GroupRecord *before = &node->view.record;
+    NodeRun *run = node->run;
+    if (next->phase == HA_PHASE_FREE && before->phase != HA_PHASE_FREE) {
+        tell_room(node, next, why);
+    }
+    if (next->term != before->term) {
+        run->work->part.took_from = before->leader;
+    }
+    bool given_up = next->phase == HA_PHASE_LEADING && next->term == before->term &&
+                    (before->phase == HA_PHASE_YIELDING || next->handover != before->handover);
+    if (given_up) {
+        node_event(run, "failover",
+                   arena_printf(run->arena,
+                                "The planned failover was given up, and %s goes on: %s.",
+                                run->work->id, why));
+    }
+}
+
+static bool do_write(RedisNode *node, const GroupDecision *decision, Err *err)
+{
+    NodeWork *work = node->run->work;
+    int64_t revision = 0;
+    if (!cluster_group_write(work->options->store, node->cluster, node->revision, &decision->record,
+                             &revision, err)) {
+        work->part.revision = 0; /* whatever became of it (F2) */
+        return err->code == ERR_CONFLICT;
+    }
+    work->part.revision = revision;
+    tell(node, &decision->record, decision->why);
+    return true;
+}
+
+/* ---- the data folder ---------------------------------------------------------------------------
+ */
+
+/* What lies there stays: a leader that nobody can replace may find its log of writes again. */
+static bool do_make(RedisNode *node, Err *err)
+{
+    NodeRun *run = node->run;
+    char incarnation[17];
+    random_id(incarnation, sizeof(incarnation) - 1);
+    if (node->view.record.set.len > 0 && ha_id_eq(&node->view.record.leader, &node->view.self)) {
+        node_event(run, "failure",
+                   arena_printf(run->arena,
+                                "The data of %s is gone, and no other node has it: it begins anew.",
+                                run->work->id));
+    }
+    TRY(node_dirs(run, &node->spec.account, REDIS_REPLICATION_USER, err));
+    return node_mark_prepared(run, incarnation, HA_DATA_NEW, err);
+}
+
+/* ---- the engine --------------------------------------------------------------------------------
+ */
+
+static bool start(RedisNode *node, const char *source, Err *err)
+{
+    NodeRun *run = node->run;
+    RedisPart *part = &run->work->part;
+    int64_t revision = part->revision;
+    part_reset(part);
+    part->revision = revision;
+    part->killed = part->stuck = part->reaped = false;
+    node->spec.source_address = source;
+    TRY(redis_install_find(run->arena, &node->spec.install, err));
+    TRY(node_dirs(run, &node->spec.account, REDIS_REPLICATION_USER, err));
+    bool ignored = false;
+    TRY(redis_configure(&node->spec, &ignored, err));
+    run->work->applied = true; /* the files that it starts with say it all */
+    run->work->reboot_epoch = member_int(run->goal, "reboot_epoch", 0);
+    node_seen_set(run, "starting", run->work->incarnation);
+    part->begun = true;
+    return node_guard_start(run, redis_argv(run->arena, &node->spec), &node->spec.account, err);
+}
+
+static bool do_start_leading(RedisNode *node, Err *err)
+{
+    return start(node, NULL, err) &&
+           node_mark_prepared(node->run, node->run->work->incarnation, HA_DATA_LED, err);
+}
+
+/* Never without somebody to follow: it would be a primary. */
+static bool leader_is_placed(const RedisNode *node, Err *err)
+{
+    return node->leader != NULL
+               ? true
+               : err_set(err, ERR_UNAVAILABLE, "the leader of %s has no place yet", node->cluster);
+}
+
+static bool do_start_following(RedisNode *node, Err *err)
+{
+    NodeRun *run = node->run;
+    TRY(leader_is_placed(node, err));
+    if (run->work->lead.data == HA_DATA_LED) {
+        node_event(run, "recovery",
+                   arena_printf(run->arena,
+                                "Recovering cache nodes %s: it follows %s now, and what that one "
+                                "has not got from it is discarded.",
+                                run->work->id, node->view.record.leader.text));
+    }
+    return start(node, node->leader, err);
+}
+
+static bool follow(RedisNode *node, const char *source, Err *err)
+{
+    node->spec.source_address = source;
+    node->run->work->part.keep_goal[0] = '\0'; /* its files are to say so, too */
+    return redis_follow(&node->spec, err);
+}
+
+static bool do_source(RedisNode *node, Err *err)
+{
+    return leader_is_placed(node, err) && follow(node, node->leader, err);
+}
+
+static bool do_bid(RedisNode *node, Err *err)
+{
+    RedisPart *part = &node->run->work->part;
+    part->bid_term = node->view.record.term;
+    part->bid_offset = node->view.offset;
+    json_object_set_new(node->run->seen, "bid_term", json_integer(part->bid_term));
+    json_object_set_new(node->run->seen, "offset", json_integer(part->bid_offset));
+    return node_seen_write(node->run, err);
+}
+
+static bool do_pause(RedisNode *node, Err *err)
+{
+    TRY(redis_pause(&node->spec, PAUSE_MS, err));
+    node->run->work->part.paused_ms = time_boot_ms();
+    return true;
+}
+
+static bool do_resume(RedisNode *node, Err *err)
+{
+    TRY(redis_resume(&node->spec, err));
+    node->run->work->part.paused_ms = 0;
+    return true;
+}
+
+/* It takes no more writes from here on: those that wait are refused as not carried out. */
+static bool do_demote(RedisNode *node, Err *err)
+{
+    const char *heir = redis_address_of(node, &node->view.record.heir);
+    if (heir == NULL) {
+        return err_set(err, ERR_UNAVAILABLE, "the heir of %s is gone", node->cluster);
+    }
+    /* The pause would hold back what it is to hear from the heir, too. */
+    return follow(node, heir, err) && do_resume(node, err);
+}
+
+static bool do_stop(RedisNode *node, Err *err)
+{
+    TRY(node_guard_stop(node->run, err));
+    part_reset(&node->run->work->part);
+    return true;
+}
+
+static bool do_kill(RedisNode *node, Err *err)
+{
+    RedisPart *part = &node->run->work->part;
+    log_warn("agent", "node %s is ended", node->run->work->id);
+    part->killed = true;
+    part->stuck = !node_guard_kill(node->run, err);
+    if (part->stuck) {
+        return false;
+    }
+    part_reset(part);
+    return true;
+}
+
+bool redis_step_do(RedisNode *node, const GroupDecision *decision, Err *err)
+{
+    switch (decision->step) {
+    case GROUP_STEP_WAIT:
+        return true;
+    case GROUP_STEP_WRITE:
+        return do_write(node, decision, err);
+    case GROUP_STEP_MAKE:
+        return do_make(node, err);
+    case GROUP_STEP_START_LEADING:
+        return do_start_leading(node, err);
+    case GROUP_STEP_START_FOLLOWING:
+        return do_start_following(node, err);
+    case GROUP_STEP_SOURCE:
+        return do_source(node, err);
+    case GROUP_STEP_PROMOTE:
+        return follow(node, NULL, err);
+    case GROUP_STEP_BID:
+        return do_bid(node, err);
+    case GROUP_STEP_PAUSE:
+        return do_pause(node, err);
+    case GROUP_STEP_DEMOTE:
+        return do_demote(node, err);
+    case GROUP_STEP_RESUME:
+        return do_resume(node, err);
+    case GROUP_STEP_STOP:
+        return do_stop(node, err);
+    case GROUP_STEP_KILL:
+        return do_kill(node, err);
+    case GROUP_STEP_REMOVE:
+        return node_remove(node->run, err);
+    }
+    UNREACHABLE();
+}

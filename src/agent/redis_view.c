@@ -1,0 +1,310 @@
+/*
+ * The snapshot that is decided on (docs/failover.md, "Redis"): what control wants, what the record
+ * says, what the engine answers, and what the neighbours' agents have written of them. Nothing is
+ * changed here but what a dead guard has left, which is ended.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "agent/redis_node_priv.h"
+
+#define LOOK_MS     200 /* an engine that takes longer to say how it is, is silent */
+#define HEARS_MS    (GROUP_SILENT_MS - 100) /* a primary says a word each second */
+#define LAG_MAX_S   2                       /* so does a replica */
+#define FAILING_MIN 2                       /* ends soon after a start, in a row */
+#define GUARD_MS    300
+
+/* ---- what is wanted ----------------------------------------------------------------------------
+ */
+
+static void view_goal(RedisNode *node, int64_t now_ms)
+{
+    NodeWork *work = node->run->work;
+    const json_t *goal = node->run->goal;
+    GroupView *view = &node->view;
+    view->run = member_bool(goal, "run", true) && !work->stop_asked;
+    view->gone = member_bool(goal, "gone", false);
+    view->deleted = member_bool(goal, "deleted", false);
+    view->automatic = member_bool(goal, "automatic", false);
+    view->handover = member_int(goal, "handover", 0);
+    if (work->part.wish != view->handover || work->part.wish_ms == 0) {
+        work->part.wish = view->handover;
+        work->part.wish_ms = now_ms;
+    }
+    view->wish_ms = now_ms - work->part.wish_ms;
+    view->self = ha_id(work->id);
+}
+
+static bool view_record(RedisNode *node, int64_t now_ms, Err *err)
+{
+    NodeWork *work = node->run->work;
+    RedisPart *part = &work->part;
+    GroupView *view = &node->view;
+    TRY(cluster_group_read(work->options->store, node->cluster, &view->record, &node->revision,
+                           err));
+    if (part->term != view->record.term || part->phase != view->record.phase ||
+        part->phase_ms == 0) {
+        part->term = view->record.term;
+        part->phase = view->record.phase;
+        part->phase_ms = now_ms;
+        part->bid_term = 0;
+    }
+    view->phase_ms = now_ms - part->phase_ms;
+    view->claimed = part->revision == node->revision;
+    view->bid = part->bid_term == view->record.term;
+    return true;
+}
+
+/* ---- the engine --------------------------------------------------------------------------------
+ */
+
+static bool has_data(const RedisNode *node)
+{
+    const NodeWork *work = node->run->work;
+    return work->incarnation[0] != '\0' && work->lead.data != HA_DATA_NEW &&
+           redis_data_is_there(&node->run->paths);
+}
+
+/* A folder that was filled once and holds nothing now is no folder. */
+static bool is_empty(const RedisNode *node)
+{
+    const NodeWork *work = node->run->work;
+    return work->incarnation[0] == '\0' || (work->lead.data != HA_DATA_NEW && !has_data(node));
+}
+
+static HaState down_state(RedisNode *node)
+{
+    RedisPart *part = &node->run->work->part;
+    Err err;
+    part->engine = 0;
+    if (!part->reaped) {
+        part->reaped = node_reap(node->run, &err);
+        part->stuck = !part->reaped;
+    }
+    return part->stuck ? HA_STATE_STUCK : is_empty(node) ? HA_STATE_EMPTY : HA_STATE_DOWN;
+}
+
+static HaState engine_state(RedisNode *node, int64_t now_ms)
+{
+    NodeWork *work = node->run->work;
+    RedisPart *part = &work->part;
+    Err err = {0};
+    if (!node_guard_runs(node->run)) {
+        return down_state(node);
+    }
+    part->reaped = false;
+    if (!redis_observe(&node->spec, LOOK_MS, &node->seen, &err)) {
+        /* One that says no is on its way up or down; one that says nothing may be neither, unless
+         * we have just started it. */
+        bool silent = err.code == ERR_TIMEOUT && (part->answered_ms > 0 || !part->begun);
+        return silent ? HA_STATE_SILENT : HA_STATE_STARTING;
+    }
+    node->answers = true;
+    part->answered_ms = now_ms;
+    return node->seen.loading      ? HA_STATE_STARTING
+           : node->seen.is_replica ? HA_STATE_FOLLOWING
+                                   : HA_STATE_LEADING;
+}
+
+/* Asked early: a guard may be stopped together with its engine. */
+static void learn_engine(RedisNode *node)
+{
+    const NodeWork *work = node->run->work;
+    GuardStatus status;
+    bool lives = node->answers || node->view.state == HA_STATE_SILENT;
+    if (work->part.engine == 0 && lives &&
+        guard_status(work->options->run_dir, work->id, GUARD_MS, &status, NULL)) {
+        node->run->work->part.engine = status.engine;
+    }
+}
+
+/* The processor time that a process has used; -1: it is stopped, or not there. */
+static int64_t cpu_ticks(pid_t pid, bool *ret_runnable)
+{
+    CLEANUP(mem_free_ptr) char *path = mem_printf("/proc/%d/stat", (int)pid);
+    char state = 'T';
+    unsigned long user = 0;
+    unsigned long system = 0;
+    Buf text;
+    buf_init(&text, 4096);
+    const char *rest =
+        pid > 0 && file_read(path, &text, NULL) ? strrchr(buf_str(&text), ')') : NULL;
+    int found = rest == NULL ? 0
+                             : sscanf(rest, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+                                      &state, &user, &system);
+    buf_done(&text);
+    *ret_runnable = found == 3 && state == 'R';
+    return found == 3 && state != 'T' && state != 't' && state != 'Z' ? (int64_t)(user + system)
+                                                                      : -1;
+}
+
+/* One that does not answer because it computes is not dead; nor is one that would, and gets no
+ * processor on a loaded host. */
+static bool computes(RedisNode *node)
+{
+    RedisPart *part = &node->run->work->part;
+    int64_t before = part->cpu_ticks;
+    bool runnable;
+    part->cpu_ticks = cpu_ticks(part->engine, &runnable);
+    return runnable || (part->cpu_ticks >= 0 && part->cpu_ticks != before);
+}
+
+static void view_engine(RedisNode *node, int64_t now_ms)
+{
+    NodeWork *work = node->run->work;
+    RedisPart *part = &work->part;
+    GroupView *view = &node->view;
+    view->state = engine_state(node, now_ms);
+    learn_engine(node);
+    if (view->state != part->state || part->state_ms == 0) {
+        part->state = view->state;
+        part->state_ms = now_ms;
+    }
+    bool silent = view->state == HA_STATE_SILENT;
+    bool answered = silent && part->answered_ms > 0;
+    view->state_ms = now_ms - (answered ? part->answered_ms : part->state_ms);
+    view->busy = silent && computes(node);
+    view->incarnation = ha_id(view->state == HA_STATE_EMPTY ? "" : work->incarnation);
+    view->has_data = has_data(node);
+    view->asked = node_stop_was_asked(node->run) && !part->killed;
+    view->failing = work->quick_ends >= FAILING_MIN;
+    view->paused = part->paused_ms != 0;
+    view->offset = node->seen.offset;
+    snprintf(view->history, sizeof(view->history), "%s", node->seen.history);
+}
+
+static void view_link(RedisNode *node, int64_t now_ms)
+{
+    RedisPart *part = &node->run->work->part;
+    GroupView *view = &node->view;
+    view->link_up = view->state == HA_STATE_FOLLOWING && node->seen.link_up;
+    view->source_right = node->leader != NULL && strcmp(node->seen.source, node->leader) == 0;
+    if (node->seen.offset != part->heard_offset || part->heard_ms == 0) {
+        part->heard_offset = node->seen.offset;
+        part->heard_ms = now_ms;
+    }
+    view->quiet_ms = now_ms - part->heard_ms;
+    /* How old its last word is matters once the leader's agent has none: else each look would be
+     * news. */
+    node->hears = view->link_up && (!node->leader_silent || now_ms - part->heard_ms < HEARS_MS);
+}
+
+/* ---- the neighbours ----------------------------------------------------------------------------
+ */
+
+const char *redis_address_of(const RedisNode *node, const HaId *member)
+{
+    CLEANUP(record_free_ptr) json_t *goal = node_neighbour(node->run, member->text, "goal");
+    return goal != NULL ? node_address(node->run, arena_strdup(node->run->arena,
+                                                               member_str(goal, "address", "")))
+                        : NULL;
+}
+
+/* Written by this agent in this life: what an agent that has died wrote is no witness. */
+static bool is_ours(const RedisNode *node, const json_t *seen)
+{
+    return strcmp(member_str(seen, "agent", ""), node->run->work->options->agent_id) == 0;
+}
+
+static bool is_in_state(const json_t *seen, HaState state)
+{
+    return strcmp(member_str(seen, "ha", ""), ha_state_name(state)) == 0;
+}
+
+static void view_leader(RedisNode *node)
+{
+    GroupView *view = &node->view;
+    const HaId *leader = &view->record.leader;
+    CLEANUP(record_free_ptr) json_t *seen = node_neighbour(node->run, leader->text, "seen");
+    bool ours = is_ours(node, seen);
+    node->leader = ha_id_eq(leader, &view->self) ? NULL : redis_address_of(node, leader);
+    node->leader_silent = ours && is_in_state(seen, HA_STATE_SILENT);
+    view->leads_here = ours && is_in_state(seen, HA_STATE_LEADING) &&
+                       member_int(seen, "term", 0) == view->record.term;
+}
+
+static bool streams(const RedisNode *node, const GroupPeer *peer)
+{
+    const char *address = redis_address_of(node, &peer->node);
+    for (size_t i = 0; i < node->seen.replicas_len && address != NULL; i++) {
+        const RedisReplica *replica = &node->seen.replicas[i];
+        if (strcmp(replica->address, address) == 0) {
+            return replica->online && replica->lag_s <= LAG_MAX_S;
+        }
+    }
+    return false;
+}
+
+/* For how long it has not streamed; one that was never seen to counts from now. */
+static int64_t link_gone_ms(RedisPart *part, const GroupPeer *peer, int64_t now_ms)
+{
+    PgLink *link = NULL;
+    for (size_t i = 0; i < part->links_len; i++) {
+        if (ha_id_eq(&part->links[i].incarnation, &peer->incarnation)) {
+            link = &part->links[i];
+        }
+    }
+    if (link == NULL) {
+        if (part->links_len == HA_PEERS_MAX) { /* of those before, nobody is here any more */
+            part->links_len = 0;
+        }
+        link = &part->links[part->links_len++];
+        *link = (PgLink){.incarnation = peer->incarnation, .gone_ms = now_ms};
+    }
+    if (peer->streaming) {
+        link->gone_ms = 0;
+    } else if (link->gone_ms == 0) {
+        link->gone_ms = now_ms;
+    }
+    return peer->streaming ? 0 : now_ms - link->gone_ms;
+}
+
+static void peer_read(RedisNode *node, GroupPeer *peer, int64_t now_ms)
+{
+    NodeRun *run = node->run;
+    const GroupRecord *record = &node->view.record;
+    CLEANUP(record_free_ptr) json_t *seen = node_neighbour(run, peer->node.text, "seen");
+    peer->known = is_ours(node, seen);
+    peer->incarnation =
+        ha_id(is_in_state(seen, HA_STATE_EMPTY) ? "" : member_str(seen, "incarnation", ""));
+    peer->has_data = member_bool(seen, "data", false);
+    peer->follows = peer->known && is_in_state(seen, HA_STATE_FOLLOWING);
+    peer->hears = peer->follows && member_bool(seen, "hears", false);
+    peer->in_history =
+        record->history[0] != '\0' && strcmp(member_str(seen, "history", ""), record->history) == 0;
+    peer->bid_term = member_int(seen, "bid_term", 0);
+    peer->offset = member_int(seen, "offset", -1);
+    if (node->view.state == HA_STATE_LEADING && !ha_id_is_empty(&peer->incarnation)) {
+        peer->streaming = streams(node, peer);
+        peer->gone_ms = link_gone_ms(&run->work->part, peer, now_ms);
+    }
+}
+
+static void view_peers(RedisNode *node, int64_t now_ms)
+{
+    GroupView *view = &node->view;
+    size_t i;
+    json_t *item;
+    json_array_foreach (member_array(node->run->goal, "peers"), i, item) {
+        if (view->peers_len < HA_PEERS_MAX) {
+            GroupPeer *peer = &view->peers[view->peers_len++];
+            *peer = (GroupPeer){.node = ha_id(json_string_value(item))};
+            peer_read(node, peer, now_ms);
+        }
+    }
+}
+
+bool redis_view_make(RedisNode *node, Err *err)
+{
+    int64_t now_ms = time_boot_ms();
+    node->view = (GroupView){0};
+    node->seen = (RedisSeen){0};
+    node->answers = false;
+    view_goal(node, now_ms);
+    TRY(view_record(node, now_ms, err));
+    view_leader(node);
+    view_engine(node, now_ms);
+    view_link(node, now_ms);
+    view_peers(node, now_ms);
+    return true;
+}

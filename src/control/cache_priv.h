@@ -1,0 +1,25 @@
+/* What cache.c and cache_front.c share: one replication group, in one round. */
+#ifndef WEIR_CONTROL_CACHE_PRIV_H
+#define WEIR_CONTROL_CACHE_PRIV_H
+
+#include "control/control_priv.h"
+
+typedef struct Group {
+    World *world;
+    const char *id;
+    const char *plane;
+    const char *cluster_key;
+    const json_t *spec;
+    const json_t *status;
+    json_t *next;
+    int64_t idle_timeout_s; /* Redis's `timeout`, which the front keeps */
+} Group;
+
+const json_t *cache_cluster_of(const Group *group);                   /* its record */
+const char *cache_cluster_name(const Group *group);                   /* "rg-ID" */
+const char *cache_node_address(const Group *group, const char *node); /* host part */
+
+/* The front's goal. */
+void cache_front_put(Group *group);
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * Commands that wait: for a node, while there is none, and for the next primary, while the one
+ * that is there hands over. A client that waits is not read, for hold_ms at most.
+ */
+#include "front/front_priv.h"
+
+const char *front_unavailable_text(const FrontClient *client)
+{
+    return client->reader
+               ? "LOADING Weir has no replica for this at the moment; nothing was carried out"
+               : "LOADING Weir has no primary for this at the moment; nothing was carried out";
+}
+
+static void client_hold_over(void *user)
+{
+    FrontClient *client = user;
+    if (client->link == LINK_READY) {
+        client->unheld = true;
+    } else if (client->again) {
+        front_link_drop(client);
+        client->again = false;
+        front_client_error(client, front_unavailable_text(client));
+    } else {
+        front_link_drop(client);
+        client->refusing = true;
+    }
+    front_client_resume(client, PAUSE_LINK);
+}
+
+static void client_hold(FrontClient *client)
+{
+    if (!loop_timer_armed(&client->hold)) {
+        loop_timer_start(client->front->loop, &client->hold, client->front->config->hold_ms, 0,
+                         client_hold_over, client);
+    }
+    front_client_pause(client, PAUSE_LINK);
+}
+
+/* What can only go on where it began is not held: the leader waits for it, for a moment. */
+static bool client_is_held(const FrontClient *client)
+{
+    return client->front->config->hold && !client->reader && !client->unheld &&
+           front_session_can_move(&client->session);
+}
+
+bool front_link_need(FrontClient *client)
+{
+    if (client->link == LINK_READY && !client_is_held(client)) {
+        return true;
+    }
+    if (client->link == LINK_NONE) {
+        front_link_begin(client);
+    }
+    client_hold(client);
+    return false;
+}
+
+void front_client_unhold(FrontClient *client)
+{
+    client->unheld = false;
+    if (client->link == LINK_READY && !client->resetting && (client->paused & PAUSE_LINK) != 0) {
+        loop_timer_stop(&client->hold);
+        front_client_resume(client, PAUSE_LINK);
+    }
+}
+
+void front_link_later(FrontClient *client)
+{
+    client->link = LINK_WAITING;
+    front_wait(client->front, client);
+    client_hold(client);
+}
+
+void front_client_link_ready(FrontClient *client)
+{
+    loop_timer_stop(&client->hold);
+    if (client->again) {
+        front_again_send(client);
+    }
+    front_client_resume(client, PAUSE_LINK);
+}

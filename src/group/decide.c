@@ -1,0 +1,234 @@
+/* What a node does next that does not lead: it follows, takes a free term, rests, or leaves. */
+#include "group/group_priv.h"
+
+/* ---- peers -------------------------------------------------------------------------------------
+ */
+
+/* Where the leader's data is gone, nobody's history is the record's any more: having data is what
+ * counts then. */
+bool group_could_lead(const GroupView *view, const GroupPeer *peer)
+{
+    bool has_it = view->record.history[0] != '\0' ? peer->in_history : peer->has_data;
+    return peer->follows && has_it && ha_set_has(&view->record.set, &peer->incarnation);
+}
+
+bool group_has_taker(const GroupView *view)
+{
+    for (size_t i = 0; i < view->peers_len; i++) {
+        if (group_could_lead(view, &view->peers[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- taking the lead (F11, F15) ----------------------------------------------------------------
+ */
+
+static bool may_lead(const GroupView *view)
+{
+    const char *history = view->record.history;
+    bool has_it = history[0] != '\0' ? strcmp(history, view->history) == 0 : view->has_data;
+    return has_it && group_in_set(view);
+}
+
+/* The others that may: not the leader, which takes its term back by itself. */
+static bool competes(const GroupView *view, const GroupPeer *peer)
+{
+    return group_could_lead(view, peer) && !ha_id_eq(&peer->node, &view->record.leader);
+}
+
+static bool all_have_bid(const GroupView *view)
+{
+    for (size_t i = 0; i < view->peers_len; i++) {
+        if (competes(view, &view->peers[i]) && view->peers[i].bid_term != view->record.term) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool another_has_more(const GroupView *view)
+{
+    for (size_t i = 0; i < view->peers_len; i++) {
+        const GroupPeer *peer = &view->peers[i];
+        bool more = peer->offset > view->offset ||
+                    (peer->offset == view->offset && strcmp(peer->node.text, view->self.text) < 0);
+        if (competes(view, peer) && peer->bid_term == view->record.term && more) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The set is the new leader alone: whoever else was in it may lack what comes next (F4). */
+static GroupDecision take(const GroupView *view, const char *why)
+{
+    GroupDecision decision = group_write(view, why);
+    GroupRecord *record = &decision.record;
+    record->term++;
+    record->leader = view->self;
+    record->phase = HA_PHASE_LEADING;
+    record->heir = (HaId){0};
+    record->history[0] = '\0';
+    record->set = (HaSet){.len = 0};
+    ha_set_add(&record->set, &view->incarnation);
+    return decision;
+}
+
+static GroupDecision follow_free(const GroupView *view)
+{
+    const GroupRecord *record = &view->record;
+    if (!may_lead(view)) {
+        return group_wait("another one is to lead", GROUP_SOON_MS);
+    }
+    if (ha_id_eq(&record->heir, &view->self)) {
+        return take(view, "the leader has handed over");
+    }
+    if (!ha_id_is_empty(&record->heir) && view->phase_ms < GROUP_TURN_MS) {
+        return group_wait("the heir is to lead", GROUP_SOON_MS);
+    }
+    if (!view->bid) {
+        return view->link_up && view->phase_ms < GROUP_BID_MS
+                   ? group_wait("the end of what its leader has sent", GROUP_HURRY_MS)
+                   : group_do(GROUP_STEP_BID, "");
+    }
+    if (!all_have_bid(view) && view->phase_ms < GROUP_BID_MS) {
+        return group_wait("the other replicas to say what they have", GROUP_HURRY_MS);
+    }
+    if (another_has_more(view) && view->phase_ms < GROUP_TURN_MS) {
+        return group_wait("a replica that has more is to lead", GROUP_SOON_MS);
+    }
+    return take(view, "the leader is gone");
+}
+
+/* ---- following ---------------------------------------------------------------------------------
+ */
+
+static GroupDecision follow_following(const GroupView *view)
+{
+    const GroupRecord *record = &view->record;
+    if (record->phase == HA_PHASE_FREE) {
+        return follow_free(view);
+    }
+    if (!view->source_right && view->leads_here) {
+        return group_do(GROUP_STEP_SOURCE, "there is another leader");
+    }
+    if (record->phase == HA_PHASE_YIELDING && ha_id_eq(&record->heir, &view->self)) {
+        return group_wait("the leader to hand over", GROUP_HURRY_MS);
+    }
+    return view->link_up && view->source_right ? group_rest()
+                                               : group_wait("its link to the leader", HA_SOON_MS);
+}
+
+GroupDecision group_silent(const GroupView *view, bool could_be_replaced)
+{
+    int64_t patience_ms = view->busy          ? GROUP_BUSY_MS
+                          : could_be_replaced ? GROUP_SILENT_MS
+                                              : HA_HUNG_MS;
+    return view->state_ms >= patience_ms ? group_do(GROUP_STEP_KILL, "it does not answer")
+                                         : group_wait("an answer", GROUP_HURRY_MS);
+}
+
+static GroupDecision follow(const GroupView *view)
+{
+    switch (view->state) {
+    case HA_STATE_EMPTY:
+        return group_do(GROUP_STEP_MAKE, "");
+    case HA_STATE_DOWN:
+        return group_do(GROUP_STEP_START_FOLLOWING, "");
+    case HA_STATE_STARTING:
+        return group_wait("it starts", HA_SOON_MS);
+    case HA_STATE_FOLLOWING:
+        return follow_following(view);
+    case HA_STATE_SILENT:
+        return group_silent(view, true);
+    case HA_STATE_STUCK:
+        return group_do(GROUP_STEP_KILL, "it does not end");
+    case HA_STATE_LEADING:
+        return group_do(GROUP_STEP_SOURCE, "another one leads");
+    case HA_STATE_PROMOTING:
+        break;
+    }
+    UNREACHABLE();
+}
+
+/* ---- resting and leaving -----------------------------------------------------------------------
+ */
+
+static GroupDecision rest(const GroupView *view)
+{
+    switch (view->state) {
+    case HA_STATE_EMPTY:
+    case HA_STATE_DOWN:
+        return group_rest();
+    case HA_STATE_STUCK:
+    case HA_STATE_SILENT:
+        return group_do(GROUP_STEP_KILL, "it does not end");
+    case HA_STATE_STARTING:
+    case HA_STATE_FOLLOWING:
+    case HA_STATE_LEADING:
+        return group_do(GROUP_STEP_STOP, "it shall rest");
+    case HA_STATE_PROMOTING:
+        break;
+    }
+    UNREACHABLE();
+}
+
+static GroupDecision leave(const GroupView *view)
+{
+    switch (view->state) {
+    case HA_STATE_EMPTY:
+    case HA_STATE_DOWN:
+        return group_do(GROUP_STEP_REMOVE, "it is not wanted any more");
+    case HA_STATE_STUCK:
+    case HA_STATE_SILENT:
+        return group_do(GROUP_STEP_KILL, "it does not end");
+    case HA_STATE_STARTING:
+    case HA_STATE_FOLLOWING:
+    case HA_STATE_LEADING:
+        return group_do(GROUP_STEP_STOP, "it is not wanted any more");
+    case HA_STATE_PROMOTING:
+        break;
+    }
+    UNREACHABLE();
+}
+
+/* ---- all together ------------------------------------------------------------------------------
+ */
+
+/* A leader that shall go away stays until another one leads, as long as there is one that could
+ * come to. */
+HaDuty group_duty(const GroupView *view)
+{
+    bool leads = ha_id_eq(&view->record.leader, &view->self);
+    if (view->gone && (view->deleted || !leads || view->peers_len == 0)) {
+        return HA_DUTY_LEAVE;
+    }
+    if (!view->run) {
+        return HA_DUTY_REST;
+    }
+    return leads ? HA_DUTY_LEAD : HA_DUTY_FOLLOW;
+}
+
+static GroupDecision choose(const GroupView *view)
+{
+    switch (group_duty(view)) {
+    case HA_DUTY_LEAD:
+        return group_lead(view);
+    case HA_DUTY_FOLLOW:
+        return follow(view);
+    case HA_DUTY_REST:
+        return rest(view);
+    case HA_DUTY_LEAVE:
+        return leave(view);
+    }
+    UNREACHABLE();
+}
+
+GroupDecision group_decide(const GroupView *view)
+{
+    GroupDecision decision = choose(view);
+    ASSERT(group_edge_find(group_duty(view), view->state, decision.step) != NULL);
+    return decision;
+}

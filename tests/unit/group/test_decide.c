@@ -1,0 +1,596 @@
+/* What nodes of a replication group do next: each rule on its own, and what holds of whatever a
+ * snapshot may say. */
+#include "../unit.h"
+
+#include <stdio.h>
+
+#include "group/group.h"
+
+#define TRIES 300000
+
+/* Three nodes; n1 leads, all is well. */
+static GroupView leader_view(void)
+{
+    GroupView view = {.run = true,
+                      .automatic = true,
+                      .claimed = true,
+                      .self = ha_id("n1"),
+                      .incarnation = ha_id("i1"),
+                      .state = HA_STATE_LEADING,
+                      .has_data = true,
+                      .history = "h1",
+                      .offset = 100,
+                      .peers_len = 2};
+    view.record = (GroupRecord){.term = 5, .leader = ha_id("n1"), .history = "h1"};
+    const char *const nodes[] = {"n2", "n3"};
+    const char *const incarnations[] = {"i2", "i3"};
+    ha_set_add(&view.record.set, &view.incarnation);
+    for (size_t i = 0; i < view.peers_len; i++) {
+        view.peers[i] = (GroupPeer){.node = ha_id(nodes[i]),
+                                    .incarnation = ha_id(incarnations[i]),
+                                    .known = true,
+                                    .has_data = true,
+                                    .follows = true,
+                                    .hears = true,
+                                    .in_history = true,
+                                    .offset = -1,
+                                    .streaming = true};
+        ha_set_add(&view.record.set, &view.peers[i].incarnation);
+    }
+    return view;
+}
+
+static GroupView follower_view(void)
+{
+    GroupView view = leader_view();
+    view.self = ha_id("n2");
+    view.incarnation = ha_id("i2");
+    view.state = HA_STATE_FOLLOWING;
+    view.claimed = false;
+    view.link_up = view.source_right = view.leads_here = true;
+    view.peers[0].node = ha_id("n1");
+    view.peers[0].incarnation = ha_id("i1");
+    view.peers[0].follows = view.peers[0].hears = view.peers[0].streaming = false;
+    view.peers[1].streaming = false;
+    return view;
+}
+
+/* Its leader is dead, and the record says so. */
+static GroupView free_view(void)
+{
+    GroupView view = follower_view();
+    view.record.phase = HA_PHASE_FREE;
+    view.link_up = view.leads_here = false;
+    return view;
+}
+
+static void check(const GroupView *view, GroupStep step)
+{
+    GroupDecision decision = group_decide(view);
+    if (decision.step != step) {
+        print_message("%s instead of %s: %s\n", group_step_name(decision.step),
+                      group_step_name(step), decision.why);
+    }
+    assert_int_equal(decision.step, step);
+}
+
+static GroupRecord written(const GroupView *view)
+{
+    check(view, GROUP_STEP_WRITE);
+    GroupDecision decision = group_decide(view);
+    assert_int_equal(decision.record.writes, view->record.writes + 1);
+    return decision.record;
+}
+
+static void test_all_is_well(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    assert_true(group_decide(&view).done);
+    view = follower_view();
+    assert_true(group_decide(&view).done);
+}
+
+/* ---- the leader ends --------------------------------------------------------------------------
+ */
+
+static void test_a_dead_leader_makes_room(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.state = HA_STATE_DOWN;
+    view.claimed = false;
+    GroupRecord room = written(&view);
+    assert_int_equal(room.phase, HA_PHASE_FREE);
+    assert_int_equal(room.term, 5);
+    assert_string_equal(room.history, "h1");
+    assert_int_equal(room.set.len, 3);
+}
+
+static void test_without_a_taker_it_starts_again_in_place(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.state = HA_STATE_DOWN;
+    view.claimed = false;
+    view.peers[0].follows = false;
+    view.peers[1].in_history = false; /* it has other data */
+    GroupRecord record = written(&view);
+    assert_int_equal(record.phase, HA_PHASE_LEADING);
+    view.record = record;
+    view.claimed = true;
+    check(&view, GROUP_STEP_START_LEADING);
+}
+
+static void test_a_reboot_and_a_group_without_failover_stay(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.state = HA_STATE_DOWN;
+    view.asked = true;
+    check(&view, GROUP_STEP_START_LEADING);
+    view.asked = view.automatic = false;
+    check(&view, GROUP_STEP_START_LEADING);
+    view.automatic = true;
+    assert_int_equal(written(&view).phase, HA_PHASE_FREE);
+}
+
+static void test_members_that_are_not_known_yet_are_waited_for(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.state = HA_STATE_DOWN;
+    view.peers[0].known = view.peers[1].known = false;
+    view.peers[0].follows = view.peers[1].follows = false;
+    check(&view, GROUP_STEP_WAIT);
+    view.state_ms = GROUP_GONE_MS;
+    check(&view, GROUP_STEP_START_LEADING);
+}
+
+static void test_what_nobody_took_goes_back(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.state = HA_STATE_DOWN;
+    view.record.phase = HA_PHASE_FREE;
+    check(&view, GROUP_STEP_WAIT);
+    view.phase_ms = GROUP_TAKE_MS;
+    assert_int_equal(written(&view).phase, HA_PHASE_LEADING);
+}
+
+static void test_a_silent_leader_is_ended_unless_it_is_heard_or_computes(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.state = HA_STATE_SILENT;
+    view.state_ms = GROUP_SILENT_MS;
+    check(&view, GROUP_STEP_WAIT); /* the replicas hear it */
+    view.peers[0].hears = view.peers[1].hears = false;
+    check(&view, GROUP_STEP_KILL);
+    view.busy = true;
+    check(&view, GROUP_STEP_WAIT);
+    view.state_ms = GROUP_BUSY_MS;
+    check(&view, GROUP_STEP_KILL);
+    view.busy = false;
+    view.peers[0].follows = view.peers[1].follows = false;
+    view.state_ms = GROUP_SILENT_MS;
+    check(&view, GROUP_STEP_WAIT); /* nobody could do better */
+}
+
+/* ---- who takes it ------------------------------------------------------------------------------
+ */
+
+static void test_a_replica_reads_to_the_end_before_it_bids(void **state)
+{
+    (void)state;
+    GroupView view = free_view();
+    view.link_up = true;
+    check(&view, GROUP_STEP_WAIT);
+    view.link_up = false;
+    check(&view, GROUP_STEP_BID);
+    view.link_up = true;
+    view.phase_ms = GROUP_BID_MS;
+    check(&view, GROUP_STEP_BID);
+}
+
+static void test_the_one_that_has_the_most_takes_it(void **state)
+{
+    (void)state;
+    GroupView view = free_view();
+    view.bid = true;
+    check(&view, GROUP_STEP_WAIT); /* n3 has not said */
+    view.peers[1].bid_term = 5;
+    view.peers[1].offset = 101;
+    check(&view, GROUP_STEP_WAIT); /* it has more */
+    view.peers[1].offset = 100;
+    GroupRecord taken = written(&view);
+    assert_int_equal(taken.term, 6);
+    assert_string_equal(taken.leader.text, "n2");
+    assert_int_equal(taken.phase, HA_PHASE_LEADING);
+    assert_int_equal(taken.set.len, 1);
+    assert_true(ha_set_has(&taken.set, &view.incarnation));
+    assert_string_equal(taken.history, "");
+
+    view.record = taken;
+    view.claimed = true;
+    view.bid = false;
+    check(&view, GROUP_STEP_PROMOTE);
+    view.claimed = false; /* the agent has started anew */
+    check(&view, GROUP_STEP_WRITE);
+}
+
+static void test_nobody_is_waited_for_for_ever(void **state)
+{
+    (void)state;
+    GroupView view = free_view();
+    view.bid = true;
+    view.phase_ms = GROUP_BID_MS;
+    assert_int_equal(written(&view).term, 6); /* n3 says nothing */
+    view.peers[1].bid_term = 5;
+    view.peers[1].offset = 101;
+    check(&view, GROUP_STEP_WAIT);
+    view.phase_ms = GROUP_TURN_MS;
+    assert_int_equal(written(&view).term, 6);
+}
+
+static void test_only_who_has_it_all_may(void **state)
+{
+    (void)state;
+    GroupView view = free_view();
+    view.bid = true;
+    view.phase_ms = 100000;
+    snprintf(view.history, sizeof(view.history), "h0");
+    check(&view, GROUP_STEP_WAIT); /* of another history */
+    snprintf(view.history, sizeof(view.history), "h1");
+    view.record.set.len = 1;
+    check(&view, GROUP_STEP_WAIT); /* not in the set */
+}
+
+/* ---- empty folders -----------------------------------------------------------------------------
+ */
+
+static void test_an_empty_leader_makes_room_for_who_has_data(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.state = HA_STATE_EMPTY;
+    view.incarnation = ha_id("");
+    view.has_data = false;
+    view.automatic = false; /* and would rather stay */
+    for (size_t i = 0; i < view.peers_len; i++) {
+        view.peers[i].follows = view.peers[i].in_history = false; /* all have started anew */
+    }
+    view.peers[1].has_data = false;
+    GroupRecord record = written(&view);
+    assert_int_equal(record.phase, HA_PHASE_FREE);
+    assert_string_equal(record.history, "");
+    assert_int_equal(record.set.len, 1);
+    assert_true(ha_set_has(&record.set, &view.peers[0].incarnation));
+
+    view.record = record;
+    view.phase_ms = 100000;
+    check(&view, GROUP_STEP_WAIT); /* however long */
+    view.state = HA_STATE_DOWN;    /* and in a folder that was made anew */
+    view.incarnation = ha_id("i9");
+    check(&view, GROUP_STEP_WAIT);
+    view.record.phase = HA_PHASE_LEADING;
+    view.claimed = true;
+    assert_int_equal(written(&view).phase, HA_PHASE_FREE);
+
+    GroupView other = free_view();
+    other.record = record;
+    snprintf(other.history, sizeof(other.history), "whatever");
+    check(&other, GROUP_STEP_BID);
+    other.has_data = false;
+    check(&other, GROUP_STEP_WAIT);
+}
+
+static void test_an_empty_leader_waits_for_word_of_all(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.state = HA_STATE_EMPTY;
+    view.has_data = false;
+    view.state_ms = 1000000;
+    view.peers[0].has_data = view.peers[1].has_data = false;
+    view.peers[1].known = false;
+    check(&view, GROUP_STEP_WAIT);
+    view.peers[1].known = true;
+    check(&view, GROUP_STEP_MAKE); /* nobody has anything */
+}
+
+static void test_a_leader_that_cannot_load_its_data_makes_room(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.state = HA_STATE_DOWN;
+    view.peers[0].in_history = view.peers[1].in_history = false;
+    check(&view, GROUP_STEP_START_LEADING);
+    view.failing = true;
+    assert_string_equal(written(&view).history, "");
+}
+
+/* ---- leading and following ---------------------------------------------------------------------
+ */
+
+static void test_another_history_begins_another_set(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    snprintf(view.history, sizeof(view.history), "h2");
+    GroupRecord record = written(&view);
+    assert_string_equal(record.history, "h2");
+    assert_int_equal(record.set.len, 1);
+}
+
+static void test_the_set_follows_what_the_leader_sees(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.peers[0].streaming = false;
+    view.peers[0].gone_ms = GROUP_GONE_MS - 1;
+    assert_true(group_decide(&view).done);
+    view.peers[0].gone_ms = GROUP_GONE_MS;
+    GroupRecord record = written(&view);
+    assert_int_equal(record.set.len, 2);
+    view.record = record;
+    view.peers[0].streaming = true;
+    view.peers[0].in_history = false; /* its agent has not seen that it is in sync */
+    assert_true(group_decide(&view).done);
+    view.peers[0].in_history = true;
+    assert_int_equal(written(&view).set.len, 3);
+}
+
+static void test_a_deposed_leader_follows(void **state)
+{
+    (void)state;
+    GroupView view = follower_view();
+    view.state = HA_STATE_LEADING;
+    check(&view, GROUP_STEP_SOURCE);
+    view.state = HA_STATE_DOWN;
+    check(&view, GROUP_STEP_START_FOLLOWING);
+    view.state = HA_STATE_EMPTY;
+    check(&view, GROUP_STEP_MAKE);
+    view = leader_view();
+    view.record.phase = HA_PHASE_FREE;
+    check(&view, GROUP_STEP_KILL);
+}
+
+static void test_another_leader_is_followed_once_it_leads(void **state)
+{
+    (void)state;
+    GroupView view = follower_view();
+    view.source_right = view.leads_here = view.link_up = false;
+    check(&view, GROUP_STEP_WAIT);
+    view.leads_here = true;
+    check(&view, GROUP_STEP_SOURCE);
+}
+
+/* ---- a planned change --------------------------------------------------------------------------
+ */
+
+static void test_a_planned_change(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.handover = 1;
+    view.record = written(&view);
+    assert_int_equal(view.record.phase, HA_PHASE_YIELDING);
+    assert_string_equal(view.record.heir.text, "n2");
+    assert_int_equal(view.record.handover, 1);
+    check(&view, GROUP_STEP_WAIT); /* what was sent before */
+    view.phase_ms = GROUP_DRAIN_MS;
+    check(&view, GROUP_STEP_WAIT); /* somebody still writes */
+    view.quiet_ms = GROUP_QUIET_MS;
+    check(&view, GROUP_STEP_PAUSE);
+    view.quiet_ms = 0;
+    view.phase_ms = GROUP_BUSTLE_MS; /* and does not end to */
+    check(&view, GROUP_STEP_PAUSE);
+    view.paused = true;
+    view.peers[0].offset = 99;
+    check(&view, GROUP_STEP_WAIT);
+    view.peers[0].offset = 100;
+    check(&view, GROUP_STEP_DEMOTE);
+
+    view.state = HA_STATE_FOLLOWING;
+    view.paused = false;
+    GroupRecord room = written(&view);
+    assert_int_equal(room.phase, HA_PHASE_FREE);
+    assert_string_equal(room.heir.text, "n2");
+
+    GroupView heir = free_view();
+    heir.record = room;
+    assert_int_equal(written(&heir).term, 6);
+    GroupView other = heir;
+    other.self = ha_id("n3");
+    other.incarnation = ha_id("i3");
+    other.bid = true;
+    other.phase_ms = GROUP_BID_MS;
+    check(&other, GROUP_STEP_WAIT); /* it is the heir's turn */
+    other.phase_ms = GROUP_TURN_MS;
+    assert_int_equal(written(&other).term, 6);
+}
+
+/* A write came in between: the heir would lack it. */
+static void test_a_change_goes_back_where_the_heir_lacks_something(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.handover = 1;
+    view.record = written(&view);
+    view.state = HA_STATE_FOLLOWING;
+    view.peers[0].offset = 99;
+    check(&view, GROUP_STEP_WAIT);
+    view.state_ms = GROUP_BID_MS;
+    view.record = written(&view);
+    assert_int_equal(view.record.phase, HA_PHASE_LEADING);
+    check(&view, GROUP_STEP_PROMOTE);
+}
+
+static void test_a_change_that_takes_too_long_is_given_up(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.handover = 1;
+    view.record = written(&view);
+    view.paused = true;
+    view.phase_ms = GROUP_BUSTLE_MS + GROUP_CATCH_MS + 1;
+    view.peers[0].offset = 99;
+    view.record = written(&view);
+    assert_int_equal(view.record.phase, HA_PHASE_LEADING);
+    assert_int_equal(view.record.handover, 1); /* it is not begun again */
+    check(&view, GROUP_STEP_RESUME);
+}
+
+static void test_a_wish_that_nobody_can_fulfil_ends(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.handover = 1;
+    view.peers[0].streaming = view.peers[1].streaming = false;
+    check(&view, GROUP_STEP_WAIT);
+    view.wish_ms = GROUP_WISH_MS;
+    GroupRecord record = written(&view);
+    assert_int_equal(record.handover, 1);
+    assert_int_equal(record.phase, HA_PHASE_LEADING);
+}
+
+static void test_a_leader_that_leaves_hands_over_first(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.gone = true;
+    assert_int_equal(written(&view).phase, HA_PHASE_YIELDING);
+    view.deleted = true;
+    check(&view, GROUP_STEP_STOP);
+}
+
+/* ---- whatever a snapshot may say ---------------------------------------------------------------
+ */
+
+static uint64_t seed = 1;
+
+static uint64_t any(uint64_t below)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (seed >> 33) % below;
+}
+
+static HaId any_id(const char *prefix)
+{
+    char text[8];
+    snprintf(text, sizeof(text), "%s%d", prefix, 1 + (int)any(3));
+    return ha_id(any(5) == 0 ? "" : text);
+}
+
+static GroupView any_view(void)
+{
+    static const HaState states[] = {HA_STATE_EMPTY,    HA_STATE_DOWN,      HA_STATE_STUCK,
+                                     HA_STATE_STARTING, HA_STATE_FOLLOWING, HA_STATE_LEADING,
+                                     HA_STATE_SILENT};
+    GroupView view = any(2) == 0 ? leader_view() : follower_view();
+    view.state = states[any(ARRAY_LEN(states))];
+    view.run = any(8) != 0;
+    view.gone = any(8) == 0;
+    view.deleted = any(8) == 0;
+    view.automatic = any(4) != 0;
+    view.handover = (int64_t)any(3);
+    view.claimed = any(2) == 0;
+    view.has_data = any(2) == 0;
+    view.asked = any(4) == 0;
+    view.failing = any(8) == 0;
+    view.busy = any(4) == 0;
+    view.link_up = any(2) == 0;
+    view.bid = any(2) == 0;
+    view.paused = any(2) == 0;
+    view.offset = (int64_t)any(4);
+    view.phase_ms = (int64_t)any(4000);
+    view.state_ms = (int64_t)any(40000);
+    view.wish_ms = (int64_t)any(20000);
+    view.record.phase = (HaPhase)any(3);
+    view.record.handover = (int64_t)any(3);
+    view.record.heir = any_id("n");
+    view.record.history[0] = any(4) == 0 ? '\0' : 'h';
+    view.record.set = (HaSet){.len = 0};
+    for (size_t i = 0; i < 3; i++) {
+        HaId id = any_id("i");
+        ha_set_add(&view.record.set, &id);
+    }
+    for (size_t i = 0; i < view.peers_len; i++) {
+        GroupPeer *peer = &view.peers[i];
+        peer->known = any(4) != 0;
+        peer->has_data = any(2) == 0;
+        peer->follows = any(2) == 0;
+        peer->in_history = any(2) == 0;
+        peer->offset = (int64_t)any(4);
+        peer->bid_term = any(2) == 0 ? view.record.term : 0;
+        peer->streaming = any(2) == 0;
+        peer->gone_ms = peer->streaming ? 0 : (int64_t)any(2000);
+    }
+    return view;
+}
+
+static bool some_peer_has_data(const GroupView *view)
+{
+    for (size_t i = 0; i < view->peers_len; i++) {
+        if (view->peers[i].has_data || !view->peers[i].known) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void test_whatever_a_snapshot_says(void **state)
+{
+    (void)state;
+    for (int i = 0; i < TRIES; i++) {
+        GroupView view = any_view();
+        GroupDecision decision = group_decide(&view); /* asserts that the table has it */
+        const GroupRecord *next = &decision.record;
+        bool writes = decision.step == GROUP_STEP_WRITE;
+        bool starts = decision.step == GROUP_STEP_START_LEADING;
+        /* Nobody leads without a write of one's own (F2). */
+        assert_false((starts || decision.step == GROUP_STEP_PROMOTE) && !view.claimed);
+        /* Nobody starts as primary with nothing, while a member has something, or may have. */
+        assert_false(starts && !view.has_data && some_peer_has_data(&view));
+        /* A term begins only where it is free, and its set is the new leader alone (F4). */
+        assert_false(writes && next->term != view.record.term &&
+                     (view.record.phase != HA_PHASE_FREE || next->set.len > 1));
+        assert_false(writes && next->term < view.record.term);
+        /* Free: nothing of the leader takes writes any more. */
+        bool frees = writes && next->phase == HA_PHASE_FREE && view.record.phase != HA_PHASE_FREE;
+        assert_false(frees && view.state != HA_STATE_DOWN && view.state != HA_STATE_EMPTY &&
+                     view.state != HA_STATE_FOLLOWING);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_all_is_well),
+        cmocka_unit_test(test_a_dead_leader_makes_room),
+        cmocka_unit_test(test_without_a_taker_it_starts_again_in_place),
+        cmocka_unit_test(test_a_reboot_and_a_group_without_failover_stay),
+        cmocka_unit_test(test_members_that_are_not_known_yet_are_waited_for),
+        cmocka_unit_test(test_what_nobody_took_goes_back),
+        cmocka_unit_test(test_a_silent_leader_is_ended_unless_it_is_heard_or_computes),
+        cmocka_unit_test(test_a_replica_reads_to_the_end_before_it_bids),
+        cmocka_unit_test(test_the_one_that_has_the_most_takes_it),
+        cmocka_unit_test(test_nobody_is_waited_for_for_ever),
+        cmocka_unit_test(test_only_who_has_it_all_may),
+        cmocka_unit_test(test_an_empty_leader_makes_room_for_who_has_data),
+        cmocka_unit_test(test_an_empty_leader_waits_for_word_of_all),
+        cmocka_unit_test(test_a_leader_that_cannot_load_its_data_makes_room),
+        cmocka_unit_test(test_another_history_begins_another_set),
+        cmocka_unit_test(test_the_set_follows_what_the_leader_sees),
+        cmocka_unit_test(test_a_deposed_leader_follows),
+        cmocka_unit_test(test_another_leader_is_followed_once_it_leads),
+        cmocka_unit_test(test_a_planned_change),
+        cmocka_unit_test(test_a_change_goes_back_where_the_heir_lacks_something),
+        cmocka_unit_test(test_a_change_that_takes_too_long_is_given_up),
+        cmocka_unit_test(test_a_wish_that_nobody_can_fulfil_ends),
+        cmocka_unit_test(test_a_leader_that_leaves_hands_over_first),
+        cmocka_unit_test(test_whatever_a_snapshot_says),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
