@@ -25,6 +25,8 @@ static void tell_room(RedisNode *node, const GroupRecord *next, const char *why)
 {
     NodeRun *run = node->run;
     if (next->phase == HA_PHASE_FREE && node->view.record.phase == HA_PHASE_LEADING) {
+        run->role = "primary";
+        node_tell_end(run, "a replica takes over");
         node_event(run, "failover",
                    arena_printf(run->arena, "Failover from primary node %s started: %s.",
                                 run->work->id, why));
@@ -105,6 +107,7 @@ static bool start(RedisNode *node, const char *source, Err *err)
     run->work->reboot_epoch = member_int(run->goal, "reboot_epoch", 0);
     node_seen_set(run, "starting", run->work->incarnation);
     part->begun = true;
+    run->role = source == NULL ? "primary" : "replica";
     return node_guard_start(run, redis_argv(run->arena, &node->spec), &node->spec.account, err);
 }
 
