@@ -132,7 +132,7 @@ void session_link(Session *session, Exchange *exchange, Handover handover, Sessi
     exchange->guess = 0;
     exchange->completed = false;
     exchange->name = NAME_OPEN;
-    exchange->streaming = false;
+    exchange->streaming = exchange->stream_done = false;
     loss_begin(exchange);
     put_handover(exchange, session->relay ? HANDOVER_PLAIN : handover, out);
     settings_begin(session, exchange);

@@ -165,7 +165,8 @@ typedef struct Exchange {
     Buf asked;
     Buf own; /* messages of ours */
     WalsenderName name;
-    bool streaming; /* CopyBoth: the client is in a replication stream */
+    bool streaming;   /* CopyBoth: the client is in a replication stream */
+    bool stream_done; /* and has said its last in it */
     /* Bits of what a loss of the connection leaves open (loss.c): of what was sent and is not
      * answered, and of the unnamed statement. */
     uint8_t may, unnamed_may;

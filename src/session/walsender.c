@@ -133,6 +133,9 @@ static SessionStep start_before(Exchange *exchange, SessionOut *out)
     if (exchange_is_deaf(exchange) || exchange->flight.unsure) {
         return refuse(out, "08P01", "START_REPLICATION cannot be told from what is around it");
     }
+    if (exchange->streaming && !exchange->stream_done) { /* nothing would end the wait */
+        return refuse(out, "08P01", "START_REPLICATION inside of a stream");
+    }
     if (!flight_is_empty(&exchange->flight)) {
         return STEP_WAIT;
     }
@@ -141,6 +144,7 @@ static SessionStep start_before(Exchange *exchange, SessionOut *out)
     }
     if (exchange->name == NAME_SET) {
         exchange->name = NAME_OPEN;
+        exchange->stream_done = false;
         return STEP_FORWARD;
     }
     buf_clear(&exchange->own);
@@ -154,6 +158,7 @@ static SessionStep start_before(Exchange *exchange, SessionOut *out)
 SessionStep walsender_before(Exchange *exchange, const PgPiece *piece, SessionOut *out)
 {
     if (strchr("dcfHS", piece->type) != NULL) {
+        exchange->stream_done = exchange->stream_done || piece->type == 'c' || piece->type == 'f';
         return STEP_FORWARD; /* nothing is run */
     }
     Slice body = piece->type == 'Q' ? piece->body : (Slice){0};
