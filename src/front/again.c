@@ -11,8 +11,8 @@
 /* Word for word: a script that says something of the kind may have written before. */
 static const char *const refusals[] = {
     "-READONLY You can't write against a read only replica.\r\n",
-    "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> "
-    "replica?)\r\n",
+    ("-UNBLOCKED force unblock from blocking operation, instance state changed (master -> "
+     "replica?)\r\n"),
     "-LOADING Redis is loading the dataset in memory\r\n",
 };
 

@@ -8,6 +8,7 @@
  *                         addresses. Nobody takes a net that has the mark of another tier.
  */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -17,12 +18,13 @@
 
 #include "serve/tier_priv.h"
 
-#define NETS_MAX       254
-#define SOCKETS_MAX    ((size_t)64 << 20) /* bytes of /proc/net/unix */
-#define LAST_WAIT_MS   3000               /* for another tier that has just looked at our net */
-#define LAST_PAUSE_MS  50
-#define NET_NAME_SIZE  96
-#define MARK_ID_LENGTH 12
+#define NETS_MAX         254
+#define SOCKETS_MAX      ((size_t)64 << 20) /* bytes of /proc/net/unix */
+#define LAST_WAIT_MS     3000               /* for another tier that has just looked at our net */
+#define LAST_PAUSE_MS    50
+#define NET_NAME_SIZE    96
+#define MARK_ID_LENGTH   12
+#define CONNECT_LIMIT_US 100000
 
 /* ---- abstract sockets --------------------------------------------------------------------------
  */
@@ -158,6 +160,33 @@ static bool last_take(Tier *tier, unsigned last, bool *ret_taken, Err *err)
     }
 }
 
+/* Whether nobody listens where the API would. Asked by connecting: what tries to listen there is in
+ * the way of another tier that does. */
+static bool net_is_free(unsigned number)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET,
+                               .sin_port = htons(TIER_API_PORT),
+                               .sin_addr.s_addr = htonl(127U << 24 | number << 16 | 1)};
+    const struct timeval limit = {.tv_usec = CONNECT_LIMIT_US};
+    CLEANUP(fd_close) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) == 0 &&
+           connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) != 0 && errno == ECONNREFUSED;
+}
+
+/* The first that is free. Where somebody has the port everywhere, the first at all: then listening
+ * says what is wrong. */
+static bool net_choose_new(Tier *tier, bool *ret_taken, Err *err)
+{
+    for (int any = 0; any < 2 && !*ret_taken; any++) {
+        for (unsigned number = 1; number <= NETS_MAX && !*ret_taken; number++) {
+            Marks marks;
+            TRY((any == 0 && !net_is_free(number)) ||
+                net_try(tier, number, ret_taken, &marks, err));
+        }
+    }
+    return true;
+}
+
 static bool net_choose(Tier *tier, Err *err)
 {
     unsigned last = net_last(tier);
@@ -165,10 +194,7 @@ static bool net_choose(Tier *tier, Err *err)
     if (last > 0) {
         TRY(last_take(tier, last, &taken, err));
     }
-    for (unsigned number = 1; !taken && number <= NETS_MAX; number++) {
-        Marks marks;
-        TRY(net_try(tier, number, &taken, &marks, err));
-    }
+    TRY(taken || net_choose_new(tier, &taken, err));
     return taken ||
            err_set(err, ERR_LIMIT, "all %d networks of 127/8 are held by other tiers", NETS_MAX);
 }

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from support.inside import PASSWORD, Inside, is_alive
-from support.tier import Tier
+from support.tier import Tier, tier_of
 from support.watch import wait_until
 
 
@@ -58,6 +58,8 @@ def test_without_its_port_no_engine_is_started(main):
         assert done.returncode != 0
         assert f'{api}:4566' in done.stderr and 'in use' in done.stderr
         assert not tier.processes()
+        with tier_of(tier.weir) as new:  # the first network of which no tier has the lock is that one
+            assert new.env()['AWS_ENDPOINT_URL'] != f'https://{api}:4566'
     tier.up()
     main.wait_settled('main')
 
