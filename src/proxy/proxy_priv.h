@@ -84,7 +84,9 @@ typedef struct ProxyWelcomes {
 
 void proxy_welcomes_init(ProxyWelcomes *welcomes);
 void proxy_welcomes_done(ProxyWelcomes *welcomes);
-void proxy_welcome_share(ProxyWelcomes *welcomes, const ProxyPool *pool); /* pool->welcome is new */
+/* The server has nobody's settings, and reports what it would at a login; those who wait for that
+ * are let in. Nothing where it is of a configuration before. */
+void proxy_welcome_take(ProxyServer *server);
 void proxy_welcomes_forget(ProxyWelcomes *welcomes);
 void proxy_welcome_find(ProxyWelcomes *welcomes, ProxyPool *pool); /* sets it if known */
 

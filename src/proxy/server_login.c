@@ -327,24 +327,6 @@ static bool take_auth(ProxyServer *server, const PgPiece *piece)
 /* ---- logged in
  * ----------------------------------------------------------------------------------- */
 
-/* What a login of the configuration before says is of no interest any more. */
-static void set_welcome(ProxyServer *server)
-{
-    ProxyPool *home = server->pool->home;
-    if (server->retired) {
-        return;
-    }
-    if (home->welcome == NULL || !params_equal(home->welcome, server->params)) {
-        params_unref(home->welcome);
-        home->welcome = params_ref(server->params);
-        proxy_welcome_share(&server->worker->proxy->welcomes, home);
-        proxy_pool_welcome_waiters(home);
-    } else {
-        params_unref(server->params);
-        server->params = params_ref(home->welcome);
-    }
-}
-
 static void login_complete(ProxyServer *server)
 {
     ProxySide *side = proxy_server_side(server);
@@ -358,7 +340,7 @@ static void login_complete(ProxyServer *server)
         proxy_health_good(&proxy_server_target(server)->health);
     }
     trial_accepted(server_trial(server), server->previous);
-    set_welcome(server);
+    proxy_welcome_take(server);
     server->pool->connecting--;
     side->connecting--;
     server->state = SERVER_IDLE;

@@ -35,7 +35,7 @@ void proxy_welcomes_forget(ProxyWelcomes *welcomes)
     pthread_mutex_unlock(&welcomes->lock);
 }
 
-void proxy_welcome_share(ProxyWelcomes *welcomes, const ProxyPool *pool)
+static void welcome_share(ProxyWelcomes *welcomes, const ProxyPool *pool)
 {
     pthread_mutex_lock(&welcomes->lock);
     if (map_len(welcomes->map) >= WELCOMES_MAX) {
@@ -45,6 +45,23 @@ void proxy_welcome_share(ProxyWelcomes *welcomes, const ProxyPool *pool)
     ParamList *copy = params_new(params_slice(pool->welcome));
     params_unref(map_set(welcomes->map, slice_from(pool->key, pool->key_len), copy));
     pthread_mutex_unlock(&welcomes->lock);
+}
+
+void proxy_welcome_take(ProxyServer *server)
+{
+    ProxyPool *home = server->pool->home;
+    if (server->retired) {
+        return;
+    }
+    if (home->welcome == NULL || !params_equal(home->welcome, server->params)) {
+        params_unref(home->welcome);
+        home->welcome = params_ref(server->params);
+        welcome_share(&server->worker->proxy->welcomes, home);
+        proxy_pool_welcome_waiters(home);
+    } else {
+        params_unref(server->params);
+        server->params = params_ref(home->welcome);
+    }
 }
 
 void proxy_welcome_find(ProxyWelcomes *welcomes, ProxyPool *pool)

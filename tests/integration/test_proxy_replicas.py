@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from support.certs import Authority
-from support.pool import ANN, Postgres, Proxy, authority, wait_for
+from support.pool import ANN, PORT, Postgres, Proxy, authority, wait_for
 from support.replicas import await_states, cluster, own_cluster, proxy_before
 
 pytestmark = pytest.mark.timeout(180)
@@ -215,3 +215,33 @@ def test_the_admin_database_knows_them(reading):
             assert lag >= 0 and servers >= 1 and borrows >= 3
             config = {row[0]: row[1] for row in admin.execute('SHOW CONFIG').fetchall()}
             assert (config['pool.reads'], config['pool.replicas']) == ('replicas', 'r-1,r-2')
+
+
+def test_logins_while_targets_change(weir, tmp_path, authority, cluster):
+    """All connections are taken, and stay; what servers say at a login is told by those, or is known still."""
+    with proxy_before(weir, tmp_path / 'run', authority, cluster, 'replicas', workers=1,
+                      replicas=cluster.targets(max_connections=1)) as proxy:
+        stop = threading.Event()
+        errors = []
+
+        def work(connection):
+            try:
+                while not stop.is_set():
+                    connection.execute('SELECT pg_sleep(0.2)')
+            except psycopg.Error as error:
+                errors.append(error)
+        connections = [proxy.connect() for _ in range(6)]
+        threads = [threading.Thread(target=work, args=(connection,)) for connection in connections]
+        for thread in threads:
+            thread.start()
+        assert proxy.await_status(lambda status: status['clients_waiting'] == 4)
+        elsewhere = {'id': 'db-1', 'socket_dir': '/tmp/nowhere', 'port': PORT}
+        for pool in ({'target': elsewhere}, {'replicas': cluster.targets(max_connections=1)[:1]}):
+            proxy.configure(pool)
+            for _ in range(3):
+                with proxy.connect() as connection:
+                    assert connection.execute('SELECT 1').fetchone() == (1,)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert not errors, errors
