@@ -328,6 +328,7 @@ void proxy_split_again(ProxyClient *client)
     ClientSplit *split = client->split;
     split->reading = split->again = false;
     split->skip = split->left;
+    client->wants_room = false; /* of a server that it has no more */
     proxy_meter_add(proxy_client_meter(client), STAT_READS_AGAIN, 1);
     proxy_client_again(client, buf_slice(&split->request));
 }

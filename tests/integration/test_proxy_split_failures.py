@@ -1,0 +1,56 @@
+"""Reads that are split while replicas die, stand still, are another's, or refuse: the clients notice as little as can be."""
+import contextlib
+import os
+import signal
+import threading
+import time
+
+import psycopg
+import pytest
+
+from support.pool import authority, backends_of, wait_for
+from support.replicas import await_states, own_cluster, proxy_before
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def all_at_once(work, connections):
+    """What each has got, or the error, once all have an end."""
+    results = [None] * len(connections)
+
+    def one(number):
+        try:
+            results[number] = work(connections[number])
+        except psycopg.Error as error:
+            results[number] = error
+    threads = [threading.Thread(target=one, args=(number,), daemon=True) for number in range(len(connections))]
+    for thread in threads:
+        thread.start()
+    return threads, results
+
+
+def signal_all(replicas, number):
+    for replica in replicas:
+        for pid in backends_of(replica.data):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), number)
+
+
+def test_a_replica_dies_while_settings_settle(weir, tmp_path, authority, own_cluster):
+    """What counts when a transaction begins waits for its own round trip, which has no end here."""
+    with proxy_before(weir, tmp_path / 'run', authority, own_cluster, 'split') as proxy:
+        connections = [proxy.connect() for _ in range(4)]
+        for number, connection in enumerate(connections):
+            connection.execute('SELECT count(*) FROM t')
+            connection.execute(f"SET statement_timeout = '{100 + number}s'")
+        own_cluster.catch_up()
+        signal_all(own_cluster.replicas, signal.SIGSTOP)
+        threads, results = all_at_once(lambda connection: connection.execute('SELECT count(*) FROM t').fetchone(),
+                                       connections)
+        time.sleep(1)  # they are under way
+        signal_all(own_cluster.replicas, signal.SIGKILL)
+        for thread in threads:
+            thread.join(30)
+        assert results == [(0,)] * 4
+        for connection in connections:
+            connection.close()
