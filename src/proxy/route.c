@@ -29,15 +29,23 @@ static bool is_full(const ProxyWorker *worker, size_t target)
                atomic_load_explicit(&budget->max, memory_order_relaxed);
 }
 
-ProxyPool *proxy_route_replica(ProxyPool *home, uint64_t position)
+/* A position of another history is no measure. The timeline is read first: it is stored behind the
+ * first position of it. */
+static bool has_replayed(const ProxyStanding *standing, uint64_t position, uint32_t timeline)
+{
+    return position == 0 ||
+           (atomic_load(&standing->timeline) == timeline &&
+            atomic_load_explicit(&standing->position, memory_order_relaxed) >= position);
+}
+
+ProxyPool *proxy_route_replica(ProxyPool *home, uint64_t position, uint32_t timeline)
 {
     ProxyWorker *worker = home->worker;
     ChoiceReplica replicas[PROXY_REPLICAS_MAX];
     for (size_t i = 0; i < PROXY_REPLICAS_MAX; i++) {
         const ProxySide *side = &worker->sides[i + 1];
         bool usable = replica_serves(home, i + 1) &&
-                      atomic_load_explicit(&standing_of(worker, i + 1)->position,
-                                           memory_order_relaxed) >= position;
+                      has_replayed(standing_of(worker, i + 1), position, timeline);
         replicas[i] = (ChoiceReplica){.usable = usable};
         if (usable) {
             replicas[i].full = is_full(worker, i + 1);
@@ -83,7 +91,7 @@ ProxyPool *proxy_route_welcome(ProxyClient *client)
         client->pool->replication || proxy_worker_has_target(worker, PROXY_TARGET_PRIMARY);
     ProxyPool *replica = worker->config->reads == READS_PRIMARY || primary
                              ? NULL
-                             : proxy_route_replica(client->pool, 0);
+                             : proxy_route_replica(client->pool, 0, 0);
     return replica != NULL ? replica : client->pool;
 }
 

@@ -194,7 +194,8 @@ static ProxyPool *replica_of(ProxyClient *client, bool *ret_waits)
 {
     ClientSplit *split = client->split;
     bool known = position_known(client);
-    ProxyPool *pool = known ? proxy_route_replica(client->pool, split->position) : NULL;
+    ProxyPool *pool =
+        known ? proxy_route_replica(client->pool, split->position, split->timeline) : NULL;
     *ret_waits = false;
     if (pool != NULL) {
         split->until_us = 0;

@@ -144,6 +144,29 @@ static char *problem_new(const ProxyWorker *worker, size_t target, int64_t lag_m
     return NULL;
 }
 
+static void replica_judge(ProxyWorker *worker, size_t target, int64_t lag_ms)
+{
+    CLEANUP(mem_free_ptr) char *problem = problem_new(worker, target, lag_ms);
+    if (problem != NULL) {
+        proxy_health_bad(health_of(worker, target), "INVALID_REPLICATION_STATE", problem);
+    } else {
+        proxy_health_good(health_of(worker, target));
+    }
+    standing_set(worker, target, problem == NULL, false);
+}
+
+/* The primary is on another timeline: those that serve may not be, and would be asked for what they
+ * never get. */
+static void replicas_judge(ProxyWorker *worker)
+{
+    for (size_t i = 1; i < PROXY_TARGETS_MAX; i++) {
+        const ProxyStanding *standing = standing_of(worker, i);
+        if (atomic_load(&standing->serves)) {
+            replica_judge(worker, i, atomic_load(&standing->lag_ms));
+        }
+    }
+}
+
 static void replica_seen(ProxyWorker *worker, size_t target, ProxyWatch *watch)
 {
     ProxyStanding *standing = standing_of(worker, target);
@@ -155,13 +178,7 @@ static void replica_seen(ProxyWorker *worker, size_t target, ProxyWatch *watch)
     int64_t lag_ms = lag_of(worker, watch, loop_now_ms(worker->loop));
     atomic_store(&standing->timeline, (uint32_t)column(watch, 5, 0));
     atomic_store(&standing->lag_ms, lag_ms);
-    CLEANUP(mem_free_ptr) char *problem = problem_new(worker, target, lag_ms);
-    if (problem != NULL) {
-        proxy_health_bad(health_of(worker, target), "INVALID_REPLICATION_STATE", problem);
-    } else {
-        proxy_health_good(health_of(worker, target));
-    }
-    standing_set(worker, target, problem == NULL, false);
+    replica_judge(worker, target, lag_ms);
 }
 
 static void primary_seen(ProxyWorker *worker, ProxyWatch *watch)
@@ -172,7 +189,10 @@ static void primary_seen(ProxyWorker *worker, ProxyWatch *watch)
                          "it is a replica: it is in recovery");
         return;
     }
-    atomic_store(&standing->timeline, (uint32_t)column(watch, 5, 0));
+    uint32_t timeline = (uint32_t)column(watch, 5, 0);
+    if (atomic_exchange(&standing->timeline, timeline) != timeline) {
+        replicas_judge(worker);
+    }
     lag_history_add(&watch->history, (uint64_t)column(watch, 1, 0), watch->asked_us / US_PER_MS,
                     2 * worker->config->lag_max_ms / LAG_HISTORY_MAX);
     proxy_health_good(health_of(worker, PROXY_TARGET_PRIMARY));

@@ -54,3 +54,27 @@ def test_a_replica_dies_while_settings_settle(weir, tmp_path, authority, own_clu
         assert results == [(0,)] * 4
         for connection in connections:
             connection.close()
+
+
+def test_nobody_reads_another_history(weir, tmp_path, authority, own_cluster):
+    """A replica stays with the old primary, further on than the new one has come: what is written now it never gets."""
+    primary, one, two = own_cluster.primary, own_cluster.one, own_cluster.two
+    primary.run('CREATE TABLE f (n int)', 'INSERT INTO f VALUES (0)', 'GRANT ALL ON f TO ann')
+    own_cluster.catch_up()
+    with proxy_before(weir, tmp_path / 'run', authority, own_cluster, 'split') as proxy:
+        proxy.configure({'replicas': [two.target('r-2')]})
+        await_states(proxy, {'db-1': 'AVAILABLE', 'r-2': 'AVAILABLE'})
+        one.ask('SELECT pg_promote()')
+        wait_for(lambda: not one.ask('SELECT pg_is_in_recovery()')[0][0], 'it is not promoted')
+        primary.run("CREATE TABLE big AS SELECT g, repeat('x', 500) FROM generate_series(1, 50000) AS g")
+        two.catch_up()
+        with proxy.connect() as connection:
+            connection.execute('SELECT n FROM f')
+            proxy.configure({'target': one.target('db-2')})
+            deadline = time.monotonic() + 3
+            turn = 0
+            while time.monotonic() < deadline:
+                turn += 1
+                connection.execute('UPDATE f SET n = %s', (turn,))
+                assert connection.execute('SELECT n FROM f').fetchone() == (turn,)
+        await_states(proxy, {'db-2': 'AVAILABLE', 'r-2': 'UNAVAILABLE'})
