@@ -193,8 +193,8 @@ static void primary_seen(ProxyWorker *worker, ProxyWatch *watch)
     if (atomic_exchange(&standing->timeline, timeline) != timeline) {
         replicas_judge(worker);
     }
-    lag_history_add(&watch->history, (uint64_t)column(watch, 1, 0), watch->asked_us / US_PER_MS,
-                    2 * worker->config->lag_max_ms / LAG_HISTORY_MAX);
+    lag_history_add(&watch->history, lag_position_of_insert((uint64_t)column(watch, 1, 0)),
+                    watch->asked_us / US_PER_MS, 2 * worker->config->lag_max_ms / LAG_HISTORY_MAX);
     proxy_health_good(health_of(worker, PROXY_TARGET_PRIMARY));
 }
 

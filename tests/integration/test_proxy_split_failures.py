@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from support.pool import authority, backends_of, wait_for
-from support.replicas import await_states, own_cluster, proxy_before
+from support.replicas import await_states, own_cluster, proxy_before, states
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -78,3 +78,11 @@ def test_nobody_reads_another_history(weir, tmp_path, authority, own_cluster):
                 connection.execute('UPDATE f SET n = %s', (turn,))
                 assert connection.execute('SELECT n FROM f').fetchone() == (turn,)
         await_states(proxy, {'db-2': 'AVAILABLE', 'r-2': 'UNAVAILABLE'})
+
+
+def test_a_wal_switch_lets_nobody_fall_behind(weir, tmp_path, authority, own_cluster):
+    """The primary then says that it is behind the header of a page which no replica has any use for."""
+    with proxy_before(weir, tmp_path / 'run', authority, own_cluster, 'split', max_replica_lag_ms=1500) as proxy:
+        own_cluster.primary.run('CREATE TABLE made (v int)', 'CHECKPOINT', 'SELECT pg_switch_wal()')
+        time.sleep(5)
+        assert states(proxy) == {'db-1': 'AVAILABLE', 'r-1': 'AVAILABLE', 'r-2': 'AVAILABLE'}
