@@ -77,15 +77,25 @@ typedef struct ProxyRun {
 /* ---- what servers say at login ------------------------------------------------------------------
  */
 
+/* What transactions are where neither they nor the session say: by the role, the database, the
+ * configuration of the primary, and the init_query. Asked for at each login there (defaults.c),
+ * where reads are split. */
+typedef struct ProxyDefaults {
+    bool known;
+    bool read_only;
+    char isolation[20];
+} ProxyDefaults;
+
 typedef struct ProxyWelcomes {
     pthread_mutex_t lock; /* taken at a first login */
-    Map *map;             /* from the key of a pool to a ParamList that nobody else holds */
+    Map *map;             /* from the key of a pool to a Welcome that nobody else holds */
 } ProxyWelcomes;
 
 void proxy_welcomes_init(ProxyWelcomes *welcomes);
 void proxy_welcomes_done(ProxyWelcomes *welcomes);
 /* The server has nobody's settings, and reports what it would at a login; those who wait for that
- * are let in. Nothing where it is of a configuration before. */
+ * are let in. Nothing where it is of a configuration before; a replica's counts where there is no
+ * other. */
 void proxy_welcome_take(ProxyServer *server);
 void proxy_welcomes_forget(ProxyWelcomes *welcomes);
 void proxy_welcome_find(ProxyWelcomes *welcomes, ProxyPool *pool); /* sets it if known */
@@ -200,7 +210,7 @@ bool proxy_relay_start(ProxyClient *client, Slice start_params);
 typedef enum ServerState {
     SERVER_CONNECTING,
     SERVER_LOGIN,
-    SERVER_INIT,
+    SERVER_INIT, /* its init_query, and what is asked behind */
     SERVER_RELAY_LOGIN,
     SERVER_IDLE,
     SERVER_LINKED,
@@ -226,6 +236,7 @@ struct ProxyServer {
     bool retired;     /* not to be used again */
     bool tls_counted; /* as a connection with TLS */
     bool previous;    /* logs in with the role's previous password */
+    bool asks_defaults;
     Stream *stream;
     ProxyPool *pool; /* NULL: a relay's, or a probe */
     ProxyLine *line; /* of LINE */
@@ -239,7 +250,8 @@ struct ProxyServer {
     ParamList
         *told_before; /* by its client, before a transaction that may take it back; NULL: none */
     ScramClient *scram;
-    char *user; /* of a probe */
+    ProxyDefaults defaults; /* of a primary */
+    char *user;             /* of a probe */
     Quota *probe_quotas[QUOTA_KINDS];
     Buf hello; /* of a relay: the start packet */
     uint32_t pid;
@@ -294,6 +306,13 @@ NODISCARD bool proxy_server_learn_on(ProxyServer *server);
 void proxy_server_learn_abandon(
     ProxyServer *server); /* it does not come to an end; where it does */
 
+/* defaults.c: of a login that has come as far as to ask. True: what comes until ReadyForQuery is
+ * for proxy_defaults_take, which is false where that is malformed. */
+bool proxy_defaults_ask(ProxyServer *server);
+NODISCARD bool proxy_defaults_take(ProxyServer *server, const PgPiece *piece);
+/* Into the start packet of a replica. */
+void proxy_defaults_put(const ProxyServer *server, Buf *params);
+
 /* server_login.c: up to IDLE */
 extern const StreamHandlers proxy_server_login_handlers;
 void proxy_server_login_late(void *server); /* its timer */
@@ -334,8 +353,9 @@ struct ProxyPool {
     char *user;
     char *database;
     ProxyMeter *meter;
-    ParamList *params;  /* what is asked for at login */
-    ParamList *welcome; /* what a server said last; NULL: nobody has logged in yet */
+    ParamList *params;      /* what is asked for at login */
+    ParamList *welcome;     /* what a server said last; NULL: nobody has logged in yet */
+    ProxyDefaults defaults; /* and the primary; kept when `welcome` is forgotten */
     ScramKeys keys;
     bool keys_previous; /* they are of the previous password */
     bool replication;   /* of walsenders, each of which is one client's for life */

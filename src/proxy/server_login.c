@@ -364,6 +364,10 @@ static bool take_ready(ProxyServer *server)
         server->state = SERVER_INIT;
         return true;
     }
+    if (proxy_defaults_ask(server)) {
+        server->state = SERVER_INIT;
+        return true;
+    }
     login_complete(server);
     return false;
 }
@@ -374,7 +378,7 @@ static bool take_error(ProxyServer *server, const PgPiece *piece)
     if (!piece->last || !pg_get_error(piece->body, &error)) {
         return login_broken(server, "the server sent an error that is malformed or endless");
     }
-    if (server->state == SERVER_INIT) {
+    if (server->state == SERVER_INIT && !server->asks_defaults) {
         CLEANUP(mem_free_ptr)
         char *what =
             mem_printf("the proxy's initialization query failed: %.*s", SLICE_FMT(error.message));
@@ -407,6 +411,13 @@ static bool take_parameter(ProxyServer *server, const PgPiece *piece)
            login_broken(server, "the server sent a malformed ParameterStatus");
 }
 
+/* The initialization query may answer anything but a COPY. */
+static bool take_other(ProxyServer *server, char type)
+{
+    return (server->state == SERVER_INIT && strchr("TDCIA", type) != NULL) ||
+           login_broken(server, "the server sent an unexpected message at login");
+}
+
 /* False: the server has left the login, one way or the other; it may be gone. */
 static bool take_piece(ProxyServer *server, const PgPiece *piece)
 {
@@ -422,14 +433,18 @@ static bool take_piece(ProxyServer *server, const PgPiece *piece)
         return take_error(server, piece);
     case 'Z':
         return take_ready(server);
+    case 'D':
+        if (server->asks_defaults) {
+            return proxy_defaults_take(server, piece) ||
+                   login_broken(server, "the server does not tell what transactions are");
+        }
+        return take_other(server, type);
     case '\0': /* the rest of a long one */
     case 'N':
     case 'v':
         return true;
     default:
-        /* The initialization query may answer anything but a COPY. */
-        return (server->state == SERVER_INIT && strchr("TDCIA", type) != NULL) ||
-               login_broken(server, "the server sent an unexpected message at login");
+        return take_other(server, type);
     }
 }
 
@@ -447,11 +462,7 @@ static void put_start(const ProxyServer *server, Buf *out)
     pg_put_str(&params, slice_of(pool != NULL ? pool->database : PROXY_PROBE_DATABASE));
     if (pool != NULL) {
         buf_append_slice(&params, params_slice(pool->params));
-        /* Should it be promoted, it refuses writes all the same until that is noticed. */
-        if (server->worker->config->reads == READS_REPLICAS) {
-            pg_put_str(&params, SLICE("default_transaction_read_only"));
-            pg_put_str(&params, SLICE("on"));
-        }
+        proxy_defaults_put(server, &params);
     } else {
         proxy_watch_put_params(&params);
     }

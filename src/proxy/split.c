@@ -163,30 +163,25 @@ static bool is_learnt(ProxyPool *home, uint64_t digest)
            loop_now_ms(home->worker->loop) < learnt->until_ms;
 }
 
-static bool start_has(const ProxyClient *client, const char *name, const char *value)
-{
-    Slice options = params_value(client->pool->params, "options");
-    return slice_is(params_value(client->pool->params, name), value) ||
-           (slice_has(options, name) && slice_has(options, value));
-}
-
-/* What a session has set counts for more than its start; newer servers report the first one. */
+/* What a session has set; else what it has at the primary. */
 static SplitDefaults defaults_of(const ProxyClient *client)
 {
     const Settings *settings = client->session.settings;
+    const ProxyDefaults *defaults = &client->pool->defaults;
     Slice read_only = settings_value(settings, SLICE("default_transaction_read_only"));
     Slice isolation = settings_value(settings, SLICE("default_transaction_isolation"));
-    if (read_only.data == NULL && client->told != NULL) {
-        read_only = params_value(client->told, "default_transaction_read_only");
-    }
+    isolation = isolation.data != NULL ? isolation : slice_of(defaults->isolation);
     return (SplitDefaults){
-        .read_only = read_only.data != NULL
-                         ? slice_is(read_only, "on")
-                         : start_has(client, "default_transaction_read_only", "on"),
-        .serializable = isolation.data != NULL
-                            ? slice_is(isolation, "serializable")
-                            : start_has(client, "default_transaction_isolation", "serializable"),
+        .read_only = read_only.data != NULL ? slice_is(read_only, "on") : defaults->read_only,
+        .serializable = slice_is(isolation, "serializable"),
     };
+}
+
+/* The next login there will tell. */
+static bool defaults_missing(const ProxyClient *client)
+{
+    return !client->pool->defaults.known &&
+           proxy_worker_has_target(client->worker, PROXY_TARGET_PRIMARY);
 }
 
 /* A replica that has what the client must see; NULL: it waits, or goes to the primary. */
@@ -220,7 +215,8 @@ ProxyPool *proxy_split_route(ProxyClient *client, Slice data, size_t *ret_len)
     ClientSplit *split = client->split;
     split->reading = false;
     split->suspect = client->alone;
-    if (client->alone) {
+    if (client->alone || defaults_missing(client)) {
+        split->until_us = 0;
         return home;
     }
     (void)proxy_pool_knows_names(home);

@@ -363,13 +363,21 @@ bool proxy_watch_wants(const ProxyServer *server)
     return is_watched(server->worker->config, server->target);
 }
 
-/* Names in the queries are PostgreSQL's own, whatever the role has set for itself. */
+/* Whatever the role has set for itself: names in the queries are PostgreSQL's own, a replica takes
+ * no SERIALIZABLE, and how long an answer may take is ours to say. */
 void proxy_watch_put_params(Buf *params)
 {
-    pg_put_str(params, SLICE("application_name"));
-    pg_put_str(params, SLICE("weir proxy"));
-    pg_put_str(params, SLICE("search_path"));
-    pg_put_str(params, SLICE("pg_catalog"));
+    static const char *const words[] = {"application_name",
+                                        "weir proxy",
+                                        "search_path",
+                                        "pg_catalog",
+                                        "default_transaction_isolation",
+                                        "read committed",
+                                        "statement_timeout",
+                                        "0"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        pg_put_str(params, slice_of(words[i]));
+    }
 }
 
 void proxy_watch_begin(ProxyServer *server)

@@ -96,6 +96,39 @@ def test_sessions_that_are_read_only_or_serializable(split, cluster):
         assert {where(connection) for _ in range(6)} == {str(cluster.primary.data)}
 
 
+@pytest.mark.parametrize('user', [ANN, BOB])  # as the first of them the proxy watches
+def test_who_is_serializable_by_role(weir, tmp_path, authority, cluster, user):
+    cluster.primary.run(f"ALTER ROLE {user['user']} SET default_transaction_isolation = serializable")
+    cluster.catch_up()
+    try:
+        with proxy_before(weir, tmp_path / 'run', authority, cluster, 'split') as proxy, proxy.connect(user) as connection:
+            assert {where(connection) for _ in range(6)} == {str(cluster.primary.data)}
+            connection.execute('BEGIN READ ONLY')
+            assert where(connection) == str(cluster.primary.data)
+            connection.execute('COMMIT')
+            connection.execute("SET default_transaction_isolation = 'read committed'")
+            assert {where(connection) for _ in range(20)} >= replicas_of(cluster)
+    finally:
+        cluster.primary.run(f"ALTER ROLE {user['user']} RESET ALL")
+        cluster.catch_up()
+
+
+def test_who_reads_only_by_role(weir, tmp_path, authority, cluster):
+    cluster.primary.run('ALTER ROLE bob SET default_transaction_read_only = on')
+    cluster.catch_up()
+    try:
+        with proxy_before(weir, tmp_path / 'run', authority, cluster, 'split') as proxy, proxy.connect(BOB) as connection:
+            with connection.transaction():
+                assert where(connection) in replicas_of(cluster)
+            assert connection.execute('SHOW default_transaction_read_only').fetchone() == ('on',)
+            connection.execute('BEGIN READ WRITE')
+            connection.execute('UPDATE k SET n = n WHERE id = 46')
+            connection.execute('COMMIT')
+    finally:
+        cluster.primary.run('ALTER ROLE bob RESET ALL')
+        cluster.catch_up()
+
+
 def test_advisory_locks_of_a_transaction_on_a_replica_are_refused(split):
     """They would keep nobody out."""
     for text in ('SELECT pg_advisory_xact_lock(1)', "SELECT pg_try_advisory_lock(1) /* %s */" % ('x' * 30000)):
@@ -352,6 +385,10 @@ def test_lines_are_of_a_target(weir, tmp_path, authority, cluster):
 
 def test_reads_change_while_it_runs(split, cluster):
     with split.connect() as connection:
+        split.configure({'reads': 'replicas'})
+        assert where(connection) in replicas_of(cluster)
+        split.configure({'reads': 'split'})
+        connection.execute('UPDATE k SET n = n WHERE id = 48')  # it has heard last that it only reads
         where(connection)
         split.configure({'reads': 'primary'})
         assert {where(connection) for _ in range(5)} == {str(cluster.primary.data)}

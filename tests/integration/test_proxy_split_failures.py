@@ -86,3 +86,23 @@ def test_a_wal_switch_lets_nobody_fall_behind(weir, tmp_path, authority, own_clu
         own_cluster.primary.run('CREATE TABLE made (v int)', 'CHECKPOINT', 'SELECT pg_switch_wal()')
         time.sleep(5)
         assert states(proxy) == {'db-1': 'AVAILABLE', 'r-1': 'AVAILABLE', 'r-2': 'AVAILABLE'}
+
+
+def test_what_a_replicas_configuration_says_of_transactions(weir, tmp_path, authority, own_cluster):
+    """It is not what they are at the primary."""
+    for replica in own_cluster.replicas:
+        for setting in ('default_transaction_read_only = on', 'default_transaction_isolation = serializable'):
+            replica.run(f'ALTER SYSTEM SET {setting}', 'SELECT pg_reload_conf()')
+    with proxy_before(weir, tmp_path / 'run', authority, own_cluster, 'split') as proxy:
+        with proxy.connect() as connection:
+            for turn in range(6):
+                assert connection.execute('SELECT count(*) FROM t').fetchone() == (turn,)
+                connection.execute("INSERT INTO t (v) VALUES ('x')")
+
+            def there():
+                connection.execute('BEGIN READ ONLY')
+                found = connection.execute('SELECT count(*), pg_is_in_recovery() FROM t').fetchone()
+                connection.execute('COMMIT')
+                return found == (6, True)
+            wait_for(there, 'no replica serves a transaction')
+        assert proxy.await_status(lambda status: status['clients'] == 0)['reads_again'] == 0
