@@ -54,6 +54,7 @@ static bool begins_there(const LineReader *reader, bool read_only, Slice data)
 {
     const PgPolicy policy = {0};
     bool begins = read_only;
+    bool unbound = false;
     for (size_t at = 0; at < data.len;) {
         PgFramer framer = {0};
         PgPiece piece;
@@ -66,8 +67,9 @@ static bool begins_there(const LineReader *reader, bool read_only, Slice data)
         if (!begins || (piece.type == 'Q' && at > 0)) {
             return false; /* what is first must say so */
         }
+        unbound = (unbound || piece.type == 'P') && piece.type != 'B';
         if (piece.type == 'S' || piece.type == 'Q') {
-            return at > 0 || piece.type == 'Q';
+            return (at > 0 || piece.type == 'Q') && !unbound; /* which pins */
         }
         at += piece.raw.len;
     }

@@ -140,6 +140,23 @@ def test_advisory_locks_of_a_transaction_on_a_replica_are_refused(split):
         assert connection.execute('SELECT 1').fetchone() == (1,)
 
 
+@pytest.mark.parametrize('text', ['PREPARE p AS SELECT 1', 'DECLARE c CURSOR WITH HOLD FOR SELECT 1', "LOAD 'plpgsql'",
+                                  'SELECT setseed(0.5)', 'DO $$BEGIN END$$'])
+def test_what_pins_in_a_transaction_on_a_replica_is_refused(split, text):
+    """The session would stay there, and could not write any more."""
+    with split.connect() as connection:
+        connection.execute('BEGIN READ ONLY')
+        connection.execute('SELECT count(*) FROM k')
+        with pytest.raises(psycopg.OperationalError, match='what pins the session cannot be done'):
+            connection.execute(text)
+    with split.connect() as connection:
+        connection.execute('BEGIN READ ONLY')
+        with pytest.raises(psycopg.errors.SyntaxError):
+            connection.execute('SELCT 1')  # nobody knows that, and it pins nothing
+        connection.execute('ROLLBACK')
+        connection.execute('UPDATE k SET n = n WHERE id = 45')
+
+
 def test_a_pinned_session_stays_where_it_is(split, cluster):
     with split.connect() as connection:
         connection.execute('CREATE TEMP TABLE mine (id int)')
@@ -388,6 +405,7 @@ def test_reads_change_while_it_runs(split, cluster):
         split.configure({'reads': 'replicas'})
         assert where(connection) in replicas_of(cluster)
         split.configure({'reads': 'split'})
+        await_states(split, {'db-1': 'AVAILABLE', 'r-1': 'AVAILABLE', 'r-2': 'AVAILABLE'})
         connection.execute('UPDATE k SET n = n WHERE id = 48')  # it has heard last that it only reads
         where(connection)
         split.configure({'reads': 'primary'})

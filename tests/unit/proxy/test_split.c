@@ -142,6 +142,7 @@ static void test_batches(void **state)
                           {0}};
     const Step writes[] = {{'P', "begin read write"}, {'B', ""}, {'E', ""}, {'S', ""}, {0}};
     const Step called[] = {{'P', "select mine()"}, {'B', ""}, {'E', ""}, {'S', ""}, {0}};
+    const Step unbound[] = {{'P', "select mine()"}, {'D', ""}, {'S', ""}, {0}};
     const Step sync[] = {{'S', ""}, {0}};
     assert_int_equal(batch_of(begin, false), SPLIT_TRANSACTION);
     assert_int_equal(batch_of(called, true), SPLIT_TRANSACTION);
@@ -152,6 +153,7 @@ static void test_batches(void **state)
     assert_int_equal(batch_of(ends, true), SPLIT_PRIMARY);
     assert_int_equal(batch_of(writes, true), SPLIT_PRIMARY);
     assert_int_equal(batch_of(sync, true), SPLIT_PRIMARY);
+    assert_int_equal(batch_of(unbound, true), SPLIT_PRIMARY);
 }
 
 static bool again(const char *code, const char *message, bool cancelled, bool *ret_writes)
