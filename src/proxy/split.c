@@ -1,4 +1,5 @@
 /* See split_priv.h. */
+#include "proxy/last_word_priv.h"
 #include "proxy/route_priv.h"
 #include "proxy/split_priv.h"
 #include "proxy/watch_priv.h"
@@ -284,22 +285,25 @@ bool proxy_split_hold(ProxyClient *client, Slice bytes)
     return false;
 }
 
+void proxy_split_learn(ProxyPool *home, uint64_t digest)
+{
+    *learnt_of(home, digest) = (struct SplitLearnt){
+        .digest = digest, .until_ms = loop_now_ms(home->worker->loop) + SPLIT_LEARNT_MS};
+}
+
 void proxy_split_error(ProxyServer *server, const PgPiece *piece)
 {
     ClientSplit *split = server->client->split;
     PgError error;
-    bool writes = false;
     if (split == NULL || split->digest == 0 || server->target == PROXY_TARGET_PRIMARY ||
         !piece->last || !pg_get_error(piece->body, &error)) {
         return;
     }
-    bool again = split_asks_again(&error, split->cancelled, &writes);
-    split->again = split->reading && again;
-    if (writes) {
-        ProxyPool *home = server->pool->home;
-        *learnt_of(home, split->digest) =
-            (struct SplitLearnt){.digest = split->digest,
-                                 .until_ms = loop_now_ms(server->worker->loop) + SPLIT_LEARNT_MS};
+    ReadVerdict verdict =
+        read_verdict(&error, (ReadAsked){.replica = true, .cancelled = split->cancelled});
+    split->again = split->reading && verdict.again;
+    if (verdict.writes) {
+        proxy_split_learn(server->pool->home, split->digest);
     }
 }
 

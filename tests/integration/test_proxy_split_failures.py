@@ -105,4 +105,44 @@ def test_what_a_replicas_configuration_says_of_transactions(weir, tmp_path, auth
                 connection.execute('COMMIT')
                 return found == (6, True)
             wait_for(there, 'no replica serves a transaction')
-        assert proxy.await_status(lambda status: status['clients'] == 0)['reads_again'] == 0
+        status = proxy.await_status(lambda status: status['clients'] == 0 and status['borrows'] >= 12)
+        assert status['reads_again'] == 0
+
+
+def test_a_line_asks_the_primary_for_what_its_replica_lacks(weir, tmp_path, authority, own_cluster):
+    with proxy_before(weir, tmp_path / 'run', authority, own_cluster, 'split', shared_connections=1) as proxy:
+        stop = threading.Event()
+
+        def busy(connection):
+            while not stop.is_set():
+                connection.execute('SELECT count(*) FROM generate_series(1, 2000) AS g')
+        connections = [proxy.connect() for _ in range(12)]
+        threads, results = all_at_once(busy, connections)
+        assert proxy.await_status(lambda status: status['shared'] > 100)
+        with own_cluster.one.held_back(), own_cluster.two.held_back(), proxy.connect() as connection:
+            own_cluster.primary.run('CREATE TABLE late (i int)', 'GRANT ALL ON late TO ann')
+            for _ in range(40):
+                assert connection.execute('SELECT count(*) FROM late').fetchone() == (0,)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert results == [None] * 12
+        for connection in connections:
+            connection.close()
+
+
+def test_ddl_sends_nobody_to_the_primary_for_good(weir, tmp_path, authority, own_cluster):
+    """What a statement prepared before it answers is another row; it is prepared anew."""
+    own_cluster.primary.run('CREATE TABLE k (id int)', 'GRANT ALL ON k TO ann', 'INSERT INTO k VALUES (1)')
+    own_cluster.catch_up()
+    with proxy_before(weir, tmp_path / 'run', authority, own_cluster, 'split', workers=1) as proxy:
+        with proxy.connect(prepare_threshold=0) as connection:
+            for _ in range(8):
+                assert connection.execute('SELECT * FROM k').fetchone() == (1,)
+            own_cluster.primary.run('ALTER TABLE k ADD COLUMN n int')
+            own_cluster.catch_up()
+            for _ in range(50):
+                connection.execute('SELECT * FROM k')
+        status = proxy.await_status(lambda status: status['clients'] == 0 and status['borrows'] >= 50)
+        assert 1 <= status['reads_again'] <= 4
+        assert status['replica_borrows'] >= 50
