@@ -19,6 +19,9 @@ ProxyPool *proxy_route_welcome(ProxyClient *client);
 /* The target of the pool has refused its role or database for good. True: others can serve its
  * waiters, and it is left alone for a while. */
 bool proxy_route_refused(ProxyPool *pool);
+/* A connection could not be had for the pool, and not for long, as it seems: its waiters go where
+ * more can be had now. */
+void proxy_route_look_elsewhere(ProxyPool *pool);
 /* Why there is no replica; the caller frees it. */
 char *proxy_route_problem_new(const ProxyWorker *worker);
 

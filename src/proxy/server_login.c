@@ -53,6 +53,7 @@ static void side_back_off(const ProxyServer *server, const char *message)
     side->retry_delay_ms = delay;
     side->retry_at_ms = loop_now_ms(server->worker->loop) + delay;
     err_set(&side->problem, ERR_UNAVAILABLE, "%s", message);
+    proxy_watch_ask(server->worker, server->target);
 }
 
 /* The role's own words would tell a client about the proxy's login, which is none of its doing. */
@@ -100,7 +101,8 @@ void proxy_server_login_failed(ProxyServer *server, const PgError *error)
         return;
     }
     bool passing = is_passing(error->sqlstate);
-    bool watch = server->probe && proxy_watch_wants(server);
+    bool judged = proxy_watch_judges(server);
+    bool watch = server->probe && judged;
     bool answered = slice_is(error->sqlstate, "3D000") && server->probe && !watch;
     proxy_meter_add(proxy_server_meter(server), STAT_SERVERS_FAILED, 1);
     if (answered) {
@@ -108,12 +110,12 @@ void proxy_server_login_failed(ProxyServer *server, const PgError *error)
         proxy_health_good(health); /* it authenticated us before it looked */
     } else if (watch) {
         proxy_watch_refused(server, health_reason(error->sqlstate), message, passing);
-    } else if (server->probe || passing || slice_starts(error->sqlstate, "28")) {
+    } else if (!judged && (server->probe || passing || slice_starts(error->sqlstate, "28"))) {
         proxy_health_bad(health, health_reason(error->sqlstate), message);
     }
     if (pool != NULL && passing) {
         side_back_off(server, message);
-        proxy_watch_replica_down(server->worker, server->target);
+        proxy_route_look_elsewhere(pool);
     } else if (pool != NULL && proxy_route_refused(pool)) {
         proxy_pool_wake_waiters(pool, true);
     } else if (pool != NULL) {
@@ -129,10 +131,12 @@ void proxy_server_connect_failed(ProxyServer *server, const Err *err)
 {
     const char *why = err != NULL ? err->message : "PostgreSQL closed the connection";
     proxy_meter_add(proxy_server_meter(server), STAT_SERVERS_FAILED, 1);
-    proxy_health_bad(&proxy_server_target(server)->health, "UNREACHABLE", why);
-    proxy_watch_replica_down(server->worker, server->target);
+    if (server->probe || !proxy_watch_judges(server)) {
+        proxy_health_bad(&proxy_server_target(server)->health, "UNREACHABLE", why);
+    }
     if (server->pool != NULL) {
         side_back_off(server, why);
+        proxy_route_look_elsewhere(server->pool);
     }
     proxy_server_lost(server, why);
 }
@@ -155,7 +159,7 @@ void proxy_server_login_late(void *user)
 
 static void probe_done(ProxyServer *server)
 {
-    if (server->state == SERVER_LOGIN && proxy_watch_wants(server)) {
+    if (server->state == SERVER_LOGIN && proxy_watch_judges(server)) {
         proxy_watch_begin(server);
         return;
     }
@@ -268,7 +272,7 @@ static bool has_secret(ProxyServer *server, const ProxyUser *user, PgAuthKind ki
     if (secret_is_set(&user->password) || keys || kind == PG_AUTH_OK || server->scram != NULL) {
         return true;
     }
-    if (server->probe && !proxy_watch_wants(server)) {
+    if (server->probe && !proxy_watch_judges(server)) {
         probe_done(server); /* it lives, and that was the question */
         return false;
     }
@@ -336,7 +340,7 @@ static void login_complete(ProxyServer *server)
     proxy_traffic_server_open(server);
     side->retry_delay_ms = 0;
     side->problem = (Err){0};
-    if (!proxy_watch_wants(server)) {
+    if (!proxy_watch_judges(server)) {
         proxy_health_good(&proxy_server_target(server)->health);
     }
     trial_accepted(server_trial(server), server->previous);

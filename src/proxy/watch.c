@@ -12,7 +12,6 @@ struct ProxyWatch {
     bool asking;         /* an answer is under way */
     bool again;          /* and then another one is wanted */
     bool full;           /* what is asked is more than the position */
-    bool refused;        /* the answer is an error */
     int64_t asked_us;
     int64_t retry_at_ms;
     int64_t answered_ms;  /* the last whole answer; 0: none */
@@ -65,14 +64,6 @@ static void standing_set(const ProxyWorker *worker, size_t target, bool serves, 
     bool was_gone = atomic_exchange(&standing->gone, gone);
     if (served != serves || was_gone != gone) {
         proxy_workers_targets_changed(worker->proxy);
-    }
-}
-
-/* Any worker. */
-void proxy_watch_replica_down(ProxyWorker *worker, size_t target)
-{
-    if (target != PROXY_TARGET_PRIMARY && is_watched(worker->config, target)) {
-        standing_set(worker, target, false, true);
     }
 }
 
@@ -170,11 +161,6 @@ static void replicas_judge(ProxyWorker *worker)
 static void replica_seen(ProxyWorker *worker, size_t target, ProxyWatch *watch)
 {
     ProxyStanding *standing = standing_of(worker, target);
-    if (column(watch, 0, 0) != 1) {
-        is_down(worker, target, "INVALID_REPLICATION_STATE",
-                "it is no replica: it is not in recovery");
-        return;
-    }
     int64_t lag_ms = lag_of(worker, watch, loop_now_ms(worker->loop));
     atomic_store(&standing->timeline, (uint32_t)column(watch, 5, 0));
     atomic_store(&standing->lag_ms, lag_ms);
@@ -234,7 +220,7 @@ static void ask(ProxyWorker *worker, ProxyWatch *watch, bool full)
     stream_write(watch->server->stream, buf_slice(&query));
     buf_done(&query);
     watch->asking = true;
-    watch->again = watch->refused = false;
+    watch->again = false;
     watch->full = full;
     watch->asked_us = time_mono_us();
     loop_timer_start(worker->loop, &watch->late, WATCH_LATE_MS, 0, watch_late, watch->server);
@@ -280,7 +266,10 @@ static void take_position(ProxyServer *server, ProxyWatch *watch)
 {
     ProxyWorker *worker = server->worker;
     position_publish(worker, server->target, watch);
-    if (watch->full && server->target == PROXY_TARGET_PRIMARY) {
+    if (server->target != PROXY_TARGET_PRIMARY && column(watch, 0, 0) != 1) {
+        is_down(worker, server->target, "INVALID_REPLICATION_STATE",
+                "it is no replica: it is not in recovery");
+    } else if (watch->full && server->target == PROXY_TARGET_PRIMARY) {
         primary_seen(worker, watch);
     } else if (watch->full) {
         replica_seen(worker, server->target, watch);
@@ -358,7 +347,7 @@ static const StreamHandlers watch_handlers = {.on_read = watch_on_read,
 /* ---- life --------------------------------------------------------------------------------------
  */
 
-bool proxy_watch_wants(const ProxyServer *server)
+bool proxy_watch_judges(const ProxyServer *server)
 {
     return is_watched(server->worker->config, server->target);
 }

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from support.certs import Authority
-from support.pool import ANN, PORT, Postgres, Proxy, authority, wait_for
+from support.pool import ANN, BOB, PORT, Postgres, Proxy, authority, wait_for
 from support.replicas import await_states, cluster, own_cluster, proxy_before
 
 pytestmark = pytest.mark.timeout(180)
@@ -245,3 +245,38 @@ def test_logins_while_targets_change(weir, tmp_path, authority, cluster):
         for thread in threads:
             thread.join()
         assert not errors, errors
+
+
+@pytest.mark.parametrize('reads', ['replicas', 'split'])
+def test_a_role_that_may_have_few_connections_takes_no_replica_from_others(weir, tmp_path, authority, cluster, reads):
+    """PostgreSQL refuses one more (53300), and is as well as before."""
+    cluster.primary.run('ALTER ROLE bob CONNECTION LIMIT 2', 'GRANT SELECT ON t TO bob')
+    cluster.catch_up()
+    try:
+        with proxy_before(weir, tmp_path / 'run', authority, cluster, reads, workers=1) as proxy:
+            stop = threading.Event()
+            errors = []
+
+            def work(connection):
+                try:
+                    while not stop.is_set():
+                        connection.execute('SELECT count(*) FROM t, generate_series(1, 20000)')
+                except psycopg.Error as error:
+                    errors.append(error)
+            connections = [proxy.connect(BOB) for _ in range(8)]
+            threads = [threading.Thread(target=work, args=(connection,)) for connection in connections]
+            for thread in threads:
+                thread.start()
+            seen = len(proxy.plane.agent.statuses)
+            assert proxy.await_status(lambda status: status['servers_failed'] > 0)
+            time.sleep(3)
+            stop.set()
+            for thread in threads:
+                thread.join()
+            assert not errors, errors
+            down = [target for status in proxy.plane.agent.statuses[seen:] for target in status['targets']
+                    if target['state'] != 'AVAILABLE']
+            assert not down, down
+    finally:
+        cluster.primary.run('ALTER ROLE bob CONNECTION LIMIT -1')
+        cluster.catch_up()
