@@ -195,6 +195,7 @@ static void position_publish(ProxyWorker *worker, size_t target, const ProxyWatc
     uint64_t position = (uint64_t)column(watch, 1, 0);
     atomic_store(&standing->position, primary ? lag_position_of_insert(position) : position);
     atomic_store(&standing->asked_us, watch->asked_us);
+    atomic_store(&standing->silent, false);
     proxy_split_positions_known(worker->proxy);
 }
 
@@ -204,8 +205,16 @@ static void position_publish(ProxyWorker *worker, size_t target, const ProxyWatc
 static void watch_late(void *user)
 {
     ProxyServer *server = user;
+    ProxyWorker *worker = server->worker;
+    if (!stream_quiet(server->stream)) { /* the process was late itself: the answer is there */
+        loop_timer_start(worker->loop, &proxy_server_side(server)->watch->late, WATCH_MS, 0,
+                         watch_late, server);
+        return;
+    }
+    atomic_store(&standing_of(worker, server->target)->silent, true);
     stream_abort(server->stream);
     proxy_server_lost(server, "it does not answer");
+    proxy_workers_targets_changed(worker->proxy);
 }
 
 static void ask(ProxyWorker *worker, ProxyWatch *watch, bool full)
@@ -463,6 +472,7 @@ static void watch_end(ProxyWorker *worker, size_t target)
     side->probe = NULL;
     atomic_store(&standing_of(worker, target)->asked_us, 0);
     atomic_store(&standing_of(worker, target)->timeline, 0);
+    atomic_store(&standing_of(worker, target)->silent, false);
     standing_set(worker, target, false, false);
     if (probe != NULL && probe->state != SERVER_DRAINING) {
         proxy_server_retire(probe);

@@ -146,3 +146,26 @@ def test_ddl_sends_nobody_to_the_primary_for_good(weir, tmp_path, authority, own
         status = proxy.await_status(lambda status: status['clients'] == 0 and status['borrows'] >= 50)
         assert 1 <= status['reads_again'] <= 4
         assert status['replica_borrows'] >= 50
+
+
+def test_replicas_that_stand_still(weir, tmp_path, authority, own_cluster):
+    """Nothing is lost for the kernel; but an answer never comes."""
+    with proxy_before(weir, tmp_path / 'run', authority, own_cluster, 'split') as proxy:
+        connections = [proxy.connect() for _ in range(5)]
+        for connection in connections:
+            connection.execute('SELECT count(*) FROM t')
+        connections[0].execute('BEGIN READ ONLY')
+        assert connections[0].execute('SELECT pg_is_in_recovery()').fetchone() == (True,)
+        signal_all(own_cluster.replicas, signal.SIGSTOP)
+        try:
+            threads, results = all_at_once(lambda connection: connection.execute('SELECT count(*) FROM t').fetchone(),
+                                           connections)
+            for thread in threads:
+                thread.join(60)
+            assert results[1:] == [(0,)] * 4
+            assert isinstance(results[0], psycopg.OperationalError) and 'was lost' in str(results[0])
+        finally:
+            signal_all(own_cluster.replicas, signal.SIGCONT)
+        await_states(proxy, {'db-1': 'AVAILABLE', 'r-1': 'AVAILABLE', 'r-2': 'AVAILABLE'})
+        for connection in connections:
+            connection.close()
