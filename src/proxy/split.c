@@ -146,6 +146,14 @@ static bool park(ProxyClient *client, bool known)
     return true;
 }
 
+/* Clients are many, and mostly idle: they keep nothing of it. */
+static void read_done(ClientSplit *split)
+{
+    split->reading = false;
+    buf_done(&split->request);
+    buf_done(&split->held);
+}
+
 /* ---- where it goes -----------------------------------------------------------------------------
  */
 
@@ -214,7 +222,7 @@ ProxyPool *proxy_split_route(ProxyClient *client, Slice data, size_t *ret_len)
         client->split->wrote_us = time_mono_us();
     }
     ClientSplit *split = client->split;
-    split->reading = false;
+    read_done(split); /* it was to go elsewhere */
     split->suspect = client->alone;
     if (client->alone || defaults_missing(client)) {
         split->until_us = 0;
@@ -244,11 +252,18 @@ ProxyPool *proxy_split_route(ProxyClient *client, Slice data, size_t *ret_len)
 /* ---- a read under way --------------------------------------------------------------------------
  */
 
+/* What is held is the answer, or its beginning. */
+static void hand_over(ClientSplit *split)
+{
+    if (split->held.len > 0) {
+        stream_write(split->client->stream, buf_slice(&split->held));
+    }
+    read_done(split);
+}
+
 void proxy_split_begin(ProxyClient *client, Slice request)
 {
     ClientSplit *split = client->split;
-    buf_clear(&split->request);
-    buf_clear(&split->held);
     buf_append_slice(&split->request, request);
     split->reading = true;
     split->again = split->cancelled = false;
@@ -279,9 +294,7 @@ bool proxy_split_hold(ProxyClient *client, Slice bytes)
         buf_append_slice(&split->held, bytes);
         return true;
     }
-    split->reading = false;
-    stream_write(client->stream, buf_slice(&split->held));
-    buf_clear(&split->held);
+    hand_over(split);
     return false;
 }
 
@@ -316,22 +329,19 @@ bool proxy_split_ready(ProxyClient *client)
     if (split->again) {
         return true;
     }
-    split->reading = false;
-    if (split->held.len > 0) {
-        stream_write(client->stream, buf_slice(&split->held));
-        buf_clear(&split->held);
-    }
+    hand_over(split);
     return false;
 }
 
 void proxy_split_again(ProxyClient *client)
 {
     ClientSplit *split = client->split;
-    split->reading = split->again = false;
+    split->again = false;
     split->skip = split->left;
     client->wants_room = false; /* of a server that it has no more */
     proxy_meter_add(proxy_client_meter(client), STAT_READS_AGAIN, 1);
     proxy_client_again(client, buf_slice(&split->request));
+    read_done(split);
 }
 
 bool proxy_split_lost(ProxyClient *client)

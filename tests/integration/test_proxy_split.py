@@ -2,6 +2,7 @@
 import random
 import threading
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -375,6 +376,21 @@ def test_large_answers_and_errors_of_their_own(split):
         with pytest.raises(psycopg.errors.UndefinedColumn):
             connection.execute('SELECT nothing FROM k')
         assert connection.execute('SELECT 1').fetchone() == (1,)
+
+
+def test_idle_clients_keep_nothing_of_their_reads(split):
+    def memory_kib():
+        lines = Path(f'/proc/{split.plane.process.pid}/status').read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith('VmRSS'))
+    connections = [split.connect() for _ in range(200)]
+    for connection in connections:
+        connection.execute('SELECT 1')
+    before = memory_kib()
+    for connection in connections:
+        connection.execute(f"SELECT 1 /* {'x' * 7000} */")
+    assert memory_kib() - before < 200 * 4
+    for connection in connections:
+        connection.close()
 
 
 def test_lines_are_of_a_target(weir, tmp_path, authority, cluster):
