@@ -223,12 +223,33 @@ typedef enum ServerState {
     SERVER_DRAINING,  /* we have said goodbye; it counts until PostgreSQL has closed */
 } ServerState;
 
+/* place.c: where a connection leads. It is kept from when that was opened: by now the target may
+ * have left the configuration, and another one have its number; cancel requests go to the same. */
+typedef struct ProxyPlace {
+    char *id;
+    char *at;   /* the address, which names its place in the budget elsewhere */
+    char *host; /* NULL: a Unix socket */
+    NetAddr addr;
+    TargetTls tls;
+    TlsContext *context; /* NULL: no TLS */
+} ProxyPlace;
+
+void proxy_place_init(ProxyPlace *place, const ProxyWorker *worker, size_t target);
+void proxy_place_done(ProxyPlace *place);
+/* TLS, in front of anything that is said there: a request, one byte of answer, the handshake. At
+ * on_open. True: wait, for TLS is asked for first, and on_open comes again when it is there. */
+bool proxy_place_tls_ask(const ProxyPlace *place, Stream *stream);
+/* At the on_read after that: of the answer the first byte is done with. ERR_UNSUPPORTED: it is no.
+ */
+NODISCARD bool proxy_place_tls_begin(const ProxyPlace *place, Stream *stream, Slice answer,
+                                     Err *err);
+
 struct ProxyServer {
     ProxyWorker *worker;
     PoolHandle handle;
     ServerState state;
-    uint8_t target;   /* its number */
-    char *at;         /* the target's address, when it was opened: what names its place elsewhere */
+    uint8_t target; /* its number */
+    ProxyPlace place;
     bool probe;       /* opened to see whether the target lives, and how far it is */
     bool budgeted;    /* holds a place in the budget */
     bool fatal;       /* PostgreSQL has told why it ends */
@@ -569,23 +590,11 @@ void proxy_probe_tick(ProxyWorker *worker);
 void proxy_probe_give(ProxyServer *server); /* its places */
 
 /* sides.c */
-NetAddr proxy_worker_target(const ProxyWorker *worker, size_t target);
 bool proxy_worker_has_target(const ProxyWorker *worker, size_t target);
 /* Any thread: what a replica can serve has changed, and each worker looks who waits for that. */
 void proxy_workers_targets_changed(Proxy *proxy);
 void proxy_sides_apply(ProxyWorker *worker, const ProxyConfig *old); /* before it was this */
 void proxy_sides_retire(ProxyWorker *worker); /* all server connections, but those that watch */
-
-/* ---- TLS to the target (target_tls.c) ----------------------------------------------------------
- */
-
-/* At on_open, before anything else is sent. True: wait, for the target is asked for TLS first, and
- * on_open comes again when it is there. */
-bool proxy_target_tls_ask(const ProxyWorker *worker, size_t target, Stream *stream);
-/* At the on_read after that: of the answer the first byte is done with. ERR_UNSUPPORTED: it is no.
- */
-NODISCARD bool proxy_target_tls_begin(const ProxyWorker *worker, size_t target, Stream *stream,
-                                      Slice answer, Err *err);
 
 /* ---- the process
  * ----------------------------------------------------------------------------------- */

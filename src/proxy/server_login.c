@@ -256,8 +256,7 @@ static bool password_send(ProxyServer *server, Slice password)
 /* Not to whoever listens on the network. */
 static bool cleartext_send(ProxyServer *server, const ProxyUser *user)
 {
-    const ProxyTarget *target = proxy_config_target(server->worker->config, server->target);
-    if (target->host != NULL && stream_tls(server->stream) == NULL) {
+    if (server->place.host != NULL && stream_tls(server->stream) == NULL) {
         return login_broken(server, "the server asks for the password in clear text, without TLS");
     }
     return password_send(server, login_password(server, user));
@@ -478,7 +477,7 @@ static void login_on_open(void *user, Stream *stream)
 {
     ProxyServer *server = user;
     Buf out;
-    if (proxy_target_tls_ask(server->worker, server->target, stream)) {
+    if (proxy_place_tls_ask(&server->place, stream)) {
         return;
     }
     server->state = SERVER_LOGIN;
@@ -493,7 +492,7 @@ static void login_on_open(void *user, Stream *stream)
 static size_t take_tls_answer(ProxyServer *server, Slice data)
 {
     Err err;
-    if (proxy_target_tls_begin(server->worker, server->target, server->stream, data, &err)) {
+    if (proxy_place_tls_begin(&server->place, server->stream, data, &err)) {
         return 1;
     }
     stream_abort(server->stream);

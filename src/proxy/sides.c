@@ -11,11 +11,6 @@ bool proxy_worker_has_target(const ProxyWorker *worker, size_t target)
     return proxy_config_uses(worker->config, target);
 }
 
-NetAddr proxy_worker_target(const ProxyWorker *worker, size_t target)
-{
-    return proxy_config_target(worker->config, target)->addr;
-}
-
 /* Free ones go now, the others at the end of their transaction or session. */
 static void servers_retire(ProxyWorker *worker, size_t target)
 {

@@ -107,6 +107,22 @@ def test_a_cancel_reaches_the_right_server(reading):
             timer.join()
 
 
+def test_what_is_under_way_at_a_replica_that_left_the_configuration(reading):
+    """It is shown by its name, and a cancel finds it."""
+    reading.configure({'stats_users': ['ann']})
+    with reading.connect() as connection:
+        with connection.transaction(force_rollback=True):
+            connection.execute('SELECT 1')
+            reading.configure({'replicas': []})
+            with reading.connect(dbname='weir') as admin:
+                assert {row[-1] for row in admin.execute('SHOW SERVERS').fetchall()} <= {'r-1', 'r-2'}
+            timer = threading.Timer(0.5, connection.cancel)
+            timer.start()
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                connection.execute('SELECT pg_sleep(60)')
+            timer.join()
+
+
 def test_a_replica_that_is_behind_is_left_out(weir, tmp_path, authority, cluster):
     with proxy_before(weir, tmp_path / 'run', authority, cluster, 'replicas', max_replica_lag_ms=1500) as proxy:
         with proxy.connect() as connection, cluster.one.held_back():
