@@ -205,7 +205,7 @@ static void put_server(const ProxyWorker *worker, const ProxyServer *server, Adm
     admin_put_int(rows, (int64_t)(worker->index << 27 | (uint32_t)server->handle));
     admin_put_text(rows, pinned ? pin_reason_name(client->session.pin) : "");
     admin_put_int(rows, server->hub != NULL ? (int64_t)map_len(server->hub->channels) : 0);
-    admin_put_text(rows, proxy_config_target(worker->config, server->target)->id);
+    admin_put_text(rows, server->place.id);
 }
 
 static bool gather_servers(ProxyWorker *worker, AdminRequest *request)

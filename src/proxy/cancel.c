@@ -20,9 +20,8 @@ typedef struct Cancel {
     PoolHandle requester; /* on origin */
     PeersCancelledFn *done;
     void *user;
-    PoolHandle server;    /* on target */
-    size_t server_target; /* its target's number */
-    bool tls_asked;       /* and not yet answered */
+    PoolHandle server; /* on target */
+    bool tls_asked;    /* and not yet answered */
     uint32_t pid;
     char key[CANCEL_KEY_SIZE];
     Stream *stream;
@@ -61,9 +60,15 @@ static void cancel_close_requester(void *user)
     mem_free(cancel);
 }
 
+/* NULL: it is gone, and there is nothing to cancel any more. */
+static ProxyServer *cancel_server(const Cancel *cancel)
+{
+    return pool_get(cancel->target->server_slots, cancel->server);
+}
+
 static void cancel_finish(Cancel *cancel)
 {
-    ProxyServer *server = pool_get(cancel->target->server_slots, cancel->server);
+    ProxyServer *server = cancel_server(cancel);
     loop_timer_stop(&cancel->timer);
     buf_done(&cancel->packet);
     if (server != NULL) {
@@ -76,10 +81,21 @@ static void cancel_finish(Cancel *cancel)
     }
 }
 
+static void cancel_give_up(Cancel *cancel)
+{
+    stream_abort(cancel->stream);
+    cancel_finish(cancel);
+}
+
 static void cancel_on_open(void *user, Stream *stream)
 {
     Cancel *cancel = user;
-    cancel->tls_asked = proxy_target_tls_ask(cancel->target, cancel->server_target, stream);
+    const ProxyServer *server = cancel_server(cancel);
+    if (server == NULL) {
+        cancel_give_up(cancel);
+        return;
+    }
+    cancel->tls_asked = proxy_place_tls_ask(&server->place, stream);
     if (!cancel->tls_asked) {
         stream_write(stream, buf_slice(&cancel->packet));
     }
@@ -91,12 +107,12 @@ static size_t cancel_on_read(void *user, Stream *stream, Slice data)
     if (!cancel->tls_asked) {
         return data.len; /* PostgreSQL does not answer a cancel request */
     }
+    const ProxyServer *server = cancel_server(cancel);
     cancel->tls_asked = false;
-    if (proxy_target_tls_begin(cancel->target, cancel->server_target, stream, data, NULL)) {
+    if (server != NULL && proxy_place_tls_begin(&server->place, stream, data, NULL)) {
         return 1;
     }
-    stream_abort(stream);
-    cancel_finish(cancel);
+    cancel_give_up(cancel);
     return data.len;
 }
 
@@ -112,9 +128,7 @@ static const StreamHandlers cancel_handlers = {
 
 static void cancel_late(void *user)
 {
-    Cancel *cancel = user;
-    stream_abort(cancel->stream);
-    cancel_finish(cancel);
+    cancel_give_up(user);
 }
 
 /* NULL: the key is wrong. */
@@ -159,16 +173,14 @@ static void cancel_deliver(void *user)
     }
     proxy_worker_count(worker, STAT_CANCELS, 1);
     cancel->server = server->handle;
-    cancel->server_target = server->target;
     server->cancels++;
     if (client->split != NULL) {
         client->split->cancelled = true;
     }
     buf_init(&cancel->packet, BUF_MAX_DEFAULT);
     pg_put_cancel(&cancel->packet, server->pid, slice_from(server->key, server->key_len));
-    NetAddr addr = proxy_worker_target(worker, server->target);
     StreamOptions options = {.handlers = &cancel_handlers, .user = cancel};
-    cancel->stream = stream_connect(worker->loop, &addr, &options);
+    cancel->stream = stream_connect(worker->loop, &server->place.addr, &options);
     loop_timer_start(worker->loop, &cancel->timer, CANCEL_MS, 0, cancel_late, cancel);
 }
 

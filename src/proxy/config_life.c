@@ -270,7 +270,18 @@ bool proxy_config_target_outdated(const ProxyConfig *old, const ProxyConfig *con
            old->reads != config->reads || !texts_equal(old->init_query, config->init_query);
 }
 
+/* Where it has both, what the target says counts. */
+static bool speaks_for_all(const ProxyConfig *config, size_t number)
+{
+    return proxy_config_uses(config, number) && (number == 0 || !proxy_config_uses(config, 0));
+}
+
 bool proxy_config_outdates(const ProxyConfig *old, const ProxyConfig *config)
 {
-    return proxy_config_target_outdated(old, config, 0);
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        if (speaks_for_all(old, i) && proxy_config_target_outdated(old, config, i)) {
+            return true;
+        }
+    }
+    return false;
 }

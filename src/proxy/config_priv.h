@@ -211,7 +211,7 @@ uint32_t proxy_config_servers_idle_max(const ProxyConfig *config);
 void proxy_config_order_replicas(ProxyConfig *config, const ProxyConfig *old);
 /* Of two that are ready: connections to the target are of the old one. */
 bool proxy_config_target_outdated(const ProxyConfig *old, const ProxyConfig *config, size_t number);
-/* And so is what servers have said. */
+/* And so is what servers have said; but not where those of them stay that say it. */
 bool proxy_config_outdates(const ProxyConfig *old, const ProxyConfig *config);
 /* config_users.c: the pool's `users`, `client_password_auth` and `databases`; the listeners are
  * known. */

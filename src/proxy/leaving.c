@@ -49,7 +49,7 @@ void leaving_count(Peers *peers, const ProxyWorker *worker)
     LIST_FOR_EACH (&worker->servers, node) {
         const ProxyServer *server = CONTAINER_OF(node, ProxyServer, node);
         if (server->budgeted) {
-            leaving_held(peers, server_user(server), server_database(server), server->at)
+            leaving_held(peers, server_user(server), server_database(server), server->place.at)
                 ->servers++;
         }
     }
@@ -194,7 +194,8 @@ void leaving_clients_change(ProxyWorker *worker, const ProxyPool *pool, int clie
 void leaving_server_gone(const ProxyServer *server)
 {
     const Change change = {.servers = -1};
-    change_post(server->worker, server_user(server), server_database(server), server->at, &change);
+    change_post(server->worker, server_user(server), server_database(server), server->place.at,
+                &change);
 }
 
 void leaving_give_back(ProxyWorker *worker, const LeavingAsk *ask)

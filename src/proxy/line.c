@@ -2,7 +2,8 @@
  * Lines: see line_priv.h. A line's exchange is followed as any other, by a session that stands for
  * all its clients: requests have no names and no state, so that nothing of it is any client's own.
  */
-#include "proxy/line_priv.h"
+#include "proxy/last_word_priv.h"
+#include "proxy/split_priv.h"
 #include "proxy/traffic_priv.h"
 
 typedef struct LineEntry {
@@ -338,26 +339,23 @@ static void line_flush(ProxyLine *line, ProxyRun *run, bool complete)
     }
 }
 
-/* Errors that are the line's, and not the request's. */
 static void take_error(ProxyLine *line, const PgPiece *piece)
 {
-    static const struct {
-        const char *sqlstate;
-        bool shy; /* it would fail again */
-    } ours[] = {{"25006", true},  {"57014", true},  {"57P01", false}, {"57P02", false},
-                {"57P03", false}, {"57P05", false}, {"0A000", false}, {"26000", false}};
+    const ProxyServer *server = line->server;
+    bool replica = server->target != PROXY_TARGET_PRIMARY &&
+                   server->worker->config->reads == READS_SPLIT; /* there is a primary to ask */
     PgError error;
     LineEntry *entry = line_head(line);
     if (entry == NULL || !piece->last || !pg_get_error(piece->body, &error)) {
         return;
     }
-    for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
-        if (slice_is(error.sqlstate, ours[i].sqlstate)) {
-            entry->again = true;
-            if (ours[i].shy) {
-                make_shy(line, entry->digest);
-            }
-        }
+    ReadVerdict verdict = read_verdict(&error, (ReadAsked){.line = true, .replica = replica});
+    entry->again = entry->again || verdict.again;
+    if (verdict.alone) {
+        make_shy(line, entry->digest);
+    }
+    if (verdict.writes && replica) {
+        proxy_split_learn(server->pool->home, entry->digest);
     }
 }
 

@@ -7,9 +7,10 @@
  * line's. Its answer is given to the client when it is complete, so that it can be asked again
  * where it was not to be had here: privately, on a connection of its own, once.
  *
- *   asked again: a write after all (the line is read only: 25006); what took longer than
- * LINE_MS_TEXT (57014, which its client did not ask for); a result of more than LINE_RESULT_MAX; a
- * statement that the server has lost; everything in flight when the connection is lost.
+ *   asked again: what an error is not the last word on (last_word_priv.h), such as a write after
+ * all (the line is read only: 25006) or what took longer than LINE_MS_TEXT (57014, which its client
+ * did not ask for); a result of more than LINE_RESULT_MAX; everything in flight when the connection
+ * is lost.
  *
  * What was slow or wide stays away for LINE_SHY_MS, by its digest. No cancel is ever sent for a
  * line: its client is told 57014, and the answer is dropped.

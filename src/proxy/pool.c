@@ -244,6 +244,23 @@ static bool server_fits(const ProxyServer *server, const ProxyClient *client)
                         server->exchange.dialect.baseline_set);
 }
 
+static bool awaits_welcome(const ProxyClient *client)
+{
+    return client != NULL && client->state == CLIENT_WELCOME && !client->pool->replication;
+}
+
+/* Whoever waits for a welcome has one by this connection, too, if nobody's settings are on it: a
+ * new configuration has forgotten what servers say, and this one has stayed. */
+static ProxyClient *next_for(ProxyServer *server)
+{
+    ProxyClient *next = proxy_pool_next_waiter(server->pool);
+    if (awaits_welcome(next) && settings_id(server->exchange.applied) == 0) {
+        proxy_welcome_take(server);
+        next = proxy_pool_next_waiter(server->pool);
+    }
+    return next;
+}
+
 void proxy_pool_available(ProxyServer *server)
 {
     ProxyPool *pool = server->pool;
@@ -251,10 +268,11 @@ void proxy_pool_available(ProxyServer *server)
     if (!pool->replication && proxy_line_for_waiters(server)) {
         return;
     }
-    ProxyClient *next = proxy_pool_next_waiter(pool);
-    if (server->retired || worker->draining || over_budget(worker, server->target) ||
-        proxy_limits_over(pool) || proxy_pool_should_yield(pool, next) ||
-        (next == NULL && pool->replication) || (next != NULL && !server_fits(server, next))) {
+    ProxyClient *next = next_for(server);
+    if (server->retired || awaits_welcome(next) || worker->draining ||
+        over_budget(worker, server->target) || proxy_limits_over(pool) ||
+        proxy_pool_should_yield(pool, next) || (next == NULL && pool->replication) ||
+        (next != NULL && !server_fits(server, next))) {
         proxy_server_retire(server);
         return;
     }
@@ -265,8 +283,6 @@ void proxy_pool_available(ProxyServer *server)
     proxy_pool_wait_end(next);
     if (pool->replication) {
         proxy_client_welcome(next);
-    } else {
-        ASSERT(next->state == CLIENT_WAITING); /* nobody waits for a welcome that is known */
     }
     proxy_server_link(server, next);
     proxy_client_resume(next);

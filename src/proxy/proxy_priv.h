@@ -77,14 +77,26 @@ typedef struct ProxyRun {
 /* ---- what servers say at login ------------------------------------------------------------------
  */
 
+/* What transactions are where neither they nor the session say: by the role, the database, the
+ * configuration of the primary, and the init_query. Asked for at each login there (defaults.c),
+ * where reads are split. */
+typedef struct ProxyDefaults {
+    bool known;
+    bool read_only;
+    char isolation[20];
+} ProxyDefaults;
+
 typedef struct ProxyWelcomes {
     pthread_mutex_t lock; /* taken at a first login */
-    Map *map;             /* from the key of a pool to a ParamList that nobody else holds */
+    Map *map;             /* from the key of a pool to a Welcome that nobody else holds */
 } ProxyWelcomes;
 
 void proxy_welcomes_init(ProxyWelcomes *welcomes);
 void proxy_welcomes_done(ProxyWelcomes *welcomes);
-void proxy_welcome_share(ProxyWelcomes *welcomes, const ProxyPool *pool); /* pool->welcome is new */
+/* The server has nobody's settings, and reports what it would at a login; those who wait for that
+ * are let in. Nothing where it is of a configuration before; a replica's counts where there is no
+ * other. */
+void proxy_welcome_take(ProxyServer *server);
 void proxy_welcomes_forget(ProxyWelcomes *welcomes);
 void proxy_welcome_find(ProxyWelcomes *welcomes, ProxyPool *pool); /* sets it if known */
 
@@ -198,7 +210,7 @@ bool proxy_relay_start(ProxyClient *client, Slice start_params);
 typedef enum ServerState {
     SERVER_CONNECTING,
     SERVER_LOGIN,
-    SERVER_INIT,
+    SERVER_INIT, /* its init_query, and what is asked behind */
     SERVER_RELAY_LOGIN,
     SERVER_IDLE,
     SERVER_LINKED,
@@ -211,12 +223,33 @@ typedef enum ServerState {
     SERVER_DRAINING,  /* we have said goodbye; it counts until PostgreSQL has closed */
 } ServerState;
 
+/* place.c: where a connection leads. It is kept from when that was opened: by now the target may
+ * have left the configuration, and another one have its number; cancel requests go to the same. */
+typedef struct ProxyPlace {
+    char *id;
+    char *at;   /* the address, which names its place in the budget elsewhere */
+    char *host; /* NULL: a Unix socket */
+    NetAddr addr;
+    TargetTls tls;
+    TlsContext *context; /* NULL: no TLS */
+} ProxyPlace;
+
+void proxy_place_init(ProxyPlace *place, const ProxyWorker *worker, size_t target);
+void proxy_place_done(ProxyPlace *place);
+/* TLS, in front of anything that is said there: a request, one byte of answer, the handshake. At
+ * on_open. True: wait, for TLS is asked for first, and on_open comes again when it is there. */
+bool proxy_place_tls_ask(const ProxyPlace *place, Stream *stream);
+/* At the on_read after that: of the answer the first byte is done with. ERR_UNSUPPORTED: it is no.
+ */
+NODISCARD bool proxy_place_tls_begin(const ProxyPlace *place, Stream *stream, Slice answer,
+                                     Err *err);
+
 struct ProxyServer {
     ProxyWorker *worker;
     PoolHandle handle;
     ServerState state;
-    uint8_t target;   /* its number */
-    char *at;         /* the target's address, when it was opened: what names its place elsewhere */
+    uint8_t target; /* its number */
+    ProxyPlace place;
     bool probe;       /* opened to see whether the target lives, and how far it is */
     bool budgeted;    /* holds a place in the budget */
     bool fatal;       /* PostgreSQL has told why it ends */
@@ -224,6 +257,7 @@ struct ProxyServer {
     bool retired;     /* not to be used again */
     bool tls_counted; /* as a connection with TLS */
     bool previous;    /* logs in with the role's previous password */
+    bool asks_defaults;
     Stream *stream;
     ProxyPool *pool; /* NULL: a relay's, or a probe */
     ProxyLine *line; /* of LINE */
@@ -237,7 +271,8 @@ struct ProxyServer {
     ParamList
         *told_before; /* by its client, before a transaction that may take it back; NULL: none */
     ScramClient *scram;
-    char *user; /* of a probe */
+    ProxyDefaults defaults; /* of a primary */
+    char *user;             /* of a probe */
     Quota *probe_quotas[QUOTA_KINDS];
     Buf hello; /* of a relay: the start packet */
     uint32_t pid;
@@ -301,6 +336,13 @@ NODISCARD bool proxy_server_learn_on(ProxyServer *server);
 void proxy_server_learn_abandon(
     ProxyServer *server); /* it does not come to an end; where it does */
 
+/* defaults.c: of a login that has come as far as to ask. True: what comes until ReadyForQuery is
+ * for proxy_defaults_take, which is false where that is malformed. */
+bool proxy_defaults_ask(ProxyServer *server);
+NODISCARD bool proxy_defaults_take(ProxyServer *server, const PgPiece *piece);
+/* Into the start packet of a replica. */
+void proxy_defaults_put(const ProxyServer *server, Buf *params);
+
 /* server_login.c: up to IDLE */
 extern const StreamHandlers proxy_server_login_handlers;
 void proxy_server_login_late(void *server); /* its timer */
@@ -341,8 +383,9 @@ struct ProxyPool {
     char *user;
     char *database;
     ProxyMeter *meter;
-    ParamList *params;  /* what is asked for at login */
-    ParamList *welcome; /* what a server said last; NULL: nobody has logged in yet */
+    ParamList *params;      /* what is asked for at login */
+    ParamList *welcome;     /* what a server said last; NULL: nobody has logged in yet */
+    ProxyDefaults defaults; /* and the primary; kept when `welcome` is forgotten */
     ScramKeys keys;
     bool keys_previous; /* they are of the previous password */
     bool replication;   /* of walsenders, each of which is one client's for life */
@@ -556,23 +599,11 @@ void proxy_probe_tick(ProxyWorker *worker);
 void proxy_probe_give(ProxyServer *server); /* its places */
 
 /* sides.c */
-NetAddr proxy_worker_target(const ProxyWorker *worker, size_t target);
 bool proxy_worker_has_target(const ProxyWorker *worker, size_t target);
 /* Any thread: what a replica can serve has changed, and each worker looks who waits for that. */
 void proxy_workers_targets_changed(Proxy *proxy);
 void proxy_sides_apply(ProxyWorker *worker, const ProxyConfig *old); /* before it was this */
 void proxy_sides_retire(ProxyWorker *worker); /* all server connections, but those that watch */
-
-/* ---- TLS to the target (target_tls.c) ----------------------------------------------------------
- */
-
-/* At on_open, before anything else is sent. True: wait, for the target is asked for TLS first, and
- * on_open comes again when it is there. */
-bool proxy_target_tls_ask(const ProxyWorker *worker, size_t target, Stream *stream);
-/* At the on_read after that: of the answer the first byte is done with. ERR_UNSUPPORTED: it is no.
- */
-NODISCARD bool proxy_target_tls_begin(const ProxyWorker *worker, size_t target, Stream *stream,
-                                      Slice answer, Err *err);
 
 /* ---- the process
  * ----------------------------------------------------------------------------------- */

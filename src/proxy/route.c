@@ -19,25 +19,49 @@ static bool replica_serves(const ProxyPool *home, size_t target)
            (pool == NULL || loop_now_ms(worker->loop) >= pool->refused_until_ms);
 }
 
+/* The last login there has failed. The watch will say more of it; until then, and until the next
+ * attempt, only what is open there already is of use. */
+static bool backs_off(const ProxyWorker *worker, size_t target)
+{
+    return loop_now_ms(worker->loop) < worker->sides[target].retry_at_ms;
+}
+
+/* Who may go to the primary does not wait for that; else it comes last. */
+static bool is_shut(const ProxyPool *home, size_t target)
+{
+    const ProxyPool *pool = home->replicas[target - 1];
+    bool open = pool != NULL && pool->servers > pool->connecting;
+    return home->worker->config->reads == READS_SPLIT && backs_off(home->worker, target) && !open;
+}
+
 /* Other workers and processes may keep what they have there for long. What a leaving process may
  * have, it does not know. */
 static bool is_full(const ProxyWorker *worker, size_t target)
 {
     const ProxyBudget *budget = &worker->proxy->targets[target].budget;
-    return !worker->apart && worker->sides[target].servers == 0 &&
-           atomic_load_explicit(&budget->open, memory_order_relaxed) >=
-               atomic_load_explicit(&budget->max, memory_order_relaxed);
+    return backs_off(worker, target) ||
+           (!worker->apart && worker->sides[target].servers == 0 &&
+            atomic_load_explicit(&budget->open, memory_order_relaxed) >=
+                atomic_load_explicit(&budget->max, memory_order_relaxed));
 }
 
-ProxyPool *proxy_route_replica(ProxyPool *home, uint64_t position)
+/* A position of another history is no measure. The timeline is read first: it is stored behind the
+ * first position of it. */
+static bool has_replayed(const ProxyStanding *standing, uint64_t position, uint32_t timeline)
+{
+    return position == 0 ||
+           (atomic_load(&standing->timeline) == timeline &&
+            atomic_load_explicit(&standing->position, memory_order_relaxed) >= position);
+}
+
+ProxyPool *proxy_route_replica(ProxyPool *home, uint64_t position, uint32_t timeline)
 {
     ProxyWorker *worker = home->worker;
     ChoiceReplica replicas[PROXY_REPLICAS_MAX];
     for (size_t i = 0; i < PROXY_REPLICAS_MAX; i++) {
         const ProxySide *side = &worker->sides[i + 1];
-        bool usable = replica_serves(home, i + 1) &&
-                      atomic_load_explicit(&standing_of(worker, i + 1)->position,
-                                           memory_order_relaxed) >= position;
+        bool usable = replica_serves(home, i + 1) && !is_shut(home, i + 1) &&
+                      has_replayed(standing_of(worker, i + 1), position, timeline);
         replicas[i] = (ChoiceReplica){.usable = usable};
         if (usable) {
             replicas[i].full = is_full(worker, i + 1);
@@ -59,7 +83,7 @@ bool proxy_route_replica_near(const ProxyPool *home)
 {
     const ProxyWorker *worker = home->worker;
     for (size_t i = 1; i < PROXY_TARGETS_MAX; i++) {
-        if (replica_serves(home, i) &&
+        if (replica_serves(home, i) && !is_shut(home, i) &&
             choice_lag_class(
                 atomic_load_explicit(&standing_of(worker, i)->lag_ms, memory_order_relaxed)) == 0) {
             return true;
@@ -83,7 +107,7 @@ ProxyPool *proxy_route_welcome(ProxyClient *client)
         client->pool->replication || proxy_worker_has_target(worker, PROXY_TARGET_PRIMARY);
     ProxyPool *replica = worker->config->reads == READS_PRIMARY || primary
                              ? NULL
-                             : proxy_route_replica(client->pool, 0);
+                             : proxy_route_replica(client->pool, 0, 0);
     return replica != NULL ? replica : client->pool;
 }
 
@@ -94,6 +118,14 @@ bool proxy_route_refused(ProxyPool *pool)
     }
     pool->refused_until_ms = loop_now_ms(pool->worker->loop) + REFUSED_MS;
     return true;
+}
+
+void proxy_route_look_elsewhere(ProxyPool *pool)
+{
+    if (pool->target != PROXY_TARGET_PRIMARY) {
+        proxy_pool_move_welcomes(pool);
+        proxy_pool_wake_waiters(pool, true);
+    }
 }
 
 char *proxy_route_problem_new(const ProxyWorker *worker)

@@ -9,9 +9,9 @@
 
 /* For the transaction that begins with `data`. NULL, and *ret_read_len: see proxy_split_route. */
 ProxyPool *proxy_route(ProxyClient *client, Slice data, size_t *ret_read_len);
-/* The replica that is best for one more, among those that have replayed as much; NULL: there is
- * none. */
-ProxyPool *proxy_route_replica(ProxyPool *home, uint64_t position);
+/* The replica that is best for one more, among those that have replayed as much of that timeline
+ * (position 0: whatever they have); NULL: there is none. */
+ProxyPool *proxy_route_replica(ProxyPool *home, uint64_t position, uint32_t timeline);
 /* Whether one of those that serve will soon have what the primary has. */
 bool proxy_route_replica_near(const ProxyPool *home);
 /* For a client that waits for what a server says at login. */
@@ -19,6 +19,9 @@ ProxyPool *proxy_route_welcome(ProxyClient *client);
 /* The target of the pool has refused its role or database for good. True: others can serve its
  * waiters, and it is left alone for a while. */
 bool proxy_route_refused(ProxyPool *pool);
+/* A connection could not be had for the pool, and not for long, as it seems: its waiters go where
+ * more can be had now. */
+void proxy_route_look_elsewhere(ProxyPool *pool);
 /* Why there is no replica; the caller frees it. */
 char *proxy_route_problem_new(const ProxyWorker *worker);
 

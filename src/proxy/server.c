@@ -52,12 +52,11 @@ ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient
         proxy_server_side(server)->servers++;
     }
     proxy_traffic_server_begun(server);
-    server->at = mem_strdup(proxy_config_target(worker->config, target)->at);
-    NetAddr addr = proxy_worker_target(worker, target);
+    proxy_place_init(&server->place, worker, target);
     const StreamHandlers *handlers =
         relay_client != NULL ? &proxy_relay_server_handlers : &proxy_server_login_handlers;
     StreamOptions options = server_stream_options(server, handlers);
-    server->stream = stream_connect(worker->loop, &addr, &options);
+    server->stream = stream_connect(worker->loop, &server->place.addr, &options);
     if (relay_client == NULL) {
         loop_timer_start(worker->loop, &server->timer, PROXY_SERVER_LOGIN_MS, 0,
                          proxy_server_login_late, server);
@@ -132,7 +131,7 @@ static void server_free(ProxyServer *server)
         proxy_probe_give(server);
     }
     mem_free(server->user);
-    mem_free(server->at);
+    proxy_place_done(&server->place);
     buf_done(&server->hello);
     if (server->probe) {
         proxy_watch_gone(server);

@@ -172,7 +172,7 @@ bool proxy_server_set_param(ProxyServer *server, Slice name, Slice value)
     bool standby = server->target != PROXY_TARGET_PRIMARY && slice_is(name, "in_hot_standby");
     if (standby && slice_is(value, "off")) {
         server->retired = true; /* it was promoted: what is written there, nobody else sees */
-        proxy_watch_replica_down(server->worker, server->target);
+        proxy_watch_ask(server->worker, server->target);
     }
     if (standby && server->worker->config->reads == READS_SPLIT) {
         value = SLICE("off"); /* the endpoint takes writes, whoever has answered last */

@@ -53,6 +53,7 @@ static void side_back_off(const ProxyServer *server, const char *message)
     side->retry_delay_ms = delay;
     side->retry_at_ms = loop_now_ms(server->worker->loop) + delay;
     err_set(&side->problem, ERR_UNAVAILABLE, "%s", message);
+    proxy_watch_ask(server->worker, server->target);
 }
 
 /* The role's own words would tell a client about the proxy's login, which is none of its doing. */
@@ -100,7 +101,8 @@ void proxy_server_login_failed(ProxyServer *server, const PgError *error)
         return;
     }
     bool passing = is_passing(error->sqlstate);
-    bool watch = server->probe && proxy_watch_wants(server);
+    bool judged = proxy_watch_judges(server);
+    bool watch = server->probe && judged;
     bool answered = slice_is(error->sqlstate, "3D000") && server->probe && !watch;
     proxy_meter_add(proxy_server_meter(server), STAT_SERVERS_FAILED, 1);
     if (answered) {
@@ -108,12 +110,12 @@ void proxy_server_login_failed(ProxyServer *server, const PgError *error)
         proxy_health_good(health); /* it authenticated us before it looked */
     } else if (watch) {
         proxy_watch_refused(server, health_reason(error->sqlstate), message, passing);
-    } else if (server->probe || passing || slice_starts(error->sqlstate, "28")) {
+    } else if (!judged && (server->probe || passing || slice_starts(error->sqlstate, "28"))) {
         proxy_health_bad(health, health_reason(error->sqlstate), message);
     }
     if (pool != NULL && passing) {
         side_back_off(server, message);
-        proxy_watch_replica_down(server->worker, server->target);
+        proxy_route_look_elsewhere(pool);
     } else if (pool != NULL && proxy_route_refused(pool)) {
         proxy_pool_wake_waiters(pool, true);
     } else if (pool != NULL) {
@@ -129,10 +131,12 @@ void proxy_server_connect_failed(ProxyServer *server, const Err *err)
 {
     const char *why = err != NULL ? err->message : "PostgreSQL closed the connection";
     proxy_meter_add(proxy_server_meter(server), STAT_SERVERS_FAILED, 1);
-    proxy_health_bad(&proxy_server_target(server)->health, "UNREACHABLE", why);
-    proxy_watch_replica_down(server->worker, server->target);
+    if (server->probe || !proxy_watch_judges(server)) {
+        proxy_health_bad(&proxy_server_target(server)->health, "UNREACHABLE", why);
+    }
     if (server->pool != NULL) {
         side_back_off(server, why);
+        proxy_route_look_elsewhere(server->pool);
     }
     proxy_server_lost(server, why);
 }
@@ -155,7 +159,7 @@ void proxy_server_login_late(void *user)
 
 static void probe_done(ProxyServer *server)
 {
-    if (server->state == SERVER_LOGIN && proxy_watch_wants(server)) {
+    if (server->state == SERVER_LOGIN && proxy_watch_judges(server)) {
         proxy_watch_begin(server);
         return;
     }
@@ -252,8 +256,7 @@ static bool password_send(ProxyServer *server, Slice password)
 /* Not to whoever listens on the network. */
 static bool cleartext_send(ProxyServer *server, const ProxyUser *user)
 {
-    const ProxyTarget *target = proxy_config_target(server->worker->config, server->target);
-    if (target->host != NULL && stream_tls(server->stream) == NULL) {
+    if (server->place.host != NULL && stream_tls(server->stream) == NULL) {
         return login_broken(server, "the server asks for the password in clear text, without TLS");
     }
     return password_send(server, login_password(server, user));
@@ -268,7 +271,7 @@ static bool has_secret(ProxyServer *server, const ProxyUser *user, PgAuthKind ki
     if (secret_is_set(&user->password) || keys || kind == PG_AUTH_OK || server->scram != NULL) {
         return true;
     }
-    if (server->probe && !proxy_watch_wants(server)) {
+    if (server->probe && !proxy_watch_judges(server)) {
         probe_done(server); /* it lives, and that was the question */
         return false;
     }
@@ -327,24 +330,6 @@ static bool take_auth(ProxyServer *server, const PgPiece *piece)
 /* ---- logged in
  * ----------------------------------------------------------------------------------- */
 
-/* What a login of the configuration before says is of no interest any more. */
-static void set_welcome(ProxyServer *server)
-{
-    ProxyPool *home = server->pool->home;
-    if (server->retired) {
-        return;
-    }
-    if (home->welcome == NULL || !params_equal(home->welcome, server->params)) {
-        params_unref(home->welcome);
-        home->welcome = params_ref(server->params);
-        proxy_welcome_share(&server->worker->proxy->welcomes, home);
-        proxy_pool_welcome_waiters(home);
-    } else {
-        params_unref(server->params);
-        server->params = params_ref(home->welcome);
-    }
-}
-
 static void login_complete(ProxyServer *server)
 {
     ProxySide *side = proxy_server_side(server);
@@ -354,11 +339,11 @@ static void login_complete(ProxyServer *server)
     proxy_traffic_server_open(server);
     side->retry_delay_ms = 0;
     side->problem = (Err){0};
-    if (!proxy_watch_wants(server)) {
+    if (!proxy_watch_judges(server)) {
         proxy_health_good(&proxy_server_target(server)->health);
     }
     trial_accepted(server_trial(server), server->previous);
-    set_welcome(server);
+    proxy_welcome_take(server);
     server->pool->connecting--;
     side->connecting--;
     server->state = SERVER_IDLE;
@@ -382,6 +367,10 @@ static bool take_ready(ProxyServer *server)
         server->state = SERVER_INIT;
         return true;
     }
+    if (proxy_defaults_ask(server)) {
+        server->state = SERVER_INIT;
+        return true;
+    }
     login_complete(server);
     return false;
 }
@@ -392,7 +381,7 @@ static bool take_error(ProxyServer *server, const PgPiece *piece)
     if (!piece->last || !pg_get_error(piece->body, &error)) {
         return login_broken(server, "the server sent an error that is malformed or endless");
     }
-    if (server->state == SERVER_INIT) {
+    if (server->state == SERVER_INIT && !server->asks_defaults) {
         CLEANUP(mem_free_ptr)
         char *what =
             mem_printf("the proxy's initialization query failed: %.*s", SLICE_FMT(error.message));
@@ -425,6 +414,13 @@ static bool take_parameter(ProxyServer *server, const PgPiece *piece)
            login_broken(server, "the server sent a malformed ParameterStatus");
 }
 
+/* The initialization query may answer anything but a COPY. */
+static bool take_other(ProxyServer *server, char type)
+{
+    return (server->state == SERVER_INIT && strchr("TDCIA", type) != NULL) ||
+           login_broken(server, "the server sent an unexpected message at login");
+}
+
 /* False: the server has left the login, one way or the other; it may be gone. */
 static bool take_piece(ProxyServer *server, const PgPiece *piece)
 {
@@ -440,14 +436,18 @@ static bool take_piece(ProxyServer *server, const PgPiece *piece)
         return take_error(server, piece);
     case 'Z':
         return take_ready(server);
+    case 'D':
+        if (server->asks_defaults) {
+            return proxy_defaults_take(server, piece) ||
+                   login_broken(server, "the server does not tell what transactions are");
+        }
+        return take_other(server, type);
     case '\0': /* the rest of a long one */
     case 'N':
     case 'v':
         return true;
     default:
-        /* The initialization query may answer anything but a COPY. */
-        return (server->state == SERVER_INIT && strchr("TDCIA", type) != NULL) ||
-               login_broken(server, "the server sent an unexpected message at login");
+        return take_other(server, type);
     }
 }
 
@@ -465,11 +465,7 @@ static void put_start(const ProxyServer *server, Buf *out)
     pg_put_str(&params, slice_of(pool != NULL ? pool->database : PROXY_PROBE_DATABASE));
     if (pool != NULL) {
         buf_append_slice(&params, params_slice(pool->params));
-        /* Should it be promoted, it refuses writes all the same until that is noticed. */
-        if (server->worker->config->reads == READS_REPLICAS) {
-            pg_put_str(&params, SLICE("default_transaction_read_only"));
-            pg_put_str(&params, SLICE("on"));
-        }
+        proxy_defaults_put(server, &params);
     } else {
         proxy_watch_put_params(&params);
     }
@@ -481,7 +477,7 @@ static void login_on_open(void *user, Stream *stream)
 {
     ProxyServer *server = user;
     Buf out;
-    if (proxy_target_tls_ask(server->worker, server->target, stream)) {
+    if (proxy_place_tls_ask(&server->place, stream)) {
         return;
     }
     server->state = SERVER_LOGIN;
@@ -496,7 +492,7 @@ static void login_on_open(void *user, Stream *stream)
 static size_t take_tls_answer(ProxyServer *server, Slice data)
 {
     Err err;
-    if (proxy_target_tls_begin(server->worker, server->target, server->stream, data, &err)) {
+    if (proxy_place_tls_begin(&server->place, server->stream, data, &err)) {
         return 1;
     }
     stream_abort(server->stream);

@@ -11,11 +11,6 @@ bool proxy_worker_has_target(const ProxyWorker *worker, size_t target)
     return proxy_config_uses(worker->config, target);
 }
 
-NetAddr proxy_worker_target(const ProxyWorker *worker, size_t target)
-{
-    return proxy_config_target(worker->config, target)->addr;
-}
-
 /* Free ones go now, the others at the end of their transaction or session. */
 static void servers_retire(ProxyWorker *worker, size_t target)
 {
@@ -49,6 +44,27 @@ static void idle_retire(ProxyWorker *worker, size_t target)
     }
 }
 
+static ProxyServer *first_under_way(const ProxyWorker *worker, size_t target)
+{
+    LIST_FOR_EACH (&worker->servers, node) {
+        ProxyServer *server = CONTAINER_OF(node, ProxyServer, node);
+        if (server->target == target && !server->probe && server->state != SERVER_DRAINING) {
+            return server;
+        }
+    }
+    return NULL;
+}
+
+/* What is under way would have no end: reads that are split go on at the primary, and the rest is
+ * told. */
+static void under_way_abort(ProxyWorker *worker, size_t target)
+{
+    for (ProxyServer *server; (server = first_under_way(worker, target)) != NULL;) {
+        stream_abort(server->stream);
+        proxy_server_lost(server, "the replica does not answer");
+    }
+}
+
 /* Everybody who waits looks anew: at a replica that is not to be had any more, or for one. */
 static void waiters_move(ProxyWorker *worker)
 {
@@ -72,6 +88,9 @@ static void targets_changed(void *user)
     for (size_t i = 1; i < PROXY_TARGETS_MAX; i++) {
         if (atomic_load(&worker->proxy->targets[i].standing.gone)) {
             idle_retire(worker, i);
+        }
+        if (atomic_load(&worker->proxy->targets[i].standing.silent)) {
+            under_way_abort(worker, i);
         }
     }
     if (worker->config->reads != READS_PRIMARY) {

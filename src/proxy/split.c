@@ -1,4 +1,5 @@
 /* See split_priv.h. */
+#include "proxy/last_word_priv.h"
 #include "proxy/route_priv.h"
 #include "proxy/split_priv.h"
 #include "proxy/watch_priv.h"
@@ -145,6 +146,14 @@ static bool park(ProxyClient *client, bool known)
     return true;
 }
 
+/* Clients are many, and mostly idle: they keep nothing of it. */
+static void read_done(ClientSplit *split)
+{
+    split->reading = false;
+    buf_done(&split->request);
+    buf_done(&split->held);
+}
+
 /* ---- where it goes -----------------------------------------------------------------------------
  */
 
@@ -163,30 +172,25 @@ static bool is_learnt(ProxyPool *home, uint64_t digest)
            loop_now_ms(home->worker->loop) < learnt->until_ms;
 }
 
-static bool start_has(const ProxyClient *client, const char *name, const char *value)
-{
-    Slice options = params_value(client->pool->params, "options");
-    return slice_is(params_value(client->pool->params, name), value) ||
-           (slice_has(options, name) && slice_has(options, value));
-}
-
-/* What a session has set counts for more than its start; newer servers report the first one. */
+/* What a session has set; else what it has at the primary. */
 static SplitDefaults defaults_of(const ProxyClient *client)
 {
     const Settings *settings = client->session.settings;
+    const ProxyDefaults *defaults = &client->pool->defaults;
     Slice read_only = settings_value(settings, SLICE("default_transaction_read_only"));
     Slice isolation = settings_value(settings, SLICE("default_transaction_isolation"));
-    if (read_only.data == NULL && client->told != NULL) {
-        read_only = params_value(client->told, "default_transaction_read_only");
-    }
+    isolation = isolation.data != NULL ? isolation : slice_of(defaults->isolation);
     return (SplitDefaults){
-        .read_only = read_only.data != NULL
-                         ? slice_is(read_only, "on")
-                         : start_has(client, "default_transaction_read_only", "on"),
-        .serializable = isolation.data != NULL
-                            ? slice_is(isolation, "serializable")
-                            : start_has(client, "default_transaction_isolation", "serializable"),
+        .read_only = read_only.data != NULL ? slice_is(read_only, "on") : defaults->read_only,
+        .serializable = slice_is(isolation, "serializable"),
     };
+}
+
+/* The next login there will tell. */
+static bool defaults_missing(const ProxyClient *client)
+{
+    return !client->pool->defaults.known &&
+           proxy_worker_has_target(client->worker, PROXY_TARGET_PRIMARY);
 }
 
 /* A replica that has what the client must see; NULL: it waits, or goes to the primary. */
@@ -194,7 +198,8 @@ static ProxyPool *replica_of(ProxyClient *client, bool *ret_waits)
 {
     ClientSplit *split = client->split;
     bool known = position_known(client);
-    ProxyPool *pool = known ? proxy_route_replica(client->pool, split->position) : NULL;
+    ProxyPool *pool =
+        known ? proxy_route_replica(client->pool, split->position, split->timeline) : NULL;
     *ret_waits = false;
     if (pool != NULL) {
         split->until_us = 0;
@@ -217,9 +222,10 @@ ProxyPool *proxy_split_route(ProxyClient *client, Slice data, size_t *ret_len)
         client->split->wrote_us = time_mono_us();
     }
     ClientSplit *split = client->split;
-    split->reading = false;
+    read_done(split); /* it was to go elsewhere */
     split->suspect = client->alone;
-    if (client->alone) {
+    if (client->alone || defaults_missing(client)) {
+        split->until_us = 0;
         return home;
     }
     (void)proxy_pool_knows_names(home);
@@ -246,11 +252,18 @@ ProxyPool *proxy_split_route(ProxyClient *client, Slice data, size_t *ret_len)
 /* ---- a read under way --------------------------------------------------------------------------
  */
 
+/* What is held is the answer, or its beginning. */
+static void hand_over(ClientSplit *split)
+{
+    if (split->held.len > 0) {
+        stream_write(split->client->stream, buf_slice(&split->held));
+    }
+    read_done(split);
+}
+
 void proxy_split_begin(ProxyClient *client, Slice request)
 {
     ClientSplit *split = client->split;
-    buf_clear(&split->request);
-    buf_clear(&split->held);
     buf_append_slice(&split->request, request);
     split->reading = true;
     split->again = split->cancelled = false;
@@ -281,28 +294,29 @@ bool proxy_split_hold(ProxyClient *client, Slice bytes)
         buf_append_slice(&split->held, bytes);
         return true;
     }
-    split->reading = false;
-    stream_write(client->stream, buf_slice(&split->held));
-    buf_clear(&split->held);
+    hand_over(split);
     return false;
+}
+
+void proxy_split_learn(ProxyPool *home, uint64_t digest)
+{
+    *learnt_of(home, digest) = (struct SplitLearnt){
+        .digest = digest, .until_ms = loop_now_ms(home->worker->loop) + SPLIT_LEARNT_MS};
 }
 
 void proxy_split_error(ProxyServer *server, const PgPiece *piece)
 {
     ClientSplit *split = server->client->split;
     PgError error;
-    bool writes = false;
     if (split == NULL || split->digest == 0 || server->target == PROXY_TARGET_PRIMARY ||
         !piece->last || !pg_get_error(piece->body, &error)) {
         return;
     }
-    bool again = split_asks_again(&error, split->cancelled, &writes);
-    split->again = split->reading && again;
-    if (writes) {
-        ProxyPool *home = server->pool->home;
-        *learnt_of(home, split->digest) =
-            (struct SplitLearnt){.digest = split->digest,
-                                 .until_ms = loop_now_ms(server->worker->loop) + SPLIT_LEARNT_MS};
+    ReadVerdict verdict =
+        read_verdict(&error, (ReadAsked){.replica = true, .cancelled = split->cancelled});
+    split->again = split->reading && verdict.again;
+    if (verdict.writes) {
+        proxy_split_learn(server->pool->home, split->digest);
     }
 }
 
@@ -315,21 +329,19 @@ bool proxy_split_ready(ProxyClient *client)
     if (split->again) {
         return true;
     }
-    split->reading = false;
-    if (split->held.len > 0) {
-        stream_write(client->stream, buf_slice(&split->held));
-        buf_clear(&split->held);
-    }
+    hand_over(split);
     return false;
 }
 
 void proxy_split_again(ProxyClient *client)
 {
     ClientSplit *split = client->split;
-    split->reading = split->again = false;
+    split->again = false;
     split->skip = split->left;
+    client->wants_room = false; /* of a server that it has no more */
     proxy_meter_add(proxy_client_meter(client), STAT_READS_AGAIN, 1);
     proxy_client_again(client, buf_slice(&split->request));
+    read_done(split);
 }
 
 bool proxy_split_reads(const ProxyClient *client)

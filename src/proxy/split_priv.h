@@ -42,9 +42,6 @@ typedef struct SplitDefaults {
 /* split_request.c: pure. *ret_request is set with READ. */
 SplitKind split_kind(const LineReader *reader, SplitDefaults defaults, Slice data,
                      LineRequest *ret_request);
-/* Whether a READ that a replica answered with this is to be asked at the primary; *ret_writes: and
- * always there. `cancelled`: the client has asked for an end. */
-bool split_asks_again(const PgError *error, bool cancelled, bool *ret_writes);
 
 /* Of a client, from when its pool splits. */
 typedef struct ClientSplit {
@@ -76,6 +73,8 @@ bool proxy_split_sent(ProxyClient *client, size_t len);
 /* The server's bytes for the client. True: they are taken care of. */
 bool proxy_split_hold(ProxyClient *client, Slice bytes);
 void proxy_split_error(ProxyServer *server, const PgPiece *piece);
+/* It turned out to write: it goes to the primary at once, for SPLIT_LEARNT_MS. */
+void proxy_split_learn(ProxyPool *home, uint64_t digest);
 /* A ReadyForQuery comes. True: it is not for the client, which is asked again after
  * proxy_split_again. */
 bool proxy_split_ready(ProxyClient *client);

@@ -1,5 +1,4 @@
-/* Which requests may go to a replica, and which of its answers are not the last word: see
- * split_priv.h. */
+/* Which requests may go to a replica: see split_priv.h. */
 #include "proxy/split_priv.h"
 
 /* What a message runs, or makes ready to be run. False: it cannot be told. */
@@ -54,6 +53,7 @@ static bool begins_there(const LineReader *reader, bool read_only, Slice data)
 {
     const PgPolicy policy = {0};
     bool begins = read_only;
+    bool unbound = false;
     for (size_t at = 0; at < data.len;) {
         PgFramer framer = {0};
         PgPiece piece;
@@ -66,8 +66,9 @@ static bool begins_there(const LineReader *reader, bool read_only, Slice data)
         if (!begins || (piece.type == 'Q' && at > 0)) {
             return false; /* what is first must say so */
         }
+        unbound = (unbound || piece.type == 'P') && piece.type != 'B';
         if (piece.type == 'S' || piece.type == 'Q') {
-            return at > 0 || piece.type == 'Q';
+            return (at > 0 || piece.type == 'Q') && !unbound; /* which pins */
         }
         at += piece.raw.len;
     }
@@ -88,26 +89,4 @@ SplitKind split_kind(const LineReader *reader, SplitDefaults defaults, Slice dat
     bool may_begin = session->listening == NULL;
     return may_begin && begins_there(reader, defaults.read_only, data) ? SPLIT_TRANSACTION
                                                                        : SPLIT_PRIMARY;
-}
-
-/* A replica may not know yet what the primary has, and may be in the way of what is replayed. A
- * limit that the client has set for itself has passed wherever the statement ran. */
-bool split_asks_again(const PgError *error, bool cancelled, bool *ret_writes)
-{
-    static const char *const codes[] = {
-        "40001", "40P01",          /* in conflict with what is replayed */
-        "57P01", "57P02", "57P03", /* it shuts down */
-        "57P04",                   /* the database is dropped, or was: it may be there again */
-        "22023",                   /* a setting of the client's that it does not take */
-        "58P01", "XX001", "XX002", /* its copy is broken */
-    };
-    Slice code = error->sqlstate;
-    *ret_writes = slice_is(code, "25006") || slice_is(code, "0A000") || slice_is(code, "55000");
-    bool again = *ret_writes || slice_starts(code, "42") || slice_starts(code, "3F") ||
-                 slice_starts(code, "26");
-    for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
-        again = again || slice_is(code, codes[i]);
-    }
-    bool timed_out = slice_has(error->message, "statement timeout");
-    return again || (slice_is(code, "57014") && !cancelled && !timed_out);
 }

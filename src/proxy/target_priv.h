@@ -61,6 +61,7 @@ void proxy_health_doubt(ProxyHealth *health); /* look again soon */
 typedef struct ProxyStanding {
     atomic_bool serves;            /* a replica that transactions may go to */
     atomic_bool gone;              /* connections that lie idle there are of no use */
+    atomic_bool silent;            /* nor of those in use: it stands still, or cannot be reached */
     atomic_int_fast64_t lag_ms;    /* -1: not known */
     atomic_uint_fast64_t position; /* a replica: replayed so far; the primary: inserted so far */
     atomic_int_fast64_t asked_us;  /* `position` is of then, or later: stored behind it */

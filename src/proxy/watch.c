@@ -12,7 +12,6 @@ struct ProxyWatch {
     bool asking;         /* an answer is under way */
     bool again;          /* and then another one is wanted */
     bool full;           /* what is asked is more than the position */
-    bool refused;        /* the answer is an error */
     int64_t asked_us;
     int64_t retry_at_ms;
     int64_t answered_ms;  /* the last whole answer; 0: none */
@@ -65,14 +64,6 @@ static void standing_set(const ProxyWorker *worker, size_t target, bool serves, 
     bool was_gone = atomic_exchange(&standing->gone, gone);
     if (served != serves || was_gone != gone) {
         proxy_workers_targets_changed(worker->proxy);
-    }
-}
-
-/* Any worker. */
-void proxy_watch_replica_down(ProxyWorker *worker, size_t target)
-{
-    if (target != PROXY_TARGET_PRIMARY && is_watched(worker->config, target)) {
-        standing_set(worker, target, false, true);
     }
 }
 
@@ -144,17 +135,8 @@ static char *problem_new(const ProxyWorker *worker, size_t target, int64_t lag_m
     return NULL;
 }
 
-static void replica_seen(ProxyWorker *worker, size_t target, ProxyWatch *watch)
+static void replica_judge(ProxyWorker *worker, size_t target, int64_t lag_ms)
 {
-    ProxyStanding *standing = standing_of(worker, target);
-    if (column(watch, 0, 0) != 1) {
-        is_down(worker, target, "INVALID_REPLICATION_STATE",
-                "it is no replica: it is not in recovery");
-        return;
-    }
-    int64_t lag_ms = lag_of(worker, watch, loop_now_ms(worker->loop));
-    atomic_store(&standing->timeline, (uint32_t)column(watch, 5, 0));
-    atomic_store(&standing->lag_ms, lag_ms);
     CLEANUP(mem_free_ptr) char *problem = problem_new(worker, target, lag_ms);
     if (problem != NULL) {
         proxy_health_bad(health_of(worker, target), "INVALID_REPLICATION_STATE", problem);
@@ -162,6 +144,27 @@ static void replica_seen(ProxyWorker *worker, size_t target, ProxyWatch *watch)
         proxy_health_good(health_of(worker, target));
     }
     standing_set(worker, target, problem == NULL, false);
+}
+
+/* The primary is on another timeline: those that serve may not be, and would be asked for what they
+ * never get. */
+static void replicas_judge(ProxyWorker *worker)
+{
+    for (size_t i = 1; i < PROXY_TARGETS_MAX; i++) {
+        const ProxyStanding *standing = standing_of(worker, i);
+        if (atomic_load(&standing->serves)) {
+            replica_judge(worker, i, atomic_load(&standing->lag_ms));
+        }
+    }
+}
+
+static void replica_seen(ProxyWorker *worker, size_t target, ProxyWatch *watch)
+{
+    ProxyStanding *standing = standing_of(worker, target);
+    int64_t lag_ms = lag_of(worker, watch, loop_now_ms(worker->loop));
+    atomic_store(&standing->timeline, (uint32_t)column(watch, 5, 0));
+    atomic_store(&standing->lag_ms, lag_ms);
+    replica_judge(worker, target, lag_ms);
 }
 
 static void primary_seen(ProxyWorker *worker, ProxyWatch *watch)
@@ -172,9 +175,12 @@ static void primary_seen(ProxyWorker *worker, ProxyWatch *watch)
                          "it is a replica: it is in recovery");
         return;
     }
-    atomic_store(&standing->timeline, (uint32_t)column(watch, 5, 0));
-    lag_history_add(&watch->history, (uint64_t)column(watch, 1, 0), watch->asked_us / US_PER_MS,
-                    2 * worker->config->lag_max_ms / LAG_HISTORY_MAX);
+    uint32_t timeline = (uint32_t)column(watch, 5, 0);
+    if (atomic_exchange(&standing->timeline, timeline) != timeline) {
+        replicas_judge(worker);
+    }
+    lag_history_add(&watch->history, lag_position_of_insert((uint64_t)column(watch, 1, 0)),
+                    watch->asked_us / US_PER_MS, 2 * worker->config->lag_max_ms / LAG_HISTORY_MAX);
     proxy_health_good(health_of(worker, PROXY_TARGET_PRIMARY));
 }
 
@@ -189,6 +195,7 @@ static void position_publish(ProxyWorker *worker, size_t target, const ProxyWatc
     uint64_t position = (uint64_t)column(watch, 1, 0);
     atomic_store(&standing->position, primary ? lag_position_of_insert(position) : position);
     atomic_store(&standing->asked_us, watch->asked_us);
+    atomic_store(&standing->silent, false);
     proxy_split_positions_known(worker->proxy);
 }
 
@@ -198,8 +205,16 @@ static void position_publish(ProxyWorker *worker, size_t target, const ProxyWatc
 static void watch_late(void *user)
 {
     ProxyServer *server = user;
+    ProxyWorker *worker = server->worker;
+    if (!stream_quiet(server->stream)) { /* the process was late itself: the answer is there */
+        loop_timer_start(worker->loop, &proxy_server_side(server)->watch->late, WATCH_MS, 0,
+                         watch_late, server);
+        return;
+    }
+    atomic_store(&standing_of(worker, server->target)->silent, true);
     stream_abort(server->stream);
     proxy_server_lost(server, "it does not answer");
+    proxy_workers_targets_changed(worker->proxy);
 }
 
 static void ask(ProxyWorker *worker, ProxyWatch *watch, bool full)
@@ -214,7 +229,7 @@ static void ask(ProxyWorker *worker, ProxyWatch *watch, bool full)
     stream_write(watch->server->stream, buf_slice(&query));
     buf_done(&query);
     watch->asking = true;
-    watch->again = watch->refused = false;
+    watch->again = false;
     watch->full = full;
     watch->asked_us = time_mono_us();
     loop_timer_start(worker->loop, &watch->late, WATCH_LATE_MS, 0, watch_late, watch->server);
@@ -260,7 +275,10 @@ static void take_position(ProxyServer *server, ProxyWatch *watch)
 {
     ProxyWorker *worker = server->worker;
     position_publish(worker, server->target, watch);
-    if (watch->full && server->target == PROXY_TARGET_PRIMARY) {
+    if (server->target != PROXY_TARGET_PRIMARY && column(watch, 0, 0) != 1) {
+        is_down(worker, server->target, "INVALID_REPLICATION_STATE",
+                "it is no replica: it is not in recovery");
+    } else if (watch->full && server->target == PROXY_TARGET_PRIMARY) {
         primary_seen(worker, watch);
     } else if (watch->full) {
         replica_seen(worker, server->target, watch);
@@ -338,18 +356,26 @@ static const StreamHandlers watch_handlers = {.on_read = watch_on_read,
 /* ---- life --------------------------------------------------------------------------------------
  */
 
-bool proxy_watch_wants(const ProxyServer *server)
+bool proxy_watch_judges(const ProxyServer *server)
 {
     return is_watched(server->worker->config, server->target);
 }
 
-/* Names in the queries are PostgreSQL's own, whatever the role has set for itself. */
+/* Whatever the role has set for itself: names in the queries are PostgreSQL's own, a replica takes
+ * no SERIALIZABLE, and how long an answer may take is ours to say. */
 void proxy_watch_put_params(Buf *params)
 {
-    pg_put_str(params, SLICE("application_name"));
-    pg_put_str(params, SLICE("weir proxy"));
-    pg_put_str(params, SLICE("search_path"));
-    pg_put_str(params, SLICE("pg_catalog"));
+    static const char *const words[] = {"application_name",
+                                        "weir proxy",
+                                        "search_path",
+                                        "pg_catalog",
+                                        "default_transaction_isolation",
+                                        "read committed",
+                                        "statement_timeout",
+                                        "0"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        pg_put_str(params, slice_of(words[i]));
+    }
 }
 
 void proxy_watch_begin(ProxyServer *server)
@@ -446,6 +472,7 @@ static void watch_end(ProxyWorker *worker, size_t target)
     side->probe = NULL;
     atomic_store(&standing_of(worker, target)->asked_us, 0);
     atomic_store(&standing_of(worker, target)->timeline, 0);
+    atomic_store(&standing_of(worker, target)->silent, false);
     standing_set(worker, target, false, false);
     if (probe != NULL && probe->state != SERVER_DRAINING) {
         proxy_server_retire(probe);

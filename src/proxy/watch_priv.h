@@ -2,7 +2,8 @@
  * watch: how far a replica is behind, and whether it is one. Worker 0 keeps one connection to each
  * replica that is used, and where reads are split to the primary, too, for all workers: one backend
  * more per target, whatever the number of workers. It asks each WATCH_MS, and at once when somebody
- * wants to know; what it learns is in the target's ProxyStanding and ProxyHealth.
+ * wants to know; what it learns is in the target's ProxyStanding and ProxyHealth, and nobody else
+ * writes there: a worker that could not log in asks, and backs off by itself (route.c).
  *
  *   (nothing) -- each second --> CONNECTING -> LOGIN -> WATCH -- lost, late --> (nothing)
  *
@@ -29,8 +30,8 @@ void proxy_watch_apply(ProxyWorker *worker, const ProxyConfig *old);
 void proxy_watches_end(ProxyWorker *worker); /* the worker drains */
 void proxy_watches_done(ProxyWorker *worker);
 
-/* Whether the target of the probe is to be watched, so that it stays. */
-bool proxy_watch_wants(const ProxyServer *server);
+/* Whether the server's target is watched: then nobody else says how it is, and a probe stays. */
+bool proxy_watch_judges(const ProxyServer *server);
 void proxy_watch_put_params(Buf *params); /* of its start packet */
 void proxy_watch_begin(ProxyServer *server);
 /* PostgreSQL does not let it in, but is there. */
@@ -38,10 +39,8 @@ void proxy_watch_refused(ProxyServer *server, const char *reason, const char *me
                          bool passing);
 void proxy_watch_gone(ProxyServer *server); /* its connection is, or never was */
 
-/* Any worker: a connection could not be made, or is refused: it is left out until the watch says
- * otherwise. Nothing where the target is no replica. */
-void proxy_watch_replica_down(ProxyWorker *worker, size_t target);
-/* Any worker: the position of now is wanted. Nothing where it is not watched. */
+/* Any worker: the position of now is wanted, or it is in doubt whether the target is still there,
+ * and a replica. Nothing where it is not watched. */
 void proxy_watch_ask(ProxyWorker *worker, size_t target);
 
 #endif

@@ -379,6 +379,25 @@ static void take_linked(Session *session, Exchange *exchange, const PgPiece *pie
     }
 }
 
+/* A session that is pinned would stay with the replica, where its writes fail. Of a statement that
+ * nobody knows the server says first whether it is one. */
+static void refuse_pin(const Exchange *exchange, SessionOut *out)
+{
+    if (exchange->replica && out->pinned != PIN_NONE && out->problem == NULL &&
+        out->pinned != PIN_UNKNOWN_STATEMENT) {
+        out->problem = "what pins the session cannot be done in a transaction that a replica "
+                       "serves; begin it without READ ONLY";
+        out->sqlstate = "0A000";
+    }
+}
+
+/* What has turned out to pin only behind its answer: the next transaction may be any. */
+static bool stays_behind(const Session *session, const Exchange *exchange)
+{
+    return exchange->replica && session->pin != PIN_NONE && exchange->status == 'I' &&
+           flight_is_empty(&exchange->flight);
+}
+
 static bool is_known(char type)
 {
     static const bool known[256] = {
@@ -410,6 +429,12 @@ static SessionStep take_first(Session *session, Exchange *exchange, const PgPiec
     if (exchange->barrier && !exchange->flight.copying) { /* what is copied, the batch waits for */
         return STEP_WAIT;
     }
+    if (stays_behind(session, exchange)) {
+        out->problem = "a transaction that a replica served has pinned the session, which cannot "
+                       "go on there; begin it without READ ONLY";
+        out->sqlstate = "0A000";
+        return STEP_REFUSE;
+    }
     if (!has_room(exchange)) {
         session_put_before(out, SLICE("H\0\0\0\4"));
         return STEP_WAIT;
@@ -425,6 +450,7 @@ static SessionStep take_first(Session *session, Exchange *exchange, const PgPiec
     }
     session->mid_message = !piece->last;
     take_linked(session, exchange, piece, out);
+    refuse_pin(exchange, out);
     session->mid_message = session->mid_message || out->problem != NULL; /* it is not sent */
     return out->problem == NULL ? STEP_FORWARD : STEP_REFUSE;
 }
@@ -443,6 +469,7 @@ SessionStep session_client_piece(Session *session, Exchange *exchange, const PgP
     ASSERT(exchange != NULL && session->mid_message);
     session->mid_message = !piece->last;
     text_feed(session, exchange, piece->body, piece->last, out);
+    refuse_pin(exchange, out);
     if (out->problem != NULL) {
         session->mid_message = true; /* the server lacks its end, and runs nothing of it */
         return STEP_REFUSE;

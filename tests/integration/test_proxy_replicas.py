@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from support.certs import Authority
-from support.pool import ANN, Postgres, Proxy, authority, wait_for
+from support.pool import ANN, BOB, PORT, Postgres, Proxy, authority, wait_for
 from support.replicas import await_states, cluster, own_cluster, proxy_before
 
 pytestmark = pytest.mark.timeout(180)
@@ -104,6 +104,22 @@ def test_a_cancel_reaches_the_right_server(reading):
             timer.start()
             with pytest.raises(psycopg.errors.QueryCanceled):
                 connection.execute('SELECT pg_sleep(10)')
+            timer.join()
+
+
+def test_what_is_under_way_at_a_replica_that_left_the_configuration(reading):
+    """It is shown by its name, and a cancel finds it."""
+    reading.configure({'stats_users': ['ann']})
+    with reading.connect() as connection:
+        with connection.transaction(force_rollback=True):
+            connection.execute('SELECT 1')
+            reading.configure({'replicas': []})
+            with reading.connect(dbname='weir') as admin:
+                assert {row[-1] for row in admin.execute('SHOW SERVERS').fetchall()} <= {'r-1', 'r-2'}
+            timer = threading.Timer(0.5, connection.cancel)
+            timer.start()
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                connection.execute('SELECT pg_sleep(60)')
             timer.join()
 
 
@@ -215,3 +231,68 @@ def test_the_admin_database_knows_them(reading):
             assert lag >= 0 and servers >= 1 and borrows >= 3
             config = {row[0]: row[1] for row in admin.execute('SHOW CONFIG').fetchall()}
             assert (config['pool.reads'], config['pool.replicas']) == ('replicas', 'r-1,r-2')
+
+
+def test_logins_while_targets_change(weir, tmp_path, authority, cluster):
+    """All connections are taken, and stay; what servers say at a login is told by those, or is known still."""
+    with proxy_before(weir, tmp_path / 'run', authority, cluster, 'replicas', workers=1,
+                      replicas=cluster.targets(max_connections=1)) as proxy:
+        stop = threading.Event()
+        errors = []
+
+        def work(connection):
+            try:
+                while not stop.is_set():
+                    connection.execute('SELECT pg_sleep(0.2)')
+            except psycopg.Error as error:
+                errors.append(error)
+        connections = [proxy.connect() for _ in range(6)]
+        threads = [threading.Thread(target=work, args=(connection,)) for connection in connections]
+        for thread in threads:
+            thread.start()
+        assert proxy.await_status(lambda status: status['clients_waiting'] == 4)
+        elsewhere = {'id': 'db-1', 'socket_dir': '/tmp/nowhere', 'port': PORT}
+        for pool in ({'target': elsewhere}, {'replicas': cluster.targets(max_connections=1)[:1]}):
+            proxy.configure(pool)
+            for _ in range(3):
+                with proxy.connect() as connection:
+                    assert connection.execute('SELECT 1').fetchone() == (1,)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert not errors, errors
+
+
+@pytest.mark.parametrize('reads', ['replicas', 'split'])
+def test_a_role_that_may_have_few_connections_takes_no_replica_from_others(weir, tmp_path, authority, cluster, reads):
+    """PostgreSQL refuses one more (53300), and is as well as before."""
+    cluster.primary.run('ALTER ROLE bob CONNECTION LIMIT 2', 'GRANT SELECT ON t TO bob')
+    cluster.catch_up()
+    try:
+        with proxy_before(weir, tmp_path / 'run', authority, cluster, reads, workers=1) as proxy:
+            stop = threading.Event()
+            errors = []
+
+            def work(connection):
+                try:
+                    while not stop.is_set():
+                        connection.execute('SELECT count(*) FROM t, generate_series(1, 20000)')
+                except psycopg.Error as error:
+                    errors.append(error)
+            connections = [proxy.connect(BOB) for _ in range(8)]
+            threads = [threading.Thread(target=work, args=(connection,)) for connection in connections]
+            for thread in threads:
+                thread.start()
+            seen = len(proxy.plane.agent.statuses)
+            assert proxy.await_status(lambda status: status['servers_failed'] > 0)
+            time.sleep(3)
+            stop.set()
+            for thread in threads:
+                thread.join()
+            assert not errors, errors
+            down = [target for status in proxy.plane.agent.statuses[seen:] for target in status['targets']
+                    if target['state'] != 'AVAILABLE']
+            assert not down, down
+    finally:
+        cluster.primary.run('ALTER ROLE bob CONNECTION LIMIT -1')
+        cluster.catch_up()

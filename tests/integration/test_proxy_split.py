@@ -2,6 +2,7 @@
 import random
 import threading
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -96,6 +97,39 @@ def test_sessions_that_are_read_only_or_serializable(split, cluster):
         assert {where(connection) for _ in range(6)} == {str(cluster.primary.data)}
 
 
+@pytest.mark.parametrize('user', [ANN, BOB])  # as the first of them the proxy watches
+def test_who_is_serializable_by_role(weir, tmp_path, authority, cluster, user):
+    cluster.primary.run(f"ALTER ROLE {user['user']} SET default_transaction_isolation = serializable")
+    cluster.catch_up()
+    try:
+        with proxy_before(weir, tmp_path / 'run', authority, cluster, 'split') as proxy, proxy.connect(user) as connection:
+            assert {where(connection) for _ in range(6)} == {str(cluster.primary.data)}
+            connection.execute('BEGIN READ ONLY')
+            assert where(connection) == str(cluster.primary.data)
+            connection.execute('COMMIT')
+            connection.execute("SET default_transaction_isolation = 'read committed'")
+            assert {where(connection) for _ in range(20)} >= replicas_of(cluster)
+    finally:
+        cluster.primary.run(f"ALTER ROLE {user['user']} RESET ALL")
+        cluster.catch_up()
+
+
+def test_who_reads_only_by_role(weir, tmp_path, authority, cluster):
+    cluster.primary.run('ALTER ROLE bob SET default_transaction_read_only = on')
+    cluster.catch_up()
+    try:
+        with proxy_before(weir, tmp_path / 'run', authority, cluster, 'split') as proxy, proxy.connect(BOB) as connection:
+            with connection.transaction():
+                assert where(connection) in replicas_of(cluster)
+            assert connection.execute('SHOW default_transaction_read_only').fetchone() == ('on',)
+            connection.execute('BEGIN READ WRITE')
+            connection.execute('UPDATE k SET n = n WHERE id = 46')
+            connection.execute('COMMIT')
+    finally:
+        cluster.primary.run('ALTER ROLE bob RESET ALL')
+        cluster.catch_up()
+
+
 def test_advisory_locks_of_a_transaction_on_a_replica_are_refused(split):
     """They would keep nobody out."""
     for text in ('SELECT pg_advisory_xact_lock(1)', "SELECT pg_try_advisory_lock(1) /* %s */" % ('x' * 30000)):
@@ -105,6 +139,23 @@ def test_advisory_locks_of_a_transaction_on_a_replica_are_refused(split):
                 connection.execute(text)
     with split.connect() as connection:
         assert connection.execute('SELECT 1').fetchone() == (1,)
+
+
+@pytest.mark.parametrize('text', ['PREPARE p AS SELECT 1', 'DECLARE c CURSOR WITH HOLD FOR SELECT 1', "LOAD 'plpgsql'",
+                                  'SELECT setseed(0.5)', 'DO $$BEGIN END$$'])
+def test_what_pins_in_a_transaction_on_a_replica_is_refused(split, text):
+    """The session would stay there, and could not write any more."""
+    with split.connect() as connection:
+        connection.execute('BEGIN READ ONLY')
+        connection.execute('SELECT count(*) FROM k')
+        with pytest.raises(psycopg.OperationalError, match='what pins the session cannot be done'):
+            connection.execute(text)
+    with split.connect() as connection:
+        connection.execute('BEGIN READ ONLY')
+        with pytest.raises(psycopg.errors.SyntaxError):
+            connection.execute('SELCT 1')  # nobody knows that, and it pins nothing
+        connection.execute('ROLLBACK')
+        connection.execute('UPDATE k SET n = n WHERE id = 45')
 
 
 def test_a_pinned_session_stays_where_it_is(split, cluster):
@@ -327,6 +378,21 @@ def test_large_answers_and_errors_of_their_own(split):
         assert connection.execute('SELECT 1').fetchone() == (1,)
 
 
+def test_idle_clients_keep_nothing_of_their_reads(split):
+    def memory_kib():
+        lines = Path(f'/proc/{split.plane.process.pid}/status').read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith('VmRSS'))
+    connections = [split.connect() for _ in range(200)]
+    for connection in connections:
+        connection.execute('SELECT 1')
+    before = memory_kib()
+    for connection in connections:
+        connection.execute(f"SELECT 1 /* {'x' * 7000} */")
+    assert memory_kib() - before < 200 * 4
+    for connection in connections:
+        connection.close()
+
+
 def test_lines_are_of_a_target(weir, tmp_path, authority, cluster):
     with proxy_before(weir, tmp_path / 'run', authority, cluster, 'split', shared_connections=1) as proxy:
         errors = []
@@ -352,6 +418,11 @@ def test_lines_are_of_a_target(weir, tmp_path, authority, cluster):
 
 def test_reads_change_while_it_runs(split, cluster):
     with split.connect() as connection:
+        split.configure({'reads': 'replicas'})
+        assert where(connection) in replicas_of(cluster)
+        split.configure({'reads': 'split'})
+        await_states(split, {'db-1': 'AVAILABLE', 'r-1': 'AVAILABLE', 'r-2': 'AVAILABLE'})
+        connection.execute('UPDATE k SET n = n WHERE id = 48')  # it has heard last that it only reads
         where(connection)
         split.configure({'reads': 'primary'})
         assert {where(connection) for _ in range(5)} == {str(cluster.primary.data)}

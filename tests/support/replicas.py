@@ -105,10 +105,10 @@ def await_states(proxy, wanted):
 
 
 @contextlib.contextmanager
-def proxy_before(weir, run, authority, cluster, reads, **pool):
+def proxy_before(weir, run, authority, cluster, reads, workers=2, **pool):
     """A proxy with both replicas, once it knows them."""
     made = Proxy(weir, run, authority, cluster.primary)
-    made.configure({'reads': reads, 'replicas': cluster.targets(), **pool})
+    made.configure({'reads': reads, 'replicas': cluster.targets(), **pool}, workers=workers)
     try:
         wanted = {'r-1': 'AVAILABLE', 'r-2': 'AVAILABLE'}
         if reads == 'split':

@@ -1,6 +1,7 @@
 /* What may go to a replica, and which of its answers are not the last word. */
 #include "../session/talk.h"
 
+#include "proxy/last_word_priv.h"
 #include "proxy/split_priv.h"
 
 static const SqlDialect dialect = {.wants_reads = true};
@@ -142,6 +143,7 @@ static void test_batches(void **state)
                           {0}};
     const Step writes[] = {{'P', "begin read write"}, {'B', ""}, {'E', ""}, {'S', ""}, {0}};
     const Step called[] = {{'P', "select mine()"}, {'B', ""}, {'E', ""}, {'S', ""}, {0}};
+    const Step unbound[] = {{'P', "select mine()"}, {'D', ""}, {'S', ""}, {0}};
     const Step sync[] = {{'S', ""}, {0}};
     assert_int_equal(batch_of(begin, false), SPLIT_TRANSACTION);
     assert_int_equal(batch_of(called, true), SPLIT_TRANSACTION);
@@ -152,30 +154,47 @@ static void test_batches(void **state)
     assert_int_equal(batch_of(ends, true), SPLIT_PRIMARY);
     assert_int_equal(batch_of(writes, true), SPLIT_PRIMARY);
     assert_int_equal(batch_of(sync, true), SPLIT_PRIMARY);
+    assert_int_equal(batch_of(unbound, true), SPLIT_PRIMARY);
 }
 
-static bool again(const char *code, const char *message, bool cancelled, bool *ret_writes)
+static ReadVerdict verdict_of(const char *code, const char *message, ReadAsked asked)
 {
     PgError error = {.sqlstate = slice_of(code), .message = slice_of(message)};
-    return split_asks_again(&error, cancelled, ret_writes);
+    return read_verdict(&error, asked);
 }
 
 static void test_errors(void **state)
 {
     (void)state;
     static const char *const passing[] = {"22012", "23505", "55P03", "53200", "08006", "P0001"};
-    static const char *const asked[] = {"40001", "40P01", "57P01", "42P01", "3F000", "22023"};
-    bool writes;
+    static const char *const of_replicas[] = {"40001", "40P01", "42P01", "3F000", "22023", "55000"};
+    static const char *const everywhere[] = {"57P01", "57P05", "0A000", "26000"};
+    static const char timeout[] = "canceling statement due to statement timeout";
+    const ReadAsked line = {.line = true};
+    const ReadAsked replica = {.replica = true};
+    const ReadAsked both = {.line = true, .replica = true};
     for (size_t i = 0; i < ARRAY_LEN(passing); i++) {
-        assert_false(again(passing[i], "x", false, &writes) || writes);
+        assert_false(verdict_of(passing[i], "x", both).again);
     }
-    for (size_t i = 0; i < ARRAY_LEN(asked); i++) {
-        assert_true(again(asked[i], "x", false, &writes) && !writes);
+    for (size_t i = 0; i < ARRAY_LEN(of_replicas); i++) {
+        assert_false(verdict_of(of_replicas[i], "x", line).again);
+        assert_true(verdict_of(of_replicas[i], "x", replica).again);
+        ReadVerdict verdict = verdict_of(of_replicas[i], "x", both);
+        assert_true(verdict.again && !verdict.writes && !verdict.alone);
     }
-    assert_true(again("25006", "x", false, &writes) && writes);
-    assert_true(again("57014", "x", false, &writes) && !writes);
-    assert_false(again("57014", "x", true, &writes));
-    assert_false(again("57014", "canceling statement due to statement timeout", false, &writes));
+    for (size_t i = 0; i < ARRAY_LEN(everywhere); i++) {
+        assert_true(verdict_of(everywhere[i], "x", line).again);
+        ReadVerdict verdict = verdict_of(everywhere[i], "x", replica);
+        assert_true(verdict.again && !verdict.writes); /* only this one, and only now */
+    }
+    assert_true(verdict_of("25006", "x", replica).writes);
+    assert_false(verdict_of("25006", "x", replica).alone);
+    assert_true(verdict_of("25006", "x", both).writes && verdict_of("25006", "x", both).alone);
+    assert_true(verdict_of("57014", "x", replica).again);
+    assert_false(verdict_of("57014", "x", replica).writes);
+    assert_false(verdict_of("57014", "x", (ReadAsked){.replica = true, .cancelled = true}).again);
+    assert_false(verdict_of("57014", timeout, replica).again);
+    assert_true(verdict_of("57014", timeout, both).again && verdict_of("57014", "x", line).alone);
 }
 
 int main(void)
