@@ -158,21 +158,41 @@ static void parse_replicas(Reader *pool, ProxyConfig *config)
     }
 }
 
+static const char *const reads_words[] = {"primary", "replicas", "split"};
+
 static void parse_reads(Reader *pool, ProxyConfig *config)
 {
-    static const char *const words[] = {"primary", "replicas", "split"};
     CLEANUP(mem_free_ptr) char *reads = reader_text(pool, "reads", false);
     size_t i = 0;
-    while (reads != NULL && i < ARRAY_LEN(words) && strcmp(reads, words[i]) != 0) {
+    while (reads != NULL && i < ARRAY_LEN(reads_words) && strcmp(reads, reads_words[i]) != 0) {
         i++;
     }
-    if (i == ARRAY_LEN(words)) {
+    if (i == ARRAY_LEN(reads_words)) {
         reader_fail(pool, "pool.reads must be primary, replicas or split");
         return;
     }
     config->reads = (ProxyReads)i;
     config->lag_max_ms =
         reader_int(pool, "max_replica_lag_ms", PROXY_LAG_MAX_DEFAULT, 0, 24 * 3600 * 1000);
+}
+
+bool proxy_config_check_reads(const ProxyConfig *config, Err *err)
+{
+    bool any = false;
+    for (size_t i = 0; i < PROXY_REPLICAS_MAX; i++) {
+        any = any || config->replicas[i].id != NULL;
+    }
+    if (config->reads == READS_PRIMARY && any) {
+        return err_set(err, ERR_INVALID,
+                       "pool.replicas are listed, and pool.reads is primary, "
+                       "which does not use them: replicas, or split");
+    }
+    if (config->reads != READS_PRIMARY && !any) {
+        return err_set(err, ERR_INVALID, "pool.reads is %s, and pool.replicas has none",
+                       reads_words[config->reads]);
+    }
+    return config->reads != READS_SPLIT || config->target.id != NULL ||
+           err_set(err, ERR_INVALID, "pool.reads is split, and there is no pool.target");
 }
 
 void proxy_config_parse_names(Reader *reader, const char *member, size_t min, size_t max,

@@ -279,9 +279,9 @@ static bool speaks_for_all(const ProxyConfig *config, size_t number)
 bool proxy_config_outdates(const ProxyConfig *old, const ProxyConfig *config)
 {
     for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
-        if (speaks_for_all(old, i) && proxy_config_target_outdated(old, config, i)) {
-            return true;
+        if (speaks_for_all(old, i) && !proxy_config_target_outdated(old, config, i)) {
+            return false;
         }
     }
-    return false;
+    return true;
 }

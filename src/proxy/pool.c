@@ -249,8 +249,8 @@ static bool awaits_welcome(const ProxyClient *client)
     return client != NULL && client->state == CLIENT_WELCOME && !client->pool->replication;
 }
 
-/* Whoever waits for a welcome has one by this connection, too, if nobody's settings are on it: a
- * new configuration has forgotten what servers say, and this one has stayed. */
+/* Whoever waits for a welcome has one by this connection, too, if nobody's settings are on it: what
+ * the target says at a login was forgotten with it, and replicas have stayed. */
 static ProxyClient *next_for(ProxyServer *server)
 {
     ProxyClient *next = proxy_pool_next_waiter(server->pool);

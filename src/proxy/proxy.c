@@ -78,6 +78,7 @@ bool proxy_put_in_force(Proxy *proxy, ProxyConfig *config, Err *err)
     }
     targets_prepare(proxy, old, config);
     proxy->config = config;
+    atomic_store(&proxy->reads, config->reads);
     peers_config_changed(&proxy->peers);
     if (old == NULL) {
         proxy->shut = true;

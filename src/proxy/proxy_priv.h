@@ -626,6 +626,7 @@ struct Proxy {
     Quotas quotas;
     atomic_uint clients;
     atomic_uint hubs;
+    atomic_uint reads;    /* of `config`, for all threads */
     atomic_bool trimming; /* one worker looks at idle connections */
     uint8_t mock_secret[SHA256_SIZE];
     sem_t applied;
@@ -665,7 +666,9 @@ int proxy_standalone_main(int argc, char **argv);
 
 /* status.c */
 json_t *proxy_status_of(Proxy *proxy);
-/* Of the last minute, that of the target that was there most; -1: nothing is known yet. */
+/* Any thread. Of the last minute, whether there was somebody for all that the endpoint takes: the
+ * target, the best of the replicas, or with `split` the worse of the two; -1: nothing is known yet.
+ */
 int proxy_available_percent(Proxy *proxy);
 uint32_t proxy_servers_max(const Proxy *proxy); /* of all targets */
 

@@ -72,7 +72,8 @@ static bool config_read(const char *path, ProxyConfig **ret_config, json_t **ret
     ProxyConfig *config = NULL;
     TRY(json_load_file_of(path, &json, err));
     bool ok = proxy_config_parse(json, &config, err) || err_wrap(err, "%s", path);
-    if (ok && config->holds_secrets && !proxy_secret_file_check(path, err)) {
+    if (ok && ((!proxy_config_check_reads(config, err) && !err_wrap(err, "%s", path)) ||
+               (config->holds_secrets && !proxy_secret_file_check(path, err)))) {
         proxy_config_unref(config);
         ok = false;
     }

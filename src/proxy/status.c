@@ -46,12 +46,17 @@ static json_t *pins_of(const MeterSum *sum)
 
 int proxy_available_percent(Proxy *proxy)
 {
-    int best = -1;
-    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+    ProxyReads reads = (ProxyReads)atomic_load(&proxy->reads);
+    int primary = proxy_health_available_percent(&proxy->targets[PROXY_TARGET_PRIMARY].health);
+    int replica = -1; /* the best of them: one is enough */
+    for (size_t i = 1; i < PROXY_TARGETS_MAX && reads != READS_PRIMARY; i++) {
         int percent = proxy_health_available_percent(&proxy->targets[i].health);
-        best = percent > best ? percent : best;
+        replica = percent > replica ? percent : replica;
     }
-    return best;
+    if (reads != READS_SPLIT || primary < 0 || replica < 0) {
+        return reads == READS_REPLICAS || primary < 0 ? replica : primary;
+    }
+    return primary < replica ? primary : replica;
 }
 
 uint32_t proxy_servers_max(const Proxy *proxy)

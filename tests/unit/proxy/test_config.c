@@ -144,6 +144,32 @@ static void test_refused_replicas(void **state)
 }
 
 /* So that connections to those that stay need not be closed. */
+/* Alone, nobody means that; in a tier replicas come and go. */
+static void test_reads_that_nobody_serves(void **state)
+{
+    (void)state;
+    static const char one[] = "{\"id\":\"r\",\"host\":\"h\"}";
+    static const char target[] = "{\"host\":\"w\"}";
+    static const struct {
+        const char *target, *reads, *replicas, *what; /* NULL: fine */
+    } cases[] = {
+        {target, "primary", "", NULL},
+        {"null", "replicas", one, NULL},
+        {target, "split", one, NULL},
+        {target, "primary", one, "pool.replicas are listed"},
+        {target, "replicas", "", "pool.reads is replicas, and pool.replicas has none"},
+        {target, "split", "", "pool.reads is split, and pool.replicas has none"},
+        {"null", "split", one, "there is no pool.target"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        Err err = {0};
+        ProxyConfig *config = with_replicas(cases[i].target, cases[i].reads, cases[i].replicas);
+        assert_int_equal(proxy_config_check_reads(config, &err), cases[i].what == NULL);
+        assert_true(cases[i].what == NULL || strstr(err.message, cases[i].what) != NULL);
+        proxy_config_unref(config);
+    }
+}
+
 static void test_replicas_keep_their_numbers(void **state)
 {
     (void)state;
@@ -591,6 +617,7 @@ int main(void)
         cmocka_unit_test(test_pool),
         cmocka_unit_test(test_replicas),
         cmocka_unit_test(test_refused_replicas),
+        cmocka_unit_test(test_reads_that_nobody_serves),
         cmocka_unit_test(test_replicas_keep_their_numbers),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_refused),

@@ -44,7 +44,9 @@ static int setup(void **state)
     memset(fixture->workers, 0, 2 * sizeof(ProxyWorker));
     fixture->proxy.workers = fixture->workers;
     fixture->proxy.worker_count = 2;
-    pthread_mutex_init(&fixture->proxy.targets[0].health.lock, NULL);
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        proxy_health_init(&fixture->proxy.targets[i].health);
+    }
     proxy_meters_init(&fixture->workers[0].meters, 1000);
     proxy_meters_init(&fixture->workers[1].meters, 1000);
     fixture->sum = mem_alloc(sizeof(MeterSum));
@@ -57,7 +59,9 @@ static int teardown(void **state)
     Fixture *fixture = *state;
     proxy_meters_done(&fixture->workers[0].meters);
     proxy_meters_done(&fixture->workers[1].meters);
-    pthread_mutex_destroy(&fixture->proxy.targets[0].health.lock);
+    for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
+        proxy_health_done(&fixture->proxy.targets[i].health);
+    }
     free(fixture->workers);
     mem_free(fixture->sum);
     mem_free(fixture);
@@ -229,6 +233,35 @@ static void test_availability(void **state)
     assert_int_equal(value_of(fixture, "AvailabilityPercentage"), 0);
 }
 
+/* One replica is enough, and where reads are split the target is needed, too. */
+static void test_availability_with_replicas(void **state)
+{
+    Fixture *fixture = *state;
+    static const struct {
+        ProxyReads reads;
+        int percent;
+    } cases[] = {{READS_PRIMARY, 50}, {READS_REPLICAS, 75}, {READS_SPLIT, 50}};
+    static const bool good[3][4] = {
+        {true, false, true, false}, {true, true, true, false}, {false, false, false, false}};
+    for (size_t i = 0; i < 3; i++) {
+        ProxyHealth *health = &fixture->proxy.targets[i].health;
+        for (size_t second = 0; second < 4; second++) {
+            good[i][second] ? proxy_health_good(health) : proxy_health_bad(health, "x", "x");
+            proxy_health_sample(health);
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        atomic_store(&fixture->proxy.reads, cases[i].reads);
+        assert_int_equal(value_of(fixture, "AvailabilityPercentage"), cases[i].percent);
+    }
+    ProxyHealth *other = &fixture->proxy.targets[1].health;
+    for (size_t second = 0; second < PROXY_HEALTH_SECONDS; second++) {
+        proxy_health_bad(other, "x", "x");
+        proxy_health_sample(other);
+    }
+    assert_int_equal(value_of(fixture, "AvailabilityPercentage"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +272,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_meters_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_periods, setup, teardown),
         cmocka_unit_test_setup_teardown(test_availability, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_availability_with_replicas, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
