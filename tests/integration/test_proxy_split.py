@@ -1,5 +1,6 @@
 """One endpoint: reads go to real streaming replicas, all else to the primary, and a session sees what it has written."""
 import random
+import signal
 import threading
 import time
 from pathlib import Path
@@ -319,6 +320,7 @@ def test_reads_in_flight_survive_a_replica(weir, tmp_path, authority, own_cluste
         for reader in readers:
             reader.start()
         time.sleep(1)
+        own_cluster.one.signal(signal.SIGKILL)
         own_cluster.one.kill()
         time.sleep(1)
         own_cluster.one.start()

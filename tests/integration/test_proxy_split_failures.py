@@ -1,6 +1,4 @@
 """Reads that are split while replicas die, stand still, are another's, or refuse: the clients notice as little as can be."""
-import contextlib
-import os
 import signal
 import threading
 import time
@@ -8,7 +6,7 @@ import time
 import psycopg
 import pytest
 
-from support.pool import authority, backends_of, wait_for
+from support.pool import authority, wait_for
 from support.replicas import await_states, own_cluster, proxy_before, states
 
 pytestmark = pytest.mark.timeout(180)
@@ -31,9 +29,7 @@ def all_at_once(work, connections):
 
 def signal_all(replicas, number):
     for replica in replicas:
-        for pid in backends_of(replica.data):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), number)
+        replica.signal(number)
 
 
 def test_a_replica_dies_while_settings_settle(weir, tmp_path, authority, own_cluster):

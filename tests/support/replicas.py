@@ -1,5 +1,6 @@
 """Real PostgreSQL replicas, streaming from a test's own primary, and a proxy in front of all of them."""
 import contextlib
+import os
 import signal
 import subprocess
 import time
@@ -7,7 +8,7 @@ import time
 import pytest
 
 from support.engines import account_folder, as_account, postgres_bin, stop
-from support.pool import PORT, Postgres, Proxy, wait_for
+from support.pool import PORT, Postgres, Proxy, backends_of, wait_for
 
 
 class Replica(Postgres):
@@ -42,6 +43,12 @@ class Replica(Postgres):
             yield
         finally:
             self.ask('SELECT pg_wal_replay_resume()')
+
+    def signal(self, number):
+        """To all of its processes: a postmaster alone leaves backends behind, which first end what they do."""
+        for pid in backends_of(self.data):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), number)
 
     def end(self):
         stop(self.process, signal.SIGINT)
