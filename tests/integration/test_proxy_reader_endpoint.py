@@ -170,5 +170,5 @@ def test_without_a_replica(live):
     wait_until(lambda: 'main has no read replica yet' in tier.command('status').stdout, 'it says so')
 
     with pytest.raises(psycopg.OperationalError, match='No replica can serve reads'):
-        tier.postgres(reader(tier), dbname='shop').execute('SELECT 1')
+        tier.postgres(reader(tier), dbname='shop', connect_timeout=60).execute('SELECT 1')
     assert sql(tier, 'pool', 'SELECT 1') == '1'
