@@ -278,10 +278,13 @@ static bool speaks_for_all(const ProxyConfig *config, size_t number)
 
 bool proxy_config_outdates(const ProxyConfig *old, const ProxyConfig *config)
 {
+    bool others = false;
     for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
         if (speaks_for_all(old, i) && !proxy_config_target_outdated(old, config, i)) {
             return false;
         }
+        others = others || speaks_for_all(config, i);
     }
-    return true;
+    /* While there is no replica, what the last one said lets clients in, who are told that. */
+    return others || proxy_config_target_outdated(old, config, 0);
 }

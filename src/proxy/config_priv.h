@@ -211,7 +211,7 @@ uint32_t proxy_config_servers_idle_max(const ProxyConfig *config);
 void proxy_config_order_replicas(ProxyConfig *config, const ProxyConfig *old);
 /* Of two that are ready: connections to the target are of the old one. */
 bool proxy_config_target_outdated(const ProxyConfig *old, const ProxyConfig *config, size_t number);
-/* And so is what servers have said: none of those stays that say it. */
+/* And so is what servers have said: others say it now, and none stays of those that did. */
 bool proxy_config_outdates(const ProxyConfig *old, const ProxyConfig *config);
 /* What somebody who writes it by hand did not mean: reads that nobody serves, and replicas that
  * nobody uses. In a tier both come and go. */

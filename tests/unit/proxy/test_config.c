@@ -197,6 +197,11 @@ static void test_replicas_keep_their_numbers(void **state)
     proxy_config_order_replicas(split, second);
     assert_true(proxy_config_outdates(second, split));
     assert_true(proxy_config_target_outdated(second, split, 2));
+    assert_true(proxy_config_outdates(second, third));
+    ProxyConfig *none = with_replicas("null", "replicas", "");
+    assert_false(proxy_config_outdates(second, none));
+    assert_true(proxy_config_outdates(none, third));
+    proxy_config_unref(none);
     proxy_config_unref(split);
     proxy_config_unref(third);
     proxy_config_unref(second);
