@@ -122,9 +122,10 @@ typedef struct NodeWork {
     int failures;
     int quick_ends;         /* of the engine, in a row */
     int64_t start_after_ms; /* of CLOCK_MONOTONIC; 0: at once */
-    bool left_running;      /* the engine that served has gone, and no other was started yet */
-    bool end_told;          /* and users know of it */
-    bool stop_asked;        /* set by the loop thread between jobs: the tier stops */
+    bool served;       /* since it was started: it may refuse a last question before it is gone */
+    bool left_running; /* the engine that served has gone, and no other was started yet */
+    bool end_told;     /* and users know of it */
+    bool stop_asked;   /* set by the loop thread between jobs: the tier stops */
 } NodeWork;
 
 /* Brings the node one step nearer to its goal. Returns the milliseconds after which it wants to run

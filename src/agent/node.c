@@ -326,7 +326,8 @@ static bool unasked_end(const NodeRun *run, GuardExit *ret_end)
  * else of the node, and kept until the next start. */
 static void note_left_running(NodeRun *run)
 {
-    run->was_running = strcmp(member_str(run->seen, "state", ""), "running") == 0;
+    run->was_running =
+        run->work->served || strcmp(member_str(run->seen, "state", ""), "running") == 0;
     if (run->was_running && !node_guard_runs(run)) {
         run->work->left_running = true;
     }
@@ -441,7 +442,7 @@ bool node_guard_start(NodeRun *run, const char *const *argv, const ProcessAccoun
     pid_t pid;
     run->work->started_ms = time_wall_ms();
     TRY(guard_spawn(&spec, &pid, err));
-    run->work->left_running = run->work->end_told = false;
+    run->work->left_running = run->work->end_told = run->work->served = false;
     return true;
 }
 
@@ -512,6 +513,7 @@ void node_seen_set(NodeRun *run, const char *state, const char *incarnation)
         json_object_set_new(run->seen, "started_ms", json_integer(run->work->started_ms));
     }
     if (strcmp(state, "running") == 0) {
+        run->work->served = true;
         mem_free(run->work->complaint);
         run->work->complaint = NULL;
     }
