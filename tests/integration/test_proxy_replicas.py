@@ -233,7 +233,7 @@ def test_the_admin_database_knows_them(reading):
             assert (config['pool.reads'], config['pool.replicas']) == ('replicas', 'r-1,r-2')
 
 
-@pytest.mark.parametrize('reads, target', [('replicas', {'id': 'db-1', 'socket_dir': '/tmp/nowhere', 'port': PORT}),
+@pytest.mark.parametrize('reads, target', [('replicas', {'id': 'db-1', 'socket_dir': '/nonexistent', 'port': PORT}),
                                            ('split', None)])
 def test_logins_while_the_target_changes(weir, tmp_path, authority, cluster, reads, target):
     """All connections to replicas are taken, and stay; what servers say at a login is known still, or they tell."""
