@@ -229,6 +229,6 @@ static GroupDecision choose(const GroupView *view)
 GroupDecision group_decide(const GroupView *view)
 {
     GroupDecision decision = choose(view);
-    ASSERT(group_edge_find(group_duty(view), view->state, decision.step) != NULL);
+    ASSERT(ha_table_find(&group_table, group_duty(view), view->state, decision.step) != NULL);
     return decision;
 }

@@ -12,7 +12,7 @@
 #define STATE(name) HA_STATE_##name
 #define STEP(name)  GROUP_STEP_##name
 
-static const GroupEdge edges[] = {
+static const HaEdge edges[] = {
     {LEAD, STATE(EMPTY), STEP(MAKE), STATE(DOWN)},   /* nobody has data */
     {LEAD, STATE(EMPTY), STEP(WRITE), STATE(EMPTY)}, /* somebody has: those may lead */
     {LEAD, STATE(EMPTY), STEP(WAIT), STATE(EMPTY)},
@@ -69,38 +69,9 @@ static const char *const step_names[GROUP_STEPS] = {
     "source", "promote", "bid",  "pause",         "demote",
     "resume", "stop",    "kill", "remove"};
 
-const GroupEdge *group_edges(size_t *ret_len)
-{
-    *ret_len = ARRAY_LEN(edges);
-    return edges;
-}
-
-const GroupEdge *group_edge_find(HaDuty duty, HaState state, GroupStep step)
-{
-    for (size_t i = 0; i < ARRAY_LEN(edges); i++) {
-        if (edges[i].duty == duty && edges[i].state == state && edges[i].step == step) {
-            return &edges[i];
-        }
-    }
-    return NULL;
-}
+const HaTable group_table = {edges, ARRAY_LEN(edges), step_names};
 
 const char *group_step_name(GroupStep step)
 {
     return step_names[step];
-}
-
-void group_edges_draw(Buf *out)
-{
-    for (size_t duty = 0; duty < HA_DUTIES; duty++) {
-        buf_printf(out, "%sDuty **%s**:\n\n```mermaid\nstateDiagram-v2\n", duty > 0 ? "\n" : "",
-                   ha_duty_name((HaDuty)duty));
-        for (size_t i = 0; i < ARRAY_LEN(edges); i++) {
-            if (edges[i].duty == (HaDuty)duty && edges[i].then != edges[i].state) {
-                buf_printf(out, "    %s --> %s: %s\n", ha_state_name(edges[i].state),
-                           ha_state_name(edges[i].then), step_names[edges[i].step]);
-            }
-        }
-        buf_append_slice(out, SLICE("```\n"));
-    }
 }

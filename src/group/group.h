@@ -138,20 +138,7 @@ HaDuty group_duty(const GroupView *view);
 /* Never a step that edges.c does not have for the node's duty and state. */
 GroupDecision group_decide(const GroupView *view);
 
-/* ---- the table (edges.c) -----------------------------------------------------------------------
- */
-
-typedef struct GroupEdge {
-    HaDuty duty;
-    HaState state;
-    GroupStep step;
-    HaState then; /* what the state becomes where the step does what it should */
-} GroupEdge;
-
-const GroupEdge *group_edges(size_t *ret_len);
-const GroupEdge *group_edge_find(HaDuty duty, HaState state, GroupStep step); /* NULL: none */
-const char *group_step_name(GroupStep step);                                  /* "start-leading" */
-/* The table as a Mermaid diagram, for docs/failover.md. */
-void group_edges_draw(Buf *out);
+extern const HaTable group_table;            /* of GroupSteps (edges.c) */
+const char *group_step_name(GroupStep step); /* "start-leading" */
 
 #endif

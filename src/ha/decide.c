@@ -232,6 +232,6 @@ static HaDecision choose(const HaView *view)
 HaDecision ha_decide(const HaView *view)
 {
     HaDecision decision = choose(view);
-    ASSERT(ha_edge_find(ha_duty(view), view->state, decision.step) != NULL);
+    ASSERT(ha_table_find(&ha_table, ha_duty(view), view->state, decision.step) != NULL);
     return decision;
 }

@@ -73,66 +73,13 @@ static const HaEdge edges[] = {
     {LEAVE, STATE(SILENT), STEP(KILL), STATE(DOWN)},
 };
 
-static const char *const duty_names[HA_DUTIES] = {"lead", "follow", "rest", "leave"};
-static const char *const state_names[HA_STATES] = {"empty",     "down",      "stuck",   "starting",
-                                                   "following", "promoting", "leading", "silent"};
 static const char *const step_names[HA_STEPS] = {
     "wait",   "write",   "make",  "copy", "rejoin", "start-leading", "start-following",
     "source", "promote", "names", "open", "stop",   "kill",          "remove"};
 
-const HaEdge *ha_edges(size_t *ret_len)
-{
-    *ret_len = ARRAY_LEN(edges);
-    return edges;
-}
-
-const HaEdge *ha_edge_find(HaDuty duty, HaState state, HaStep step)
-{
-    for (size_t i = 0; i < ARRAY_LEN(edges); i++) {
-        if (edges[i].duty == duty && edges[i].state == state && edges[i].step == step) {
-            return &edges[i];
-        }
-    }
-    return NULL;
-}
-
-const char *ha_duty_name(HaDuty duty)
-{
-    return duty_names[duty];
-}
-
-const char *ha_state_name(HaState state)
-{
-    return state_names[state];
-}
+const HaTable ha_table = {edges, ARRAY_LEN(edges), step_names};
 
 const char *ha_step_name(HaStep step)
 {
     return step_names[step];
-}
-
-bool ha_state_parse(Slice name, HaState *ret_state)
-{
-    for (size_t i = 0; i < HA_STATES; i++) {
-        if (slice_is(name, state_names[i])) {
-            *ret_state = (HaState)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-void ha_edges_draw(Buf *out)
-{
-    for (size_t duty = 0; duty < HA_DUTIES; duty++) {
-        buf_printf(out, "%sDuty **%s**:\n\n```mermaid\nstateDiagram-v2\n", duty > 0 ? "\n" : "",
-                   duty_names[duty]);
-        for (size_t i = 0; i < ARRAY_LEN(edges); i++) {
-            if (edges[i].duty == (HaDuty)duty && edges[i].then != edges[i].state) {
-                buf_printf(out, "    %s --> %s: %s\n", state_names[edges[i].state],
-                           state_names[edges[i].then], step_names[edges[i].step]);
-            }
-        }
-        buf_append_slice(out, SLICE("```\n"));
-    }
 }

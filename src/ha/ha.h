@@ -93,6 +93,12 @@ bool ha_record_fork(const HaRecord *record, int64_t timeline, HaFork *ret_fork);
 bool ha_record_diverged(const HaRecord *record, int64_t timeline, uint64_t lsn);
 
 NODISCARD bool ha_record_parse(const json_t *json, HaRecord *ret_record, Err *err);
+/* What other records have as well. NULL is nobody. */
+NODISCARD bool ha_id_read(const json_t *value, HaId *ret_id, Err *err);
+NODISCARD bool ha_set_read(const json_t *array, HaSet *ret_set, Err *err);
+NODISCARD bool ha_phase_read(const char *name, HaPhase *ret_phase, Err *err);
+const char *ha_phase_name(HaPhase phase);
+json_t *ha_set_new(const HaSet *set); /* a JSON array, the caller's */
 /* Sets the members in `json`; others stay. */
 void ha_record_put(const HaRecord *record, json_t *json);
 
@@ -231,23 +237,33 @@ static inline bool ha_record_serves(const HaRecord *record)
     return record->phase == HA_PHASE_LEADING;
 }
 
-/* ---- the table (edges.c) -----------------------------------------------------------------------
+/* ---- tables of steps (table.c) ------------------------------------------------------------------
  */
 
 typedef struct HaEdge {
     HaDuty duty;
     HaState state;
-    HaStep step;
+    int step;     /* a HaStep; in another table, one of its own */
     HaState then; /* what the state becomes where the step does what it should */
 } HaEdge;
 
-const HaEdge *ha_edges(size_t *ret_len);
-const HaEdge *ha_edge_find(HaDuty duty, HaState state, HaStep step); /* NULL: there is none */
+/* Which steps there are for each duty and state. */
+typedef struct HaTable {
+    const HaEdge *edges;
+    size_t len;
+    const char *const *step_names; /* by step: "start-leading" */
+} HaTable;
+
+extern const HaTable ha_table; /* of PostgreSQL nodes (edges.c) */
+
+const HaEdge *ha_table_find(const HaTable *table, HaDuty duty, HaState state, int step); /* NULL:
+                                                                                    there is none */
+/* As Mermaid diagrams, one for each duty, for docs/failover.md. */
+void ha_table_draw(const HaTable *table, Buf *out);
+
 const char *ha_duty_name(HaDuty duty);
 const char *ha_state_name(HaState state); /* "following" */
-const char *ha_step_name(HaStep step);    /* "start-leading" */
+const char *ha_step_name(HaStep step);
 bool ha_state_parse(Slice name, HaState *ret_state);
-/* The table as a Mermaid diagram, for docs/failover.md. */
-void ha_edges_draw(Buf *out);
 
 #endif

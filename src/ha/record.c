@@ -104,39 +104,54 @@ bool ha_record_diverged(const HaRecord *record, int64_t timeline, uint64_t lsn)
 /* ---- JSON --------------------------------------------------------------------------------------
  */
 
-static bool id_read(const json_t *json, HaId *ret_id, Err *err)
+bool ha_id_read(const json_t *value, HaId *ret_id, Err *err)
 {
-    const char *text = json_string_value(json);
+    const char *text = value != NULL ? json_string_value(value) : "";
     if (text == NULL || strlen(text) >= HA_ID_SIZE) {
-        return err_set(err, ERR_INVALID, "a cluster's record names nobody by what it has");
+        return err_set(err, ERR_INVALID, "a record names nobody by what it has");
     }
     *ret_id = ha_id(text);
     return true;
 }
 
-static bool member_id(const json_t *json, const char *member, HaId *ret_id, Err *err)
+bool ha_set_read(const json_t *array, HaSet *ret_set, Err *err)
 {
-    const json_t *value = json_object_get(json, member);
-    if (value == NULL) {
-        *ret_id = (HaId){0};
-        return true;
-    }
-    return id_read(value, ret_id, err);
-}
-
-static bool set_read(const json_t *json, HaSet *ret_set, Err *err)
-{
-    if (json_array_size(json) > HA_SET_MAX) {
-        return err_set(err, ERR_LIMIT, "a cluster's set has more than %d members", HA_SET_MAX);
+    if (json_array_size(array) > HA_SET_MAX) {
+        return err_set(err, ERR_LIMIT, "a record's set has more than %d members", HA_SET_MAX);
     }
     size_t i;
     json_t *item;
-    json_array_foreach (json, i, item) {
+    json_array_foreach (array, i, item) {
         HaId id;
-        TRY(id_read(item, &id, err));
+        TRY(ha_id_read(item, &id, err));
         ha_set_add(ret_set, &id);
     }
     return true;
+}
+
+json_t *ha_set_new(const HaSet *set)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < set->len; i++) {
+        json_array_append_new(array, json_string(set->items[i].text));
+    }
+    return array;
+}
+
+bool ha_phase_read(const char *name, HaPhase *ret_phase, Err *err)
+{
+    for (size_t i = 0; i < ARRAY_LEN(phases); i++) {
+        if (strcmp(phases[i], name) == 0) {
+            *ret_phase = (HaPhase)i;
+            return true;
+        }
+    }
+    return err_set(err, ERR_INVALID, "a record is in the phase \"%s\"", name);
+}
+
+const char *ha_phase_name(HaPhase phase)
+{
+    return phases[phase];
 }
 
 static bool history_read(const json_t *json, HaRecord *record, Err *err)
@@ -155,17 +170,6 @@ static bool history_read(const json_t *json, HaRecord *record, Err *err)
     return true;
 }
 
-static bool phase_read(const char *name, HaPhase *ret_phase, Err *err)
-{
-    for (size_t i = 0; i < ARRAY_LEN(phases); i++) {
-        if (strcmp(phases[i], name) == 0) {
-            *ret_phase = (HaPhase)i;
-            return true;
-        }
-    }
-    return err_set(err, ERR_INVALID, "a cluster's record is in the phase \"%s\"", name);
-}
-
 bool ha_record_parse(const json_t *json, HaRecord *ret_record, Err *err)
 {
     HaRecord record = {.term = member_int(json, "term", 1),
@@ -174,10 +178,10 @@ bool ha_record_parse(const json_t *json, HaRecord *ret_record, Err *err)
                        .handover = member_int(json, "handover", 0),
                        .writes = member_int(json, "writes", 0),
                        .history_term = member_int(json, "history_term", 0)};
-    TRY(member_id(json, "leader", &record.leader, err));
-    TRY(member_id(json, "heir", &record.heir, err));
-    TRY(phase_read(member_str(json, "phase", phases[HA_PHASE_LEADING]), &record.phase, err));
-    TRY(set_read(member_array(json, "set"), &record.set, err));
+    TRY(ha_id_read(json_object_get(json, "leader"), &record.leader, err));
+    TRY(ha_id_read(json_object_get(json, "heir"), &record.heir, err));
+    TRY(ha_phase_read(member_str(json, "phase", phases[HA_PHASE_LEADING]), &record.phase, err));
+    TRY(ha_set_read(member_array(json, "set"), &record.set, err));
     TRY(history_read(member_array(json, "history"), &record, err));
     *ret_record = record;
     return true;
@@ -185,10 +189,6 @@ bool ha_record_parse(const json_t *json, HaRecord *ret_record, Err *err)
 
 void ha_record_put(const HaRecord *record, json_t *json)
 {
-    json_t *set = json_array();
-    for (size_t i = 0; i < record->set.len; i++) {
-        json_array_append_new(set, json_string(record->set.items[i].text));
-    }
     json_t *history = json_array();
     for (size_t i = 0; i < record->history_len; i++) {
         char lsn[17];
@@ -202,7 +202,7 @@ void ha_record_put(const HaRecord *record, json_t *json)
     json_object_set_new(json, "phase", json_string(phases[record->phase]));
     json_object_set_new(json, "proven", json_boolean(record->proven));
     json_object_set_new(json, "strict", json_boolean(record->strict));
-    json_object_set_new(json, "set", set);
+    json_object_set_new(json, "set", ha_set_new(&record->set));
     json_object_set_new(json, "heir", json_string(record->heir.text));
     json_object_set_new(json, "handover", json_integer(record->handover));
     json_object_set_new(json, "writes", json_integer(record->writes));
