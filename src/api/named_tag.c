@@ -21,6 +21,8 @@ static const char *not_found_code(ResourceType type)
         return "DBProxyNotFoundFault";
     case RESOURCE_DB_PROXY_ENDPOINT:
         return "DBProxyEndpointNotFoundFault";
+    case RESOURCE_DB_PROXY_OPTIONS:
+        return "DBProxyNotFoundFault";
     case RESOURCE_REPLICATION_GROUP:
         return "ReplicationGroupNotFoundFault";
     case RESOURCE_CACHE_SUBNET_GROUP:

@@ -113,6 +113,9 @@
     X("sts", "GetCallerIdentity", sts_get_caller_identity, READS)                                  \
     X("weir", "DescribeTier", weir_describe_tier, READS)                                           \
     X("weir", "PutTierOption", weir_put_option, WRITES)                                            \
+    X("weir", "PutDBProxyOptions", weir_put_proxy_options, WRITES)                                 \
+    X("weir", "DeleteDBProxyOptions", weir_delete_proxy_options, WRITES)                           \
+    X("weir", "DescribeDBProxyOptions", weir_describe_proxy_options, READS)                        \
     X("weir", "StopTier", weir_stop_tier, WRITES)                                                  \
     X("weir", "ListNodes", weir_list_nodes, READS)                                                 \
     X("weir", "ListRemarks", weir_list_remarks, READS)                                             \

@@ -88,11 +88,29 @@ static bool pool_check(ApiContext *ctx, const json_t *given, json_t *config)
                                  "MaxConnectionsPercent.");
 }
 
+#define INIT_QUERY_MAX 4096 /* bytes */
+
+static bool init_query_change(ApiContext *ctx, const json_t *given, json_t *config)
+{
+    const char *query = member_str(given, "InitQuery", NULL);
+    if (query == NULL) {
+        return true;
+    }
+    if (strlen(query) > INIT_QUERY_MAX) {
+        return refuse(ctx, "InvalidParameterValue", "InitQuery is longer than %d bytes.",
+                      INIT_QUERY_MAX);
+    }
+    if (query[0] == '\0') {
+        json_object_del(config, "InitQuery");
+    } else {
+        json_object_set_new(config, "InitQuery", json_string(query));
+    }
+    return true;
+}
+
 static bool pool_change(ApiContext *ctx, const json_t *given, json_t *config)
 {
-    if (input_str(given, "InitQuery") != NULL) {
-        return refuse_unsupported(ctx, "InitQuery yet: leave it out.");
-    }
+    TRY(init_query_change(ctx, given, config));
     if (json_array_size(json_object_get(given, "SessionPinningFilters")) > 0) {
         return refuse(ctx, "InvalidParameterCombination",
                       "RDS Proxy doesn't support session pinning filters for PostgreSQL.");

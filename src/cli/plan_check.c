@@ -196,6 +196,7 @@ static const KindCheck kind_checks[] = {
     {&kind_db_instance, check_db_instance},
     {&kind_db_proxy, check_db_proxy},
     {&kind_db_proxy_endpoint, check_db_proxy_endpoint},
+    {&kind_db_proxy_options, check_db_proxy_options},
     {&kind_db_proxy_target_group, check_target_group},
     {&kind_replication_group, check_replication_group},
     {&kind_db_subnet_group, check_subnet_group},

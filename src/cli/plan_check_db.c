@@ -45,6 +45,12 @@ static bool is_written(const Check *check, const char *attribute)
            !(value->kind == TF_STRING && value->string.len == 0);
 }
 
+static bool is_true(const Check *check, const char *attribute)
+{
+    const TfValue *value = check_value(check, attribute);
+    return value != NULL && value->kind == TF_BOOL && value->boolean;
+}
+
 static void check_replica(const Check *check)
 {
     static const char *const of_source[] = {"username", "password", "db_name", "engine_version",
@@ -218,6 +224,19 @@ void check_db_proxy_endpoint(const Check *check)
     check_proxy_subnets(check);
 }
 
+void check_db_proxy_options(const Check *check)
+{
+    const char *reads = check_str(check, "reads");
+    if (reads != NULL && strcmp(reads, "primary") != 0 && strcmp(reads, "split") != 0) {
+        check_error(check, "reads", "write \"primary\" or \"split\"",
+                    "\"%s\" is not where reads can go", reads);
+    }
+    if (is_true(check, "keep_listening") && !is_true(check, "shared_listeners")) {
+        check_error(check, "keep_listening", "write shared_listeners = true",
+                    "only shared listeners can outlive a connection");
+    }
+}
+
 static void check_pool_number(const Check *check, const TfValue *pool, const char *name,
                               int64_t min, int64_t max)
 {
@@ -253,12 +272,6 @@ void check_target_group(const Check *check)
 
 /* ---- replication groups ------------------------------------------------------------------------
  */
-
-static bool is_true(const Check *check, const char *attribute)
-{
-    const TfValue *value = check_value(check, attribute);
-    return value != NULL && value->kind == TF_BOOL && value->boolean;
-}
 
 static void check_failover(const Check *check)
 {

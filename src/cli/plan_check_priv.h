@@ -30,6 +30,7 @@ const char *member_text(const TfValue *object, const char *member); /* NULL: uns
 void check_db_instance(const Check *check);
 void check_db_proxy(const Check *check);
 void check_db_proxy_endpoint(const Check *check);
+void check_db_proxy_options(const Check *check);
 void check_target_group(const Check *check);
 void check_replication_group(const Check *check);
 void check_subnet_group(const Check *check);

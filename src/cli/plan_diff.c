@@ -218,7 +218,8 @@ static void diff_atoms(Diff *diff, const char *name, const Atoms *want, const At
         const TfValue *before = atoms_find(have, atom->label);
         Slice entry = label_entry(atom->label);
         bool part_of_new = entry.len > 0 && !entry_is_in(have, entry);
-        bool same = before != NULL && tf_equal(before, atom->value);
+        bool open = atom->value->kind == TF_NULL;
+        bool same = open || (before != NULL && tf_equal(before, atom->value));
         if (!same && !part_of_new) {
             add_difference(diff, name, atom->label, before, atom->value, replaces);
         }

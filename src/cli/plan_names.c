@@ -20,6 +20,7 @@ static const NameRule name_rules[] = {
     {&kind_db_proxy, "vpc_security_group_ids", &kind_security_group},
     {&kind_db_proxy_endpoint, "db_proxy_name", &kind_db_proxy},
     {&kind_db_proxy_endpoint, "vpc_security_group_ids", &kind_security_group},
+    {&kind_db_proxy_options, "db_proxy_name", &kind_db_proxy},
     {&kind_db_proxy_target_group, "db_proxy_name", &kind_db_proxy},
     {&kind_db_proxy_target, "db_proxy_name", &kind_db_proxy},
     {&kind_db_proxy_target, "db_instance_identifier", &kind_db_instance},

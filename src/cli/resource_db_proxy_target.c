@@ -16,15 +16,16 @@ static const KindAttribute group_attributes[] = {
 
 static const TfAttribute pool[] = {
     {"connection_borrow_timeout", TF_TYPE_INTEGER, 0, NULL},
-    {"init_query", TF_TYPE_STRING, 0, "set parameters in a parameter group, or for the role"},
+    {"init_query", TF_TYPE_STRING, 0, NULL},
     {"max_connections_percent", TF_TYPE_INTEGER, 0, NULL},
     {"max_idle_connections_percent", TF_TYPE_INTEGER, 0, NULL},
     {"session_pinning_filters", TF_TYPE_STRING_SET, 0,
      "there are none for PostgreSQL: leave it out"},
 };
 
-static const char *const pool_members[] = {"ConnectionBorrowTimeout", NULL, "MaxConnectionsPercent",
-                                           "MaxIdleConnectionsPercent", NULL};
+static const char *const pool_members[] = {"ConnectionBorrowTimeout", "InitQuery",
+                                           "MaxConnectionsPercent", "MaxIdleConnectionsPercent",
+                                           NULL};
 
 static const KindBlock group_blocks[] = {
     {.tf = {.name = "connection_pool_config",
@@ -83,6 +84,9 @@ static bool group_put(Change *change, Err *err)
     if (json_object_get(config, "ConnectionBorrowTimeout") == NULL) {
         json_object_set_new(config, "ConnectionBorrowTimeout", json_integer(120));
     }
+    if (json_object_get(config, "InitQuery") == NULL) {
+        json_object_set_new(config, "InitQuery", json_string(""));
+    }
     return change_call(change, "rds", "ModifyDBProxyTargetGroup",
                        json_pack("{s:s, s:s, s:o}", "DBProxyName",
                                  desired_str(change, "db_proxy_name", ""), "TargetGroupName",
@@ -96,15 +100,25 @@ void split_pool(Atoms *atoms, const char *name, const TfValue *value)
         atoms_add(atoms, name, value->kind == TF_UNKNOWN ? value : NULL);
         return;
     }
-    static const char *const names[] = {"max_connections_percent", "connection_borrow_timeout",
-                                        "max_idle_connections_percent"};
-    static const int64_t fallbacks[] = {100, 120, -1};
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        const TfValue *part = tf_get(value->list.items[0], names[i]);
-        if ((part == NULL || part->kind == TF_NULL) && fallbacks[i] >= 0) {
-            part = tf_int(atoms->arena, fallbacks[i]);
+    static const struct {
+        const char *name;
+        int64_t fallback; /* -1: none */
+        bool computed;
+    } parts[] = {{"max_connections_percent", 100, false},
+                 {"connection_borrow_timeout", 120, false},
+                 {"max_idle_connections_percent", -1, true},
+                 {"init_query", -1, false}};
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        const char *label = arena_printf(atoms->arena, "%s.%s", name, parts[i].name);
+        const TfValue *part = tf_get(value->list.items[0], parts[i].name);
+        bool unset = part == NULL || part->kind == TF_NULL;
+        if (unset && parts[i].computed) {
+            atoms_leave_open(atoms, label);
+        } else {
+            atoms_add(atoms, label,
+                      unset && parts[i].fallback >= 0 ? tf_int(atoms->arena, parts[i].fallback)
+                                                      : part);
         }
-        atoms_add(atoms, arena_printf(atoms->arena, "%s.%s", name, names[i]), part);
     }
 }
 

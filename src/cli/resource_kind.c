@@ -6,7 +6,7 @@ static const ResourceKind *const kinds[] = {
     &kind_cache_parameter_group, &kind_security_group,     &kind_secret,
     &kind_db_instance,           &kind_db_proxy,           &kind_replication_group,
     &kind_db_proxy_target,       &kind_secret_version,     &kind_db_proxy_target_group,
-    &kind_db_proxy_endpoint,
+    &kind_db_proxy_endpoint,     &kind_db_proxy_options,
 };
 
 const ResourceKind *const *kinds_all(size_t *ret_len)

@@ -144,6 +144,12 @@ void atoms_add(Atoms *atoms, const char *label, const TfValue *value)
     }
 }
 
+void atoms_leave_open(Atoms *atoms, const char *label)
+{
+    Atom atom = {label, tf_null()};
+    arena_vec_push(atoms->arena, &atoms->list, atom);
+}
+
 const TfValue *atoms_find(const Atoms *atoms, const char *label)
 {
     for (size_t i = 0; i < atoms->list.len; i++) {

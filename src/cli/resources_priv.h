@@ -59,7 +59,9 @@ typedef struct Atoms {
     VEC(Atom) list; /* in the arena */
 } Atoms;
 
-void atoms_add(Atoms *atoms, const char *label, const TfValue *value);
+void atoms_add(Atoms *atoms, const char *label, const TfValue *value); /* unless unset */
+/* It is the API's to say: whatever it says will do. */
+void atoms_leave_open(Atoms *atoms, const char *label);
 const TfValue *atoms_find(const Atoms *atoms, const char *label); /* NULL: none */
 
 /* ---- kinds ----------------------------------------------------------------------------------- */
@@ -193,6 +195,7 @@ extern const ResourceKind kind_db_subnet_group;
 extern const ResourceKind kind_db_parameter_group;
 extern const ResourceKind kind_db_proxy;
 extern const ResourceKind kind_db_proxy_endpoint;
+extern const ResourceKind kind_db_proxy_options;
 extern const ResourceKind kind_db_proxy_target_group;
 extern const ResourceKind kind_db_proxy_target;
 extern const ResourceKind kind_security_group;

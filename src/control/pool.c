@@ -127,17 +127,29 @@ ReplicaList instance_replicas(World *world, const char *dbi)
     return list;
 }
 
-/* How many processes of the proxy lead to the same engines as this one. */
-static int64_t sharers(const Pool *pool)
+static const json_t *options_of(const World *world, const char *proxy_id)
 {
-    const char *role = pool->read_only ? "READ_ONLY" : "READ_WRITE";
-    size_t count = proxy_endpoints_count(pool->world, pool->proxy_id, role);
-    return (int64_t)count + (pool->read_only ? 0 : 1); /* the proxy itself */
+    return world_getf(world, "spec/db-proxy-options/%s", proxy_id);
+}
+
+bool proxy_splits_reads(const World *world, const char *proxy_id)
+{
+    return strcmp(member_str(options_of(world, proxy_id), "Reads", ""), "split") == 0;
+}
+
+/* How many processes of the proxy lead to the writer, or to the replicas. */
+static int64_t sharers(const Pool *pool, bool of_replicas)
+{
+    const World *world = pool->world;
+    size_t readers = proxy_endpoints_count(world, pool->proxy_id, "READ_ONLY");
+    size_t writers = proxy_endpoints_count(world, pool->proxy_id, "READ_WRITE") + 1; /* its own */
+    bool split = proxy_splits_reads(world, pool->proxy_id);
+    return (int64_t)(!of_replicas ? writers : readers + (split ? writers : 0));
 }
 
 /* An engine as a target; json_null: it is not there. What the proxy may have of its connections is
  * divided evenly, for its processes know nothing of one another. */
-static json_t *target_new(const Pool *pool, const char *dbi)
+static json_t *target_new(const Pool *pool, const char *dbi, bool is_replica)
 {
     World *world = pool->world;
     const char *node = instance_leader(world, dbi);
@@ -147,7 +159,7 @@ static json_t *target_new(const Pool *pool, const char *dbi)
     }
     int64_t most =
         text_int(member_str(member_object(goal, "settings"), "max_connections", "100"), 100);
-    int64_t share = most / sharers(pool);
+    int64_t share = most / sharers(pool, is_replica);
     json_t *target = instance_target_new(world, dbi);
     ASSERT(target != NULL);
     json_object_set_new(target, "max_connections", json_integer(share > 0 ? share : 1));
@@ -158,7 +170,7 @@ static json_t *writer_of(Pool *pool)
 {
     const char *dbi = proxy_target(pool->proxy);
     bool there = instance_spec_of(pool->world, dbi) != NULL;
-    json_t *target = there ? target_new(pool, dbi) : json_null();
+    json_t *target = there ? target_new(pool, dbi, false) : json_null();
     if (json_is_null(target)) {
         pool->problem = dbi[0] == '\0' ? "No target is registered" : "The target does not exist";
     }
@@ -171,31 +183,56 @@ static json_t *replicas_of(Pool *pool)
     ReplicaList list = instance_replicas(pool->world, dbi);
     json_t *replicas = json_array();
     for (size_t i = 0; i < list.len; i++) {
-        json_t *target = target_new(pool, member_str(list.items[i], "DbiResourceId", ""));
+        json_t *target = target_new(pool, member_str(list.items[i], "DbiResourceId", ""), true);
         if (!json_is_null(target)) {
             json_array_append_new(replicas, target);
         }
     }
-    if (dbi[0] == '\0') {
-        pool->problem = "No target is registered";
-    } else if (json_array_size(replicas) == 0) {
-        const json_t *instance = instance_spec_of(pool->world, dbi);
-        pool->problem = arena_printf(pool->world->arena,
-                                     "%s has no read replica yet: nobody can be served here until "
-                                     "there is one",
-                                     member_str(instance, "DBInstanceIdentifier", "The target"));
-    }
     return replicas;
+}
+
+/* Where replicas alone serve. */
+static const char *replicas_problem(const Pool *pool, const json_t *replicas)
+{
+    const char *dbi = proxy_target(pool->proxy);
+    if (dbi[0] == '\0') {
+        return "No target is registered";
+    }
+    if (json_array_size(replicas) > 0) {
+        return pool->problem;
+    }
+    const json_t *instance = instance_spec_of(pool->world, dbi);
+    return arena_printf(pool->world->arena,
+                        "%s has no read replica yet: nobody can be served here until there is one",
+                        member_str(instance, "DBInstanceIdentifier", "The target"));
 }
 
 static void add_targets(Pool *pool, json_t *config)
 {
-    if (pool->read_only) {
-        json_object_set_new(config, "target", json_null());
+    bool split = !pool->read_only && proxy_splits_reads(pool->world, pool->proxy_id);
+    json_object_set_new(config, "target", pool->read_only ? json_null() : writer_of(pool));
+    if (pool->read_only || split) {
         json_object_set_new(config, "replicas", replicas_of(pool));
-        json_object_set_new(config, "reads", json_string("replicas"));
-    } else {
-        json_object_set_new(config, "target", writer_of(pool));
+        json_object_set_new(config, "reads", json_string(split ? "split" : "replicas"));
+    }
+    if (pool->read_only) {
+        pool->problem = replicas_problem(pool, json_object_get(config, "replicas"));
+    }
+}
+
+/* What AWS has no word for; where the user has said nothing, the process has its defaults. */
+static void add_options(const Pool *pool, json_t *config)
+{
+    static const char *const members[][2] = {{"MaxReplicaLagMs", "max_replica_lag_ms"},
+                                             {"SharedConnections", "shared_connections"},
+                                             {"SharedListeners", "shared_listeners"},
+                                             {"KeepListening", "keep_listening"}};
+    const json_t *options = options_of(pool->world, pool->proxy_id);
+    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+        json_t *value = json_object_get(options, members[i][0]);
+        if (value != NULL) {
+            json_object_set(config, members[i][1], value);
+        }
     }
 }
 
@@ -216,6 +253,7 @@ static json_t *pool_config_new(Pool *pool, const PoolFace *face)
         "init_query", member_str(limits, "InitQuery", ""));
     ASSERT(config != NULL);
     add_targets(pool, config);
+    add_options(pool, config);
     json_object_set_new(config, "users", users_of(pool));
     json_t *iam = iam_of(pool, face);
     if (iam != NULL) {

@@ -36,6 +36,8 @@ bool pool_status(const Pool *pool, const json_t *status, json_t *next);
 
 /* The DbiResourceId of the proxy's target; "" where none is registered. */
 const char *proxy_target(const json_t *proxy);
+/* Its pools send reads to the replicas of its target. */
+bool proxy_splits_reads(const World *world, const char *proxy_id);
 /* The specs of the read replicas of an instance, by identifier, without those that are leaving. */
 typedef struct ReplicaList {
     const json_t **items;

@@ -1,6 +1,6 @@
 /*
- * DB proxies: a pool in front of one instance. Where a proxy has a READ_ONLY endpoint, the read
- * replicas of that instance are its targets, too, as they come and go.
+ * DB proxies: a pool in front of one instance. Where a proxy has a READ_ONLY endpoint, or sends
+ * reads to replicas, the read replicas of that instance are its targets, too, as they come and go.
  */
 #include "control/pool_priv.h"
 
@@ -52,11 +52,14 @@ static void replica_events(const Proxy *proxy, const char *word, const json_t *f
     }
 }
 
-/* As the first of its READ_ONLY endpoints finds them. */
+/* As it finds them itself where it splits reads, else as the first of its READ_ONLY endpoints does.
+ */
 static void add_replicas(const Proxy *proxy, json_t *targets)
 {
     World *world = proxy->pool.world;
-    Pool reader = {.world = world, .plane = proxy_reader_plane(world, proxy->id)};
+    bool split = proxy_splits_reads(world, proxy->id);
+    Pool reader = {.world = world,
+                   .plane = split ? proxy->pool.plane : proxy_reader_plane(world, proxy->id)};
     if (reader.plane == NULL) {
         return;
     }
@@ -103,6 +106,7 @@ static void proxy_delete(Proxy *proxy)
         return;
     }
     world_delete(world, arena_printf(world->arena, "status/db-proxy/%s", proxy->id));
+    world_delete(world, arena_printf(world->arena, "spec/db-proxy-options/%s", proxy->id));
     world_delete(world, arena_printf(world->arena, "spec/db-proxy/%s", proxy->id));
     json_decref(proxy->next);
     proxy->next = NULL;

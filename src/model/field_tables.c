@@ -180,6 +180,22 @@ static const FieldInfo db_proxy_endpoint[] = {
      .fallback = "\"IPV4\"", .note = "endpoints have IPv4 addresses"},
 };
 
+/* Of the pools of all endpoints of a proxy: docs/proxy.md says what each does. */
+static const FieldInfo db_proxy_options[] = {
+    {COLUMNS("Reads", "Reads", NULL, "reads", STRING, IMMEDIATE, NOW), .fallback = "\"primary\""},
+    {COLUMNS("MaxReplicaLagMs", "MaxReplicaLagMs", NULL, "max_replica_lag_ms", INTEGER, IMMEDIATE,
+             NOW),
+     .min = 0, .max = 24 * 3600 * 1000, .fallback = "30000"},
+    {COLUMNS("SharedConnections", "SharedConnections", NULL, "shared_connections", INTEGER,
+             IMMEDIATE, NOW),
+     .min = 0, .max = 16, .fallback = "0"},
+    {COLUMNS("SharedListeners", "SharedListeners", NULL, "shared_listeners", BOOLEAN, IMMEDIATE,
+             NOW),
+     .fallback = "false"},
+    {COLUMNS("KeepListening", "KeepListening", NULL, "keep_listening", BOOLEAN, IMMEDIATE, NOW),
+     .fallback = "false"},
+};
+
 static const FieldInfo security_group[] = {
     {COLUMNS("GroupName", "GroupName", NULL, "name", STRING, NEVER, NOW)},
     {COLUMNS("Description", "Description", NULL, "description", STRING, NEVER, NOW)},
@@ -279,6 +295,7 @@ const FieldTable field_tables[RESOURCE_TYPES] = {
     [RESOURCE_DB_PARAMETER_GROUP] = TABLE(db_parameter_group),
     [RESOURCE_DB_PROXY] = TABLE(db_proxy),
     [RESOURCE_DB_PROXY_ENDPOINT] = TABLE(db_proxy_endpoint),
+    [RESOURCE_DB_PROXY_OPTIONS] = TABLE(db_proxy_options),
     [RESOURCE_SECURITY_GROUP] = TABLE(security_group),
     [RESOURCE_SECRET] = TABLE(secret),
     [RESOURCE_REPLICATION_GROUP] = TABLE(replication_group),

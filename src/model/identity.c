@@ -16,6 +16,7 @@ static const ArnShape arn_shapes[RESOURCE_TYPES] = {
     [RESOURCE_DB_PARAMETER_GROUP] = {"rds", "pg:"},
     [RESOURCE_DB_PROXY] = {"rds", "db-proxy:"},
     [RESOURCE_DB_PROXY_ENDPOINT] = {"rds", "db-proxy-endpoint:"},
+    [RESOURCE_DB_PROXY_OPTIONS] = {"rds", "db-proxy-options:"},
     [RESOURCE_SECURITY_GROUP] = {"ec2", "security-group/"},
     [RESOURCE_SECRET] = {"secretsmanager", "secret:"},
     [RESOURCE_REPLICATION_GROUP] = {"elasticache", "replicationgroup:"},

@@ -9,6 +9,7 @@ static const char *const type_names[RESOURCE_TYPES] = {
     [RESOURCE_DB_PARAMETER_GROUP] = "db-parameter-group",
     [RESOURCE_DB_PROXY] = "db-proxy",
     [RESOURCE_DB_PROXY_ENDPOINT] = "db-proxy-endpoint",
+    [RESOURCE_DB_PROXY_OPTIONS] = "db-proxy-options",
     [RESOURCE_SECURITY_GROUP] = "security-group",
     [RESOURCE_SECRET] = "secret",
     [RESOURCE_REPLICATION_GROUP] = "replication-group",

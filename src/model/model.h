@@ -34,13 +34,14 @@ typedef enum ResourceType {
     RESOURCE_DB_PARAMETER_GROUP,
     RESOURCE_DB_PROXY,
     RESOURCE_DB_PROXY_ENDPOINT,
+    RESOURCE_DB_PROXY_OPTIONS, /* what AWS has no word for; the id is the proxy's */
     RESOURCE_SECURITY_GROUP,
     RESOURCE_SECRET,
     RESOURCE_REPLICATION_GROUP,
     RESOURCE_CACHE_SUBNET_GROUP,
     RESOURCE_CACHE_PARAMETER_GROUP,
 } ResourceType;
-#define RESOURCE_TYPES 10
+#define RESOURCE_TYPES 11
 
 const char *resource_type_name(ResourceType type); /* "db-instance" */
 bool resource_type_parse(Slice name, ResourceType *ret_type);

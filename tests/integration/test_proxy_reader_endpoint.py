@@ -45,9 +45,8 @@ resource "aws_db_proxy_default_target_group" "pool" {
   db_proxy_name = aws_db_proxy.pool.name
 
   connection_pool_config {
-    max_connections_percent      = 100
-    max_idle_connections_percent = 50
-    connection_borrow_timeout    = 20
+    connection_borrow_timeout = 20
+    init_query                = "SET lock_timeout = '50s'"
   }
 }
 
@@ -108,6 +107,7 @@ def test_it_reads_from_the_replica(live):
     assert sql(tier, 'reader', 'SELECT pg_is_in_recovery(), id FROM note') == 't|1'
     assert sql(tier, 'reader', WHICH) == sql(tier, 'first', WHICH)
     assert sql(tier, 'pool', WHICH) == sql(tier, 'main', WHICH)
+    assert sql(tier, 'reader', 'SHOW lock_timeout') == sql(tier, 'pool', 'SHOW lock_timeout') == '50s'
     done = psql(tier, 'reader', 'INSERT INTO note VALUES (2)')
     assert done.returncode != 0 and 'read-only transaction' in done.stderr
 
@@ -134,6 +134,44 @@ resource "aws_db_proxy_target" "first" {
     done = live.tier.command('apply', other, check=False)
     assert done.returncode != 0
     assert 'more than one target' in done.stderr + done.stdout or 'read replica' in done.stderr + done.stdout
+
+
+OPTIONS = '''
+resource "weir_db_proxy_options" "pool" {
+  db_proxy_name      = aws_db_proxy.pool.name
+  reads              = "split"
+  shared_connections = 2
+  shared_listeners   = true
+}
+'''
+
+
+def from_replica(session):
+    return session.execute('SELECT away FROM here').fetchone()[0]
+
+
+def test_reads_are_split(live, file, tmp_path):
+    """One endpoint for both: what only reads goes to the replica, and sees what its session has written."""
+    tier = live.tier
+    other = tmp_path / 'main.tf'
+    other.write_text(file.read_text() + OPTIONS)
+    assert '1 created, 0 changed, 0 destroyed' in tier.command('apply', other).stderr
+    assert 'No changes.' in tier.command('plan', other).stdout
+    sql(tier, 'main', 'CREATE VIEW here AS SELECT pg_is_in_recovery() AS away')  # a read like any other
+    endpoint = tier.aws('rds').describe_db_proxies(DBProxyName='pool')['DBProxies'][0]['Endpoint']
+    with tier.postgres(endpoint, dbname='shop') as session:
+        wait_until(lambda: from_replica(session), 'a read goes to the replica')
+        for number in range(10, 60):
+            session.execute('INSERT INTO note VALUES (%s)', (number,))
+            assert session.execute('SELECT count(*) FROM note WHERE id = %s', (number,)).fetchone() == (1,)
+        with session.transaction():
+            assert not from_replica(session)
+    other.write_text(file.read_text() + OPTIONS.replace('"split"', '"sometimes"'))
+    done = tier.command('plan', other, check=False)
+    assert done.returncode == 2 and 'write "primary" or "split"' in done.stderr
+    assert '0 created, 0 changed, 1 destroyed' in tier.command('apply', file).stderr
+    with tier.postgres(endpoint, dbname='shop') as session:
+        wait_until(lambda: not from_replica(session), 'the defaults are back')
 
 
 def test_replicas_come_and_go(live):

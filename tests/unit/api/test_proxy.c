@@ -383,6 +383,58 @@ static void test_endpoints_go_with_their_proxy(void **state)
     RUN_STEPS(harness, steps);
 }
 
+/* What AWS has no word for; without any, the proxy has the defaults. */
+static void test_options(void **state)
+{
+    static const Step steps[] = {
+        {"weir:DescribeDBProxyOptions", NULL, NULL, "{'Options': []}"},
+        {"weir:PutDBProxyOptions", "{'DBProxyName': 'nope'}", "ResourceNotFoundException", "nope"},
+        {"weir:PutDBProxyOptions", "{'DBProxyName': 'App-Proxy', 'Reads': 'replicas'}",
+         "InvalidParameterException", "split"},
+        {"weir:PutDBProxyOptions", "{'DBProxyName': 'app-proxy', 'KeepListening': true}",
+         "InvalidParameterException", "SharedListeners"},
+        {"weir:DeleteDBProxyOptions", "{'DBProxyName': 'app-proxy'}", "ResourceNotFoundException",
+         "defaults"},
+        {"weir:PutDBProxyOptions",
+         "{'DBProxyName': 'App-Proxy', 'Reads': 'split', 'SharedConnections': 4, 'Tags': [{'Key': "
+         "'a', 'Value': 'b'}]}",
+         NULL,
+         "{'Options': {'DBProxyName': 'app-proxy', 'Reads': 'split', 'SharedConnections': 4, "
+         "'SharedListeners': false, 'MaxReplicaLagMs': 30000, 'Tags': [{'Key': 'a', 'Value': "
+         "'b'}]}}"},
+        {"weir:PutDBProxyOptions", "{'DBProxyName': 'app-proxy', 'SharedListeners': true}", NULL,
+         "{'Options': {'Reads': 'primary', 'SharedConnections': 0, 'SharedListeners': true, "
+         "'Tags': [{'Key': 'a', 'Value': 'b'}]}}"},
+        {"weir:DescribeDBProxyOptions", "{'DBProxyName': 'app-proxy'}", NULL,
+         "{'Options': [{'SharedListeners': true, 'KeepListening': false}]}"},
+        {"weir:DeleteDBProxyOptions", "{'DBProxyName': 'app-proxy'}", NULL, NULL},
+        {"weir:DescribeDBProxyOptions", NULL, NULL, "{'Options': []}"},
+        {"rds:DeleteDBProxy", "{'DBProxyName': 'app-proxy'}", NULL, NULL},
+        {"weir:PutDBProxyOptions", "{'DBProxyName': 'app-proxy'}", "ResourceNotFoundException",
+         "app-proxy"},
+    };
+    RUN_STEPS(*state, steps);
+}
+
+static void test_an_init_query(void **state)
+{
+    static const Step steps[] = {
+        {"rds:ModifyDBProxyTargetGroup",
+         "{'DBProxyName': 'app-proxy', 'TargetGroupName': 'default', 'ConnectionPoolConfig': "
+         "{'InitQuery': 'SET x.y = 1'}}",
+         NULL, "{'DBProxyTargetGroup': {'ConnectionPoolConfig': {'InitQuery': 'SET x.y = 1'}}}"},
+        {"rds:ModifyDBProxyTargetGroup",
+         "{'DBProxyName': 'app-proxy', 'TargetGroupName': 'default', 'ConnectionPoolConfig': "
+         "{'MaxConnectionsPercent': 50}}",
+         NULL, "{'DBProxyTargetGroup': {'ConnectionPoolConfig': {'InitQuery': 'SET x.y = 1'}}}"},
+        {"rds:ModifyDBProxyTargetGroup",
+         "{'DBProxyName': 'app-proxy', 'TargetGroupName': 'default', 'ConnectionPoolConfig': "
+         "{'InitQuery': ''}}",
+         NULL, "{'DBProxyTargetGroup': {'ConnectionPoolConfig': {'InitQuery': null}}}"},
+    };
+    RUN_STEPS(*state, steps);
+}
+
 /* Read replicas are targets as long as control says so, and as long as they are replicas. */
 static void test_replicas_are_shown_as_targets(void **state)
 {
@@ -427,6 +479,8 @@ int main(void)
         API_TEST(test_an_endpoint_changes_and_goes),
         API_TEST(test_endpoints_go_with_their_proxy),
         API_TEST(test_replicas_are_shown_as_targets),
+        API_TEST(test_options),
+        API_TEST(test_an_init_query),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

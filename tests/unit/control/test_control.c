@@ -707,6 +707,7 @@ static void test_endpoints_go_before_their_proxy(void **state)
     (void)state;
     Store *store = store_with_proxy();
     put(store, "spec/db-proxy-endpoint/e", ENDPOINT_SPEC("e", "READ_WRITE") ",\"deleting\":true}");
+    put(store, "spec/db-proxy-options/p", "{\"Reads\":\"split\"}");
     put(store, "spec/db-proxy/p", PROXY_SPEC ",\"deleting\":true}");
     put(store, "plane/endpoint-e/goal", "{\"kind\":\"proxy\"}");
     round_once(store);
@@ -717,6 +718,7 @@ static void test_endpoints_go_before_their_proxy(void **state)
     round_once(store);
     assert_null(get(store, "spec/db-proxy-endpoint/e"));
     assert_null(get(store, "spec/db-proxy/p"));
+    assert_null(get(store, "spec/db-proxy-options/p"));
     put(store, "spec/db-proxy-endpoint/f", ENDPOINT_SPEC("f", "READ_WRITE") "}");
     round_once(store);
     assert_null(get(store, "spec/db-proxy-endpoint/f"));
@@ -772,6 +774,44 @@ static void test_a_reader_follows_the_replicas(void **state)
     store_close(store);
 }
 
+/* The proxy's options: its pools use the replicas besides, and divide their connections. */
+static void test_reads_are_split(void **state)
+{
+    (void)state;
+    Store *store = store_with_proxy();
+    put(store, "spec/db-instance/app-r", replica_spec);
+    put(store, "spec/db-proxy-endpoint/r", ENDPOINT_SPEC("r", "READ_ONLY") "}");
+    put(store, "spec/db-proxy-options/p",
+        "{\"Reads\":\"split\",\"MaxReplicaLagMs\":1000,\"SharedConnections\":3,"
+        "\"SharedListeners\":true,\"KeepListening\":false}");
+    round_once(store);
+    json_t *goal;
+    json_t *pool = pool_of(store, "proxy-p", &goal);
+    assert_string_equal(member_str(pool, "reads", ""), "split");
+    assert_int_equal(member_int(pool, "max_replica_lag_ms", 0), 1000);
+    assert_int_equal(member_int(pool, "shared_connections", 0), 3);
+    assert_true(member_bool(pool, "shared_listeners", false));
+    json_t *replica = json_array_get(member_array(pool, "replicas"), 0);
+    assert_string_equal(member_str(replica, "id", ""), "db-r-1");
+    assert_int_equal(member_int(replica, "max_connections", 0),
+                     connections_of(store, "db-r-1") / 2);
+    json_decref(goal);
+    assert_connections(store, "proxy-p", connections_of(store, "db-app-1"));
+    pool = pool_of(store, "endpoint-r", &goal);
+    assert_string_equal(member_str(pool, "reads", ""), "replicas");
+    assert_int_equal(member_int(pool, "max_replica_lag_ms", 0), 1000);
+    json_decref(goal);
+    put(store, "plane/proxy-p/seen",
+        "{\"status\":{\"targets\":[{\"id\":\"db-r-1\",\"state\":\"AVAILABLE\"}]}}");
+    round_once(store);
+    json_t *status = get(store, "status/db-proxy/p");
+    json_t *target = json_array_get(member_array(status, "targets"), 1);
+    assert_string_equal(member_str(target, "role", ""), "READ_ONLY");
+    assert_string_equal(member_str(target, "State", ""), "AVAILABLE");
+    json_decref(status);
+    store_close(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -794,6 +834,7 @@ int main(void)
         cmocka_unit_test(test_an_endpoint_goes),
         cmocka_unit_test(test_endpoints_go_before_their_proxy),
         cmocka_unit_test(test_a_reader_follows_the_replicas),
+        cmocka_unit_test(test_reads_are_split),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
