@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "agent/hosts_priv.h"
 #include "agent/planes_priv.h"
 
 #define GOALS_MAX            1000 /* per range; more are read in steps */
@@ -309,7 +310,8 @@ bool agent_new(const AgentOptions *options, Agent **ret_agent, Err *err)
     random_id(agent->options.agent_id, sizeof(agent->options.agent_id) - 1);
     agent->nodes = map_new();
     int64_t revision = 0;
-    bool ok = planes_new(&agent->options, &agent->planes, err) &&
+    bool ok = hosts_new(&agent->options, &agent->options.hosts, err) &&
+              planes_new(&agent->options, &agent->planes, err) &&
               nodes_load(agent, &revision, err) && watches_start(agent, revision, err);
     if (!ok) {
         agent_free(agent);
@@ -339,7 +341,13 @@ void agent_free(Agent *agent)
     }
     map_free(agent->nodes);
     planes_free(agent->planes);
+    hosts_free(agent->options.hosts);
     mem_free(agent);
+}
+
+size_t agent_hosts(Agent *agent, AgentHost out[static HOSTS_MAX])
+{
+    return hosts_list(agent->options.hosts, out);
 }
 
 /* ---- stopping the tier ------------------------------------------------------------------------

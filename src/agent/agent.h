@@ -14,6 +14,12 @@
 #include "store/store.h"
 
 typedef struct Agent Agent;
+typedef struct Hosts Hosts;
+
+#define HOSTS_MAX      16
+#define HOST_NAME_SIZE 33 /* with the NUL */
+#define HOST_NET_SIZE  8  /* "10.255" */
+#define AGENT_ID_SIZE  17
 
 typedef struct AgentOptions {
     Loop *loop;
@@ -28,13 +34,28 @@ typedef struct AgentOptions {
     const uint8_t *master_key; /* AEAD_KEY_SIZE bytes; outlives the agent */
     Slice ca_cert_pem;
     Slice ca_key_pem;
-    char agent_id[17]; /* of this life of the agent: agent_new makes it */
-    bool quiet;        /* log warnings only */
+    /* agent_new sets these two. */
+    char agent_id[AGENT_ID_SIZE]; /* of this life of the agent */
+    Hosts *hosts;
+    bool quiet; /* log warnings only */
 } AgentOptions;
 
 NODISCARD bool agent_new(const AgentOptions *options, Agent **ret_agent, Err *err);
 /* Forgets everything and leaves engines and planes running (RULES O1, O2). */
 void agent_free(Agent *agent);
+
+/* A host of the tier, as this one sees it. */
+typedef struct AgentHost {
+    char name[HOST_NAME_SIZE];
+    char net[HOST_NET_SIZE];
+    char zone; /* 0: it stands for all of them */
+    bool alive;
+    bool draining;
+    int64_t memory_bytes; /* 0: not known */
+} AgentHost;
+
+/* Thread-safe. By no order; returns how many there are. */
+size_t agent_hosts(Agent *agent, AgentHost out[static HOSTS_MAX]);
 
 /* Stops planes, then primaries, then whatever follows them; calls done on the loop thread when
  * nothing of the tier runs on this host any more. Goals are not touched. */

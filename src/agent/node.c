@@ -28,9 +28,15 @@
 /* ---- places -----------------------------------------------------------------------------------
  */
 
-const char *node_address(const NodeRun *run, const char *host_part)
+const char *node_address(const NodeRun *run, const json_t *goal)
 {
-    return arena_printf(run->arena, "%s.%s", run->work->options->net, host_part);
+    const AgentOptions *options = run->work->options;
+    const char *host = member_str(goal, "host", "");
+    char net[HOST_NET_SIZE];
+    if (strcmp(host, options->host) == 0 || !hosts_net(options->hosts, host, net)) {
+        snprintf(net, sizeof(net), "%s", options->net);
+    }
+    return arena_printf(run->arena, "%s.%s", net, member_str(goal, "address", ""));
 }
 
 static char *mark_path(const NodeRun *run)
@@ -100,7 +106,7 @@ static bool certs_good(const NodeRun *run, const char *issued_path, const char *
 static bool certs_ensure(NodeRun *run, const ProcessAccount *account, const char *client_name,
                          bool *ret_issued, Err *err)
 {
-    const char *address = node_address(run, member_str(run->goal, "address", ""));
+    const char *address = node_address(run, run->goal);
     const char *issued_path = arena_printf(run->arena, "%s/issued", run->paths.tls);
     const char *issued = arena_printf(run->arena, "%s %s\n", address, client_name);
     run->work->certs_look_ms = time_mono_ms() + CERTS_LOOK_MS;

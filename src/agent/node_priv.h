@@ -2,7 +2,7 @@
 #ifndef WEIR_AGENT_NODE_PRIV_H
 #define WEIR_AGENT_NODE_PRIV_H
 
-#include "agent/agent_priv.h"
+#include "agent/hosts_priv.h"
 
 /* Lives for one call of node_step; everything from its arena. */
 typedef struct NodeRun {
@@ -21,8 +21,8 @@ typedef struct NodeRun {
 int64_t pg_node_step(NodeRun *run, Err *err);
 int64_t redis_node_step(NodeRun *run, Err *err);
 
-/* "1.7" of a goal as an address of this tier. */
-const char *node_address(const NodeRun *run, const char *host_part);
+/* Where the node of this goal is reached: its host's net, and its host part. */
+const char *node_address(const NodeRun *run, const json_t *goal);
 /* "goal" or "seen" of another node, the caller's; NULL when it cannot be had. */
 json_t *node_neighbour(NodeRun *run, const char *node, const char *record);
 /* The goal's settings, borrowed from it. */

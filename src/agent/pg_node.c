@@ -32,7 +32,7 @@ static bool pg_node_init(PgNode *node, NodeRun *run, Err *err)
     spec->job = run->work->job;
     spec->incarnation = run->work->incarnation;
     spec->cluster_name = member_str(run->goal, "identifier", "");
-    spec->listen_address = node_address(run, member_str(run->goal, "address", ""));
+    spec->listen_address = node_address(run, run->goal);
     spec->admin_account = admin_account_name(run->arena);
     spec->synchronous_standby_names = "";
     node_settings(run, &spec->settings, &spec->settings_len);

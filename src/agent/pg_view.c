@@ -162,11 +162,10 @@ static void view_link(PgNode *node, int64_t now_ms)
 /* ---- the neighbours ----------------------------------------------------------------------------
  */
 
-/* Written by this agent in this life: what an agent that has died wrote is no witness. Nor is
- * another host's, as long as agents do not beat: leader_ms stays 0. */
-static bool is_ours(const PgNode *node, const json_t *seen)
+/* What an agent that has died wrote is no witness. */
+static bool counts(const PgNode *node, const json_t *seen)
 {
-    return strcmp(member_str(seen, "agent", ""), node->run->work->options->agent_id) == 0;
+    return hosts_agent_lives(node->run->work->options->hosts, member_str(seen, "agent", ""));
 }
 
 static void view_leader(PgNode *node)
@@ -181,13 +180,15 @@ static void view_leader(PgNode *node)
                  state == HA_STATE_LEADING && member_int(seen, "term", 0) == view->record.term;
     /* pg_rewind and a clone go by the control file, which follows with a checkpoint. */
     view->leader_serves =
-        leads && view->record.phase == HA_PHASE_LEADING && is_ours(node, seen) &&
+        leads && view->record.phase == HA_PHASE_LEADING && counts(node, seen) &&
         member_int(seen, "checkpoint_timeline", 0) == ha_record_timeline(&view->record);
-    view->leader_here = strcmp(member_str(goal, "host", ""), run->work->options->host) == 0;
+    const char *host = member_str(goal, "host", "");
+    view->leader_here = strcmp(host, run->work->options->host) == 0;
+    view->leader_ms = hosts_silent_ms(run->work->options->hosts, host);
     view->source_right = ha_id_eq(&run->work->lead.source, &view->record.leader);
     node->spec.source_address =
         goal != NULL && !ha_id_eq(&view->record.leader, &view->self)
-            ? node_address(run, arena_strdup(run->arena, member_str(goal, "address", "")))
+            ? node_address(run, goal)
             : NULL;
 }
 
@@ -235,8 +236,8 @@ static void peer_read(PgNode *node, HaPeer *peer, int64_t now_ms)
     HaState state = HA_STATE_STARTING;
     (void)ha_state_parse(slice_of(member_str(seen, "ha", "")), &state);
     peer->incarnation = ha_id(member_str(seen, "incarnation", ""));
-    peer->follows = state == HA_STATE_FOLLOWING && is_ours(node, seen);
-    peer->ended = (state == HA_STATE_DOWN || state == HA_STATE_EMPTY) && is_ours(node, seen);
+    peer->follows = state == HA_STATE_FOLLOWING && counts(node, seen);
+    peer->ended = (state == HA_STATE_DOWN || state == HA_STATE_EMPTY) && counts(node, seen);
     peer->hears = peer->follows && member_bool(seen, "hears", false);
     if (node->view.state == HA_STATE_LEADING && !ha_id_is_empty(&peer->incarnation)) {
         peer->streaming = standby_seen(&node->seen, peer->incarnation.text) != NULL;

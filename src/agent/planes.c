@@ -2,7 +2,7 @@
  * Data-plane processes, seen from the agent. Each holds the lock RUN/plane/ID.lock for life, so
  * that its pid is found after a restart of ours, and connects to RUN/agent.sock to be told its
  * configuration. A process that is missing is started; one that runs is never started twice. What
- * they report is written to plane/ID/seen by a job, one at a time per plane.
+ * they report is written to plane/ID/seen/HOST by a job, one at a time per plane.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -108,7 +108,7 @@ static bool spawned_runs(Plane *plane)
 static bool seen_store(Plane *plane, Err *err)
 {
     Store *store = plane->planes->options.store;
-    CLEANUP(mem_free_ptr) char *key = mem_printf("plane/%s/seen", plane->id);
+    CLEANUP(mem_free_ptr) char *key = mem_printf("plane/%s/seen/%s", plane->id, plane->planes->options.host);
     if (plane->seen_revision < 0) {
         CLEANUP(arena_free_ptr) Arena *arena = arena_new();
         StoreItem item;
@@ -546,9 +546,7 @@ bool planes_stop(Planes *planes)
 static void goal_set(Planes *planes, Slice id, const StoreItem *item)
 {
     json_t *goal = NULL;
-    if (id.len > PLANE_NAME_MAX || !record_parse(item->value, &goal, NULL) ||
-        strcmp(member_str(goal, "host", ""), planes->options.host) != 0) {
-        json_decref(goal);
+    if (id.len > PLANE_NAME_MAX || !record_parse(item->value, &goal, NULL)) {
         return;
     }
     Plane *plane = map_get(planes->planes, id);

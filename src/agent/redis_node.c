@@ -36,7 +36,7 @@ static bool redis_node_init(RedisNode *node, NodeRun *run, Err *err)
     TRY(unseal_passwords(node, err));
     RedisSpec *spec = &node->spec;
     spec->paths = run->paths;
-    spec->listen_address = node_address(run, member_str(run->goal, "address", ""));
+    spec->listen_address = node_address(run, run->goal);
     spec->admin_password = secret_reveal(&node->admin).data;
     spec->replication_password = secret_reveal(&node->replication).data;
     spec->client_password = secret_reveal(&node->client).data;

@@ -195,15 +195,13 @@ static void view_link(RedisNode *node, int64_t now_ms)
 const char *redis_address_of(const RedisNode *node, const HaId *member)
 {
     CLEANUP(record_free_ptr) json_t *goal = node_neighbour(node->run, member->text, "goal");
-    return goal != NULL ? node_address(node->run, arena_strdup(node->run->arena,
-                                                               member_str(goal, "address", "")))
-                        : NULL;
+    return goal != NULL ? node_address(node->run, goal) : NULL;
 }
 
-/* Written by this agent in this life: what an agent that has died wrote is no witness. */
-static bool is_ours(const RedisNode *node, const json_t *seen)
+/* What an agent that has died wrote is no witness. */
+static bool counts(const RedisNode *node, const json_t *seen)
 {
-    return strcmp(member_str(seen, "agent", ""), node->run->work->options->agent_id) == 0;
+    return hosts_agent_lives(node->run->work->options->hosts, member_str(seen, "agent", ""));
 }
 
 static bool is_in_state(const json_t *seen, HaState state)
@@ -216,10 +214,10 @@ static void view_leader(RedisNode *node)
     GroupView *view = &node->view;
     const HaId *leader = &view->record.leader;
     CLEANUP(record_free_ptr) json_t *seen = node_neighbour(node->run, leader->text, "seen");
-    bool ours = is_ours(node, seen);
+    bool heard = counts(node, seen);
     node->leader = ha_id_eq(leader, &view->self) ? NULL : redis_address_of(node, leader);
-    node->leader_silent = ours && is_in_state(seen, HA_STATE_SILENT);
-    view->leads_here = ours && is_in_state(seen, HA_STATE_LEADING) &&
+    node->leader_silent = heard && is_in_state(seen, HA_STATE_SILENT);
+    view->leads_here = heard && is_in_state(seen, HA_STATE_LEADING) &&
                        member_int(seen, "term", 0) == view->record.term;
 }
 
@@ -264,7 +262,7 @@ static void peer_read(RedisNode *node, GroupPeer *peer, int64_t now_ms)
     NodeRun *run = node->run;
     const GroupRecord *record = &node->view.record;
     CLEANUP(record_free_ptr) json_t *seen = node_neighbour(run, peer->node.text, "seen");
-    peer->known = is_ours(node, seen);
+    peer->known = counts(node, seen);
     peer->incarnation =
         ha_id(is_in_state(seen, HA_STATE_EMPTY) ? "" : member_str(seen, "incarnation", ""));
     peer->has_data = member_bool(seen, "data", false);

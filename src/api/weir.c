@@ -15,7 +15,7 @@ bool weir_describe_tier(ApiContext *ctx, json_t *input, json_t **ret_output)
         json_pack("{s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o}}", "Tier", "TierId",
                   options->tier_id, "AccountId", ctx->tier.account, "Region", ctx->tier.region,
                   "Endpoint", options->endpoint, "Version", WEIR_VERSION, "Host", options->host,
-                  "Network", arena_printf(ctx->arena, "127.%u.0.0/16", ctx->tier.net), "CreatedAt",
+                  "Network", arena_printf(ctx->arena, "%s.0.0/16", ctx->tier.net), "CreatedAt",
                   (json_int_t)options->tier_created_ms, "Options",
                   set != NULL ? json_deep_copy(set) : json_object());
     return true;

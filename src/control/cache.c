@@ -75,7 +75,7 @@ static int64_t memory_for(Group *group)
     if (strcmp(member_str(group->next, "memory_class", ""), class_name) != 0) {
         char note[MODEL_NOTE_SIZE];
         int engines = (int)world_keys(group->world, "node/").len / 2 + 1;
-        int64_t bytes = memory_share(&class, group->world->facts->host_memory_bytes,
+        int64_t bytes = memory_share(&class, hosts_memory(group->world),
                                      engines > PLAN_ENGINES_MIN ? engines : PLAN_ENGINES_MIN, note);
         json_object_set_new(group->next, "memory_class", json_string(class_name));
         json_object_set_new(group->next, "memory_bytes", json_integer(bytes));
@@ -155,10 +155,15 @@ static void member_goal_put(Group *group, const json_t *member, json_t *settings
     World *world = group->world;
     const char *node = member_str(member, "CacheClusterId", "");
     const char *address = address_for(world, ADDRESS_NODE, cache_node_address(group, node));
+    char wanted_zone = member_str(member, "zone", "a")[0];
+    const char *host =
+        host_for(world, member_str(world_get(world, node_key(group, node, "goal")), "host", ""),
+                 wanted_zone, cache_cluster_name(group));
+    const char zone[] = {host_zone(world, host, wanted_zone), 0};
     json_t *goal = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:o, s:I, s:I, s:b, s:O}", "kind", "redis",
-        "resource", "replication-group", "identifier", group->id, "host", world->facts->host,
-        "zone", member_str(member, "zone", "a"), "automatic",
+        "resource", "replication-group", "identifier", group->id, "host", host, "zone", zone,
+        "automatic",
         member_bool(group->spec, "AutomaticFailoverEnabled", false), "cluster",
         cache_cluster_name(group), "address", address, "peers", peers_of(group, node),
         "maxmemory_bytes", (json_int_t)text_int(member_str(settings, "maxmemory", "0"), 0),

@@ -11,11 +11,20 @@
 #include "model/model.h"
 #include "store/store.h"
 
+typedef struct ControlHost {
+    const char *name;
+    char zone; /* 0: it stands for all of them */
+    bool alive;
+    bool draining;
+    int64_t memory_bytes;
+} ControlHost;
+
 /* What decisions rest on beside the store. */
 typedef struct ControlFacts {
-    const char *host;          /* the only one, as yet */
+    const char *host;         /* where control runs; one of these */
+    const ControlHost *hosts; /* by name */
+    size_t hosts_len;
     const uint8_t *master_key; /* seals the passwords that nodes use among themselves */
-    int64_t host_memory_bytes;
     int64_t now_ms; /* wall clock */
 } ControlFacts;
 

@@ -60,15 +60,27 @@ typedef enum AddressRange { ADDRESS_ENDPOINT, ADDRESS_NODE } AddressRange;
 /* The one that `current` says where it is set, else the lowest that no record holds. */
 const char *address_for(World *world, AddressRange range, const char *current);
 
+/* ---- hosts (host.c) ---------------------------------------------------------------------------
+ */
+
+/* The host that `current` names where there is one; else where a new node of the cluster goes. */
+const char *host_for(const World *world, const char *current, char zone, const char *cluster);
+/* The zone of a node there, where `zone` was asked for. */
+char host_zone(const World *world, const char *host, char zone);
+/* What the smallest of them has, in bytes. */
+int64_t hosts_memory(const World *world);
+
 /* ---- data-plane processes (plane.c)
  * -------------------------------------------------------------- */
 
 /* Takes config. `kind` is the subcommand: "proxy" or "front". */
 void plane_put(World *world, const char *plane, const char *kind, ResourceType type, const char *id,
                json_t *config);
-/* The process serves with exactly the goal that stands in the store. */
+/* What this host's process says of itself; NULL. */
+const json_t *plane_seen(const World *world, const char *plane);
+/* The process of each host that is there serves with exactly the goal that stands in the store. */
 bool plane_ready(const World *world, const char *plane);
-/* True when the process has ended and its records are gone. */
+/* True when the processes have ended and their records are gone. */
 bool plane_remove(World *world, const char *plane);
 
 /* ---- what others ask of instances

@@ -146,7 +146,7 @@ static int64_t memory_for(Instance *instance, InstanceClass *ret_class)
     }
     if (strcmp(member_str(instance->next, "memory_class", ""), class_name) != 0) {
         char note[MODEL_NOTE_SIZE];
-        int64_t bytes = memory_share(ret_class, instance->world->facts->host_memory_bytes,
+        int64_t bytes = memory_share(ret_class, hosts_memory(instance->world),
                                      engines_planned(instance->world), note);
         json_object_set_new(instance->next, "memory_class", json_string(class_name));
         json_object_set_new(instance->next, "memory_bytes", json_integer(bytes));
@@ -279,10 +279,13 @@ static void goal_heir(Instance *instance, json_t *goal)
     }
 }
 
-static void node_goal_put(Instance *instance, const char *node, char zone, json_t *settings)
+static void node_goal_put(Instance *instance, const char *node, char wanted_zone, json_t *settings)
 {
     World *world = instance->world;
     const json_t *old = node_goal(world, node);
+    const char *host =
+        host_for(world, member_str(old, "host", ""), wanted_zone, node_cluster(instance));
+    char zone = host_zone(world, host, wanted_zone);
     const char *source = node_source(instance, node);
     bool primary = source[0] == '\0';
     char major[MODEL_VERSION_SIZE];
@@ -290,7 +293,7 @@ static void node_goal_put(Instance *instance, const char *node, char zone, json_
     json_t *goal =
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:O}", "kind",
                   "postgres", "resource", "db-instance", "identifier", instance->id, "host",
-                  world->facts->host, "dbi", instance->dbi, "role",
+                  host, "dbi", instance->dbi, "role",
                   primary                       ? "primary"
                   : instance->source[0] != '\0' ? "replica"
                                                 : "standby",
@@ -381,14 +384,14 @@ static void nodes_put(Instance *instance)
     int number = instance_first(instance->world, instance->dbi);
     const char *first = instance_node(instance, number);
     const char *second = instance_node(instance, 3 - number);
-    char zone = node_zone(instance, first, zone_choose(instance));
-    char other = node_zone(instance, second, zone_after(zone, 1));
-    json_object_set_new(instance->next, "zone", json_stringn(&zone, 1));
     cluster_ensure(instance);
     json_t *settings = settings_for(instance, node_goal(instance->world, first));
-    node_goal_put(instance, first, zone, settings);
+    node_goal_put(instance, first, node_zone(instance, first, zone_choose(instance)), settings);
+    char zone = node_zone(instance, first, 0);
+    json_object_set_new(instance->next, "zone", json_stringn(&zone, 1));
     if (instance->multi_az) {
-        node_goal_put(instance, second, other, settings);
+        node_goal_put(instance, second, node_zone(instance, second, zone_after(zone, 1)), settings);
+        char other = node_zone(instance, second, 0);
         json_object_set_new(instance->next, "secondary_zone", json_stringn(&other, 1));
     } else {
         json_object_del(instance->next, "secondary_zone");

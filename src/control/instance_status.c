@@ -199,7 +199,7 @@ static void status_message(Instance *instance, const char *word)
     if (strcmp(word, "available") == 0 && instance->multi_az && !standby_ready(instance)) {
         json_object_set_new(instance->next, "message", json_string(standby_away(instance)));
     }
-    const json_t *plane = world_getf(instance->world, "plane/%s/seen", instance_plane(instance));
+    const json_t *plane = plane_seen(instance->world, instance_plane(instance));
     if (member_str(plane, "error", "")[0] != '\0') {
         json_object_set_new(instance->next, "message",
                             json_sprintf("endpoint: %s", member_str(plane, "error", "")));

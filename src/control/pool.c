@@ -288,16 +288,11 @@ void pool_plane_put(Pool *pool, const PoolFace *face)
 /* ---- what became of it -------------------------------------------------------------------------
  */
 
-static const json_t *plane_seen(const Pool *pool)
-{
-    return world_getf(pool->world, "plane/%s/seen", pool->plane);
-}
-
 static const json_t *target_health(const Pool *pool, const char *node)
 {
     size_t i;
     json_t *target;
-    json_array_foreach (member_array(member_object(plane_seen(pool), "status"), "targets"), i,
+    json_array_foreach (member_array(member_object(plane_seen(pool->world, pool->plane), "status"), "targets"), i,
                         target) {
         if (strcmp(member_str(target, "id", ""), node) == 0) {
             return target;
@@ -331,7 +326,7 @@ bool pool_status(const Pool *pool, const json_t *status, json_t *next)
     const char *word = ready ? "available" : creating ? "creating" : "modifying";
     json_object_set_new(next, "Status", json_string(word));
     pool->world->busy = pool->world->busy || !ready;
-    const char *error = member_str(plane_seen(pool), "error", "");
+    const char *error = member_str(plane_seen(pool->world, pool->plane), "error", "");
     if (error[0] != '\0') {
         json_object_set_new(next, "message", json_string(error));
     }

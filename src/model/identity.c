@@ -146,9 +146,9 @@ const Subnet *subnet_find(Slice id)
     return NULL;
 }
 
-void subnet_cidr(const Subnet *subnet, unsigned net, char out[static MODEL_CIDR_SIZE])
+void subnet_cidr(const Subnet *subnet, const char *net, char out[static MODEL_CIDR_SIZE])
 {
-    snprintf(out, MODEL_CIDR_SIZE, "127.%u.%d.0/18", net & 0xffU, (subnet->zone - 'a') * 64);
+    snprintf(out, MODEL_CIDR_SIZE, "%.7s.%d.0/18", net, (subnet->zone - 'a') * 64);
 }
 
 char *zone_name(Arena *arena, const TierFacts *tier, char zone)
@@ -165,7 +165,7 @@ char zone_parse(const TierFacts *tier, Slice name)
     return known ? name.data[0] : '\0';
 }
 
-bool endpoint_address(unsigned net, const char *host, char out[static MODEL_ADDRESS_SIZE])
+bool endpoint_address(const char *net, const char *host, char out[static MODEL_ADDRESS_SIZE])
 {
     Slice rest = slice_of(host);
     uint64_t high;
@@ -174,7 +174,8 @@ bool endpoint_address(unsigned net, const char *host, char out[static MODEL_ADDR
         low > 255) {
         return false;
     }
-    snprintf(out, MODEL_ADDRESS_SIZE, "127.%u.%u.%u", net & 0xffU, (unsigned)high, (unsigned)low);
+    snprintf(out, MODEL_ADDRESS_SIZE, "%.7s.%u.%u", net, (unsigned)high & 0xffU,
+             (unsigned)low & 0xffU);
     return true;
 }
 

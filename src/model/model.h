@@ -68,7 +68,7 @@ NODISCARD bool secret_value_key(const char *secret_name, const char *version,
 typedef struct TierFacts {
     const char *account;
     const char *region;
-    unsigned net; /* the tier's addresses are 127.net.0.0/16 */
+    const char *net; /* "127.5": addresses, on the host that is asked, are net.0.0/16 */
 } TierFacts;
 
 /* `name` is what the ARN ends in: the identifier; of proxies and their endpoints their resource id
@@ -108,13 +108,13 @@ typedef struct Subnet {
 extern const Subnet model_subnets[MODEL_SUBNETS];
 const Subnet *subnet_find(Slice id); /* NULL where there is none */
 #define MODEL_CIDR_SIZE 24
-void subnet_cidr(const Subnet *subnet, unsigned net, char out[static MODEL_CIDR_SIZE]);
+void subnet_cidr(const Subnet *subnet, const char *net, char out[static MODEL_CIDR_SIZE]);
 char *zone_name(Arena *arena, const TierFacts *tier, char zone); /* "eu-west-1a" */
 /* The letter of a zone's name ("a" or "eu-west-1a"); 0 where it is none of this tier's. */
 char zone_parse(const TierFacts *tier, Slice name);
-/* "1.7" in records is 127.net.1.7. False where it is not two numbers. */
+/* "1.7" in records is net.1.7. False where it is not two numbers. */
 #define MODEL_ADDRESS_SIZE 16
-NODISCARD bool endpoint_address(unsigned net, const char *host,
+NODISCARD bool endpoint_address(const char *net, const char *host,
                                 char out[static MODEL_ADDRESS_SIZE]);
 
 /* What a resource without one of its own uses. Neither is in the store. */

@@ -17,7 +17,7 @@ struct ControlRunner {
     bool in_job;
     bool again; /* something changed during the round */
     bool busy;  /* the round's result; the job's while in_job */
-    int64_t host_memory_bytes;
+    Agent *agent; /* knows the hosts */
     unsigned rounds;
 };
 
@@ -27,9 +27,20 @@ static void round_run(void *arg, const Job *job)
 {
     (void)job;
     ControlRunner *runner = arg;
-    const ControlFacts facts = {.host = TIER_HOST,
+    AgentHost seen[HOSTS_MAX];
+    ControlHost hosts[HOSTS_MAX];
+    size_t hosts_len = agent_hosts(runner->agent, seen);
+    for (size_t i = 0; i < hosts_len; i++) {
+        hosts[i] = (ControlHost){.name = seen[i].name,
+                                 .zone = seen[i].zone,
+                                 .alive = seen[i].alive,
+                                 .draining = seen[i].draining,
+                                 .memory_bytes = seen[i].memory_bytes};
+    }
+    const ControlFacts facts = {.host = runner->tier->host,
+                                .hosts = hosts,
+                                .hosts_len = hosts_len,
                                 .master_key = runner->tier->master_key,
-                                .host_memory_bytes = runner->host_memory_bytes,
                                 .now_ms = time_wall_ms()};
     Err err;
     runner->busy = true;
@@ -86,14 +97,14 @@ static void on_watch(void *user, uint32_t events)
     round_start(runner);
 }
 
-bool control_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, ControlRunner **ret_runner,
-                        Err *err)
+bool control_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, Agent *agent,
+                        ControlRunner **ret_runner, Err *err)
 {
     ControlRunner *runner = mem_alloc(sizeof(ControlRunner));
     runner->loop = loop;
     runner->jobs = jobs;
     runner->tier = tier;
-    runner->host_memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    runner->agent = agent;
     if (!store_watch(tier->store, SLICE(""), 0, &runner->watch, err) ||
         !loop_fd_add(loop, store_watch_fd(runner->watch), EPOLLIN, on_watch, runner,
                      &runner->watch_fd, err)) {

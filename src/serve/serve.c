@@ -85,7 +85,7 @@ static bool agent_start(Serve *serve, Err *err)
         .run_dir = serve->tier.run_dir,
         .net = serve->tier.net,
         .net_fd = serve->tier.mark_fd,
-        .host = TIER_HOST,
+        .host = serve->tier.host,
         .master_key = serve->tier.master_key,
         .ca_cert_pem = buf_slice(&serve->tier.ca_cert_pem),
         .ca_key_pem = secret_reveal(&serve->tier.ca_key_pem),
@@ -106,7 +106,8 @@ static bool serve_start(Serve *serve, Err *err)
            api_runner_new(serve->loop, serve->jobs, &serve->tier, stop_tier, serve, &serve->api,
                           err) &&
            agent_start(serve, err) &&
-           control_runner_new(serve->loop, serve->jobs, &serve->tier, &serve->control, err);
+           control_runner_new(serve->loop, serve->jobs, &serve->tier, serve->agent,
+                              &serve->control, err);
 }
 
 /* ---- the supervisor ----------------------------------------------------------------------------

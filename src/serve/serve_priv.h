@@ -2,6 +2,7 @@
 #ifndef WEIR_SERVE_PRIV_H
 #define WEIR_SERVE_PRIV_H
 
+#include "agent/agent.h"
 #include "control/control.h"
 #include "loop/loop.h"
 #include "serve/tier_priv.h"
@@ -10,7 +11,7 @@
  * are jobs, one at a time. */
 typedef struct ControlRunner ControlRunner;
 
-NODISCARD bool control_runner_new(Loop *loop, Jobs *jobs, const Tier *tier,
+NODISCARD bool control_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, Agent *agent,
                                   ControlRunner **ret_runner, Err *err);
 void control_runner_free(ControlRunner *runner); /* the jobs are over; NULL is fine */
 

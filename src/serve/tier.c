@@ -256,6 +256,30 @@ static bool access_key_open(Tier *tier, Err *err)
                          slice_of(member_str(record, "secret", "")), &tier->secret_key, err);
 }
 
+/* ---- this host ---------------------------------------------------------------------------------
+ */
+
+/* Others of the tier reach it by its net, which may be another one than last time. */
+static bool host_record(Tier *tier, Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(record_free_ptr) json_t *record = NULL;
+    const char *key = arena_printf(arena, "host/%s/spec", tier->host);
+    StoreItem item;
+    if (!store_get(tier->store, slice_of(key), arena, &item, err)) {
+        record = json_pack("{s:s, s:s, s:I}", "zone", "", "net", tier->net, "joined_ms",
+                           (json_int_t)time_wall_ms());
+        return err->code == ERR_NOT_FOUND && record_make(tier, key, record, err);
+    }
+    TRY(record_parse(item.value, &record, err));
+    if (strcmp(member_str(record, "net", ""), tier->net) == 0) {
+        return true;
+    }
+    json_object_set_new(record, "net", json_string(tier->net));
+    return store_update(tier->store, slice_of(key), item.mod_revision, record_format(arena, record),
+                        NULL, err);
+}
+
 /* ---- the runtime folder ------------------------------------------------------------------------
  */
 
@@ -297,7 +321,7 @@ static bool run_open(Tier *tier, Err *err)
 
 bool tier_open(const char *data_dir, int net_fd, Tier *ret_tier, Err *err)
 {
-    Tier tier = {.lock_fd = -1, .net_fd = -1, .mark_fd = -1};
+    Tier tier = {.lock_fd = -1, .net_fd = -1, .mark_fd = -1, .host = TIER_HOST};
     buf_init(&tier.ca_cert_pem, BUF_MAX_DEFAULT);
     bool ok = folder_open(&tier, data_dir, err) && key_open(&tier, err);
     if (ok) {
@@ -305,7 +329,8 @@ bool tier_open(const char *data_dir, int net_fd, Tier *ret_tier, Err *err)
         ok = store_open_sqlite(path, NULL, &tier.store, err);
     }
     ok = ok && tier_record(&tier, err) && authority_open(&tier, err) &&
-         access_key_open(&tier, err) && tier_net_open(&tier, net_fd, err) && run_open(&tier, err);
+         access_key_open(&tier, err) && tier_net_open(&tier, net_fd, err) &&
+         host_record(&tier, err) && run_open(&tier, err);
     if (!ok) {
         tier_close(&tier);
         return false;

@@ -10,13 +10,14 @@
 #define TIER_REGION     "eu-west-1" /* a valid name that is not us-east-1 */
 #define TIER_API_PORT   4566
 #define ACCESS_KEY_SIZE 21
-#define TIER_HOST       "local"
+#define TIER_HOST       "local" /* the first one, and the only one of a tier that nobody joined */
 
 typedef struct Tier {
     char *data_dir; /* absolute */
     char *run_dir;
     char *id;
     char *region;
+    const char *host; /* its name among those of the tier */
     int64_t created_ms;
     char net[8]; /* "127.1" */
     unsigned net_number;

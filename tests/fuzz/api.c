@@ -75,7 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const ApiOptions options = {
         .store = store,
         .master_key = master_key,
-        .tier = {MODEL_ACCOUNT_ID, "eu-west-1", 1},
+        .tier = {MODEL_ACCOUNT_ID, "eu-west-1", "127.1"},
         .tier_id = "t",
         .host = "h",
         .endpoint = "e",

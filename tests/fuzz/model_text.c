@@ -6,7 +6,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void read_all(Slice text, const char *c_text)
 {
     static const FormulaFacts facts = {(int64_t)1 << 34, 2, (int64_t)100 << 30, 5432};
-    static const TierFacts tier = {MODEL_ACCOUNT_ID, "eu-west-1", 1};
+    static const TierFacts tier = {MODEL_ACCOUNT_ID, "eu-west-1", "127.1"};
     static const InstalledVersion installed[] = {{"postgres", "15.18"}, {"redis", "7.0.15"}};
     EngineVersions versions = {installed, ARRAY_LEN(installed), c_text};
     int64_t value;

@@ -60,7 +60,7 @@ int harness_setup(void **state)
     ApiOptions options = {
         .store = harness->store,
         .master_key = master_key,
-        .tier = {MODEL_ACCOUNT_ID, HARNESS_REGION, 5},
+        .tier = {MODEL_ACCOUNT_ID, HARNESS_REGION, "127.5"},
         .tier_id = "t1",
         .host = "h1",
         .endpoint = "http://127.5.0.1:4566",

@@ -30,11 +30,12 @@ static const char group_spec[] =
     "\"CidrIpv4\":\"10.0.0.0/8\"},{\"IpProtocol\":\"tcp\",\"FromPort\":1,\"ToPort\":2,"
     "\"CidrIpv4\":\"11.0.0.0/8\"}]}";
 
-static bool round_once(Store *store)
+static bool round_of(Store *store, const ControlHost *hosts, size_t hosts_len)
 {
-    const ControlFacts facts = {.host = "local",
+    const ControlFacts facts = {.host = hosts[0].name,
+                                .hosts = hosts,
+                                .hosts_len = hosts_len,
                                 .master_key = master_key,
-                                .host_memory_bytes = (int64_t)64 << 30,
                                 .now_ms = 1700000000000};
     bool busy = false;
     Err err;
@@ -42,6 +43,12 @@ static bool round_once(Store *store)
         fail_msg("%s", err.message);
     }
     return busy;
+}
+
+static bool round_once(Store *store)
+{
+    const ControlHost host = {.name = "local", .alive = true, .memory_bytes = (int64_t)64 << 30};
+    return round_of(store, &host, 1);
 }
 
 static json_t *get(Store *store, const char *key)
@@ -109,7 +116,7 @@ static void see_plane_in(Store *store, const char *plane, const char *state)
     snprintf(key, sizeof(key), "plane/%s/goal", plane);
     snprintf(text, sizeof(text), "{\"state\":\"%s\",\"applied\":%lld}", state,
              (long long)revision_of(store, key));
-    snprintf(key, sizeof(key), "plane/%s/seen", plane);
+    snprintf(key, sizeof(key), "plane/%s/seen/local", plane);
     put(store, key, text);
 }
 
@@ -347,7 +354,7 @@ static void test_only_this_goal_can_be_gone(void **state)
     Store *store = store_with_instance();
     make_available(store);
     put(store, "node/db-app-1/seen", "{\"state\":\"gone\",\"goal\":\"an earlier one\"}");
-    put(store, "plane/relay-db-app/seen", "{\"state\":\"gone\",\"applied\":1}");
+    put(store, "plane/relay-db-app/seen/local", "{\"state\":\"gone\",\"applied\":1}");
     char *deleting = mem_printf("{\"deleting\":true,%s", instance_spec + 1);
     put(store, "spec/db-instance/app", deleting);
     mem_free(deleting);
@@ -692,7 +699,7 @@ static void test_an_endpoint_goes(void **state)
     see_plane_in(store, "endpoint-e", "gone");
     round_once(store);
     static const char *const gone[] = {"spec/db-proxy-endpoint/e", "status/db-proxy-endpoint/e",
-                                       "plane/endpoint-e/goal", "plane/endpoint-e/seen"};
+                                       "plane/endpoint-e/goal", "plane/endpoint-e/seen/local"};
     for (size_t i = 0; i < ARRAY_LEN(gone); i++) {
         assert_null(get(store, gone[i]));
     }
@@ -751,7 +758,7 @@ static void test_a_reader_follows_the_replicas(void **state)
     json_decref(goal);
     assert_true(event_said(store, "RDS detected the addition of the DB instance app-r and "
                                   "automatically added it to the target group of the DB proxy p."));
-    put(store, "plane/endpoint-r/seen",
+    put(store, "plane/endpoint-r/seen/local",
         "{\"status\":{\"targets\":[{\"id\":\"db-r-1\",\"state\":\"UNAVAILABLE\",\"reason\":"
         "\"UNREACHABLE\",\"description\":\"away\"}]}}");
     round_once(store);
@@ -801,7 +808,7 @@ static void test_reads_are_split(void **state)
     assert_string_equal(member_str(pool, "reads", ""), "replicas");
     assert_int_equal(member_int(pool, "max_replica_lag_ms", 0), 1000);
     json_decref(goal);
-    put(store, "plane/proxy-p/seen",
+    put(store, "plane/proxy-p/seen/local",
         "{\"status\":{\"targets\":[{\"id\":\"db-r-1\",\"state\":\"AVAILABLE\"}]}}");
     round_once(store);
     json_t *status = get(store, "status/db-proxy/p");
@@ -809,6 +816,65 @@ static void test_reads_are_split(void **state)
     assert_string_equal(member_str(target, "role", ""), "READ_ONLY");
     assert_string_equal(member_str(target, "State", ""), "AVAILABLE");
     json_decref(status);
+    store_close(store);
+}
+
+/* ---- several hosts -----------------------------------------------------------------------------
+ */
+
+#define GIB ((int64_t)1 << 30)
+
+static void assert_node(Store *store, const char *node, const char *host, const char *zone)
+{
+    char *key = mem_printf("node/%s/goal", node);
+    assert_member(store, key, "host", host);
+    assert_member(store, key, "zone", zone);
+    mem_free(key);
+}
+
+/* By zone; never two of a cluster on one host while there is another; and they stay there. */
+static void test_nodes_are_placed_on_hosts(void **state)
+{
+    (void)state;
+    Store *store = store_with_instance();
+    ControlHost hosts[] = {{.name = "h1", .zone = 'a', .alive = true, .memory_bytes = 64 * GIB},
+                           {.name = "h2", .zone = 'a', .alive = true, .memory_bytes = 32 * GIB},
+                           {.name = "h3", .zone = 'c', .alive = true},
+                           {.name = "h4", .zone = 'b', .alive = false, .memory_bytes = 32 * GIB},
+                           {.name = "h5", .zone = 'b', .alive = true, .draining = true}};
+    round_of(store, hosts, ARRAY_LEN(hosts));
+    assert_node(store, "db-app-1", "h1", "a");
+    assert_node(store, "db-app-2", "h2", "a"); /* of zone b there is none */
+    put(store, "spec/db-instance/app-r", replica_spec);
+    round_of(store, hosts, ARRAY_LEN(hosts));
+    assert_node(store, "db-r-1", "h3", "c");
+    hosts[0].alive = false;
+    hosts[4].draining = false;
+    round_of(store, hosts, ARRAY_LEN(hosts));
+    assert_node(store, "db-app-1", "h1", "a");
+    assert_node(store, "db-app-2", "h2", "a");
+    store_close(store);
+}
+
+/* Every host has a process of its own; one that is away is not waited for. */
+static void test_planes_are_on_each_host(void **state)
+{
+    (void)state;
+    Store *store = store_with_proxy();
+    ControlHost hosts[] = {{.name = "local", .alive = true, .memory_bytes = 64 * GIB},
+                           {.name = "h2", .alive = true, .memory_bytes = 64 * GIB}};
+    round_of(store, hosts, ARRAY_LEN(hosts));
+    assert_member(store, "status/db-proxy/p", "Status", "modifying");
+    char *applied = mem_printf("{\"state\":\"running\",\"applied\":%lld}",
+                               (long long)revision_of(store, "plane/proxy-p/goal"));
+    put(store, "plane/proxy-p/seen/h2", applied);
+    mem_free(applied);
+    round_of(store, hosts, ARRAY_LEN(hosts));
+    assert_member(store, "status/db-proxy/p", "Status", "available");
+    put(store, "plane/proxy-p/seen/h2", "{\"state\":\"running\",\"applied\":1}");
+    hosts[1].alive = false;
+    round_of(store, hosts, ARRAY_LEN(hosts));
+    assert_member(store, "status/db-proxy/p", "Status", "available");
     store_close(store);
 }
 
@@ -835,6 +901,8 @@ int main(void)
         cmocka_unit_test(test_endpoints_go_before_their_proxy),
         cmocka_unit_test(test_a_reader_follows_the_replicas),
         cmocka_unit_test(test_reads_are_split),
+        cmocka_unit_test(test_nodes_are_placed_on_hosts),
+        cmocka_unit_test(test_planes_are_on_each_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

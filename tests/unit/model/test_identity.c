@@ -5,7 +5,7 @@
 
 #include "model/model.h"
 
-static const TierFacts tier = {MODEL_ACCOUNT_ID, "eu-west-1", 5};
+static const TierFacts tier = {MODEL_ACCOUNT_ID, "eu-west-1", "127.5"};
 
 static void test_members_of_the_wrong_type_count_as_absent(void **state)
 {
@@ -157,11 +157,11 @@ static void test_network(void **state)
     assert_int_equal(zone_parse(&tier, SLICE("eu-west-1d")), 0);
     assert_int_equal(zone_parse(&tier, SLICE("eu-west-1")), 0);
     assert_int_equal(zone_parse(&tier, SLICE("")), 0);
-    assert_true(endpoint_address(5, "1.7", address));
+    assert_true(endpoint_address("127.5", "1.7", address));
     assert_string_equal(address, "127.5.1.7");
-    assert_false(endpoint_address(5, "1", address));
-    assert_false(endpoint_address(5, "1.256", address));
-    assert_false(endpoint_address(5, "", address));
+    assert_false(endpoint_address("127.5", "1", address));
+    assert_false(endpoint_address("127.5", "1.256", address));
+    assert_false(endpoint_address("127.5", "", address));
     arena_free(arena);
 }
 
