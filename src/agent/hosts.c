@@ -167,9 +167,9 @@ static bool beat_write(Hosts *hosts, Err *err)
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     const char *key = arena_printf(arena, PREFIX "%s/beat", options->host);
     CLEANUP(record_free_ptr)
-    json_t *record = json_pack("{s:s, s:I, s:I}", "agent", options->agent_id, "count",
-                               (json_int_t)++hosts->beat_count, "memory_bytes",
-                               (json_int_t)memory_bytes());
+    json_t *record =
+        json_pack("{s:s, s:I, s:I}", "agent", options->agent_id, "count",
+                  (json_int_t)++hosts->beat_count, "memory_bytes", (json_int_t)memory_bytes());
     Slice text = record_format(arena, record);
     TRY(hosts->beat_revision >= 0 || beat_revision_read(hosts, key, err));
     int64_t revision;

@@ -186,10 +186,9 @@ static void view_leader(PgNode *node)
     view->leader_here = strcmp(host, run->work->options->host) == 0;
     view->leader_ms = hosts_silent_ms(run->work->options->hosts, host);
     view->source_right = ha_id_eq(&run->work->lead.source, &view->record.leader);
-    node->spec.source_address =
-        goal != NULL && !ha_id_eq(&view->record.leader, &view->self)
-            ? node_address(run, goal)
-            : NULL;
+    node->spec.source_address = goal != NULL && !ha_id_eq(&view->record.leader, &view->self)
+                                    ? node_address(run, goal)
+                                    : NULL;
 }
 
 static const PgStandbySeen *standby_seen(const PgSeen *seen, const char *incarnation)

@@ -108,7 +108,8 @@ static bool spawned_runs(Plane *plane)
 static bool seen_store(Plane *plane, Err *err)
 {
     Store *store = plane->planes->options.store;
-    CLEANUP(mem_free_ptr) char *key = mem_printf("plane/%s/seen/%s", plane->id, plane->planes->options.host);
+    CLEANUP(mem_free_ptr)
+    char *key = mem_printf("plane/%s/seen/%s", plane->id, plane->planes->options.host);
     if (plane->seen_revision < 0) {
         CLEANUP(arena_free_ptr) Arena *arena = arena_new();
         StoreItem item;

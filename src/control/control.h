@@ -25,7 +25,7 @@ typedef struct ControlFacts {
     const ControlHost *hosts; /* by name */
     size_t hosts_len;
     const uint8_t *master_key; /* seals the passwords that nodes use among themselves */
-    int64_t now_ms; /* wall clock */
+    int64_t now_ms;            /* wall clock */
 } ControlFacts;
 
 /* One round. *ret_busy: something is on its way, so that another round soon makes sense. */

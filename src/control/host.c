@@ -18,10 +18,9 @@ static int engines_on(const World *world, const char *host, const char *cluster)
     int engines = 0;
     for (size_t i = 0; i < keys.len; i++) {
         const json_t *goal = world_get(world, keys.items[i]);
-        engines +=
-            slice_ends(slice_of(keys.items[i]), "/goal") &&
-            strcmp(member_str(goal, "host", ""), host) == 0 &&
-            (cluster == NULL || strcmp(member_str(goal, "cluster", ""), cluster) == 0);
+        engines += slice_ends(slice_of(keys.items[i]), "/goal") &&
+                   strcmp(member_str(goal, "host", ""), host) == 0 &&
+                   (cluster == NULL || strcmp(member_str(goal, "cluster", ""), cluster) == 0);
     }
     return engines;
 }
@@ -30,8 +29,8 @@ static int engines_on(const World *world, const char *host, const char *cluster)
 static int64_t misfit(const World *world, const ControlHost *host, char zone, const char *cluster)
 {
     bool fits = host->zone == 0 || host->zone == zone;
-    return ((int64_t)engines_on(world, host->name, cluster) << 33) +
-           (fits ? 0 : (int64_t)1 << 32) + engines_on(world, host->name, NULL);
+    return ((int64_t)engines_on(world, host->name, cluster) << 33) + (fits ? 0 : (int64_t)1 << 32) +
+           engines_on(world, host->name, NULL);
 }
 
 const char *host_for(const World *world, const char *current, char zone, const char *cluster)

@@ -292,8 +292,8 @@ static void node_goal_put(Instance *instance, const char *node, char wanted_zone
     engine_major(member_str(instance->spec, "EngineVersion", ""), major);
     json_t *goal =
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:O}", "kind",
-                  "postgres", "resource", "db-instance", "identifier", instance->id, "host",
-                  host, "dbi", instance->dbi, "role",
+                  "postgres", "resource", "db-instance", "identifier", instance->id, "host", host,
+                  "dbi", instance->dbi, "role",
                   primary                       ? "primary"
                   : instance->source[0] != '\0' ? "replica"
                                                 : "standby",

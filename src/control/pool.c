@@ -292,8 +292,9 @@ static const json_t *target_health(const Pool *pool, const char *node)
 {
     size_t i;
     json_t *target;
-    json_array_foreach (member_array(member_object(plane_seen(pool->world, pool->plane), "status"), "targets"), i,
-                        target) {
+    json_array_foreach (
+        member_array(member_object(plane_seen(pool->world, pool->plane), "status"), "targets"), i,
+        target) {
         if (strcmp(member_str(target, "id", ""), node) == 0) {
             return target;
         }

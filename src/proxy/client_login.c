@@ -127,6 +127,8 @@ static bool start_admitted(ProxyClient *client, const PgStart *start, Slice user
             NULL);
     } else if (worker->draining) {
         proxy_client_fatal(client, "57P03", "the database system is shutting down", NULL);
+    } else if (client->login->link && !client->tls) {
+        proxy_client_close(client);
     } else if (user.len == 0) {
         proxy_client_fatal(
             client, "28000",
@@ -205,6 +207,15 @@ static LoginStep take_tls_hello(ProxyClient *client)
     return LOGIN_LEFT;
 }
 
+static bool is_of_the_tier(const TlsSession *tls)
+{
+    Buf name;
+    buf_init(&name, BUF_MAX_DEFAULT);
+    bool is = tls_session_peer_cn(tls, &name) && slice_is(buf_slice(&name), PROXY_LINK_NAME);
+    buf_done(&name);
+    return is;
+}
+
 static void login_on_open(void *user, Stream *stream)
 {
     ProxyClient *client = user;
@@ -214,6 +225,11 @@ static void login_on_open(void *user, Stream *stream)
     }
     /* Without the negotiation that SSLRequest is, ALPN says that the client means PostgreSQL. */
     if (client->login->direct_tls && tls_session_alpn(tls).len == 0) {
+        proxy_client_close(client);
+        return;
+    }
+    if (client->login->link && !is_of_the_tier(tls)) {
+        log_warn("proxy", "somebody who is no process of this tier came to the link");
         proxy_client_close(client);
         return;
     }
@@ -299,17 +315,6 @@ static void login_late(void *user)
 /* ---- accepting
  * ----------------------------------------------------------------------------------- */
 
-static TlsContext *listener_tls(const ProxyWorker *worker, const ProxySocket *socket)
-{
-    const ProxyConfig *config = worker->config;
-    for (size_t i = 0; i < config->listener_count; i++) {
-        if (config->listeners[i].socket == socket) {
-            return config->listeners[i].tls[worker->index];
-        }
-    }
-    return NULL;
-}
-
 /* Past the limit a client is told so, but so many are not even told. */
 #define OVER_LIMIT_MAX 100
 
@@ -327,11 +332,13 @@ void proxy_client_accept(ProxyWorker *worker, int fd, const ProxySocket *socket)
         return;
     }
     proxy_worker_remember(worker, handle);
-    TlsContext *tls = listener_tls(worker, socket);
+    const ProxyListener *listener = proxy_config_listener(worker->config, socket);
+    TlsContext *tls = listener != NULL ? listener->tls[worker->index] : NULL;
     client->worker = worker;
     client->handle = handle;
     client->login = mem_alloc(sizeof(Login));
     client->login->tls = tls != NULL ? tls_context_ref(tls) : NULL;
+    client->login->link = listener != NULL && listener->link;
     client->login->over_limit = before >= worker->config->clients_max;
     list_push_back(&worker->clients, &client->node);
     proxy_traffic_client_come(client);

@@ -63,6 +63,10 @@ static void parse_listener(Reader *outer, const json_t *item, ProxyListener *lis
     listener->client_ca_file = reader_text(&reader, "client_ca_file", false);
     listener->client_ca_pem = reader_text(&reader, "client_ca_pem", false);
     parse_client_ca(&reader, listener);
+    listener->link = reader_bool(&reader, "link");
+    if (listener->link && listener->client_ca_file == NULL && listener->client_ca_pem == NULL) {
+        reader_fail(&reader, "listeners[].link takes client_ca_pem: who may come is told by it");
+    }
     reader_end(&reader);
     reader_pass_on(outer, &reader);
 }
@@ -75,6 +79,25 @@ static void parse_listeners(Reader *reader, ProxyConfig *config)
         parse_listener(reader, json_array_get(list, i), listener);
         config->holds_secrets = config->holds_secrets || secret_is_set(&listener->key_pem);
     }
+}
+
+/* On another host of the tier, behind that one's link. */
+static void parse_target_link(Reader *outer, ProxyTarget *target)
+{
+    const json_t *json = reader_take(outer, "link");
+    if (json == NULL) {
+        return;
+    }
+    Reader reader = reader_of(json, "link", outer->err);
+    target->ca_pem = reader_text(&reader, "ca_pem", true);
+    target->cert_pem = reader_text(&reader, "cert_pem", true);
+    reader_secret(&reader, "key_pem", true, &target->key_pem);
+    if (target->host == NULL || target->tls != TARGET_TLS_DISABLE) {
+        reader_fail(&reader, "link takes a host beside it, and no tls");
+    }
+    target->tls = TARGET_TLS_LINK;
+    reader_end(&reader);
+    reader_pass_on(outer, &reader);
 }
 
 static void parse_target_tls(Reader *reader, ProxyTarget *target)
@@ -115,6 +138,7 @@ static void parse_server(Reader *outer, const char *path, const json_t *json, Pr
     }
     target->port = (uint16_t)reader_int(&reader, "port", 5432, 1, UINT16_MAX);
     parse_target_tls(&reader, target);
+    parse_target_link(&reader, target);
     target->max_connections =
         (uint32_t)reader_int(&reader, "max_connections", 100, 1, PROXY_SERVERS_MAX);
     reader_end(&reader);
@@ -270,7 +294,7 @@ static void parse_relay(Reader *outer, ProxyConfig *config)
     Reader reader = reader_of(reader_take(outer, "relay"), "relay", outer->err);
     parse_target(&reader, &config->target);
     /* PostgreSQL would bind the login to a channel that its client is not at the other end of. */
-    if (config->target.tls != TARGET_TLS_DISABLE) {
+    if (config->target.tls != TARGET_TLS_DISABLE && config->target.tls != TARGET_TLS_LINK) {
         reader_fail(&reader, "target.tls goes with kind pool: through a relay, clients could not "
                              "log in by SCRAM");
     }

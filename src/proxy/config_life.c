@@ -38,6 +38,8 @@ static void target_done(ProxyTarget *target)
     mem_free(target->host);
     mem_free(target->ca_file);
     mem_free(target->ca_pem);
+    mem_free(target->cert_pem);
+    secret_done(&target->key_pem);
     for (size_t i = 0; i < PROXY_WORKERS_MAX; i++) {
         tls_context_free(target->contexts[i]);
     }
@@ -151,6 +153,16 @@ bool proxy_config_is_admin(const ProxyConfig *config, Slice database)
 {
     bool anybody = config->admin_users.count > 0 || config->stats_users.count > 0;
     return anybody && slice_is(database, config->admin_database);
+}
+
+const ProxyListener *proxy_config_listener(const ProxyConfig *config, const ProxySocket *socket)
+{
+    for (size_t i = 0; i < config->listener_count; i++) {
+        if (config->listeners[i].socket == socket) {
+            return &config->listeners[i];
+        }
+    }
+    return NULL;
 }
 
 bool proxy_config_admits(const ProxyConfig *config, const NetAddr *peer, uint16_t port)

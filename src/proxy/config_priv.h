@@ -55,6 +55,7 @@ typedef struct ProxyListener {
     Secret key_pem;
     char *client_ca_file;
     char *client_ca_pem;                /* who vouches for clients; NULL: they show nothing */
+    bool link;                          /* for processes of the tier on other hosts alone */
     ProxySocket *socket;                /* made by the process */
     TlsContext *tls[PROXY_WORKERS_MAX]; /* one per worker; NULL: no TLS */
 } ProxyListener;
@@ -92,7 +93,11 @@ typedef enum TargetTls {
     TARGET_TLS_REQUIRE,     /* encrypted, to whomever */
     TARGET_TLS_VERIFY_CA,   /* to somebody whom the authority knows */
     TARGET_TLS_VERIFY_FULL, /* to the host of that name */
+    TARGET_TLS_LINK,        /* to a link: from the first byte, with a certificate of our own */
 } TargetTls;
+
+/* What a process shows at another host's link; nobody else has a certificate of this name. */
+#define PROXY_LINK_NAME "weir-plane"
 
 typedef struct ProxyTarget {
     char *id;         /* NULL: there is no target at present */
@@ -101,6 +106,8 @@ typedef struct ProxyTarget {
     uint16_t port;
     TargetTls tls;
     char *ca_file;
+    char *cert_pem; /* of a link: our own */
+    Secret key_pem;
     uint32_t max_connections;
     uint32_t servers_max; /* our share of those, of all workers together */
     uint32_t servers_idle_max;
@@ -189,6 +196,8 @@ NODISCARD bool proxy_config_parse(const json_t *json, ProxyConfig **ret_config, 
 ProxyConfig *proxy_config_ref(ProxyConfig *config); /* any thread */
 void proxy_config_unref(ProxyConfig *config);       /* any thread; NULL is fine */
 
+/* The listener that has this socket; NULL: none has any more. */
+const ProxyListener *proxy_config_listener(const ProxyConfig *config, const ProxySocket *socket);
 const ProxyUser *proxy_config_user(const ProxyConfig *config, Slice name); /* NULL: unknown */
 ProxyLimit proxy_config_user_limit(const ProxyConfig *config, Slice name);
 ProxyLimit proxy_config_database_limit(const ProxyConfig *config, Slice name);

@@ -12,6 +12,7 @@
 
 struct Login {
     bool ssl_asked, gss_asked, direct_tls;
+    bool link; /* of another host's process: it has shown by its certificate that it is one */
     bool over_limit;
     bool entering;    /* it has proven who it is; whether it may be one more is asked elsewhere */
     bool replication; /* a logical one */

@@ -30,6 +30,10 @@ bool proxy_place_tls_ask(const ProxyPlace *place, Stream *stream)
     if (place->tls == TARGET_TLS_DISABLE || stream_tls(stream) != NULL) {
         return false;
     }
+    if (place->tls == TARGET_TLS_LINK) {
+        stream_start_tls(stream, place->context, place->host);
+        return true;
+    }
     Buf out;
     buf_init(&out, BUF_MAX_DEFAULT);
     pg_put_ssl_request(&out);

@@ -192,13 +192,19 @@ static bool target_load(ProxyTarget *target, uint32_t workers, Err *err)
     TRY(target_find(target, err));
     net_addr_format(&target->addr, target->at);
     TRY(target->ca_file == NULL || text_load(target->ca_file, &target->ca_pem, err));
+    static const char *const alpn[] = {"postgresql", NULL};
     TlsClientOptions options = {.unverified = target->ca_pem == NULL};
     if (target->ca_pem != NULL) {
         options.ca_pem = slice_of(target->ca_pem);
     }
+    if (target->tls == TARGET_TLS_LINK) {
+        options.cert_pem = slice_of(target->cert_pem);
+        options.key_pem = secret_reveal(&target->key_pem);
+        options.alpn = alpn;
+    }
     for (uint32_t i = 0; i < workers && target->tls != TARGET_TLS_DISABLE; i++) {
         if (!tls_client_context_new(&options, &target->contexts[i], err)) {
-            return err_wrap(err, "the ca_file of the target %s", target->id);
+            return err_wrap(err, "the certificates of the target %s", target->id);
         }
     }
     return true;

@@ -236,8 +236,9 @@ typedef struct ProxyPlace {
 
 void proxy_place_init(ProxyPlace *place, const ProxyWorker *worker, size_t target);
 void proxy_place_done(ProxyPlace *place);
-/* TLS, in front of anything that is said there: a request, one byte of answer, the handshake. At
- * on_open. True: wait, for TLS is asked for first, and on_open comes again when it is there. */
+/* TLS, in front of anything that is said there: a request, one byte of answer, the handshake; to a
+ * link the handshake alone. At on_open. True: wait, for TLS comes first, and on_open again when it
+ * is there. */
 bool proxy_place_tls_ask(const ProxyPlace *place, Stream *stream);
 /* At the on_read after that: of the answer the first byte is done with. ERR_UNSUPPORTED: it is no.
  */

@@ -89,6 +89,11 @@ bool proxy_relay_start(ProxyClient *client, Slice start_params)
         refuse_without_server(client, "No instance stands behind this endpoint at present.");
         return false;
     }
+    /* Else two hosts that think that of each other would pass it to and fro. */
+    if (client->login->link && worker->config->target.host != NULL) {
+        refuse_without_server(client, "It is on another host than this one by now.");
+        return false;
+    }
     ProxyServer *server = proxy_server_open(worker, NULL, client, PROXY_TARGET_PRIMARY);
     if (server == NULL) {
         proxy_client_fatal(client, "53300", "sorry, too many clients already", NULL);
@@ -114,6 +119,9 @@ bool proxy_relay_start(ProxyClient *client, Slice start_params)
 static void relay_on_open(void *user, Stream *stream)
 {
     ProxyServer *server = user;
+    if (proxy_place_tls_ask(&server->place, stream)) {
+        return;
+    }
     server->state = SERVER_RELAY_LOGIN;
     stream_write(stream, buf_slice(&server->hello));
     buf_done(&server->hello);

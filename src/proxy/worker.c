@@ -12,11 +12,19 @@
 /* ---- doors
  * --------------------------------------------------------------------------------------- */
 
+/* Who comes to a link is told by his certificate. */
+static bool is_admitted(const ProxyDoor *door, const NetAddr *peer)
+{
+    const ProxyConfig *config = door->worker->config;
+    const ProxyListener *listener = proxy_config_listener(config, door->socket);
+    return (listener != NULL && listener->link) || proxy_config_admits(config, peer, door->port);
+}
+
 static void door_on_accept(void *user, int fd, const NetAddr *peer)
 {
     ProxyDoor *door = user;
     ProxyWorker *worker = door->worker;
-    if (!proxy_config_admits(worker->config, peer, door->port)) {
+    if (!is_admitted(door, peer)) {
         proxy_worker_count(worker, STAT_REFUSED_BY_RULE, 1);
         fd_close(&fd);
         return;

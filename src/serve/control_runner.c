@@ -15,8 +15,8 @@ struct ControlRunner {
     LoopFd *watch_fd;
     LoopTimer timer;
     bool in_job;
-    bool again; /* something changed during the round */
-    bool busy;  /* the round's result; the job's while in_job */
+    bool again;   /* something changed during the round */
+    bool busy;    /* the round's result; the job's while in_job */
     Agent *agent; /* knows the hosts */
     unsigned rounds;
 };

@@ -106,8 +106,8 @@ static bool serve_start(Serve *serve, Err *err)
            api_runner_new(serve->loop, serve->jobs, &serve->tier, stop_tier, serve, &serve->api,
                           err) &&
            agent_start(serve, err) &&
-           control_runner_new(serve->loop, serve->jobs, &serve->tier, serve->agent,
-                              &serve->control, err);
+           control_runner_new(serve->loop, serve->jobs, &serve->tier, serve->agent, &serve->control,
+                              err);
 }
 
 /* ---- the supervisor ----------------------------------------------------------------------------
