@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/hosts_priv.h"
+#include "agent/mirror_priv.h"
 #include "agent/planes_priv.h"
 
 #define GOALS_MAX            1000 /* per range; more are read in steps */
@@ -288,6 +289,14 @@ static void on_cluster_watch(void *user, uint32_t events)
     }
 }
 
+static void on_mirror(void *user)
+{
+    Agent *agent = user;
+    if (agent->planes != NULL) {
+        planes_look(agent->planes);
+    }
+}
+
 /* ---- life -------------------------------------------------------------------------------------
  */
 
@@ -311,6 +320,8 @@ bool agent_new(const AgentOptions *options, Agent **ret_agent, Err *err)
     agent->nodes = map_new();
     int64_t revision = 0;
     bool ok = hosts_new(&agent->options, &agent->options.hosts, err) &&
+              mirror_new(options->loop, options->store, on_mirror, agent, &agent->options.mirror,
+                         err) &&
               planes_new(&agent->options, &agent->planes, err) &&
               nodes_load(agent, &revision, err) && watches_start(agent, revision, err);
     if (!ok) {
@@ -341,6 +352,7 @@ void agent_free(Agent *agent)
     }
     map_free(agent->nodes);
     planes_free(agent->planes);
+    mirror_free(agent->options.mirror);
     hosts_free(agent->options.hosts);
     mem_free(agent);
 }

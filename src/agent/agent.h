@@ -15,11 +15,16 @@
 
 typedef struct Agent Agent;
 typedef struct Hosts Hosts;
+typedef struct Mirror Mirror;
 
 #define HOSTS_MAX      16
 #define HOST_NAME_SIZE 33 /* with the NUL */
 #define HOST_NET_SIZE  8  /* "10.255" */
 #define AGENT_ID_SIZE  17
+
+/* Where a relay's link listens, at its instance's address on each of several hosts: below what an
+ * instance's own port may be. */
+#define AGENT_LINK_PORT 1149
 
 typedef struct AgentOptions {
     Loop *loop;
@@ -34,9 +39,10 @@ typedef struct AgentOptions {
     const uint8_t *master_key; /* AEAD_KEY_SIZE bytes; outlives the agent */
     Slice ca_cert_pem;
     Slice ca_key_pem;
-    /* agent_new sets these two. */
+    /* agent_new sets these. */
     char agent_id[AGENT_ID_SIZE]; /* of this life of the agent */
     Hosts *hosts;
+    Mirror *mirror;
     bool quiet; /* log warnings only */
 } AgentOptions;
 

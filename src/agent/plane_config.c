@@ -22,6 +22,9 @@ static json_t *expand_string(Expander *expander, const char *text)
     if (strncmp(text, "$net.", 5) == 0) {
         return json_string(arena_printf(expander->arena, "%s.%s", options->net, text + 5));
     }
+    if (strncmp(text, "$at.", 4) == 0) {
+        return json_string(plane_node_address(options, expander->arena, text + 4));
+    }
     if (strncmp(text, "$run/", 5) == 0) {
         return json_string(arena_printf(expander->arena, "%s/%s", options->run_dir, text + 5));
     }
@@ -135,51 +138,28 @@ static bool expand_member(Expander *expander, const char *name, const json_t *me
     return value != NULL && json_object_set_new(into, name, value) == 0;
 }
 
-/* One that does not answer its agent at present may only be slow: nobody else leads yet. */
-static bool takes_requests(const json_t *seen, int64_t term)
-{
-    HaState state;
-    return ha_state_parse(slice_of(member_str(seen, "ha", "")), &state) &&
-           (state == HA_STATE_LEADING || state == HA_STATE_SILENT) &&
-           member_bool(seen, "open", false) && member_int(seen, "term", 0) == term;
-}
-
-/* Where requests to the cluster's leader go, as {id, socket_dir}; NULL: nowhere at present. */
-static json_t *leader_target(const AgentOptions *options, const char *cluster)
-{
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    CLEANUP(record_free_ptr) json_t *seen = NULL;
-    HaRecord record;
-    int64_t revision;
-    StoreItem item;
-    if (!cluster_read(options->store, cluster, &record, &revision, NULL) ||
-        !ha_record_serves(&record)) {
-        return NULL;
-    }
-    const char *key = arena_printf(arena, "node/%s/seen", record.leader.text);
-    if (!store_get(options->store, slice_of(key), arena, &item, NULL) ||
-        !record_parse(item.value, &seen, NULL) || !takes_requests(seen, record.term)) {
-        return NULL;
-    }
-    return json_pack("{s:s, s:o}", "id", record.leader.text, "socket_dir",
-                     json_sprintf("%s/clients/%s", options->run_dir, record.leader.text));
-}
-
-/* The other members stay beside them. */
-static json_t *expand_leader(Expander *expander, const json_t *object)
-{
-    json_t *target = leader_target(expander->options, member_str(object, "$leader", ""));
-    if (target == NULL) {
-        return json_null();
-    }
-    json_t *rest = json_deep_copy(object);
-    json_object_del(rest, "$leader");
-    json_object_update(rest, target);
-    json_decref(target);
-    return rest;
-}
-
 static json_t *expand_object(Expander *expander, const json_t *object, int depth);
+
+/* Members besides `mark` and "relay" stay, unless the target says them itself. */
+static json_t *expand_target(Expander *expander, const json_t *object, const char *mark,
+                             const char *node, int depth)
+{
+    CLEANUP(record_free_ptr) json_t *rest = json_copy((json_t *)(uintptr_t)object);
+    CLEANUP(record_free_ptr)
+    json_t *target =
+        plane_node_target(expander->options, node, member_str(object, "relay", "0.0"));
+    json_object_del(rest, mark);
+    json_object_del(rest, "relay");
+    json_object_update(rest, target);
+    return expand_object(expander, rest, depth + 1);
+}
+
+static json_t *expand_leader(Expander *expander, const json_t *object, int depth)
+{
+    const char *node =
+        plane_leader(expander->options, expander->arena, member_str(object, "$leader", ""));
+    return node != NULL ? expand_target(expander, object, "$leader", node, depth) : json_null();
+}
 
 static json_t *expand_group_member(Expander *expander, const json_t *object, int depth)
 {
@@ -199,8 +179,9 @@ static void object_aim(const AgentOptions *options, const json_t *object, Buf *o
     const char *group = member_str(object, "$member", NULL);
     const char *yields = member_str(object, "$yields", NULL);
     if (leads != NULL) {
-        CLEANUP(record_free_ptr) json_t *target = leader_target(options, leads);
-        buf_printf(out, "%s=%s ", leads, member_str(target, "id", ""));
+        CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+        const char *node = plane_leader(options, arena, leads);
+        buf_printf(out, "%s=%s ", leads, node != NULL ? node : "");
     }
     if (group != NULL) {
         const char *node = member_str(object, "id", "");
@@ -228,7 +209,10 @@ void plane_config_aim(const AgentOptions *options, const json_t *config, Buf *ou
 static json_t *expand_object(Expander *expander, const json_t *object, int depth)
 {
     if (json_object_get(object, "$leader") != NULL) {
-        return expand_leader(expander, object);
+        return expand_leader(expander, object, depth);
+    }
+    if (json_object_get(object, "$node") != NULL) {
+        return expand_target(expander, object, "$node", member_str(object, "$node", ""), depth);
     }
     if (json_object_get(object, "$member") != NULL) {
         return expand_group_member(expander, object, depth);

@@ -7,19 +7,14 @@
 
 static json_t *seen_of(const AgentOptions *options, const char *node)
 {
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    CLEANUP(mem_free_ptr) char *key = mem_printf("node/%s/seen", node);
-    json_t *seen = NULL;
-    StoreItem item;
-    bool there = store_get(options->store, slice_of(key), arena, &item, NULL) &&
-                 record_parse(item.value, &seen, NULL);
-    return there ? seen : NULL;
+    return mirror_record_new(options->mirror, "node/%s/seen", node);
 }
 
 static bool record_of(const AgentOptions *options, const char *cluster, GroupRecord *ret_record)
 {
-    int64_t revision;
-    return cluster_group_read(options->store, cluster, ret_record, &revision, NULL);
+    CLEANUP(record_free_ptr)
+    json_t *json = mirror_record_new(options->mirror, "cluster/%s", cluster);
+    return json != NULL && group_record_parse(json, ret_record, NULL);
 }
 
 static bool is_in_state(const json_t *seen, HaState state)

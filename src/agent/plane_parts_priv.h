@@ -5,6 +5,8 @@
 #ifndef WEIR_AGENT_PLANE_PARTS_PRIV_H
 #define WEIR_AGENT_PLANE_PARTS_PRIV_H
 
+#include "agent/hosts_priv.h"
+#include "agent/mirror_priv.h"
 #include "agent/planes_priv.h"
 
 #define PLANE_LINE_MAX    ((size_t)4 << 20)
@@ -58,8 +60,8 @@ struct Planes {
     AgentOptions options;
     ProcessAccount account; /* of the processes */
     Map *planes;
-    StoreWatch *watch, *leaders_watch;
-    LoopFd *watch_fd, *leaders_watch_fd;
+    StoreWatch *watch;
+    LoopFd *watch_fd;
     LoopTimer timer;
     int64_t logs_look_ms;
     int listen_fd;
@@ -81,6 +83,13 @@ void plane_config_done(PlaneConfig *config); /* what was told is forgotten */
 void plane_seat(Plane *plane, Stream *stream, pid_t pid, const PlaneConfig *told);
 /* Takes whole lines off what was read, and calls `take` for each as long as it returns true. */
 size_t plane_lines(Slice data, bool (*take)(Plane *plane, const json_t *message), Plane *plane);
+
+/* plane_where.c: the address of a node; what a target has of it: its folder, or the link of its
+ * instance's relay, whose host part is `relay`; who leads a cluster and lets clients in (NULL: nobody
+ * does). The texts are the arena's. */
+char *plane_node_address(const AgentOptions *options, Arena *arena, const char *node);
+json_t *plane_node_target(const AgentOptions *options, const char *node, const char *relay);
+char *plane_leader(const AgentOptions *options, Arena *arena, const char *cluster);
 
 /* plane_group.c: {"role": "primary" | "replica", "available": …} of a member of a replication
  * group, and whether commands are to wait for another leader. */

@@ -622,11 +622,7 @@ static void on_watch(void *user, uint32_t events)
     }
 }
 
-/* ---- leaders ----------------------------------------------------------------------------------
- */
-
-/* Whoever is told of a leader is told of the next one, or that there is none. */
-static void leaders_look(Planes *planes)
+void planes_look(Planes *planes)
 {
     size_t cursor = 0;
     Slice id;
@@ -636,25 +632,6 @@ static void leaders_look(Planes *planes)
         if (plane->told.epoch != 0) { /* otherwise it comes, or cannot be made */
             config_send(value);
         }
-    }
-}
-
-static void on_leaders_watch(void *user, uint32_t events)
-{
-    (void)events;
-    Planes *planes = user;
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    StoreChange change;
-    StoreWatchResult result;
-    bool look = false;
-    while ((result = store_watch_next(planes->leaders_watch, arena, &change)) !=
-           STORE_WATCH_NOTHING) {
-        look = look || result == STORE_WATCH_RESYNC || slice_starts(change.item.key, "cluster/") ||
-               slice_ends(change.item.key, "/seen");
-        arena_reset(arena);
-    }
-    if (look) {
-        leaders_look(planes);
     }
 }
 
@@ -702,10 +679,7 @@ bool planes_new(const AgentOptions *options, Planes **ret_planes, Err *err)
               goals_load(planes, &revision, err) &&
               store_watch(options->store, SLICE("plane/"), revision, &planes->watch, err) &&
               loop_fd_add(options->loop, store_watch_fd(planes->watch), EPOLLIN, on_watch, planes,
-                          &planes->watch_fd, err) &&
-              store_watch(options->store, (Slice){0}, revision, &planes->leaders_watch, err) &&
-              loop_fd_add(options->loop, store_watch_fd(planes->leaders_watch), EPOLLIN,
-                          on_leaders_watch, planes, &planes->leaders_watch_fd, err);
+                          &planes->watch_fd, err);
     if (!ok) {
         planes_free(planes);
         return false;
@@ -722,9 +696,7 @@ void planes_free(Planes *planes)
     }
     loop_timer_stop(&planes->timer);
     loop_fd_remove(planes->watch_fd);
-    loop_fd_remove(planes->leaders_watch_fd);
     store_watch_close(planes->watch);
-    store_watch_close(planes->leaders_watch);
     listener_free(planes->listener);
     fd_close(&planes->listen_fd);
     size_t cursor = 0;

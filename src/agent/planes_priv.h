@@ -8,6 +8,8 @@ typedef struct Planes Planes;
 
 NODISCARD bool planes_new(const AgentOptions *options, Planes **ret_planes, Err *err);
 void planes_free(Planes *planes); /* leaves the processes running; NULL is fine */
+/* Clusters or nodes have changed: whoever is told of a leader is told of the next one. */
+void planes_look(Planes *planes);
 /* Asks all of them to finish; call it until it says that none is left. */
 bool planes_stop(Planes *planes);
 
@@ -20,8 +22,12 @@ bool planes_stop(Planes *planes);
  *                                           certificate issued now (also for localhost where a name
  *                                           is a loopback address),
  *   "$ca"                                   the tier's CA certificate,
- *   {"$leader": CLUSTER, …}                 {"id": …, "socket_dir": …, …} of the node that leads it
- *                                           and lets clients in; null where none does,
+ *   "$at.NODE"                              the node's address, on whatever host,
+ *   {"$node": NODE, "relay": PART, …}       {"id": …, "socket_dir": …, …} of the node; on another
+ *                                           host {"id": …, "host": …, "port": …, "link": …, …}:
+ *                                           there its instance's relay is at the host part PART,
+ *   {"$leader": CLUSTER, "relay": PART, …}  the same of the node that leads it and lets clients in;
+ *                                           null where none does,
  *   {"$member": CLUSTER, "id": NODE, …}     {"id": …, "role": …, "available": …, …} of a
  * replication group's member,
  *   {"$yields": CLUSTER}                    whether its leader is about to hand over.

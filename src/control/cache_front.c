@@ -17,7 +17,7 @@ static json_t *front_nodes(const Group *group)
         json_array_append_new(nodes,
                               json_pack("{s:s, s:s, s:o, s:i}", "$member",
                                         cache_cluster_name(group), "id", node, "address",
-                                        json_sprintf("$net.%s", cache_node_address(group, node)),
+                                        json_sprintf("$at.%s", node),
                                         "port", 6379));
     }
     return nodes;

@@ -73,12 +73,13 @@ int64_t instance_handover(const Instance *instance)
 
 json_t *instance_target_new(World *world, const char *dbi)
 {
-    if (world_getf(world, "cluster/%s", dbi) != NULL) {
-        return json_pack("{s:s, s:i}", "$leader", dbi, "port", 5432);
-    }
-    const char *node = instance_leader(world, dbi);
-    return json_pack("{s:s, s:o, s:i}", "id", node, "socket_dir",
-                     json_sprintf("$run/clients/%s", node), "port", 5432);
+    const json_t *spec = instance_spec_of(world, dbi);
+    const json_t *status = world_getf(world, "status/db-instance/%s",
+                                      member_str(spec, "DBInstanceIdentifier", ""));
+    const char *relay = member_str(status, "endpoint_host", "0.0");
+    bool cluster = world_getf(world, "cluster/%s", dbi) != NULL;
+    return json_pack("{s:s, s:s, s:i}", cluster ? "$leader" : "$node",
+                     cluster ? dbi : instance_leader(world, dbi), "relay", relay, "port", 5432);
 }
 
 static Instance instance_open(World *world, const char *id)

@@ -9,6 +9,17 @@ const char *instance_plane(const Instance *instance)
     return arena_printf(instance->world->arena, "relay-%s", instance->dbi);
 }
 
+/* For processes of other hosts (docs/hosts.md). */
+static json_t *link_listener(const Instance *instance, const char *host)
+{
+    json_t *listener =
+        json_pack("{s:o, s:i, s:b, s:s, s:[o, s]}", "address", json_sprintf("$net.%s", host), "port",
+                  LINK_PORT, "link", 1, "client_ca_pem", "$ca", "$server_cert",
+                  json_sprintf("$net.%s", host), instance->id);
+    ASSERT(listener != NULL);
+    return listener;
+}
+
 static json_t *relay_config(const Instance *instance)
 {
     World *world = instance->world;
@@ -24,6 +35,9 @@ static json_t *relay_config(const Instance *instance)
         security_rules(world, member_array(instance->spec, "VpcSecurityGroupIds"), port), "relay",
         "target", instance_target_new(world, instance->dbi));
     ASSERT(config != NULL);
+    if (world->facts->hosts_len > 1) {
+        json_array_append_new(member_array(config, "listeners"), link_listener(instance, host));
+    }
     return config;
 }
 

@@ -752,8 +752,8 @@ static void test_a_reader_follows_the_replicas(void **state)
     round_once(store);
     pool = pool_of(store, "endpoint-r", &goal);
     json_t *replica = json_array_get(member_array(pool, "replicas"), 0);
-    assert_string_equal(member_str(replica, "id", ""), "db-r-1");
-    assert_string_equal(member_str(replica, "socket_dir", ""), "$run/clients/db-r-1");
+    assert_string_equal(member_str(replica, "$node", ""), "db-r-1");
+    assert_true(member_str(replica, "relay", "")[0] != 0);
     assert_int_equal(member_int(replica, "max_connections", 0), connections_of(store, "db-r-1"));
     json_decref(goal);
     assert_true(event_said(store, "RDS detected the addition of the DB instance app-r and "
@@ -799,7 +799,7 @@ static void test_reads_are_split(void **state)
     assert_int_equal(member_int(pool, "shared_connections", 0), 3);
     assert_true(member_bool(pool, "shared_listeners", false));
     json_t *replica = json_array_get(member_array(pool, "replicas"), 0);
-    assert_string_equal(member_str(replica, "id", ""), "db-r-1");
+    assert_string_equal(member_str(replica, "$node", ""), "db-r-1");
     assert_int_equal(member_int(replica, "max_connections", 0),
                      connections_of(store, "db-r-1") / 2);
     json_decref(goal);

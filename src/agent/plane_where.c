@@ -1,0 +1,73 @@
+/*
+ * Where a plane of this host finds a node: an engine of this host by its folder and address here,
+ * one of another host by that one's net, and PostgreSQL there behind the link of its relay
+ * (docs/hosts.md).
+ */
+#include <stdio.h>
+
+#include "agent/plane_parts_priv.h"
+
+#define LINK_CLIENT "weir-plane" /* PROXY_LINK_NAME: whom a link lets in */
+
+static json_t *goal_of(const AgentOptions *options, const char *node)
+{
+    return mirror_record_new(options->mirror, "node/%s/goal", node);
+}
+
+static bool is_here(const AgentOptions *options, const json_t *goal)
+{
+    return goal == NULL || strcmp(member_str(goal, "host", ""), options->host) == 0;
+}
+
+/* A host that is not known any more has no engines either: this one's net is as good. */
+static void net_of(const AgentOptions *options, const json_t *goal, char out[static HOST_NET_SIZE])
+{
+    if (is_here(options, goal) ||
+        !hosts_net(options->hosts, member_str(goal, "host", ""), out)) {
+        snprintf(out, HOST_NET_SIZE, "%s", options->net);
+    }
+}
+
+char *plane_node_address(const AgentOptions *options, Arena *arena, const char *node)
+{
+    CLEANUP(record_free_ptr) json_t *goal = goal_of(options, node);
+    char net[HOST_NET_SIZE];
+    net_of(options, goal, net);
+    return arena_printf(arena, "%s.%s", net, member_str(goal, "address", "0.0"));
+}
+
+json_t *plane_node_target(const AgentOptions *options, const char *node, const char *relay)
+{
+    CLEANUP(record_free_ptr) json_t *goal = goal_of(options, node);
+    if (is_here(options, goal)) {
+        return json_pack("{s:s, s:o}", "id", node, "socket_dir",
+                         json_sprintf("%s/clients/%s", options->run_dir, node));
+    }
+    char net[HOST_NET_SIZE];
+    net_of(options, goal, net);
+    return json_pack("{s:s, s:o, s:i, s:{s:s, s:s}}", "id", node, "host",
+                     json_sprintf("%s.%s", net, relay), "port", AGENT_LINK_PORT, "link", "ca_pem",
+                     "$ca", "$client_cert", LINK_CLIENT);
+}
+
+/* One that does not answer its agent at present may only be slow: nobody else leads yet. */
+static bool takes_requests(const json_t *seen, int64_t term)
+{
+    HaState state;
+    return ha_state_parse(slice_of(member_str(seen, "ha", "")), &state) &&
+           (state == HA_STATE_LEADING || state == HA_STATE_SILENT) &&
+           member_bool(seen, "open", false) && member_int(seen, "term", 0) == term;
+}
+
+char *plane_leader(const AgentOptions *options, Arena *arena, const char *cluster)
+{
+    CLEANUP(record_free_ptr)
+    json_t *json = mirror_record_new(options->mirror, "cluster/%s", cluster);
+    HaRecord record;
+    if (json == NULL || !ha_record_parse(json, &record, NULL) || !ha_record_serves(&record)) {
+        return NULL;
+    }
+    CLEANUP(record_free_ptr)
+    json_t *seen = mirror_record_new(options->mirror, "node/%s/seen", record.leader.text);
+    return takes_requests(seen, record.term) ? arena_strdup(arena, record.leader.text) : NULL;
+}
