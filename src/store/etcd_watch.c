@@ -48,7 +48,7 @@ struct EtcdWatch {
     int64_t probe_ms; /* when to ask next */
 
     int64_t delivered;
-    bool resync;             /* changes were lost: all must read again */
+    bool resync; /* changes were lost: all must read again */
     bool told_forgot;
     VEC(BatchOp) pending;    /* of one revision, which may not be whole yet */
     int64_t behind_since_ms; /* since then a change is known that was not told; 0: none */
@@ -158,6 +158,9 @@ static bool on_line(void *user, Slice text)
 {
     EtcdWatch *watch = user;
     EtcdMessage message;
+    if (text.len == 0) {
+        return true;
+    }
     json_t *line = json_loadb(text.data != NULL ? text.data : "", text.len, 0, NULL);
     bool ok = etcd_read_message(line, &message, &watch->stream_err) &&
               take_message(watch, &message, &watch->stream_err);

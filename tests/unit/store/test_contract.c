@@ -670,6 +670,12 @@ static int stop_etcd(void **state)
     return 0;
 }
 
+static void etcd_is_not_installed(void **state)
+{
+    (void)state;
+    skip();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -694,10 +700,16 @@ int main(void)
         ALL(test_wait_sees_a_lease_end),
         ALL(test_many_leases),
     };
-    if (!etcd_servers_present()) {
-        printf("# SKIP etcd: the contract (no etcd in PATH: package etcd-server)\n");
-        cmocka_set_skip_filter("etcd: *");
-        return cmocka_run_group_tests_name("store contract", tests, NULL, NULL);
+    if (etcd_servers_present()) {
+        return cmocka_run_group_tests_name("store contract", tests, start_etcd, stop_etcd);
     }
-    return cmocka_run_group_tests_name("store contract", tests, start_etcd, stop_etcd);
+    struct CMUnitTest others[ARRAY_LEN(tests)];
+    size_t len = 0;
+    for (size_t i = 0; i < ARRAY_LEN(tests); i++) {
+        if (strncmp(tests[i].name, "etcd: ", 6) != 0) {
+            others[len++] = tests[i];
+        }
+    }
+    others[len++] = (struct CMUnitTest)cmocka_unit_test(etcd_is_not_installed);
+    return _cmocka_run_group_tests("store contract", others, len, NULL, NULL);
 }
