@@ -1,4 +1,6 @@
 /* What store_open_etcd is asked for: checked, copied, and completed with the defaults. */
+#include <arpa/inet.h>
+
 #include "store/etcd_priv.h"
 
 #define CONNECT_TIMEOUT_DEFAULT_MS 1000
@@ -8,8 +10,9 @@
 
 static bool host_is_loopback(const char *host)
 {
-    return host != NULL && (strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
-                            strncmp(host, "127.", 4) == 0);
+    struct in_addr address; /* not a name that begins like one */
+    return strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
+           (inet_pton(AF_INET, host, &address) == 1 && ntohl(address.s_addr) >> 24 == 127);
 }
 
 static bool endpoint_check(const char *endpoint, Err *err)
