@@ -152,11 +152,13 @@ apt_install() {
 # A service that we brought shall not come up at the next boot either; one that was there is the
 # operator's.
 services_leave_off() {
-    for service in redis-server pgbouncer haproxy pgpool2; do
+    for pair in redis-server:redis-server pgbouncer:pgbouncer haproxy:haproxy pgpool2:pgpool2 etcd-server:etcd; do
+        package=${pair%:*}
+        service=${pair#*:}
         case " $* " in
-        *" $service "*)
+        *" $package "*)
             # The helper wants to know for which package it is called.
-            DPKG_MAINTSCRIPT_PACKAGE=$service deb-systemd-helper disable "$service.service" \
+            DPKG_MAINTSCRIPT_PACKAGE=$package deb-systemd-helper disable "$service.service" \
                 >/dev/null 2>&1 || true
             update-rc.d "$service" disable >/dev/null 2>&1 || true
             ;;

@@ -26,7 +26,7 @@ DOORS = {
     'openssl/': {'crypto'},
     'sqlite3.h': {'store'},
     'microhttpd.h': {'api'},
-    'curl/': {'client'},
+    'curl/': {'client', 'store'},
 }
 BANNED = ('strcpy strcat strncpy strncat sprintf vsprintf strtok strtok_r atoi atol atoll atof '
           'system popen alloca setjmp longjmp gets tmpnam mktemp tempnam rand srand').split()

@@ -1,6 +1,6 @@
 /*
- * Leases: when one ends, its keys go in one batch. Nobody waits for that moment: every call first
- * ends what is due, and store_tick does it for those who only watch.
+ * Leases: when one ends, its keys go at one revision. Nobody waits for that moment: every call
+ * first ends what is due, and store_tick does it for those who only watch.
  */
 #include "store/store_priv.h"
 
@@ -22,26 +22,16 @@ static int64_t lease_take_due(Store *store)
     return id;
 }
 
-/* Under `writing`. */
-static bool lease_end(Store *store, int64_t id, Err *err)
-{
-    const Image *image = &store->image;
-    CLEANUP(batch_done) Batch batch = {.lease_gone = id};
-    for (size_t i = 0; i < image->len; i++) {
-        const Record *old = image->records[i];
-        if (old->lease == id) {
-            BatchOp op = {STORE_DELETE, record_new(record_key(old), (Slice){0}, image->revision + 1,
-                                                   old->create_revision, 0)};
-            vec_push(&batch.ops, op);
-        }
-    }
-    return store_commit(store, &batch, err);
-}
-
 bool store_expire(Store *store, Err *err)
 {
     for (int64_t id; (id = lease_take_due(store)) != 0;) {
-        TRY(lease_end(store, id, err));
+        Err failed;
+        if (!store->kind->lease_end(store, id, &failed) && failed.code != ERR_NOT_FOUND) {
+            if (err != NULL) {
+                *err = failed;
+            }
+            return false;
+        }
     }
     return true;
 }
@@ -66,7 +56,7 @@ bool store_expire_due(Store *store, Err *err)
         return true;
     }
     pthread_mutex_lock(&store->writing);
-    bool ok = store_ready(store, err) && store_expire(store, err);
+    bool ok = store->kind->ready(store, err) && store_expire(store, err);
     pthread_mutex_unlock(&store->writing);
     return ok;
 }
@@ -94,16 +84,16 @@ static int64_t lease_id_new(const Image *image)
 
 static bool lease_grant_locked(Store *store, int64_t ttl_ms, int64_t *ret_lease, Err *err)
 {
-    TRY(store_ready(store, err));
+    TRY(store->kind->ready(store, err));
     TRY(store_expire(store, err));
     if (store->image.leases.len >= STORE_LEASES_MAX) {
         return err_set(err, ERR_LIMIT, "the store keeps at most %d leases", STORE_LEASES_MAX);
     }
-    Batch batch = {.lease_new = {.id = lease_id_new(&store->image),
-                                 .ttl_ms = ttl_ms,
-                                 .due_ms = store->now_ms(store->clock) + ttl_ms}};
-    TRY(store_commit(store, &batch, err));
-    *ret_lease = batch.lease_new.id;
+    Lease lease = {.id = lease_id_new(&store->image),
+                   .ttl_ms = ttl_ms,
+                   .due_ms = store->now_ms(store->clock) + ttl_ms};
+    TRY(store->kind->lease_grant(store, &lease, err));
+    *ret_lease = lease.id;
     return true;
 }
 
@@ -118,16 +108,30 @@ bool store_lease_grant(Store *store, int64_t ttl_ms, int64_t *ret_lease, Err *er
     return ok;
 }
 
-bool store_lease_keepalive(Store *store, int64_t lease_id, Err *err)
+/* Whether the lease lives. Its time counts from `begin_ms` again, or stays where that is -1. */
+static bool lease_touch(Store *store, int64_t lease_id, int64_t begin_ms, bool *ret_known)
 {
     pthread_mutex_lock(&store->lock);
-    int64_t now = store->now_ms(store->clock);
     Lease *lease = image_lease(&store->image, lease_id);
-    bool alive = lease != NULL && !lease->ending && lease->due_ms > now;
-    if (alive) {
-        lease->due_ms = now + lease->ttl_ms;
+    *ret_known = lease != NULL;
+    bool alive = lease != NULL && !lease->ending && lease->due_ms > store->now_ms(store->clock);
+    if (alive && begin_ms >= 0) {
+        lease->due_ms = begin_ms + lease->ttl_ms;
     }
     pthread_mutex_unlock(&store->lock);
+    return alive;
+}
+
+bool store_lease_keepalive(Store *store, int64_t lease_id, Err *err)
+{
+    bool known;
+    bool remote = store->kind->lease_renew != NULL;
+    int64_t begin_ms = store->now_ms(store->clock); /* of the request: never later than elsewhere */
+    bool alive = lease_touch(store, lease_id, remote ? -1 : begin_ms, &known);
+    if (remote && (alive || !known)) {
+        TRY(store->kind->lease_renew(store, lease_id, err));
+        alive = lease_touch(store, lease_id, begin_ms, &known) || !known;
+    }
     if (!alive) {
         (void)store_expire_due(store, NULL);
         return err_set(err, ERR_NOT_FOUND, "the lease has ended");
@@ -137,12 +141,9 @@ bool store_lease_keepalive(Store *store, int64_t lease_id, Err *err)
 
 static bool lease_revoke_locked(Store *store, int64_t lease_id, Err *err)
 {
-    TRY(store_ready(store, err));
+    TRY(store->kind->ready(store, err));
     TRY(store_expire(store, err));
-    if (image_lease(&store->image, lease_id) == NULL) {
-        return err_set(err, ERR_NOT_FOUND, "the lease has ended");
-    }
-    return lease_end(store, lease_id, err);
+    return store->kind->lease_end(store, lease_id, err);
 }
 
 bool store_lease_revoke(Store *store, int64_t lease_id, Err *err)

@@ -1,8 +1,4 @@
-/*
- * The contract: checks what it is asked, compares against the image, has the backend make the
- * change durable, and only then lets the image, the history and the watchers see it. A change whose
- * outcome the backend cannot tell leaves the image as it was; the next change loads it anew.
- */
+/* The contract: checks what it is asked before any kind of store hears of it. */
 #include "store/store_priv.h"
 
 #define HISTORY_MAX_DEFAULT 8192
@@ -16,10 +12,11 @@ static int64_t store_boot_ms(void *clock)
     return time_boot_ms();
 }
 
-static Store *store_new(const StoreOptions *options)
+Store *store_new(const StoreKind *kind, const StoreOptions *options)
 {
     StoreOptions chosen = options != NULL ? *options : (StoreOptions){0};
     Store *store = mem_alloc(sizeof(Store));
+    store->kind = kind;
     pthread_condattr_t attributes;
     ASSERT(pthread_mutex_init(&store->writing, NULL) == 0);
     ASSERT(pthread_mutex_init(&store->lock, NULL) == 0);
@@ -35,127 +32,19 @@ static Store *store_new(const StoreOptions *options)
     return store;
 }
 
-Store *store_open_memory(const StoreOptions *options)
-{
-    return store_new(options);
-}
-
-bool store_open_sqlite(const char *path, const StoreOptions *options, Store **ret_store, Err *err)
-{
-    void *self;
-    TRY(sqlite_backend_new(path, &self, err));
-    Store *store = store_new(options);
-    store->backend = &sqlite_backend;
-    store->backend_self = self;
-    store->unsettled = true; /* nothing is loaded yet */
-    if (!store_ready(store, err)) {
-        store_close(store);
-        return false;
-    }
-    *ret_store = store;
-    return true;
-}
-
 void store_close(Store *store)
 {
     if (store == NULL) {
         return;
     }
     ASSERT(store->watches.len == 0);
-    if (store->backend != NULL) {
-        store->backend->close(store->backend_self);
-    }
+    store->kind->close(store);
     history_done(&store->history);
     image_done(&store->image);
     pthread_cond_destroy(&store->changed);
     pthread_mutex_destroy(&store->lock);
     pthread_mutex_destroy(&store->writing);
     mem_free(store);
-}
-
-/* Leases that were known keep their time; the others start theirs now. */
-static void store_adopt_leases(Store *store, Image *fresh)
-{
-    int64_t now = store->now_ms(store->clock);
-    for (size_t i = 0; i < fresh->leases.len; i++) {
-        Lease *lease = &fresh->leases.items[i];
-        const Lease *known = image_lease(&store->image, lease->id);
-        lease->due_ms = known != NULL ? known->due_ms : now + lease->ttl_ms;
-        lease->ending = known != NULL && known->ending;
-    }
-}
-
-bool store_ready(Store *store, Err *err)
-{
-    if (!store->unsettled) {
-        return true;
-    }
-    Image fresh = {0};
-    if (!store->backend->load(store->backend_self, &fresh, err)) {
-        image_done(&fresh);
-        return false;
-    }
-    pthread_mutex_lock(&store->lock);
-    store_adopt_leases(store, &fresh);
-    Image old = store->image;
-    store->image = fresh;
-    history_forget(store);
-    watches_wake(store);
-    pthread_mutex_unlock(&store->lock);
-    image_done(&old);
-    store->unsettled = false;
-    return true;
-}
-
-/* ---- changing ---------------------------------------------------------------------------------
- */
-
-void batch_done(Batch *batch)
-{
-    for (size_t i = 0; i < batch->ops.len; i++) {
-        record_unref(batch->ops.items[i].record);
-    }
-    vec_done(&batch->ops);
-}
-
-static void store_apply(Store *store, const Batch *batch)
-{
-    Image *image = &store->image;
-    for (size_t i = 0; i < batch->ops.len; i++) {
-        const BatchOp *op = &batch->ops.items[i];
-        if (op->kind == STORE_PUT) {
-            image_put(image, record_ref(op->record));
-        } else {
-            image_delete(image, record_key(op->record));
-        }
-        history_add(store, op);
-    }
-    if (batch->lease_new.id != 0) {
-        vec_push(&image->leases, batch->lease_new);
-    }
-    if (batch->lease_gone != 0) {
-        image_lease_remove(image, batch->lease_gone);
-    }
-    image->revision = batch->revision;
-}
-
-bool store_commit(Store *store, Batch *batch, Err *err)
-{
-    batch->revision = store->image.revision + (batch->ops.len > 0 ? 1 : 0);
-    batch->revision_before = store->image.revision;
-    Err failed;
-    if (store->backend != NULL && !store->backend->commit(store->backend_self, batch, &failed)) {
-        store->unsettled = failed.code == ERR_UNSETTLED;
-        if (err != NULL) {
-            *err = failed;
-        }
-        return false;
-    }
-    pthread_mutex_lock(&store->lock);
-    store_apply(store, batch);
-    watches_wake(store);
-    pthread_mutex_unlock(&store->lock);
-    return true;
 }
 
 /* ---- checking what comes in -------------------------------------------------------------------
@@ -255,74 +144,11 @@ static bool txn_check(const StoreTxn *txn, Err *err)
 /* ---- transactions -----------------------------------------------------------------------------
  */
 
-static bool txn_holds(const Image *image, const StoreTxn *txn)
-{
-    for (size_t i = 0; i < txn->compares_len; i++) {
-        const Record *record = image_find(image, txn->compares[i].key);
-        if ((record != NULL ? record->mod_revision : 0) != txn->compares[i].revision) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool txn_leases_there(const Image *image, const StoreTxn *txn, Err *err)
-{
-    for (size_t i = 0; i < txn->writes_len; i++) {
-        const StoreWrite *write = &txn->writes[i];
-        if (write->kind == STORE_PUT && write->lease != 0 &&
-            image_lease(image, write->lease) == NULL) {
-            return err_set(err, ERR_NOT_FOUND, "the lease of %.*s has ended",
-                           SLICE_FMT(write->key));
-        }
-    }
-    return true;
-}
-
-static void txn_batch(const Image *image, const StoreTxn *txn, Batch *batch)
-{
-    int64_t revision = image->revision + 1;
-    for (size_t i = 0; i < txn->writes_len; i++) {
-        const StoreWrite *write = &txn->writes[i];
-        const Record *old = image_find(image, write->key);
-        bool put = write->kind == STORE_PUT;
-        BatchOp op = {
-            .kind = write->kind,
-            .record =
-                record_new(write->key, put ? write->value : (Slice){0}, revision,
-                           old != NULL ? old->create_revision : revision, put ? write->lease : 0),
-        };
-        vec_push(&batch->ops, op);
-    }
-}
-
-static bool store_txn_locked(Store *store, const StoreTxn *txn, bool *ret_committed,
-                             int64_t *ret_revision, Err *err)
-{
-    TRY(store_ready(store, err));
-    TRY(store_expire(store, err));
-    if (!txn_holds(&store->image, txn)) {
-        *ret_committed = false;
-        *ret_revision = store->image.revision;
-        return true;
-    }
-    TRY(txn_leases_there(&store->image, txn, err));
-    CLEANUP(batch_done) Batch batch = {0};
-    txn_batch(&store->image, txn, &batch);
-    TRY(store_commit(store, &batch, err));
-    *ret_committed = true;
-    *ret_revision = batch.revision;
-    return true;
-}
-
 bool store_txn(Store *store, const StoreTxn *txn, bool *ret_committed, int64_t *ret_revision,
                Err *err)
 {
     TRY(txn_check(txn, err));
-    pthread_mutex_lock(&store->writing);
-    bool ok = store_txn_locked(store, txn, ret_committed, ret_revision, err);
-    pthread_mutex_unlock(&store->writing);
-    return ok;
+    return store->kind->txn(store, txn, ret_committed, ret_revision, err);
 }
 
 /* One write under one compare. `conflict` is the code where the compare does not hold. */
@@ -373,18 +199,7 @@ bool store_get(Store *store, Slice key, Arena *arena, StoreItem *ret_item, Err *
 {
     TRY(store_key_check(key, err));
     (void)store_expire_due(store, NULL); /* a lease that the disk keeps is still there */
-    pthread_mutex_lock(&store->lock);
-    const Record *record = image_find(&store->image, key);
-    if (record != NULL) {
-        *ret_item = record_copy(record, arena);
-    }
-    pthread_mutex_unlock(&store->lock);
-    return record != NULL || err_set(err, ERR_NOT_FOUND, "%.*s is not there", SLICE_FMT(key));
-}
-
-static bool record_below(const Record *record, Slice prefix)
-{
-    return record->key_len >= prefix.len && slice_eq(slice_from(record->bytes, prefix.len), prefix);
+    return store->kind->get(store, key, arena, ret_item, err);
 }
 
 bool store_range(Store *store, Slice prefix, Slice after, size_t limit, Arena *arena,
@@ -394,27 +209,5 @@ bool store_range(Store *store, Slice prefix, Slice after, size_t limit, Arena *a
         return err_set(err, ERR_INVALID, "a range without a limit, or with a key that is too long");
     }
     (void)store_expire_due(store, NULL);
-    pthread_mutex_lock(&store->lock);
-    const Image *image = &store->image;
-    bool within = after.len > 0 && slice_cmp(after, prefix) >= 0;
-    size_t begin = image_seek(image, within ? after : prefix);
-    if (within && begin < image->len && slice_eq(record_key(image->records[begin]), after)) {
-        begin++;
-    }
-    size_t end = begin;
-    while (end < image->len && end - begin < limit && record_below(image->records[end], prefix)) {
-        end++;
-    }
-    StoreRange range = {
-        .items = ARENA_ARRAY(arena, StoreItem, end - begin),
-        .len = end - begin,
-        .more = end < image->len && record_below(image->records[end], prefix),
-        .revision = image->revision,
-    };
-    for (size_t i = 0; i < range.len; i++) {
-        range.items[i] = record_copy(image->records[begin + i], arena);
-    }
-    pthread_mutex_unlock(&store->lock);
-    *ret_range = range;
-    return true;
+    return store->kind->range(store, prefix, after, limit, arena, ret_range, err);
 }

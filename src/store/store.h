@@ -3,17 +3,28 @@
  * change is a compare-and-swap on revisions: there is no blind put (RULES F1). What each key holds
  * and who may write it is docs/state.md.
  *
- * One contract, several backends: memory (simulation, tests) and SQLite (one host). All calls are
- * synchronous and thread-safe; those that write wait for the disk, so an event loop makes them in a
- * job. Results are copied into the caller's arena.
+ * One contract, several backends: memory (simulation, tests), SQLite (one host) and etcd (several
+ * hosts). All calls are synchronous and thread-safe; those that write wait for the disk, so an
+ * event loop makes them in a job. Results are copied into the caller's arena.
  *
  * Revisions: the store counts committed changes. A transaction that commits gives all its keys the
  * next revision; the first is 1. A key's mod_revision is that of its last put, its create_revision
  * that of the put that made it. A revision never comes back, also not after a crash.
  *
  * Outcome unknown: a call that fails with ERR_UNSETTLED may or may not have taken place (the disk
- * failed during the commit). It is settled by a compare-and-swap of one's own that succeeds, never
- * by a read (RULES F2). After any other error nothing has changed.
+ * failed during the commit, or the server's answer was lost). It is settled by a compare-and-swap
+ * of one's own that succeeds, never by a read (RULES F2). After any other error nothing has
+ * changed.
+ *
+ * With etcd, in addition:
+ * - Reads wait, too: for a majority of the members. Every call but those of watches may take as
+ *   long as StoreEtcdOptions says. Reads fail with ERR_UNAVAILABLE or ERR_TIMEOUT where no member
+ *   serves in time, and with ERR_CONFLICT where etcd has lost what it had acknowledged.
+ * - Revisions are etcd's own. A fresh one is at 1 before the first change, and whatever else it
+ *   keeps counts along, so that the first change may have any revision, and there are gaps.
+ * - Watches hear of a change, also of one's own, soon after the call that made it, not before it
+ *   returns. A delete has no create_revision.
+ * - Leases: see below.
  */
 #ifndef WEIR_STORE_H
 #define WEIR_STORE_H
@@ -46,6 +57,27 @@ Store *store_open_memory(const StoreOptions *options);
  * Weir's, or damaged. Leases found in the file live on for their whole time from now. */
 NODISCARD bool store_open_sqlite(const char *path, const StoreOptions *options, Store **ret_store,
                                  Err *err);
+
+/* Keeps the tier's keys in an etcd, 3.4 or newer, through its JSON gateway: docs/store.md says how
+ * it works and which flags it needs. Everything is copied. */
+typedef struct StoreEtcdOptions {
+    const char *const *endpoints; /* of one cluster, NULL-terminated: "https://HOST:PORT", or
+                                     "http://" to an address of the loopback */
+    const char *root;             /* stands before every key: "/weir/TIER/" */
+    const char *ca;               /* PEM file; NULL: those that the system trusts */
+    const char *cert, *key;       /* our own, PEM files; both NULL: none */
+    bool keep_history;            /* others use it, too: when it is compacted is not ours to say */
+    /* 0 takes the default of each: */
+    int64_t connect_timeout_ms; /* 1 s */
+    int64_t answer_timeout_ms;  /* 3 s, of one member, with the connect */
+    int64_t patience_ms;        /* 8 s: after that no call tries another member */
+    int64_t compact_ms;         /* 300 s: etcd's history reaches back so far, and twice at most */
+} StoreEtcdOptions;
+
+/* Waits until a member has answered. ERR_INVALID: the options. ERR_NOT_FOUND: a file. ERR_DENIED:
+ * the certificates. ERR_UNAVAILABLE, ERR_TIMEOUT: no member serves. */
+NODISCARD bool store_open_etcd(const StoreEtcdOptions *etcd, const StoreOptions *options,
+                               Store **ret_store, Err *err);
 
 /* Nobody may be inside a call, and all watches must be closed. NULL is fine. */
 void store_close(Store *store);
@@ -157,7 +189,13 @@ bool store_watch_wait(StoreWatch *watch, int64_t timeout_ms);
 
 /* A lease is a life that keys can share: when it ends (ttl_ms after its grant or last keepalive, or
  * by revoke) they are deleted, all at one revision. An end that the disk refuses is tried again by
- * the following calls, and keepalive does not bring the lease back meanwhile. */
+ * the following calls, and keepalive does not bring the lease back meanwhile.
+ *
+ * With etcd a lease belongs to the process that granted it, which ends it in time by its own clock,
+ * as everywhere. Where that process is gone, etcd ends it: never earlier than asked, but in whole
+ * seconds, no sooner than its own minimum (one and a half election timeouts, rounded up: 2 s), and
+ * later by up to the whole time where its leader changed. Another process may keep the lease alive
+ * after that, or revoke it, by its id. STORE_LEASES_MAX counts those of this process. */
 NODISCARD bool store_lease_grant(Store *store, int64_t ttl_ms, int64_t *ret_lease, Err *err);
 /* ERR_NOT_FOUND where it has ended. */
 NODISCARD bool store_lease_keepalive(Store *store, int64_t lease, Err *err);

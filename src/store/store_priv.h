@@ -1,11 +1,12 @@
 /*
- * Inside the store. Store keeps an image of everything in memory and a log of its last changes;
- * a backend only makes batches durable. So reading never waits for the disk, and all backends share
- * one understanding of the contract.
+ * Inside the store. What is checked, watched and ended in time is common (store.c, watch.c,
+ * lease.c); a kind of store does the rest. There are two kinds: the local one (local.c), which
+ * keeps an image of everything in memory, so that reading never waits, and lets a backend make
+ * batches durable; and etcd (etcd.c), which asks the servers.
  *
- * Two locks. `writing` is held through a whole change, the disk included; only its holder alters
- * the image. `lock` is held for moments: to read the image, to alter it, and around everything of
- * watches. Order: writing, then lock.
+ * Two locks. `writing` is held through a whole local change, the disk included, and through the
+ * grant and the end of a lease; only its holder alters the image. `lock` is held for moments: to
+ * read the image, to alter it, and around everything of watches. Order: writing, then lock.
  */
 #ifndef WEIR_STORE_PRIV_H
 #define WEIR_STORE_PRIV_H
@@ -85,6 +86,25 @@ typedef struct Backend {
     void (*close)(void *self);
 } Backend;
 
+/* How a kind of store does what the contract says. Whatever comes in is checked already. */
+typedef struct StoreKind {
+    /* Under `writing`, before any change: settles what the last one left open. */
+    bool (*ready)(Store *store, Err *err);
+    bool (*get)(Store *store, Slice key, Arena *arena, StoreItem *ret_item, Err *err);
+    bool (*range)(Store *store, Slice prefix, Slice after, size_t limit, Arena *arena,
+                  StoreRange *ret_range, Err *err);
+    bool (*txn)(Store *store, const StoreTxn *txn, bool *ret_committed, int64_t *ret_revision,
+                Err *err);
+    /* Under `writing`; both keep image.leases right. */
+    bool (*lease_grant)(Store *store, const Lease *lease, Err *err);
+    bool (*lease_end)(Store *store, int64_t id, Err *err);
+    /* NULL where image.leases is all that there is to a lease. */
+    bool (*lease_renew)(Store *store, int64_t id, Err *err);
+    /* The present revision; NULL where Store.revision is it. */
+    bool (*revision)(Store *store, int64_t *ret_revision, Err *err);
+    void (*close)(Store *store);
+} StoreKind;
+
 bool sqlite_backend_new(const char *path, void **ret_self, Err *err);
 extern const Backend sqlite_backend;
 
@@ -103,12 +123,15 @@ struct Store {
     pthread_mutex_t writing;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* for store_watch_wait */
-    const Backend *backend; /* NULL: memory */
+    const StoreKind *kind;
+    const Backend *backend; /* NULL: memory, or etcd */
     void *backend_self;
+    struct Etcd *etcd; /* NULL: local */
     int64_t (*now_ms)(void *clock);
     void *clock;
-    bool unsettled; /* under `writing`: the backend must be loaded again first */
-    Image image;
+    bool unsettled;   /* under `writing`: the backend must be loaded again first */
+    Image image;      /* etcd: nothing but the leases that were granted here */
+    int64_t revision; /* what the history has come to */
     History history;
     List watches;
 };
@@ -124,10 +147,7 @@ struct StoreWatch {
     int fd;
 };
 
-/* store.c, all under `writing`. */
-bool store_ready(Store *store, Err *err); /* loads again where the last outcome is unknown */
-bool store_commit(Store *store, Batch *batch, Err *err);
-void batch_done(Batch *batch);
+Store *store_new(const StoreKind *kind, const StoreOptions *options);
 
 /* lease.c: under `writing`. Ends what is due; false where the disk refused. */
 bool store_expire(Store *store, Err *err);

@@ -90,7 +90,7 @@ void history_add(Store *store, const BatchOp *op)
 void history_forget(Store *store)
 {
     history_clear(&store->history);
-    store->history.lost_revision = store->image.revision;
+    store->history.lost_revision = store->revision;
     LIST_FOR_EACH (&store->watches, node) {
         StoreWatch *watch = CONTAINER_OF(node, StoreWatch, node);
         watch->resync = true;
@@ -106,24 +106,35 @@ void watches_wake(Store *store)
 /* ---- watches ----------------------------------------------------------------------------------
  */
 
+/* Whether the store has come as far as this revision. */
+static bool watch_start_check(Store *store, int64_t after_revision, Err *err)
+{
+    pthread_mutex_lock(&store->lock);
+    int64_t revision = store->revision;
+    pthread_mutex_unlock(&store->lock);
+    if (after_revision > revision && store->kind->revision != NULL) {
+        TRY(store->kind->revision(store, &revision, err));
+    }
+    if (after_revision < 0 || after_revision > revision) {
+        return err_set(err, ERR_INVALID, "cannot watch from revision %lld: the store is at %lld",
+                       (long long)after_revision, (long long)revision);
+    }
+    return true;
+}
+
 bool store_watch(Store *store, Slice prefix, int64_t after_revision, StoreWatch **ret_watch,
                  Err *err)
 {
+    TRY(watch_start_check(store, after_revision, err));
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fd < 0) {
         return err_set_errno(err, errno, "cannot make an eventfd");
     }
     pthread_mutex_lock(&store->lock);
-    bool full = store->watches.len >= STORE_WATCHES_MAX;
-    if (full || after_revision < 0 || after_revision > store->image.revision) {
-        int64_t revision = store->image.revision;
+    if (store->watches.len >= STORE_WATCHES_MAX) {
         pthread_mutex_unlock(&store->lock);
         fd_close(&fd);
-        return full ? err_set(err, ERR_LIMIT, "the store keeps at most %d watches",
-                              STORE_WATCHES_MAX)
-                    : err_set(err, ERR_INVALID,
-                              "cannot watch from revision %lld: the store is at %lld",
-                              (long long)after_revision, (long long)revision);
+        return err_set(err, ERR_LIMIT, "the store keeps at most %d watches", STORE_WATCHES_MAX);
     }
     StoreWatch *watch = mem_alloc(sizeof(StoreWatch));
     char *copy = mem_alloc(prefix.len + 1);
@@ -190,7 +201,7 @@ StoreWatchResult store_watch_next(StoreWatch *watch, Arena *arena, StoreChange *
     } else if (result == STORE_WATCH_RESYNC) {
         watch->resync = false;
         watch->next = store->history.end;
-        watch->after_revision = store->image.revision;
+        watch->after_revision = store->revision;
     } else {
         watch_calm(watch);
     }

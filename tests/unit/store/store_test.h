@@ -1,4 +1,4 @@
-/* A store of either kind on a clock that the test moves, in a folder of the test's own. */
+/* A store of any kind on a clock that the test moves, in a folder of the test's own. */
 #ifndef WEIR_TESTS_STORE_TEST_H
 #define WEIR_TESTS_STORE_TEST_H
 
@@ -6,10 +6,15 @@
 #include <stdlib.h>
 
 #include "../unit.h"
+#include "etcd_servers.h"
 #include "store/store.h"
 
+typedef enum FixtureKind { FIXTURE_MEMORY, FIXTURE_SQLITE, FIXTURE_ETCD } FixtureKind;
+
 typedef struct Fixture {
-    bool sqlite;
+    FixtureKind kind;
+    const EtcdServers *servers; /* of etcd */
+    int64_t base;               /* the revision before the first change */
     char *folder;
     char *path;
     atomic_llong now_ms;
@@ -32,21 +37,28 @@ static inline StoreOptions fixture_options(Fixture *f)
 static inline void fixture_open(Fixture *f)
 {
     StoreOptions options = fixture_options(f);
-    if (!f->sqlite) {
+    bool ok = true;
+    if (f->kind == FIXTURE_MEMORY) {
         f->store = store_open_memory(&options);
-    } else if (!store_open_sqlite(f->path, &options, &f->store, &f->err)) {
+    } else if (f->kind == FIXTURE_SQLITE) {
+        ok = store_open_sqlite(f->path, &options, &f->store, &f->err);
+    } else {
+        StoreEtcdOptions etcd = etcd_servers_options(f->servers, f->path);
+        ok = store_open_etcd(&etcd, &options, &f->store, &f->err);
+    }
+    if (!ok) {
         fail_msg("%s", f->err.message);
     }
 }
 
-static inline Fixture *fixture_new(bool sqlite)
+static inline Fixture *fixture_new(FixtureKind kind)
 {
     Fixture *f = mem_alloc(sizeof(Fixture));
     const char *base = getenv("TMPDIR");
-    f->sqlite = sqlite;
+    f->kind = kind;
     f->folder = mem_printf("%s/weir-test-store-XXXXXX", base != NULL ? base : "/tmp");
     assert_non_null(mkdtemp(f->folder));
-    f->path = mem_printf("%s/weir.sqlite", f->folder);
+    f->path = mem_printf(kind == FIXTURE_ETCD ? "%s/" : "%s/weir.sqlite", f->folder);
     f->arena = arena_new();
     atomic_store(&f->now_ms, 1000);
     return f;

@@ -12,7 +12,7 @@
 
 static int setup(void **state)
 {
-    *state = fixture_new(true);
+    *state = fixture_new(FIXTURE_SQLITE);
     return 0;
 }
 
@@ -278,7 +278,7 @@ typedef struct FaultFixture {
 
 static int fault_setup(void **state)
 {
-    Fixture *f = fixture_new(true);
+    Fixture *f = fixture_new(FIXTURE_SQLITE);
     Faults *faults = mem_alloc(sizeof(Faults));
     faults_install(faults);
     fixture_open(f);
