@@ -18,7 +18,7 @@ typedef struct Hosts Hosts;
 typedef struct Mirror Mirror;
 
 #define HOSTS_MAX      16
-#define HOST_NAME_SIZE 33 /* with the NUL */
+#define HOST_NAME_SIZE 17 /* with the NUL: paths of sockets are short */
 #define HOST_NET_SIZE  8  /* "10.255" */
 #define AGENT_ID_SIZE  17
 

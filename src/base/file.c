@@ -232,10 +232,13 @@ bool dir_make(const char *path, mode_t mode, Err *err)
         char end = *at;
         *at = '\0';
         struct stat info;
-        if (mkdir(copy, mode) != 0 &&
-            (errno != EEXIST || stat(copy, &info) != 0 || !S_ISDIR(info.st_mode))) {
+        bool made = mkdir(copy, mode) == 0;
+        if (!made && (errno != EEXIST || stat(copy, &info) != 0 || !S_ISDIR(info.st_mode))) {
             int saved = errno == EEXIST ? ENOTDIR : errno;
             return err_set_errno(err, saved, "cannot make the folder %s", copy);
+        }
+        if (made && chmod(copy, mode) != 0) { /* whatever the umask is */
+            return err_set_errno(err, errno, "cannot give the folder %s its mode", copy);
         }
         *at = end;
         if (end == '\0') {

@@ -113,6 +113,12 @@ static bool key_open(Tier *tier, Err *err)
     CLEANUP(mem_free_ptr) char *path = mem_printf("%s/master.key", tier->data_dir);
     CLEANUP(mem_free_ptr) char *store = mem_printf("%s/weir.sqlite", tier->data_dir);
     if (!file_exists(path)) {
+        if (tier->etcd != NULL) {
+            return err_set(err, ERR_NOT_FOUND,
+                           "%s is missing, without which a host is none of its tier: copy it from "
+                           "another host, mode 0600",
+                           path);
+        }
         if (file_exists(store)) {
             return err_set(err, ERR_NOT_FOUND,
                            "%s is missing, and with it every secret of this tier: put it back from "
@@ -256,30 +262,6 @@ static bool access_key_open(Tier *tier, Err *err)
                          slice_of(member_str(record, "secret", "")), &tier->secret_key, err);
 }
 
-/* ---- this host ---------------------------------------------------------------------------------
- */
-
-/* Others of the tier reach it by its net, which may be another one than last time. */
-static bool host_record(Tier *tier, Err *err)
-{
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    CLEANUP(record_free_ptr) json_t *record = NULL;
-    const char *key = arena_printf(arena, "host/%s/spec", tier->host);
-    StoreItem item;
-    if (!store_get(tier->store, slice_of(key), arena, &item, err)) {
-        record = json_pack("{s:s, s:s, s:I}", "zone", "", "net", tier->net, "joined_ms",
-                           (json_int_t)time_wall_ms());
-        return err->code == ERR_NOT_FOUND && record_make(tier, key, record, err);
-    }
-    TRY(record_parse(item.value, &record, err));
-    if (strcmp(member_str(record, "net", ""), tier->net) == 0) {
-        return true;
-    }
-    json_object_set_new(record, "net", json_string(tier->net));
-    return store_update(tier->store, slice_of(key), item.mod_revision, record_format(arena, record),
-                        NULL, err);
-}
-
 /* ---- the runtime folder ------------------------------------------------------------------------
  */
 
@@ -310,7 +292,9 @@ static bool run_open(Tier *tier, Err *err)
     char *folder = geteuid() == 0        ? mem_strdup("/run/weir")
                    : run_base_fits(base) ? mem_printf("%s/weir", base)
                                          : mem_printf("/tmp/weir-%u", geteuid());
-    tier->run_dir = mem_printf("%s/%s", folder, tier->id);
+    bool alone = strcmp(tier->host, TIER_HOST) == 0;
+    tier->run_dir = alone ? mem_printf("%s/%s", folder, tier->id)
+                          : mem_printf("%s/%s-%s", folder, tier->id, tier->host);
     TRY(dir_make(folder, 0711, err));
     TRY(run_base_check(folder, err));
     return dir_make(tier->run_dir, 0711, err);
@@ -321,16 +305,13 @@ static bool run_open(Tier *tier, Err *err)
 
 bool tier_open(const char *data_dir, int net_fd, Tier *ret_tier, Err *err)
 {
-    Tier tier = {.lock_fd = -1, .net_fd = -1, .mark_fd = -1, .host = TIER_HOST};
+    Tier tier = {.lock_fd = -1, .net_fd = -1, .mark_fd = -1};
     buf_init(&tier.ca_cert_pem, BUF_MAX_DEFAULT);
-    bool ok = folder_open(&tier, data_dir, err) && key_open(&tier, err);
-    if (ok) {
-        CLEANUP(mem_free_ptr) char *path = mem_printf("%s/weir.sqlite", tier.data_dir);
-        ok = store_open_sqlite(path, NULL, &tier.store, err);
-    }
-    ok = ok && tier_record(&tier, err) && authority_open(&tier, err) &&
+    bool ok =
+        folder_open(&tier, data_dir, err) && tier_host_open(&tier, err) && key_open(&tier, err);
+    ok = ok && tier_store_open(&tier, err) && tier_record(&tier, err) && authority_open(&tier, err) &&
          access_key_open(&tier, err) && tier_net_open(&tier, net_fd, err) &&
-         host_record(&tier, err) && run_open(&tier, err);
+         tier_host_record(&tier, err) && run_open(&tier, err);
     if (!ok) {
         tier_close(&tier);
         return false;
@@ -349,6 +330,7 @@ void tier_close(Tier *tier)
     fd_close(&tier->net_fd);
     fd_close(&tier->mark_fd);
     fd_close(&tier->lock_fd);
+    json_decref(tier->etcd);
     mem_free(tier->id);
     mem_free(tier->region);
     mem_free(tier->run_dir);

@@ -2,6 +2,7 @@
 #ifndef WEIR_SERVE_TIER_PRIV_H
 #define WEIR_SERVE_TIER_PRIV_H
 
+#include "agent/agent.h"
 #include "crypto/crypto.h"
 #include "model/model.h"
 #include "store/store.h"
@@ -12,12 +13,16 @@
 #define ACCESS_KEY_SIZE 21
 #define TIER_HOST       "local" /* the first one, and the only one of a tier that nobody joined */
 
+#define TIER_ETCD_MAX   7 /* endpoints */
+
 typedef struct Tier {
     char *data_dir; /* absolute */
     char *run_dir;
     char *id;
     char *region;
-    const char *host; /* its name among those of the tier */
+    char host[HOST_NAME_SIZE]; /* its name among those of the tier */
+    char zone[2];              /* the letter; "": it stands for all zones */
+    json_t *etcd;              /* where the store is, as DATA/host.json has it; NULL: here */
     int64_t created_ms;
     char net[8]; /* "127.1" */
     unsigned net_number;
@@ -41,6 +46,12 @@ NODISCARD bool tier_open(const char *data_dir, int net_fd, Tier *ret_tier, Err *
 void tier_close(Tier *tier);
 /* Removes the runtime folder, when nothing of the tier runs any more. */
 void tier_run_remove(const Tier *tier);
+
+/* host.c: reads DATA/host.json, opens the store that it names, and tells the other hosts of this
+ * one. */
+NODISCARD bool tier_host_open(Tier *tier, Err *err);
+NODISCARD bool tier_store_open(Tier *tier, Err *err);
+NODISCARD bool tier_host_record(Tier *tier, Err *err);
 
 /* Takes the net of the last time where that is possible, else the next free one. */
 NODISCARD bool tier_net_open(Tier *tier, int lock_fd, Err *err);

@@ -6,7 +6,7 @@ import signal
 import time
 
 from support.inside import PASSWORD, Inside
-from support.tier import tier_of
+from support.tier import Tier, ending, tier_of
 from support.watch import wait_until
 
 KILLS = 5
@@ -146,3 +146,12 @@ def test_a_tier_that_moved_to_another_network_works(weir):
         assert address.startswith('127.240.')
         with tier.postgres(address, dbname='shop', password=PASSWORD, passfile='/dev/null') as connection:
             connection.execute('CREATE TABLE note ()')
+
+
+def test_whoever_starts_it_may_hide_his_files(weir):
+    """A strict umask is root's on many a host; engines run as accounts of their own."""
+    with ending(Tier(weir)) as tier:
+        tier.up(umask=0o077)
+        tier.env()
+        create_instance(tier, 'main')
+        Inside(tier).wait_settled('main')

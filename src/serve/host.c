@@ -1,0 +1,120 @@
+/*
+ * This host among those of its tier (docs/hosts.md): DATA/host.json, which a join writes, and the
+ * record by which the others know it. Without the file it is the only one.
+ */
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "serve/tier_priv.h"
+
+#define FILE_MAX_BYTES ((size_t)64 << 10)
+#define NAME_MAX_BYTES (sizeof((Tier){0}.host) - 1)
+
+static char *file_path(const Tier *tier)
+{
+    return mem_printf("%s/host.json", tier->data_dir);
+}
+
+static bool name_is_good(const char *name)
+{
+    size_t len = strlen(name);
+    bool good = len > 0 && len <= NAME_MAX_BYTES && name[0] != '-';
+    for (size_t i = 0; i < len && good; i++) {
+        good = (name[i] >= 'a' && name[i] <= 'z') || (name[i] >= '0' && name[i] <= '9') ||
+               name[i] == '-';
+    }
+    return good;
+}
+
+static bool zone_is_good(const char *zone)
+{
+    return strlen(zone) == 1 && strchr(MODEL_ZONES, zone[0]) != NULL;
+}
+
+static bool host_take(Tier *tier, const char *path, const json_t *file, Err *err)
+{
+    const char *name = member_str(file, "name", "");
+    const char *zone = member_str(file, "zone", "");
+    const json_t *etcd = member_object(file, "etcd");
+    if (!name_is_good(name)) {
+        return err_set(err, ERR_INVALID,
+                       "%s: name must be 1 to %zu small letters, digits and hyphens", path,
+                       NAME_MAX_BYTES);
+    }
+    if (!zone_is_good(zone)) {
+        return err_set(err, ERR_INVALID, "%s: zone must be one of the letters %s", path,
+                       MODEL_ZONES);
+    }
+    size_t count = json_array_size(member_array(etcd, "endpoints"));
+    if (count < 1 || count > TIER_ETCD_MAX) {
+        return err_set(err, ERR_INVALID, "%s: etcd.endpoints must be 1 to %d addresses", path,
+                       TIER_ETCD_MAX);
+    }
+    snprintf(tier->host, sizeof(tier->host), "%s", name);
+    tier->zone[0] = zone[0];
+    tier->etcd = json_deep_copy(etcd);
+    return true;
+}
+
+bool tier_host_open(Tier *tier, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *path = file_path(tier);
+    snprintf(tier->host, sizeof(tier->host), "%s", TIER_HOST);
+    if (!file_exists(path)) {
+        return true;
+    }
+    CLEANUP(record_free_ptr) json_t *file = NULL;
+    Buf text;
+    buf_init(&text, FILE_MAX_BYTES);
+    bool ok = file_read(path, &text, err) &&
+              (record_parse(buf_slice(&text), &file, err) || err_wrap(err, "%s", path)) &&
+              host_take(tier, path, file, err);
+    buf_done(&text);
+    return ok;
+}
+
+bool tier_store_open(Tier *tier, Err *err)
+{
+    if (tier->etcd == NULL) {
+        CLEANUP(mem_free_ptr) char *path = mem_printf("%s/weir.sqlite", tier->data_dir);
+        return store_open_sqlite(path, NULL, &tier->store, err);
+    }
+    const char *endpoints[TIER_ETCD_MAX + 1] = {NULL};
+    size_t i;
+    json_t *endpoint;
+    json_array_foreach (member_array(tier->etcd, "endpoints"), i, endpoint) {
+        endpoints[i] = json_string_value(endpoint);
+    }
+    const StoreEtcdOptions options = {.endpoints = endpoints,
+                                      .root = member_str(tier->etcd, "root", "/weir/"),
+                                      .ca = member_str(tier->etcd, "ca", NULL),
+                                      .cert = member_str(tier->etcd, "cert", NULL),
+                                      .key = member_str(tier->etcd, "key", NULL),
+                                      .keep_history =
+                                          member_bool(tier->etcd, "keep_history", false)};
+    return store_open_etcd(&options, NULL, &tier->store, err);
+}
+
+/* Others of the tier reach it by its net, which may be another one than last time. */
+bool tier_host_record(Tier *tier, Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(record_free_ptr) json_t *record = NULL;
+    const char *key = arena_printf(arena, "host/%s/spec", tier->host);
+    StoreItem item;
+    if (!store_get(tier->store, slice_of(key), arena, &item, err)) {
+        record = json_pack("{s:s, s:s, s:I}", "zone", tier->zone, "net", tier->net, "joined_ms",
+                           (json_int_t)time_wall_ms());
+        return err->code == ERR_NOT_FOUND &&
+               store_create(tier->store, slice_of(key), record_format(arena, record), NULL, err);
+    }
+    TRY(record_parse(item.value, &record, err));
+    if (strcmp(member_str(record, "net", ""), tier->net) == 0 &&
+        strcmp(member_str(record, "zone", ""), tier->zone) == 0) {
+        return true;
+    }
+    json_object_set_new(record, "net", json_string(tier->net));
+    json_object_set_new(record, "zone", json_string(tier->zone));
+    return store_update(tier->store, slice_of(key), item.mod_revision, record_format(arena, record),
+                        NULL, err);
+}
