@@ -13,6 +13,7 @@ import redis
 from support.certs import Authority
 from support.engines import account_folder, as_account, give, own_address, stop, wait_port
 from support.plane_agent import PlaneProcess, Refused
+from support.watch import wait_until
 
 TOKEN = 'a-token-that-clients-know'
 BACKEND = {'user': 'weir_client', 'password': 'a-password-that-they-do-not'}
@@ -616,6 +617,10 @@ def test_commands_are_held_while_the_primary_hands_over(own_group):
     blocked.close()
 
 
+def refused(node, command):
+    return node.admin().info('commandstats').get(f'cmdstat_{command}', {}).get('rejected_calls', 0) > 0
+
+
 def test_what_a_former_primary_refuses_is_sent_again(own_group):
     """Its roles have changed, and the front has not heard of it yet."""
     first, second = own_group.nodes
@@ -627,7 +632,8 @@ def test_what_a_former_primary_refuses_is_sent_again(own_group):
     first.admin().replicaof(second.address, 6379)
     waiting = [threading.Thread(target=lambda: client.incr('n'))]
     waiting[0].start()
-    time.sleep(0.3)
+    wait_until(lambda: refused(first, 'incrby'), 'the former primary refuses it')
+    time.sleep(0.3)  # until that is read
     assert waiting[0].is_alive()
     own_group.primary = second
     own_group.configure()
