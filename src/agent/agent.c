@@ -319,11 +319,11 @@ bool agent_new(const AgentOptions *options, Agent **ret_agent, Err *err)
     random_id(agent->options.agent_id, sizeof(agent->options.agent_id) - 1);
     agent->nodes = map_new();
     int64_t revision = 0;
-    bool ok = hosts_new(&agent->options, &agent->options.hosts, err) &&
-              mirror_new(options->loop, options->store, on_mirror, agent, &agent->options.mirror,
-                         err) &&
-              planes_new(&agent->options, &agent->planes, err) &&
-              nodes_load(agent, &revision, err) && watches_start(agent, revision, err);
+    bool ok =
+        hosts_new(&agent->options, &agent->options.hosts, err) &&
+        mirror_new(options->loop, options->store, on_mirror, agent, &agent->options.mirror, err) &&
+        planes_new(&agent->options, &agent->planes, err) && nodes_load(agent, &revision, err) &&
+        watches_start(agent, revision, err);
     if (!ok) {
         agent_free(agent);
         return false;

@@ -22,8 +22,7 @@ static bool is_here(const AgentOptions *options, const json_t *goal)
 /* A host that is not known any more has no engines either: this one's net is as good. */
 static void net_of(const AgentOptions *options, const json_t *goal, char out[static HOST_NET_SIZE])
 {
-    if (is_here(options, goal) ||
-        !hosts_net(options->hosts, member_str(goal, "host", ""), out)) {
+    if (is_here(options, goal) || !hosts_net(options->hosts, member_str(goal, "host", ""), out)) {
         snprintf(out, HOST_NET_SIZE, "%s", options->net);
     }
 }

@@ -14,11 +14,9 @@ static json_t *front_nodes(const Group *group)
     json_t *member;
     json_array_foreach (member_array(group->spec, "members"), i, member) {
         const char *node = member_str(member, "CacheClusterId", "");
-        json_array_append_new(nodes,
-                              json_pack("{s:s, s:s, s:o, s:i}", "$member",
-                                        cache_cluster_name(group), "id", node, "address",
-                                        json_sprintf("$at.%s", node),
-                                        "port", 6379));
+        json_array_append_new(nodes, json_pack("{s:s, s:s, s:o, s:i}", "$member",
+                                               cache_cluster_name(group), "id", node, "address",
+                                               json_sprintf("$at.%s", node), "port", 6379));
     }
     return nodes;
 }

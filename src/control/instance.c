@@ -74,8 +74,8 @@ int64_t instance_handover(const Instance *instance)
 json_t *instance_target_new(World *world, const char *dbi)
 {
     const json_t *spec = instance_spec_of(world, dbi);
-    const json_t *status = world_getf(world, "status/db-instance/%s",
-                                      member_str(spec, "DBInstanceIdentifier", ""));
+    const json_t *status =
+        world_getf(world, "status/db-instance/%s", member_str(spec, "DBInstanceIdentifier", ""));
     const char *relay = member_str(status, "endpoint_host", "0.0");
     bool cluster = world_getf(world, "cluster/%s", dbi) != NULL;
     return json_pack("{s:s, s:s, s:i}", cluster ? "$leader" : "$node",

@@ -13,8 +13,8 @@ const char *instance_plane(const Instance *instance)
 static json_t *link_listener(const Instance *instance, const char *host)
 {
     json_t *listener =
-        json_pack("{s:o, s:i, s:b, s:s, s:[o, s]}", "address", json_sprintf("$net.%s", host), "port",
-                  LINK_PORT, "link", 1, "client_ca_pem", "$ca", "$server_cert",
+        json_pack("{s:o, s:i, s:b, s:s, s:[o, s]}", "address", json_sprintf("$net.%s", host),
+                  "port", LINK_PORT, "link", 1, "client_ca_pem", "$ca", "$server_cert",
                   json_sprintf("$net.%s", host), instance->id);
     ASSERT(listener != NULL);
     return listener;

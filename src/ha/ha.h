@@ -243,8 +243,8 @@ static inline bool ha_record_serves(const HaRecord *record)
 typedef struct HaEdge {
     HaDuty duty;
     HaState state;
-    int step;     /* a HaStep; in another table, one of its own */
-    HaState then; /* what the state becomes where the step does what it should */
+    unsigned step; /* a HaStep; in another table, one of its own */
+    HaState then;  /* what the state becomes where the step does what it should */
 } HaEdge;
 
 /* Which steps there are for each duty and state. */
@@ -256,8 +256,8 @@ typedef struct HaTable {
 
 extern const HaTable ha_table; /* of PostgreSQL nodes (edges.c) */
 
-const HaEdge *ha_table_find(const HaTable *table, HaDuty duty, HaState state, int step); /* NULL:
-                                                                                    there is none */
+/* NULL: there is none. */
+const HaEdge *ha_table_find(const HaTable *table, HaDuty duty, HaState state, unsigned step);
 /* As Mermaid diagrams, one for each duty, for docs/failover.md. */
 void ha_table_draw(const HaTable *table, Buf *out);
 

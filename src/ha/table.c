@@ -5,7 +5,7 @@ static const char *const duty_names[HA_DUTIES] = {"lead", "follow", "rest", "lea
 static const char *const state_names[HA_STATES] = {"empty",     "down",      "stuck",   "starting",
                                                    "following", "promoting", "leading", "silent"};
 
-const HaEdge *ha_table_find(const HaTable *table, HaDuty duty, HaState state, int step)
+const HaEdge *ha_table_find(const HaTable *table, HaDuty duty, HaState state, unsigned step)
 {
     for (size_t i = 0; i < table->len; i++) {
         const HaEdge *edge = &table->edges[i];

@@ -309,9 +309,9 @@ bool tier_open(const char *data_dir, int net_fd, Tier *ret_tier, Err *err)
     buf_init(&tier.ca_cert_pem, BUF_MAX_DEFAULT);
     bool ok =
         folder_open(&tier, data_dir, err) && tier_host_open(&tier, err) && key_open(&tier, err);
-    ok = ok && tier_store_open(&tier, err) && tier_record(&tier, err) && authority_open(&tier, err) &&
-         access_key_open(&tier, err) && tier_net_open(&tier, net_fd, err) &&
-         tier_host_record(&tier, err) && run_open(&tier, err);
+    ok = ok && tier_store_open(&tier, err) && tier_record(&tier, err) &&
+         authority_open(&tier, err) && access_key_open(&tier, err) &&
+         tier_net_open(&tier, net_fd, err) && tier_host_record(&tier, err) && run_open(&tier, err);
     if (!ok) {
         tier_close(&tier);
         return false;
