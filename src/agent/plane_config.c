@@ -157,7 +157,12 @@ static json_t *expand_leader(Expander *expander, const json_t *object, int depth
 {
     const char *node =
         plane_leader(expander->options, expander->arena, member_str(object, "$leader", ""));
-    return node != NULL ? expand_target(expander, object, "$leader", node, depth) : json_null();
+    json_t *target =
+        node != NULL ? expand_target(expander, object, "$leader", node, depth) : json_null();
+    if (json_is_object(target) && hosts_are_several(expander->options->hosts)) {
+        json_object_set_new(target, "deposed", plane_peers_new(expander->options, node));
+    }
+    return target;
 }
 
 static json_t *expand_group_member(Expander *expander, const json_t *object, int depth)

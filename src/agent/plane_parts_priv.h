@@ -89,6 +89,8 @@ size_t plane_lines(Slice data, bool (*take)(Plane *plane, const json_t *message)
  * nobody does). The texts are the arena's. */
 char *plane_node_address(const AgentOptions *options, Arena *arena, const char *node);
 json_t *plane_node_target(const AgentOptions *options, const char *node, const char *relay);
+/* The others that may lead its cluster. */
+json_t *plane_peers_new(const AgentOptions *options, const char *node);
 char *plane_leader(const AgentOptions *options, Arena *arena, const char *cluster);
 
 /* plane_group.c: {"role": "primary" | "replica", "available": …} of a member of a replication

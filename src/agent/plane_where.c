@@ -49,6 +49,13 @@ json_t *plane_node_target(const AgentOptions *options, const char *node, const c
                      "$ca", "$client_cert", LINK_CLIENT);
 }
 
+json_t *plane_peers_new(const AgentOptions *options, const char *node)
+{
+    CLEANUP(record_free_ptr) json_t *goal = goal_of(options, node);
+    json_t *peers = member_array(goal, "peers");
+    return peers != NULL ? json_deep_copy(peers) : json_array();
+}
+
 /* One that does not answer its agent at present may only be slow: nobody else leads yet. */
 static bool takes_requests(const json_t *seen, int64_t term)
 {

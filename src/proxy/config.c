@@ -141,6 +141,7 @@ static void parse_server(Reader *outer, const char *path, const json_t *json, Pr
     parse_target_link(&reader, target);
     target->max_connections =
         (uint32_t)reader_int(&reader, "max_connections", 100, 1, PROXY_SERVERS_MAX);
+    proxy_config_parse_names(&reader, "deposed", 0, PROXY_DEPOSED_MAX, &target->deposed);
     reader_end(&reader);
     reader_pass_on(outer, &reader);
 }

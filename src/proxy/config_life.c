@@ -31,6 +31,14 @@ static void listener_done(ProxyListener *listener)
     }
 }
 
+static void names_done(ProxyNames *names)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        mem_free(names->items[i]);
+    }
+    mem_free(names->items);
+}
+
 static void target_done(ProxyTarget *target)
 {
     mem_free(target->id);
@@ -38,6 +46,7 @@ static void target_done(ProxyTarget *target)
     mem_free(target->host);
     mem_free(target->ca_file);
     mem_free(target->ca_pem);
+    names_done(&target->deposed);
     mem_free(target->cert_pem);
     secret_done(&target->key_pem);
     for (size_t i = 0; i < PROXY_WORKERS_MAX; i++) {
@@ -55,14 +64,6 @@ static void user_done(ProxyUser *user)
     secret_done(&user->previous);
     crypto_wipe(&user->verifier, sizeof(user->verifier));
     crypto_wipe(&user->previous_verifier, sizeof(user->previous_verifier));
-}
-
-static void names_done(ProxyNames *names)
-{
-    for (size_t i = 0; i < names->count; i++) {
-        mem_free(names->items[i]);
-    }
-    mem_free(names->items);
 }
 
 static void iam_done(ProxyIam *iam)

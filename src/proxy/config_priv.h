@@ -25,6 +25,7 @@
 #define PROXY_CLIENTS_MAX_DEFAULT    10000
 #define PROXY_CLIENTS_MAX            100000
 #define PROXY_SERVERS_MAX            10000
+#define PROXY_DEPOSED_MAX            16
 #define PROXY_REPLICAS_MAX           15
 #define PROXY_TARGETS_MAX            (1 + PROXY_REPLICAS_MAX)
 #define PROXY_LAG_MAX_DEFAULT        30000 /* ms */
@@ -99,6 +100,11 @@ typedef enum TargetTls {
 /* What a process shows at another host's link; nobody else has a certificate of this name. */
 #define PROXY_LINK_NAME "weir-plane"
 
+typedef struct ProxyNames {
+    char **items;
+    size_t count;
+} ProxyNames;
+
 typedef struct ProxyTarget {
     char *id;         /* NULL: there is no target at present */
     char *socket_dir; /* of its Unix socket; or */
@@ -106,7 +112,8 @@ typedef struct ProxyTarget {
     uint16_t port;
     TargetTls tls;
     char *ca_file;
-    char *cert_pem; /* of a link: our own */
+    ProxyNames deposed; /* ids of targets in whose place it is: connections there end at once */
+    char *cert_pem;     /* of a link: our own */
     Secret key_pem;
     uint32_t max_connections;
     uint32_t servers_max; /* our share of those, of all workers together */
@@ -124,11 +131,6 @@ typedef enum ProxyReads {
     READS_REPLICAS, /* a replica, and writes fail there; the target is not used */
     READS_SPLIT,    /* a replica where a transaction only reads; all else the target */
 } ProxyReads;
-
-typedef struct ProxyNames {
-    char **items;
-    size_t count;
-} ProxyNames;
 
 typedef struct ProxyIamKey {
     char *id;

@@ -109,6 +109,42 @@ void proxy_workers_targets_changed(Proxy *proxy)
     }
 }
 
+/* Whose login is not over has a time for it. */
+static bool is_deposed(const ProxyConfig *config, const ProxyServer *server)
+{
+    if (server->probe || server->state == SERVER_DRAINING || server->state == SERVER_CONNECTING ||
+        server->state == SERVER_LOGIN || server->state == SERVER_RELAY_LOGIN) {
+        return false;
+    }
+    const ProxyNames *deposed = &config->target.deposed;
+    for (size_t i = 0; i < deposed->count; i++) {
+        if (strcmp(deposed->items[i], server->place.id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static ProxyServer *first_deposed(const ProxyWorker *worker)
+{
+    LIST_FOR_EACH (&worker->servers, node) {
+        ProxyServer *server = CONTAINER_OF(node, ProxyServer, node);
+        if (is_deposed(worker->config, server)) {
+            return server;
+        }
+    }
+    return NULL;
+}
+
+/* Its engine may stand still on a host that nobody reaches: nothing there would ever end. */
+static void deposed_abort(ProxyWorker *worker)
+{
+    for (ProxyServer *server; (server = first_deposed(worker)) != NULL;) {
+        stream_abort(server->stream);
+        proxy_server_lost(server, "another node leads in its place");
+    }
+}
+
 void proxy_sides_apply(ProxyWorker *worker, const ProxyConfig *old)
 {
     const ProxyConfig *config = worker->config;
@@ -120,6 +156,7 @@ void proxy_sides_apply(ProxyWorker *worker, const ProxyConfig *old)
             leaving_target_changed(worker, i);
         }
     }
+    deposed_abort(worker);
     proxy_lines_trim(worker);
     proxy_hubs_trim(worker);
     if (worker->index == 0) {

@@ -278,7 +278,6 @@ static bool same(const Change *a, const Change *b)
 /* In order, each once, and each key one by one. */
 static void check_told(const Watcher *watcher)
 {
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Map *last = map_new();
     const Change *before = NULL;
     for (size_t i = 0; i < watcher->told.list.len; i++) {

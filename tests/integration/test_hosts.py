@@ -1,0 +1,133 @@
+"""A tier on three hosts: every one serves every endpoint, and one of them may be lost."""
+import signal
+import subprocess
+import threading
+import time
+
+import psycopg
+import pytest
+
+from support.blocks import db_instance, proxy, secret
+from support.etcd import present
+from support.hosts import Hosts
+from support.inside import Inside
+from support.watch import wait_until
+
+pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(not present(), reason='needs etcd')]
+
+FILE = (db_instance('main', db_name='shop', multi_az=True) + secret('login', 'dbadmin', 'password-1') +
+        proxy('pool', 'login') + '''
+resource "aws_db_proxy_target" "pool" {
+  db_proxy_name          = aws_db_proxy.pool.name
+  target_group_name      = "default"
+  db_instance_identifier = aws_db_instance.main.identifier
+}
+
+resource "aws_db_instance" "first" {
+  identifier          = "first"
+  replicate_source_db = aws_db_instance.main.identifier
+  instance_class      = "db.t3.micro"
+  skip_final_snapshot = true
+}
+''')
+
+
+@pytest.fixture(scope='module')
+def hosts(weir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('hosts')
+    path = folder / 'main.tf'
+    path.write_text(FILE)
+    with Hosts(weir, folder) as made:
+        made[0].command('apply', path)
+        yield made
+
+
+def settled(host):
+    Inside(host).wait_settled('main', 'first')
+
+
+def endpoint(host):
+    return host.aws('rds').describe_db_proxies(DBProxyName='pool')['DBProxies'][0]['Endpoint']
+
+
+def sql(host, name, text):
+    return subprocess.run([host.weir, 'psql', '--data', host.data, name, '-wAtc', text], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+
+class Writer(threading.Thread):
+    """Inserts numbers through a host's proxy; what was acknowledged, what was refused, and what is not known."""
+
+    def __init__(self, host):
+        super().__init__()
+        self.host, self.stop = host, threading.Event()
+        self.acknowledged, self.unknown, self.errors, self.gap_s = set(), set(), [], 0
+        with host.postgres(endpoint(host), dbname='shop') as connection:
+            connection.execute('CREATE TABLE IF NOT EXISTS note (id bigint PRIMARY KEY)')
+            self.first = connection.execute('SELECT coalesce(max(id), 0) + 1 FROM note').fetchone()[0]
+
+    def run(self):
+        connection, last_s = None, time.monotonic()
+        for number in iter(lambda: self.first + len(self.acknowledged) + len(self.errors), None):
+            if self.stop.is_set():
+                break
+            try:
+                connection = connection or self.host.postgres(endpoint(self.host), dbname='shop')
+                connection.execute('INSERT INTO note VALUES (%s)', (number,))
+                self.acknowledged.add(number)
+                self.gap_s, last_s = max(self.gap_s, time.monotonic() - last_s), time.monotonic()
+            except psycopg.Error as error:
+                self.errors.append(f'{error.sqlstate} {error}')
+                self.unknown.add(number)
+                if connection is not None and connection.closed:
+                    connection = None
+
+    def end(self):
+        self.stop.set()
+        self.join()
+
+    def check(self, *hosts):
+        """On every host, by its own endpoints: nothing is lost, and nothing came from elsewhere."""
+        for host in hosts:
+            with host.postgres(endpoint(host), dbname='shop') as connection:
+                rows = {row[0] for row in connection.execute('SELECT id FROM note WHERE id >= %s', (self.first,))}
+            assert self.acknowledged <= rows <= self.acknowledged | self.unknown
+
+
+def test_every_host_serves_every_endpoint(hosts):
+    settled(hosts[2])
+    assert {node['Host'] for node in Inside(hosts[0]).nodes()} == {'h1', 'h2', 'h3'}
+    for host in hosts:
+        for name, recovers in (('pool', 'f'), ('main', 'f'), ('first', 't')):
+            assert sql(host, name, 'SELECT pg_is_in_recovery(), current_user') == f'{recovers}|dbadmin', (host.name, name)
+    nets = {host.name: endpoint(host) for host in hosts}
+    assert len(set(nets.values())) == 3  # each has an address of its own for it
+
+
+@pytest.mark.parametrize('fault', ['killed', 'stopped'])
+def test_a_host_is_lost(hosts, fault, record_property):
+    """Applications on the others go on, at the standby; it comes back by itself, and nothing is lost."""
+    settled(hosts[0])
+    lost = hosts.of(Inside(hosts[0]).node('main', 'primary'))
+    standby = hosts.of(Inside(hosts[0]).node('main', 'standby'))
+    other = next(host for host in hosts if host not in (lost, standby))
+    writer = Writer(other)
+    writer.start()
+    time.sleep(1)
+    if fault == 'killed':
+        lost.die()
+    else:
+        lost.signal_all(signal.SIGSTOP)
+    wait_until(lambda: hosts.of(Inside(other).node('main', 'primary')) is standby, 'the standby leads')
+    done = len(writer.acknowledged)
+    wait_until(lambda: len(writer.acknowledged) > done + 10, 'it takes writes')
+    if fault == 'killed':
+        lost.up()
+    else:
+        lost.signal_all(signal.SIGCONT)
+    settled(other)
+    writer.end()
+    record_property('gap_s', round(writer.gap_s, 2))
+    print(f'{fault}: longest gap {writer.gap_s:.2f} s, {len(writer.acknowledged)} acknowledged, {writer.errors}')
+    assert len(writer.unknown) <= 2, writer.errors
+    writer.check(*hosts)
