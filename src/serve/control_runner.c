@@ -1,4 +1,7 @@
-/* When control runs: a watch on the whole store wakes it, a timer makes sure of it. */
+/*
+ * When control runs: a watch on the whole store wakes it, a timer makes sure of it. Of several hosts
+ * one has the lease; the others look each second whether it is free.
+ */
 #include <unistd.h>
 
 #include "serve/serve_priv.h"
@@ -6,6 +9,8 @@
 #define ROUND_MS      1000 /* at the latest, while nothing changes */
 #define ROUND_BUSY_MS 200  /* while something is on its way */
 #define TRIM_EVERY    600  /* rounds */
+#define LEASE_MS      5000
+#define LEASE_KEY     "control"
 
 struct ControlRunner {
     Loop *loop;
@@ -19,9 +24,55 @@ struct ControlRunner {
     bool busy;    /* the round's result; the job's while in_job */
     Agent *agent; /* knows the hosts */
     unsigned rounds;
+    int64_t lease; /* the round's; 0: another host's control works, or nobody's */
 };
 
 static void round_start(ControlRunner *runner);
+
+/* ---- whose turn it is --------------------------------------------------------------------------
+ */
+
+static void lease_drop(Store *store, int64_t lease)
+{
+    if (lease != 0 && !store_lease_revoke(store, lease, NULL)) {
+        log_debug("control", "the lease ends by itself");
+    }
+}
+
+/* False also where the store does not say: the next look tells. */
+static bool lease_take(ControlRunner *runner)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(record_free_ptr) json_t *record = json_pack("{s:s}", "host", runner->tier->host);
+    Store *store = runner->tier->store;
+    const StoreCompare absent = {.key = SLICE(LEASE_KEY), .revision = 0};
+    StoreWrite write = {
+        .kind = STORE_PUT, .key = SLICE(LEASE_KEY), .value = record_format(arena, record)};
+    const StoreTxn txn = {.compares = &absent, .compares_len = 1, .writes = &write, .writes_len = 1};
+    bool taken = false;
+    int64_t revision;
+    if (!store_lease_grant(store, LEASE_MS, &write.lease, NULL)) {
+        return false;
+    }
+    if (store_txn(store, &txn, &taken, &revision, NULL) && taken) {
+        log_info("control", "this host's control works");
+        runner->lease = write.lease;
+        return true;
+    }
+    lease_drop(store, write.lease);
+    return false;
+}
+
+/* Whether this round is ours. */
+static bool lease_hold(ControlRunner *runner, size_t hosts)
+{
+    if (hosts <= 1 || (runner->lease != 0 &&
+                       store_lease_keepalive(runner->tier->store, runner->lease, NULL))) {
+        return true;
+    }
+    runner->lease = 0;
+    return lease_take(runner);
+}
 
 static void round_run(void *arg, const Job *job)
 {
@@ -30,6 +81,10 @@ static void round_run(void *arg, const Job *job)
     AgentHost seen[HOSTS_MAX];
     ControlHost hosts[HOSTS_MAX];
     size_t hosts_len = agent_hosts(runner->agent, seen);
+    runner->busy = false;
+    if (!lease_hold(runner, hosts_len)) {
+        return;
+    }
     for (size_t i = 0; i < hosts_len; i++) {
         hosts[i] = (ControlHost){.name = seen[i].name,
                                  .zone = seen[i].zone,
@@ -125,5 +180,6 @@ void control_runner_free(ControlRunner *runner)
     loop_timer_stop(&runner->timer);
     loop_fd_remove(runner->watch_fd);
     store_watch_close(runner->watch);
+    lease_drop(runner->tier->store, runner->lease);
     mem_free(runner);
 }
