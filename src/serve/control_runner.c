@@ -1,6 +1,6 @@
 /*
- * When control runs: a watch on the whole store wakes it, a timer makes sure of it. Of several hosts
- * one has the lease; the others look each second whether it is free.
+ * When control runs: a watch on the whole store wakes it, a timer makes sure of it. Of several
+ * hosts one has the lease; the others look each second whether it is free.
  */
 #include <unistd.h>
 
@@ -48,7 +48,8 @@ static bool lease_take(ControlRunner *runner)
     const StoreCompare absent = {.key = SLICE(LEASE_KEY), .revision = 0};
     StoreWrite write = {
         .kind = STORE_PUT, .key = SLICE(LEASE_KEY), .value = record_format(arena, record)};
-    const StoreTxn txn = {.compares = &absent, .compares_len = 1, .writes = &write, .writes_len = 1};
+    const StoreTxn txn = {
+        .compares = &absent, .compares_len = 1, .writes = &write, .writes_len = 1};
     bool taken = false;
     int64_t revision;
     if (!store_lease_grant(store, LEASE_MS, &write.lease, NULL)) {
@@ -66,8 +67,8 @@ static bool lease_take(ControlRunner *runner)
 /* Whether this round is ours. */
 static bool lease_hold(ControlRunner *runner, size_t hosts)
 {
-    if (hosts <= 1 || (runner->lease != 0 &&
-                       store_lease_keepalive(runner->tier->store, runner->lease, NULL))) {
+    if (hosts <= 1 ||
+        (runner->lease != 0 && store_lease_keepalive(runner->tier->store, runner->lease, NULL))) {
         return true;
     }
     runner->lease = 0;

@@ -31,6 +31,15 @@ static bool zone_is_good(const char *zone)
     return strlen(zone) == 1 && strchr(MODEL_ZONES, zone[0]) != NULL;
 }
 
+/* "10.77": what stands in front of the host parts of addresses. */
+static bool net_is_good(const char *net)
+{
+    char address[MODEL_ADDRESS_SIZE];
+    NetAddr parsed;
+    return strlen(net) < HOST_NET_SIZE && endpoint_address(net, "0.1", address) &&
+           net_addr_parse(address, 0, &parsed, NULL);
+}
+
 static bool host_take(Tier *tier, const char *path, const json_t *file, Err *err)
 {
     const char *name = member_str(file, "name", "");
@@ -45,6 +54,12 @@ static bool host_take(Tier *tier, const char *path, const json_t *file, Err *err
         return err_set(err, ERR_INVALID, "%s: zone must be one of the letters %s", path,
                        MODEL_ZONES);
     }
+    const char *net = member_str(file, "net", "");
+    if (net[0] != '\0' && !net_is_good(net)) {
+        return err_set(err, ERR_INVALID,
+                       "%s: net must be the first two numbers of a /16 that leads here, \"10.77\"",
+                       path);
+    }
     size_t count = json_array_size(member_array(etcd, "endpoints"));
     if (count < 1 || count > TIER_ETCD_MAX) {
         return err_set(err, ERR_INVALID, "%s: etcd.endpoints must be 1 to %d addresses", path,
@@ -52,6 +67,7 @@ static bool host_take(Tier *tier, const char *path, const json_t *file, Err *err
     }
     snprintf(tier->host, sizeof(tier->host), "%s", name);
     tier->zone[0] = zone[0];
+    snprintf(tier->net, sizeof(tier->net), "%s", net);
     tier->etcd = json_deep_copy(etcd);
     return true;
 }

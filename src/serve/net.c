@@ -201,6 +201,10 @@ static bool net_choose(Tier *tier, Err *err)
 
 bool tier_net_open(Tier *tier, int lock_fd, Err *err)
 {
+    if (tier->net[0] != '\0') { /* the operator's, who gives it to one host alone */
+        tier->net_fd = lock_fd;
+        return true;
+    }
     tier->net_fd = lock_fd >= 0 ? lock_fd : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (tier->net_fd < 0) {
         return err_set_errno(err, errno, "cannot make a socket");

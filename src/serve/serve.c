@@ -84,7 +84,7 @@ static bool agent_start(Serve *serve, Err *err)
         .data_dir = serve->tier.data_dir,
         .run_dir = serve->tier.run_dir,
         .net = serve->tier.net,
-        .net_fd = serve->tier.mark_fd,
+        .net_fd = serve->tier.mark_fd >= 0 ? serve->tier.mark_fd : 0,
         .host = serve->tier.host,
         .master_key = serve->tier.master_key,
         .ca_cert_pem = buf_slice(&serve->tier.ca_cert_pem),
@@ -126,8 +126,10 @@ static void on_supervisor_end(void *user, const ProcessExit *end)
     snprintf(pid, sizeof(pid), "%d", (int)getpid());
     const char *const argv[] = {serve->program, "supervise", "--data", serve->tier.data_dir,
                                 "--adopt",      pid,         NULL};
-    const SpawnSpec spec = {
-        .argv = argv, .cwd = "/", .held_fd = serve->tier.net_fd, .log_fd = STDERR_FILENO};
+    const SpawnSpec spec = {.argv = argv,
+                            .cwd = "/",
+                            .held_fd = serve->tier.net_fd >= 0 ? serve->tier.net_fd : 0,
+                            .log_fd = STDERR_FILENO};
     Err err;
     pid_t supervisor;
     log_warn("serve", "the supervisor has ended; another one is started");

@@ -9,8 +9,9 @@ import pytest
 
 from support.blocks import db_instance, proxy, secret
 from support.etcd import present
-from support.hosts import Hosts
+from support.hosts import Hosts, can_be
 from support.inside import Inside
+from support.tier_hosts import TierHosts
 from support.watch import wait_until
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(not present(), reason='needs etcd')]
@@ -37,7 +38,7 @@ def hosts(weir, tmp_path_factory):
     folder = tmp_path_factory.mktemp('hosts')
     path = folder / 'main.tf'
     path.write_text(FILE)
-    with Hosts(weir, folder) as made:
+    with TierHosts(weir, folder) as made:
         made[0].command('apply', path)
         yield made
 
@@ -58,13 +59,13 @@ def sql(host, name, text):
 class Writer(threading.Thread):
     """Inserts numbers through a host's proxy; what was acknowledged, what was refused, and what is not known."""
 
-    def __init__(self, host):
+    def __init__(self, host, table='note'):
         super().__init__()
-        self.host, self.stop = host, threading.Event()
+        self.host, self.table, self.stop = host, table, threading.Event()
         self.acknowledged, self.unknown, self.errors, self.gap_s = set(), set(), [], 0
         with host.postgres(endpoint(host), dbname='shop') as connection:
-            connection.execute('CREATE TABLE IF NOT EXISTS note (id bigint PRIMARY KEY)')
-            self.first = connection.execute('SELECT coalesce(max(id), 0) + 1 FROM note').fetchone()[0]
+            connection.execute(f'CREATE TABLE IF NOT EXISTS {table} (id bigint PRIMARY KEY)')
+            self.first = connection.execute(f'SELECT coalesce(max(id), 0) + 1 FROM {table}').fetchone()[0]
 
     def run(self):
         connection, last_s = None, time.monotonic()
@@ -73,7 +74,7 @@ class Writer(threading.Thread):
                 break
             try:
                 connection = connection or self.host.postgres(endpoint(self.host), dbname='shop')
-                connection.execute('INSERT INTO note VALUES (%s)', (number,))
+                connection.execute(f'INSERT INTO {self.table} VALUES (%s)', (number,))
                 self.acknowledged.add(number)
                 self.gap_s, last_s = max(self.gap_s, time.monotonic() - last_s), time.monotonic()
             except psycopg.Error as error:
@@ -90,7 +91,7 @@ class Writer(threading.Thread):
         """On every host, by its own endpoints: nothing is lost, and nothing came from elsewhere."""
         for host in hosts:
             with host.postgres(endpoint(host), dbname='shop') as connection:
-                rows = {row[0] for row in connection.execute('SELECT id FROM note WHERE id >= %s', (self.first,))}
+                rows = {row[0] for row in connection.execute(f'SELECT id FROM {self.table} WHERE id >= %s', (self.first,))}
             assert self.acknowledged <= rows <= self.acknowledged | self.unknown
 
 
@@ -131,3 +132,53 @@ def test_a_host_is_lost(hosts, fault, record_property):
     print(f'{fault}: longest gap {writer.gap_s:.2f} s, {len(writer.acknowledged)} acknowledged, {writer.errors}')
     assert len(writer.unknown) <= 2, writer.errors
     writer.check(*hosts)
+
+
+@pytest.fixture(scope='module')
+def network():
+    """The hosts' cables end where the tests are."""
+    why = can_be()
+    if why:
+        pytest.skip(why)
+    with Hosts('h1', 'h2', 'h3') as made, made.inside('proxy'):
+        yield made
+
+
+@pytest.fixture(scope='module')
+def wired(weir, network, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('wired')
+    path = folder / 'main.tf'
+    path.write_text(FILE)
+    with TierHosts(weir, folder, network) as made:
+        made[0].command('apply', path)
+        made[0].aws('ec2').authorize_security_group_ingress(
+            GroupId=made[0].aws('rds').describe_db_proxies()['DBProxies'][0]['VpcSecurityGroupIds'][0],
+            IpPermissions=[{'IpProtocol': 'tcp', 'FromPort': 5432, 'ToPort': 5432, 'IpRanges': [{'CidrIp': '10.0.0.0/8'}]}])
+        yield made
+
+
+def test_a_host_is_cut_off(wired, network, record_property):
+    """With its primary and with clients of its own: what they are told is true, and the others go on."""
+    settled(wired[0])
+    lost = wired.of(Inside(wired[0]).node('main', 'primary'))
+    standby = wired.of(Inside(wired[0]).node('main', 'standby'))
+    other = next(host for host in wired if host not in (lost, standby))
+    outer = Writer(other)
+    with network.inside(lost.name):
+        inner = Writer(lost, 'cut_off')
+        inner.start()
+    outer.start()
+    time.sleep(1)
+    with network.vanished(lost.name):
+        wait_until(lambda: wired.of(Inside(other).node('main', 'primary')) is standby, 'the standby leads')
+        done = len(outer.acknowledged)
+        wait_until(lambda: len(outer.acknowledged) > done + 10, 'it takes writes')
+        cut = len(inner.acknowledged)
+        time.sleep(3)
+        assert len(inner.acknowledged) == cut, 'nobody acknowledges what the others do not have'
+    settled(other)
+    for writer in (inner, outer):
+        writer.end()
+        print(f'longest gap {writer.gap_s:.2f} s, {len(writer.acknowledged)} acknowledged, {writer.errors}')
+        writer.check(*wired)
+    record_property('gap_s', round(outer.gap_s, 2))

@@ -1,85 +1,101 @@
-"""A tier on several hosts: data folders, networks and processes of their own on this machine, over one etcd."""
+"""Hosts that can vanish: network namespaces on a bridge, which is in that of the proxy. Nothing of it is in the machine's
+own namespace. Needs root."""
 import contextlib
-import json
+import ctypes
 import os
-import secrets
-import signal
+import subprocess
 
-from support.etcd import Etcd
-from support.tier import Tier
-from support.watch import wait_until
+NETWORK = '10.88.0'
+CLONE_NEWNET = 0x40000000
 
 
-class Host(Tier):
-    """A host: a Tier in all that a command does."""
+def ip(*words):
+    subprocess.run(['ip', *words], check=True, stdin=subprocess.DEVNULL, capture_output=True)
 
-    def __init__(self, weir, etcd, name, zone, key):
-        super().__init__(weir)
-        self.name = name
-        self.data.mkdir(mode=0o711)
-        self._write('master.key', key)
-        self._write('host.json', json.dumps({'name': name, 'zone': zone, 'etcd': {
-            'endpoints': etcd.endpoints, 'ca': str(etcd.ca), 'cert': str(etcd.cert), 'key': str(etcd.key)}}))
 
-    def _write(self, name, text):
-        path = self.data / name
-        path.write_text(text)
-        path.chmod(0o600)
-
-    def signal_all(self, signum):
-        pids = list(self.processes())
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signum)
-        return pids
-
-    def die(self):
-        """Everything of it at once: none of them sees another's end."""
-        while self.signal_all(signal.SIGSTOP) != self.signal_all(signal.SIGSTOP):
-            pass
-        self.signal_all(signal.SIGKILL)
-        wait_until(lambda: not self.processes(), f'{self.name} is dead')
+def can_be():
+    """Why not; '' if they can."""
+    if os.geteuid() != 0:
+        return 'needs root, for network namespaces'
+    try:
+        name = f'weir-{os.getpid()}-try'
+        ip('netns', 'add', name)
+        ip('netns', 'del', name)
+    except (OSError, subprocess.CalledProcessError) as error:
+        return f'no network namespaces: {error}'
+    return ''
 
 
 class Hosts:
-    """h1, h2 and h3 in the zones a, b and c; `with` brings them up, and takes them down with all that they have."""
+    """`proxy` has .1, and each of `others` the next address."""
 
-    def __init__(self, weir, folder, count=3):
-        key = secrets.token_hex(32)
-        self.etcd = Etcd(folder, count)
-        self.hosts = [Host(weir, self.etcd, f'h{number + 1}', 'abc'[number], key) for number in range(count)]
+    def __init__(self, *others):
+        self.others = others
+        self.addresses = {name: f'{NETWORK}.{i}' for i, name in enumerate(('proxy', *others), 1)}
+        self.libc = ctypes.CDLL(None, use_errno=True)
 
-    def __getitem__(self, number):
-        return self.hosts[number]
+    @staticmethod
+    def netns(host):
+        return f'weir-{os.getpid()}-{host}'
 
     def __enter__(self):
-        self.etcd.__enter__()
         try:
-            for host in self.hosts:
-                host.up()
-            return self
+            self._make()
         except BaseException:
-            self.remove()
+            self.__exit__()
             raise
+        return self
 
-    def remove(self):
-        for host in self.hosts:
-            host.remove()
-        self.etcd.__exit__()
+    def _make(self):
+        here = self.netns('proxy')
+        ip('netns', 'add', here)
+        ip('-n', here, 'link', 'set', 'lo', 'up')
+        ip('-n', here, 'link', 'add', 'bridge', 'type', 'bridge')
+        ip('-n', here, 'addr', 'add', f'{self.addresses["proxy"]}/24', 'dev', 'bridge')
+        ip('-n', here, 'link', 'set', 'bridge', 'up')
+        for host in self.others:
+            there = self.netns(host)
+            ip('netns', 'add', there)
+            ip('-n', here, 'link', 'add', host, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', there)
+            ip('-n', here, 'link', 'set', host, 'master', 'bridge', 'up')
+            ip('-n', there, 'addr', 'add', f'{self.addresses[host]}/24', 'dev', 'eth0')
+            ip('-n', there, 'link', 'set', 'lo', 'up')
+            ip('-n', there, 'link', 'set', 'eth0', 'up')
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, *_):
+        for host in ('proxy', *self.others):
+            with contextlib.suppress(subprocess.CalledProcessError):
+                ip('netns', 'del', self.netns(host))
+
+    @contextlib.contextmanager
+    def inside(self, host):
+        """Sockets that this thread makes, and processes that it starts, are of that host."""
+        def enter(path):
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if self.libc.setns(fd, CLONE_NEWNET) != 0:
+                    raise OSError(ctypes.get_errno(), f'entering {path}')
+            finally:
+                os.close(fd)
+        home = os.open('/proc/thread-self/ns/net', os.O_RDONLY | os.O_CLOEXEC)
+        enter(f'/run/netns/{self.netns(host)}')
         try:
-            if kind is None:
-                for host in self.hosts[1:]:
-                    host.up()
-                self.hosts[0].destroy()
-                for host in self.hosts[1:]:
-                    host.down()
-                    host.assert_stopped()
-                self.hosts[0].assert_gone()
+            yield
         finally:
-            self.remove()
+            enter(f'/proc/self/fd/{home}')
+            os.close(home)
 
-    def of(self, node):
-        """The host where a node of `weir status` is."""
-        return next(host for host in self.hosts if node['Host'] == host.name)
+    def vanish(self, host):
+        """Its cable is pulled where the proxy does not see it: what is sent to it is lost, and so is what it sends."""
+        ip('-n', self.netns('proxy'), 'link', 'set', host, 'down')
+
+    def back(self, host):
+        ip('-n', self.netns('proxy'), 'link', 'set', host, 'up')
+
+    @contextlib.contextmanager
+    def vanished(self, host):
+        self.vanish(host)
+        try:
+            yield
+        finally:
+            self.back(host)
