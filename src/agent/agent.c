@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "agent/fence_priv.h"
 #include "agent/hosts_priv.h"
 #include "agent/mirror_priv.h"
 #include "agent/planes_priv.h"
@@ -27,6 +28,7 @@ typedef struct AgentNode {
     bool failed; /* the last step: only its timer, its guard or a new goal wake it */
     LoopTimer timer;
     LoopProcess *guard;
+    Fence *fence;
 } AgentNode;
 
 struct Agent {
@@ -57,6 +59,7 @@ static void node_free(AgentNode *node)
 {
     loop_timer_stop(&node->timer);
     loop_process_unwatch(node->guard);
+    fence_free(node->fence);
     map_remove(node->agent->nodes, slice_of(node->work.id));
     node_work_done(&node->work);
     mem_free(node->goal_text);
@@ -97,6 +100,7 @@ static void node_job_done(void *arg)
         return;
     }
     guard_watch(node);
+    fence_want(node->fence, node->work.has_rival, node->work.zone);
     if (node->wake) {
         node->wake = false;
         node_wake(node);
@@ -151,6 +155,7 @@ static void node_goal_set(Agent *agent, Slice id, Slice goal)
         node->work.reboot_epoch = -1;
         node->work.stop_asked = agent->stopping;
         memcpy(node->work.id, id.data, id.len);
+        node->fence = fence_new(&agent->options, node->work.id);
         map_set(agent->nodes, id, node);
     }
     mem_free(node->goal_text);

@@ -126,6 +126,8 @@ typedef struct NodeWork {
     bool left_running; /* the engine that served has gone, and no other was started yet */
     bool end_told;     /* and users know of it */
     bool stop_asked;   /* set by the loop thread between jobs: the tier stops */
+    bool has_rival;    /* it leads, and a node of another host could take its place */
+    char zone[2];      /* of its goal */
 } NodeWork;
 
 /* Brings the node one step nearer to its goal. Returns the milliseconds after which it wants to run

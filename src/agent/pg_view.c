@@ -3,6 +3,8 @@
  * what the engine answers, and what the neighbours' agents have written of them. Nothing is changed
  * here.
  */
+#include <stdio.h>
+
 #include "agent/pg_node_priv.h"
 
 #define LOOK_MS  500  /* an engine that takes longer to say how it is, is silent */
@@ -267,6 +269,24 @@ static void view_peers(PgNode *node, int64_t now_ms)
     }
 }
 
+/* Whoever does not run here needs nobody's leave. A view that cannot be made leaves it as it was.
+ */
+static void note_rival(PgNode *node)
+{
+    NodeWork *work = node->run->work;
+    const HaView *view = &node->view;
+    bool leads = ha_id_eq(&view->record.leader, &view->self) && node_guard_runs(node->run);
+    work->has_rival = false;
+    snprintf(work->zone, sizeof(work->zone), "%.1s", member_str(node->run->goal, "zone", "a"));
+    for (size_t i = 0; i < view->peers_len && leads; i++) {
+        CLEANUP(record_free_ptr)
+        json_t *goal = node_neighbour(node->run, view->peers[i].node.text, "goal");
+        const char *host = member_str(goal, "host", work->options->host);
+        work->has_rival =
+            work->has_rival || (view->peers[i].wanted && strcmp(host, work->options->host) != 0);
+    }
+}
+
 bool pg_view_make(PgNode *node, Err *err)
 {
     int64_t now_ms = time_boot_ms();
@@ -279,5 +299,6 @@ bool pg_view_make(PgNode *node, Err *err)
     view_link(node, now_ms);
     view_leader(node);
     view_peers(node, now_ms);
+    note_rival(node);
     return view_clients(node, err) && pg_lead_prove(node, err);
 }

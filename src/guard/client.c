@@ -184,6 +184,17 @@ bool guard_signal(const char *run, const char *node, const char *signal, Err *er
            err_set(err, ERR_UNAVAILABLE, "the engine of %s has ended", node);
 }
 
+bool guard_fence(const char *run, const char *node, int64_t until_ms, Err *err)
+{
+    CLEANUP(talk_done)
+    Talk talk = {.node = node, .fd = -1, .end_ms = time_mono_ms() + SIGNAL_TIMEOUT_MS};
+    CLEANUP(mem_free_ptr) char *request = mem_printf("fence %lld\n", (long long)until_ms);
+    GuardLine answer;
+    TRY(talk_ask(&talk, run, request, &answer, err));
+    return answer.kind == GUARD_LINE_OK ||
+           err_set(err, ERR_UNAVAILABLE, "the engine of %s has ended", node);
+}
+
 /* ---- finding ----------------------------------------------------------------------------------
  */
 

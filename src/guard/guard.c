@@ -44,6 +44,8 @@ typedef struct Guard {
     int64_t stop_due_ms; /* loop time */
     LoopTimer escalation;
     LoopTimer kill_again;
+    LoopTimer fence;
+    int64_t fence_ms; /* of CLOCK_BOOTTIME; 0: none */
     LoopTimer last_words;
     GuardExit end;
 } Guard;
@@ -176,6 +178,36 @@ static void guard_kill_engine(Guard *guard)
     }
 }
 
+/* ---- the fence deadline ------------------------------------------------------------------------
+ */
+
+static void guard_fence_look(void *user);
+
+/* Where the host slept, the time is past when it wakes: no timer is trusted with it. */
+static void guard_fence_set(Guard *guard, int64_t until_ms)
+{
+    guard->fence_ms = until_ms;
+    loop_timer_stop(&guard->fence);
+    if (until_ms > 0 && guard->state <= GUARD_STOPPING) {
+        int64_t left_ms = until_ms - time_boot_ms();
+        loop_timer_start(guard->loop, &guard->fence, left_ms > 0 ? left_ms : 0, 0, guard_fence_look,
+                         guard);
+    }
+}
+
+/* Nobody asked for this end: whoever finds it takes the engine for one that has died. */
+static void guard_fence_look(void *user)
+{
+    Guard *guard = user;
+    if (time_boot_ms() < guard->fence_ms) {
+        guard_fence_set(guard, guard->fence_ms);
+    } else if (guard->state <= GUARD_STOPPING) {
+        log_warn(MODULE, "%s: nobody says any more that it may run: it is ended", guard->args.node);
+        guard->state = GUARD_STOPPING;
+        guard_kill_all(guard);
+    }
+}
+
 /* ---- the end ----------------------------------------------------------------------------------
  */
 
@@ -207,6 +239,7 @@ static void guard_finish(Guard *guard)
     guard->state = GUARD_EXITED;
     loop_timer_stop(&guard->escalation);
     loop_timer_stop(&guard->kill_again);
+    loop_timer_stop(&guard->fence);
     process_exit_format(&guard->end.end, text);
     log_info(MODULE, "the engine of %s %s", guard->args.node, text);
     guard_write_record(guard);
@@ -297,6 +330,8 @@ static void conn_answer(Conn *conn, Slice line)
             guard_stop_engine(guard, request.signal, request.timeout_ms);
         } else if (request.kind == GUARD_REQUEST_KILL) {
             guard_kill_engine(guard);
+        } else if (request.kind == GUARD_REQUEST_FENCE) {
+            guard_fence_set(guard, request.until_ms);
         } else {
             kill(guard->engine, request.signal);
         }

@@ -68,7 +68,9 @@ NODISCARD bool guard_find(const char *run, const char *node, pid_t *ret_pid, Err
  *                           modes follows, after GUARD_HARD_MS more SIGKILL to everything
  *     stop kill 0        -> ok; SIGKILL to everything, at once
  *     signal HUP         -> ok
- *                           exited code=0 signal=0 asked=yes started_ms=… ended_ms=… error=
+ *     fence UNTIL_MS     -> ok; when CLOCK_BOOTTIME is past it, SIGKILL to everything, unless
+ * another fence came: the latest counts. 0 takes it away exited code=0 signal=0 asked=yes
+ * started_ms=… ended_ms=… error=
  */
 #define GUARD_LINE_MAX 1400
 #define GUARD_HARD_MS  2000 /* between the hardest mode and SIGKILL */
@@ -118,6 +120,9 @@ NODISCARD bool guard_status(const char *run, const char *node, int64_t timeout_m
  * time that the harder ways take. ERR_TIMEOUT: something cannot die; it is still asked to. */
 NODISCARD bool guard_stop(const char *run, const char *node, const char *mode, int64_t stop_ms,
                           GuardExit *ret_exit, Err *err);
+/* Until when the engine may run (RULES, fence deadline): milliseconds of CLOCK_BOOTTIME; 0: for
+ * ever. */
+NODISCARD bool guard_fence(const char *run, const char *node, int64_t until_ms, Err *err);
 /* "HUP", "USR1", … */
 NODISCARD bool guard_signal(const char *run, const char *node, const char *signal, Err *err);
 

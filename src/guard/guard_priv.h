@@ -28,12 +28,14 @@ typedef enum GuardRequestKind {
     GUARD_REQUEST_STOP,
     GUARD_REQUEST_KILL,
     GUARD_REQUEST_SIGNAL,
+    GUARD_REQUEST_FENCE,
 } GuardRequestKind;
 
 typedef struct GuardRequest {
     GuardRequestKind kind;
     int signal; /* of a stop: its mode's */
     int64_t timeout_ms;
+    int64_t until_ms; /* of a fence; 0: none */
 } GuardRequest;
 
 NODISCARD bool guard_request_parse(Slice line, const GuardModes *modes, GuardRequest *ret_request,

@@ -92,7 +92,12 @@ bool guard_request_parse(Slice line, const GuardModes *modes, GuardRequest *ret_
         return number != 0 ||
                err_set(err, ERR_INVALID, "'%.*s' is not a signal's name", SLICE_FMT(rest));
     }
-    return err_set(err, ERR_INVALID, "'%.*s' is neither status nor stop nor signal",
+    if (slice_is(verb, "fence")) {
+        *ret_request = (GuardRequest){.kind = GUARD_REQUEST_FENCE};
+        return (str_to_i64(rest, &ret_request->until_ms) && ret_request->until_ms >= 0) ||
+               err_set(err, ERR_INVALID, "fence takes milliseconds of CLOCK_BOOTTIME");
+    }
+    return err_set(err, ERR_INVALID, "'%.*s' is none of status, stop, signal and fence",
                    SLICE_FMT(verb));
 }
 

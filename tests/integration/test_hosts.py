@@ -160,7 +160,8 @@ def wired(weir, network, tmp_path_factory):
 def test_a_host_is_cut_off(wired, network, record_property):
     """With its primary and with clients of its own: what they are told is true, and the others go on."""
     settled(wired[0])
-    lost = wired.of(Inside(wired[0]).node('main', 'primary'))
+    primary = Inside(wired[0]).node('main', 'primary')
+    lost = wired.of(primary)
     standby = wired.of(Inside(wired[0]).node('main', 'standby'))
     other = next(host for host in wired if host not in (lost, standby))
     outer = Writer(other)
@@ -174,7 +175,7 @@ def test_a_host_is_cut_off(wired, network, record_property):
         done = len(outer.acknowledged)
         wait_until(lambda: len(outer.acknowledged) > done + 10, 'it takes writes')
         cut = len(inner.acknowledged)
-        time.sleep(3)
+        wait_until(lambda: not Inside(lost).engine_processes(primary), 'its guard has ended it')
         assert len(inner.acknowledged) == cut, 'nobody acknowledges what the others do not have'
     settled(other)
     for writer in (inner, outer):

@@ -287,6 +287,37 @@ static void test_stop_kill_needs_no_time(void **state)
     assert_gone(child);
 }
 
+/* As long as somebody says so it runs; then it is ended, and nobody has asked for that. */
+static void test_a_fence_that_is_not_moved_on(void **state)
+{
+    Fixture *f = *state;
+    must(f, spawn(f, "exec sleep 100"));
+    for (int i = 0; i < 5; i++) {
+        must(f, guard_fence(f->run, NODE, time_boot_ms() + 2000, &f->err));
+        poll(NULL, 0, 20);
+    }
+    GuardStatus status;
+    must(f, guard_status(f->run, NODE, PATIENCE_MS, &status, &f->err));
+    assert_int_equal(status.state, GUARD_RUNNING);
+    kill(status.engine, SIGSTOP); /* it need not hear of it */
+    must(f, guard_fence(f->run, NODE, time_boot_ms() + 50, &f->err));
+    GuardExit end = exit_record(f);
+    assert_int_equal(end.end.signal, SIGKILL);
+    assert_false(end.asked);
+}
+
+static void test_a_fence_that_is_taken_away(void **state)
+{
+    Fixture *f = *state;
+    must(f, spawn(f, "exec sleep 100"));
+    must(f, guard_fence(f->run, NODE, time_boot_ms() + 200, &f->err));
+    must(f, guard_fence(f->run, NODE, 0, &f->err));
+    poll(NULL, 0, 300);
+    GuardStatus status;
+    must(f, guard_status(f->run, NODE, PATIENCE_MS, &status, &f->err));
+    assert_int_equal(status.state, GUARD_RUNNING);
+}
+
 static void test_a_stopped_engine_hears_a_stop(void **state)
 {
     Fixture *f = *state;
@@ -653,6 +684,8 @@ int main(int argc, char **argv)
         TEST(test_stop_and_signal),
         TEST(test_stop_grows_harder),
         TEST(test_stop_kill_needs_no_time),
+        TEST(test_a_fence_that_is_not_moved_on),
+        TEST(test_a_fence_that_is_taken_away),
         TEST(test_a_stopped_engine_hears_a_stop),
         TEST(test_sigterm_to_the_guard_stops_the_engine),
         TEST(test_orphans_die_before_the_end_is_told),

@@ -46,11 +46,15 @@ static void test_requests(void **state)
     assert_int_equal(request.timeout_ms, 1500);
     assert_true(guard_request_parse(SLICE("stop kill 0"), &modes, &request, &err));
     assert_int_equal(request.kind, GUARD_REQUEST_KILL);
+    assert_true(guard_request_parse(SLICE("fence 123456789012"), &modes, &request, &err));
+    assert_int_equal(request.kind, GUARD_REQUEST_FENCE);
+    assert_true(request.until_ms == 123456789012);
     assert_true(guard_request_parse(SLICE("signal HUP"), &modes, &request, &err));
     assert_int_equal(request.signal, SIGHUP);
     const char *bad[] = {"",           "status ",      "status x",      "stop",         "stop fast",
                          "stop fast ", "stop fast -1", "stop fast 1 2", "stop smart 1", "signal",
-                         "signal ",    "signal 9",     "start",         "STATUS"};
+                         "signal ",    "signal 9",     "start",         "STATUS",       "fence",
+                         "fence -1",   "fence soon"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         assert_false(guard_request_parse(slice_of(bad[i]), &modes, &request, &err));
         assert_int_equal(err.code, ERR_INVALID);
