@@ -63,7 +63,8 @@ class Writer(threading.Thread):
         super().__init__()
         self.host, self.table, self.stop = host, table, threading.Event()
         self.acknowledged, self.unknown, self.errors, self.gap_s = set(), set(), [], 0
-        with host.postgres(endpoint(host), dbname='shop') as connection:
+        self.address = endpoint(host)
+        with host.postgres(self.address, dbname='shop') as connection:
             connection.execute(f'CREATE TABLE IF NOT EXISTS {table} (id bigint PRIMARY KEY)')
             self.first = connection.execute(f'SELECT coalesce(max(id), 0) + 1 FROM {table}').fetchone()[0]
 
@@ -73,7 +74,7 @@ class Writer(threading.Thread):
             if self.stop.is_set():
                 break
             try:
-                connection = connection or self.host.postgres(endpoint(self.host), dbname='shop')
+                connection = connection or self.host.postgres(self.address, dbname='shop')
                 connection.execute(f'INSERT INTO {self.table} VALUES (%s)', (number,))
                 self.acknowledged.add(number)
                 self.gap_s, last_s = max(self.gap_s, time.monotonic() - last_s), time.monotonic()
@@ -131,6 +132,27 @@ def test_a_host_is_lost(hosts, fault, record_property):
     record_property('gap_s', round(writer.gap_s, 2))
     print(f'{fault}: longest gap {writer.gap_s:.2f} s, {len(writer.acknowledged)} acknowledged, {writer.errors}')
     assert len(writer.unknown) <= 2, writer.errors
+    writer.check(*hosts)
+
+
+def test_the_store_is_away(hosts):
+    """Nothing changes hands; the standby's acknowledgement is the primary's right to go on."""
+    settled(hosts[0])
+    leader = Inside(hosts[0]).node('main', 'primary')
+    writer = Writer(hosts[2])
+    writer.start()
+    try:
+        for member in range(3):
+            hosts.etcd.signal(member, signal.SIGSTOP)
+        time.sleep(8)  # longer than a fence lasts by itself
+        done = len(writer.acknowledged)
+        wait_until(lambda: len(writer.acknowledged) > done + 10, 'it takes writes')
+    finally:
+        for member in range(3):
+            hosts.etcd.signal(member, signal.SIGCONT)
+    settled(hosts[0])
+    writer.end()
+    assert not writer.errors and Inside(hosts[0]).node('main', 'primary')['NodeId'] == leader['NodeId']
     writer.check(*hosts)
 
 
