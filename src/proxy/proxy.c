@@ -29,8 +29,11 @@ static bool workers_start(Proxy *proxy, ProxyConfig *config, Err *err)
         proxy->workers[i].index = i;
     }
     proxy->worker_count = config->workers;
+    for (uint32_t i = 0; i < config->workers; i++) { /* all, for each may speak to each */
+        TRY(proxy_worker_init(&proxy->workers[i], config, err));
+    }
     for (uint32_t i = 0; i < config->workers; i++) {
-        TRY(proxy_worker_start(&proxy->workers[i], config, err));
+        TRY(proxy_worker_start(&proxy->workers[i], err));
         proxy->workers_running++;
     }
     return true;
@@ -189,6 +192,8 @@ void proxy_done(Proxy *proxy)
     for (uint32_t i = 0; i < proxy->worker_count; i++) {
         if (proxy->workers[i].thread != 0) {
             pthread_join(proxy->workers[i].thread, NULL);
+        }
+        if (proxy->workers[i].loop != NULL) {
             proxy_worker_done(&proxy->workers[i]);
         }
     }

@@ -578,7 +578,9 @@ static inline ProxyMeter *proxy_server_meter(const ProxyServer *server)
     return server->pool != NULL ? server->pool->meter : server->worker->meters.items[0];
 }
 
-NODISCARD bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err);
+/* Main thread: makes it, which may be half done where it fails; then lets its thread run. */
+NODISCARD bool proxy_worker_init(ProxyWorker *worker, ProxyConfig *config, Err *err);
+NODISCARD bool proxy_worker_start(ProxyWorker *worker, Err *err);
 void proxy_worker_apply(ProxyWorker *worker,
                         ProxyConfig *config); /* main thread; returns when it is done */
 void proxy_worker_drain(ProxyWorker *worker); /* main thread */
@@ -588,7 +590,7 @@ void proxy_worker_leave(ProxyWorker *worker);       /* nobody; and what it has i
 void proxy_worker_server_gone(ProxyWorker *worker); /* one server connection less */
 void proxy_worker_remember(ProxyWorker *worker, PoolHandle client);
 void proxy_worker_client_gone(ProxyWorker *worker); /* one client less */
-void proxy_worker_done(ProxyWorker *worker);        /* main thread, after the join */
+void proxy_worker_done(ProxyWorker *worker);        /* main thread, after the join, if any */
 
 static inline ProxySide *proxy_server_side(const ProxyServer *server)
 {

@@ -357,10 +357,9 @@ static bool io_start(const ProxyWorker *worker, const ProxyConfig *config, Err *
     return true;
 }
 
-bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err)
+bool proxy_worker_init(ProxyWorker *worker, ProxyConfig *config, Err *err)
 {
     TRY(loop_new(&worker->loop, err));
-    TRY(io_start(worker, config, err));
     worker->config = proxy_config_ref(config);
     worker->client_slots = pool_new(sizeof(ProxyClient), PROXY_CLIENTS_MAX);
     worker->server_slots = pool_new(sizeof(ProxyServer), SERVER_SLOTS_MAX);
@@ -381,6 +380,11 @@ bool proxy_worker_start(ProxyWorker *worker, ProxyConfig *config, Err *err)
     if (worker->index == 0) {
         loop_timer_start(worker->loop, &worker->watch_timer, 1, WATCH_MS, watch_tick, worker);
     }
+    return io_start(worker, config, err);
+}
+
+bool proxy_worker_start(ProxyWorker *worker, Err *err)
+{
     int failed = pthread_create(&worker->thread, NULL, worker_main, worker);
     return failed == 0 || err_set_errno(err, failed, "starting a thread");
 }
