@@ -295,9 +295,9 @@ void peers_take_message(Peers *peers, SuccessionLink *link, const json_t *messag
         workers_nudge(peers);
         peers_serve_asks(peers);
     } else if (json_object_get(message, "ask") != NULL) {
-        peers_take_ask(peers, peer, message);
+        peers_take_ask(peers, peer, ASK_SERVER, message);
     } else if (json_object_get(message, "enter") != NULL) {
-        peers_take_enter(peers, peer, message);
+        peers_take_ask(peers, peer, ASK_CLIENT, message);
     }
 }
 

@@ -1,6 +1,7 @@
 /*
  * What leaving processes ask the serving one for, and who waits in which of them. A place is
- * counted before it is granted.
+ * counted before it is granted; and nothing is granted by a process that has written down what it
+ * counts, for the next one to serve, or both would give the same place away.
  */
 #include <stdlib.h>
 
@@ -97,10 +98,34 @@ static void wait_note(atomic_int_fast64_t *oldest, int64_t since_ms)
     }
 }
 
+/* One more client, where neither quota is full: answered either way, for it does not wait. */
+static void enter(Peers *peers, Peer *peer, const PeerAsk *ask)
+{
+    QuotaKind full = QUOTA_KINDS;
+    for (QuotaKind kind = 0; kind < QUOTA_KINDS && full == QUOTA_KINDS; kind++) {
+        const char *name = kind == QUOTA_USER ? ask->user : ask->database;
+        if (!quota_take(&ask->quotas[kind]->clients, limit_of(peers, kind, name).clients)) {
+            full = kind;
+        }
+    }
+    for (QuotaKind taken = 0; full < QUOTA_KINDS && taken < full; taken++) {
+        quota_give(&ask->quotas[taken]->clients);
+    }
+    if (full == QUOTA_KINDS) {
+        peers_place_of(peers, peer, ask->user, ask->database, AT_NONE)->clients++;
+    }
+    succession_send(peer->link, json_pack("{s:I, s:b, s:i}", "entered", (json_int_t)ask->id, "ok",
+                                          full == QUOTA_KINDS, "full", (int)full));
+}
+
 /* True: it is answered. */
 static bool serve_ask(Peers *peers, Peer *peer, const PeerAsk *ask)
 {
     bool budget;
+    if (ask->kind == ASK_CLIENT) {
+        enter(peers, peer, ask);
+        return true;
+    }
     size_t target = proxy_config_target_at(peers->proxy->config, ask->at);
     if (target == PROXY_TARGETS_MAX) { /* it is about to hear of another configuration */
         succession_send(peer->link, json_pack("{s:I}", "refused", (json_int_t)ask->id));
@@ -163,6 +188,9 @@ void peers_serve_asks(Peers *peers)
 {
     VEC(Turn) turns = {0};
     size_t answered = 0;
+    if (peers->leaving) {
+        return; /* the next one to serve hears of them, or we do when we serve again */
+    }
     peers_waits_clear(peers);
     LIST_FOR_EACH (&peers->peers, node) {
         Peer *peer = CONTAINER_OF(node, Peer, node);
@@ -186,9 +214,11 @@ void peers_serve_asks(Peers *peers)
     vec_done(&turns);
 }
 
-void peers_take_ask(Peers *peers, Peer *peer, const json_t *message)
+void peers_take_ask(Peers *peers, Peer *peer, LeavingAskKind kind, const json_t *message)
 {
-    PeerAsk ask = {.id = json_integer_value(json_object_get(message, "ask")),
+    const char *id = kind == ASK_SERVER ? "ask" : "enter";
+    PeerAsk ask = {.kind = kind,
+                   .id = json_integer_value(json_object_get(message, id)),
                    .user = peers_name_read(json_object_get(message, "user")),
                    .database = peers_name_read(json_object_get(message, "database")),
                    .at = peers_at_read(peers, json_object_get(message, "target")),
@@ -203,30 +233,6 @@ void peers_take_ask(Peers *peers, Peer *peer, const json_t *message)
     peers_quotas(peers, ask.user, ask.database, ask.quotas);
     vec_push(&peer->asks, ask);
     peers_serve_asks(peers);
-}
-
-void peers_take_enter(Peers *peers, Peer *peer, const json_t *message)
-{
-    CLEANUP(mem_free_ptr) char *user = peers_name_read(json_object_get(message, "user"));
-    CLEANUP(mem_free_ptr) char *database = peers_name_read(json_object_get(message, "database"));
-    if (user == NULL || database == NULL) {
-        return;
-    }
-    PeerPlace *place = peers_place_of(peers, peer, user, database, AT_NONE);
-    QuotaKind full = QUOTA_KINDS;
-    for (QuotaKind kind = 0; kind < QUOTA_KINDS && full == QUOTA_KINDS; kind++) {
-        const char *name = kind == QUOTA_USER ? user : database;
-        if (!quota_take(&place->quotas[kind]->clients, limit_of(peers, kind, name).clients)) {
-            full = kind;
-        }
-    }
-    for (QuotaKind taken = 0; full < QUOTA_KINDS && taken < full; taken++) {
-        quota_give(&place->quotas[taken]->clients);
-    }
-    place->clients += full == QUOTA_KINDS ? 1 : 0;
-    succession_send(peer->link, json_pack("{s:I, s:b, s:i}", "entered",
-                                          json_integer_value(json_object_get(message, "enter")),
-                                          "ok", full == QUOTA_KINDS, "full", (int)full));
 }
 
 /* ---- who waits here ----------------------------------------------------------------------------

@@ -16,8 +16,7 @@ void peers_quotas(Peers *peers, const char *user, const char *database, Quota **
 char *peers_at_read(const Peers *peers, const json_t *hex);
 
 /* peers_ask.c */
-void peers_take_ask(Peers *peers, Peer *peer, const json_t *message);
-void peers_take_enter(Peers *peers, Peer *peer, const json_t *message);
+void peers_take_ask(Peers *peers, Peer *peer, LeavingAskKind kind, const json_t *message);
 void peers_serve_asks(Peers *peers); /* there may be room */
 void peers_asks_drop(Peer *peer);
 void peers_waits_clear(Peers *peers); /* who waits elsewhere is said anew each time */

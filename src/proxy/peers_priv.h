@@ -37,7 +37,10 @@ typedef struct PeerPlace {
     int64_t servers, clients;
 } PeerPlace;
 
+typedef enum LeavingAskKind { ASK_SERVER, ASK_CLIENT } LeavingAskKind;
+
 typedef struct PeerAsk {
+    LeavingAskKind kind;
     int64_t id;
     char *user, *database, *at;
     Quota *quotas[QUOTA_KINDS];
@@ -62,8 +65,6 @@ typedef struct Held {
     int64_t servers, clients;
     int64_t told_servers, told_clients; /* what the serving process counts */
 } Held;
-
-typedef enum LeavingAskKind { ASK_SERVER, ASK_CLIENT } LeavingAskKind;
 
 /* Asked for by a worker; the main thread's until it is answered there. */
 typedef struct LeavingAsk {

@@ -142,9 +142,9 @@ static void on_message(void *user, SuccessionLink *link, const json_t *message)
     if (peers_cancel_take(&proxy->peers, link, message)) {
         return;
     }
-    if (proxy->peers.leaving) {
+    if (link == proxy->peers.up) {
         leaving_take_message(&proxy->peers, message);
-    } else {
+    } else { /* also while the place is handed over, for it may come back */
         peers_take_message(&proxy->peers, link, message);
     }
 }
