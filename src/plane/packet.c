@@ -212,6 +212,13 @@ bool seat_mark(int fd, uint32_t generation, Err *err)
     return byte_lock(fd, F_WRLCK, (off_t)generation) || err_set_errno(err, errno, "locking");
 }
 
+bool seat_is_marked(int fd, uint32_t generation)
+{
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)generation, .l_len = 1};
+    return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 /* ---- texts -------------------------------------------------------------------------------------
  */
 

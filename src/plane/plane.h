@@ -42,7 +42,7 @@ NODISCARD bool plane_args_parse(int argc, char **argv, PlaneArgs *ret_args, Err 
 
 #define SUCCESSION_READY_MS   30000 /* from the heir's coming to its being ready */
 #define SUCCESSION_COMMIT_MS  5000  /* that the heir waits for the serving one then */
-#define SUCCESSION_JOIN_MS    5000  /* that a leaving one has to come to the next serving one */
+#define SUCCESSION_JOIN_MS    5000  /* after that a leaving one that has not come may be no more */
 #define SUCCESSION_SOCKETS    20    /* that can be handed on */
 #define SUCCESSION_QUEUED_MAX 20000 /* messages to one other process; with more its link is cut */
 #define SUCCESSION_BOOK_BYTES ((size_t)48 << 10) /* of one piece of a book, about */

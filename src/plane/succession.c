@@ -235,12 +235,20 @@ static void config_forget(Succession *succession)
     }
 }
 
+/* One that lives has what it has, though it does not say so: it may stand still. */
 static void kin_late(void *user)
 {
     Succession *succession = user;
-    while (succession->kin.len > 0) {
-        uint32_t generation = succession->kin.items[--succession->kin.len];
-        succession->handlers->on_parted(succession->user, generation, true);
+    for (size_t i = succession->kin.len; i-- > 0;) {
+        uint32_t generation = succession->kin.items[i];
+        if (!seat_is_marked(succession->seat_fd, generation)) {
+            succession->kin.items[i] = succession->kin.items[--succession->kin.len];
+            succession->handlers->on_parted(succession->user, generation, true);
+        }
+    }
+    if (succession->kin.len > 0) {
+        loop_timer_start(succession->loop, &succession->kin_timer, SUCCESSION_JOIN_MS, 0, kin_late,
+                         succession);
     }
     config_forget(succession);
 }

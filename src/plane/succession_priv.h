@@ -34,6 +34,7 @@ NODISCARD bool seat_open(const char *path, int *ret_fd, Err *err); /* NULL: an a
 NODISCARD bool seat_take(int fd, Err *err); /* ERR_EXISTS: another process has it */
 void seat_give(int fd);
 NODISCARD bool seat_mark(int fd, uint32_t generation, Err *err); /* for life */
+bool seat_is_marked(int fd, uint32_t generation); /* by another process, which lives */
 
 /* An anonymous file with this text in it, which cannot be changed any more. */
 NODISCARD bool text_file_new(Slice text, int *ret_fd, Err *err);

@@ -147,12 +147,12 @@ def test_each_budget_spans_all(proxy, cluster):
 
 def test_a_place_goes_from_process_to_process(proxy, cluster):
     """What one holds at a replica the other has not, and that alone."""
-    proxy.pool.update(reads='replicas', replicas=[proxy.one.target()], connection_borrow_timeout_s=1)
+    proxy.pool.update(reads='replicas', replicas=[proxy.one.target()])
     proxy.start()
     with Watch(proxy.one) as watch, proxy.connect() as old:
         old.execute('BEGIN')
         old.execute('SELECT 1')
-        proxy.pool['replicas'] = [proxy.two.target(), proxy.one.target()]
+        proxy.pool.update(replicas=[proxy.two.target(), proxy.one.target()], connection_borrow_timeout_s=5)
         proxy.upgrade()
         with contextlib.ExitStack() as stack:
             new = [stack.enter_context(proxy.connect()) for _ in range(3)]
@@ -206,6 +206,28 @@ def test_what_is_held_at_no_target_of_ours_is_in_no_budget(proxy, cluster):
             assert proxy.targets() == {'r-2': (2, 2), 'r-1': (1, 1)}  # and now it is one of ours
             old.execute('COMMIT')
             wait_until(lambda: proxy.targets()['r-1'] == (0, 1), 'it is given back', 20)
+
+
+def test_who_stands_still_is_counted(proxy, cluster):
+    """It does not come to the next one to serve, but its connections are there."""
+    proxy.pool.update(reads='replicas', replicas=[{**proxy.two.target(), 'max_connections': 1}], stats_users=['ann'])
+    proxy.start()
+    first = proxy.process
+    with proxy.connect() as old:
+        old.execute('BEGIN')
+        old.execute('SELECT 1')
+        proxy.upgrade()
+        first.send_signal(signal.SIGSTOP)
+        try:
+            proxy.upgrade()
+            time.sleep(6)
+            assert proxy.targets() == {'r-2': (1, 1)}
+        finally:
+            first.send_signal(signal.SIGCONT)
+        proxy.await_log(proxy.process, 'generation 1, which is leaving, has joined')
+        assert proxy.targets() == {'r-2': (1, 1)}
+        old.execute('COMMIT')
+        wait_until(lambda: proxy.targets() == {'r-2': (0, 1)}, 'it is given back', 20)
 
 
 # ---- what processes say to each other -------------------------------------------------------------
