@@ -230,6 +230,10 @@ typedef struct StreamHandlers {
 #define STREAM_PENDING_MAX_DEFAULT ((size_t)16 << 20)
 #define STREAM_TIMEOUT_MS_DEFAULT  10000
 #define STREAM_LINGER_MS           2000
+#define STREAM_SILENCE_S_DEFAULT   120
+#define STREAM_SILENCE_S_MIN       5
+#define STREAM_SILENCE_S_MAX       28800
+#define STREAM_SILENCE_LOOK_MS     1000
 
 typedef struct StreamOptions {
     const StreamHandlers *handlers;
@@ -241,12 +245,19 @@ typedef struct StreamOptions {
                              default */
     size_t pending_max;   /* unsent bytes; more is ERR_LIMIT. 0: the default */
     int64_t timeout_ms;   /* for connecting and for each TLS handshake. 0: the default */
+    /* Of TCP: how long the peer's host may acknowledge nothing, while there is something to
+     * acknowledge: what was sent, or a probe of an idle connection (by the system, from a quarter
+     * of it on). Then it is ERR_TIMEOUT, STREAM_SILENCE_LOOK_MS later at most. A peer that only
+     * does not read acknowledges that; its host is asked ever more seldom (up to two minutes
+     * apart), and found to be gone so much later. 0: the default */
+    uint32_t silence_s;
 } StreamOptions;
 
 /* Never fails at once: what goes wrong is told by on_closed in a later turn. */
 Stream *stream_connect(Loop *loop, const NetAddr *to, const StreamOptions *options);
 /* Takes a connected stream socket. TCP sockets get TCP_NODELAY and keepalive; one that has the
- * former has both, as those that were accepted on a socket of net_listen. */
+ * former has both, as those that were accepted on a socket of net_listen: only what differs from
+ * the default is set then. */
 Stream *stream_adopt(Loop *loop, int fd, const StreamOptions *options);
 
 /* Queues a copy. It is sent at the end of the turn, or when the stream is open. On a stream that

@@ -71,6 +71,8 @@ struct Loop {
     List touched; /* streams to flush, or whose interest may have changed */
     List notices; /* streams with something to tell their owner */
     VEC(Segment) segments;
+    List awaited; /* streams whose peer may have something to acknowledge (silence.c) */
+    LoopTimer silence;
     char *cipher_in; /* STREAM_READ_MAX bytes; made when first needed */
     char *record;    /* one TLS record's plain text, gathered */
     Buf cipher_out;
@@ -100,7 +102,8 @@ int64_t timers_wait_ms(const Loop *loop); /* -1: none is armed */
 NODISCARD bool posts_init(Loop *loop, Err *err);
 void posts_done(Loop *loop);
 
-void net_tune(int fd); /* for streams; not an inet socket is fine */
+/* For streams, and sockets that accept them. False: it is none of TCP. */
+bool net_tune(int fd, uint32_t silence_s);
 
 void signals_done(Loop *loop);
 

@@ -11,14 +11,8 @@
 
 #include "loop/loop_priv.h"
 
-/* Connections that were made at once are probed apart: the system drops what is more than it queues
- * (net.core.netdev_max_backlog), each time the same ones, and then takes their peers for dead. */
-#define KEEPALIVE_IDLE_S          40
-#define KEEPALIVE_IDLE_SPREAD     60
-#define KEEPALIVE_INTERVAL_S      10
-#define KEEPALIVE_INTERVAL_SPREAD 5
-#define KEEPALIVE_PROBES          3
-#define LISTEN_BACKLOG_DEFAULT    1024
+#define KEEPALIVE_PROBES       3
+#define LISTEN_BACKLOG_DEFAULT 1024
 
 /* ---- addresses ------------------------------------------------------------------------------- */
 
@@ -207,28 +201,48 @@ bool net_local_addr(int fd, NetAddr *ret_addr, Err *err)
 
 /* ---- options -------------------------------------------------------------------------------- */
 
+/* Probes begin after a quarter to half of the time, and end after 7/8 of it at most. Connections
+ * that were made at once are probed apart: the system drops what is more than it queues
+ * (net.core.netdev_max_backlog), each time the same ones, and then takes their peers for dead. */
+static int keepalive_idle_s(int fd, uint32_t silence_s)
+{
+    int quarter = (int)silence_s / 4;
+    return quarter + fd % (quarter + 1);
+}
+
+static int keepalive_interval_s(int fd, uint32_t silence_s)
+{
+    int eighth = (int)silence_s / 8;
+    int interval = eighth - fd % (eighth / 3 + 1);
+    return interval > 0 ? interval : 1;
+}
+
 /* A connection has those of the socket that accepted it, so that mostly one question is all. A
  * socket that does not take them works without them. */
-void net_tune(int fd)
+bool net_tune(int fd, uint32_t silence_s)
 {
     int on = 1;
-    int idle_s = KEEPALIVE_IDLE_S + fd % KEEPALIVE_IDLE_SPREAD;
-    int interval_s = KEEPALIVE_INTERVAL_S + fd % KEEPALIVE_INTERVAL_SPREAD;
+    int idle_s = keepalive_idle_s(fd, silence_s);
+    int interval_s = keepalive_interval_s(fd, silence_s);
     int probes = KEEPALIVE_PROBES;
     int tuned = 0;
     socklen_t len = sizeof(tuned);
     if (getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &tuned, &len) != 0) {
-        return;
+        return false;
     }
     if (tuned != 0) {
         setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
-        return;
+        if (silence_s != STREAM_SILENCE_S_DEFAULT) {
+            setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+        }
+        return true;
     }
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* last: it says that all are set */
+    return true;
 }
 
 /* ---- listening ------------------------------------------------------------------------------- */
@@ -285,7 +299,7 @@ static bool listen_socket_make(const NetAddr *addr, const NetListenOptions *opti
         return err_set_errno(err, errno, "binding");
     }
     if (inet) {
-        net_tune(fd);
+        (void)net_tune(fd, STREAM_SILENCE_S_DEFAULT);
     }
     if (inet && options->speak_first) {
         int wait_s = 1; /* spares a turn per connection; without it they only cost more */

@@ -14,6 +14,7 @@ void streams_init(Loop *loop)
     list_init(&loop->streams);
     list_init(&loop->touched);
     list_init(&loop->notices);
+    list_init(&loop->awaited);
     buf_init(&loop->cipher_out, UNLIMITED);
 }
 
@@ -22,6 +23,7 @@ void streams_done(Loop *loop)
     for (ListNode *node; (node = list_first(&loop->streams)) != NULL;) {
         stream_kill(CONTAINER_OF(node, Stream, node));
     }
+    loop_timer_stop(&loop->silence);
     vec_done(&loop->segments);
     mem_free(loop->cipher_in);
     mem_free(loop->record);
@@ -211,6 +213,7 @@ static void stream_drop(Stream *stream)
     watch_done(&stream->watch);
     fd_close(&stream->watch.fd);
     list_drop(&loop->touched, &stream->touched);
+    list_drop(&loop->awaited, &stream->awaited);
     stream->segment_first = stream->segment_last = 0;
     stream->queued = 0;
     stream_out_release(stream);
@@ -348,6 +351,10 @@ static Stream *stream_make(Loop *loop, int fd, const StreamOptions *options)
         (uint32_t)(options->pending_max > 0 ? options->pending_max : STREAM_PENDING_MAX_DEFAULT);
     stream->timeout_ms =
         (int32_t)(options->timeout_ms > 0 ? options->timeout_ms : STREAM_TIMEOUT_MS_DEFAULT);
+    stream->silence_s = options->silence_s > 0 ? options->silence_s : STREAM_SILENCE_S_DEFAULT;
+    if (fd >= 0 && !net_tune(fd, stream->silence_s)) {
+        stream->silence_s = 0;
+    }
     buf_init(&stream->kept, UNLIMITED);
     buf_init(&stream->out, UNLIMITED);
     list_push_back(&loop->streams, &stream->node);
@@ -438,7 +445,6 @@ static void stream_want_tls(Stream *stream, const StreamOptions *options)
 Stream *stream_adopt(Loop *loop, int fd, const StreamOptions *options)
 {
     Stream *stream = stream_make(loop, fd, options);
-    net_tune(fd);
     stream_want_tls(stream, options);
     stream_begin(stream);
     return stream;
@@ -469,9 +475,6 @@ Stream *stream_connect(Loop *loop, const NetAddr *to, const StreamOptions *optio
     if (fd < 0) {
         stream_connect_failed(stream, os_errno);
         return stream;
-    }
-    if (to->storage.ss_family != AF_UNIX) {
-        net_tune(fd);
     }
     if (connect(fd, (const struct sockaddr *)&to->storage, to->len) != 0 && errno != EINPROGRESS) {
         stream_connect_failed(stream, errno);

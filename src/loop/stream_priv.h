@@ -64,9 +64,12 @@ struct Stream {
     uint32_t keep_max;
     uint32_t pending_max;
     int32_t timeout_ms;
-    LoopTimer timer; /* connect, handshake, closing */
-    Buf kept;        /* plain text that on_read left */
-    Buf out;         /* wire bytes that the kernel did not take; `out_sent` of them are gone */
+    uint32_t silence_s; /* 0: there is no host that may vanish */
+    ListNode awaited;   /* in loop->awaited */
+    int64_t asked_ms;   /* since when something was seen to be acknowledged; 0: nothing was */
+    LoopTimer timer;    /* connect, handshake, closing */
+    Buf kept;           /* plain text that on_read left */
+    Buf out;            /* wire bytes that the kernel did not take; `out_sent` of them are gone */
     size_t out_sent;
     uint32_t segment_first, segment_last; /* index + 1 in loop->segments; 0: none */
     size_t queued;                        /* bytes of the segments */
@@ -108,6 +111,9 @@ void stream_received(Stream *stream, Slice data, int os_errno);
 void stream_shake(Stream *stream, Slice cipher); /* goes on with the handshake */
 void stream_take_cipher(Stream *stream, Slice cipher);
 void stream_give_again(Stream *stream); /* `kept`, and EOF if it was seen */
+
+/* silence.c: something was sent. */
+void stream_await(Stream *stream);
 
 /* stream_write.c */
 void stream_flush(Stream *stream);

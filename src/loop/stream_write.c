@@ -135,6 +135,7 @@ static size_t wire_sent(Stream *stream, ssize_t sent, int os_errno, size_t total
     }
     size_t taken = sent > 0 ? (size_t)sent : 0;
     stream->full = taken < total;
+    stream_await(stream);
     if (taken > 0 && stream->state == STREAM_CLOSING && !stream->end_sent) {
         stream_closing_progress(stream);
     }
@@ -310,6 +311,7 @@ static void stream_send_end(Stream *stream)
     }
     shutdown(stream->watch.fd, SHUT_WR); /* fails only when the connection is gone */
     stream->end_sent = true;
+    stream_await(stream);
     if (stream->state == STREAM_CLOSING) {
         stream_closing_progress(stream);
     }

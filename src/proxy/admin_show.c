@@ -359,6 +359,8 @@ static void show_config(const ProxyWorker *worker, AdminRows *rows)
     put_setting(rows, "io", proxy_io_names[config->io], "epoll", false);
     put_number(rows, "max_clients", config->clients_max, "10000", true);
     put_number(rows, "idle_client_timeout_s", config->idle_client_ms / MS_PER_S, "1800", true);
+    put_number(rows, "silent_client_timeout_s", config->silent_client_s, "120", true);
+    put_number(rows, "silent_server_timeout_s", config->silent_server_s, "20", true);
     put_setting(rows, "require_tls", config->require_tls ? "true" : "false", "false", true);
     put_setting(rows, "debug_logging", config->debug_logging ? "true" : "false", "false", true);
     put_number(rows, "listeners", (int64_t)config->listener_count, NULL, true);

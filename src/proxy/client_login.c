@@ -342,8 +342,10 @@ void proxy_client_accept(ProxyWorker *worker, int fd, const ProxySocket *socket)
     client->login->over_limit = before >= worker->config->clients_max;
     list_push_back(&worker->clients, &client->node);
     proxy_traffic_client_come(client);
-    StreamOptions options = {
-        .handlers = &login_handlers, .user = client, .pending_max = PROXY_PENDING_MAX};
+    StreamOptions options = {.handlers = &login_handlers,
+                             .user = client,
+                             .pending_max = PROXY_PENDING_MAX,
+                             .silence_s = worker->config->silent_client_s};
     client->stream = stream_adopt(worker->loop, fd, &options);
     loop_timer_start(worker->loop, &client->timer, PROXY_LOGIN_MS, 0, login_late, client);
 }

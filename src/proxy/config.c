@@ -335,6 +335,12 @@ static void parse_kind(Reader *reader, ProxyConfig *config)
     }
 }
 
+static uint32_t parse_silence(Reader *reader, const char *member, int64_t fallback)
+{
+    return (uint32_t)reader_int(reader, member, fallback, STREAM_SILENCE_S_MIN,
+                                STREAM_SILENCE_S_MAX);
+}
+
 bool proxy_config_parse(const json_t *json, ProxyConfig **ret_config, Err *err)
 {
     ProxyConfig *config = mem_alloc(sizeof(ProxyConfig));
@@ -353,6 +359,10 @@ bool proxy_config_parse(const json_t *json, ProxyConfig **ret_config, Err *err)
     config->idle_client_ms =
         MS_PER_S * reader_int(&reader, "idle_client_timeout_s",
                               config->relay ? 0 : PROXY_IDLE_CLIENT_DEFAULT, 0, 28800);
+    config->silent_client_s =
+        parse_silence(&reader, "silent_client_timeout_s", STREAM_SILENCE_S_DEFAULT);
+    config->silent_server_s =
+        parse_silence(&reader, "silent_server_timeout_s", PROXY_SILENT_SERVER_DEFAULT);
     config->upgrade_drain_ms = MS_PER_S * reader_int(&reader, "upgrade_drain_s",
                                                      UPGRADE_DRAIN_DEFAULT, 1, UPGRADE_DRAIN_MAX);
     reader_end(&reader);

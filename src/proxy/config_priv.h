@@ -33,6 +33,7 @@
 #define PROXY_SHARED_MAX             16
 #define PROXY_IDLE_CLIENT_DEFAULT    1800 /* s */
 #define PROXY_IDLE_SERVER_DEFAULT    300  /* s */
+#define PROXY_SILENT_SERVER_DEFAULT  20   /* s */
 
 /* A source that may connect. */
 typedef struct ProxyRule {
@@ -169,6 +170,7 @@ typedef struct ProxyConfig {
     ProxyIo io;
     uint32_t clients_max;
     int64_t idle_client_ms; /* 0: no limit */
+    uint32_t silent_client_s, silent_server_s;
     int64_t upgrade_drain_ms;
     ProxyTarget target; /* the writer: number 0 */
     /* pool only */

@@ -13,10 +13,14 @@
 
 static StreamOptions server_stream_options(ProxyServer *server, const StreamHandlers *handlers)
 {
-    return (StreamOptions){.handlers = handlers,
-                           .user = server,
-                           .pending_max = PROXY_PENDING_MAX,
-                           .timeout_ms = PROXY_SERVER_LOGIN_MS};
+    uint32_t silence_s = server->worker->config->silent_server_s;
+    int64_t timeout_ms = (int64_t)silence_s * MS_PER_S;
+    return (StreamOptions){
+        .handlers = handlers,
+        .user = server,
+        .pending_max = PROXY_PENDING_MAX,
+        .silence_s = silence_s,
+        .timeout_ms = timeout_ms < PROXY_SERVER_LOGIN_MS ? timeout_ms : PROXY_SERVER_LOGIN_MS};
 }
 
 ProxyTargetState *proxy_server_target(const ProxyServer *server)

@@ -35,6 +35,8 @@ static void test_pool(void **state)
     assert_int_equal(config->workers, 3);
     assert_int_equal(config->listener_count, 1);
     assert_int_equal(config->idle_client_ms, 60000);
+    assert_int_equal(config->silent_client_s, 120);
+    assert_int_equal(config->silent_server_s, 20);
     assert_int_equal(config->target.servers_max, 15);
     assert_int_equal(config->target.servers_idle_max, 5);
     assert_int_equal(config->borrow_ms, 5000);
@@ -489,6 +491,9 @@ static void test_refused(void **state)
          "'10.0.0.0' is not a network"},
         {"{\"listeners\":[{\"address\":\"a\"}],\"kind\":\"pool\",\"pool\":{},\"require_tls\":1}",
          "proxy.require_tls must be true or false"},
+        {"{\"listeners\":[{\"address\":\"a\"}],\"kind\":\"pool\",\"pool\":{},"
+         "\"silent_client_timeout_s\":4}",
+         "proxy.silent_client_timeout_s must be a number from 5 to 28800"},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         ProxyConfig *config;
