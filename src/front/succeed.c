@@ -49,7 +49,7 @@ static void on_book(void *user, const json_t *books)
 static void on_joined(void *user, SuccessionLink *link)
 {
     Front *front = user;
-    if (front->leaving) {
+    if (succession_is_leaving(front->succession)) {
         front->up = link;
     }
 }
@@ -57,7 +57,7 @@ static void on_joined(void *user, SuccessionLink *link)
 static void on_parted(void *user, uint32_t generation, bool gone)
 {
     Front *front = user;
-    if (front->leaving) {
+    if (succession_is_leaving(front->succession)) {
         front->up = NULL;
     } else if (gone) {
         elsewhere_of(front, generation)->clients = 0;
@@ -68,7 +68,7 @@ static void on_message(void *user, SuccessionLink *link, const json_t *message)
 {
     Front *front = user;
     const json_t *clients = json_object_get(message, "clients");
-    if (!front->leaving && json_is_integer(clients)) {
+    if (!succession_is_leaving(front->succession) && json_is_integer(clients)) {
         elsewhere_of(front, succession_link_generation(link))->clients =
             (size_t)json_integer_value(clients);
     }
@@ -113,6 +113,9 @@ static void left_look(void *user)
 {
     Front *front = user;
     int64_t left_ms = loop_now_ms(front->loop) - front->left_ms;
+    if (!succession_is_leaving(front->succession)) {
+        return; /* it is about to serve again */
+    }
     if (front->clients.len == 0 || left_ms >= front->config->upgrade_drain_ms) {
         log_info(FRONT_MODULE, "leaving: %s",
                  front->clients.len == 0 ? "the last client has gone" : "upgrade_drain_s is over");

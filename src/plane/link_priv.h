@@ -48,7 +48,8 @@ struct Succession {
         SUCCESSION_SERVING,
         SUCCESSION_COMMITTED, /* the heir may take the seat */
         SUCCESSION_LEAVING,
-        SUCCESSION_ALONE, /* leaving, and looking for who serves */
+        SUCCESSION_ALONE,     /* leaving, and looking for who serves */
+        SUCCESSION_RETURNING, /* has the seat, and waits for what other leaving ones hold */
         SUCCESSION_STOPPED,
     } state;
     bool left; /* and its process knows */
@@ -64,6 +65,7 @@ struct Succession {
     int config_fd;     /* for leaving processes that join later; -1: there are none */
     VEC(uint32_t) kin; /* generations that are to join */
     LoopTimer kin_timer;
+    int64_t return_late_ms; /* of RETURNING: it waits no longer */
     /* of an heir */
     int offer_fd; /* to the serving process */
     uint32_t offer_generation;

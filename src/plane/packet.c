@@ -212,11 +212,33 @@ bool seat_mark(int fd, uint32_t generation, Err *err)
     return byte_lock(fd, F_WRLCK, (off_t)generation) || err_set_errno(err, errno, "locking");
 }
 
+/* Who else has locked something of it; the first byte of that which is in it. -1: nobody. */
+static off_t locked_in(int fd, off_t start, off_t len)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = len};
+    if (fcntl(fd, F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) {
+        return -1;
+    }
+    return lock.l_start > start ? lock.l_start : start;
+}
+
 bool seat_is_marked(int fd, uint32_t generation)
 {
-    struct flock lock = {
-        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)generation, .l_len = 1};
-    return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    return locked_in(fd, (off_t)generation, 1) >= 0;
+}
+
+uint32_t seat_next_marked(int fd, uint32_t after)
+{
+    off_t found = -1;
+    for (off_t end = GENERATION_MAX + 1, start = (off_t)after + 1; start < end;) {
+        off_t at = locked_in(fd, start, end - start); /* whichever it finds first */
+        if (at < 0) {
+            break;
+        }
+        found = at;
+        end = at;
+    }
+    return found < 0 ? 0 : (uint32_t)found;
 }
 
 /* ---- texts -------------------------------------------------------------------------------------

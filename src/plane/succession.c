@@ -12,8 +12,8 @@
 
 #include "plane/link_priv.h"
 
-#define ALONE_AGAIN_MS 200
-#define GENERATION_MAX 1023 /* of ten bits in a cancel key */
+#define ALONE_AGAIN_MS  200
+#define RETURN_AGAIN_MS 50 /* looks who lives that has not joined */
 
 uint32_t succession_generation_after(uint32_t generation)
 {
@@ -235,10 +235,8 @@ static void config_forget(Succession *succession)
     }
 }
 
-/* One that lives has what it has, though it does not say so: it may stand still. */
-static void kin_late(void *user)
+static void kin_ended_forget(Succession *succession)
 {
-    Succession *succession = user;
     for (size_t i = succession->kin.len; i-- > 0;) {
         uint32_t generation = succession->kin.items[i];
         if (!seat_is_marked(succession->seat_fd, generation)) {
@@ -246,6 +244,13 @@ static void kin_late(void *user)
             succession->handlers->on_parted(succession->user, generation, true);
         }
     }
+}
+
+/* One that lives has what it has, though it does not say so: it may stand still. */
+static void kin_late(void *user)
+{
+    Succession *succession = user;
+    kin_ended_forget(succession);
     if (succession->kin.len > 0) {
         loop_timer_start(succession->loop, &succession->kin_timer, SUCCESSION_JOIN_MS, 0, kin_late,
                          succession);
@@ -277,6 +282,8 @@ static void send_config(SuccessionLink *link)
     }
 }
 
+static void return_look(void *user);
+
 static void joined(SuccessionLink *link)
 {
     Succession *succession = link->succession;
@@ -289,6 +296,58 @@ static void joined(SuccessionLink *link)
     log_info("plane", "generation %u, which is leaving, has joined", link->generation);
     succession->handlers->on_joined(succession->user, link);
     send_config(link);
+    return_look(succession);
+}
+
+/* What the other leaving ones hold is known, or whoever stands still is waited for no longer. */
+static void returned(Succession *succession)
+{
+    succession->state = SUCCESSION_SERVING;
+    loop_timer_start(succession->loop, &succession->kin_timer, SUCCESSION_JOIN_MS, 0, kin_late,
+                     succession);
+    succession->handlers->on_return(succession->user);
+}
+
+static void return_look(void *user)
+{
+    Succession *succession = user;
+    if (succession->state != SUCCESSION_RETURNING) {
+        return;
+    }
+    kin_ended_forget(succession);
+    bool late = loop_now_ms(succession->loop) >= succession->return_late_ms;
+    if (succession->kin.len == 0 || late) {
+        if (succession->kin.len > 0) {
+            log_warn("plane", "%zu leaving processes stand still: what they hold is not known",
+                     succession->kin.len);
+        }
+        returned(succession);
+        return;
+    }
+    loop_timer_start(succession->loop, &succession->kin_timer, RETURN_AGAIN_MS, 0, return_look,
+                     succession);
+}
+
+static bool is_linked(const Succession *succession, uint32_t generation)
+{
+    LIST_FOR_EACH (&succession->links, node) {
+        const SuccessionLink *link = CONTAINER_OF(node, SuccessionLink, node);
+        if (link->role == LINK_DOWN && link->generation == generation) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* All that live, and do not talk to us. */
+static void kin_find(Succession *succession)
+{
+    succession->kin.len = 0;
+    for (uint32_t of = 0; (of = seat_next_marked(succession->seat_fd, of)) != 0;) {
+        if (!is_linked(succession, of)) {
+            vec_push(&succession->kin, of);
+        }
+    }
 }
 
 static void on_join(SuccessionLink *link, const json_t *message)
@@ -313,14 +372,17 @@ static void on_book(SuccessionLink *link, json_t *book)
 /* ---- leaving, and nobody there -----------------------------------------------------------------
  */
 
+/* It has the seat. Before anything is given to anybody, it is to know what others hold. */
 static void back_to_service(Succession *succession)
 {
     log_warn("plane", "generation %u serves again: its successor is gone", succession->generation);
-    succession->state = SUCCESSION_SERVING;
+    succession->state = SUCCESSION_RETURNING;
     succession->left = false;
     loop_timer_stop(&succession->timer);
     succession_door_watch(succession);
-    succession->handlers->on_return(succession->user);
+    kin_find(succession);
+    succession->return_late_ms = loop_now_ms(succession->loop) + SUCCESSION_JOIN_MS;
+    return_look(succession);
 }
 
 static void join(Succession *succession, int fd)
@@ -391,7 +453,8 @@ static void take_of_new(SuccessionLink *link, const json_t *message)
     if (json_object_get(message, "take_over") != NULL) {
         on_take_over(link, message);
     } else if (json_object_get(message, "join") != NULL &&
-               link->succession->state == SUCCESSION_SERVING) {
+               (link->succession->state == SUCCESSION_SERVING ||
+                link->succession->state == SUCCESSION_RETURNING)) {
         on_join(link, message);
     } else {
         link_cut(link);

@@ -7,7 +7,8 @@
 
 #include "plane/plane.h"
 
-#define PACKET_MAX ((size_t)128 << 10)
+#define PACKET_MAX     ((size_t)128 << 10)
+#define GENERATION_MAX 1023 /* of ten bits in a cancel key */
 
 typedef enum PacketResult {
     PACKET_TAKEN,
@@ -35,6 +36,8 @@ NODISCARD bool seat_take(int fd, Err *err); /* ERR_EXISTS: another process has i
 void seat_give(int fd);
 NODISCARD bool seat_mark(int fd, uint32_t generation, Err *err); /* for life */
 bool seat_is_marked(int fd, uint32_t generation); /* by another process, which lives */
+/* The lowest generation above `after` that is; 0: there is none. */
+uint32_t seat_next_marked(int fd, uint32_t after);
 
 /* An anonymous file with this text in it, which cannot be changed any more. */
 NODISCARD bool text_file_new(Slice text, int *ret_fd, Err *err);

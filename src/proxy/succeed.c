@@ -68,6 +68,9 @@ static void left_look(void *user)
 {
     Proxy *proxy = user;
     int64_t left_ms = loop_now_ms(proxy->loop) - proxy->left_ms;
+    if (!succession_is_leaving(proxy->succession)) {
+        return; /* it is about to serve again */
+    }
     if (atomic_load(&proxy->clients) == 0) {
         drain_over(proxy, "its last client has gone");
     } else if (left_ms >= proxy->config->upgrade_drain_ms) {
@@ -112,7 +115,7 @@ static void on_book(void *user, const json_t *books)
 static void on_joined(void *user, SuccessionLink *link)
 {
     Proxy *proxy = user;
-    if (proxy->peers.leaving) {
+    if (succession_is_leaving(proxy->succession)) {
         leaving_joined(&proxy->peers, link);
     } else {
         peers_joined(&proxy->peers, link);

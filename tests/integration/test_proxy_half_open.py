@@ -34,8 +34,9 @@ def hosts():
 @pytest.fixture(scope='module')
 def postgres(hosts):
     """On its host; for the tests themselves it has a Unix socket."""
-    with account_folder('postgres') as folder, hosts.inside('server'):
-        server = Postgres(folder, address=hosts.addresses['server'])
+    with account_folder('postgres') as folder:
+        with hosts.inside('server'):
+            server = Postgres(folder, address=hosts.addresses['server'])
         with server.admin('app') as admin:
             admin.execute('CREATE TABLE t (id serial PRIMARY KEY, v text); GRANT ALL ON t, t_id_seq TO ann')
             admin.execute("INSERT INTO t VALUES (0, '')")

@@ -13,7 +13,7 @@ import pytest
 
 from support.pool import ANN, PORT, wait_for
 from support.replicas import cluster
-from support.rolling import Impostor, Rolling, Watch
+from support.rolling import Impostor, Rolling, Watch, gone
 from support.watch import wait_until
 
 pytestmark = pytest.mark.timeout(180)
@@ -228,6 +228,40 @@ def test_who_stands_still_is_counted(proxy, cluster):
         assert proxy.targets() == {'r-2': (1, 1)}
         old.execute('COMMIT')
         wait_until(lambda: proxy.targets() == {'r-2': (0, 1)}, 'it is given back', 20)
+
+
+def test_who_serves_again_hears_first_what_others_hold(proxy, cluster):
+    proxy.pool.update(reads='replicas', replicas=[{**proxy.two.target(), 'max_connections': 1}])
+    proxy.start()
+    first = proxy.process
+    with Watch(proxy.two) as watch, proxy.connect() as old:
+        proxy.upgrade()
+        second = proxy.process
+        with proxy.connect() as waits:
+            old.execute('BEGIN')
+            old.execute('SELECT 1')
+            proxy.upgrade()
+            first.send_signal(signal.SIGSTOP)
+            try:
+                proxy.process.kill()
+                gone(proxy.process)
+                proxy.process = second
+                proxy.await_log(second, 'serves again')
+                results = []
+                thread = threading.Thread(target=lambda: results.append(waits.execute('SELECT 1').fetchone()))
+                thread.start()
+                time.sleep(2)
+                assert not results
+            finally:
+                first.send_signal(signal.SIGCONT)
+            proxy.await_log(second, 'generation 1, which is leaving, has joined')
+            time.sleep(0.5)
+            assert not results
+            old.execute('COMMIT')
+            thread.join(20)
+            assert results == [(1,)]
+            assert proxy.ask('SELECT 1') == (1,)  # and it accepts
+    assert watch.most == 1
 
 
 # ---- what processes say to each other -------------------------------------------------------------
