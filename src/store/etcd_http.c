@@ -154,6 +154,11 @@ void etcd_http_prepare(EtcdHttp *http, const char *endpoint, const char *path, S
 static void describe(const EtcdHttp *http, CURLcode code, Err *err)
 {
     const char *reason = http->problem[0] != '\0' ? http->problem : curl_easy_strerror(code);
+    if (strstr(reason, " alert ") != NULL && strstr(reason, "cert") != NULL) {
+        err_set(err, ERR_DENIED, "etcd at %s refuses our client certificate: %s", http->endpoint,
+                reason);
+        return;
+    }
     switch ((int)code) {
     case CURLE_PEER_FAILED_VERIFICATION:
         err_set(err, ERR_DENIED, "the certificate of etcd at %s does not hold: %s", http->endpoint,

@@ -55,7 +55,7 @@ static void make_certificates(EtcdServers *servers)
     Err err;
     Buf ca, server, client;
     Secret ca_key = {0}, server_key = {0}, client_key = {0};
-    const char *names[] = {address(), NULL};
+    const char *names[] = {address(), "127.0.0.1", NULL}; /* from where members connect */
     /* The gateway is a client of its own member, with the member's certificate. */
     CertSpec server_spec = {"etcd", names, .server = true, .client = true, .valid_days = 1};
     CertSpec client_spec = {"weir", NULL, .client = true, .valid_days = 1};
@@ -237,9 +237,9 @@ StoreEtcdOptions etcd_servers_options(const EtcdServers *servers, const char *ro
         .ca = servers->ca,
         .cert = servers->cert,
         .key = servers->key,
-        .patience_ms = 30000, /* of a machine that does something else */
-        .connect_timeout_ms = 5000,
-        .answer_timeout_ms = 10000,
+        .patience_ms = 60000, /* of a machine that does something else */
+        .connect_timeout_ms = 10000,
+        .answer_timeout_ms = 20000,
     };
 }
 
