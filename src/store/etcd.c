@@ -199,10 +199,13 @@ static bool lease_ask(Etcd *etcd, const char *path, int64_t id, int64_t ttl_s, j
         buf_printf(&body, ",\"TTL\":\"%lld\"", (long long)ttl_s);
     }
     buf_append_char(&body, '}');
+    bool renews = strcmp(path, "/v3/lease/keepalive") == 0;
     EtcdCall call = {.path = path,
                      .body = buf_slice(&body),
+                     .changes = !renews,
+                     .repeats = true,
                      .weak = true,
-                     .stream = strcmp(path, "/v3/lease/keepalive") == 0};
+                     .stream = renews};
     bool ok = etcd_call(etcd, &call, ret_reply, ret_tries, err);
     buf_done(&body);
     return ok;

@@ -194,13 +194,14 @@ static EtcdVerdict try(Etcd *etcd, const EtcdCall *call, size_t endpoint, json_t
 static bool final(const EtcdCall *call, EtcdVerdict verdict, const Err *err)
 {
     return verdict == ETCD_FAILED || err->code == ERR_CONFLICT ||
-           (verdict == ETCD_UNKNOWN && (call->changes || err->code == ERR_LIMIT));
+           (verdict == ETCD_UNKNOWN &&
+            ((call->changes && !call->repeats) || err->code == ERR_LIMIT));
 }
 
 /* An unknown outcome of a change gets its code, and what it was. */
-static bool fail(const EtcdCall *call, EtcdVerdict verdict, const Err *failed, Err *err)
+static bool fail(const EtcdCall *call, bool unknown, const Err *failed, Err *err)
 {
-    bool unsettled = call->changes && verdict == ETCD_UNKNOWN;
+    bool unsettled = call->changes && unknown;
     return err_set(err, unsettled ? ERR_UNSETTLED : failed->code, "%s%s",
                    unsettled ? "it is not known whether a change took place: " : "",
                    failed->message);
@@ -217,6 +218,7 @@ bool etcd_call(Etcd *etcd, const EtcdCall *call, json_t **ret_reply, size_t *ret
     const EtcdSettings *settings = &etcd->settings;
     TRY(etcd_trusted(etcd, err));
     int64_t end_ms = time_mono_ms() + settings->patience_ms;
+    bool unknown = false; /* some attempt may have run */
     for (size_t tries = 1;; tries++) {
         Err failed;
         size_t endpoint = preferred(etcd);
@@ -225,11 +227,13 @@ bool etcd_call(Etcd *etcd, const EtcdCall *call, json_t **ret_reply, size_t *ret
         if (verdict == ETCD_DONE) {
             return true;
         }
+        unknown = unknown || verdict == ETCD_UNKNOWN;
         if (verdict != ETCD_FAILED) {
             etcd_leave(etcd, endpoint);
         }
         if (final(call, verdict, &failed) || time_mono_ms() >= end_ms) {
-            return fail(call, verdict, &failed, err);
+            bool tells = failed.code == ERR_EXISTS || failed.code == ERR_NOT_FOUND;
+            return fail(call, unknown && !tells, &failed, err);
         }
         if (tries % settings->endpoints_len == 0) {
             pause_ms(ETCD_ROUND_PAUSE_MS);

@@ -152,6 +152,7 @@ typedef struct EtcdCall {
     const char *path;
     Slice body;
     bool changes; /* an outcome that is not known ends it with ERR_UNSETTLED */
+    bool repeats; /* the same change twice is one: it is sent again before it ends so */
     bool weak;    /* the reply's revision is the member's own, and may be behind */
     bool stream;  /* the reply is one line of a stream, in {"result": …} */
 } EtcdCall;

@@ -86,12 +86,15 @@ static bool lease_grant_locked(Store *store, int64_t ttl_ms, int64_t *ret_lease,
 {
     TRY(store->kind->ready(store, err));
     TRY(store_expire(store, err));
-    if (store->image.leases.len >= STORE_LEASES_MAX) {
-        return err_set(err, ERR_LIMIT, "the store keeps at most %d leases", STORE_LEASES_MAX);
-    }
+    pthread_mutex_lock(&store->lock);
+    bool full = store->image.leases.len >= STORE_LEASES_MAX;
     Lease lease = {.id = lease_id_new(&store->image),
                    .ttl_ms = ttl_ms,
                    .due_ms = store->now_ms(store->clock) + ttl_ms};
+    pthread_mutex_unlock(&store->lock);
+    if (full) {
+        return err_set(err, ERR_LIMIT, "the store keeps at most %d leases", STORE_LEASES_MAX);
+    }
     TRY(store->kind->lease_grant(store, &lease, err));
     *ret_lease = lease.id;
     return true;

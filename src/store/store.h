@@ -202,8 +202,8 @@ NODISCARD bool store_lease_keepalive(Store *store, int64_t lease, Err *err);
 NODISCARD bool store_lease_revoke(Store *store, int64_t lease, Err *err);
 
 /* Ends the leases that are due, so that watchers hear of it although nobody else calls the store
- * (every other call does the same first). *ret_next_ms: time until the next one is due, -1 where
- * there is none. A loop calls this from a timer. */
+ * (every other call does the same first, but with etcd store_watch_next). *ret_next_ms: time until
+ * the next one is due, -1 where there is none. A loop calls this from a timer. */
 NODISCARD bool store_tick(Store *store, int64_t *ret_next_ms, Err *err);
 
 #endif

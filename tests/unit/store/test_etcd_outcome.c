@@ -195,6 +195,47 @@ static void test_a_silent_endpoint_is_left(void **state)
     assert_int_equal(fake_seen(t->fakes[1], &t->fakes[1]->txn), 1);
 }
 
+/* ---- leases -----------------------------------------------------------------------------------
+ */
+
+#define NO_LEASE                                                                                   \
+    (FakeStep)                                                                                     \
+    {                                                                                              \
+        .status = 404, .body = "{\"error\":\"etcdserver: requested lease not found\"}"             \
+    }
+
+/* Their id is ours, so that they may be sent twice; what no attempt settles is not settled. */
+static void test_leases_are_sent_again(void **state)
+{
+    Talk *t = *state;
+    talk_open(t, false);
+    Fake *fake = t->fakes[0];
+    int64_t lease;
+    fake_push(fake, &fake->range, (FakeStep){.way = FAKE_CUT});
+    fake_push(
+        fake, &fake->range,
+        (FakeStep){.status = 412, .body = "{\"error\":\"etcdserver: lease already exists\"}"});
+    assert_true(store_lease_grant(t->store, 60000, &lease, &t->err));
+    fake_push(fake, &fake->range, (FakeStep){.way = FAKE_CUT});
+    fake_push(fake, &fake->range, NO_LEASE);
+    assert_true(store_lease_revoke(t->store, lease, &t->err));
+    fake_push(fake, &fake->range, (FakeStep){0});
+    assert_true(store_lease_grant(t->store, 60000, &lease, &t->err));
+    fake_push(fake, &fake->range, NO_LEASE);
+    assert_false(store_lease_revoke(t->store, lease, &t->err)); /* etcd had ended it */
+    assert_code(t, ERR_NOT_FOUND);
+    assert_true(store_lease_grant(t->store, 60000, &lease, &t->err));
+    pthread_mutex_lock(&fake->lock);
+    fake->range.done = 0;
+    fake->range.len = FAKE_STEPS_MAX;
+    for (int i = 0; i < FAKE_STEPS_MAX; i++) {
+        fake->range.steps[i] = (FakeStep){.way = FAKE_CUT};
+    }
+    pthread_mutex_unlock(&fake->lock);
+    assert_false(store_lease_revoke(t->store, lease, &t->err));
+    assert_code(t, ERR_UNSETTLED);
+}
+
 /* ---- what is not believed ---------------------------------------------------------------------
  */
 
@@ -475,6 +516,7 @@ int main(void)
         WITH(test_refusals_that_are_final),
         WITH(test_a_dead_endpoint_is_left),
         WITH(test_a_silent_endpoint_is_left),
+        WITH(test_leases_are_sent_again),
         WITH(test_another_cluster_gets_no_change),
         WITH(test_an_etcd_that_forgot),
         WITH(test_a_range_in_pages),
