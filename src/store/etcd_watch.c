@@ -138,6 +138,10 @@ static bool take_message(EtcdWatch *watch, const EtcdMessage *message, Err *err)
                        watch->resync ? ": what it had not told is compacted" : "");
     }
     if (message->created) {
+        if (watch->failures > 0) {
+            log_info("store", "the watch goes on at %s",
+                     watch->etcd->settings.endpoints[watch->endpoint]);
+        }
         watch->state = WATCH_FOLLOWING;
         watch->failures = 0;
     }

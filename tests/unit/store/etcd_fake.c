@@ -83,12 +83,15 @@ static bool serve_call(Fake *fake, FakeQueue *queue, int fd, const char *body)
         (void)send_all(fd, "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"hea", 44);
         return false;
     case FAKE_ANSWER:
+    case FAKE_LAST:
         break;
     }
     if (step.body == NULL) {
         plain(fake, queue == &fake->txn, text, sizeof(text));
     }
-    return answer(fd, step.status > 0 ? step.status : 200, step.body != NULL ? step.body : text);
+    bool sent =
+        answer(fd, step.status > 0 ? step.status : 200, step.body != NULL ? step.body : text);
+    return sent && step.way != FAKE_LAST;
 }
 
 static bool serve_watch(Fake *fake, int fd, const char *body)
@@ -291,6 +294,11 @@ void fake_say(Fake *fake, const char *format, ...)
     pthread_mutex_lock(&fake->lock);
     (void)send_all(fake->watch_fd, chunks, strlen(chunks));
     pthread_mutex_unlock(&fake->lock);
+}
+
+void fake_deafen(Fake *fake)
+{
+    shutdown(fake->listen_fd, SHUT_RDWR);
 }
 
 void fake_watch_cut(Fake *fake)

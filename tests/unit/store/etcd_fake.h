@@ -14,6 +14,7 @@
 
 typedef enum FakeWay {
     FAKE_ANSWER,
+    FAKE_LAST, /* answers, and closes */
     FAKE_CUT,  /* reads the request, and closes */
     FAKE_HANG, /* reads the request, and stays silent */
     FAKE_HUGE, /* answers with more than anybody takes */
@@ -61,5 +62,6 @@ int fake_seen(Fake *fake, FakeQueue *queue);
 int64_t fake_watch_wait(Fake *fake, int watches);
 PRINTF_LIKE(2, 3) void fake_say(Fake *fake, const char *format, ...); /* a line, with its newline */
 void fake_watch_cut(Fake *fake);
+void fake_deafen(Fake *fake); /* nobody can connect any more */
 
 #endif

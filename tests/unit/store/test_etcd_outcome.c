@@ -166,6 +166,18 @@ static void test_refusals_that_are_final(void **state)
     assert_int_equal(fake_seen(t->fakes[1], &t->fakes[1]->txn), 0);
 }
 
+/* It was sent nowhere: nothing has changed. */
+static void test_what_nobody_took(void **state)
+{
+    Talk *t = *state;
+    talk_open(t, false);
+    fake_push(t->fakes[0], &t->fakes[0]->txn, (FakeStep){.way = FAKE_LAST});
+    assert_true(create(t));
+    fake_deafen(t->fakes[0]);
+    assert_false(create(t));
+    assert_code(t, ERR_UNAVAILABLE);
+}
+
 /* Nobody listens at the first: the change goes to the second, and later calls begin there. */
 static void test_a_dead_endpoint_is_left(void **state)
 {
@@ -514,6 +526,7 @@ int main(void)
         WITH(test_what_may_have_run_is_sent_once),
         WITH(test_what_has_not_run_is_tried_again),
         WITH(test_refusals_that_are_final),
+        WITH(test_what_nobody_took),
         WITH(test_a_dead_endpoint_is_left),
         WITH(test_a_silent_endpoint_is_left),
         WITH(test_leases_are_sent_again),
