@@ -59,6 +59,9 @@ CURL *etcd_http_curl(EtcdHttp *http)
 static size_t on_read(char *room, size_t size, size_t count, void *user)
 {
     EtcdHttp *http = user;
+    if (http->body.len == 0) {
+        return CURL_READFUNC_ABORT; /* it went out before */
+    }
     size_t len = size * count < http->body.len ? size * count : http->body.len;
     if (len > 0) {
         memcpy(room, http->body.data, len);

@@ -175,6 +175,10 @@ static void *serve(void *argument)
     shutdown(serving->fd, SHUT_RDWR);
     close(serving->fd);
     mem_free(serving);
+    pthread_mutex_lock(&fake->lock);
+    fake->closed++;
+    pthread_cond_broadcast(&fake->changed);
+    pthread_mutex_unlock(&fake->lock);
     return NULL;
 }
 
@@ -298,6 +302,11 @@ void fake_say(Fake *fake, const char *format, ...)
 
 void fake_deafen(Fake *fake)
 {
+    pthread_mutex_lock(&fake->lock);
+    while (fake->closed == 0) {
+        pthread_cond_wait(&fake->changed, &fake->lock);
+    }
+    pthread_mutex_unlock(&fake->lock);
     shutdown(fake->listen_fd, SHUT_RDWR);
 }
 

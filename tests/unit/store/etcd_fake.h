@@ -48,7 +48,7 @@ typedef struct Fake {
     atomic_llong revision;
     atomic_llong *counter;                   /* its own, or that of a twin */
     FakeQueue probe, range, txn, compaction; /* a probe is a range that only counts */
-    int connections;
+    int connections, closed;
     int watches;         /* that were opened */
     int watch_fd;        /* -1: none is open */
     int64_t watch_start; /* of the last one */
@@ -62,6 +62,7 @@ int fake_seen(Fake *fake, FakeQueue *queue);
 int64_t fake_watch_wait(Fake *fake, int watches);
 PRINTF_LIKE(2, 3) void fake_say(Fake *fake, const char *format, ...); /* a line, with its newline */
 void fake_watch_cut(Fake *fake);
-void fake_deafen(Fake *fake); /* nobody can connect any more */
+/* Waits until a connection was closed; then nobody can connect any more. */
+void fake_deafen(Fake *fake);
 
 #endif
