@@ -9,7 +9,7 @@
 #include "../unit.h"
 #include "store/store.h"
 
-#define FAKE_STEPS_MAX   16
+#define FAKE_STEPS_MAX   64
 #define FAKE_THREADS_MAX 256
 
 typedef enum FakeWay {
