@@ -1,0 +1,236 @@
+"""One trial: a tier under clients and under the faults of a seed; then everything is there again, and what the clients
+saw is judged."""
+import functools
+import json
+import random
+import tempfile
+import time
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+import redis
+
+from history import redis_clients, sql_clients
+from history.faults import CACHE, DATABASE, Striker, rounds
+from history.lists import LEVELS, READ_COMMITTED, SERIALIZABLE, check_lists
+from history.notes import Keys, Notes, now
+from history.registers import check_registers
+from support.inside import PASSWORD, Inside
+from support.tier import Tier
+from support.watch import wait_until
+
+TOKEN = 'a-token-that-is-long-enough'
+SUBNETS = ['subnet-0000000000000000a', 'subnet-0000000000000000b']
+CONVERGE_S = 150   # from the last fault until everything is there again
+STAYS_S = 1.5      # what has just died may not have been noticed yet
+JOIN_S = 200       # a client may wait for a server connection, which has a limit of 120 s
+REGISTER_CLIENTS = 4
+LIST_CLIENTS = {SERIALIZABLE: 3, 'repeatable read': 2, READ_COMMITTED: 2}
+CACHE_CLIENTS = 3  # of each kind
+
+
+@contextmanager
+def tier_under_trial(weir):
+    """A tier that may be struck, with an instance of two nodes behind a proxy, and a group of three."""
+    tier = Tier(weir)
+    try:
+        tier.up('--allow-chaos')
+        rds = tier.aws('rds')
+        rds.create_db_instance(
+            DBInstanceIdentifier=DATABASE, Engine='postgres', DBInstanceClass='db.t3.micro', AllocatedStorage=20,
+            MasterUsername='dbadmin', MasterUserPassword=PASSWORD, DBName='shop', MultiAZ=True, BackupRetentionPeriod=0)
+        secret = tier.aws('secretsmanager').create_secret(Name='login', SecretString=json.dumps(
+            {'username': 'dbadmin', 'password': PASSWORD}))['ARN']
+        rds.create_db_proxy(
+            DBProxyName='pool', EngineFamily='POSTGRESQL', RoleArn='arn:aws:iam::000000000000:role/weir-proxy',
+            VpcSubnetIds=SUBNETS, Auth=[{'AuthScheme': 'SECRETS', 'SecretArn': secret, 'IAMAuth': 'DISABLED'}])
+        rds.register_db_proxy_targets(DBProxyName='pool', DBInstanceIdentifiers=[DATABASE])
+        cache = tier.aws('elasticache')
+        cache.create_replication_group(
+            ReplicationGroupId=CACHE, ReplicationGroupDescription='x', Engine='redis', CacheNodeType='cache.t3.micro',
+            NumCacheClusters=3, AutomaticFailoverEnabled=True, TransitEncryptionEnabled=True, AuthToken=TOKEN)
+        inside = Inside(tier)
+        inside.wait_settled(DATABASE, CACHE)
+        inside.proxy = wait_until(lambda: proxy_endpoint(rds), 'the proxy is available')
+        group = cache.describe_replication_groups(ReplicationGroupId=CACHE)['ReplicationGroups'][0]
+        inside.front = group['NodeGroups'][0]['PrimaryEndpoint']['Address']
+        yield inside
+        tier.destroy()
+        tier.assert_gone()
+    finally:
+        tier.remove()
+
+
+def proxy_endpoint(rds):
+    proxy = rds.describe_db_proxies(DBProxyName='pool')['DBProxies'][0]
+    return proxy['Status'] == 'available' and proxy['Endpoint']
+
+
+@dataclass
+class Verdict:
+    seed: int
+    problems: list = field(default_factory=list)  # texts
+    lines: list = field(default_factory=list)     # what was seen, for people
+    kept: str = ''                                # where the history is, where there are problems
+
+    def __str__(self):
+        lines = [*self.lines, *(f'PROBLEM {text}' for text in self.problems)]
+        kept = [f'the history is in {self.kept}'] if self.kept else []
+        return '\n'.join([f'seed {self.seed}:', *(f'  {line}' for line in lines), *kept])
+
+
+class Trial:
+    def __init__(self, inside, seed):
+        self.inside = inside
+        self.seed = seed
+        self.verdict = Verdict(seed)
+        self.sql, self.cache = Notes(), Notes()
+        self.striker = Striker(inside)
+        self.clients = []
+
+    # ---- clients -------------------------------------------------------------------------------
+
+    def connect_sql(self, **options):
+        env = self.inside.tier.env()
+        return psycopg.connect(host=self.inside.proxy, user='dbadmin', password=PASSWORD, dbname='shop', autocommit=True,
+                               sslmode='verify-full', sslrootcert=env['PGSSLROOTCERT'], connect_timeout=30, **options)
+
+    def connect_cache(self):
+        return self.inside.tier.redis(self.inside.front, password=TOKEN)
+
+    def _make_clients(self):
+        def add(kind, notes, keys, connect, name, count, **more):
+            for number in range(count):
+                who = f'{name}-{number}'
+                self.clients.append(kind(who, random.Random(f'{self.seed} {who}'), notes, keys, connect, **more))
+        add(sql_clients.RegisterClient, self.sql, Keys(3, 150), self.connect_sql, 'register', REGISTER_CLIENTS)
+        for level, count in LIST_CLIENTS.items():
+            add(sql_clients.ListClient, self.sql, Keys(4, 60), self.connect_sql, level, count, level=level)
+        add(redis_clients.RegisterClient, self.cache, Keys(3, 150), self.connect_cache, 'cache', CACHE_CLIENTS)
+        add(redis_clients.ListClient, self.cache, Keys(4, 60), self.connect_cache, 'cache-list', CACHE_CLIENTS)
+
+    # ---- the run -------------------------------------------------------------------------------
+
+    def run(self, seconds):
+        """Faults for so many seconds, to the end of a round; then the verdict."""
+        with self.connect_sql() as connection, closing(self.connect_cache()) as cache:
+            sql_clients.make_tables(connection)
+            cache.flushall()
+        self._make_clients()
+        began = now()
+        for client in self.clients:
+            client.start()
+        self._strike(time.monotonic() + seconds)
+        self._stop_clients()
+        self._tell(began)
+        if not self.verdict.problems:
+            self._look_at_what_is_there()
+        self._judge()
+        if self.verdict.problems:
+            self._keep()
+        return self.verdict
+
+    def problem(self, text):
+        self.verdict.problems.append(text)
+
+    def _strike(self, deadline):
+        longest = 0
+        for faults, quiet_s in rounds(self.seed):
+            for fault in faults:
+                time.sleep(fault.after_s)
+                self.striker.strike(fault)
+            self.striker.heal()
+            took_s = self._converge()
+            if took_s is None:
+                return
+            longest = max(longest, took_s)
+            time.sleep(quiet_s)
+            if time.monotonic() > deadline or any(client.failure for client in self.clients):
+                break
+        self.verdict.lines.append(f'{len(self.striker.done)} faults; everything was there again after '
+                                  f'{longest:.1f} s at most')
+
+    def _converge(self):
+        """How long it took until everything was there again, and stayed so."""
+        began = time.monotonic()
+        since = None
+        while time.monotonic() < began + CONVERGE_S:
+            if not self._is_settled():
+                since = None
+            elif since is None:
+                since = time.monotonic()
+            elif time.monotonic() > since + STAYS_S:
+                return since - began
+            time.sleep(0.1)
+        self.problem(f'not everything is there again after {CONVERGE_S} s\n'
+                     f'{self.inside.tier.command("status", check=False).stdout}')
+        return None
+
+    def _is_settled(self):
+        try:
+            return self.inside.is_settled(DATABASE, CACHE)
+        except AssertionError:  # a weir serve that was killed is not back yet
+            return False
+
+    def _stop_clients(self):
+        for client in self.clients:
+            client.ended.set()
+        for client in self.clients:
+            client.join(JOIN_S)
+            if client.is_alive():
+                self.problem(f'{client.name} hangs')
+            elif client.failure is not None:
+                self.problem(f'{client.name}: {type(client.failure).__name__}: {client.failure}')
+
+    def _tell(self, began):
+        for name, notes in (('PostgreSQL', self.sql), ('Redis', self.cache)):
+            count = len(notes.acknowledged)
+            unknown = sum(op.outcome == 'unknown' for op in notes.registers) + sum(
+                txn.outcome == 'unknown' for txns in notes.lists.values() for txn in txns)
+            self.verdict.lines.append(
+                f'{name}: {count} acknowledged, {unknown} unknown, at most {notes.gap_s(began):.2f} s without an '
+                f'acknowledgement; errors: {dict(sorted(notes.errors.items(), key=str))}')
+            if count < 100:
+                self.problem(f'{name}: too little was done to say anything')
+
+    # ---- what is there -------------------------------------------------------------------------
+
+    def _look_at_what_is_there(self):
+        """Through the endpoints; and on each node there is the same."""
+        with self.connect_sql() as connection:
+            there = sql_clients.read_all(lambda text: connection.execute(text).fetchall(), self.sql, 'the end')
+        with closing(self.connect_cache()) as cache:
+            redis_clients.read_all(cache, self.cache, 'the end')
+            if cache.wait(2, 20000) != 2:
+                self.problem('a replica does not follow')
+        for node in self.inside.nodes(DATABASE):
+            try:
+                wait_until(lambda node=node: self._on_node(node) == there, f'{node["NodeId"]} has the same', 30)
+            except AssertionError as error:
+                self.problem(str(error))
+
+    def _on_node(self, node):
+        return sql_clients.read_all(functools.partial(self.inside.sql, node, database='shop'), Notes(), '')
+
+    def _judge(self):
+        for name, notes in (('PostgreSQL', self.sql), ('Redis', self.cache)):
+            for failure in check_registers(notes.registers):
+                self.problem(f'{name}: {failure}')
+            for level in LEVELS:
+                for anomaly in check_lists(notes.lists[level], level):
+                    self.problem(f'{name}, {level}: {anomaly}')
+
+    def _keep(self):
+        """What was done and seen, in a file, for whoever looks into it."""
+        lines = [str(self.verdict), *self.striker.done]
+        with suppress(AssertionError):
+            lines += [self.inside.tier.command('events', check=False).stdout]
+        for name, notes in (('PostgreSQL', self.sql), ('Redis', self.cache)):
+            lines += [f'---- {name}, registers', *map(str, sorted(notes.registers, key=lambda op: op.invoked))]
+            for level in LEVELS:
+                lines += [f'---- {name}, {level}', *map(str, sorted(notes.lists[level], key=lambda txn: txn.invoked))]
+        with tempfile.NamedTemporaryFile('w', prefix=f'weir-history-{self.seed}-', suffix='.txt', delete=False) as file:
+            file.write('\n'.join(lines))
+        self.verdict.kept = file.name
