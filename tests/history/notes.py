@@ -56,7 +56,7 @@ class Notes:
         self.registers = []                         # of Op
         self.lists = {level: [] for level in LEVELS}
         self.acknowledged = []                      # when each answer came
-        self.errors = Counter()                     # (who, what was going on, code)
+        self.errors = Counter()                     # (what was going on, code)
         self.values = itertools.count(1)
 
     def gap_s(self, since):

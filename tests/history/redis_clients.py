@@ -1,6 +1,7 @@
 """Clients of a replication group that do what the checkers can judge: registers by single commands and a script, lists
 by single commands and transactions. Nothing is tried twice."""
 import contextlib
+import re
 
 import redis
 
@@ -25,6 +26,10 @@ def outcome_of_error(error):
     return 'unknown'
 
 
+def said(error):
+    return re.sub(r'[\d.]+:\d+', '…', f'{type(error).__name__} {error}')[:60]
+
+
 class RedisClient(Client):
     """connect() gives a client whose answers are text."""
 
@@ -46,7 +51,7 @@ class RedisClient(Client):
                 self.client = self.connect()
                 self.client.ping()
             except redis.RedisError as error:
-                self.notes.errors['redis', 'connect', f'{type(error).__name__}: {str(error)[:60]}'] += 1
+                self.notes.errors['connect', said(error)] += 1
                 self.close()
                 self.ended.wait(RECONNECT_S)
         return self.client is not None
@@ -58,7 +63,7 @@ class RedisClient(Client):
         self.client = None
 
     def after_error(self, doing, error):
-        self.notes.errors['redis', doing, f'{type(error).__name__}: {str(error)[:60]}'] += 1
+        self.notes.errors[doing, said(error)] += 1
         outcome = outcome_of_error(error)
         if isinstance(error, CONNECTION):
             self.close()

@@ -66,7 +66,7 @@ class SqlClient(Client):
         self.connection = None
 
     def note_error(self, doing, error):
-        self.notes.errors['sql', doing, error.sqlstate] += 1
+        self.notes.errors[doing, error.sqlstate] += 1
         known = error.sqlstate in DEFINITE or error.sqlstate in UNKNOWN
         assert known or doing == 'connect', f'{self.name}, {doing}: {error.sqlstate}: {error}'
 

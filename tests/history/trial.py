@@ -13,10 +13,11 @@ import psycopg
 import redis
 
 from history import redis_clients, sql_clients
-from history.faults import CACHE, DATABASE, Striker, rounds
+from history.faults import CACHE, DATABASE, rounds
 from history.lists import LEVELS, READ_COMMITTED, SERIALIZABLE, check_lists
 from history.notes import Keys, Notes, now
 from history.registers import check_registers
+from history.striker import Striker
 from support.inside import PASSWORD, Inside
 from support.tier import Tier
 from support.watch import wait_until
@@ -29,6 +30,7 @@ JOIN_S = 200       # a client may wait for a server connection, which has a limi
 REGISTER_CLIENTS = 4
 LIST_CLIENTS = {SERIALIZABLE: 3, 'repeatable read': 2, READ_COMMITTED: 2}
 CACHE_CLIENTS = 3  # of each kind
+RELAYED = 0.2      # of all connections
 
 
 @contextmanager
@@ -54,6 +56,7 @@ def tier_under_trial(weir):
         inside = Inside(tier)
         inside.wait_settled(DATABASE, CACHE)
         inside.proxy = wait_until(lambda: proxy_endpoint(rds), 'the proxy is available')
+        inside.relay = rds.describe_db_instances(DBInstanceIdentifier=DATABASE)['DBInstances'][0]['Endpoint']['Address']
         group = cache.describe_replication_groups(ReplicationGroupId=CACHE)['ReplicationGroups'][0]
         inside.front = group['NodeGroups'][0]['PrimaryEndpoint']['Address']
         yield inside
@@ -66,6 +69,11 @@ def tier_under_trial(weir):
 def proxy_endpoint(rds):
     proxy = rds.describe_db_proxies(DBProxyName='pool')['DBProxies'][0]
     return proxy['Status'] == 'available' and proxy['Endpoint']
+
+
+def told(errors):
+    return ', '.join(f'{count} × {code or "no word"} ({doing})' for (doing, code), count in
+                     sorted(errors.items(), key=str)) or 'none'
 
 
 @dataclass
@@ -86,6 +94,7 @@ class Trial:
         self.inside = inside
         self.seed = seed
         self.verdict = Verdict(seed)
+        self.dice = random.Random(f'endpoints {seed}')
         self.sql, self.cache = Notes(), Notes()
         self.striker = Striker(inside)
         self.clients = []
@@ -93,8 +102,10 @@ class Trial:
     # ---- clients -------------------------------------------------------------------------------
 
     def connect_sql(self, **options):
+        """Through the proxy, and now and then through the instance's own endpoint."""
         env = self.inside.tier.env()
-        return psycopg.connect(host=self.inside.proxy, user='dbadmin', password=PASSWORD, dbname='shop', autocommit=True,
+        host = self.inside.relay if self.dice.random() < RELAYED else self.inside.proxy
+        return psycopg.connect(host=host, user='dbadmin', password=PASSWORD, dbname='shop', autocommit=True,
                                sslmode='verify-full', sslrootcert=env['PGSSLROOTCERT'], connect_timeout=30, **options)
 
     def connect_cache(self):
@@ -139,7 +150,7 @@ class Trial:
         longest = 0
         for faults, quiet_s in rounds(self.seed):
             for fault in faults:
-                time.sleep(fault.after_s)
+                self.striker.pause(fault.after_s)
                 self.striker.strike(fault)
             self.striker.heal()
             took_s = self._converge()
@@ -191,7 +202,7 @@ class Trial:
                 txn.outcome == 'unknown' for txns in notes.lists.values() for txn in txns)
             self.verdict.lines.append(
                 f'{name}: {count} acknowledged, {unknown} unknown, at most {notes.gap_s(began):.2f} s without an '
-                f'acknowledgement; errors: {dict(sorted(notes.errors.items(), key=str))}')
+                f'acknowledgement; errors: {told(notes.errors)}')
             if count < 100:
                 self.problem(f'{name}: too little was done to say anything')
 
