@@ -25,11 +25,12 @@ class Striker:
         self._stopped = []   # (when it goes on, pid)
 
     def strike(self, fault):
-        """Tries again while there is nobody to strike; a fault that finds nobody in all that time is noted."""
+        """Tries again while there is nobody to strike. Whether it struck."""
         deadline = time.monotonic() + TRY_S
         while (said := self._try(fault)) is None and time.monotonic() < deadline:
             self.pause(RETRY_S)
         self.done.append(f'{time.monotonic() - self.began:8.3f}  {fault}: {said or "found nobody"}')
+        return said is not None
 
     def pause(self, seconds):
         """Lets who stood still long enough go on meanwhile."""

@@ -94,9 +94,9 @@ def test_good(name, level):
 
 
 @pytest.mark.parametrize('level', LEVELS)
-@pytest.mark.parametrize('seed', range(60))
-def test_no_false_alarm(seed, level):
-    assert check_lists(invented.lists(seed, level), level) == []
+def test_no_false_alarm(level):
+    for seed in range(100):
+        assert check_lists(invented.lists(seed, level), level) == [], seed
 
 
 def test_snapshots_are_not_serializable():

@@ -83,9 +83,9 @@ def test_keys_are_judged_alone():
     assert {failure.op.key for failure in check_registers(ops)} == set(BAD)
 
 
-@pytest.mark.parametrize('seed', range(200))
-def test_no_false_alarm(seed):
-    assert not check_registers(invented.registers(seed))
+def test_no_false_alarm():
+    for seed in range(300):
+        assert not check_registers(invented.registers(seed)), seed
 
 
 def is_possible(ops):
@@ -113,8 +113,7 @@ def fits(order):
     return True
 
 
-@pytest.mark.parametrize('seed', range(300))
-def test_the_same_as_trying_every_order(seed):
+def a_small_history(seed):
     dice = random.Random(seed)
     ops = []
     for number in range(6):
@@ -125,7 +124,16 @@ def test_the_same_as_trying_every_order(seed):
         ops.append(Op(str(number), 'x', kind, invoked, None if unknown else invoked + 1 + dice.randrange(8),
                       'unknown' if unknown else 'ok', small[0], small[1],
                       dice.random() < 0.5 if kind == 'cas' else small[2]))
-    assert (check_register(ops) is None) == is_possible(ops)
+    return ops
+
+
+def test_the_same_as_trying_every_order():
+    good = 0
+    for seed in range(400):
+        ops = a_small_history(seed)
+        assert (check_register(ops) is None) == is_possible(ops), seed
+        good += is_possible(ops)
+    assert 50 < good < 350
 
 
 def test_too_much_at_once_is_no_verdict(monkeypatch):

@@ -39,7 +39,7 @@ def test_what_an_error_says(decided, sqlstate, outcome):
 @pytest.mark.parametrize('error, outcome', [
     (redis.BusyLoadingError('Weir has no primary for this at the moment; nothing was carried out'), 'failed'),
     (redis.ReadOnlyError("You can't write against a read only replica."), 'failed'),
-    (redis.ExecAbortError('Transaction discarded because of previous errors.'), 'failed'),
+    (redis.exceptions.ExecAbortError('Transaction discarded because of previous errors.'), 'failed'),
     (redis.ConnectionError('Error 111 connecting to 127.1.1.3:6379. Connection refused.'), 'failed'),
     (redis.ResponseError('UNAVAILABLE Weir: the connection to the node was lost; whether this was carried out is not '
                          'known'), 'unknown'),

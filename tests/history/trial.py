@@ -1,6 +1,7 @@
 """One trial: a tier under clients and under the faults of a seed; then everything is there again, and what the clients
 saw is judged."""
 import functools
+import itertools
 import json
 import random
 import tempfile
@@ -17,7 +18,7 @@ from history.faults import CACHE, DATABASE, rounds
 from history.lists import LEVELS, READ_COMMITTED, SERIALIZABLE, check_lists
 from history.notes import Keys, Notes, now
 from history.registers import check_registers
-from history.striker import Striker
+from history.striker import TRY_S, Striker
 from support.inside import PASSWORD, Inside
 from support.tier import Tier
 from support.watch import wait_until
@@ -124,8 +125,8 @@ class Trial:
 
     # ---- the run -------------------------------------------------------------------------------
 
-    def run(self, seconds):
-        """Faults for so many seconds, to the end of a round; then the verdict."""
+    def run(self, count):
+        """So many rounds of faults; then the verdict."""
         with self.connect_sql() as connection, closing(self.connect_cache()) as cache:
             sql_clients.make_tables(connection)
             cache.flushall()
@@ -133,7 +134,7 @@ class Trial:
         began = now()
         for client in self.clients:
             client.start()
-        self._strike(time.monotonic() + seconds)
+        self._strike(itertools.islice(rounds(self.seed), count))
         self._stop_clients()
         self._tell(began)
         if not self.verdict.problems:
@@ -146,19 +147,20 @@ class Trial:
     def problem(self, text):
         self.verdict.problems.append(text)
 
-    def _strike(self, deadline):
+    def _strike(self, all_rounds):
         longest = 0
-        for faults, quiet_s in rounds(self.seed):
+        for faults, quiet_s in all_rounds:
             for fault in faults:
                 self.striker.pause(fault.after_s)
-                self.striker.strike(fault)
+                if not self.striker.strike(fault):
+                    self.problem(f'nobody was there to be struck for {TRY_S} s: {fault}')
             self.striker.heal()
             took_s = self._converge()
             if took_s is None:
                 return
             longest = max(longest, took_s)
             time.sleep(quiet_s)
-            if time.monotonic() > deadline or any(client.failure for client in self.clients):
+            if any(client.failure for client in self.clients):
                 break
         self.verdict.lines.append(f'{len(self.striker.done)} faults; everything was there again after '
                                   f'{longest:.1f} s at most')
