@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Switches off one tracker of `weir proxy` after the other, and sees that a test fails without it: two hundred clients
-that do everything at random, or the file of tests that is named.
+"""Switches off one tracker of `weir proxy` after the other, or a rule of failover, and sees that a test fails without it:
+two hundred clients that do everything at random, or the file of tests that is named.
 
     tools/mutants.py [--seconds N] [NAME…]
 
@@ -23,6 +23,7 @@ HIDDEN = 'tests/integration/test_proxy_hidden.py'
 SHARED = 'tests/integration/test_proxy_shared.py'
 ALONE = 'tests/integration/test_proxy_alone.py'
 LISTEN = 'tests/integration/test_proxy_listen_stress.py'
+HISTORY = 'tests/integration/test_history.py'
 # name: file in src, what stands there, what the mutant has instead; and the tests, where it is not MIX
 MUTANTS = {
     'set is nothing': ('sql/words.c', '{"set", KIND_SET,', '{"set", KIND_QUIET,'),
@@ -68,6 +69,10 @@ MUTANTS = {
     'settings do not keep from sharing': ('proxy/line.c', 'line->settings == client->session.settings &&', '', SHARED),
     'the shared connection is heard at once': ('proxy/ear.c', 'session_listen_passed(&client->session);\n    if (ear->state != EAR_ON)',
                                                'session_listen_passed(&client->session);\n    if (false)', LISTEN),
+    'what may be done is called undone': ('session/loss.c', 'return unknown ? LOSS_UNKNOWN', 'return unknown && false ? LOSS_UNKNOWN',
+                                          HISTORY),
+    'a new leader keeps the set': ('ha/decide.c', '    record->set = (HaSet){.len = 0};\n', '', HISTORY),
+    'a new leader of a group keeps the set': ('group/decide.c', '    record->set = (HaSet){.len = 0};\n', '', HISTORY),
 }
 
 

@@ -7,6 +7,7 @@ tried alone with `--tiers 1 --seconds 1 --seed N`, and the same --rounds. Ends w
 """
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -33,6 +34,8 @@ def soak(seed, step, seconds, rounds):
 
 
 def main():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also in the background
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--tiers', type=int, default=2)
     parser.add_argument('--seconds', type=float, default=600)
@@ -46,7 +49,13 @@ def main():
                               str(options.seed + number), '--seconds', str(options.seconds), '--rounds',
                               str(options.rounds)])
             for number in range(options.tiers)]
-    codes = [run.wait() for run in runs]
+    try:
+        codes = [run.wait() for run in runs]
+    finally:
+        for run in runs:
+            if run.poll() is None:
+                run.terminate()
+                run.wait()
     print(f'{options.tiers} tiers, {options.seconds:.0f} s, seeds from {options.seed} on: '
           f'{"good" if not any(codes) else "NOT GOOD"}')
     return 1 if any(codes) else 0

@@ -21,6 +21,7 @@ class Striker:
         self.tier = inside.tier
         self.done = []      # lines: when, what, how it went
         self.began = time.monotonic()
+        self.began_at = time.strftime('%H:%M:%S')
         self._commands = []  # (fault, node, a process of weir) that go on behind the next faults
         self._stopped = []   # (when it goes on, pid)
 

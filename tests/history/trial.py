@@ -4,8 +4,10 @@ import functools
 import itertools
 import json
 import random
+import shutil
 import tempfile
 import time
+import traceback
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +34,7 @@ REGISTER_CLIENTS = 4
 LIST_CLIENTS = {SERIALIZABLE: 3, 'repeatable read': 2, READ_COMMITTED: 2}
 CACHE_CLIENTS = 3  # of each kind
 RELAYED = 0.2      # of all connections
+TRIES = 5          # at the end, when everything is there again
 
 
 @contextmanager
@@ -82,7 +85,7 @@ class Verdict:
     seed: int
     problems: list = field(default_factory=list)  # texts
     lines: list = field(default_factory=list)     # what was seen, for people
-    kept: str = ''                                # where the history is, where there are problems
+    kept: str = ''                                # the folder with the history, where there are problems
 
     def __str__(self):
         lines = [*self.lines, *(f'PROBLEM {text}' for text in self.problems)]
@@ -127,6 +130,15 @@ class Trial:
 
     def run(self, count):
         """So many rounds of faults; then the verdict."""
+        try:
+            self._run(count)
+        except (AssertionError, psycopg.Error, redis.RedisError):
+            self.problem(traceback.format_exc())
+        if self.verdict.problems:
+            self._keep()
+        return self.verdict
+
+    def _run(self, count):
         with self.connect_sql() as connection, closing(self.connect_cache()) as cache:
             sql_clients.make_tables(connection)
             cache.flushall()
@@ -140,9 +152,6 @@ class Trial:
         if not self.verdict.problems:
             self._look_at_what_is_there()
         self._judge()
-        if self.verdict.problems:
-            self._keep()
-        return self.verdict
 
     def problem(self, text):
         self.verdict.problems.append(text)
@@ -212,20 +221,39 @@ class Trial:
 
     def _look_at_what_is_there(self):
         """Through the endpoints; and on each node there is the same."""
-        with self.connect_sql() as connection:
-            there = sql_clients.read_all(lambda text: connection.execute(text).fetchall(), self.sql, 'the end')
-        with closing(self.connect_cache()) as cache:
-            redis_clients.read_all(cache, self.cache, 'the end')
-            if cache.wait(2, 20000) != 2:
-                self.problem('a replica does not follow')
+        there = self._again(self._read_sql)
+        self._again(self._read_cache)
         for node in self.inside.nodes(DATABASE):
             try:
                 wait_until(lambda node=node: self._on_node(node) == there, f'{node["NodeId"]} has the same', 30)
             except AssertionError as error:
                 self.problem(str(error))
 
+    def _read_sql(self):
+        with self.connect_sql() as connection:
+            return sql_clients.read_all(lambda text: connection.execute(text).fetchall(), self.sql, 'the end')
+
+    def _read_cache(self):
+        with closing(self.connect_cache()) as cache:
+            redis_clients.read_all(cache, self.cache, 'the end')
+            if cache.wait(2, 20000) != 2:
+                self.problem('a replica does not follow')
+
+    def _again(self, read):
+        """As clients do: with a pause, and what failed is told."""
+        for _ in range(TRIES):
+            try:
+                return read()
+            except (psycopg.Error, redis.RedisError) as error:
+                self.verdict.lines.append(f'at the end: {type(error).__name__}: {error}')
+                time.sleep(1)
+        return read()
+
     def _on_node(self, node):
-        return sql_clients.read_all(functools.partial(self.inside.sql, node, database='shop'), Notes(), '')
+        try:
+            return sql_clients.read_all(functools.partial(self.inside.sql, node, database='shop'), Notes(), '')
+        except psycopg.Error as error:
+            return error
 
     def _judge(self):
         for name, notes in (('PostgreSQL', self.sql), ('Redis', self.cache)):
@@ -236,14 +264,17 @@ class Trial:
                     self.problem(f'{name}, {level}: {anomaly}')
 
     def _keep(self):
-        """What was done and seen, in a file, for whoever looks into it."""
-        lines = [str(self.verdict), *self.striker.done]
-        with suppress(AssertionError):
-            lines += [self.inside.tier.command('events', check=False).stdout]
+        """What was done and seen, and all logs, in a folder, for whoever looks into it."""
+        tier = self.inside.tier
+        folder = Path(tempfile.mkdtemp(prefix=f'weir-history-{self.seed}-'))
+        self.verdict.kept = str(folder)
+        lines = [str(self.verdict), f'began at {self.striker.began_at}', *self.striker.done]
+        lines += [tier.command(word, check=False).stdout for word in ('events', 'status')]
         for name, notes in (('PostgreSQL', self.sql), ('Redis', self.cache)):
             lines += [f'---- {name}, registers', *map(str, sorted(notes.registers, key=lambda op: op.invoked))]
             for level in LEVELS:
                 lines += [f'---- {name}, {level}', *map(str, sorted(notes.lists[level], key=lambda txn: txn.invoked))]
-        with tempfile.NamedTemporaryFile('w', prefix=f'weir-history-{self.seed}-', suffix='.txt', delete=False) as file:
-            file.write('\n'.join(lines))
-        self.verdict.kept = file.name
+        (folder / 'history.txt').write_text('\n'.join(lines))
+        for log in [tier.data / 'weir.log', *Path(tier.run_folder()).glob('log/*'), *tier.data.glob('zone-*/*/log/*')]:
+            with suppress(OSError):
+                shutil.copy(log, folder / '-'.join(log.parts[-3:]))
