@@ -57,6 +57,7 @@ class Notes:
         self.lists = {level: [] for level in LEVELS}
         self.acknowledged = []                      # when each answer came
         self.errors = Counter()                     # (what was going on, code)
+        self.cut = []                               # (when, who) whose connection ended, and should not have
         self.values = itertools.count(1)
 
     def gap_s(self, since):

@@ -13,6 +13,9 @@ PINNED = 0.15    # of all connections: they have a temporary table
 AT_ONCE = 0.25   # of all transactions: in one text
 TOUCHED_MAX = 4  # lists in one transaction
 RECONNECT_S = 0.05
+# What ends a connection that nothing binds, with a word: nobody is there in time; PostgreSQL's own, where a planned
+# change waits for a transaction no longer.
+ENDING = {'08001', '53300', '57P03', '57P01'}
 
 READ = 'SELECT value FROM registers WHERE key = %s'
 WRITE = ('INSERT INTO registers VALUES (%s, %s) ON CONFLICT (key) DO UPDATE SET value = excluded.value')
@@ -30,7 +33,7 @@ def make_tables(connection):
 
 
 class SqlClient(Client):
-    """connect(cursor_factory) gives a connection in autocommit."""
+    """connect(cursor_factory) gives a connection in autocommit, and whether a node that is lost may take it along."""
 
     def __init__(self, name, dice, notes, keys, connect):
         super().__init__(name, dice)
@@ -38,6 +41,7 @@ class SqlClient(Client):
         self.keys = keys
         self.connect = connect
         self.connection = None
+        self.bound = False  # to a server connection, and ends with it
         self.life = 0  # of the process that the history knows: an unknown outcome ends it
 
     @property
@@ -49,8 +53,9 @@ class SqlClient(Client):
             return True
         try:
             simple = self.dice.random() < 0.5
-            self.connection = self.connect(cursor_factory=psycopg.ClientCursor if simple else psycopg.Cursor)
+            self.connection, self.bound = self.connect(cursor_factory=psycopg.ClientCursor if simple else psycopg.Cursor)
             if self.dice.random() < PINNED:
+                self.bound = True
                 self.connection.execute('CREATE TEMPORARY TABLE mine ()')
         except psycopg.Error as error:
             self.note_error('connect', error)
@@ -73,11 +78,11 @@ class SqlClient(Client):
     def after_error(self, doing, decided, error):
         """The outcome; the connection is as new, or gone."""
         self.note_error(doing, error)
-        try:
+        with contextlib.suppress(psycopg.Error):
             if not self.connection.closed and self.connection.info.transaction_status:
                 self.connection.execute('ROLLBACK')
-        except psycopg.Error:
-            self.close()
+        if self.connection.closed and not self.bound and error.sqlstate not in ENDING:
+            self.notes.cut.append((now(), f'{self.name}, {doing}: {error.sqlstate}: {error}'))
         outcome = outcome_of_error(decided, error.sqlstate)
         self.life += outcome == 'unknown'
         return outcome

@@ -6,6 +6,7 @@ import signal
 import time
 
 from history.faults import CACHE, DATABASE, STOPPED_MAX_S
+from history.notes import now
 from support.inside import is_alive
 
 TRY_S = 40    # for a fault that finds nobody to strike: no primary at the moment, no weir serve
@@ -22,6 +23,7 @@ class Striker:
         self.done = []      # lines: when, what, how it went
         self.began = time.monotonic()
         self.began_at = time.strftime('%H:%M:%S')
+        self.proxy_ends = []  # when the proxy was killed
         self._commands = []  # (fault, node, a process of weir) that go on behind the next faults
         self._stopped = []   # (when it goes on, pid)
 
@@ -110,6 +112,8 @@ class Striker:
     def _signal(self, pid, fault):
         if pid is None or not is_alive(pid):
             return None
+        if fault.kind == 'kill-plane' and fault.resource == DATABASE:
+            self.proxy_ends.append(now())
         try:
             os.kill(pid, signal.SIGSTOP if fault.seconds else signal.SIGKILL)
         except ProcessLookupError:

@@ -34,6 +34,8 @@ REGISTER_CLIENTS = 4
 LIST_CLIENTS = {SERIALIZABLE: 3, 'repeatable read': 2, READ_COMMITTED: 2}
 CACHE_CLIENTS = 3  # of each kind
 RELAYED = 0.2      # of all connections
+ENOUGH = 100       # acknowledgements of each, without which a trial says nothing
+CUT_S = 20         # for so long behind its end clients may hear that a proxy has ended
 TRIES = 5          # at the end, when everything is there again
 
 
@@ -109,8 +111,10 @@ class Trial:
         """Through the proxy, and now and then through the instance's own endpoint."""
         env = self.inside.tier.env()
         host = self.inside.relay if self.dice.random() < RELAYED else self.inside.proxy
-        return psycopg.connect(host=host, user='dbadmin', password=PASSWORD, dbname='shop', autocommit=True,
-                               sslmode='verify-full', sslrootcert=env['PGSSLROOTCERT'], connect_timeout=30, **options)
+        connection = psycopg.connect(host=host, user='dbadmin', password=PASSWORD, dbname='shop', autocommit=True,
+                                     sslmode='verify-full', sslrootcert=env['PGSSLROOTCERT'], connect_timeout=30,
+                                     **options)
+        return connection, host == self.inside.relay
 
     def connect_cache(self):
         return self.inside.tier.redis(self.inside.front, password=TOKEN)
@@ -139,7 +143,7 @@ class Trial:
         return self.verdict
 
     def _run(self, count):
-        with self.connect_sql() as connection, closing(self.connect_cache()) as cache:
+        with self.connect_sql()[0] as connection, closing(self.connect_cache()) as cache:
             sql_clients.make_tables(connection)
             cache.flushall()
         self._make_clients()
@@ -214,8 +218,12 @@ class Trial:
             self.verdict.lines.append(
                 f'{name}: {count} acknowledged, {unknown} unknown, at most {notes.gap_s(began):.2f} s without an '
                 f'acknowledgement; errors: {told(notes.errors)}')
-            if count < 100:
+            if count < ENOUGH:
                 self.problem(f'{name}: too little was done to say anything')
+
+        for when, who in self.sql.cut:
+            if not any(when - CUT_S * 1e9 <= end <= when for end in self.striker.proxy_ends):
+                self.problem(f'a connection that should have stayed was lost: {who}')
 
     # ---- what is there -------------------------------------------------------------------------
 
@@ -230,7 +238,7 @@ class Trial:
                 self.problem(str(error))
 
     def _read_sql(self):
-        with self.connect_sql() as connection:
+        with self.connect_sql()[0] as connection:
             return sql_clients.read_all(lambda text: connection.execute(text).fetchall(), self.sql, 'the end')
 
     def _read_cache(self):
