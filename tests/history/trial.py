@@ -27,6 +27,7 @@ from support.watch import wait_until
 
 TOKEN = 'a-token-that-is-long-enough'
 SUBNETS = ['subnet-0000000000000000a', 'subnet-0000000000000000b']
+BEGIN_S = 300      # for a tier to come up
 CONVERGE_S = 150   # from the last fault until everything is there again
 STAYS_S = 1.5      # what has just died may not have been noticed yet
 JOIN_S = 200       # a client may wait for a server connection, which has a limit of 120 s
@@ -60,7 +61,7 @@ def tier_under_trial(weir):
             ReplicationGroupId=CACHE, ReplicationGroupDescription='x', Engine='redis', CacheNodeType='cache.t3.micro',
             NumCacheClusters=3, AutomaticFailoverEnabled=True, TransitEncryptionEnabled=True, AuthToken=TOKEN)
         inside = Inside(tier)
-        inside.wait_settled(DATABASE, CACHE)
+        wait_until(lambda: is_settled(inside), 'everything is there', BEGIN_S)
         inside.proxy = wait_until(lambda: proxy_endpoint(rds), 'the proxy is available')
         inside.relay = rds.describe_db_instances(DBInstanceIdentifier=DATABASE)['DBInstances'][0]['Endpoint']['Address']
         group = cache.describe_replication_groups(ReplicationGroupId=CACHE)['ReplicationGroups'][0]
@@ -75,6 +76,13 @@ def tier_under_trial(weir):
 def proxy_endpoint(rds):
     proxy = rds.describe_db_proxies(DBProxyName='pool')['DBProxies'][0]
     return proxy['Status'] == 'available' and proxy['Endpoint']
+
+
+def is_settled(inside):
+    try:
+        return inside.is_settled(DATABASE, CACHE)
+    except AssertionError:  # a weir serve that was killed is not back yet
+        return False
 
 
 def told(errors):
@@ -183,7 +191,7 @@ class Trial:
         began = time.monotonic()
         since = None
         while time.monotonic() < began + CONVERGE_S:
-            if not self._is_settled():
+            if not is_settled(self.inside):
                 since = None
             elif since is None:
                 since = time.monotonic()
@@ -193,12 +201,6 @@ class Trial:
         self.problem(f'not everything is there again after {CONVERGE_S} s\n'
                      f'{self.inside.tier.command("status", check=False).stdout}')
         return None
-
-    def _is_settled(self):
-        try:
-            return self.inside.is_settled(DATABASE, CACHE)
-        except AssertionError:  # a weir serve that was killed is not back yet
-            return False
 
     def _stop_clients(self):
         for client in self.clients:
