@@ -60,10 +60,11 @@ class Notes:
         self.cut = []                               # (when, who) whose connection ended, and should not have
         self.values = itertools.count(1)
 
-    def gap_s(self, since):
-        """The longest time without an acknowledgement that ended after `since`."""
+    def gap(self):
+        """The longest time without an acknowledgement: (seconds, when it began)."""
         times = sorted(self.acknowledged)
-        return max((b - a for a, b in zip(times, times[1:]) if b >= since), default=0) / 1e9
+        longest, began = max(((b - a, a) for a, b in zip(times, times[1:])), default=(0, 0))
+        return longest / 1e9, began
 
 
 class Client(threading.Thread):

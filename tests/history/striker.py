@@ -21,7 +21,7 @@ class Striker:
         self.inside = inside
         self.tier = inside.tier
         self.done = []      # lines: when, what, how it went
-        self.began = time.monotonic()
+        self.began = now()
         self.began_at = time.strftime('%H:%M:%S')
         self.proxy_ends = []  # when the proxy was killed
         self._commands = []  # (fault, node, a process of weir) that go on behind the next faults
@@ -32,7 +32,7 @@ class Striker:
         deadline = time.monotonic() + TRY_S
         while (said := self._try(fault)) is None and time.monotonic() < deadline:
             self.pause(RETRY_S)
-        self.done.append(f'{time.monotonic() - self.began:8.3f}  {fault}: {said or "found nobody"}')
+        self.done.append(f'{(now() - self.began) / 1e9:8.3f}  {fault}: {said or "found nobody"}')
         return said is not None
 
     def pause(self, seconds):

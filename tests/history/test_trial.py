@@ -69,6 +69,6 @@ def test_keys_take_turns():
 
 def test_the_longest_gap():
     notes = Notes()
-    assert notes.gap_s(0) == 0
+    assert notes.gap() == (0, 0)
     notes.acknowledged += [5_000_000_000, 1_000_000_000, 2_000_000_000]
-    assert notes.gap_s(0) == 3 and notes.gap_s(6_000_000_000) == 0
+    assert notes.gap() == (3, 2_000_000_000)

@@ -18,7 +18,7 @@ import redis
 from history import redis_clients, sql_clients
 from history.faults import CACHE, DATABASE, rounds
 from history.lists import LEVELS, READ_COMMITTED, SERIALIZABLE, check_lists
-from history.notes import Keys, Notes, now
+from history.notes import Keys, Notes
 from history.registers import check_registers
 from history.striker import TRY_S, Striker
 from support.inside import PASSWORD, Inside
@@ -155,12 +155,11 @@ class Trial:
             sql_clients.make_tables(connection)
             cache.flushall()
         self._make_clients()
-        began = now()
         for client in self.clients:
             client.start()
         self._strike(itertools.islice(rounds(self.seed), count))
         self._stop_clients()
-        self._tell(began)
+        self._tell()
         if not self.verdict.problems:
             self._look_at_what_is_there()
         self._judge()
@@ -212,14 +211,16 @@ class Trial:
             elif client.failure is not None:
                 self.problem(f'{client.name}: {type(client.failure).__name__}: {client.failure}')
 
-    def _tell(self, began):
+    def _tell(self):
+        self.verdict.lines += self.striker.done
         for name, notes in (('PostgreSQL', self.sql), ('Redis', self.cache)):
             count = len(notes.acknowledged)
+            gap_s, began = notes.gap()
             unknown = sum(op.outcome == 'unknown' for op in notes.registers) + sum(
                 txn.outcome == 'unknown' for txns in notes.lists.values() for txn in txns)
             self.verdict.lines.append(
-                f'{name}: {count} acknowledged, {unknown} unknown, at most {notes.gap_s(began):.2f} s without an '
-                f'acknowledgement; errors: {told(notes.errors)}')
+                f'{name}: {count} acknowledged, {unknown} unknown, at most {gap_s:.2f} s without an '
+                f'acknowledgement, from {(began - self.striker.began) / 1e9:.2f} on; errors: {told(notes.errors)}')
             if count < ENOUGH:
                 self.problem(f'{name}: too little was done to say anything')
 
@@ -278,7 +279,7 @@ class Trial:
         tier = self.inside.tier
         folder = Path(tempfile.mkdtemp(prefix=f'weir-history-{self.seed}-'))
         self.verdict.kept = str(folder)
-        lines = [str(self.verdict), f'began at {self.striker.began_at}', *self.striker.done]
+        lines = [str(self.verdict), f'began at {self.striker.began_at}']
         lines += [tier.command(word, check=False).stdout for word in ('events', 'status')]
         for name, notes in (('PostgreSQL', self.sql), ('Redis', self.cache)):
             lines += [f'---- {name}, registers', *map(str, sorted(notes.registers, key=lambda op: op.invoked))]
