@@ -9,7 +9,8 @@ from history.faults import CACHE, DATABASE, STOPPED_MAX_S
 from history.notes import now
 from support.inside import is_alive
 
-TRY_S = 40    # for a fault that finds nobody to strike: no primary at the moment, no weir serve
+TRY_S = 60    # for a fault that finds nobody to strike: no primary at the moment, no weir serve
+TRY_OTHER_S = 10
 RETRY_S = 0.1
 PLANES = {DATABASE: 'proxy-pool ', CACHE: 'front-app '}
 
@@ -29,7 +30,7 @@ class Striker:
 
     def strike(self, fault):
         """Tries again while there is nobody to strike. Whether it struck."""
-        deadline = time.monotonic() + TRY_S
+        deadline = time.monotonic() + (TRY_OTHER_S if fault.role == 'other' else TRY_S)
         while (said := self._try(fault)) is None and time.monotonic() < deadline:
             self.pause(RETRY_S)
         self.done.append(f'{(now() - self.began) / 1e9:8.3f}  {fault}: {said or "found nobody"}')
