@@ -18,7 +18,8 @@ def registers(seed, clients=4, steps=40, keys=2):
         now += 1
         client = dice.choice(free)
         if waiting[client] is None:
-            waiting[client] = [now, dice.randrange(keys), dice.choice(('read', 'write', 'cas', 'add')), number, None, None]
+            kind = dice.choice(('read', 'write', 'cas', 'add'))
+            waiting[client] = [now, dice.randrange(keys), kind, number, None, None]
             continue
         call, key, kind, value, expected, result = waiting[client]
         lost = dice.random() < LOST

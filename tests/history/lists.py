@@ -146,7 +146,8 @@ class _History:
                 self.found('alien', f'nobody appended {value} to {key}, read by {txn}')
                 return
             if writer.outcome == 'failed':
-                self.found('aborted read (G1a)', f'{value} of {key} is of a transaction that failed\n  {writer}\n  {txn}')
+                self.found('aborted read (G1a)',
+                           f'{value} of {key} is of a transaction that failed\n  {writer}\n  {txn}')
                 return
         if values:
             writer = self.writers[key, values[-1]]

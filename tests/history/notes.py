@@ -60,10 +60,10 @@ class Notes:
         self.cut = []                               # (when, who) whose connection ended, and should not have
         self.values = itertools.count(1)
 
-    def gap(self):
+    def gap(self, since, until):
         """The longest time without an acknowledgement: (seconds, when it began)."""
-        times = sorted(self.acknowledged)
-        longest, began = max(((b - a, a) for a, b in zip(times, times[1:])), default=(0, 0))
+        times = [since, *sorted(time for time in self.acknowledged if since < time < until), until]
+        longest, began = max((b - a, a) for a, b in zip(times, times[1:]))
         return longest / 1e9, began
 
 

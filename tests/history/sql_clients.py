@@ -53,7 +53,8 @@ class SqlClient(Client):
             return True
         try:
             simple = self.dice.random() < 0.5
-            self.connection, self.bound = self.connect(cursor_factory=psycopg.ClientCursor if simple else psycopg.Cursor)
+            factory = psycopg.ClientCursor if simple else psycopg.Cursor
+            self.connection, self.bound = self.connect(cursor_factory=factory)
             if self.dice.random() < PINNED:
                 self.bound = True
                 self.connection.execute('CREATE TEMPORARY TABLE mine ()')
@@ -119,7 +120,8 @@ class RegisterClient(SqlClient):
                 self.keys.unknown(key)
             return
         self.notes.registers.append(Op(**call, completed=completed, result=result))
-        self.seen[key] = value if kind == 'write' or (kind == 'cas' and result) else result if kind != 'cas' else expected
+        written = kind == 'write' or (kind == 'cas' and result)
+        self.seen[key] = value if written else result if kind != 'cas' else expected
 
     def _do(self, kind, key, value, expected):
         run = self.connection.execute

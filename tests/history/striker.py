@@ -21,12 +21,16 @@ class Striker:
     def __init__(self, inside):
         self.inside = inside
         self.tier = inside.tier
+        self.count = 0      # of faults that struck
         self.done = []      # lines: when, what, how it went
-        self.began = now()
-        self.began_at = time.strftime('%H:%M:%S')
+        self.began, self.began_at = now(), ''
         self.proxy_ends = []  # when the proxy was killed
         self._commands = []  # (fault, node, a process of weir) that go on behind the next faults
         self._stopped = []   # (when it goes on, pid)
+
+    def begin(self):
+        """Its times count from now on."""
+        self.began, self.began_at = now(), time.strftime('%H:%M:%S')
 
     def strike(self, fault):
         """Tries again while there is nobody to strike. Whether it struck."""
@@ -34,6 +38,7 @@ class Striker:
         while (said := self._try(fault)) is None and time.monotonic() < deadline:
             self.pause(RETRY_S)
         self.done.append(f'{(now() - self.began) / 1e9:8.3f}  {fault}: {said or "found nobody"}')
+        self.count += said is not None
         return said is not None
 
     def pause(self, seconds):

@@ -69,6 +69,7 @@ def test_keys_take_turns():
 
 def test_the_longest_gap():
     notes = Notes()
-    assert notes.gap() == (0, 0)
+    assert notes.gap(1, 3_000_000_001) == (3, 1)
     notes.acknowledged += [5_000_000_000, 1_000_000_000, 2_000_000_000]
-    assert notes.gap() == (3, 2_000_000_000)
+    assert notes.gap(500_000_000, 6_000_000_000) == (3, 2_000_000_000)
+    assert notes.gap(500_000_000, 9_000_000_000) == (4, 5_000_000_000)

@@ -18,7 +18,7 @@ import redis
 from history import redis_clients, sql_clients
 from history.faults import CACHE, DATABASE, rounds
 from history.lists import LEVELS, READ_COMMITTED, SERIALIZABLE, check_lists
-from history.notes import Keys, Notes
+from history.notes import Keys, Notes, now
 from history.registers import check_registers
 from history.striker import TRY_S, Striker
 from support.inside import PASSWORD, Inside
@@ -155,12 +155,14 @@ class Trial:
             sql_clients.make_tables(connection)
             cache.flushall()
         self._make_clients()
+        self.striker.begin()
         for client in self.clients:
             client.start()
-        self._strike(itertools.islice(rounds(self.seed), count))
+        whole = self._strike(itertools.islice(rounds(self.seed), count))
+        until = now()
         self._stop_clients()
-        self._tell()
-        if not self.verdict.problems:
+        self._tell(until)
+        if whole:
             self._look_at_what_is_there()
         self._judge()
 
@@ -168,6 +170,7 @@ class Trial:
         self.verdict.problems.append(text)
 
     def _strike(self, all_rounds):
+        """Whether everything is there again at the end."""
         longest = 0
         for faults, quiet_s in all_rounds:
             for fault in faults:
@@ -177,13 +180,14 @@ class Trial:
             self.striker.heal()
             took_s = self._converge()
             if took_s is None:
-                return
+                return False
             longest = max(longest, took_s)
             time.sleep(quiet_s)
             if any(client.failure for client in self.clients):
                 break
-        self.verdict.lines.append(f'{len(self.striker.done)} faults; everything was there again after '
+        self.verdict.lines.append(f'{self.striker.count} faults; everything was there again after '
                                   f'{longest:.1f} s at most')
+        return True
 
     def _converge(self):
         """How long it took until everything was there again, and stayed so."""
@@ -211,11 +215,11 @@ class Trial:
             elif client.failure is not None:
                 self.problem(f'{client.name}: {type(client.failure).__name__}: {client.failure}')
 
-    def _tell(self):
+    def _tell(self, until):
         self.verdict.lines += self.striker.done
         for name, notes in (('PostgreSQL', self.sql), ('Redis', self.cache)):
             count = len(notes.acknowledged)
-            gap_s, began = notes.gap()
+            gap_s, began = notes.gap(self.striker.began, until)
             unknown = sum(op.outcome == 'unknown' for op in notes.registers) + sum(
                 txn.outcome == 'unknown' for txns in notes.lists.values() for txn in txns)
             self.verdict.lines.append(
@@ -223,7 +227,6 @@ class Trial:
                 f'acknowledgement, from {(began - self.striker.began) / 1e9:.2f} on; errors: {told(notes.errors)}')
             if count < ENOUGH:
                 self.problem(f'{name}: too little was done to say anything')
-
         for when, who in self.sql.cut:
             if not any(when - CUT_S * 1e9 <= end <= when for end in self.striker.proxy_ends):
                 self.problem(f'a connection that should have stayed was lost: {who}')
