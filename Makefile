@@ -1,18 +1,21 @@
 # The names that people type. meson and ninja do the building; tools/ does the rest.
 #   make          build/weir            make up      the tier of examples/guide.tf, in front
 #   make test     every test            make quick   format, lint and unit tests, in seconds
-# More: make asan, tsan, fuzz, conformance, soak, sim, mutants, sim-mutants, fresh, bench-proxy, bench-failover, format, install, clean.
+# More: make asan, tsan, fuzz, conformance, soak (soak-mix, soak-failover), sim, mutants, sim-mutants, fresh, bench-proxy, bench-failover, format, install, clean.
 BUILD ?= build
 FUZZ_SECONDS ?= 20
 SOAK_CLIENTS ?= 200
 SOAK_IDLE ?= 10000
 SOAK_SECONDS ?= 600
+SOAK_TIERS ?= 2
+SOAK_ROUNDS ?= 4
+SOAK_SEED ?=
 SEEDS ?= 20000
 FIRST ?= 1
 TEST_LIMIT_S ?= 1320
 python = /usr/bin/python3
 
-.PHONY: all up test quick unit asan tsan fuzz conformance soak sim mutants sim-mutants fresh bench-proxy bench-failover format install clean
+.PHONY: all up test quick unit asan tsan fuzz conformance soak soak-mix soak-failover sim mutants sim-mutants fresh bench-proxy bench-failover format install clean
 
 all:
 	@tools/install.sh run
@@ -54,13 +57,23 @@ conformance:
 	@tools/postgres_source.sh $(BUILD)/postgresql
 	@WEIR_CONFORMANCE=1 WEIR_BIN=$(BUILD)/weir $(python) -m pytest tests/conformance tests/integration/test_terraform_provider.py
 
-# Two hundred clients of weir proxy that do everything at random among ten thousand idle ones; make asan and make tsan
-# have made build-asan and build-tsan: make soak BUILD=build-tsan SOAK_SECONDS=120 SOAK_IDLE=1000
-soak:
+# Both take SOAK_SECONDS; make asan and make tsan have made build-asan and build-tsan.
+soak: soak-mix soak-failover
+
+# Two hundred clients of weir proxy that do everything at random among ten thousand idle ones:
+# make soak-mix BUILD=build-tsan SOAK_SECONDS=120 SOAK_IDLE=1000
+soak-mix:
 	@tools/install.sh test
 	@tools/build.sh $(BUILD) -Dtests=true
 	@WEIR_BIN=$(BUILD)/weir WEIR_MIX_CLIENTS=$(SOAK_CLIENTS) WEIR_MIX_IDLE=$(SOAK_IDLE) WEIR_MIX_SECONDS=$(SOAK_SECONDS) \
 		$(python) -m pytest -s tests/conformance/test_mix.py
+
+# Tiers side by side under faults, and what their clients saw is judged: make soak-failover SOAK_SEED=7 SOAK_TIERS=1
+soak-failover:
+	@tools/install.sh test
+	@tools/build.sh $(BUILD) -Dtests=true
+	@cd tests && WEIR_BIN=$(abspath $(BUILD))/weir $(python) -m history.soak --tiers $(SOAK_TIERS) --seconds $(SOAK_SECONDS) \
+		--rounds $(SOAK_ROUNDS) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
 
 # Failover on virtual time: make sim SEEDS=100000 FIRST=1; docs/failover.md says what runs.
 sim:

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Switches off one tracker of `weir proxy` after the other, and sees that a test fails without it: two hundred clients
-that do everything at random, or the file of tests that is named.
+"""Switches off one tracker of `weir proxy` after the other, or a rule of failover, and sees that a test fails without it:
+two hundred clients that do everything at random, or the file of tests that is named.
 
     tools/mutants.py [--seconds N] [NAME…]
 
@@ -23,6 +23,8 @@ HIDDEN = 'tests/integration/test_proxy_hidden.py'
 SHARED = 'tests/integration/test_proxy_shared.py'
 ALONE = 'tests/integration/test_proxy_alone.py'
 LISTEN = 'tests/integration/test_proxy_listen_stress.py'
+HISTORY = 'tests/integration/test_history.py'
+IN_PLACE = 'tests/integration/test_cache_failover.py::test_without_automatic_failover_it_stays'
 # name: file in src, what stands there, what the mutant has instead; and the tests, where it is not MIX
 MUTANTS = {
     'set is nothing': ('sql/words.c', '{"set", KIND_SET,', '{"set", KIND_QUIET,'),
@@ -68,6 +70,12 @@ MUTANTS = {
     'settings do not keep from sharing': ('proxy/line.c', 'line->settings == client->session.settings &&', '', SHARED),
     'the shared connection is heard at once': ('proxy/ear.c', 'session_listen_passed(&client->session);\n    if (ear->state != EAR_ON)',
                                                'session_listen_passed(&client->session);\n    if (false)', LISTEN),
+    'what may be done is called undone': ('session/loss.c', 'return unknown ? LOSS_UNKNOWN', 'return unknown && false ? LOSS_UNKNOWN',
+                                          HISTORY),
+    'Redis may not load its transactions': ('engine/redis_conf.c', 'off resetpass ~* &* +@all', 'off resetpass ~* &* -@all',
+                                            IN_PLACE),
+    'who ends soon cannot load its data': ('agent/redis_view.c', 'node->seen.loading ? part->vain_starts : 0', 'part->vain_starts',
+                                           IN_PLACE),
 }
 
 

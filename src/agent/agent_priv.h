@@ -90,6 +90,7 @@ typedef struct RedisPart {
     char keep_goal[SHA256_HEX_SIZE]; /* by this goal */
     int64_t paused_ms;               /* its writes are paused since; 0: they are not */
     bool begun;                      /* this run, by this process */
+    int vain_starts;                 /* in a row, that ended before it had loaded its data */
     pid_t engine;                    /* of this run; 0: not known yet */
     int64_t cpu_ticks;               /* that it had used */
     HaId took_from;                  /* it leads in this one's place, and has not told it yet */

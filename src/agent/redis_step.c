@@ -108,7 +108,9 @@ static bool start(RedisNode *node, const char *source, Err *err)
     node_seen_set(run, "starting", run->work->incarnation);
     part->begun = true;
     run->role = source == NULL ? "primary" : "replica";
-    return node_guard_start(run, redis_argv(run->arena, &node->spec), &node->spec.account, err);
+    TRY(node_guard_start(run, redis_argv(run->arena, &node->spec), &node->spec.account, err));
+    part->vain_starts++; /* until it has loaded its data */
+    return true;
 }
 
 static bool do_start_leading(RedisNode *node, Err *err)
@@ -190,6 +192,7 @@ static bool do_stop(RedisNode *node, Err *err)
 {
     TRY(node_guard_stop(node->run, err));
     part_reset(&node->run->work->part);
+    node->run->work->part.vain_starts = 0; /* it ended because it was asked to */
     return true;
 }
 
@@ -203,6 +206,7 @@ static bool do_kill(RedisNode *node, Err *err)
         return false;
     }
     part_reset(part);
+    part->vain_starts = 0;
     return true;
 }
 

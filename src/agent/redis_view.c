@@ -11,7 +11,7 @@
 #define LOOK_MS     200 /* an engine that takes longer to say how it is, is silent */
 #define HEARS_MS    (GROUP_SILENT_MS - 100) /* a primary says a word each second */
 #define LAG_MAX_S   2                       /* so does a replica */
-#define FAILING_MIN 2                       /* ends soon after a start, in a row */
+#define FAILING_MIN 2                       /* starts in a row that came to nothing */
 #define GUARD_MS    300
 
 /* ---- what is wanted ----------------------------------------------------------------------------
@@ -101,6 +101,7 @@ static HaState engine_state(RedisNode *node, int64_t now_ms)
     }
     node->answers = true;
     part->answered_ms = now_ms;
+    part->vain_starts = node->seen.loading ? part->vain_starts : 0;
     return node->seen.loading      ? HA_STATE_STARTING
            : node->seen.is_replica ? HA_STATE_FOLLOWING
                                    : HA_STATE_LEADING;
@@ -167,7 +168,7 @@ static void view_engine(RedisNode *node, int64_t now_ms)
     view->incarnation = ha_id(view->state == HA_STATE_EMPTY ? "" : work->incarnation);
     view->has_data = has_data(node);
     view->asked = node_stop_was_asked(node->run) && !part->killed;
-    view->failing = work->quick_ends >= FAILING_MIN;
+    view->failing = part->vain_starts >= FAILING_MIN;
     view->paused = part->paused_ms != 0;
     view->offset = node->seen.offset;
     snprintf(view->history, sizeof(view->history), "%s", node->seen.history);

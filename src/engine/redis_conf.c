@@ -109,9 +109,14 @@ static void acl_user(Buf *out, const char *name, const char *password, const cha
     " -cluster -config -debug -failover -migrate -module -monitor -psync -replconf -replicaof"     \
     " -save -shutdown -slaveof -sync"
 
+/* Nobody can be the default user. But Redis loads its own log as that user, and looks at each EXEC
+ * in it again: what the user may not do is left out, transactions and scripts, with a line in the
+ * log and no other word. So it may do everything, once somebody were it. */
+#define DEFAULT_USER "user default off resetpass ~* &* +@all\n"
+
 void redis_acl_render(const RedisSpec *spec, Buf *out)
 {
-    buf_append_str(out, "user default off nopass resetkeys -@all\n");
+    buf_append_str(out, DEFAULT_USER);
     acl_user(out, REDIS_ADMIN_USER, spec->admin_password, "~* &* +@all");
     acl_user(out, REDIS_REPLICATION_USER, spec->replication_password, "+psync +replconf +ping");
     acl_user(out, REDIS_CLIENT_USER, spec->client_password, CLIENT_RULES);

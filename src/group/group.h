@@ -90,7 +90,7 @@ typedef struct GroupView {
     int64_t state_ms; /* SILENT: since it last answered */
     bool has_data;    /* the folder holds what some leader wrote */
     bool asked;       /* DOWN: it was stopped to be started again here */
-    bool failing;     /* DOWN: it ended soon after its last starts */
+    bool failing;     /* DOWN: it ended in its last starts before it had loaded its data */
     bool busy;        /* SILENT: it computes, and is not stopped */
     /* FOLLOWING, LEADING */
     char history[GROUP_HISTORY_SIZE];

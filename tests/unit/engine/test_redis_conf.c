@@ -54,7 +54,7 @@ static void test_acl(void **state)
     Arena *arena = arena_new();
     RedisSpec spec = spec_new(arena);
     const char *acl = rendered(arena, &spec, redis_acl_render);
-    assert_true(slice_starts(slice_of(acl), "user default off"));
+    assert_true(slice_starts(slice_of(acl), "user default off resetpass ~* &* +@all\n"));
     assert_null(strstr(acl, "adminpw"));
     assert_null(strstr(acl, "clientpw"));
     /* sha256 of "clientpw" */
