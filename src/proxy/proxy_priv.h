@@ -335,11 +335,21 @@ bool proxy_server_set_param(ProxyServer *server, Slice name, Slice value);
 void proxy_server_cancel_done(ProxyServer *server);
 extern const StreamHandlers proxy_server_handlers;
 
-/* resend.c: it has got its client; one of that's pieces is sent; and it is lost. The last returns
- * true where the client's request, which is to be sent again, is in `request`. */
+/* resend.c: it has got its client; one of that's pieces is sent; something is answered to the end;
+ * and it is lost. The last returns true where the client's request, which is to be sent again, is
+ * in `request`. */
 void proxy_resend_begin(ProxyServer *server);
+void proxy_resend_answered(ProxyServer *server);
 void proxy_resend_keep(ProxyServer *server, const PgPiece *piece);
 NODISCARD bool proxy_resend_take(ProxyServer *server, Buf *request);
+
+/* Something of an answer is passed on: where it is of what was kept, that is not sent again. */
+static inline void proxy_resend_passed(ProxyServer *server)
+{
+    if (server->kept.len > 0) {
+        server->keeps = KEEPS_NOTHING;
+    }
+}
 
 /* server_lost.c: of a server with a client. Whether that stays, and was told; otherwise *ret_loss
  * says what it loses. */
@@ -632,7 +642,7 @@ bool proxy_worker_has_target(const ProxyWorker *worker, size_t target);
 /* Any thread: what a replica can serve has changed, and each worker looks who waits for that. */
 void proxy_workers_targets_changed(Proxy *proxy);
 void proxy_sides_apply(ProxyWorker *worker, const ProxyConfig *old); /* before it was this */
-void proxy_side_idle_retire(ProxyWorker *worker, size_t target); /* what lies idle there */
+void proxy_side_idle_retire(ProxyWorker *worker, size_t target);     /* what lies idle there */
 void proxy_sides_retire(ProxyWorker *worker); /* all server connections, but those that watch */
 
 /* pulse_priv.h */

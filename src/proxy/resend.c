@@ -17,6 +17,15 @@ void proxy_resend_begin(ProxyServer *server)
     buf_clear(&server->kept);
 }
 
+/* It goes on with another request, though it was not given back in between. */
+void proxy_resend_answered(ProxyServer *server)
+{
+    const Exchange *exchange = &server->exchange;
+    if (exchange->status == 'I' && exchange->ended == exchange->batch && !exchange->open) {
+        proxy_resend_begin(server);
+    }
+}
+
 void proxy_resend_keep(ProxyServer *server, const PgPiece *piece)
 {
     const ProxyClient *client = server->client;

@@ -348,7 +348,7 @@ static void run_flush(ProxyServer *server, ProxyRun *run)
     }
     Slice bytes = {run->data.data + run->sent, run->at - run->sent};
     if (bytes.len > 0 && server->client != NULL && !proxy_split_hold(server->client, bytes)) {
-        server->keeps = KEEPS_NOTHING;
+        proxy_resend_passed(server);
         stream_write_ref(server->client->stream, bytes);
     }
     run->sent = run->at;
@@ -455,6 +455,7 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
     }
     if (piece->type == 'Z' && step == STEP_FORWARD) {
         proxy_traffic_answered(server);
+        proxy_resend_answered(server);
     }
     if (piece->first && piece->type == 'S') {
         if (!take_setting(server, piece)) {

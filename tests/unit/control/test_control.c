@@ -821,7 +821,7 @@ static void test_reads_are_split(void **state)
     assert_int_equal(member_int(replica, "max_connections", 0),
                      connections_of(store, "db-r-1") / 2);
     json_decref(goal);
-    assert_connections(store, "proxy-p", connections_of(store, "db-app-1"));
+    assert_connections(store, "proxy-p", connections_of(store, "db-app-1") - 2);
     pool = pool_of(store, "endpoint-r", &goal);
     assert_string_equal(member_str(pool, "reads", ""), "replicas");
     assert_int_equal(member_int(pool, "max_replica_lag_ms", 0), 1000);

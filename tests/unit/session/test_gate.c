@@ -210,6 +210,39 @@ static void test_who_keeps_them_away(void **state)
     check(true, true, 0, "Q set client_min_messages = warning\n< CZI\n" INSERT "< CZI", "CZ*CZ");
 }
 
+/* Of a session that has made itself hear them, where the login does not. */
+static SessionStep commit_of_one_that_hears(const char *says)
+{
+    Talk *t = talk_new(false);
+    Settings *own = settings_intern(t->settings, SLICE("client_min_messages\0warning\0"));
+    t->session.settings = own;
+    t->exchange.applied = settings_ref(own);
+    t->exchange.gate.quiet = true;
+    session_link(&t->session, &t->exchange, HANDOVER_PLAIN, &t->out);
+    const char *const texts[] = {"begin", says, "insert into t values (1)", "commit"};
+    SessionStep step = STEP_FORWARD;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        talk_message(&t->session, &t->exchange, &t->out, 'Q', "", texts[i], &t->sent);
+        step = hear(t, 'C', SLICE(""));
+        if (i + 1 < ARRAY_LEN(texts)) {
+            assert_int_equal(step, STEP_FORWARD);
+            assert_int_equal(hear(t, 'Z', SLICE("T")), STEP_FORWARD);
+        }
+    }
+    talk_free(t);
+    return step;
+}
+
+static void test_what_is_led_back(void **state)
+{
+    (void)state;
+    assert_int_equal(commit_of_one_that_hears("select 1"), STEP_FORWARD);
+    assert_int_equal(commit_of_one_that_hears("set work_mem = 1"), STEP_FORWARD);
+    assert_int_equal(commit_of_one_that_hears("reset client_min_messages"), STEP_GATE);
+    assert_int_equal(commit_of_one_that_hears("reset all"), STEP_GATE);
+    assert_int_equal(commit_of_one_that_hears("set local client_min_messages = error"), STEP_GATE);
+}
+
 static void test_off(void **state)
 {
     (void)state;
@@ -257,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_what_ends_transactions_by_itself),
         cmocka_unit_test(test_who_hears_no_warnings),
         cmocka_unit_test(test_who_keeps_them_away),
+        cmocka_unit_test(test_what_is_led_back),
         cmocka_unit_test(test_off),
         cmocka_unit_test(test_what_it_loses),
         cmocka_unit_test(test_timeouts),
