@@ -65,7 +65,9 @@ EngineVersions engine_versions_find(Arena *arena, void (*on_missing)(const Err *
 
 #define PG_SUPERUSER        "rdsadmin"     /* ours; peer authentication only */
 #define PG_REPLICATION_USER "rdsrepladmin" /* physical replication only, by client certificate */
-#define PG_PORT             5432
+#define PG_PULSE_USER                                                                              \
+    "rdsproxyadmin" /* of the data plane; peer authentication only, and no rights */
+#define PG_PORT 5432
 
 typedef struct PgInstall {
     int major;
@@ -90,6 +92,7 @@ typedef struct PgSpec {
     const char *listen_address;    /* for replication only */
     const char *incarnation;       /* "" before there is a data directory */
     const char *admin_account;     /* the operating system's name of the account we run as */
+    const char *plane_account;     /* and of the one that the data plane runs as */
     const EngineSetting *settings; /* of the parameter group; ours come after them and win */
     size_t settings_len;
     const char *synchronous_standby_names; /* a primary's; "" for none */

@@ -224,7 +224,8 @@ const ParameterInfo *parameter_find(const ParameterFamily *family, const char *n
 NODISCARD bool parameter_check(const ParameterFamily *family, const char *name, const char *value,
                                Err *err);
 
-/* Whether what the group sets suits an instance: with a standby no synchronous_commit below on.
+/* Whether what the group sets suits an instance: with a standby no synchronous_commit below on,
+ * and warnings are sent.
  * `parameters` is the object of a group's spec, or NULL. ERR_UNSUPPORTED with the reason. */
 NODISCARD bool parameters_check_multi_az(const json_t *parameters, Err *err);
 

@@ -44,12 +44,25 @@ void loss_note_unnamed(Exchange *exchange)
 void loss_note_message(const Session *session, Exchange *exchange, char type)
 {
     bool runs = type == 'Q' || type == 'E' || type == 'F';
-    if (runs && (session->relay || type == 'F' || !exchange->told)) {
+    bool reads = !session->relay || exchange->gate.on;
+    if (runs && (!reads || type == 'F' || !exchange->told)) {
         exchange->may = MAY_ALL;
     }
     if (type == 'Q' || type == 'S' || type == 'F') {
         exchange->told = false;
     }
+}
+
+void loss_note_unread(Exchange *exchange)
+{
+    exchange->may = MAY_ALL;
+}
+
+bool loss_may_have_committed(const Exchange *exchange, bool inside)
+{
+    bool open = inside || exchange->status != 'I';
+    bool own = !open || (exchange->may & MAY_LEAVE) != 0;
+    return (exchange->may & MAY_COMMIT) != 0 || (own && (exchange->may & MAY_CHANGE) != 0);
 }
 
 /* Whether all is answered that the client has sent. */
@@ -62,6 +75,7 @@ void loss_take_ready(Exchange *exchange)
 {
     if (is_answered(exchange)) {
         exchange->may = 0;
+        gate_answered(exchange);
     }
 }
 
@@ -108,6 +122,17 @@ bool session_can_outlive(const Session *session, const Exchange *exchange)
            session_lost(session, exchange) != LOSS_AT_REST;
 }
 
+bool session_can_resend(const Session *session, const Exchange *exchange)
+{
+    return session_can_outlive(session, exchange) && exchange->may == 0 &&
+           exchange->status == 'I' && !exchange->open && exchange->batch - exchange->ended == 1;
+}
+
+void session_undo(Session *session, Exchange *exchange)
+{
+    records_undo(session, exchange, exchange->records.len - exchange->records_first);
+}
+
 /* Each batch that it waits for fails, and so does the one that it is about to end; where it waits
  * for nothing, it hears it when it asks. */
 void session_outlive(Session *session, Exchange *exchange, const char *detail, Buf *out)
@@ -124,7 +149,7 @@ void session_outlive(Session *session, Exchange *exchange, const char *detail, B
     } else if (waiting == 0) {
         session->after = AFTER_TELL;
     }
-    records_undo(session, exchange, exchange->records.len - exchange->records_first);
+    session_undo(session, exchange);
 }
 
 SessionStep loss_take_unlinked(Session *session, const PgPiece *piece, SessionOut *out)

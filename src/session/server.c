@@ -187,9 +187,15 @@ SessionStep session_server_piece(Session *session, Exchange *exchange, const PgP
     if (!piece->first) {
         return exchange->swallowing ? STEP_DROP : STEP_FORWARD;
     }
+    if (exchange->gate.on && gate_holds(session, exchange, piece)) {
+        return STEP_GATE;
+    }
     FlightAnswer answer;
     flight_answer(&exchange->flight, piece->type, &answer);
     exchange->swallowing = answer.ours;
+    if (exchange->gate.on && gate_takes(exchange, piece)) {
+        return STEP_DROP;
+    }
     if (piece->type == 'A' && !session->relay) {
         SessionStep step = listen_take_notification(session, exchange, piece, out);
         exchange->swallowing = step == STEP_DROP;

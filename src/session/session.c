@@ -134,6 +134,7 @@ void session_link(Session *session, Exchange *exchange, Handover handover, Sessi
     exchange->name = NAME_OPEN;
     exchange->streaming = exchange->stream_done = false;
     loss_begin(exchange);
+    gate_begin(exchange);
     put_handover(exchange, session->relay ? HANDOVER_PLAIN : handover, out);
     settings_begin(session, exchange);
 }
@@ -189,6 +190,9 @@ void session_note_text(Session *session, Exchange *exchange, const TextEffects *
     exchange->releases = exchange->releases || effects->releases;
     exchange->ddl = exchange->ddl || effects->ddl;
     loss_note_text(exchange, effects);
+    if (exchange->gate.on) {
+        gate_note_text(exchange, effects);
+    }
     listen_note(session, exchange, effects);
     session_pin(session, effects->pin, out);
     pins_guess(session, exchange, effects->pin);
@@ -213,7 +217,7 @@ static void text_feed(Session *session, Exchange *exchange, Slice text, bool las
 static void text_begin(Session *session, Exchange *exchange, Slice text, bool last, SessionOut *out)
 {
     exchange->scanning = false;
-    if (session->relay) {
+    if (session->relay && !exchange->gate.on) {
         return;
     }
     if (last) {
@@ -233,6 +237,20 @@ static void take_query(Session *session, Exchange *exchange, const PgPiece *piec
     names_note_deallocate(session, exchange, piece->body, piece->last, out);
 }
 
+/* A text that runs by a name which is not followed: when, and how often, is not known. */
+static void note_kept(Exchange *exchange, const PgPiece *piece, size_t offset)
+{
+    if (!exchange->gate.on) {
+        return;
+    }
+    if (!piece->last || offset >= piece->body.len) {
+        gate_note_unread(exchange);
+        return;
+    }
+    TextEffects effects = session_text_effects(exchange, slice_skip(piece->body, offset));
+    gate_note_text(exchange, &effects);
+}
+
 static void take_parse(Session *session, Exchange *exchange, const PgPiece *piece, SessionOut *out)
 {
     Slice name;
@@ -247,6 +265,7 @@ static void take_parse(Session *session, Exchange *exchange, const PgPiece *piec
     }
     if (!readable || name.len > 0) {
         names_keep_parse(session, exchange, name, out);
+        note_kept(exchange, piece, readable ? offset : piece->body.len);
         exchange->changed = true;
         return;
     }
@@ -285,6 +304,7 @@ static void take_bind(Session *session, Exchange *exchange, const PgPiece *piece
         return;
     }
     if (!names_take_bind(session, exchange, piece, &bind, out)) {
+        gate_note_unknown(exchange);
         (void)names_refuse_reserved(session, bind.statement, out);
     }
 }
@@ -358,6 +378,7 @@ static void take_linked(Session *session, Exchange *exchange, const PgPiece *pie
         break;
     case 'F':
         session_pin(session, PIN_FUNCTION_CALL, out);
+        gate_note_unread(exchange);
         exchange->changed = true;
         break;
     default:

@@ -34,6 +34,7 @@
 #define WEIR_SESSION_H
 
 #include "session/flight_priv.h"
+#include "session/gate_priv.h"
 #include "session/listen_priv.h"
 #include "session/settings_priv.h"
 #include "session/statement_priv.h"
@@ -171,6 +172,7 @@ typedef struct Exchange {
      * answered, and of the unnamed statement. */
     uint8_t may, unnamed_may;
     bool told; /* of what the client's batch runs, `may` says it */
+    Gate gate;
     /* What a text is parsed under (RULES P4): a list of settings, or something of its own. */
     uint64_t context;
     /* the server connection's */
@@ -193,6 +195,7 @@ typedef enum SessionStep {
     STEP_READY,   /* drop it; the client gets a ReadyForQuery, idle */
     STEP_FAILED,  /* drop it; the client gets session_loss_error(LOSS_UNDONE), then a STEP_READY's
                      answer where `ready` says so */
+    STEP_GATE,    /* of the server: give the piece again after session_gate_open */
     STEP_END,     /* Terminate */
     STEP_REFUSE,  /* a protocol violation: tell `problem`, and close */
 } SessionStep;
@@ -310,6 +313,20 @@ PgError session_loss_error(SessionLoss loss, bool fatal, const char *detail);
  * and the session is as good as one that begins. */
 bool session_can_outlive(const Session *session, const Exchange *exchange);
 void session_outlive(Session *session, Exchange *exchange, const char *detail, Buf *out);
+/* Whether all that is lost is one request, which only reads, and has no transaction around it: it
+ * may be sent again behind session_undo, which takes back what it has changed here. */
+bool session_can_resend(const Session *session, const Exchange *exchange);
+void session_undo(Session *session, Exchange *exchange);
+
+/* ---- what keeps a success from its client (gate.c) ----------------------------------------------
+ */
+
+/* A commit that was begun behind what STEP_GATE holds has its standbys' acknowledgement. */
+void session_gate_open(Exchange *exchange);
+/* A statement_timeout as PostgreSQL shows it: "0", "250ms", "5s", "1min". -1: something else. */
+int64_t session_timeout_us(Slice shown);
+/* A cancel request of the client's goes to the server; `done`: it has arrived. */
+void session_gate_cancel(Exchange *exchange, bool done);
 
 /* A piece from the client; exchange is NULL while it has no server connection. */
 SessionStep session_client_piece(Session *session, Exchange *exchange, const PgPiece *piece,

@@ -216,6 +216,57 @@ static void test_who_cannot_stay(void **state)
     }
 }
 
+/* What only reads may be sent again; by a session that is as it was before. */
+static void test_what_is_sent_again(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *script;
+        bool resends;
+    } cases[] = {
+        {"Q select 1", true},
+        {"P - select 1\nB -\nE\nS", true},
+        {"P a select 1\nB a\nE\nS", true},
+        {"P a select 1\nS\n< 31ZI\nB a\nE\nS", true},
+        {"Q select 1\n< T", true}, /* whether that was passed on is the shell's to know */
+        {"Q begin", true},         /* there is nothing in it */
+        {"Q select 1\nQ select 2", false},
+        {"Q select 1; select 2", false},
+        {"Q select f()", false},
+        {"Q insert into t values (1)", false},
+        {"Q select 1 for update", false},
+        {"Q set a = 1", false},
+        {"P - select 1\nB -\nE", false}, /* it is not complete */
+        {"Q select 1\n< TDCZI", false},  /* it is answered */
+        {BEGUN "Q select 1", false},
+        {"Q create temporary table t ()\n< CZI\nQ select 1", false},
+        {"P a insert into t values (1)\nS\n< 31ZI\nB a\nE\nS", false},
+        {"F", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        Talk *t = talk_new(false);
+        t->exchange.dialect.wants_reads = true;
+        run(t, cases[i].script);
+        if (session_can_resend(&t->session, &t->exchange) != cases[i].resends) {
+            fail_msg("%s", cases[i].script);
+        }
+        talk_free(t);
+    }
+}
+
+static void test_a_name_is_taken_back(void **state)
+{
+    (void)state;
+    Talk *t = talk_new(false);
+    t->exchange.dialect.wants_reads = true;
+    run(t, "P a select 1\nB a\nE\nS");
+    assert_non_null(statement_names_get(&t->session.names, SLICE("a")));
+    assert_true(session_can_resend(&t->session, &t->exchange));
+    session_undo(&t->session, &t->exchange);
+    assert_null(statement_names_get(&t->session.names, SLICE("a")));
+    talk_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +276,8 @@ int main(void)
         cmocka_unit_test(test_a_relay),
         cmocka_unit_test(test_who_stays_hears_it_once_for_each_sync),
         cmocka_unit_test(test_who_cannot_stay),
+        cmocka_unit_test(test_what_is_sent_again),
+        cmocka_unit_test(test_a_name_is_taken_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
