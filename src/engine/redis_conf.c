@@ -109,12 +109,16 @@ static void acl_user(Buf *out, const char *name, const char *password, const cha
     " -cluster -config -debug -failover -migrate -module -monitor -psync -replconf -replicaof"     \
     " -save -shutdown -slaveof -sync"
 
+#define GATE_RULES "resetchannels -@all +ping +wait +command"
+
 void redis_acl_render(const RedisSpec *spec, Buf *out)
 {
     buf_append_str(out, "user default off nopass resetkeys -@all\n");
     acl_user(out, REDIS_ADMIN_USER, spec->admin_password, "~* &* +@all");
     acl_user(out, REDIS_REPLICATION_USER, spec->replication_password, "+psync +replconf +ping");
     acl_user(out, REDIS_CLIENT_USER, spec->client_password, CLIENT_RULES);
+    acl_user(out, REDIS_GATE_USER, spec->client_password,
+             spec->alone ? GATE_RULES " +echo" : GATE_RULES);
 }
 
 static bool conf_write(const RedisSpec *spec, const char *name,
@@ -135,9 +139,11 @@ static bool conf_write(const RedisSpec *spec, const char *name,
 bool redis_configure(const RedisSpec *spec, bool *ret_changed, Err *err)
 {
     bool changed = false;
+    RedisSpec start = *spec;
+    start.alone = false;
     TRY(engine_dir_make(spec->paths.data, &spec->account, spec->account.gid, 0700, err));
-    TRY(conf_write(spec, "redis.conf", redis_conf_render, &changed, err));
-    TRY(conf_write(spec, "users.acl", redis_acl_render, &changed, err));
+    TRY(conf_write(&start, "redis.conf", redis_conf_render, &changed, err));
+    TRY(conf_write(&start, "users.acl", redis_acl_render, &changed, err));
     *ret_changed = changed;
     return true;
 }
