@@ -138,7 +138,8 @@ static bool parse_listener(FrontConfig *config, const json_t *json, const char *
 
 static bool parse_node(FrontConfig *config, const json_t *json, const char *where, Err *err)
 {
-    static const char *const known[] = {"id", "address", "port", "role", "available", NULL};
+    static const char *const known[] = {"id",        "address", "port", "role",
+                                        "available", "handed",  NULL};
     FrontNodeConfig node = {0};
     const char *id = NULL, *host = NULL;
     bool replica = false;
@@ -148,6 +149,8 @@ static bool parse_node(FrontConfig *config, const json_t *json, const char *wher
     TRY(take_addr(json, where, &node.addr, err));
     TRY(take_choice(json, where, "role", "primary", "replica", &replica, err));
     TRY(take_bool(json, where, "available", &node.available, err));
+    TRY(json_object_get(json, "handed") == NULL ||
+        take_bool(json, where, "handed", &node.handed, err));
     node.primary = !replica;
     for (size_t i = 0; i < config->nodes.len; i++) {
         if (strcmp(config->nodes.items[i].id, id) == 0) {

@@ -322,6 +322,7 @@ static void nodes_settle(Front *front, const FrontConfig *config)
         node = node != NULL ? node : node_new(front, wanted);
         node->primary = wanted->primary;
         node->available = wanted->available;
+        node->handed = wanted->handed;
     }
 }
 
@@ -410,6 +411,14 @@ static void clients_settle(Front *front)
     }
 }
 
+static void gates_follow(Front *front)
+{
+    for (ListNode *at = list_first(&front->nodes), *next; at != NULL; at = next) {
+        next = list_next(&front->nodes, at);
+        front_gate_settle(CONTAINER_OF(at, FrontNode, node));
+    }
+}
+
 /* Behind clients_settle: nobody needs them any more. */
 static void gates_settle(Front *front)
 {
@@ -447,6 +456,7 @@ bool front_configure(Front *front, const json_t *json, Err *err)
     front->config = config;
     endpoints_settle(front, config);
     nodes_settle(front, config);
+    gates_follow(front);
     clients_settle(front);
     gates_settle(front);
     front_config_free(old);

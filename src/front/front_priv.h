@@ -44,6 +44,7 @@ typedef struct FrontNodeConfig {
     NetAddr addr;
     bool primary;
     bool available;
+    bool handed; /* it led before, and the primary has all that it had */
 } FrontNodeConfig;
 
 typedef struct FrontConfig {
@@ -216,6 +217,7 @@ typedef struct FrontNode {
     NetAddr addr;
     bool primary;
     bool available;
+    bool handed;
     bool gone;          /* no longer configured: freed with its last connection */
     bool failing;       /* the last attempt failed */
     int64_t rest_until; /* loop time */
@@ -391,10 +393,13 @@ void front_link_gated(FrontClient *client);
 /* Opens the node's gate where it has none. */
 void front_gate_need(FrontNode *node, Front *front);
 bool front_gate_is_ready(const FrontNode *node);
+/* The node's role may have changed: what it had acknowledged is known to last where it has handed
+ * over, and unknown where its gate was lost meanwhile. Before its clients leave it. */
+void front_gate_settle(FrontNode *node);
 /* Without a word to clients, who hold nothing any more or are told by whoever does this. */
 void front_gate_close(FrontNode *node);
 void front_gate_beat(const FrontNode *node); /* each second */
-/* Of a gate that is ready. */
+/* Of a gate that is or was ready. */
 const FrontTable *front_gate_table(const FrontNode *node);
 /* The number of the round that will cover all that the node has answered by now. */
 uint64_t front_gate_ask(FrontGate *gate);

@@ -14,6 +14,9 @@
  * the gate's user only while the group's record has no replica that could lead (docs/failover.md):
  * then the primary acknowledges alone, and WAIT is not asked until ECHO is refused again.
  *
+ * While the primary hands over, a gate that is lost is not the last word: Redis ends a WAIT when it
+ * becomes a replica. Then what is held stays so until it is told whether the heir has all of it.
+ *
  * A gate and the clients' connections of its node belong to the same run of the engine: they become
  * ready only while it is, and when it is lost so are they. Else a replica could be asked for what
  * another run had answered.
@@ -32,6 +35,7 @@ typedef enum GateAwait {
     AWAIT_WAIT,
     AWAIT_ECHO,
     AWAIT_BEAT,
+    AWAIT_HANDOVER, /* it is lost */
 } GateAwait;
 
 struct FrontGate {
@@ -63,7 +67,7 @@ bool front_gate_is_ready(const FrontNode *node)
 
 const FrontTable *front_gate_table(const FrontNode *node)
 {
-    ASSERT(front_gate_is_ready(node));
+    ASSERT(node->gate != NULL && node->gate->table != NULL);
     return node->gate->table;
 }
 
@@ -165,16 +169,17 @@ void front_gate_close(FrontNode *node)
     for (ListNode *at; (at = list_first(&gate->clients)) != NULL;) {
         front_held_drop(client_of(at));
     }
-    stream_abort(gate->stream); /* does nothing where it has ended by itself */
+    if (gate->stream != NULL) {
+        stream_abort(gate->stream); /* does nothing where it has ended by itself */
+    }
     gate_free(gate);
 }
 
 /* With it all connections of its node: that they belong to the same run cannot be shown again. */
-static void gate_lost(FrontGate *gate)
+static void gate_drop(FrontGate *gate)
 {
     Front *front = gate->front;
     FrontNode *node = gate->node;
-    stream_abort(gate->stream);
     gate->ready = false;
     node->connections++; /* so that it outlives its clients' */
     for (ListNode *at = list_first(&front->clients), *next; at != NULL; at = next) {
@@ -192,6 +197,49 @@ static void gate_lost(FrontGate *gate)
     ASSERT(gate->clients.len == 0);
     gate_free(gate);
     front_node_release(front, node);
+}
+
+/* Those who wait for no more than their replies would not hear of it if the node had ended. */
+static void gate_await_handover(FrontGate *gate)
+{
+    gate->ready = false;
+    gate->await = AWAIT_HANDOVER;
+    for (ListNode *at = list_first(&gate->clients), *next; at != NULL; at = next) {
+        FrontClient *client = client_of(at);
+        next = list_next(&gate->clients, at);
+        if (client->ended) {
+            front_client_close(client);
+        }
+    }
+}
+
+void front_gate_settle(FrontNode *node)
+{
+    FrontGate *gate = node->gate;
+    if (gate == NULL) {
+        return;
+    }
+    for (ListNode *at = list_first(&gate->clients), *next; at != NULL; at = next) {
+        next = list_next(&gate->clients, at);
+        if (node->handed && !node->primary) {
+            (void)front_held_release(client_of(at), UINT64_MAX);
+        }
+    }
+    bool over = !gate->front->config->hold || !node->primary;
+    if (gate->await == AWAIT_HANDOVER && over) {
+        gate_drop(gate);
+    }
+}
+
+static void gate_lost(FrontGate *gate)
+{
+    stream_abort(gate->stream);
+    gate->stream = NULL;
+    if (gate->ready && gate->front->config->hold) {
+        gate_await_handover(gate);
+    } else {
+        gate_drop(gate);
+    }
 }
 
 static void gate_refused(FrontGate *gate, const Err *err)
@@ -290,6 +338,7 @@ static bool gate_reply(FrontGate *gate)
         gate->await = AWAIT_NOTHING;
         gate_ask_now(gate);
         return true;
+    case AWAIT_HANDOVER:
     case AWAIT_NOTHING:
         break;
     }

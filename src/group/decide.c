@@ -103,10 +103,21 @@ static GroupDecision take(const GroupView *view, const char *why)
     record->term++;
     record->leader = view->self;
     record->phase = HA_PHASE_LEADING;
-    record->heir = (HaId){0};
+    record->heir = record->former = (HaId){0};
     record->history[0] = '\0';
     record->set = (HaSet){.len = 0};
     ha_set_add(&record->set, &view->incarnation);
+    return decision;
+}
+
+/* A leader that was made a replica has seen that its heir has all of it; in a durable group one
+ * that has died has named no heir. */
+static GroupDecision take_over(const GroupView *view)
+{
+    GroupDecision decision = take(view, "the leader has handed over");
+    if (view->durable) {
+        decision.record.former = view->record.leader;
+    }
     return decision;
 }
 
@@ -117,7 +128,7 @@ static GroupDecision follow_free(const GroupView *view)
         return group_wait("another one is to lead", GROUP_SOON_MS);
     }
     if (ha_id_eq(&record->heir, &view->self)) {
-        return take(view, "the leader has handed over");
+        return take_over(view);
     }
     if (!ha_id_is_empty(&record->heir) && view->phase_ms < GROUP_TURN_MS) {
         return group_wait("the heir is to lead", GROUP_SOON_MS);

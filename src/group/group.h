@@ -39,7 +39,9 @@ typedef struct GroupRecord {
     HaSet set;                        /* incarnations; empty: nobody has led yet */
     char history[GROUP_HISTORY_SIZE]; /* of this term; "": not known */
     HaId heir;                        /* a node */
-    int64_t handover;                 /* the planned change that was begun, or given up, last */
+    HaId
+        former; /* a node of a durable group that has given all it had to the leader of this term */
+    int64_t handover; /* the planned change that was begun, or given up, last */
     int64_t writes;
 } GroupRecord;
 

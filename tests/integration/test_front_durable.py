@@ -262,6 +262,53 @@ def test_another_run_of_the_primary_confirms_nothing(durable):
     peer.close()
 
 
+@pytest.mark.parametrize('handed', [True, False])
+def test_a_primary_that_hands_over_ends_its_gate(durable, handed):
+    """Whether what is held will last is said with the roles."""
+    first, second = durable.nodes
+    durable.configure(durable={'user': GATE, 'wait_ms': 60000})
+    peer = raw(durable)
+    leaving = raw(durable)
+    with replica_stands_still(durable):
+        peer.sendall(b'SET k v\r\nGET k\r\n')
+        assert not silent(peer)
+        durable.configure(hold=True)
+        first.admin().replicaof(second.address, 6379)  # which ends every WAIT
+        assert not silent(peer)
+    second.admin().replicaof('NO', 'ONE')
+    wait_for(lambda: first.admin().info('replication')['master_link_status'] == 'up', 'they have changed')
+    first.handed = handed
+    durable.primary = second
+    durable.nodes.reverse()
+    durable.configure(hold=False)
+    if handed:
+        assert hear(peer, 'v\r\n') == '+OK\r\n$1\r\nv\r\n'
+    else:
+        got = hear(peer, '\r\n')
+        while got.count('\r\n') < 2:
+            got += hear(peer, '\r\n')
+        assert got.count('-UNAVAILABLE') == 2
+    assert talk(peer, 'SET k w\r\n', '\r\n') == '+OK\r\n'
+    assert talk(leaving, 'GET k\r\n', 'w\r\n') == '$1\r\nw\r\n'
+    for one in (peer, leaving):
+        one.close()
+
+
+def test_a_change_that_is_given_up(durable):
+    """Its gate is lost, and nobody says that another one has it all."""
+    peer = raw(durable)
+    with replica_stands_still(durable):
+        peer.sendall(b'SET k v\r\n')
+        assert not silent(peer)
+        durable.configure(hold=True)
+        durable.primary.admin().execute_command('CLIENT', 'KILL', 'USER', GATE)
+        assert not silent(peer)
+        durable.configure(hold=False)
+        assert hear(peer, '\r\n').startswith('-UNAVAILABLE')
+    assert talk(peer, 'SET k w\r\n', '\r\n') == '+OK\r\n'
+    peer.close()
+
+
 # ---- alone --------------------------------------------------------------------------------------
 
 def test_alone_only_where_the_node_allows_it(durable):

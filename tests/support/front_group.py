@@ -39,6 +39,7 @@ class Node:
         self.address = own_address()
         self.process = None
         self.available = True  # as far as the agent says
+        self.handed = False
         self.folder.mkdir()
         cert, key = authority.issue(name, f'IP:{self.address}')
         for source, target in ((cert, 'tls.crt'), (key, 'tls.key'), (authority.ca, 'ca.crt')):
@@ -71,7 +72,8 @@ class Node:
                            ssl_keyfile=str(self.folder / 'tls.key'), decode_responses=True)
 
     def config(self, role='primary'):
-        return {'id': self.name, 'address': self.address, 'port': 6379, 'role': role, 'available': self.available}
+        return {'id': self.name, 'address': self.address, 'port': 6379, 'role': role, 'available': self.available,
+                'handed': self.handed}
 
 
 class Group:

@@ -560,6 +560,13 @@ static void test_an_heir_leads_at_once_only_where_it_has_it_all(void **state)
     view.record = written(&view);
     assert_string_equal(view.record.heir.text, "n2");
     check(&view, GROUP_STEP_WAIT); /* and is not in a hurry to take it back */
+
+    GroupView heir = durable_free_view();
+    heir.record = view.record;
+    assert_string_equal(written(&heir).former.text, "n1"); /* the fronts may rely on it */
+    heir.record.former = ha_id("n3");
+    heir.durable = false;
+    assert_string_equal(written(&heir).former.text, ""); /* one that died may have named it, too */
 }
 
 static void test_alone_when_the_record_says_so(void **state)
