@@ -22,6 +22,13 @@ def durable(weir):
         yield group
 
 
+@pytest.fixture
+def patient(durable):
+    """The same, where a replica is sure to come: on a loaded machine it takes its time."""
+    durable.configure(durable={'user': GATE, 'wait_ms': 60000})
+    return durable
+
+
 @contextlib.contextmanager
 def replica_stands_still(group):
     """It takes nothing more, and its link stays."""
@@ -56,15 +63,15 @@ def silent(peer, seconds=0.4):
 
 # ---- while a replica has it ---------------------------------------------------------------------
 
-def test_every_kind_of_command_passes(durable):
-    client = durable.client()
+def test_every_kind_of_command_passes(patient):
+    client = patient.client()
     assert client.set('k', 'v') and client.get('k') == 'v'
     with client.pipeline(transaction=True) as pipe:
         pipe.incr('n').get('k').incr('n')
         assert pipe.execute() == [1, 'v', 2]
     with client.pipeline() as pipe:
         pipe.watch('n')
-        durable.client().incr('n')
+        patient.client().incr('n')
         pipe.multi()
         pipe.set('n', 'lost')
         with pytest.raises(redis.WatchError):
@@ -80,18 +87,18 @@ def test_every_kind_of_command_passes(durable):
     value = 'x' * (20 << 20)
     assert client.set('big', value) and client.getset('big', 'small') == value
     assert client.publish('nobody', 'x') == 0
-    with durable.client().pubsub() as listener:
+    with patient.client().pubsub() as listener:
         listener.subscribe('news')
         assert listener.get_message(timeout=PATIENCE_S)['type'] == 'subscribe'
         client.publish('news', 'hello')
         assert listener.get_message(timeout=PATIENCE_S)['data'] == 'hello'
-    peer = raw(durable)
+    peer = raw(patient)
     assert talk(peer, 'SET a 1\r\nSET b 2\r\nGET a\r\nQUIT\r\n') == '+OK\r\n+OK\r\n$1\r\n1\r\n+OK\r\n'
 
 
-def test_what_is_acknowledged_the_replica_has(durable):
-    client = durable.client()
-    replica = durable.nodes[1].admin()
+def test_what_is_acknowledged_the_replica_has(patient):
+    client = patient.client()
+    replica = patient.nodes[1].admin()
     for i in range(300):
         client.set('k', i)
         assert replica.get('k') == str(i)
@@ -103,12 +110,12 @@ def test_what_is_acknowledged_the_replica_has(durable):
         assert replica.hget('h', 'f') == str(i)
 
 
-def test_what_a_blocked_client_takes_the_replica_has(durable):
+def test_what_a_blocked_client_takes_the_replica_has(patient):
     """It is carried out by another one's push."""
-    replica = durable.nodes[1].admin()
-    client = durable.client()
+    replica = patient.nodes[1].admin()
+    client = patient.client()
     for i in range(50):
-        blocked = durable.blocked()
+        blocked = patient.blocked()
         client.rpush('queue', f'item-{i}')
         assert hear(blocked, f'item-{i}\r\n').startswith('*2')
         assert replica.llen('queue') == 0
@@ -147,9 +154,9 @@ def test_a_write_that_no_replica_has_is_not_acknowledged(durable, what):
     peer.close()
 
 
-def test_a_transaction_is_held_at_its_end(durable):
-    peer = raw(durable)
-    with replica_stands_still(durable):
+def test_a_transaction_is_held_at_its_end(patient):
+    peer = raw(patient)
+    with replica_stands_still(patient):
         assert talk(peer, 'MULTI\r\nSET k v\r\nGET k\r\n', '+QUEUED\r\n+QUEUED\r\n') == '+OK\r\n+QUEUED\r\n+QUEUED\r\n'
         peer.sendall(b'EXEC\r\n')
         assert not silent(peer)
@@ -157,23 +164,23 @@ def test_a_transaction_is_held_at_its_end(durable):
     peer.close()
 
 
-def test_a_replica_that_comes_in_time_is_enough(durable):
-    peer = raw(durable)
-    with replica_stands_still(durable):
+def test_a_replica_that_comes_in_time_is_enough(patient):
+    peer = raw(patient)
+    with replica_stands_still(patient):
         peer.sendall(b'SET k v\r\nGET k\r\n')
         assert not silent(peer)
     assert hear(peer, 'v\r\n') == '+OK\r\n$1\r\nv\r\n'
     peer.close()
 
 
-def test_what_a_pop_takes_is_not_given_out_before(durable):
-    blocked = durable.blocked()
-    pusher = raw(durable)
-    with replica_stands_still(durable):
+def test_what_a_pop_takes_is_not_given_out_before(patient):
+    blocked = patient.blocked()
+    pusher = raw(patient)
+    with replica_stands_still(patient):
         pusher.sendall(b'RPUSH queue item\r\n')
         assert not silent(blocked)
         assert not silent(pusher, 0.1)
-        assert durable.primary.admin().llen('queue') == 0
+        assert patient.primary.admin().llen('queue') == 0
     assert 'item' in hear(blocked, 'item\r\n')
     assert hear(pusher, '\r\n') == ':1\r\n'
     for peer in (blocked, pusher):
@@ -201,29 +208,29 @@ def test_who_subscribes_may_write(durable):
     plain.close()
 
 
-def test_a_client_that_leaves_behind_its_write_hears_of_it(durable):
-    peer = raw(durable)
-    with replica_stands_still(durable):
+def test_a_client_that_leaves_behind_its_write_hears_of_it(patient):
+    peer = raw(patient)
+    with replica_stands_still(patient):
         peer.sendall(b'SET k v\r\nQUIT\r\n')
         assert not silent(peer)
     assert hear(peer) == '+OK\r\n+OK\r\n'
-    peer = raw(durable)
-    with replica_stands_still(durable):
+    peer = raw(patient)
+    with replica_stands_still(patient):
         peer.sendall(b'SET k v\r\nRESET\r\nPING\r\n')
         assert not silent(peer)
     assert hear(peer, 'required.\r\n').startswith('+OK\r\n+RESET\r\n-NOAUTH')
     peer.close()
 
 
-def test_what_is_held_is_bounded(durable):
+def test_what_is_held_is_bounded(patient):
     """A client of which much is held is not read for; the rest stays with the node."""
-    durable.primary.admin().set('big', 'x' * (1 << 20))
-    peer = raw(durable)
+    patient.primary.admin().set('big', 'x' * (1 << 20))
+    peer = raw(patient)
     wanted = 60 * ((1 << 20) + len('$1048576\r\n\r\n')) + len('+OK\r\n')
-    with replica_stands_still(durable):
+    with replica_stands_still(patient):
         peer.sendall(b'SET k v\r\n' + b'GET big\r\n' * 60)
         assert not silent(peer)
-        resident = int(next(line for line in open(f'/proc/{durable.front.process.pid}/status', encoding='ascii')
+        resident = int(next(line for line in open(f'/proc/{patient.front.process.pid}/status', encoding='ascii')
                             if line.startswith('VmRSS')).split()[1])
         assert resident < 40 << 10
     while wanted > 0:
@@ -358,9 +365,9 @@ def test_a_gate_that_is_refused(weir):
         wait_for(lambda: group.client().ping(), 'it serves')
 
 
-def test_many_writers_share_its_rounds(durable):
+def test_many_writers_share_its_rounds(patient):
     def work(number):
-        client = durable.client()
+        client = patient.client()
         for i in range(100):
             client.set(f'k{number}', i)
     workers = [threading.Thread(target=work, args=(number,)) for number in range(10)]
@@ -368,7 +375,7 @@ def test_many_writers_share_its_rounds(durable):
         worker.start()
     for worker in workers:
         worker.join()
-    stats = durable.primary.admin().info('commandstats')
+    stats = patient.primary.admin().info('commandstats')
     assert stats['cmdstat_set']['calls'] >= 1000
     assert stats['cmdstat_wait']['calls'] < 900
-    assert {durable.nodes[1].admin().get(f'k{number}') for number in range(10)} == {'99'}
+    assert {patient.nodes[1].admin().get(f'k{number}') for number in range(10)} == {'99'}
