@@ -476,7 +476,7 @@ static void client_on_drained(void *user, Stream *stream)
 {
     (void)stream;
     FrontClient *client = user;
-    if (client->back != NULL && client->held.bytes.len <= FLOW_HIGH) {
+    if (client->back != NULL && client->held.bytes.len <= HELD_HIGH) {
         stream_resume(client->back);
     }
 }

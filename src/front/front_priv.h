@@ -308,7 +308,10 @@ typedef struct FrontHeldPart {
     int64_t since_ms;
 } FrontHeldPart;
 
-#define HELD_BYTES_MAX ((size_t)2 << 20) /* of a client; at FLOW_HIGH its node is paused */
+#define HELD_BYTES_MAX ((size_t)512 << 10) /* of a client; at HELD_HIGH its node is paused */
+/* What goes out at once when a round ends, with what one turn adds, is less than FLOW_HIGH: else
+ * a stream that is not behind would count as one that is, and nobody would resume it. */
+#define HELD_HIGH ((size_t)128 << 10)
 
 /* What a client does not get before a replica has what it acknowledges; and all that came behind
  * it. The second part has come since the round of the first was sent. */

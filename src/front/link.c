@@ -186,7 +186,7 @@ static size_t link_on_read(void *user, Stream *stream, Slice data)
         }
         return data.len;
     }
-    if (stream_pending(client->stream) > FLOW_HIGH || client->held.bytes.len > FLOW_HIGH) {
+    if (stream_pending(client->stream) > FLOW_HIGH || client->held.bytes.len > HELD_HIGH) {
         stream_pause(stream); /* until client_on_drained */
     }
     return data.len;
