@@ -201,6 +201,12 @@ const char *parameter_value(const ParameterFamily *family, const json_t *paramet
     return value != NULL ? value : info->engine_default;
 }
 
+const char *parameters_durable(const ParameterFamily *family, const json_t *parameters)
+{
+    const char *value = parameter_value(family, parameters, "weir.durable");
+    return value != NULL ? value : "off";
+}
+
 bool parameters_force_ssl(const ParameterFamily *family, const json_t *parameters)
 {
     const char *value = parameter_value(family, parameters, "rds.force_ssl");
