@@ -459,10 +459,11 @@ def test_what_a_former_primary_refuses_is_sent_again(own_group):
     waiting = [threading.Thread(target=lambda: client.incr('n'))]
     waiting[0].start()
     wait_until(lambda: refused(first, 'incrby'), 'the former primary refuses it')
-    time.sleep(0.3)  # until that is read
+    own_group.configure(hold=True)  # so that nothing is on its way there when the other one leads
+    time.sleep(0.3)
     assert waiting[0].is_alive()
     own_group.primary = second
-    own_group.configure()
+    own_group.configure(hold=False)
     waiting[0].join(PATIENCE_S)
     assert client.get('n') == '1'
     assert client.rpush('queue', 'item') == 1
