@@ -1,4 +1,5 @@
 """A tier on three hosts: every one serves every endpoint, and one of them may be lost."""
+import os
 import signal
 import subprocess
 import threading
@@ -14,6 +15,7 @@ from support.inside import Inside
 from support.tier_hosts import TierHosts
 from support.watch import wait_until
 
+takes_minutes = pytest.mark.skipif(not os.environ.get('WEIR_CONFORMANCE'), reason='takes minutes: make conformance')
 pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(not present(), reason='needs etcd')]
 
 FILE = (db_instance('main', db_name='shop', multi_az=True) + secret('login', 'dbadmin', 'password-1') +
@@ -139,6 +141,7 @@ def test_a_host_is_lost(hosts, fault, record_property):
     writer.check(*hosts)
 
 
+@takes_minutes
 def test_the_store_is_away(hosts):
     """Nothing changes hands; the standby's acknowledgement is the primary's right to go on."""
     settled(hosts[0])
@@ -183,6 +186,7 @@ def wired(weir, network, tmp_path_factory):
         yield made
 
 
+@takes_minutes
 def test_a_host_is_cut_off(wired, network, record_property):
     """With its primary and with clients of its own: what they are told is true, and the others go on."""
     settled(wired[0])
