@@ -270,6 +270,16 @@ bool hosts_net(Hosts *hosts, const char *name, char out[static HOST_NET_SIZE])
     return entry != NULL;
 }
 
+char *hosts_node_address(const AgentOptions *options, Arena *arena, const json_t *goal)
+{
+    const char *host = member_str(goal, "host", "");
+    char net[HOST_NET_SIZE];
+    if (strcmp(host, options->host) == 0 || !hosts_net(options->hosts, host, net)) {
+        snprintf(net, sizeof(net), "%s", options->net);
+    }
+    return arena_printf(arena, "%s.%s", net, member_str(goal, "address", ""));
+}
+
 /* With the lock held. */
 static int64_t entry_silent_ms(const Hosts *hosts, const HostEntry *entry)
 {

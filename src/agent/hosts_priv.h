@@ -12,6 +12,9 @@ void hosts_free(Hosts *hosts);
 bool hosts_are_several(Hosts *hosts);
 /* What stands in front of host parts there; false: there is no such host. */
 NODISCARD bool hosts_net(Hosts *hosts, const char *name, char out[static HOST_NET_SIZE]);
+/* Where the node of this goal is reached: its host's net, or this one's where that is not known any
+ * more, and its host part. From the arena. */
+char *hosts_node_address(const AgentOptions *options, Arena *arena, const json_t *goal);
 /* Since its last word was seen; 0 of this host, and of one that is not known. */
 int64_t hosts_silent_ms(Hosts *hosts, const char *name);
 /* What an agent of this id wrote counts: it is this one, or it is another host's and beats. */

@@ -30,13 +30,7 @@
 
 const char *node_address(const NodeRun *run, const json_t *goal)
 {
-    const AgentOptions *options = run->work->options;
-    const char *host = member_str(goal, "host", "");
-    char net[HOST_NET_SIZE];
-    if (strcmp(host, options->host) == 0 || !hosts_net(options->hosts, host, net)) {
-        snprintf(net, sizeof(net), "%s", options->net);
-    }
-    return arena_printf(run->arena, "%s.%s", net, member_str(goal, "address", ""));
+    return hosts_node_address(run->work->options, run->arena, goal);
 }
 
 static char *mark_path(const NodeRun *run)

@@ -278,6 +278,7 @@ static void note_rival(PgNode *node)
     bool leads = ha_id_eq(&view->record.leader, &view->self) && node_guard_runs(node->run);
     work->has_rival = false;
     snprintf(work->zone, sizeof(work->zone), "%.1s", member_str(node->run->goal, "zone", "a"));
+    leads = leads && hosts_are_several(work->options->hosts);
     for (size_t i = 0; i < view->peers_len && leads; i++) {
         CLEANUP(record_free_ptr)
         json_t *goal = node_neighbour(node->run, view->peers[i].node.text, "goal");

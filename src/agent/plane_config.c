@@ -147,6 +147,9 @@ static json_t *expand_target(Expander *expander, const json_t *object, const cha
     CLEANUP(record_free_ptr) json_t *rest = json_copy((json_t *)(uintptr_t)object);
     CLEANUP(record_free_ptr)
     json_t *target = plane_node_target(expander->options, node, member_str(object, "relay", "0.0"));
+    if (json_is_null(target)) {
+        return json_null();
+    }
     json_object_del(rest, mark);
     json_object_del(rest, "relay");
     json_object_update(rest, target);

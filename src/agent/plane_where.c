@@ -3,8 +3,6 @@
  * one of another host by that one's net, and PostgreSQL there behind the link of its relay
  * (docs/hosts.md).
  */
-#include <stdio.h>
-
 #include "agent/plane_parts_priv.h"
 
 #define LINK_CLIENT "weir-plane" /* PROXY_LINK_NAME: whom a link lets in */
@@ -19,20 +17,10 @@ static bool is_here(const AgentOptions *options, const json_t *goal)
     return goal == NULL || strcmp(member_str(goal, "host", ""), options->host) == 0;
 }
 
-/* A host that is not known any more has no engines either: this one's net is as good. */
-static void net_of(const AgentOptions *options, const json_t *goal, char out[static HOST_NET_SIZE])
-{
-    if (is_here(options, goal) || !hosts_net(options->hosts, member_str(goal, "host", ""), out)) {
-        snprintf(out, HOST_NET_SIZE, "%s", options->net);
-    }
-}
-
 char *plane_node_address(const AgentOptions *options, Arena *arena, const char *node)
 {
     CLEANUP(record_free_ptr) json_t *goal = goal_of(options, node);
-    char net[HOST_NET_SIZE];
-    net_of(options, goal, net);
-    return arena_printf(arena, "%s.%s", net, member_str(goal, "address", "0.0"));
+    return hosts_node_address(options, arena, goal);
 }
 
 json_t *plane_node_target(const AgentOptions *options, const char *node, const char *relay)
@@ -43,7 +31,9 @@ json_t *plane_node_target(const AgentOptions *options, const char *node, const c
                          json_sprintf("%s/clients/%s", options->run_dir, node));
     }
     char net[HOST_NET_SIZE];
-    net_of(options, goal, net);
+    if (!hosts_net(options->hosts, member_str(goal, "host", ""), net)) {
+        return json_null(); /* nobody is known to be there */
+    }
     return json_pack("{s:s, s:o, s:i, s:{s:s, s:s}}", "id", node, "host",
                      json_sprintf("%s.%s", net, relay), "port", AGENT_LINK_PORT, "link", "ca_pem",
                      "$ca", "$client_cert", LINK_CLIENT);

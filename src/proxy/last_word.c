@@ -52,6 +52,7 @@ ReadVerdict read_verdict(const PgError *error, ReadAsked asked)
     return (ReadVerdict){
         .again = writes || ended || is_of_the_connection(code) ||
                  (asked.replica && is_of_the_replica(code)),
+        .anew = slice_is(code, "0A000"),
         .writes = writes,
         .alone = asked.line && (writes || ended),
     };

@@ -16,6 +16,7 @@ typedef struct ReadAsked {
 
 typedef struct ReadVerdict {
     bool again;
+    bool anew;   /* and its statement parsed again: the plan was of tables as they were */
     bool writes; /* it is no read, and will not be one the next time */
     bool alone;  /* it would end so on each line */
 } ReadVerdict;

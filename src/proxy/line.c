@@ -350,7 +350,11 @@ static void take_error(ProxyLine *line, const PgPiece *piece)
         return;
     }
     ReadVerdict verdict = read_verdict(&error, (ReadAsked){.line = true, .replica = replica});
+    ProxyClient *client = client_of(line, entry);
     entry->again = entry->again || verdict.again;
+    if (client != NULL) {
+        client->anew = verdict.anew;
+    }
     if (verdict.alone) {
         make_shy(line, entry->digest);
     }

@@ -143,6 +143,7 @@ struct ProxyClient {
     bool pinned_counted;
     bool wants_room;      /* paused until the server has answered something */
     bool alone;           /* what it sends goes by no line */
+    bool anew;            /* the next server parses its statements again */
     ClientResend *resend; /* NULL: nothing */
     ClientSplit *split;   /* NULL: nothing is split */
     ProxyLine *line;

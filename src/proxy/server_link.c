@@ -102,6 +102,10 @@ void proxy_server_link(ProxyServer *server, ProxyClient *client)
     server->exchange.gate.timeout_us = server->defaults.timeout_us;
     server->exchange.pid = server->pid;
     session_link(&client->session, &server->exchange, handover, &out);
+    if (client->anew) {
+        session_parse_anew(&server->exchange);
+        client->anew = false;
+    }
     server->exchange.replica =
         server->target != PROXY_TARGET_PRIMARY && server->worker->config->reads == READS_SPLIT;
     for (size_t i = 0; i < out.before_len; i++) {

@@ -315,6 +315,7 @@ void proxy_split_error(ProxyServer *server, const PgPiece *piece)
     ReadVerdict verdict =
         read_verdict(&error, (ReadAsked){.replica = true, .cancelled = split->cancelled});
     split->again = split->reading && verdict.again;
+    split->client->anew = split->again && verdict.anew;
     if (verdict.writes) {
         proxy_split_learn(server->pool->home, split->digest);
     }

@@ -318,6 +318,6 @@ void names_take_error(Exchange *exchange, const PgPiece *piece)
     bool lost =
         slice_is(error.sqlstate, "26000") && slice_has(error.message, "\"" STATEMENT_PREFIX);
     if (lost || slice_is(error.sqlstate, "0A000")) {
-        statement_set_clear(&exchange->prepared);
+        statement_set_doubt(&exchange->prepared);
     }
 }

@@ -82,6 +82,11 @@ void exchange_done(Exchange *exchange)
     settings_unref(exchange->applied);
 }
 
+void session_parse_anew(Exchange *exchange)
+{
+    statement_set_doubt(&exchange->prepared);
+}
+
 bool exchange_is_clean(const Exchange *exchange)
 {
     return exchange->strays.len == 0 && !exchange->soiled;

@@ -259,6 +259,8 @@ typedef enum Handover {
 
 /* The exchange begins. What `out` says goes to the server. */
 void session_link(Session *session, Exchange *exchange, Handover handover, SessionOut *out);
+/* What is prepared on the server connection is parsed again before it is used. */
+void session_parse_anew(Exchange *exchange);
 /* Whether the server connection has the client's settings, so that what it reports is the client's
  * to know. */
 bool session_settings_hold(const Session *session, const Exchange *exchange);

@@ -266,6 +266,18 @@ Statement *statement_set_evict(StatementSet *set)
     return entry_take(set, CONTAINER_OF(set->used.head.prev, SetEntry, node));
 }
 
+void statement_set_doubt(StatementSet *set)
+{
+    if (set->map == NULL) {
+        return;
+    }
+    LIST_FOR_EACH (&set->used, node) {
+        SetEntry *entry = CONTAINER_OF(node, SetEntry, node);
+        entry->confirmed = false;
+        entry->batch = UINT64_MAX;
+    }
+}
+
 void statement_set_clear(StatementSet *set)
 {
     while (set->map != NULL && set->used.len > 0) {

@@ -86,6 +86,8 @@ void statement_set_settle(StatementSet *set, const Statement *statement, uint64_
 /* Takes out the one unused longest where there are too many. The reference is the caller's; NULL:
  * there is room. */
 Statement *statement_set_evict(StatementSet *set);
+/* None counts any more; where the server has them still, they are closed when they are evicted. */
+void statement_set_doubt(StatementSet *set);
 void statement_set_clear(StatementSet *set);
 
 /* The name that "DEALLOCATE [PREPARE] name" means, in `out`; empty for another text and for ALL. */

@@ -6,11 +6,14 @@ the proxy has heard must be that list, cut to its channels from each change of t
 took effect is not known; but it is not after it was answered, nor, where there was nothing before, before it was sent.
 (PostgreSQL applies later changes to what a session has not read yet, too. The test passes without a proxy:
 WEIR_DIRECT=1.)"""
+import json
 import os
 import random
 import select
+import sys
 import threading
 import time
+import traceback
 
 import psycopg
 
@@ -218,6 +221,25 @@ def guarded(history, function, *arguments):
         history.stop.set()
 
 
+def await_end(threads, listeners, pool, postgres):
+    """All end by themselves: where one does not, what it waits for is told."""
+    deadline = time.monotonic() + 60
+    for thread in threads:
+        thread.join(max(0, deadline - time.monotonic()))
+    stuck = [thread for thread in threads if thread.is_alive()]
+    if stuck:
+        frames = sys._current_frames()  # pylint: disable=protected-access
+        for thread in stuck:
+            print(thread.name, *traceback.format_stack(frames[thread.ident])[-4:], sep='\n')
+        for listener in listeners:
+            if not listener.connection.closed:
+                print(listener.pid, listener.connection.info.transaction_status, listener.epochs[-2:])
+        print(json.dumps(pool.status()))
+        with postgres.admin('app') as admin:
+            print(*admin.execute('SELECT pid, state, wait_event, query FROM pg_stat_activity'), sep='\n')
+    assert not stuck
+
+
 def test_everybody_hears_what_a_connection_of_its_own_would(pool, postgres):
     history = History()
     listeners, order = [], []
@@ -234,13 +256,13 @@ def test_everybody_hears_what_a_connection_of_its_own_would(pool, postgres):
         threads += [threading.Thread(target=guarded, args=(history, listen_for_long, pool, SEED + 100 + number,
                                                            listeners)) for number in range(LISTENERS)]
         for thread in threads:
+            thread.daemon = True
             thread.start()
         end = time.monotonic() + SECONDS
         while time.monotonic() < end and not history.stop.is_set():
             take_notes(witness, order, 0.2)
         history.stop.set()
-        for thread in threads:
-            thread.join()
+        await_end(threads, listeners, pool, postgres)
         take_notes(witness, order, 0.5)
     assert not history.problems, history.problems
     order = [note[:2] for note in order]

@@ -135,6 +135,8 @@ def test_ddl_sends_nobody_to_the_primary_for_good(weir, tmp_path, authority, own
         with proxy.connect(prepare_threshold=0) as connection:
             for _ in range(8):
                 assert connection.execute('SELECT * FROM k').fetchone() == (1,)
+            with connection.transaction():  # the primary has a plan of it as well
+                assert connection.execute('SELECT * FROM k').fetchone() == (1,)
             own_cluster.primary.run('ALTER TABLE k ADD COLUMN n int')
             own_cluster.catch_up()
             for _ in range(50):

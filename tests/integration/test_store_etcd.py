@@ -13,6 +13,7 @@ from support.etcd import Etcd, present
 
 BUILD = Path(os.environ.get('WEIR_BUILD', Path(__file__).resolve().parents[2] / 'build'))
 pytestmark = pytest.mark.skipif(not present(), reason='no etcd in PATH (package etcd-server)')
+takes_minutes = pytest.mark.skipif(not os.environ.get('WEIR_CONFORMANCE'), reason='takes minutes: make conformance')
 
 
 class Load:
@@ -55,6 +56,7 @@ def test_a_member_that_is_killed_and_comes_back(tmp_path):
 
 
 @pytest.mark.timeout(300)
+@takes_minutes
 def test_members_of_three_that_stand_still(tmp_path):
     with Etcd(tmp_path, 3) as etcd, Load(etcd, 40) as load:
         for leads in (False, True, False, True):
@@ -68,6 +70,7 @@ def test_members_of_three_that_stand_still(tmp_path):
 
 
 @pytest.mark.timeout(300)
+@takes_minutes
 def test_leaders_that_are_killed(tmp_path):
     with Etcd(tmp_path, 3) as etcd, Load(etcd, 30) as load:
         for _ in range(4):
@@ -80,6 +83,7 @@ def test_leaders_that_are_killed(tmp_path):
 
 
 @pytest.mark.timeout(300)
+@takes_minutes
 def test_a_majority_that_is_gone_for_a_while(tmp_path):
     """What is refused meanwhile has not taken place, and it goes on by itself."""
     with Etcd(tmp_path, 3) as etcd, Load(etcd, 25) as load:

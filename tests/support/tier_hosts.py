@@ -16,13 +16,15 @@ from support.watch import wait_until
 class Host(Tier):
     """A host: a Tier in all that a command does."""
 
-    def __init__(self, weir, etcd, name, zone, key, net=''):
+    def __init__(self, weir, etcd, number, key, net=''):
+        name, zone = f'h{number + 1}', 'abc'[number]
         super().__init__(weir)
         self.name = name
         self.data.mkdir(mode=0o711)
         self._write('master.key', key)
         self._write('host.json', json.dumps({'name': name, 'zone': zone, 'net': net, 'etcd': {
-            'endpoints': etcd.endpoints, 'ca': str(etcd.ca), 'cert': str(etcd.cert), 'key': str(etcd.key)}}))
+            'endpoints': etcd.endpoints[number:] + etcd.endpoints[:number],  # its own first
+            'ca': str(etcd.ca), 'cert': str(etcd.cert), 'key': str(etcd.key)}}))
 
     def _write(self, name, text):
         path = self.data / name
@@ -40,8 +42,7 @@ class Host(Tier):
         """Everything of it at once: none of them sees another's end."""
         while self.signal_all(signal.SIGSTOP) != self.signal_all(signal.SIGSTOP):
             pass
-        self.signal_all(signal.SIGKILL)
-        wait_until(lambda: not self.processes(), f'{self.name} is dead')
+        wait_until(lambda: not self.signal_all(signal.SIGKILL), f'{self.name} is dead')
 
 
 class EtcdOnHosts(Etcd):
@@ -70,8 +71,8 @@ class TierHosts:
         names = [f'h{number + 1}' for number in range(count)]
         self.network = network
         self.etcd = Etcd(folder, count) if network is None else EtcdOnHosts(folder, network, names)
-        self.hosts = [Host(weir, self.etcd, name, 'abc'[number], key, '' if network is None else self.net(number))
-                      for number, name in enumerate(names)]
+        self.hosts = [Host(weir, self.etcd, number, key, '' if network is None else self.net(number))
+                      for number in range(count)]
 
     @staticmethod
     def net(number):

@@ -187,6 +187,8 @@ static void test_errors(void **state)
         ReadVerdict verdict = verdict_of(everywhere[i], "x", replica);
         assert_true(verdict.again && !verdict.writes); /* only this one, and only now */
     }
+    assert_true(verdict_of("0A000", "x", replica).anew && verdict_of("0A000", "x", line).anew);
+    assert_false(verdict_of("57P01", "x", replica).anew);
     assert_true(verdict_of("25006", "x", replica).writes);
     assert_false(verdict_of("25006", "x", replica).alone);
     assert_true(verdict_of("25006", "x", both).writes && verdict_of("25006", "x", both).alone);

@@ -104,6 +104,14 @@ static void test_set(void **state)
     assert_ptr_equal(victim, statements[1]);
     statement_unref(victim);
     assert_false(statement_set_has(&set, statements[1], 5));
+    statement_set_sent(&set, statements[1], 6);
+    statement_set_doubt(&set); /* none counts, and each will be closed */
+    statement_set_settle(&set, statements[1], 6, true);
+    assert_false(statement_set_has(&set, statements[0], 6));
+    assert_false(statement_set_has(&set, statements[1], 6));
+    victim = statement_set_evict(&set);
+    assert_ptr_equal(victim, statements[0]);
+    statement_unref(victim);
     statement_set_clear(&set);
     assert_false(statement_set_has(&set, statements[0], 5));
     for (size_t i = 0; i < ARRAY_LEN(statements); i++) {
