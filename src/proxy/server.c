@@ -235,7 +235,7 @@ static bool can_come_to_rest(const ProxyServer *server)
  * Clients that run out of patience are many, and a new login costs more than this. */
 void proxy_server_abandon(ProxyServer *server)
 {
-    if (server->learns && server->client != NULL && proxy_server_learn_on(server)) {
+    if (proxy_server_learn_on(server)) {
         return;
     }
     if (!can_come_to_rest(server)) {
@@ -278,7 +278,7 @@ void proxy_server_lost(ProxyServer *server, const char *why)
         proxy_watch_ask(server->worker, server->target);
     }
     bool survives = client != NULL && client->ear != NULL && proxy_ear_survives(client);
-    survives = survives ||
+    survives = survives || proxy_server_only_learns(server) ||
                (linked && client != NULL && !asks_again && proxy_loss_survived(server, why, &loss));
     proxy_server_unlink(server);
     server_free(server);
