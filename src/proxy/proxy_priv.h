@@ -364,10 +364,11 @@ bool proxy_loss_is_cut_wait(const PgPiece *piece);
 /* server_learn.c */
 void proxy_server_available(ProxyServer *server); /* free: to the next in turn, or it learns */
 NODISCARD bool proxy_server_learn_take(ProxyServer *server, const PgPiece *piece);
-/* For a client that waits (SessionOut.learn), a piece of the answer, and where it leaves meanwhile:
- * true, the server goes on without it. */
+/* For a client that waits (SessionOut.learn), a piece of the answer, whether that is all that is on
+ * its way, and where it leaves meanwhile: true, the server goes on without it. */
 void proxy_server_learn_linked(ProxyServer *server);
 void proxy_server_learn_linked_take(ProxyServer *server, const PgPiece *piece);
+NODISCARD bool proxy_server_only_learns(const ProxyServer *server);
 NODISCARD bool proxy_server_learn_on(ProxyServer *server);
 void proxy_server_learn_abandon(
     ProxyServer *server); /* it does not come to an end; where it does */

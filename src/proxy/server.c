@@ -252,7 +252,7 @@ static bool can_come_to_rest(const ProxyServer *server)
  * Clients that run out of patience are many, and a new login costs more than this. */
 void proxy_server_abandon(ProxyServer *server)
 {
-    if (server->learns && server->client != NULL && proxy_server_learn_on(server)) {
+    if (proxy_server_learn_on(server)) {
         return;
     }
     if (!can_come_to_rest(server)) {
@@ -304,6 +304,7 @@ void proxy_server_lost(ProxyServer *server, const char *why)
         proxy_watch_ask(server->worker, server->target);
     }
     bool survives = client != NULL && client->ear != NULL && proxy_ear_survives(client);
+    survives = survives || proxy_server_only_learns(server);
     Buf request;
     buf_init(&request, LINE_REQUEST_MAX);
     bool resends = client != NULL && !asks_again && !survives && !server->worker->draining &&

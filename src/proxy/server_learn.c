@@ -125,12 +125,17 @@ void proxy_server_learn_linked_take(ProxyServer *server, const PgPiece *piece)
     }
 }
 
-bool proxy_server_learn_on(ProxyServer *server)
+bool proxy_server_only_learns(const ProxyServer *server)
 {
     const Exchange *exchange = &server->exchange;
-    if (exchange->asking != ASKING_CATALOG || exchange->flight.len != 1 || server->retired ||
-        server->worker->draining || server->client->session.mid_message ||
-        server->client->session.pin != PIN_NONE) {
+    return server->learns && server->client != NULL && exchange->asking == ASKING_CATALOG &&
+           exchange->flight.len <= 1 && !server->client->session.mid_message &&
+           server->client->session.pin == PIN_NONE;
+}
+
+bool proxy_server_learn_on(ProxyServer *server)
+{
+    if (!proxy_server_only_learns(server) || server->retired || server->worker->draining) {
         return false;
     }
     proxy_server_unlink(server);

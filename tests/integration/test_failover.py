@@ -135,7 +135,7 @@ def test_what_clients_hear(live):
     with pytest.raises(psycopg.errors.SerializationFailure):
         inside.execute('INSERT INTO heard VALUES (1)')
     for client in (idle, inside, running, writing):
-        assert client.execute('SELECT count(*) FROM heard').fetchone() == (0,)
+        assert client.execute('SELECT count(*) FROM heard').fetchone() == (0,)  # a read is sent again
     with pytest.raises(psycopg.OperationalError, match='the state of this session'):
         pinned.execute('SELECT 1')
     for client in clients:

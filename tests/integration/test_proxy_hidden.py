@@ -171,6 +171,21 @@ def test_who_leaves_while_it_is_asked(proxy, nothing_hidden):
             assert proxy.pid_of(other) == pid
 
 
+def test_who_rests_does_not_notice_that_it_fails(proxy, postgres, nothing_hidden):
+    """All that a client has asked for is answered, and only what the proxy asks is not: no loss of the client's."""
+    asked = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+    one_server(proxy)
+    with proxy.connect(dbname=nothing_hidden) as one, postgres.admin(nothing_hidden) as admin:
+        for _ in range(3):
+            with admin.transaction():
+                admin.execute('LOCK TABLE pg_cast IN ACCESS EXCLUSIVE MODE')
+                one.execute('CREATE VIEW made AS SELECT 1')
+                pid = wait_for(lambda: postgres.ask(asked, nothing_hidden), 'the proxy asks')[0][0]
+                postgres.ask('SELECT pg_terminate_backend(%s, 5000)', pid)
+            assert proxy.pid_of(one) != pid
+            one.execute('DROP VIEW made')
+
+
 def test_sequences_that_functions_move(proxy, postgres, nothing_hidden):
     postgres.run('CREATE SEQUENCE moved', 'GRANT ALL ON SEQUENCE moved TO ann',
                  "CREATE FUNCTION moves() RETURNS bigint LANGUAGE sql AS $$ SELECT nextval('moved') $$",
