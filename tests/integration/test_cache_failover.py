@@ -141,8 +141,8 @@ def test_the_api_says_who_leads(group):
     group.settle()
     api = group.live.tier.aws('elasticache')
     lead = group.leader()['NodeId']
-    group = api.describe_replication_groups(ReplicationGroupId=NAME)['ReplicationGroups'][0]
-    roles = {member['CacheClusterId']: member['CurrentRole'] for member in group['NodeGroups'][0]['NodeGroupMembers']}
+    shard = api.describe_replication_groups(ReplicationGroupId=NAME)['ReplicationGroups'][0]['NodeGroups'][0]
+    roles = {member['CacheClusterId']: member['CurrentRole'] for member in shard['NodeGroupMembers']}
     assert [name for name, role in roles.items() if role == 'primary'] == [lead]
     with pytest.raises(ClientError) as error:
         api.test_failover(ReplicationGroupId=NAME, NodeGroupId='0002')
