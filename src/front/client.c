@@ -324,13 +324,16 @@ static bool is_for_anybody(FrontCommandKind kind)
            kind == COMMAND_RESET;
 }
 
-/* Within a transaction nothing is written before its end. */
+/* Within a transaction nothing is written before its end. That counts always, for one may have been
+ * begun in a way that is not known here (an inline command in quotes); and where replies are not
+ * counted, none may have been begun. */
 static bool client_writes(const FrontClient *client, FrontCommandKind kind, const RespScan *scan)
 {
-    if (client->session.multi) {
-        return kind == COMMAND_MULTI_END;
+    const FrontSession *session = &client->session;
+    if (kind == COMMAND_MULTI_END) {
+        return true;
     }
-    return kind != COMMAND_MULTI &&
+    return kind != COMMAND_MULTI && (!session->multi || session->streaming) &&
            front_table_writes(front_gate_table(client->at), slice_from(scan->kept, scan->kept_len));
 }
 
