@@ -81,6 +81,7 @@ static bool run_seed(const Options *options, uint64_t seed, Sum *sum)
 {
     Setup setup = options->setup;
     setup.seed = seed;
+    setup.kind = &cluster_kind;
     if (run(&setup, sum)) {
         return true;
     }

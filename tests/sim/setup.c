@@ -17,26 +17,17 @@ static void stage(World *w, int next)
     w->stage_since = w->now;
 }
 
-static void not_settled(World *w, const char *when)
-{
-    const HaRecord *record = &w->store.now.record;
-    fail(w,
-         "%s: term %lld, phase %d, leader %s, %zu in the set, last acknowledged write at %lld ms",
-         when, (long long)record->term, (int)record->phase, record->leader.text, record->set.len,
-         (long long)(w->check.last_ack / MS));
-}
-
 static void look(World *w, const Event *event)
 {
     (void)event;
     int64_t passed = w->now - w->stage_since;
-    bool settled = check_settled(w);
+    bool settled = w->kind->settled(w);
     if (w->stage == STAGE_UP && settled) {
         trace(w, "everything is there");
         stage(w, STAGE_FAULTS);
         fault_begin(w);
     } else if (w->stage == STAGE_UP && passed > UP_LIMIT) {
-        not_settled(w, "it does not come up");
+        w->kind->not_settled(w, "it does not come up");
     } else if (w->stage == STAGE_FAULTS && passed > w->storm_us) {
         if (w->check.counts) { /* what comes back must not hide how long it took */
             w->check.counts = false;
@@ -49,11 +40,11 @@ static void look(World *w, const Event *event)
         trace(w, "all is well");
         stage(w, STAGE_DRAIN);
     } else if (w->stage >= STAGE_CALM && w->now - w->calm_since > CALM_LIMIT) {
-        not_settled(w, "it is not well again");
+        w->kind->not_settled(w, "it is not well again");
     } else if (w->stage == STAGE_DRAIN && !settled) {
         stage(w, STAGE_CALM);
     } else if (w->stage == STAGE_DRAIN && passed > DRAIN_US) {
-        check_end(w);
+        w->kind->check_end(w);
         w->over = true;
     }
     later(w, LOOK_US, look, 0, 0);
@@ -87,7 +78,7 @@ static void choose(World *w)
 
 void world_begin(World *w, const Setup *setup)
 {
-    *w = (World){.setup = *setup, .rng = setup->seed * UINT64_C(0x2545f4914f6cdd1d) + 1};
+    *w = (World){.setup = *setup, .kind = setup->kind, .rng = setup->seed * UINT64_C(0x2545f4914f6cdd1d) + 1};
     if (setup->keep > 0) {
         w->lines = mem_alloc((size_t)setup->keep * SIM_TEXT);
     }
@@ -113,19 +104,9 @@ void world_begin(World *w, const Setup *setup)
         node->id = ha_id((const char *const[]){"n0", "n1", "n2"}[i]);
         node->index = i;
         node->host = w->one_host ? 0 : i;
-        node->engine.receiver.source = -1;
-        node->doubt_at = -20 * S;
     }
     sim_store_begin(w);
-    control_begin(w);
-    for (int i = 0; i < (w->one_host ? 1 : w->nodes_len); i++) {
-        agent_start(w, i);
-    }
-    for (int i = 0; i < w->proxies_len; i++) {
-        w->proxies[i].host = w->one_host ? 0 : i;
-        proxy_start(w, i);
-    }
-    client_begin(w);
+    w->kind->begin(w);
     later(w, LOOK_US, look, 0, 0);
 }
 
@@ -137,6 +118,7 @@ void world_end(World *w)
     for (int i = 0; i < SIM_NODES; i++) {
         data_done(&w->nodes[i].data);
     }
+    w->kind->end(w);
     sim_store_end(w);
     vec_done(&w->heap);
     vec_done(&w->records);

@@ -1,7 +1,9 @@
 /*
- * sim: the decisions of src/ha on virtual time, with a model of everything around them: the store,
- * PostgreSQL, agents, hosts, links, disks, proxies and clients. docs/failover.md ("Simulation")
- * says what the model claims. One World is one run: a seed and the switches decide all of it.
+ * sim: the decisions of src/ha and src/group on virtual time, with a model of everything around
+ * them: the store, PostgreSQL or Redis, agents, hosts, links, disks, proxies or fronts, and clients.
+ * docs/failover.md ("Simulation") says what the model claims. One World is one run, of a cluster or
+ * of a replication group (SimKind; group_sim.h has what only groups have): a seed and the switches
+ * decide all of it.
  *
  * Time is in microseconds. An event belongs to a process (Proc), or to nobody: where the process
  * has ended meanwhile the event is dropped, where it is stopped the event waits for it to go on.
@@ -10,6 +12,7 @@
 #define WEIR_SIM_H
 
 #include "base/base.h"
+#include "group/group.h"
 #include "ha/ha.h"
 #include "store/store.h"
 
@@ -303,13 +306,44 @@ typedef struct Goal {
     int64_t reboot;
 } Goal;
 
+/* The same of a group's nodes. */
+typedef struct GroupSeen {
+    int64_t beat;  /* 0: nothing yet */
+    uint64_t life; /* of the agent */
+    HaId incarnation;
+    HaState state;
+    int64_t term; /* of the record that it was seen with */
+    bool data;
+    bool hears;
+    bool link_up;
+    uint64_t history; /* as the engine said it last; 0: never */
+    int64_t offset;   /* -1: it tells none */
+    int64_t bid_term; /* 0: none */
+} GroupSeen;
+
+typedef struct GroupGoal {
+    bool run;
+    bool gone;
+    int64_t handover;
+    int64_t reboot;
+} GroupGoal;
+
 /* The store as somebody has read it. */
 typedef struct Snapshot {
     int64_t revision;
     int64_t record_revision;
-    HaRecord record;
-    Seen seen[SIM_NODES];
-    Goal goals[SIM_NODES];
+    union {
+        struct { /* a cluster's */
+            HaRecord record;
+            Seen seen[SIM_NODES];
+            Goal goals[SIM_NODES];
+        };
+        struct { /* a group's */
+            GroupRecord group;
+            GroupSeen said[SIM_NODES];
+            GroupGoal wants[SIM_NODES];
+        };
+    };
 } Snapshot;
 
 typedef struct StoreLog {
@@ -329,15 +363,20 @@ typedef struct StoreModel {
 
 typedef enum Outcome { OUTCOME_DONE, OUTCOME_CONFLICT, OUTCOME_UNKNOWN } Outcome;
 
+/* A record as JSON; the caller's, to be freed. */
+char *sim_record_text(void (*put)(const void *record, json_t *json), const void *record);
+
 void sim_store_begin(World *w);
 void sim_store_end(World *w);
-/* From an agent; the answer comes to agent_written with the write's number. */
-void sim_store_write(World *w, int node, int64_t number, const HaRecord *record, int64_t revision,
+/* From an agent, of a record's text; the answer comes to the kind's `written` with the write's
+ * number. */
+void sim_store_write(World *w, int node, int64_t number, const char *text, int64_t revision,
                      int64_t term);
-void sim_store_say(World *w, int node, const Seen *seen);
-void sim_store_want(World *w, int node, const Goal *goal); /* control's; at once */
-void sim_store_first(World *w);                            /* the record, as control makes it */
-void sim_store_ask(World *w, int host);                    /* a read */
+void sim_store_say(World *w, int node, const void *seen);   /* a Seen, a GroupSeen */
+void sim_store_want(World *w, int node, const void *goal);  /* control's; at once */
+void sim_store_first(World *w, const char *text);           /* the record, as control makes it */
+void sim_store_ask(World *w, int host);                     /* to be told of it, like a watcher */
+void sim_store_read(World *w, int node, int64_t number);    /* the answer comes to `was_read` */
 void sim_store_away(World *w, int64_t us);
 
 /* ---- agents (agent.c, view.c, step.c, proof.c) ------------------------------------------------
@@ -361,7 +400,7 @@ typedef struct Proof {
     HaSet bound;
 } Proof;
 
-/* What an agent knows of a node of its host; lost with the agent. */
+/* What an agent knows of a node of its host; lost with the agent. Of a cluster's. */
 typedef struct Charge {
     bool busy; /* a step is under way */
     HaDecision step;
@@ -409,8 +448,7 @@ void agent_start(World *w, int host);
 void agent_kill(World *w, int host);
 void agent_wake(World *w, int node); /* something has happened to its engine */
 void agent_heard(World *w, int host, const Snapshot *snap);
-void agent_written(World *w, int node, int64_t number, Outcome outcome, int64_t revision,
-                   const HaRecord *record);
+void agent_written(World *w, int node, int64_t number, Outcome outcome, int64_t revision);
 void agent_look_soon(World *w, int node, int64_t us);
 HaView agent_view(World *w, int node);
 void agent_step(World *w, int node, const HaDecision *decision);
@@ -510,9 +548,60 @@ typedef struct Host {
     int64_t paused_until;
 } Host;
 
+typedef struct Fault {
+    const char *name;
+    int weight;
+    int64_t gap_limit; /* of a single one, where everything was well; 0: it is not tried alone */
+    bool same_term;    /* alone it must not cost a term */
+    bool several;      /* it needs several hosts */
+    void (*strike)(World *w, bool alone);
+} Fault;
+
+/* What a cluster's runs and a group's have apart. */
+typedef struct SimKind {
+    const char *name;
+    const char *key; /* of its record in the store */
+    void (*begin)(World *w);
+    void (*end)(World *w);
+    void (*record_read)(World *w, const json_t *json); /* what is in the store now */
+    void (*record_changed)(World *w, const Snapshot *before);
+    int64_t (*term)(const Snapshot *snap);
+    void *(*seen)(Snapshot *snap, int node); /* its place, and its size */
+    size_t seen_size;
+    void *(*goal)(Snapshot *snap, int node);
+    size_t goal_size;
+    int (*leader)(const World *w); /* by the record */
+    void (*agent_start)(World *w, int host);
+    void (*heard)(World *w, int host, const Snapshot *snap);
+    void (*was_read)(World *w, int node, int64_t number, const Snapshot *snap);
+    void (*written)(World *w, int node, int64_t number, Outcome outcome, int64_t revision);
+    void (*said)(World *w, int node, int64_t since); /* it is in the store */
+    const Fault *faults;
+    size_t faults_len;
+    void (*calm)(World *w); /* all faults have ended */
+    bool (*settled)(World *w);
+    void (*not_settled)(World *w, const char *when);
+    void (*check_end)(World *w);
+} SimKind;
+
+extern const SimKind cluster_kind;
+extern const SimKind group_kind;
+
 void fault_begin(World *w);
 void fault_end_all(World *w);
 void fault_at_change(World *w); /* the record was written: a good moment */
+int fault_host(World *w);       /* any */
+int fault_node(World *w, bool alone); /* the leader, alone; else any, and most often the leader */
+int fault_other(World *w);      /* than the leader */
+void fault_kill_agent(World *w, bool alone);
+void fault_pause_agent(World *w, bool alone);
+void fault_cut_link(World *w, bool alone);
+void fault_isolate(World *w, bool alone);
+void fault_slow(World *w, bool alone);
+void fault_store(World *w, bool alone);
+#define SIM_CLUSTER_FAULTS 23
+extern const Fault cluster_faults[SIM_CLUSTER_FAULTS];
+void cluster_calm(World *w);
 void control_begin(World *w);
 void control_act(World *w);  /* something at random */
 void control_calm(World *w); /* what it wants in the end */
@@ -552,8 +641,11 @@ void check_end(World *w);
 /* ---- the world --------------------------------------------------------------------------------
  */
 
+typedef struct GroupSim GroupSim; /* group_sim.h */
+
 typedef struct Setup {
     uint64_t seed;
+    const SimKind *kind;
     bool without[SWITCHES];
     bool print;  /* the trace, as it goes */
     int keep;    /* lines of the trace to keep */
@@ -562,6 +654,8 @@ typedef struct Setup {
 
 struct World {
     Setup setup;
+    const SimKind *kind;
+    GroupSim *group; /* NULL: it is a cluster's run */
     Profile profile;
     bool one_host;
     int nodes_len;

@@ -34,8 +34,7 @@ static void again(World *w, const Event *event)
     agent_step_end(w, (int)event->a);
 }
 
-void agent_written(World *w, int node, int64_t number, Outcome outcome, int64_t revision,
-                   const HaRecord *record)
+void agent_written(World *w, int node, int64_t number, Outcome outcome, int64_t revision)
 {
     Agent *agent = &w->agents[w->nodes[node].host];
     Charge *charge = charge_of(w, node);
@@ -48,7 +47,7 @@ void agent_written(World *w, int node, int64_t number, Outcome outcome, int64_t 
         charge->claim = revision;
         charge->fresh = true;
         if (revision > agent->snap.record_revision) {
-            agent->snap.record = *record;
+            agent->snap.record = charge->step.record;
             agent->snap.record_revision = revision;
         }
         fence_renew(w, node, host_now(w, agent->host) - (w->now - charge->step_started));
@@ -72,13 +71,22 @@ void agent_written(World *w, int node, int64_t number, Outcome outcome, int64_t 
 
 static void write_timeout(World *w, const Event *event)
 {
-    agent_written(w, (int)event->a, event->b, OUTCOME_UNKNOWN, 0, NULL);
+    agent_written(w, (int)event->a, event->b, OUTCOME_UNKNOWN, 0);
+}
+
+static void put_record(const void *record, json_t *json)
+{
+    ha_record_put(record, json);
 }
 
 static void do_write(World *w, int node, Charge *charge)
 {
-    sim_store_write(w, node, charge->number, &charge->step.record, charge->basis_revision,
-                    charge->basis.term);
+    const HaRecord *record = &charge->step.record;
+    char *text = sim_record_text(put_record, record);
+    trace(w, "%s: writes (term %lld, phase %d, set of %zu)", w->nodes[node].id.text,
+          (long long)record->term, (int)record->phase, record->set.len);
+    sim_store_write(w, node, charge->number, text, charge->basis_revision, charge->basis.term);
+    mem_free(text);
     stage(w, node, WRITE_TIMEOUT_US, write_timeout, charge->number);
 }
 

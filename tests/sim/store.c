@@ -8,7 +8,6 @@
 
 #include "sim.h"
 
-#define CLUSTER    "cluster/c"
 #define LONG_WRITE (6 * S)
 #define LONG_WATCH (1500 * MS)
 #define FORGOTTEN  60 /* WITHOUT_MEMORY: so many of the last writes are lost */
@@ -41,55 +40,52 @@ static void node_key(int node, const char *what, char out[static 64])
     snprintf(out, 64, "node/n%d/%s", node, what);
 }
 
-/* Reads the cluster's record back: what counts is what is in the store. */
+/* Reads the record back: what counts is what is in the store. */
 static void record_read(World *w)
 {
     StoreModel *model = &w->store;
     StoreItem item;
     Err err = {0};
-    bool there = store_get(model->store, SLICE(CLUSTER), model->arena, &item, &err);
+    bool there = store_get(model->store, slice_of(w->kind->key), model->arena, &item, &err);
     ASSERT(there);
     json_t *json = json_loadb(item.value.data, item.value.len, 0, NULL);
-    bool parsed = ha_record_parse(json, &model->now.record, &err);
-    ASSERT(parsed);
+    w->kind->record_read(w, json);
     json_decref(json);
     model->now.record_revision = item.mod_revision;
     model->now.revision = item.mod_revision;
     arena_reset(model->arena);
 }
 
-static char *record_text(const HaRecord *record)
+char *sim_record_text(void (*put_members)(const void *record, json_t *json), const void *record)
 {
     json_t *json = json_object();
-    ha_record_put(record, json);
+    put_members(record, json);
     char *text = json_dumps(json, JSON_COMPACT);
     json_decref(json);
     return text;
 }
 
 /* The compare-and-swap. */
-static bool swap(World *w, const HaRecord *record, int64_t revision, int64_t term)
+static bool swap(World *w, const char *text, int64_t revision, int64_t term)
 {
     StoreModel *model = &w->store;
-    HaRecord before = model->now.record;
-    if (without(w, WITHOUT_REVISION) && before.term == term) {
+    if (without(w, WITHOUT_REVISION) && w->kind->term(&model->now) == term) {
         revision = model->now.record_revision;
     }
-    char *text = record_text(record);
+    Slice key = slice_of(w->kind->key);
     Err err = {0};
     int64_t written = 0;
-    bool done =
-        store_update(model->store, SLICE(CLUSTER), revision, slice_of(text), &written, &err);
+    bool done = store_update(model->store, key, revision, slice_of(text), &written, &err);
     ASSERT(done || err.code == ERR_CONFLICT);
     if (done) {
         if (without(w, WITHOUT_MEMORY)) {
-            StoreLog entry = {SLICE(CLUSTER), slice_of(arena_strdup(model->log_arena, text))};
+            StoreLog entry = {key, slice_of(arena_strdup(model->log_arena, text))};
             vec_push(&model->log, entry);
         }
+        Snapshot before = model->now;
         record_read(w);
-        check_record(w, &before, &model->now.record);
+        w->kind->record_changed(w, &before);
     }
-    free(text);
     return done;
 }
 
@@ -98,7 +94,7 @@ static bool swap(World *w, const HaRecord *record, int64_t revision, int64_t ter
 
 static void hear(World *w, const Event *event)
 {
-    agent_heard(w, (int)event->a, event->data);
+    w->kind->heard(w, (int)event->a, event->data);
 }
 
 static void tell(World *w, int host)
@@ -144,15 +140,24 @@ typedef struct Write {
     int64_t revision;
     int64_t term;
     uint64_t life; /* of the agent */
-    HaRecord record;
     Outcome outcome;
     int64_t written;
+    size_t len;
+    char text[]; /* the record's, with the NUL */
 } Write;
+
+static Write *write_copy(const Write *write)
+{
+    Write *copy = mem_alloc(sizeof(Write) + write->len);
+    *copy = *write;
+    memcpy(copy->text, write->text, write->len);
+    return copy;
+}
 
 static void answered(World *w, const Event *event)
 {
     const Write *write = event->data;
-    agent_written(w, write->node, write->number, write->outcome, write->written, &write->record);
+    w->kind->written(w, write->node, write->number, write->outcome, write->written);
 }
 
 /* b: whether it waits in some queue while the store is away; else it is refused. */
@@ -160,16 +165,14 @@ static void apply(World *w, const Event *event)
 {
     const Write *write = event->data;
     Agent *agent = &w->agents[write->host];
-    Write *copy = mem_alloc(sizeof(Write));
-    *copy = *write;
+    Write *copy = write_copy(write);
     if (away(w) && event->b != 0) {
         send_late(w, w->store.away_until - w->now, SIM_STORE, SIM_STORE, NULL, apply, 0, 1, copy);
         return;
     }
-    bool done = !away(w) && swap(w, &write->record, write->revision, write->term);
-    trace(w, "store: %s's write (term %lld, phase %d, set of %zu, behind %lld) %s",
-          w->nodes[write->node].id.text, (long long)write->record.term, (int)write->record.phase,
-          write->record.set.len, (long long)write->revision, done ? "is done" : "is refused");
+    bool done = !away(w) && swap(w, write->text, write->revision, write->term);
+    trace(w, "store: %s's write behind %lld %s", w->nodes[write->node].id.text,
+          (long long)write->revision, done ? "is done" : "is refused");
     if (done) {
         changed(w);
         fault_at_change(w);
@@ -183,20 +186,22 @@ static void apply(World *w, const Event *event)
     send_to(w, SIM_STORE, write->host, &agent->proc, answered, 0, 0, copy);
 }
 
-void sim_store_write(World *w, int node, int64_t number, const HaRecord *record, int64_t revision,
+void sim_store_write(World *w, int node, int64_t number, const char *text, int64_t revision,
                      int64_t term)
 {
     int host = w->nodes[node].host;
+    size_t len = strlen(text) + 1;
     int copies = chance(w, w->late[LATE_STORE] / 2) ? 2 : 1;
     for (int i = 0; i < copies; i++) {
-        Write *write = mem_alloc(sizeof(Write));
+        Write *write = mem_alloc(sizeof(Write) + len);
         *write = (Write){.node = node,
                          .host = host,
                          .number = number,
                          .revision = revision,
                          .term = term,
                          .life = w->agents[host].proc.gen,
-                         .record = *record};
+                         .len = len};
+        memcpy(write->text, text, len);
         send_late(w, roll_late(w, LATE_STORE, 600, LONG_WRITE), host, SIM_STORE, NULL, apply, 0,
                   chance(w, 500), write);
     }
@@ -209,12 +214,12 @@ typedef struct Say {
     int node;
     uint64_t life;
     int64_t since;
-    Seen seen;
+    char seen[]; /* of its kind's size */
 } Say;
 
 static void said(World *w, const Event *event)
 {
-    fence_renew(w, (int)event->a, event->b);
+    w->kind->said(w, (int)event->a, event->b);
 }
 
 static void say(World *w, const Event *event)
@@ -227,18 +232,19 @@ static void say(World *w, const Event *event)
     }
     char key[64];
     node_key(what->node, "seen", key);
-    put(w, key, slice_from(&what->seen, sizeof(what->seen)));
-    w->store.now.seen[what->node] = what->seen;
+    put(w, key, slice_from(what->seen, w->kind->seen_size));
+    memcpy(w->kind->seen(&w->store.now, what->node), what->seen, w->kind->seen_size);
     changed(w);
     send_to(w, SIM_STORE, node->host, &agent->proc, said, what->node, what->since, NULL);
 }
 
-void sim_store_say(World *w, int node, const Seen *seen)
+void sim_store_say(World *w, int node, const void *seen)
 {
     int host = w->nodes[node].host;
-    Say *what = mem_alloc(sizeof(Say));
-    *what = (Say){
-        .node = node, .life = w->agents[host].proc.gen, .since = host_now(w, host), .seen = *seen};
+    Say *what = mem_alloc(sizeof(Say) + w->kind->seen_size);
+    *what =
+        (Say){.node = node, .life = w->agents[host].proc.gen, .since = host_now(w, host)};
+    memcpy(what->seen, seen, w->kind->seen_size);
     send_to(w, host, SIM_STORE, NULL, say, 0, 0, what);
 }
 
@@ -254,12 +260,33 @@ void sim_store_ask(World *w, int host)
     send_to(w, host, SIM_STORE, NULL, asked, host, 0, NULL);
 }
 
-void sim_store_want(World *w, int node, const Goal *goal)
+static void was_read(World *w, const Event *event)
+{
+    w->kind->was_read(w, (int)event->a, event->b, event->data);
+}
+
+static void read_record(World *w, const Event *event)
+{
+    const Node *node = &w->nodes[event->a];
+    Agent *agent = &w->agents[node->host];
+    if (!away(w) && agent->up) {
+        Snapshot *snap = mem_alloc(sizeof(Snapshot));
+        *snap = w->store.now;
+        send_to(w, SIM_STORE, node->host, &agent->proc, was_read, event->a, event->b, snap);
+    }
+}
+
+void sim_store_read(World *w, int node, int64_t number)
+{
+    send_to(w, w->nodes[node].host, SIM_STORE, NULL, read_record, node, number, NULL);
+}
+
+void sim_store_want(World *w, int node, const void *goal)
 {
     char key[64];
     node_key(node, "goal", key);
-    put(w, key, slice_from(goal, sizeof(*goal)));
-    w->store.now.goals[node] = *goal;
+    put(w, key, slice_from(goal, w->kind->goal_size));
+    memcpy(w->kind->goal(&w->store.now, node), goal, w->kind->goal_size);
     changed(w);
 }
 
@@ -298,12 +325,9 @@ void sim_store_away(World *w, int64_t us)
     }
 }
 
-void sim_store_first(World *w)
+void sim_store_first(World *w, const char *text)
 {
-    HaRecord record = {.term = 1, .leader = w->nodes[0].id, .proven = true, .strict = w->strict};
-    char *text = record_text(&record);
-    put(w, CLUSTER, slice_of(text));
-    free(text);
+    put(w, w->kind->key, slice_of(text));
     record_read(w);
 }
 
