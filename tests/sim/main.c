@@ -2,7 +2,7 @@
  * sim: runs seeds.
  *
  *     sim [--first N] [--seeds N] [--limit-s N] [--kept FILE] [--profile calm|one|storm]
- *         [--seed N] [--trace] [--without NAME] [--keep-going]
+ *         [--kind cluster|group] [--seed N] [--trace] [--without NAME] [--keep-going]
  *
  * First the kept seeds of FILE, then N of them from the first on. A run that fails is run again
  * with its trace, and the end of that is printed with the seed; the exit code is 1. Without
@@ -26,6 +26,7 @@ typedef struct Options {
     uint64_t seeds;
     int64_t limit_s;
     const char *kept;
+    const SimKind *kind; /* NULL: both */
     bool keep_going;
 } Options;
 
@@ -62,7 +63,8 @@ static bool run(const Setup *setup, Sum *sum)
     bool good = world_run(w);
     if (!good && setup->keep > 0) {
         print_tail(w);
-        printf("seed %llu: %s\n", (unsigned long long)setup->seed, w->failure);
+        printf("%s%sseed %llu: %s\n", setup->kind->name, " ", (unsigned long long)setup->seed,
+               w->failure);
     }
     if (sum != NULL) {
         sum->runs++;
@@ -77,11 +79,11 @@ static bool run(const Setup *setup, Sum *sum)
     return good;
 }
 
-static bool run_seed(const Options *options, uint64_t seed, Sum *sum)
+static bool run_one(const Options *options, const SimKind *kind, uint64_t seed, Sum *sum)
 {
     Setup setup = options->setup;
     setup.seed = seed;
-    setup.kind = &cluster_kind;
+    setup.kind = kind;
     if (run(&setup, sum)) {
         return true;
     }
@@ -91,8 +93,33 @@ static bool run_seed(const Options *options, uint64_t seed, Sum *sum)
     return false;
 }
 
+/* As whatever it is asked for. */
+static bool run_seed(const Options *options, const SimKind *kind, uint64_t seed, Sum *sum)
+{
+    if (kind != NULL) {
+        return run_one(options, kind, seed, sum);
+    }
+    return run_one(options, &cluster_kind, seed, sum) && run_one(options, &group_kind, seed, sum);
+}
+
 /* ---- many --------------------------------------------------------------------------------------
  */
+
+static const SimKind *find_kind(Slice name)
+{
+    return slice_is(name, cluster_kind.name) ? &cluster_kind
+           : slice_is(name, group_kind.name) ? &group_kind
+                                             : NULL;
+}
+
+/* "group 17" is a group's; a number alone is a cluster's. */
+static const SimKind *kept_kind(Slice *word)
+{
+    Slice rest = *word;
+    const SimKind *kind = find_kind(slice_cut(&rest, ' '));
+    *word = kind != NULL ? slice_trim(rest) : *word;
+    return kind != NULL ? kind : &cluster_kind;
+}
 
 static bool run_kept(const Options *options, Sum *sum)
 {
@@ -109,9 +136,10 @@ static bool run_kept(const Options *options, Sum *sum)
     while (rest.len > 0 && (good || options->keep_going)) {
         Slice line = slice_cut(&rest, '\n');
         Slice word = slice_trim(slice_cut(&line, '#'));
+        const SimKind *kind = kept_kind(&word);
         uint64_t seed = 0;
         if (word.len > 0 && str_to_u64(word, &seed)) {
-            good = run_seed(options, seed, sum) && good;
+            good = run_seed(options, kind, seed, sum) && good;
         }
     }
     buf_done(&text);
@@ -126,7 +154,7 @@ static bool run_all(const Options *options, Sum *sum)
         if (options->limit_s > 0 && time_mono_ms() - began > options->limit_s * MS_PER_S) {
             break;
         }
-        good = run_seed(options, options->first + i, sum) && good;
+        good = run_seed(options, options->kind, options->first + i, sum) && good;
     }
     int64_t passed_ms = time_mono_ms() - began + 1;
     printf("%lld runs, %lld failed; %lld events (%.1f million a minute), %lld acknowledged writes, "
@@ -177,6 +205,10 @@ static bool option_value(Options *options, const char *name, const char *value)
     }
     if (strcmp(name, "--profile") == 0) {
         return find_profile(value, &options->setup);
+    }
+    if (strcmp(name, "--kind") == 0) {
+        options->kind = find_kind(slice_of(value));
+        return options->kind != NULL;
     }
     if (strcmp(name, "--kept") == 0) {
         options->kept = value;

@@ -1,0 +1,109 @@
+/* A group's run: what the parts that it has in common with a cluster's ask of it. */
+#include "group_sim.h"
+
+static void begin(World *w)
+{
+    GroupSim *group = mem_alloc(sizeof(GroupSim));
+    *group = (GroupSim){.automatic = chance(w, 850), .durable = w->strict || chance(w, 400)};
+    w->group = group;
+    vec_push(&group->writes, (GroupWrite){.mark = MARK_PING});
+    vec_push(&group->ops, (GroupOp){.state = GROUP_OP_OVER});
+    trace(w, "a group, %s, %s automatic failover",
+          w->strict        ? "strict"
+          : group->durable ? "available"
+                           : "plain",
+          group->automatic ? "with" : "without");
+    for (int i = 0; i < SIM_NODES; i++) {
+        group->redis[i].source.node = -1;
+        group->redis[i].backlog = -1;
+        for (int j = 0; j < SIM_PROXIES; j++) {
+            group->redis[i].waits[j].front = -1;
+        }
+    }
+    group_control_begin(w);
+    for (int i = 0; i < (w->one_host ? 1 : w->nodes_len); i++) {
+        group_agent_start(w, i);
+    }
+    for (int i = 0; i < w->proxies_len; i++) {
+        group->fronts[i].host = w->one_host ? 0 : i;
+        front_start(w, i);
+    }
+    group_client_begin(w);
+}
+
+static void end(World *w)
+{
+    GroupSim *group = w->group;
+    for (int i = 0; i < SIM_NODES; i++) {
+        Redis *redis = &group->redis[i];
+        vec_done(&redis->source.pipe);
+        vec_done(&redis->source.copy);
+        vec_done(&redis->senders);
+        data_done(&redis->old);
+    }
+    vec_done(&group->writes);
+    vec_done(&group->ops);
+    vec_done(&group->acked);
+    vec_done(&group->acting);
+    mem_free(group);
+}
+
+static void record_read(World *w, const json_t *json)
+{
+    Err err = {0};
+    bool parsed = group_record_parse(json, &w->store.now.group, &err);
+    ASSERT(parsed);
+}
+
+static int64_t term(const Snapshot *snap)
+{
+    return snap->group.term;
+}
+
+static void *seen(Snapshot *snap, int node)
+{
+    return &snap->said[node];
+}
+
+static void *goal(Snapshot *snap, int node)
+{
+    return &snap->wants[node];
+}
+
+static int leader(const World *w)
+{
+    return node_by_id(w, &w->store.now.group.leader);
+}
+
+static void said(World *w, int node, int64_t since)
+{
+    (void)w;
+    (void)node;
+    (void)since;
+}
+
+const SimKind group_kind = {
+    .name = "group",
+    .key = "cluster/rg-g",
+    .begin = begin,
+    .end = end,
+    .record_read = record_read,
+    .record_changed = group_check_record,
+    .term = term,
+    .seen = seen,
+    .seen_size = sizeof(GroupSeen),
+    .goal = goal,
+    .goal_size = sizeof(GroupGoal),
+    .leader = leader,
+    .agent_start = group_agent_start,
+    .heard = group_agent_heard,
+    .was_read = group_agent_read,
+    .written = group_agent_written,
+    .said = said,
+    .faults = group_faults,
+    .faults_len = SIM_GROUP_FAULTS,
+    .calm = group_calm,
+    .settled = group_check_settled,
+    .not_settled = group_check_not_settled,
+    .check_end = group_check_end,
+};

@@ -1,0 +1,279 @@
+/*
+ * The checkers of a group's runs. Some look at each moment at which a promise could break, so that
+ * the trace ends where it did; the rest look in the end. The world's own truth is used where no
+ * client could see as much.
+ */
+#include "group_sim.h"
+
+/* ---- the record --------------------------------------------------------------------------------
+ */
+
+/* A leader that was made a replica has seen that its heir has all of it. */
+static void check_room(World *w, const GroupRecord *before, const GroupRecord *after)
+{
+    const Redis *redis = &w->group->redis[node_by_id(w, &before->leader)];
+    bool stands = !redis->alive || redis->role == REDIS_REPLICA;
+    w->group->planned = redis->alive && !ha_id_is_empty(&after->heir);
+    if (!stands) {
+        fail(w, "the term is free, and %s takes writes", before->leader.text);
+    }
+}
+
+void group_check_record(World *w, const Snapshot *earlier)
+{
+    const GroupRecord *before = &earlier->group;
+    const GroupRecord *after = &w->store.now.group;
+    if (after->term < before->term || after->term > before->term + 1) {
+        fail(w, "term %lld behind term %lld", (long long)after->term, (long long)before->term);
+    }
+    if (after->writes != before->writes + 1) {
+        fail(w, "write %lld behind write %lld", (long long)after->writes,
+             (long long)before->writes);
+    }
+    if (after->term == before->term && !ha_id_eq(&after->leader, &before->leader)) {
+        fail(w, "another leader in the same term");
+    }
+    if (after->phase == HA_PHASE_FREE && before->phase != HA_PHASE_FREE) {
+        check_room(w, before, after);
+    }
+    if (after->term > before->term) {
+        if (before->phase != HA_PHASE_FREE) {
+            fail(w, "term %lld was taken, and term %lld was not free", (long long)after->term,
+                 (long long)before->term);
+        }
+        w->group->planned =
+            w->group->planned && ha_id_eq(&before->heir, &after->leader);
+        w->check.terms++;
+        trace(w, "term %lld: %s leads%s", (long long)after->term, after->leader.text,
+              w->group->planned ? ", as planned" : "");
+    }
+}
+
+/* It is about to write that it leads. */
+void group_check_take(World *w, const Node *node, const GroupRecord *basis)
+{
+    char history[GROUP_HISTORY_SIZE];
+    group_history_text(redis_of(w, node)->history, history);
+    if (basis->history[0] != '\0' && strcmp(history, basis->history) != 0 &&
+        redis_of(w, node)->role == REDIS_REPLICA) {
+        fail(w, "%s takes the lead with history %s, and the record's is %s", node->id.text,
+             history, basis->history);
+    }
+    bool member = ha_set_has(&basis->set, &node->data.incarnation);
+    if (!member && !w->group->durable && redis_of(w, node)->alive) {
+        fail(w, "%s takes the lead, and is not in the set", node->id.text);
+    }
+}
+
+/* ---- what is lost ------------------------------------------------------------------------------
+ */
+
+static bool is_in_pipe(World *w, const Node *node, uint32_t write)
+{
+    const RedisSource *source = &redis_of(w, node)->source;
+    for (size_t i = 0; i < source->pipe.len; i++) {
+        if (source->pipe.items[i] == write) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Another one of the set that it could have been compared with, and that has it. */
+static const Node *better(World *w, const Node *node, uint32_t write)
+{
+    for (int i = 0; i < w->nodes_len; i++) {
+        const Redis *redis = &w->group->redis[i];
+        bool follows = redis->alive && redis->role == REDIS_REPLICA &&
+                       redis->history == redis_of(w, node)->history2;
+        if (i != node->index && follows && data_has(&w->nodes[i].data, write)) {
+            return &w->nodes[i];
+        }
+    }
+    return NULL;
+}
+
+/* Why a plain group may not have lost it; NULL: it may. */
+static const char *plain_reason(World *w, const Node *node, uint32_t write, bool promoted)
+{
+    bool prompt = w->one_host && w->profile != PROFILE_STORM;
+    if (!promoted) {
+        return "it was in its log";
+    }
+    if (w->group->planned) {
+        return "the change was planned";
+    }
+    if (prompt && is_in_pipe(w, node, write)) {
+        return "its socket had taken it";
+    }
+    return prompt && better(w, node, write) != NULL ? "another one has it" : NULL;
+}
+
+static void lose(World *w, const Node *node, uint32_t write, bool promoted)
+{
+    const GroupWrite *what = &w->group->writes.items[write];
+    const char *reason = w->group->durable ? (w->strict ? "the group is strict" : "it is durable")
+                                           : plain_reason(w, node, write, promoted);
+    if (reason == NULL || what->fragile) {
+        w->group->lost++;
+        trace(w, "%s: it lacks write %u%s", node->id.text, write,
+              what->fragile ? ", which a log has lost" : "");
+        return;
+    }
+    fail(w, "%s leads without write %u, which was acknowledged%s, and %s", node->id.text, write,
+         what->alone ? " alone" : "", reason);
+}
+
+static void check_lost(World *w, const Node *node, bool promoted)
+{
+    GroupSim *group = w->group;
+    size_t len = 0;
+    for (size_t i = 0; i < group->acked.len; i++) {
+        uint32_t write = group->acked.items[i];
+        if (data_has(&node->data, write)) {
+            group->acked.items[len++] = write;
+        } else {
+            lose(w, node, write, promoted);
+        }
+    }
+    group->acked.len = len;
+}
+
+/* It takes writes from here on. One that has been deposed and does not know yet is found by what it
+ * acknowledges. */
+void group_check_open(World *w, const Node *node, bool promoted)
+{
+    GroupSim *group = w->group;
+    const GroupRecord *record = &w->store.now.group;
+    int64_t term = redis_of(w, node)->term;
+    if (term != record->term || !ha_id_eq(&record->leader, &node->id)) {
+        return;
+    }
+    group->open_term = term;
+    group->open_node = node->index;
+    group->opened_at = w->now;
+    check_lost(w, node, promoted);
+}
+
+/* ---- what is acknowledged ----------------------------------------------------------------------
+ */
+
+static void check_acting(World *w, const GroupOp *op)
+{
+    GroupSim *group = w->group;
+    const GroupWrite *write = &group->writes.items[op->write];
+    while ((int64_t)group->acting.len <= op->term) {
+        vec_push(&group->acting, -1);
+    }
+    int *acting = &group->acting.items[op->term];
+    if (*acting >= 0 && *acting != write->node) {
+        fail(w, "%s and %s have both carried out writes of term %lld",
+             w->nodes[*acting].id.text, w->nodes[write->node].id.text, (long long)op->term);
+    }
+    *acting = write->node;
+    if (group->open_term > write->term && write->at > group->opened_at) {
+        fail(w, "%s has carried out write %u for term %lld, and %s leads in term %lld",
+             w->nodes[write->node].id.text, op->write, (long long)write->term,
+             w->nodes[group->open_node].id.text, (long long)group->open_term);
+    }
+}
+
+void group_check_ack(World *w, uint32_t number)
+{
+    GroupSim *group = w->group;
+    const GroupOp *op = &group->ops.items[number];
+    int64_t gap = w->now - w->check.last_ack;
+    if (w->check.counts && gap > w->check.gap_max) {
+        w->check.gap_max = gap;
+        w->check.gap_at = w->now;
+    }
+    w->check.last_ack = w->now;
+    w->check.acks++;
+    group->writes.items[op->write].acked = true;
+    check_acting(w, op);
+    const Node *leader = &w->nodes[group->open_node];
+    if (group->open_term > group->writes.items[op->write].term &&
+        !data_has(&leader->data, op->write)) {
+        lose(w, leader, op->write, true); /* it was on its way when the other one opened */
+        return;
+    }
+    vec_push(&group->acked, op->write);
+}
+
+/* ---- in the end --------------------------------------------------------------------------------
+ */
+
+static bool is_in_sync(World *w, const Node *node, int leader)
+{
+    const Redis *redis = redis_of(w, node);
+    const Redis *of = &w->group->redis[leader];
+    return redis->alive && redis->role == REDIS_REPLICA && redis->source.node == leader &&
+           redis->source.phase == REDIS_LINK_UP && redis->history == of->history;
+}
+
+bool group_check_settled(World *w)
+{
+    const GroupRecord *record = &w->store.now.group;
+    int leader = node_by_id(w, &record->leader);
+    const Redis *redis = &w->group->redis[leader];
+    char history[GROUP_HISTORY_SIZE];
+    group_history_text(redis->history, history);
+    if (record->phase != HA_PHASE_LEADING || !redis->alive || redis->role != REDIS_PRIMARY ||
+        (int)record->set.len != w->nodes_len || strcmp(history, record->history) != 0) {
+        return false;
+    }
+    for (int i = 0; i < w->nodes_len; i++) {
+        const Node *node = &w->nodes[i];
+        if (!ha_set_has(&record->set, &node->data.incarnation) || w->store.now.wants[i].gone ||
+            (i != leader && !is_in_sync(w, node, leader))) {
+            return false;
+        }
+    }
+    return w->now - w->check.last_ack < 300 * MS;
+}
+
+void group_check_not_settled(World *w, const char *when)
+{
+    const GroupRecord *record = &w->store.now.group;
+    fail(w, "%s: term %lld, %s, leader %s, %zu in the set, last acknowledged write at %lld ms",
+         when, (long long)record->term, ha_phase_name(record->phase), record->leader.text,
+         record->set.len, (long long)(w->check.last_ack / MS));
+}
+
+static void check_same(World *w, const Node *node, const Node *leader)
+{
+    size_t len = node->data.len < leader->data.len ? node->data.len : leader->data.len;
+    if (leader->data.len - len > GROUP_SOCKET) {
+        fail(w, "%s has %zu writes, and %s %zu", node->id.text, node->data.len, leader->id.text,
+             leader->data.len);
+    }
+    for (size_t i = 0; i < len; i++) {
+        if (node->data.ids[i] != leader->data.ids[i]) {
+            fail(w, "%s has write %u where %s has write %u", node->id.text, node->data.ids[i],
+                 leader->id.text, leader->data.ids[i]);
+            return;
+        }
+    }
+}
+
+static void check_gap(World *w)
+{
+    if (w->gap_limit != 0 && w->check.gap_max > w->gap_limit) {
+        fail(w, "%s: %lld ms without an acknowledged write, and %lld are allowed",
+             w->single != NULL ? w->single : "no fault", (long long)(w->check.gap_max / MS),
+             (long long)(w->gap_limit / MS));
+    }
+    if (w->same_term && w->store.now.group.term != w->check.first_term) {
+        fail(w, "%s: it cost a failover", w->single != NULL ? w->single : "no fault");
+    }
+}
+
+void group_check_end(World *w)
+{
+    const Node *leader = &w->nodes[node_by_id(w, &w->store.now.group.leader)];
+    check_lost(w, leader, false);
+    for (int i = 0; i < w->nodes_len; i++) {
+        check_same(w, &w->nodes[i], leader);
+    }
+    check_gap(w);
+}
