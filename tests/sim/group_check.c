@@ -49,18 +49,15 @@ void group_check_record(World *w, const Snapshot *earlier)
     }
 }
 
-/* It is about to write that it leads. */
-void group_check_take(World *w, const Node *node, const GroupRecord *basis)
+/* It is about to write that it leads, by what it has seen. */
+void group_check_take(World *w, const Node *node, const GroupView *view)
 {
-    char history[GROUP_HISTORY_SIZE];
-    group_history_text(redis_of(w, node)->history, history);
-    if (basis->history[0] != '\0' && strcmp(history, basis->history) != 0 &&
-        redis_of(w, node)->role == REDIS_REPLICA) {
+    const GroupRecord *record = &view->record;
+    if (record->history[0] != '\0' && strcmp(view->history, record->history) != 0) {
         fail(w, "%s takes the lead with history %s, and the record's is %s", node->id.text,
-             history, basis->history);
+             view->history, record->history);
     }
-    bool member = ha_set_has(&basis->set, &node->data.incarnation);
-    if (!member && !w->group->durable && redis_of(w, node)->alive) {
+    if (!ha_set_has(&record->set, &view->incarnation) && !w->group->durable) {
         fail(w, "%s takes the lead, and is not in the set", node->id.text);
     }
 }

@@ -299,7 +299,7 @@ void group_calm(World *w);
 extern const Fault group_faults[SIM_GROUP_FAULTS];
 
 void group_check_record(World *w, const Snapshot *before);
-void group_check_take(World *w, const Node *node, const GroupRecord *basis);
+void group_check_take(World *w, const Node *node, const GroupView *view);
 void group_check_ack(World *w, uint32_t op);
 /* promoted: it followed; else it has started from its log. */
 void group_check_open(World *w, const Node *node, bool promoted);

@@ -78,7 +78,7 @@ static void do_write(World *w, int node, GroupCharge *charge)
           (long long)record->term, ha_phase_name(record->phase), record->set.len,
           record->history);
     if (record->term > charge->basis.term) {
-        group_check_take(w, &w->nodes[node], &charge->basis);
+        group_check_take(w, &w->nodes[node], &charge->view);
     }
     sim_store_write(w, node, charge->number, text, charge->basis_revision, charge->basis.term);
     mem_free(text);
@@ -103,9 +103,14 @@ static void made(World *w, const Event *event)
 static void removed(World *w, const Event *event)
 {
     Node *node = &w->nodes[event->a];
+    GroupView *view = &charge_of(w, node->index)->view;
     if (!redis_of(w, node)->alive) {
         data_clear(&node->data);
+        view->state = HA_STATE_EMPTY;
+        view->incarnation = (HaId){0};
+        view->has_data = false;
     }
+    group_agent_publish(w, node->index);
     step_end(w, node->index, S);
 }
 
