@@ -104,6 +104,7 @@ static void describe(RedisNode *node)
     json_object_set_new(run->seen, "link_up", json_boolean(view->link_up));
     if (node->answers) {
         json_object_set_new(run->seen, "history", json_string(view->history));
+        json_object_set_new(run->seen, "whole", json_boolean(view->whole));
         json_object_set_new(run->seen, "replicas",
                             json_integer((json_int_t)node->seen.replicas_len));
     }

@@ -182,6 +182,7 @@ static void view_link(RedisNode *node, int64_t now_ms)
 {
     RedisPart *part = &node->run->work->part;
     GroupView *view = &node->view;
+    view->whole = node->seen.whole;
     view->link_up = view->state == HA_STATE_FOLLOWING && node->seen.link_up;
     view->source_right = node->leader != NULL && strcmp(node->seen.source, node->leader) == 0;
     if (node->seen.offset != part->heard_offset || part->heard_ms == 0) {
@@ -292,6 +293,7 @@ static void peer_read(RedisNode *node, GroupPeer *peer, int64_t now_ms)
     peer->hears = peer->follows && member_bool(seen, "hears", false);
     peer->in_history =
         record->history[0] != '\0' && strcmp(member_str(seen, "history", ""), record->history) == 0;
+    peer->whole = member_bool(seen, "whole", false);
     peer->bid_term = member_int(seen, "bid_term", 0);
     peer->offset = member_int(seen, "offset", -1);
     if (node->view.state == HA_STATE_LEADING && !ha_id_is_empty(&peer->incarnation)) {

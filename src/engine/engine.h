@@ -296,6 +296,7 @@ typedef struct RedisSeen {
     char source[64]; /* the address that a replica follows; "" */
     bool link_up;    /* and it does */
     bool loading;
+    bool whole; /* its log has what it has: not yet behind a full copy, until it is written anew */
     char history[REDIS_HISTORY_SIZE];
     int64_t offset; /* what it has of that: written, or of a replica carried out */
     RedisReplica replicas[REDIS_REPLICAS_MAX];

@@ -83,6 +83,15 @@ static bool ask(RedisAdmin *admin, const char *part, Slice *ret_info, Err *err)
     return true;
 }
 
+/* Behind a full copy Redis starts a log of what it has now; until that is there it writes aside, and
+ * a start would load the one of before. */
+static bool log_is_aside(const EnginePaths *paths)
+{
+    CLEANUP(mem_free_ptr)
+    char *aside = mem_printf("%s/appendonlydir/temp-appendonly.aof.incr", paths->data);
+    return file_exists(aside);
+}
+
 bool redis_observe(const RedisSpec *spec, int64_t patience_ms, RedisSeen *ret_seen, Err *err)
 {
     RedisAdmin admin;
@@ -96,6 +105,8 @@ bool redis_observe(const RedisSpec *spec, int64_t patience_ms, RedisSeen *ret_se
     }
     if (ok) {
         seen.loading = number_of(info_text(info, "loading"), 0) != 0;
+        seen.whole = number_of(info_text(info, "aof_rewrite_scheduled"), 0) == 0 &&
+                     !log_is_aside(&spec->paths);
         *ret_seen = seen;
     }
     redis_admin_done(&admin);

@@ -5,11 +5,13 @@
  */
 
 /* Where the leader's data is gone, nobody's history is the record's any more: having data is what
- * counts then. */
+ * counts then. One whose log is still that of before its copy would lose all of it with its
+ * process. */
 bool group_could_lead(const GroupView *view, const GroupPeer *peer)
 {
     bool has_it = view->record.history[0] != '\0' ? peer->in_history : peer->has_data;
-    return peer->follows && has_it && ha_set_has(&view->record.set, &peer->incarnation);
+    return peer->follows && has_it && peer->whole &&
+           ha_set_has(&view->record.set, &peer->incarnation);
 }
 
 /* Whether a member of the set is there to be compared; with `bid`: and has said what it has. */
@@ -57,11 +59,17 @@ bool group_has_taker(const GroupView *view)
 /* ---- taking the lead (F11, F15) ----------------------------------------------------------------
  */
 
-static bool may_lead(const GroupView *view)
+/* One that may: as soon as its log has what it has. */
+static bool is_counted_in(const GroupView *view)
 {
     const char *history = view->record.history;
     bool has_it = history[0] != '\0' ? strcmp(history, view->history) == 0 : view->has_data;
     return has_it && (group_in_set(view) || (group_is_counted(view) && view->record.set.len > 1));
+}
+
+static bool may_lead(const GroupView *view)
+{
+    return view->whole && is_counted_in(view);
 }
 
 /* The others that may: not the leader, which takes its term back by itself. One that has come so
@@ -121,11 +129,21 @@ static GroupDecision take_over(const GroupView *view)
     return decision;
 }
 
+/* When it has read all that its leader has sent. */
+static GroupDecision bid(const GroupView *view)
+{
+    return view->link_up && view->phase_ms < GROUP_BID_MS
+               ? group_wait("the end of what its leader has sent", GROUP_HURRY_MS)
+               : group_do(GROUP_STEP_BID, "");
+}
+
 static GroupDecision follow_free(const GroupView *view)
 {
     const GroupRecord *record = &view->record;
     if (!may_lead(view)) {
-        return group_wait("another one is to lead", GROUP_SOON_MS);
+        return is_counted_in(view) && !view->bid
+                   ? bid(view)
+                   : group_wait("another one is to lead", GROUP_SOON_MS);
     }
     if (ha_id_eq(&record->heir, &view->self)) {
         return take_over(view);
@@ -134,9 +152,7 @@ static GroupDecision follow_free(const GroupView *view)
         return group_wait("the heir is to lead", GROUP_SOON_MS);
     }
     if (!view->bid) {
-        return view->link_up && view->phase_ms < GROUP_BID_MS
-                   ? group_wait("the end of what its leader has sent", GROUP_HURRY_MS)
-                   : group_do(GROUP_STEP_BID, "");
+        return bid(view);
     }
     bool counted = group_is_counted(view);
     if ((!all_have_bid(view) && view->phase_ms < GROUP_BID_MS) ||

@@ -74,6 +74,7 @@ typedef struct GroupPeer {
     bool follows;     /* it is a replica, answers, and is not loading */
     bool hears;       /* and has heard from the leader of late */
     bool in_history;  /* and what it has is of the record's history */
+    bool whole;       /* and in its log: it would have it again behind a start */
     int64_t offset;   /* and how much: as it said last */
     int64_t bid_term; /* it has said its offset since this term became free; 0: not */
     bool streaming;   /* the leader sees it in sync */
@@ -107,7 +108,8 @@ typedef struct GroupView {
     /* FOLLOWING, LEADING */
     char history[GROUP_HISTORY_SIZE];
     int64_t offset;
-    bool link_up;      /* a replica's, to whom it follows */
+    bool whole;        /* a replica's: its log has what it has */
+    bool link_up;      /* to whom it follows */
     bool source_right; /* that is the record's leader */
     bool leads_here;   /* the leader's agent says that it takes writes, in this term */
     bool bid;          /* its offset for this free term is told */

@@ -250,6 +250,9 @@ static GroupDecision lead_following(const GroupView *view)
     case HA_PHASE_YIELDING:
         return lead_demoted(view);
     case HA_PHASE_LEADING:
+        if (!view->whole) {
+            return group_wait("its log", HA_SOON_MS);
+        }
         return view->claimed ? group_do(GROUP_STEP_PROMOTE, "it leads")
                              : group_write(view, "before it is promoted");
     }
@@ -259,8 +262,8 @@ static GroupDecision lead_following(const GroupView *view)
 /* ---- leading -----------------------------------------------------------------------------------
  */
 
-/* Those who stay, and those who have come. In a durable group nobody comes before it has what the
- * leader may have acknowledged alone. */
+/* Those who stay, and those who have come, whose logs have what they have. In a durable group nobody
+ * comes before it has what the leader may have acknowledged alone. */
 static HaSet set_now(const GroupView *view)
 {
     HaSet set = {.len = 0};
@@ -268,7 +271,7 @@ static HaSet set_now(const GroupView *view)
     for (size_t i = 0; i < view->peers_len; i++) {
         const GroupPeer *peer = &view->peers[i];
         bool is_in = ha_set_has(&view->record.set, &peer->incarnation);
-        bool comes = peer->streaming && peer->follows && peer->in_history &&
+        bool comes = peer->streaming && peer->follows && peer->in_history && peer->whole &&
                      (!view->durable || (view->bond == GROUP_BOND_BOUND && peer->caught));
         if (comes || (is_in && peer->gone_ms < GROUP_GONE_MS)) {
             ha_set_add(&set, &peer->incarnation);

@@ -20,6 +20,7 @@ static GroupView leader_view(void)
                       .has_data = true,
                       .history = "h1",
                       .offset = 100,
+                      .whole = true,
                       .bond = GROUP_BOND_BOUND,
                       .peers_len = 2};
     view.record = (GroupRecord){.term = 5, .leader = ha_id("n1"), .history = "h1"};
@@ -34,6 +35,7 @@ static GroupView leader_view(void)
                                     .follows = true,
                                     .hears = true,
                                     .in_history = true,
+                                    .whole = true,
                                     .offset = -1,
                                     .streaming = true};
         ha_set_add(&view.record.set, &view.peers[i].incarnation);
@@ -503,6 +505,60 @@ static void test_all_of_the_set_are_compared(void **state)
     assert_int_equal(written(&view).term, 6);
 }
 
+/* Behind a full copy its log is that of before, until it is written anew: its process takes the copy
+ * with it. */
+static void test_who_has_no_log_of_it_does_not_lead(void **state)
+{
+    (void)state;
+    GroupView view = free_view();
+    view.phase_ms = GROUP_BID_MS;
+    view.bid = true;
+    view.whole = false;
+    check(&view, GROUP_STEP_WAIT);
+    view.record.heir = view.self;
+    check(&view, GROUP_STEP_WAIT);
+    view.whole = true;
+    assert_int_equal(written(&view).term, 6);
+
+    GroupView leads = leader_view(); /* neither makes room for it, nor lets it in */
+    leads.state = HA_STATE_DOWN;
+    leads.peers[0].whole = leads.peers[1].whole = false;
+    check(&leads, GROUP_STEP_START_LEADING);
+    leads = leader_view();
+    leads.record.set.len = 1;
+    leads.peers[0].whole = false;
+    HaSet set = written(&leads).set;
+    assert_int_equal(set.len, 2);
+    assert_true(ha_set_has(&set, &leads.peers[1].incarnation));
+
+    GroupView back = leader_view(); /* that was a replica for a while */
+    back.state = HA_STATE_FOLLOWING;
+    back.whole = false;
+    check(&back, GROUP_STEP_WAIT);
+    back.whole = true;
+    check(&back, GROUP_STEP_PROMOTE);
+}
+
+/* But what it has counts where one is acknowledged by it. */
+static void test_who_has_no_log_of_it_is_compared(void **state)
+{
+    (void)state;
+    GroupView view = durable_free_view();
+    view.bid = view.whole = false;
+    check(&view, GROUP_STEP_BID);
+    view.bid = true;
+    check(&view, GROUP_STEP_WAIT);
+
+    view = durable_free_view();
+    view.phase_ms = 100000;
+    view.peers[1].whole = false;
+    view.peers[1].bid_term = 5;
+    view.peers[1].offset = 101;
+    check(&view, GROUP_STEP_WAIT);
+    view.peers[1].offset = 100;
+    assert_int_equal(written(&view).term, 6);
+}
+
 static void test_one_that_came_lately_is_compared_too(void **state)
 {
     (void)state;
@@ -660,6 +716,7 @@ static GroupView any_view(void)
     view.busy = any(4) == 0;
     view.link_up = any(2) == 0;
     view.bid = any(2) == 0;
+    view.whole = any(4) != 0;
     view.paused = any(2) == 0;
     view.offset = (int64_t)any(4);
     view.phase_ms = (int64_t)any(4000);
@@ -680,6 +737,7 @@ static GroupView any_view(void)
         peer->has_data = any(2) == 0;
         peer->follows = any(2) == 0;
         peer->in_history = any(2) == 0;
+        peer->whole = any(4) != 0;
         peer->offset = (int64_t)any(4);
         peer->bid_term = any(2) == 0 ? view.record.term : 0;
         peer->streaming = any(2) == 0;
@@ -751,10 +809,13 @@ static void test_whatever_a_snapshot_says(void **state)
         bool starts = decision.step == GROUP_STEP_START_LEADING;
         /* Nobody leads without a write of one's own (F2). */
         assert_false((starts || decision.step == GROUP_STEP_PROMOTE) && !view.claimed);
+        /* Nor with what a start would not find again. */
+        bool takes = writes && next->term != view.record.term;
+        assert_false((takes || decision.step == GROUP_STEP_PROMOTE) && !view.whole);
         /* Nobody starts as primary with nothing, while a member has something, or may have. */
         assert_false(starts && !view.has_data && some_peer_has_data(&view));
         /* A term begins only where it is free, and its set is the new leader alone (F4). */
-        assert_false(writes && next->term != view.record.term &&
+        assert_false(takes &&
                      (view.record.phase != HA_PHASE_FREE || next->set.len > 1));
         assert_false(writes && next->term < view.record.term);
         /* Free: nothing of the leader takes writes any more. */
@@ -792,6 +853,8 @@ int main(void)
         cmocka_unit_test(test_a_wish_that_nobody_can_fulfil_ends),
         cmocka_unit_test(test_a_leader_that_leaves_hands_over_first),
         cmocka_unit_test(test_all_of_the_set_are_compared),
+        cmocka_unit_test(test_who_has_no_log_of_it_does_not_lead),
+        cmocka_unit_test(test_who_has_no_log_of_it_is_compared),
         cmocka_unit_test(test_one_that_came_lately_is_compared_too),
         cmocka_unit_test(test_nobody_makes_room_for_some_of_them),
         cmocka_unit_test(test_an_heir_leads_at_once_only_where_it_has_it_all),
