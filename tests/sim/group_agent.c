@@ -51,7 +51,7 @@ static bool seen_differs(const GroupSeen *a, const GroupSeen *b)
 {
     return !ha_id_eq(&a->incarnation, &b->incarnation) || a->state != b->state ||
            a->term != b->term || a->data != b->data || a->hears != b->hears ||
-           a->link_up != b->link_up || a->history != b->history || a->offset != b->offset ||
+           a->link_up != b->link_up || a->whole != b->whole || a->history != b->history || a->offset != b->offset ||
            a->bid_term != b->bid_term;
 }
 
@@ -69,6 +69,7 @@ void group_agent_publish(World *w, int node)
                       .term = view->record.term,
                       .data = view->has_data,
                       .link_up = view->link_up,
+                      .whole = answers ? view->whole : charge->said.whole,
                       .hears = charge->hears,
                       .history = answers ? redis->history : charge->said.history};
     describe_offset(charge, &seen);

@@ -128,6 +128,7 @@ static void view_link(World *w, Node *node, GroupCharge *charge, GroupView *view
 {
     const RedisSource *source = &redis_of(w, node)->source;
     int leader = node_by_id(w, &view->record.leader);
+    view->whole = !redis_of(w, node)->rewriting;
     view->link_up = view->state == HA_STATE_FOLLOWING && source->phase == REDIS_LINK_UP;
     view->source_right = view->state == HA_STATE_FOLLOWING && leader != node->index &&
                          source->node == leader;
@@ -221,6 +222,7 @@ static void peer_read(World *w, const Node *node, const Snapshot *snap, int inde
     *peer = (GroupPeer){.node = w->nodes[index].id,
                         .known = counts(w, agent, index, seen),
                         .has_data = seen->data,
+                        .whole = seen->whole,
                         .bid_term = seen->bid_term,
                         .offset = seen->offset};
     if (seen->state != HA_STATE_EMPTY) {

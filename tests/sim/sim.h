@@ -316,6 +316,7 @@ typedef struct GroupSeen {
     bool data;
     bool hears;
     bool link_up;
+    bool whole;
     uint64_t history; /* as the engine said it last; 0: never */
     int64_t offset;   /* -1: it tells none */
     int64_t bid_term; /* 0: none */
