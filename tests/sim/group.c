@@ -4,8 +4,10 @@
 static void begin(World *w)
 {
     GroupSim *group = mem_alloc(sizeof(GroupSim));
-    *group = (GroupSim){.automatic = chance(w, 850), .durable = w->strict || chance(w, 400)};
+    *group = (GroupSim){.automatic = w->profile == PROFILE_SINGLE || chance(w, 850),
+                         .durable = chance(w, 550)};
     w->group = group;
+    w->strict = group->durable && chance(w, 500);
     vec_push(&group->writes, (GroupWrite){.mark = MARK_PING});
     vec_push(&group->ops, (GroupOp){.state = GROUP_OP_OVER});
     trace(w, "a group, %s, %s automatic failover",

@@ -146,10 +146,11 @@ void group_check_open(World *w, const Node *node, bool promoted)
     if (term != record->term || !ha_id_eq(&record->leader, &node->id)) {
         return;
     }
+    bool first = group->open_term < term; /* it may have ended before it was promoted */
     group->open_term = term;
     group->open_node = node->index;
     group->opened_at = w->now;
-    check_lost(w, node, promoted);
+    check_lost(w, node, promoted || (first && term > 1));
 }
 
 /* ---- what is acknowledged ----------------------------------------------------------------------
@@ -205,7 +206,8 @@ static bool is_in_sync(World *w, const Node *node, int leader)
     const Redis *redis = redis_of(w, node);
     const Redis *of = &w->group->redis[leader];
     return redis->alive && redis->role == REDIS_REPLICA && redis->source.node == leader &&
-           redis->source.phase == REDIS_LINK_UP && redis->history == of->history;
+           redis->source.phase == REDIS_LINK_UP && redis->history == of->history &&
+           redis_offset(w, node) + GROUP_SOCKET >= redis_offset(w, &w->nodes[leader]);
 }
 
 bool group_check_settled(World *w)

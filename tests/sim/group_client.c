@@ -7,7 +7,7 @@ static void next(World *w, const Event *event);
 
 static void pause_then_next(World *w, int client)
 {
-    later(w, roll(w, 5 * MS, 80 * MS), next, client, 0);
+    later(w, roll(w, 5 * MS, 120 * MS), next, client, 0);
 }
 
 static void gives_up(World *w, const Event *event)
