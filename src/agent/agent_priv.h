@@ -107,6 +107,8 @@ typedef struct RedisPart {
     GroupBond bond;
     RedisLink links[HA_PEERS_MAX]; /* of a leader to its replicas */
     size_t links_len;
+    HaSet leaving; /* those of the set that do not stream */
+    int64_t left_offset;
 } RedisPart;
 
 /* Only the job in progress touches it. */

@@ -7,7 +7,7 @@
 
 #define PAUSE_MS (GROUP_CATCH_MS + 1000) /* of writes, should nobody end it */
 
-/* What held for the run of the engine that has ended. */
+/* What held for the run of the engine that has ended; who streamed from it still matters. */
 static void part_reset(RedisPart *part)
 {
     part->revision = 0;
@@ -15,7 +15,6 @@ static void part_reset(RedisPart *part)
     part->engine = 0;
     part->bond = GROUP_BOND_UNKNOWN;
     part->begun = false;
-    part->links_len = 0;
     part->keep_goal[0] = '\0';
 }
 
@@ -108,6 +107,7 @@ static bool start(RedisNode *node, const char *source, Err *err)
     run->work->reboot_epoch = member_int(run->goal, "reboot_epoch", 0);
     node_seen_set(run, "starting", run->work->incarnation);
     part->begun = true;
+    part->links_len = part->leaving.len = 0;
     part->bond = GROUP_BOND_BOUND; /* its files say so */
     node->spec.alone = false;
     run->role = source == NULL ? "primary" : "replica";

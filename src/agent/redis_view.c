@@ -272,12 +272,23 @@ static void peer_link(RedisNode *node, GroupPeer *peer, int64_t now_ms)
         link->target = node->view.offset;
     }
     peer->caught = link->target >= 0 && replica->offset >= link->target;
+    peer->acked = peer->streaming ? replica->offset : -1;
     if (peer->streaming) {
         link->gone_ms = 0;
     } else if (link->gone_ms == 0) {
         link->gone_ms = now_ms;
     }
     peer->gone_ms = peer->streaming ? 0 : now_ms - link->gone_ms;
+}
+
+static bool has_streamed(const RedisPart *part, const GroupPeer *peer)
+{
+    for (size_t i = 0; i < part->links_len; i++) {
+        if (ha_id_eq(&part->links[i].incarnation, &peer->incarnation)) {
+            return part->links[i].gone_ms == 0;
+        }
+    }
+    return false;
 }
 
 static void peer_read(RedisNode *node, GroupPeer *peer, int64_t now_ms)
@@ -296,8 +307,13 @@ static void peer_read(RedisNode *node, GroupPeer *peer, int64_t now_ms)
     peer->whole = member_bool(seen, "whole", false);
     peer->bid_term = member_int(seen, "bid_term", 0);
     peer->offset = member_int(seen, "offset", -1);
-    if (node->view.state == HA_STATE_LEADING && !ha_id_is_empty(&peer->incarnation)) {
+    if (ha_id_is_empty(&peer->incarnation)) {
+        return;
+    }
+    if (node->view.state == HA_STATE_LEADING) {
         peer_link(node, peer, now_ms);
+    } else {
+        peer->streamed = has_streamed(&run->work->part, peer);
     }
 }
 
@@ -315,6 +331,45 @@ static void view_peers(RedisNode *node, int64_t now_ms)
     }
 }
 
+static bool is_peer_at(const RedisNode *node, const char *address)
+{
+    for (size_t i = 0; i < node->view.peers_len; i++) {
+        const char *of_peer = redis_address_of(node, &node->view.peers[i].node);
+        if (of_peer != NULL && strcmp(of_peer, address) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One that is taken away confirms writes until its engine has ended. */
+static bool a_stranger_streams(const RedisNode *node)
+{
+    for (size_t i = 0; i < node->seen.replicas_len; i++) {
+        const RedisReplica *replica = &node->seen.replicas[i];
+        if (replica->online && !is_peer_at(node, replica->address)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void view_leaving(RedisNode *node)
+{
+    RedisPart *part = &node->run->work->part;
+    HaSet left = group_left(&node->view);
+    node->view.left_offset = -1;
+    if (node->view.state != HA_STATE_LEADING || left.len == 0 || a_stranger_streams(node)) {
+        part->leaving.len = 0;
+        return;
+    }
+    if (!ha_set_eq(&left, &part->leaving)) {
+        part->leaving = left;
+        part->left_offset = node->view.offset;
+    }
+    node->view.left_offset = part->left_offset;
+}
+
 bool redis_view_make(RedisNode *node, Err *err)
 {
     int64_t now_ms = time_boot_ms();
@@ -327,5 +382,6 @@ bool redis_view_make(RedisNode *node, Err *err)
     view_engine(node, now_ms);
     view_link(node, now_ms);
     view_peers(node, now_ms);
+    view_leaving(node);
     return true;
 }

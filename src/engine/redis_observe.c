@@ -83,8 +83,8 @@ static bool ask(RedisAdmin *admin, const char *part, Slice *ret_info, Err *err)
     return true;
 }
 
-/* Behind a full copy Redis starts a log of what it has now; until that is there it writes aside, and
- * a start would load the one of before. */
+/* Behind a full copy Redis starts a log of what it has now; until that is there it writes aside,
+ * and a start would load the one of before. */
 static bool log_is_aside(const EnginePaths *paths)
 {
     CLEANUP(mem_free_ptr)

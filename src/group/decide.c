@@ -43,9 +43,21 @@ static bool all_are_heard(const GroupView *view, bool bid)
     return set->len > 1;
 }
 
+/* One that streams may have what nobody else has before it is in the set. */
+static bool all_that_streamed_are_heard(const GroupView *view)
+{
+    for (size_t i = 0; i < view->peers_len; i++) {
+        if (view->peers[i].streamed && !is_heard(view, &view->peers[i].incarnation, false)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool group_has_taker(const GroupView *view)
 {
-    bool whoever = !group_is_counted(view) || all_are_heard(view, false);
+    bool whoever = !group_is_counted(view) ||
+                   (all_are_heard(view, false) && all_that_streamed_are_heard(view));
     for (size_t i = 0; i < view->peers_len; i++) {
         const GroupPeer *peer = &view->peers[i];
         bool heir = ha_id_eq(&peer->node, &view->record.heir);

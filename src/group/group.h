@@ -79,6 +79,8 @@ typedef struct GroupPeer {
     int64_t bid_term; /* it has said its offset since this term became free; 0: not */
     bool streaming;   /* the leader sees it in sync */
     bool caught;      /* and it has all that was written before the leader was bound */
+    int64_t acked;    /* and has said how much it has; -1: it does not stream */
+    bool streamed;    /* it did when the leader, which has ended, was looked at last */
     int64_t gone_ms;  /* for how long it does not stream */
 } GroupPeer;
 
@@ -108,14 +110,16 @@ typedef struct GroupView {
     /* FOLLOWING, LEADING */
     char history[GROUP_HISTORY_SIZE];
     int64_t offset;
-    bool whole;        /* a replica's: its log has what it has */
-    bool link_up;      /* to whom it follows */
-    bool source_right; /* that is the record's leader */
-    bool leads_here;   /* the leader's agent says that it takes writes, in this term */
-    bool bid;          /* its offset for this free term is told */
-    int64_t quiet_ms;  /* since the offset was seen to change */
-    bool paused;       /* LEADING: we have paused its writes */
-    GroupBond bond;    /* LEADING */
+    bool whole;          /* a replica's: its log has what it has */
+    bool link_up;        /* to whom it follows */
+    bool source_right;   /* that is the record's leader */
+    bool leads_here;     /* the leader's agent says that it takes writes, in this term */
+    bool bid;            /* its offset for this free term is told */
+    int64_t quiet_ms;    /* since the offset was seen to change */
+    bool paused;         /* LEADING: we have paused its writes */
+    GroupBond bond;      /* LEADING */
+    int64_t left_offset; /* LEADING: when those of the set that do not stream were seen to have
+                            stopped; -1: all stream, or one that is no member does */
     GroupPeer peers[HA_PEERS_MAX];
     size_t peers_len;
 } GroupView;
@@ -151,6 +155,8 @@ typedef struct GroupDecision {
     bool done;          /* of WAIT: all is as it should be */
 } GroupDecision;
 
+/* Those of the set that the leader does not see stream. */
+HaSet group_left(const GroupView *view);
 HaDuty group_duty(const GroupView *view);
 /* Never a step that edges.c does not have for the node's duty and state. */
 GroupDecision group_decide(const GroupView *view);

@@ -11,11 +11,24 @@
 /* ---- making room -------------------------------------------------------------------------------
  */
 
+/* Who may have confirmed what nobody else of the set has is to be compared with them. */
+static void add_those_that_streamed(const GroupView *view, HaSet *set)
+{
+    for (size_t i = 0; i < view->peers_len && set->len > 1; i++) {
+        if (view->peers[i].streamed) {
+            ha_set_add(set, &view->peers[i].incarnation);
+        }
+    }
+}
+
 /* Its engine takes no more writes: it is reaped, or a replica. An heir that has not been seen to
  * have all of it is one of those who are compared. */
 static GroupDecision make_room(const GroupView *view, const char *why)
 {
     GroupDecision decision = group_write(view, why);
+    if (group_is_counted(view)) {
+        add_those_that_streamed(view, &decision.record.set);
+    }
     bool unseen = view->durable && view->state != HA_STATE_FOLLOWING;
     if (view->record.phase != HA_PHASE_YIELDING || unseen) {
         decision.record.heir = (HaId){0};
@@ -262,9 +275,26 @@ static GroupDecision lead_following(const GroupView *view)
 /* ---- leading -----------------------------------------------------------------------------------
  */
 
-/* Those who stay, and those who have come, whose logs have what they have. In a durable group nobody
- * comes before it has what the leader may have acknowledged alone. */
-static HaSet set_now(const GroupView *view)
+HaSet group_left(const GroupView *view)
+{
+    HaSet set = {.len = 0};
+    for (size_t i = 0; i < view->record.set.len; i++) {
+        const HaId *member = &view->record.set.items[i];
+        bool there = ha_id_eq(member, &view->incarnation);
+        for (size_t j = 0; j < view->peers_len; j++) {
+            const GroupPeer *peer = &view->peers[j];
+            there = there || (peer->streaming && ha_id_eq(&peer->incarnation, member));
+        }
+        if (!there) {
+            ha_set_add(&set, member);
+        }
+    }
+    return set;
+}
+
+/* Those who stay, and those who have come, whose logs have what they have. In a durable group
+ * nobody comes before it has what the leader may have acknowledged alone. */
+static HaSet those_in_sync(const GroupView *view)
 {
     HaSet set = {.len = 0};
     ha_set_add(&set, &view->incarnation);
@@ -275,6 +305,34 @@ static HaSet set_now(const GroupView *view)
                      (!view->durable || (view->bond == GROUP_BOND_BOUND && peer->caught));
         if (comes || (is_in && peer->gone_ms < GROUP_GONE_MS)) {
             ha_set_add(&set, &peer->incarnation);
+        }
+    }
+    return set;
+}
+
+/* That another one of the set has all that those had who leave it. */
+static bool is_covered(const GroupView *view, const HaSet *set)
+{
+    bool covered = true;
+    for (size_t i = 0; i < view->record.set.len; i++) {
+        covered = covered && ha_set_has(set, &view->record.set.items[i]);
+    }
+    for (size_t i = 0; i < view->peers_len; i++) {
+        const GroupPeer *peer = &view->peers[i];
+        covered = covered || (ha_set_has(set, &peer->incarnation) && view->left_offset >= 0 &&
+                              peer->acked >= view->left_offset);
+    }
+    return covered;
+}
+
+/* What a replica of a durable group had confirmed may be on it and on the leader only. So it stays
+ * in the set until that is on another one, or nobody else could lead. */
+static HaSet set_now(const GroupView *view)
+{
+    HaSet set = those_in_sync(view);
+    if (view->durable && set.len > 1 && !is_covered(view, &set)) {
+        for (size_t i = 0; i < view->record.set.len; i++) {
+            ha_set_add(&set, &view->record.set.items[i]);
         }
     }
     return set;

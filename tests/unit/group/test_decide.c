@@ -505,8 +505,63 @@ static void test_all_of_the_set_are_compared(void **state)
     assert_int_equal(written(&view).term, 6);
 }
 
-/* Behind a full copy its log is that of before, until it is written anew: its process takes the copy
- * with it. */
+/* What it had confirmed may be on it and on the leader only. */
+static void test_who_leaves_is_replaced_in_what_it_has(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.durable = true;
+    view.peers[0].acked = 90;
+    view.peers[1].streaming = false;
+    view.peers[1].acked = -1;
+    view.peers[1].gone_ms = 100000;
+    HaSet left = group_left(&view);
+    assert_int_equal(left.len, 1);
+    assert_true(ha_set_has(&left, &view.peers[1].incarnation));
+    view.left_offset = 95;
+    assert_true(group_decide(&view).done);
+    view.peers[0].acked = 95;
+    HaSet set = written(&view).set;
+    assert_int_equal(set.len, 2);
+    assert_true(ha_set_has(&set, &view.peers[0].incarnation));
+    view.left_offset = -1; /* one that is no member any more confirms still */
+    assert_true(group_decide(&view).done);
+
+    GroupView removed = view; /* it is no peer any more */
+    removed.peers_len = 1;
+    assert_true(group_decide(&removed).done);
+    removed.left_offset = 95;
+    assert_int_equal(written(&removed).set.len, 2);
+
+    view.peers[0].streaming = false; /* nobody else could lead */
+    view.peers[0].gone_ms = 100000;
+    assert_int_equal(written(&view).set.len, 1);
+    view.durable = false;
+    assert_int_equal(written(&view).set.len, 1);
+}
+
+/* One that streams confirms writes before it is in the set. */
+static void test_whoever_streamed_is_compared(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.state = HA_STATE_DOWN;
+    view.durable = true;
+    view.record.set.len = 2; /* n1, n2 */
+    view.peers[0].streaming = view.peers[1].streaming = false;
+    assert_int_equal(written(&view).set.len, 2);
+    view.peers[1].streamed = true;
+    GroupRecord room = written(&view);
+    assert_int_equal(room.phase, HA_PHASE_FREE);
+    assert_true(ha_set_has(&room.set, &view.peers[1].incarnation));
+    view.peers[1].follows = false; /* it is not there to be compared */
+    check(&view, GROUP_STEP_START_LEADING);
+    view.durable = false;
+    assert_int_equal(written(&view).set.len, 2);
+}
+
+/* Behind a full copy its log is that of before, until it is written anew: its process takes the
+ * copy with it. */
 static void test_who_has_no_log_of_it_does_not_lead(void **state)
 {
     (void)state;
@@ -717,6 +772,7 @@ static GroupView any_view(void)
     view.link_up = any(2) == 0;
     view.bid = any(2) == 0;
     view.whole = any(4) != 0;
+    view.left_offset = (int64_t)any(5) - 1;
     view.paused = any(2) == 0;
     view.offset = (int64_t)any(4);
     view.phase_ms = (int64_t)any(4000);
@@ -742,6 +798,8 @@ static GroupView any_view(void)
         peer->bid_term = any(2) == 0 ? view.record.term : 0;
         peer->streaming = any(2) == 0;
         peer->caught = any(2) == 0;
+        peer->acked = peer->streaming ? (int64_t)any(4) : -1;
+        peer->streamed = any(4) == 0;
         peer->gone_ms = peer->streaming ? 0 : (int64_t)any(2000);
     }
     return view;
@@ -815,8 +873,7 @@ static void test_whatever_a_snapshot_says(void **state)
         /* Nobody starts as primary with nothing, while a member has something, or may have. */
         assert_false(starts && !view.has_data && some_peer_has_data(&view));
         /* A term begins only where it is free, and its set is the new leader alone (F4). */
-        assert_false(takes &&
-                     (view.record.phase != HA_PHASE_FREE || next->set.len > 1));
+        assert_false(takes && (view.record.phase != HA_PHASE_FREE || next->set.len > 1));
         assert_false(writes && next->term < view.record.term);
         /* Free: nothing of the leader takes writes any more. */
         bool frees = writes && next->phase == HA_PHASE_FREE && view.record.phase != HA_PHASE_FREE;
@@ -853,6 +910,8 @@ int main(void)
         cmocka_unit_test(test_a_wish_that_nobody_can_fulfil_ends),
         cmocka_unit_test(test_a_leader_that_leaves_hands_over_first),
         cmocka_unit_test(test_all_of_the_set_are_compared),
+        cmocka_unit_test(test_who_leaves_is_replaced_in_what_it_has),
+        cmocka_unit_test(test_whoever_streamed_is_compared),
         cmocka_unit_test(test_who_has_no_log_of_it_does_not_lead),
         cmocka_unit_test(test_who_has_no_log_of_it_is_compared),
         cmocka_unit_test(test_one_that_came_lately_is_compared_too),
