@@ -5,7 +5,7 @@ static void begin(World *w)
 {
     GroupSim *group = mem_alloc(sizeof(GroupSim));
     *group = (GroupSim){.automatic = w->profile == PROFILE_SINGLE || chance(w, 850),
-                         .durable = chance(w, 550)};
+                        .durable = chance(w, 550)};
     w->group = group;
     w->strict = group->durable && chance(w, 500);
     vec_push(&group->writes, (GroupWrite){.mark = MARK_PING});

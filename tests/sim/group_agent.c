@@ -6,12 +6,12 @@
 
 #include "group_sim.h"
 
-#define BEAT_US    (400 * MS) /* what it says counts for 1.5 s behind it */
-#define READ_US    (2 * S)
-#define IDLE_MS    1000
-#define WATCH_MS   250
-#define KEEP_US    S
-#define FAILED_US  (250 * MS) /* behind a read that was not answered */
+#define BEAT_US   (400 * MS) /* what it says counts for 1.5 s behind it */
+#define READ_US   (2 * S)
+#define IDLE_MS   1000
+#define WATCH_MS  250
+#define KEEP_US   S
+#define FAILED_US (250 * MS) /* behind a read that was not answered */
 
 static GroupCharge *charge_of(World *w, int node)
 {
@@ -51,8 +51,8 @@ static bool seen_differs(const GroupSeen *a, const GroupSeen *b)
 {
     return !ha_id_eq(&a->incarnation, &b->incarnation) || a->state != b->state ||
            a->term != b->term || a->data != b->data || a->hears != b->hears ||
-           a->link_up != b->link_up || a->whole != b->whole || a->history != b->history || a->offset != b->offset ||
-           a->bid_term != b->bid_term;
+           a->link_up != b->link_up || a->whole != b->whole || a->history != b->history ||
+           a->offset != b->offset || a->bid_term != b->bid_term;
 }
 
 void group_agent_publish(World *w, int node)
@@ -114,9 +114,7 @@ static void keep(World *w, int node)
 
 static int64_t again_ms(const GroupView *view, bool leader_silent, const GroupDecision *decision)
 {
-    int64_t pause_ms = leader_silent         ? GROUP_SOON_MS
-                       : view->peers_len > 0 ? WATCH_MS
-                                             : IDLE_MS;
+    int64_t pause_ms = leader_silent ? GROUP_SOON_MS : view->peers_len > 0 ? WATCH_MS : IDLE_MS;
     return decision->again_ms > 0 && decision->again_ms < pause_ms ? decision->again_ms : pause_ms;
 }
 

@@ -41,8 +41,7 @@ void group_check_record(World *w, const Snapshot *earlier)
             fail(w, "term %lld was taken, and term %lld was not free", (long long)after->term,
                  (long long)before->term);
         }
-        w->group->planned =
-            w->group->planned && ha_id_eq(&before->heir, &after->leader);
+        w->group->planned = w->group->planned && ha_id_eq(&before->heir, &after->leader);
         w->check.terms++;
         trace(w, "term %lld: %s leads%s", (long long)after->term, after->leader.text,
               w->group->planned ? ", as planned" : "");
@@ -111,10 +110,11 @@ static void lose(World *w, const Node *node, uint32_t write, bool promoted)
     const GroupWrite *what = &w->group->writes.items[write];
     const char *reason = w->group->durable ? (w->strict ? "the group is strict" : "it is durable")
                                            : plain_reason(w, node, write, promoted);
-    if (reason == NULL || what->fragile) {
+    if (reason == NULL || what->fragile || what->outside) {
         w->group->lost++;
-        trace(w, "%s: it lacks write %u%s", node->id.text, write,
-              what->fragile ? ", which a log has lost" : "");
+        trace(w, "%s: it lacks write %u%s%s", node->id.text, write,
+              what->fragile ? ", which a log has lost" : "",
+              what->outside ? ", which nobody of the set had confirmed" : "");
         return;
     }
     fail(w, "%s leads without write %u, which was acknowledged%s, and %s", node->id.text, write,
@@ -165,8 +165,8 @@ static void check_acting(World *w, const GroupOp *op)
     }
     int *acting = &group->acting.items[op->term];
     if (*acting >= 0 && *acting != write->node) {
-        fail(w, "%s and %s have both carried out writes of term %lld",
-             w->nodes[*acting].id.text, w->nodes[write->node].id.text, (long long)op->term);
+        fail(w, "%s and %s have both carried out writes of term %lld", w->nodes[*acting].id.text,
+             w->nodes[write->node].id.text, (long long)op->term);
     }
     *acting = write->node;
     if (group->open_term > write->term && write->at > group->opened_at) {
@@ -174,6 +174,18 @@ static void check_acting(World *w, const GroupOp *op)
              w->nodes[write->node].id.text, op->write, (long long)write->term,
              w->nodes[group->open_node].id.text, (long long)group->open_term);
     }
+}
+
+/* Redis counts a replica's word whether it is in the set or not. */
+static bool is_outside(const World *w, const GroupWrite *write, uint32_t id)
+{
+    const HaSet *set = &w->store.now.group.set;
+    bool inside = write->alone || !w->group->durable;
+    for (size_t i = 0; i < set->len; i++) {
+        int node = node_by_incarnation(w, &set->items[i]);
+        inside = inside || (node >= 0 && node != write->node && data_has(&w->nodes[node].data, id));
+    }
+    return !inside;
 }
 
 void group_check_ack(World *w, uint32_t number)
@@ -187,11 +199,12 @@ void group_check_ack(World *w, uint32_t number)
     }
     w->check.last_ack = w->now;
     w->check.acks++;
-    group->writes.items[op->write].acked = true;
+    GroupWrite *write = &group->writes.items[op->write];
+    write->acked = true;
+    write->outside = is_outside(w, write, op->write);
     check_acting(w, op);
     const Node *leader = &w->nodes[group->open_node];
-    if (group->open_term > group->writes.items[op->write].term &&
-        !data_has(&leader->data, op->write)) {
+    if (group->open_term > write->term && !data_has(&leader->data, op->write)) {
         lose(w, leader, op->write, true); /* it was on its way when the other one opened */
         return;
     }

@@ -5,10 +5,10 @@
  */
 #include "group_sim.h"
 
-#define TICK_US    (100 * MS)
-#define SHUT_US    (3 * S) /* an end in order waits so long for the replicas */
-#define PAUSED_US  (2 * MS)
-#define LOAD_US    2 /* a write */
+#define TICK_US   (100 * MS)
+#define SHUT_US   (3 * S) /* an end in order waits so long for the replicas */
+#define PAUSED_US (2 * MS)
+#define LOAD_US   2 /* a write */
 
 /* ---- what it has -------------------------------------------------------------------------------
  */
@@ -26,10 +26,8 @@ void redis_history_new(World *w, Node *node)
 uint32_t redis_append(World *w, Node *node, GroupMark mark)
 {
     GroupSim *group = w->group;
-    const GroupWrite write = {.mark = mark,
-                              .node = node->index,
-                              .at = w->now,
-                              .term = redis_of(w, node)->term};
+    const GroupWrite write = {
+        .mark = mark, .node = node->index, .at = w->now, .term = redis_of(w, node)->term};
     vec_push(&group->writes, write);
     uint32_t id = (uint32_t)group->writes.len - 1;
     data_append(&node->data, id);
@@ -241,8 +239,7 @@ static void reply(World *w, const Node *node, uint32_t op, RedisAnswer answer, u
     const GroupOp *what = &w->group->ops.items[op];
     Front *front = &w->group->fronts[what->front];
     FrontReply *text = mem_alloc(sizeof(FrontReply));
-    *text =
-        (FrontReply){.run = redis_of(w, node)->proc.gen, .answer = answer, .write = write};
+    *text = (FrontReply){.run = redis_of(w, node)->proc.gen, .answer = answer, .write = write};
     send_to(w, node->host, front->host, &front->proc, front_reply, what->front, op, text);
 }
 

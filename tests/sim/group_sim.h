@@ -31,6 +31,7 @@ typedef struct GroupWrite {
     int64_t term;
     bool acked;
     bool alone;   /* acknowledged without a replica */
+    bool outside; /* when it was acknowledged nobody else of the set had it */
     bool fragile; /* a power cut, or a kill while the disk hung, has taken it from some node */
 } GroupWrite;
 
@@ -89,9 +90,9 @@ typedef struct Redis {
     bool dying; /* killed, and not reaped */
     bool stopping;
     bool guarded;
-    bool asked;   /* its last end was asked for: the guard has noted it */
-    bool alone;   /* ECHO is allowed to the gate's user */
-    int64_t term; /* for whose sake it was started or promoted: for the checkers */
+    bool asked;           /* its last end was asked for: the guard has noted it */
+    bool alone;           /* ECHO is allowed to the gate's user */
+    int64_t term;         /* for whose sake it was started or promoted: for the checkers */
     int64_t paused_until; /* CLIENT PAUSE */
     int64_t busy_until;   /* a script */
     uint64_t history;
@@ -114,7 +115,7 @@ int64_t redis_offset(const World *w, const Node *node);
 void redis_start(World *w, Node *node, int source, int64_t term); /* -1: as a primary */
 void redis_follow(World *w, Node *node, int source, int64_t term);
 void redis_stop(World *w, Node *node);
-void redis_kill(World *w, Node *node);           /* what is left of it is reaped */
+void redis_kill(World *w, Node *node);            /* what is left of it is reaped */
 void redis_end(World *w, Node *node, bool power); /* at once */
 void redis_command(World *w, Node *node, int front, uint32_t op);
 bool redis_answers(const World *w, const Node *node);
@@ -128,7 +129,7 @@ void redis_log_tick(World *w, Node *node);
 void redis_log_replaced(World *w, Node *node, Data *old);
 bool redis_log_blocks(World *w, Node *node);
 
-void redis_feed(World *w, Node *node); /* there is more to send */
+void redis_feed(World *w, Node *node);      /* there is more to send */
 void redis_link_drop(World *w, Node *node); /* a replica's, by its own end */
 void redis_link_try(World *w, Node *node, int64_t us);
 void redis_senders_drop(World *w, Node *node);
@@ -146,7 +147,7 @@ typedef struct GateAsk {
 } GateAsk;
 
 void redis_wait_asked(World *w, const Event *event); /* a: node, b: the gate's number */
-void redis_waits_end(World *w, Node *node); /* it is no primary any more */
+void redis_waits_end(World *w, Node *node);          /* it is no primary any more */
 
 /* ---- agents (group_agent.c, group_view.c, group_step.c) ----------------------------------------
  */
@@ -196,6 +197,8 @@ typedef struct GroupCharge {
     GroupBond bond;
     GroupLink links[SIM_NODES];
     size_t links_len;
+    HaSet leaving;
+    int64_t left_offset;
 } GroupCharge;
 
 void group_agent_start(World *w, int host);
@@ -264,11 +267,11 @@ void front_start(World *w, int front);
 void front_kill(World *w, int front);
 void front_heard(World *w, int front, const Snapshot *snap);
 void front_take(World *w, int front, uint32_t op);
-void front_reply(World *w, const Event *event);   /* a: front, b: op; data: FrontReply */
-void front_cut(World *w, Node *node);             /* the engine's connections end */
+void front_reply(World *w, const Event *event); /* a: front, b: op; data: FrontReply */
+void front_cut(World *w, Node *node);           /* the engine's connections end */
 void front_reset(World *w, int front, const Node *node, uint64_t run);
 void front_gate_lost(World *w, Front *front);
-void front_lost(World *w, Front *front);          /* its connection, and what is on it */
+void front_lost(World *w, Front *front); /* its connection, and what is on it */
 void front_over(World *w, Front *front, uint32_t op, bool known, bool refused);
 void gate_hold(World *w, Front *front, uint32_t op);
 void gate_waited(World *w, const Event *event); /* b: the round; data: how many replicas */

@@ -35,7 +35,6 @@ void group_part_reset(GroupCharge *charge)
     charge->answered_at = charge->heard_at = 0;
     charge->paused = charge->begun = false;
     charge->bond = GROUP_BOND_UNKNOWN;
-    charge->links_len = 0;
 }
 
 /* ---- the record --------------------------------------------------------------------------------
@@ -75,8 +74,7 @@ static void do_write(World *w, int node, GroupCharge *charge)
     const GroupRecord *record = &charge->step.record;
     char *text = sim_record_text(put_record, record);
     trace(w, "%s: writes (term %lld, %s, set of %zu, history %s)", w->nodes[node].id.text,
-          (long long)record->term, ha_phase_name(record->phase), record->set.len,
-          record->history);
+          (long long)record->term, ha_phase_name(record->phase), record->set.len, record->history);
     if (record->term > charge->basis.term) {
         group_check_take(w, &w->nodes[node], &charge->view);
     }
@@ -139,6 +137,7 @@ static void spawned(World *w, const Event *event)
     charge->claim = claim;
     charge->killed = charge->stuck = charge->reaped = false;
     charge->begun = true;
+    charge->links_len = charge->leaving.len = 0;
     charge->bond = GROUP_BOND_BOUND;
     charge->vain_starts++;
     redis_start(w, node, leads ? -1 : node_by_id(w, &charge->basis.leader), charge->basis.term);
@@ -160,8 +159,8 @@ static void told(World *w, const Event *event)
     int source = step == GROUP_STEP_PROMOTE  ? -1
                  : step == GROUP_STEP_DEMOTE ? node_by_id(w, &charge->basis.heir)
                                              : node_by_id(w, &charge->basis.leader);
-    charge->bond = step == GROUP_STEP_BIND || step == GROUP_STEP_ALONE ? GROUP_BOND_UNKNOWN
-                                                                      : charge->bond;
+    charge->bond =
+        step == GROUP_STEP_BIND || step == GROUP_STEP_ALONE ? GROUP_BOND_UNKNOWN : charge->bond;
     if (!good) {
         step_end(w, node->index, 200 * MS);
         return;
@@ -283,8 +282,7 @@ static void run_step(World *w, const Event *event)
 void group_step(World *w, int node, const GroupDecision *decision)
 {
     GroupCharge *charge = charge_of(w, node);
-    trace(w, "%s: %s (%s)", w->nodes[node].id.text, group_step_name(decision->step),
-          decision->why);
+    trace(w, "%s: %s (%s)", w->nodes[node].id.text, group_step_name(decision->step), decision->why);
     charge->busy = true;
     charge->number++;
     charge->step = *decision;

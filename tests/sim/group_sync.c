@@ -90,10 +90,8 @@ static void send_copy(World *w, Node *node, uint64_t conn, int replica)
     const Redis *redis = redis_of(w, node);
     size_t len = node->data.len;
     Copy *copy = mem_alloc(sizeof(Copy) + len * sizeof(uint32_t));
-    *copy = (Copy){.conn = conn,
-                   .history = redis->history,
-                   .offset = redis_offset(w, node),
-                   .len = len};
+    *copy = (Copy){
+        .conn = conn, .history = redis->history, .offset = redis_offset(w, node), .len = len};
     memcpy(copy->ids, node->data.ids, len * sizeof(uint32_t));
     Node *to = &w->nodes[replica];
     send_late(w, roll_late(w, LATE_OTHER, 100 * MS, 3 * S), node->host, to->host,

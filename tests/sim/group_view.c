@@ -105,8 +105,7 @@ static void view_engine(World *w, Node *node, GroupCharge *charge, GroupView *vi
     }
     bool silent = view->state == HA_STATE_SILENT;
     bool answers = view->state == HA_STATE_FOLLOWING || view->state == HA_STATE_LEADING;
-    int64_t since =
-        silent && charge->answered_at > 0 ? charge->answered_at : charge->state_since;
+    int64_t since = silent && charge->answered_at > 0 ? charge->answered_at : charge->state_since;
     view->state_ms = (w->now - since) / MS;
     view->busy = silent && redis->busy_until > w->now && !proc_paused(w, &redis->proc);
     if (view->state != HA_STATE_EMPTY) {
@@ -130,8 +129,8 @@ static void view_link(World *w, Node *node, GroupCharge *charge, GroupView *view
     int leader = node_by_id(w, &view->record.leader);
     view->whole = !redis_of(w, node)->rewriting;
     view->link_up = view->state == HA_STATE_FOLLOWING && source->phase == REDIS_LINK_UP;
-    view->source_right = view->state == HA_STATE_FOLLOWING && leader != node->index &&
-                         source->node == leader;
+    view->source_right =
+        view->state == HA_STATE_FOLLOWING && leader != node->index && source->node == leader;
     if (view->offset != charge->heard_offset || charge->heard_at == 0) {
         charge->heard_offset = view->offset;
         charge->heard_at = w->now;
@@ -203,12 +202,23 @@ static void peer_link(World *w, const Node *node, GroupCharge *charge, const Gro
         link->target = view->offset;
     }
     peer->caught = link->target >= 0 && sender->acked >= link->target;
+    peer->acked = peer->streaming ? sender->acked : -1;
     if (peer->streaming) {
         link->gone_since = 0;
     } else if (link->gone_since == 0) {
         link->gone_since = w->now;
     }
     peer->gone_ms = peer->streaming ? 0 : (w->now - link->gone_since) / MS;
+}
+
+static bool has_streamed(const GroupCharge *charge, const GroupPeer *peer)
+{
+    for (size_t i = 0; i < charge->links_len; i++) {
+        if (ha_id_eq(&charge->links[i].incarnation, &peer->incarnation)) {
+            return charge->links[i].gone_since == 0;
+        }
+    }
+    return false;
 }
 
 static void peer_read(World *w, const Node *node, const Snapshot *snap, int index, GroupView *view)
@@ -232,9 +242,49 @@ static void peer_read(World *w, const Node *node, const Snapshot *snap, int inde
     peer->hears = peer->follows && seen->hears;
     peer->in_history =
         view->record.history[0] != '\0' && strcmp(history, view->record.history) == 0;
-    if (view->state == HA_STATE_LEADING && !ha_id_is_empty(&peer->incarnation)) {
-        peer_link(w, node, charge, view, peer);
+    if (ha_id_is_empty(&peer->incarnation)) {
+        return;
     }
+    if (view->state == HA_STATE_LEADING) {
+        peer_link(w, node, charge, view, peer);
+    } else {
+        peer->streamed = has_streamed(charge, peer);
+    }
+}
+
+/* ---- who leaves --------------------------------------------------------------------------------
+ */
+
+/* One that is taken away confirms writes until its engine has ended. */
+static bool a_stranger_streams(World *w, const Node *node, const GroupView *view)
+{
+    const Redis *redis = redis_of(w, node);
+    for (size_t i = 0; i < redis->senders.len; i++) {
+        bool known = !redis->senders.items[i].online;
+        for (size_t j = 0; j < view->peers_len; j++) {
+            int peer = node_by_id(w, &view->peers[j].node);
+            known = known || peer == redis->senders.items[i].node;
+        }
+        if (!known) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void view_leaving(World *w, const Node *node, GroupCharge *charge, GroupView *view)
+{
+    HaSet left = group_left(view);
+    view->left_offset = -1;
+    if (view->state != HA_STATE_LEADING || left.len == 0 || a_stranger_streams(w, node, view)) {
+        charge->leaving.len = 0;
+        return;
+    }
+    if (!ha_set_eq(&left, &charge->leaving)) {
+        charge->leaving = left;
+        charge->left_offset = view->offset;
+    }
+    view->left_offset = charge->left_offset;
 }
 
 GroupView group_view_make(World *w, int index, const Snapshot *snap)
@@ -254,5 +304,6 @@ GroupView group_view_make(World *w, int index, const Snapshot *snap)
             peer_read(w, node, snap, i, &view);
         }
     }
+    view_leaving(w, node, charge, &view);
     return view;
 }

@@ -78,7 +78,9 @@ static void choose(World *w)
 
 void world_begin(World *w, const Setup *setup)
 {
-    *w = (World){.setup = *setup, .kind = setup->kind, .rng = setup->seed * UINT64_C(0x2545f4914f6cdd1d) + 1};
+    *w = (World){.setup = *setup,
+                 .kind = setup->kind,
+                 .rng = setup->seed * UINT64_C(0x2545f4914f6cdd1d) + 1};
     if (setup->keep > 0) {
         w->lines = mem_alloc((size_t)setup->keep * SIM_TEXT);
     }

@@ -1,9 +1,9 @@
 /*
  * sim: the decisions of src/ha and src/group on virtual time, with a model of everything around
- * them: the store, PostgreSQL or Redis, agents, hosts, links, disks, proxies or fronts, and clients.
- * docs/failover.md ("Simulation") says what the model claims. One World is one run, of a cluster or
- * of a replication group (SimKind; group_sim.h has what only groups have): a seed and the switches
- * decide all of it.
+ * them: the store, PostgreSQL or Redis, agents, hosts, links, disks, proxies or fronts, and
+ * clients. docs/failover.md ("Simulation") says what the model claims. One World is one run, of a
+ * cluster or of a replication group (SimKind; group_sim.h has what only groups have): a seed and
+ * the switches decide all of it.
  *
  * Time is in microseconds. An event belongs to a process (Proc), or to nobody: where the process
  * has ended meanwhile the event is dropped, where it is stopped the event waits for it to go on.
@@ -373,11 +373,11 @@ void sim_store_end(World *w);
  * number. */
 void sim_store_write(World *w, int node, int64_t number, const char *text, int64_t revision,
                      int64_t term);
-void sim_store_say(World *w, int node, const void *seen);   /* a Seen, a GroupSeen */
-void sim_store_want(World *w, int node, const void *goal);  /* control's; at once */
-void sim_store_first(World *w, const char *text);           /* the record, as control makes it */
-void sim_store_ask(World *w, int host);                     /* to be told of it, like a watcher */
-void sim_store_read(World *w, int node, int64_t number);    /* the answer comes to `was_read` */
+void sim_store_say(World *w, int node, const void *seen);  /* a Seen, a GroupSeen */
+void sim_store_want(World *w, int node, const void *goal); /* control's; at once */
+void sim_store_first(World *w, const char *text);          /* the record, as control makes it */
+void sim_store_ask(World *w, int host);                    /* to be told of it, like a watcher */
+void sim_store_read(World *w, int node, int64_t number);   /* the answer comes to `was_read` */
 void sim_store_away(World *w, int64_t us);
 
 /* ---- agents (agent.c, view.c, step.c, proof.c) ------------------------------------------------
@@ -590,10 +590,10 @@ extern const SimKind group_kind;
 
 void fault_begin(World *w);
 void fault_end_all(World *w);
-void fault_at_change(World *w); /* the record was written: a good moment */
-int fault_host(World *w);       /* any */
+void fault_at_change(World *w);       /* the record was written: a good moment */
+int fault_host(World *w);             /* any */
 int fault_node(World *w, bool alone); /* the leader, alone; else any, and most often the leader */
-int fault_other(World *w);      /* than the leader */
+int fault_other(World *w);            /* than the leader */
 void fault_kill_agent(World *w, bool alone);
 void fault_pause_agent(World *w, bool alone);
 void fault_cut_link(World *w, bool alone);

@@ -242,8 +242,7 @@ void sim_store_say(World *w, int node, const void *seen)
 {
     int host = w->nodes[node].host;
     Say *what = mem_alloc(sizeof(Say) + w->kind->seen_size);
-    *what =
-        (Say){.node = node, .life = w->agents[host].proc.gen, .since = host_now(w, host)};
+    *what = (Say){.node = node, .life = w->agents[host].proc.gen, .since = host_now(w, host)};
     memcpy(what->seen, seen, w->kind->seen_size);
     send_to(w, host, SIM_STORE, NULL, say, 0, 0, what);
 }
