@@ -340,6 +340,13 @@ bool node_stop_was_asked(const NodeRun *run)
            end.asked;
 }
 
+bool node_was_killed(const NodeRun *run)
+{
+    GuardExit end = {0};
+    return !guard_exit_record_read(run->work->options->run_dir, run->work->id, &end, NULL) ||
+           !end.end.known || end.end.signal == SIGKILL;
+}
+
 void node_event(NodeRun *run, const char *category, const char *message)
 {
     const AgentOptions *options = run->work->options;

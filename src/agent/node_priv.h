@@ -66,6 +66,8 @@ NODISCARD bool node_reap(NodeRun *run, Err *err);
 void node_tell_end(NodeRun *run, const char *then);
 /* Of one that does not run: somebody had asked for its end. */
 bool node_stop_was_asked(const NodeRun *run);
+/* The same: SIGKILL has ended it, or nobody knows what did. */
+bool node_was_killed(const NodeRun *run);
 /* Stops it, and removes all that there is of it. */
 NODISCARD bool node_remove(NodeRun *run, Err *err);
 /* For those who look on: an event of the node's resource, and a line in the log. */

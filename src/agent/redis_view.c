@@ -83,6 +83,8 @@ static HaState down_state(RedisNode *node)
     if (!part->reaped) {
         part->reaped = node_reap(node->run, &err);
         part->stuck = !part->reaped;
+        /* What it has may be as good as ever. */
+        part->vain_starts = node_was_killed(node->run) ? 0 : part->vain_starts;
     }
     return part->stuck ? HA_STATE_STUCK : is_empty(node) ? HA_STATE_EMPTY : HA_STATE_DOWN;
 }

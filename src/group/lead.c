@@ -71,7 +71,8 @@ static bool all_are_known(const GroupView *view)
 /* Nobody has taken the term: it goes on here. */
 static GroupDecision take_back(const GroupView *view)
 {
-    if (group_has_taker(view) && view->phase_ms < GROUP_TAKE_MS) {
+    bool awaited = group_has_taker(view) || (view->failing && those_with_data(view).len > 0);
+    if (awaited && view->phase_ms < GROUP_TAKE_MS) {
         return group_wait("another one is to lead", GROUP_SOON_MS);
     }
     GroupDecision decision = group_write(view, "nobody else leads");

@@ -310,7 +310,12 @@ static void test_a_leader_that_cannot_load_its_data_makes_room(void **state)
     view.peers[0].in_history = view.peers[1].in_history = false;
     check(&view, GROUP_STEP_START_LEADING);
     view.failing = true;
-    assert_string_equal(written(&view).history, "");
+    view.record = written(&view);
+    assert_string_equal(view.record.history, "");
+    view.peers[0].follows = view.peers[1].follows = false; /* they are on their way */
+    check(&view, GROUP_STEP_WAIT);
+    view.phase_ms = GROUP_TAKE_MS;
+    assert_int_equal(written(&view).phase, HA_PHASE_LEADING);
 }
 
 /* ---- leading and following ---------------------------------------------------------------------
