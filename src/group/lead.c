@@ -84,7 +84,8 @@ static GroupDecision take_back(const GroupView *view)
 /* ---- not running -------------------------------------------------------------------------------
  */
 
-/* It has nothing, and another member may have what was acknowledged. */
+/* It has nothing, and another member may have what was acknowledged: one that follows the history,
+ * or else any that has data. */
 static GroupDecision lead_without_data(const GroupView *view, GroupDecision otherwise)
 {
     if (!all_are_known(view)) {
@@ -94,6 +95,12 @@ static GroupDecision lead_without_data(const GroupView *view, GroupDecision othe
         return otherwise;
     }
     bool free = view->record.phase == HA_PHASE_FREE;
+    if (!free && group_has_taker(view)) {
+        return make_room(view, "its data is gone");
+    }
+    if (!free && group_is_counted(view) && view->state_ms < GROUP_TAKE_MS) {
+        return group_wait("replicas that can be compared", GROUP_SOON_MS);
+    }
     bool told = free && (view->record.history[0] == '\0' || view->phase_ms < GROUP_TAKE_MS);
     return told ? group_wait("a member that has data is to lead", HA_SOON_MS)
                 : make_room_without_data(view, "its data is gone");

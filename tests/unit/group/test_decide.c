@@ -288,6 +288,23 @@ static void test_an_empty_leader_makes_room_for_who_has_data(void **state)
     check(&other, GROUP_STEP_WAIT);
 }
 
+/* What they have is still of the record's history, and is compared as ever. */
+static void test_an_empty_leader_makes_room_as_one_that_has_died(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.state = HA_STATE_EMPTY;
+    view.incarnation = ha_id("");
+    view.has_data = false;
+    view.durable = true;
+    assert_string_equal(written(&view).history, "h1");
+    assert_int_equal(written(&view).set.len, 3);
+    view.peers[1].follows = false;
+    check(&view, GROUP_STEP_WAIT); /* it is not there to be compared */
+    view.state_ms = GROUP_TAKE_MS;
+    assert_string_equal(written(&view).history, "");
+}
+
 static void test_an_empty_leader_waits_for_word_of_all(void **state)
 {
     (void)state;
@@ -903,6 +920,7 @@ int main(void)
         cmocka_unit_test(test_nobody_is_waited_for_for_ever),
         cmocka_unit_test(test_only_who_has_it_all_may),
         cmocka_unit_test(test_an_empty_leader_makes_room_for_who_has_data),
+        cmocka_unit_test(test_an_empty_leader_makes_room_as_one_that_has_died),
         cmocka_unit_test(test_an_empty_leader_waits_for_word_of_all),
         cmocka_unit_test(test_a_leader_that_cannot_load_its_data_makes_room),
         cmocka_unit_test(test_another_history_begins_another_set),
