@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """Takes one rule of failover out after the other, and sees that the simulation finds it.
 
-    tools/sim_mutants.py [--build DIR] [--seeds N] [--limit-s N] [NAME…]
+    tools/sim_mutants.py [--build DIR] [--seeds N] [--limit-s N] [--kind cluster|group] [NAME…]
 
 A mutant is a switch of the model (what an agent, the store, PostgreSQL or a proxy does), changes of one place each in
-a copy of src/ha, or both. A place that is not found any more is an error, as is a mutant that no checker finds. Prints
+a copy of src/ha or src/group, or both. A place that is not found any more is an error, as is a mutant that no checker finds. Prints
 the table: rule, mutant, the seed that found it, and what the checker said. Two halves that cover for each other are
 shown as such: either alone is not found, and is expected not to be; both together are.
 """
@@ -21,10 +21,11 @@ LIBRARIES = ['-ljansson', '-lsqlite3', '-lpthread', '-lm']
 
 
 class Mutant:
-    def __init__(self, rule, name, *changes, without=(), covered='', profile=''):
+    def __init__(self, rule, name, *changes, without=(), covered='', profile='', kind='cluster'):
         self.rule = rule
         self.name = name
-        self.changes = changes  # file in src/ha, what stands there, what the mutant has instead
+        self.kind = kind  # of the runs
+        self.changes = changes  # file in src/ha or src/group, what stands there, what the mutant has instead
         self.without = without  # switches of the simulation
         self.covered = covered  # by what, where it alone is harmless
         self.profile = profile  # of the runs; '': all of them
@@ -83,6 +84,53 @@ MUTANTS = [
 ]
 
 
+def group(rule, name, *changes, **options):
+    return Mutant(rule, name, *changes, kind='group', **options)
+
+
+MUTANTS += [
+    group('F1', 'group: compare-and-swap on the term', without=['revision']),
+    group('F2', 'group: no write before a start or a promotion', without=['claim']),
+    group('F4', 'group: a new leader keeps the set',
+          ('decide.c', 'record->set = (HaSet){.len = 0};\n    ha_set_add(&record->set, &view->incarnation);\n    return',
+           'ha_set_add(&record->set, &view->incarnation);\n    return')),
+    group('F4', 'group: whoever has the history may lead', ('group_priv.h', 'return ha_set_has(&view->record.set, &view->incarnation);', 'return true;'),
+          ('decide.c', 'ha_set_has(&view->record.set, &peer->incarnation)', 'true')),
+    group('F4', 'group: a member without data begins anew as leader',
+          ('lead.c', 'if (those_with_data(view).len == 0) {', 'if (true) {')),
+    group('F8', 'group: free before it is reaped', without=['reaping']),
+    group('', 'group: another history may lead',
+          ('decide.c', "history[0] != '\\0' ? strcmp(history, view->history) == 0 : view->has_data", 'true')),
+    group('', 'group: another history keeps the set',
+          ('lead.c', 'record->set = (HaSet){.len = 0};\n        snprintf', 'snprintf')),
+    group('', 'group: what the others have is not waited for',
+          ('decide.c', 'if (competes(view, &view->peers[i]) && view->peers[i].bid_term != view->record.term) {', 'if (false) {'),
+          ('decide.c', '(!bid || peer->bid_term == view->record.term)', 'true')),
+    group('', 'group: offsets of an earlier term count',
+          ('decide.c', 'if (competes(view, &view->peers[i]) && view->peers[i].bid_term != view->record.term) {',
+           'if (competes(view, &view->peers[i]) && view->peers[i].bid_term == 0) {'),
+          ('decide.c', '(!bid || peer->bid_term == view->record.term)', '(!bid || peer->bid_term != 0)'),
+          ('decide.c', 'competes(view, peer) && peer->bid_term == view->record.term && more', 'competes(view, peer) && peer->bid_term != 0 && more'),
+          covered='the history that a peer says with it'),
+    group('', 'group: whoever is first takes it', ('decide.c', 'if (competes(view, peer) && peer->bid_term == view->record.term && more) {', 'if (false && more) {')),
+    group('', 'group: it bids before it has read to the end', ('decide.c', 'view->link_up && view->phase_ms < GROUP_BID_MS ?', 'false ?')),
+    group('', 'group: one whose log is that of before its copy leads',
+          ('decide.c', 'return view->whole && is_counted_in(view);', 'return is_counted_in(view);'),
+          ('decide.c', 'has_it && peer->whole &&', 'has_it &&'), ('lead.c', 'peer->in_history && peer->whole &&', 'peer->in_history &&')),
+    group('', 'group: an heir that has not caught up', ('lead.c', 'return heir->offset >= view->offset ?', 'return true ?'),
+          ('lead.c', 'group_could_lead(view, heir) && heir->offset >= view->offset', 'group_could_lead(view, heir)')),
+    group('F5', 'group: no gate', without=['gate']),
+    group('F5', 'group: alone while others may lead', ('lead.c', 'bool replicas = view->record.set.len > 1;', 'bool replicas = false;'),
+          ('lead.c', 'replicas = replicas || (view->peers[i].streaming && view->peers[i].in_history);', '')),
+    group('F5', 'group: who joins need not have what was acknowledged alone',
+          ('lead.c', '(!view->durable || (view->bond == GROUP_BOND_BOUND && peer->caught))', 'true')),
+    group('F5', 'group: who leaves takes what only he had confirmed',
+          ('lead.c', 'if (view->durable && set.len > 1 && !is_covered(view, &set)) {', 'if (false && is_covered(view, &set)) {')),
+    group('F5', 'group: not all of the set are compared', ('decide.c', '(counted && !all_are_heard(view, true))', 'false'),
+          ('decide.c', '(all_are_heard(view, false) && all_that_streamed_are_heard(view))', 'true')),
+]
+
+
 def loosely(text):
     """A pattern for the text, whatever the white space."""
     return re.compile(r'\s+'.join(re.escape(word) for word in text.split()))
@@ -93,14 +141,16 @@ def compile_mutant(mutant, scratch, build):
     source = scratch / 'src'
     shutil.copytree(ROOT / 'src', source)
     for file, before, after in mutant.changes:
-        path = source / 'ha' / file
+        path = source / ('group' if mutant.kind == 'group' else 'ha') / file
         text = path.read_text()
         found = loosely(before).findall(text)
         if len(found) != 1:
             sys.exit(f'{mutant.name}: its place in {file} is there {len(found)} times')
         path.write_text(loosely(before).sub(lambda _: after, text))
     program = scratch / 'sim'
-    files = sorted((source / 'ha').glob('*.c')) + sorted((ROOT / 'tests/sim').glob('*.c'))
+    headers = any(file.endswith('.h') for file, _, _ in mutant.changes)
+    model = sorted((ROOT / 'tests/sim').glob('*.c')) if headers else sorted((build / 'tests/sim/sim.p').glob('*.o'))
+    files = sorted((source / 'ha').glob('*.c')) + sorted((source / 'group').glob('*.c')) + model
     subprocess.run(['cc', '-std=gnu17', '-O2', '-D_GNU_SOURCE', f'-I{source}', '-o', program, *files,
                     build / 'libweir.a', *LIBRARIES], check=True)
     return program
@@ -108,14 +158,14 @@ def compile_mutant(mutant, scratch, build):
 
 def run(mutant, program, options):
     """(seed, what was found), or (None, what the run counted)."""
-    arguments = ['--seeds', str(options.seeds), '--limit-s', str(options.limit_s)]
+    arguments = ['--kind', mutant.kind, '--seeds', str(options.seeds), '--limit-s', str(options.limit_s)]
     if mutant.profile:
         arguments += ['--profile', mutant.profile]
     for switch in mutant.without:
         arguments += ['--without', switch]
     done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()
-    found = [re.fullmatch(r'seed (\d+): (.*)', line) for line in lines]
+    found = [re.fullmatch(r'(?:cluster|group) seed (\d+): (.*)', line) for line in lines]
     found = [match for match in found if match]
     if found:
         return int(found[0].group(1)), found[0].group(2)
@@ -124,9 +174,10 @@ def run(mutant, program, options):
     return None, lines[-1]
 
 
-def passes(build, seed):
+def passes(build, kind, seed):
     """Whether nothing is found by the seed where nothing is taken out."""
-    return subprocess.run([build / 'tests/sim/sim', '--seed', str(seed)], capture_output=True, check=False).returncode == 0
+    program = [build / 'tests/sim/sim', '--kind', kind, '--seed', str(seed)]
+    return subprocess.run(program, capture_output=True, check=False).returncode == 0
 
 
 def main():
@@ -134,20 +185,21 @@ def main():
     parser.add_argument('--build', default='build')
     parser.add_argument('--seeds', type=int, default=20000, help='how many each may survive')
     parser.add_argument('--limit-s', type=int, default=120, help='and for how long')
+    parser.add_argument('--kind', default='', choices=('', 'cluster', 'group'), help='only these')
     parser.add_argument('names', nargs='*')
     options = parser.parse_args()
     build = (ROOT / options.build).resolve()
     wrong = 0
     print('| rule | taken out | seed | what the checker said |\n|---|---|---|---|')
     for mutant in MUTANTS:
-        if options.names and mutant.name not in options.names:
+        if options.kind not in ('', mutant.kind) or (options.names and mutant.name not in options.names):
             continue
         with tempfile.TemporaryDirectory(prefix='weir-sim-') as scratch:
             program = build / 'tests/sim/sim'
             if mutant.changes:
                 program = compile_mutant(mutant, Path(scratch), build)
             seed, said = run(mutant, program, options)
-            if seed and not passes(build, seed):
+            if seed and not passes(build, mutant.kind, seed):
                 sys.exit(f'seed {seed} fails with nothing taken out: {said}')
         if seed is None:
             said = f'covered by {mutant.covered}' if mutant.covered else f'NOT FOUND: {said}'

@@ -42,6 +42,7 @@ void group_check_record(World *w, const Snapshot *earlier)
                  (long long)before->term);
         }
         w->group->planned = w->group->planned && ha_id_eq(&before->heir, &after->leader);
+        w->group->blind = before->history[0] == '\0' && before->set.len > 0;
         w->check.terms++;
         trace(w, "term %lld: %s leads%s", (long long)after->term, after->leader.text,
               w->group->planned ? ", as planned" : "");
@@ -110,7 +111,7 @@ static void lose(World *w, const Node *node, uint32_t write, bool promoted)
     const GroupWrite *what = &w->group->writes.items[write];
     const char *reason = w->group->durable ? (w->strict ? "the group is strict" : "it is durable")
                                            : plain_reason(w, node, write, promoted);
-    if (reason == NULL || what->fragile || what->outside) {
+    if (reason == NULL || what->fragile || what->outside || w->group->blind) {
         w->group->lost++;
         trace(w, "%s: it lacks write %u%s%s", node->id.text, write,
               what->fragile ? ", which a log has lost" : "",

@@ -180,6 +180,28 @@ static void lose_disk(World *w, bool alone)
     }
 }
 
+/* The leader's, while everything is well. What nobody else has is gone. */
+static void lose_leader(World *w, bool alone)
+{
+    (void)alone;
+    Node *node = &w->nodes[fault_node(w, true)];
+    if (!group_check_settled(w)) {
+        return;
+    }
+    trace(w, "%s: its data is lost, and it led", node->id.text);
+    for (size_t i = 0; i < node->data.len; i++) {
+        uint32_t id = node->data.ids[i];
+        bool kept = false;
+        for (int j = 0; j < w->nodes_len; j++) {
+            kept = kept || (j != node->index && data_has(&w->nodes[j].data, id));
+        }
+        GroupWrite *write = &w->group->writes.items[id];
+        write->fragile = write->fragile || !kept;
+    }
+    redis_end(w, node, false);
+    data_clear(&node->data);
+}
+
 /* A replica's end of the stream is reset, and nobody tells the other end. */
 static void half_open(World *w, bool alone)
 {
@@ -218,6 +240,7 @@ const Fault group_faults[SIM_GROUP_FAULTS] = {
     {"host stopped", 6, 0, false, false, pause_host},
     {"disk hangs", 8, 6500 * MS, false, false, hang_disk},
     {"disk lost", 4, 2500 * MS, true, false, lose_disk},
+    {"leader's disk lost", 4, 5000 * MS, false, false, lose_leader},
     {"link cut", 14, 0, false, true, fault_cut_link},
     {"host isolated", 6, 0, false, true, fault_isolate},
     {"slow", 10, 0, false, false, fault_slow},

@@ -190,7 +190,6 @@ typedef struct GroupCharge {
     bool leader_silent;
     bool hears;
     bool begun;
-    int vain_starts;
     bool killed;
     bool stuck;
     bool reaped;
@@ -298,7 +297,7 @@ void group_control_act(World *w, bool alone); /* something at random */
 void group_control_handover(World *w, bool alone);
 void group_control_calm(World *w);
 void group_calm(World *w);
-#define SIM_GROUP_FAULTS 21
+#define SIM_GROUP_FAULTS 22
 extern const Fault group_faults[SIM_GROUP_FAULTS];
 
 void group_check_record(World *w, const Snapshot *before);
@@ -320,6 +319,7 @@ struct GroupSim {
     VEC(GroupOp) ops;
     VEC(uint32_t) acked;
     VEC(int) acting; /* by term: who has carried out what was acknowledged in it; -1: nobody */
+    bool blind;      /* of the present term: its leader was chosen by having data, of any history */
     bool planned; /* of the present term, or of the one that is free: nothing may be lost by it */
     int64_t open_term; /* of whoever took writes last */
     int open_node;

@@ -139,7 +139,6 @@ static void spawned(World *w, const Event *event)
     charge->begun = true;
     charge->links_len = charge->leaving.len = 0;
     charge->bond = GROUP_BOND_BOUND;
-    charge->vain_starts++;
     redis_start(w, node, leads ? -1 : node_by_id(w, &charge->basis.leader), charge->basis.term);
     if (leads) {
         stage(w, node->index, MS, marked, 0);
@@ -198,7 +197,6 @@ static void do_bid(World *w, int node, GroupCharge *charge)
 static void ended(World *w, Node *node, GroupCharge *charge)
 {
     group_part_reset(charge);
-    charge->vain_starts = 0;
     step_end(w, node->index, 200);
 }
 

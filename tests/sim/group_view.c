@@ -7,9 +7,8 @@
 
 #include "group_sim.h"
 
-#define HEARS_US    ((GROUP_SILENT_MS - 100) * MS)
-#define LAG_MAX_S   2
-#define FAILING_MIN 2
+#define HEARS_US  ((GROUP_SILENT_MS - 100) * MS)
+#define LAG_MAX_S 2
 
 /* ---- what is wanted ----------------------------------------------------------------------------
  */
@@ -90,7 +89,6 @@ static HaState engine_state(World *w, Node *node, GroupCharge *charge)
     if (redis->role == REDIS_LOADING) {
         return HA_STATE_STARTING;
     }
-    charge->vain_starts = 0;
     return redis->role == REDIS_REPLICA ? HA_STATE_FOLLOWING : HA_STATE_LEADING;
 }
 
@@ -113,7 +111,6 @@ static void view_engine(World *w, Node *node, GroupCharge *charge, GroupView *vi
     }
     view->has_data = group_has_data(node);
     view->asked = redis->asked && !charge->killed;
-    view->failing = charge->vain_starts >= FAILING_MIN;
     view->paused = charge->paused;
     view->bond = charge->bond;
     if (answers) {

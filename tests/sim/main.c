@@ -63,7 +63,7 @@ static bool run(const Setup *setup, Sum *sum)
     bool good = world_run(w);
     if (!good && setup->keep > 0) {
         print_tail(w);
-        printf("%s%sseed %llu: %s\n", setup->kind->name, " ", (unsigned long long)setup->seed,
+        printf("%s seed %llu: %s\n", setup->kind->name, (unsigned long long)setup->seed,
                w->failure);
     }
     if (sum != NULL) {
