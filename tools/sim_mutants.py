@@ -93,7 +93,7 @@ MUTANTS += [
     group('F2', 'group: no write before a start or a promotion', without=['claim']),
     group('F4', 'group: a new leader keeps the set',
           ('decide.c', 'record->set = (HaSet){.len = 0};\n    ha_set_add(&record->set, &view->incarnation);\n    return',
-           'ha_set_add(&record->set, &view->incarnation);\n    return')),
+           'ha_set_add(&record->set, &view->incarnation);\n    return'), covered='the set that begins with a history'),
     group('F4', 'group: whoever has the history may lead', ('group_priv.h', 'return ha_set_has(&view->record.set, &view->incarnation);', 'return true;'),
           ('decide.c', 'ha_set_has(&view->record.set, &peer->incarnation)', 'true')),
     group('F4', 'group: a member without data begins anew as leader',

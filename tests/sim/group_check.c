@@ -112,7 +112,8 @@ static void lose(World *w, const Node *node, uint32_t write, bool promoted)
     const char *reason = w->group->durable ? (w->strict ? "the group is strict" : "it is durable")
                                            : plain_reason(w, node, write, promoted);
     if (reason == NULL || what->fragile || what->outside || w->group->blind) {
-        w->group->lost++;
+        w->check.lost += w->group->durable ? 0 : 1;
+        w->check.lost_durable += w->group->durable ? 1 : 0;
         trace(w, "%s: it lacks write %u%s%s", node->id.text, write,
               what->fragile ? ", which a log has lost" : "",
               what->outside ? ", which nobody of the set had confirmed" : "");

@@ -33,13 +33,7 @@ static void look(World *w, const Event *event)
 static void remove_member(World *w)
 {
     int node = (int)roll(w, 0, w->nodes_len - 1);
-    const GroupRecord *record = &w->store.now.group;
-    for (int i = 0; i < w->nodes_len; i++) {
-        if (w->store.now.wants[i].gone) {
-            return;
-        }
-    }
-    if (record->phase != HA_PHASE_LEADING || (int)record->set.len != w->nodes_len) {
+    if (!group_check_settled(w)) {
         return; /* nobody takes away a node that is needed */
     }
     trace(w, "control: %s is replaced", w->nodes[node].id.text);

@@ -325,7 +325,6 @@ struct GroupSim {
     int open_node;
     int64_t opened_at;
     int64_t histories;
-    int64_t lost; /* acknowledged by a plain group, and not on the node that leads */
 };
 
 static inline Redis *redis_of(World *w, const Node *node)

@@ -37,6 +37,8 @@ typedef struct Sum {
     int64_t acks;
     int64_t terms;
     int64_t gap_max;
+    int64_t lost;
+    int64_t lost_durable;
 } Sum;
 
 const char *switch_name(Switch what)
@@ -72,6 +74,8 @@ static bool run(const Setup *setup, Sum *sum)
         sum->events += w->events;
         sum->acks += w->check.acks;
         sum->terms += w->check.terms;
+        sum->lost += w->check.lost;
+        sum->lost_durable += w->check.lost_durable;
         sum->gap_max = w->check.gap_max > sum->gap_max ? w->check.gap_max : sum->gap_max;
     }
     world_end(w);
@@ -158,10 +162,12 @@ static bool run_all(const Options *options, Sum *sum)
     }
     int64_t passed_ms = time_mono_ms() - began + 1;
     printf("%lld runs, %lld failed; %lld events (%.1f million a minute), %lld acknowledged writes, "
-           "%lld failovers, longest gap of the single faults %lld ms\n",
+           "%lld failovers, longest gap of the single faults %lld ms; groups lost %lld writes, "
+           "durable ones %lld\n",
            (long long)sum->runs, (long long)sum->failed, (long long)sum->events,
            (double)sum->events * 60e-3 / (double)passed_ms, (long long)sum->acks,
-           (long long)sum->terms, (long long)(sum->gap_max / MS));
+           (long long)sum->terms, (long long)(sum->gap_max / MS), (long long)sum->lost,
+           (long long)sum->lost_durable);
     return good;
 }
 

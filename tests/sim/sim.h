@@ -625,7 +625,9 @@ typedef struct Check {
     int64_t reads;
     int64_t terms;
     int64_t cuts;
-    int64_t ghosts; /* members that were let in while their data was being changed */
+    int64_t lost;         /* acknowledged by plain groups, as docs/failover.md says */
+    int64_t lost_durable; /* and by durable ones, for one of the reasons said there */
+    int64_t ghosts;       /* members that were let in while their data was being changed */
 } Check;
 
 void check_record(World *w, const HaRecord *before, const HaRecord *after);
