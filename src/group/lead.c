@@ -29,7 +29,7 @@ static GroupDecision make_room(const GroupView *view, const char *why)
     if (group_is_counted(view)) {
         add_those_that_streamed(view, &decision.record.set);
     }
-    bool unseen = view->durable && view->state != HA_STATE_FOLLOWING;
+    bool unseen = view->state != HA_STATE_FOLLOWING;
     if (view->record.phase != HA_PHASE_YIELDING || unseen) {
         decision.record.heir = (HaId){0};
     }
