@@ -229,14 +229,16 @@ static void view_leader(RedisNode *node)
                        member_int(seen, "term", 0) == view->record.term;
 }
 
-/* As which its leader sees it; NULL: it does not stream. */
+/* As which its leader sees it; NULL: it does not stream. A link that nobody has told the leader to
+ * be gone stands beside the new one. */
 static const RedisReplica *stream_of(const RedisNode *node, const GroupPeer *peer)
 {
     const char *address = redis_address_of(node, &peer->node);
     for (size_t i = 0; i < node->seen.replicas_len && address != NULL; i++) {
         const RedisReplica *replica = &node->seen.replicas[i];
-        if (strcmp(replica->address, address) == 0) {
-            return replica->online && replica->lag_s <= LAG_MAX_S ? replica : NULL;
+        bool streams = replica->online && replica->lag_s <= LAG_MAX_S;
+        if (streams && strcmp(replica->address, address) == 0) {
+            return replica;
         }
     }
     return NULL;
