@@ -30,9 +30,8 @@ static void look(World *w, const Event *event)
 }
 
 /* One at a time; also the leader, who hands over first. */
-static void remove_member(World *w)
+void group_control_remove(World *w, int node)
 {
-    int node = (int)roll(w, 0, w->nodes_len - 1);
     if (!group_check_settled(w)) {
         return; /* nobody takes away a node that is needed */
     }
@@ -85,7 +84,7 @@ void group_control_act(World *w, bool alone)
     if (dice < 35) {
         group_control_handover(w, alone);
     } else if (dice < 65) {
-        remove_member(w);
+        group_control_remove(w, (int)roll(w, 0, w->nodes_len - 1));
     } else if (dice < 88) {
         w->reboots++;
         trace(w, "control: a start anew");

@@ -44,6 +44,14 @@ static void kill_two(World *w, bool alone)
     later(w, roll(w, 0, 2 * S), node_dies, fault_other(w), 0);
 }
 
+/* A replica is taken away, and then the leader is lost. */
+static void remove_and_kill(World *w, bool alone)
+{
+    (void)alone;
+    group_control_remove(w, fault_other(w));
+    later(w, roll(w, 0, 800 * MS), node_dies, w->kind->leader(w), 0);
+}
+
 static void pause_redis(World *w, bool alone)
 {
     Node *node = &w->nodes[fault_node(w, alone)];
@@ -229,6 +237,7 @@ const Fault group_faults[SIM_GROUP_FAULTS] = {
     {"Redis killed", 12, 2500 * MS, false, false, kill_redis},
     {"replica killed", 8, 2500 * MS, true, false, kill_replica},
     {"two killed", 6, 0, false, false, kill_two},
+    {"one removed, one killed", 6, 0, false, false, remove_and_kill},
     {"guard killed", 5, 2500 * MS, false, false, kill_guard},
     {"agent killed", 12, 500 * MS, true, false, fault_kill_agent},
     {"agent stopped", 12, 500 * MS, true, false, fault_pause_agent},
@@ -236,13 +245,13 @@ const Fault group_faults[SIM_GROUP_FAULTS] = {
     {"script", 6, 6500 * MS, true, false, run_script},
     {"front killed", 4, 500 * MS, true, false, kill_front},
     {"front stopped", 4, 0, false, false, pause_front},
-    {"host off", 4, 0, false, false, crash_host},
-    {"host stopped", 6, 0, false, false, pause_host},
+    {"host off", 4, 14000 * MS, false, false, crash_host},
+    {"host stopped", 6, 9500 * MS, false, false, pause_host},
     {"disk hangs", 8, 6500 * MS, false, false, hang_disk},
     {"disk lost", 4, 2500 * MS, true, false, lose_disk},
     {"leader's disk lost", 4, 5000 * MS, false, false, lose_leader},
-    {"link cut", 14, 0, false, true, fault_cut_link},
-    {"host isolated", 6, 0, false, true, fault_isolate},
+    {"link cut", 14, 14000 * MS, false, true, fault_cut_link},
+    {"host isolated", 6, 20000 * MS, false, true, fault_isolate},
     {"slow", 10, 0, false, false, fault_slow},
     {"half open", 6, 0, false, false, half_open},
     {"store away", 6, 500 * MS, true, false, fault_store},

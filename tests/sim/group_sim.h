@@ -295,9 +295,10 @@ void group_client_answer(World *w, uint32_t op, bool known, bool refused);
 void group_control_begin(World *w);
 void group_control_act(World *w, bool alone); /* something at random */
 void group_control_handover(World *w, bool alone);
+void group_control_remove(World *w, int node);
 void group_control_calm(World *w);
 void group_calm(World *w);
-#define SIM_GROUP_FAULTS 22
+#define SIM_GROUP_FAULTS 23
 extern const Fault group_faults[SIM_GROUP_FAULTS];
 
 void group_check_record(World *w, const Snapshot *before);
@@ -321,6 +322,7 @@ struct GroupSim {
     VEC(int) acting; /* by term: who has carried out what was acknowledged in it; -1: nobody */
     bool blind;      /* of the present term: its leader was chosen by having data, of any history */
     bool planned; /* of the present term, or of the one that is free: nothing may be lost by it */
+    int64_t freed_at;  /* when a term became free last */
     int64_t open_term; /* of whoever took writes last */
     int open_node;
     int64_t opened_at;

@@ -159,14 +159,14 @@ static void view_leader(const World *w, const Agent *agent, GroupCharge *charge,
     view->leads_here = heard && seen->state == HA_STATE_LEADING && seen->term == view->record.term;
 }
 
-/* As its leader sees it: the first link of that address. */
+/* As its leader sees it. */
 static const RedisSender *stream_of(const World *w, const Redis *redis, int peer)
 {
     for (size_t i = 0; i < redis->senders.len; i++) {
         const RedisSender *sender = &redis->senders.items[i];
-        if (sender->node == peer) {
-            bool lags = (w->now - sender->acked_at) / S > LAG_MAX_S;
-            return sender->online && !lags ? sender : NULL;
+        bool lags = (w->now - sender->acked_at) / S > LAG_MAX_S;
+        if (sender->node == peer && sender->online && !lags) {
+            return sender;
         }
     }
     return NULL;
