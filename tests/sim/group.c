@@ -8,6 +8,7 @@ static void begin(World *w)
                         .durable = chance(w, 550)};
     w->group = group;
     w->strict = group->durable && chance(w, 500);
+    w->storm_us = w->storm_us * 2 / 3; /* both runs of a seed are to be fast */
     vec_push(&group->writes, (GroupWrite){.mark = MARK_PING});
     vec_push(&group->ops, (GroupOp){.state = GROUP_OP_OVER});
     trace(w, "a group, %s, %s automatic failover",

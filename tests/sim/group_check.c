@@ -18,6 +18,10 @@ static void check_room(World *w, const GroupRecord *before, const GroupRecord *a
     if (!stands) {
         fail(w, "the term is free, and %s takes writes", before->leader.text);
     }
+    bool any = after->history[0] == '\0' && before->history[0] != '\0' && before->set.len > 1;
+    if (any && w->profile != PROFILE_STORM) {
+        fail(w, "%s makes room for any data, and its replicas have its own", before->leader.text);
+    }
 }
 
 void group_check_record(World *w, const Snapshot *earlier)
