@@ -130,8 +130,8 @@ static GroupDecision take(const GroupView *view, const char *why)
     return decision;
 }
 
-/* A leader that was made a replica has seen that its heir has all of it; one that has died has named
- * no heir. */
+/* A leader that was made a replica has seen that its heir has all of it; one that has died has
+ * named no heir. */
 static GroupDecision take_over(const GroupView *view)
 {
     GroupDecision decision = take(view, "the leader has handed over");

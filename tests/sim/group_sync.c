@@ -92,7 +92,9 @@ static void send_copy(World *w, Node *node, uint64_t conn, int replica)
     Copy *copy = mem_alloc(sizeof(Copy) + len * sizeof(uint32_t));
     *copy = (Copy){
         .conn = conn, .history = redis->history, .offset = redis_offset(w, node), .len = len};
-    memcpy(copy->ids, node->data.ids, len * sizeof(uint32_t));
+    if (len > 0) {
+        memcpy(copy->ids, node->data.ids, len * sizeof(uint32_t));
+    }
     Node *to = &w->nodes[replica];
     send_late(w, roll_late(w, LATE_OTHER, 100 * MS, 3 * S), node->host, to->host,
               &redis_of(w, to)->proc, copy_came, replica, 0, copy);

@@ -687,7 +687,7 @@ static void test_an_heir_leads_at_once_only_where_it_has_it_all(void **state)
     GroupView dead = view;
     dead.state = HA_STATE_DOWN;
     assert_string_equal(written(&dead).heir.text, ""); /* it died in between */
-    dead.durable = false; /* the heir has not read all that it sent */
+    dead.durable = false;                              /* the heir has not read all that it sent */
     assert_string_equal(written(&dead).heir.text, "");
     view.state = HA_STATE_FOLLOWING;
     view.peers[0].offset = 100;
