@@ -16,6 +16,7 @@ from support.cache_ledger import CacheLedger
 from support.watch import wait_until
 
 NAME = 'app'
+KEYS = 300000
 
 
 @pytest.fixture(scope='module')
@@ -118,6 +119,43 @@ def test_lost_data_never_comes_back_as_the_primary(group):
     group.settle()
     with contextlib.closing(group.client()) as primary:
         assert primary.get('kept') == 'yes'
+
+
+def test_a_replica_whose_log_is_not_written_does_not_lead(group):
+    """It would lose all of its copy with its process, and take the others' with it."""
+    group.settle()
+    with contextlib.closing(group.client(socket_timeout=60)) as primary:
+        primary.eval("for i = 1, ARGV[1] do redis.call('SET', 'whole:' .. i, i) end", 0, KEYS)
+        old = group.leader()
+        replicas = [node for node in group.live.nodes(NAME) if node['NodeId'] != old['NodeId']]
+        assert primary.wait(len(replicas), 60000) == len(replicas)
+        writers = [stopped_log_writer(group, node) for node in replicas]
+        try:
+            assert all(group.is_log_aside(node) for node in replicas)
+            time.sleep(1)  # they stream, and would be let in
+            engine = group.live.engine(old)
+            os.kill(engine, signal.SIGKILL)
+            wait_until(lambda: group.live.engine(old) not in (None, engine), 'it starts again in place')
+        finally:
+            send(writers, signal.SIGCONT)
+        group.settle()
+        assert group.leader()['NodeId'] == old['NodeId']
+        assert primary.get(f'whole:{KEYS}') == str(KEYS)
+        primary.flushall()
+
+
+def stopped_log_writer(group, node):
+    """The process that writes the log anew, behind the full copy that a start brings."""
+    engine = group.live.engine(node)
+    os.kill(engine, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        now = group.live.engine(node)
+        writers = [pid for pid in group.live.engine_processes(node) if pid not in (engine, now)]
+        if now not in (None, engine) and writers and group.is_log_aside(node):
+            send(writers, signal.SIGSTOP)
+            return writers[0]
+    raise AssertionError('its log is not written anew')
 
 
 def test_replicas_come_and_go(group):
