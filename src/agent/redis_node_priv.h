@@ -26,6 +26,16 @@ typedef struct RedisNode {
     bool answers;
 } RedisNode;
 
+#define REDIS_PAUSE_MS        (GROUP_CATCH_MS + 1000) /* of writes, should nobody end it */
+#define REDIS_PAUSE_MARGIN_MS 500                     /* the last of it is not relied on */
+
+/* Whether the leader's writes are paused still. */
+static inline bool redis_is_paused(const RedisPart *part, int64_t now_ms)
+{
+    return part->paused_ms != 0 &&
+           now_ms - part->paused_ms < REDIS_PAUSE_MS - REDIS_PAUSE_MARGIN_MS;
+}
+
 /* The record, the engine, the neighbours: into node->view and node->seen. */
 NODISCARD bool redis_view_make(RedisNode *node, Err *err);
 /* The address of a member; NULL: it has no goal. */

@@ -5,8 +5,6 @@
  */
 #include "agent/redis_node_priv.h"
 
-#define PAUSE_MS (GROUP_CATCH_MS + 1000) /* of writes, should nobody end it */
-
 /* What held for the run of the engine that has ended; who streamed from it still matters. */
 static void part_reset(RedisPart *part)
 {
@@ -168,8 +166,9 @@ static bool do_bid(RedisNode *node, Err *err)
 
 static bool do_pause(RedisNode *node, Err *err)
 {
-    TRY(redis_pause(&node->spec, PAUSE_MS, err));
-    node->run->work->part.paused_ms = time_boot_ms();
+    int64_t now_ms = time_boot_ms(); /* before it begins */
+    TRY(redis_pause(&node->spec, REDIS_PAUSE_MS, err));
+    node->run->work->part.paused_ms = now_ms;
     return true;
 }
 
@@ -204,12 +203,17 @@ static bool do_bond(RedisNode *node, GroupBond bond, Err *err)
     return true;
 }
 
-/* It takes no more writes from here on: those that wait are refused as not carried out. */
+/* It takes no more writes from here on: those that wait are refused as not carried out. Only while
+ * writes are paused: what came behind the pause the heir may lack, and would replace by a copy. */
 static bool do_demote(RedisNode *node, Err *err)
 {
     const char *heir = redis_address_of(node, &node->view.record.heir);
     if (heir == NULL) {
         return err_set(err, ERR_UNAVAILABLE, "the heir of %s is gone", node->cluster);
+    }
+    if (!redis_is_paused(&node->run->work->part, time_boot_ms())) {
+        node->run->work->part.paused_ms = 0;
+        return true;
     }
     /* The pause would hold back what it is to hear from the heir, too. */
     return follow(node, heir, err) && do_resume(node, err);

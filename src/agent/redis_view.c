@@ -174,7 +174,7 @@ static void view_engine(RedisNode *node, int64_t now_ms)
     view->has_data = has_data(node);
     view->asked = node_stop_was_asked(node->run) && !part->killed;
     view->failing = part->vain_starts >= FAILING_MIN;
-    view->paused = part->paused_ms != 0;
+    view->paused = redis_is_paused(part, now_ms);
     view->bond = part->bond;
     view->offset = node->seen.offset;
     snprintf(view->history, sizeof(view->history), "%s", node->seen.history);
