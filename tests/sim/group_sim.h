@@ -158,6 +158,8 @@ typedef struct GroupLink {
     int64_t target;
 } GroupLink;
 
+#define GROUP_PAUSED_US ((GROUP_CATCH_MS + 500) * MS) /* a pause of writes is relied on */
+
 /* What an agent knows of a node of its host; lost with the agent. */
 typedef struct GroupCharge {
     bool busy;
@@ -186,7 +188,7 @@ typedef struct GroupCharge {
     int64_t bid_offset;
     int64_t wish;
     int64_t wish_at;
-    bool paused;
+    int64_t paused_at; /* its writes; 0: they are not */
     bool leader_silent;
     bool hears;
     bool begun;

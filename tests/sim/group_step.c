@@ -9,7 +9,7 @@
 #define STOP_TIMEOUT_US  (4 * S)
 #define KILL_TIMEOUT_US  (300 * MS)
 #define HESITATION_US    (3 * S)
-#define PAUSE_US         ((GROUP_CATCH_MS + 1000) * MS)
+#define PAUSE_US         (GROUP_PAUSED_US + 500 * MS)
 #define STARTED_US       (GROUP_SOON_MS * MS)
 
 static GroupCharge *charge_of(World *w, int node)
@@ -33,7 +33,8 @@ void group_part_reset(GroupCharge *charge)
 {
     charge->claim = 0;
     charge->answered_at = charge->heard_at = 0;
-    charge->paused = charge->begun = false;
+    charge->paused_at = 0;
+    charge->begun = false;
     charge->bond = GROUP_BOND_UNKNOWN;
 }
 
@@ -155,13 +156,15 @@ static void told(World *w, const Event *event)
     Redis *redis = redis_of(w, node);
     GroupStep step = charge->step.step;
     bool good = redis_answers(w, node) && redis->role != REDIS_LOADING;
+    bool late = step == GROUP_STEP_DEMOTE && w->now - charge->paused_at >= GROUP_PAUSED_US;
     int source = step == GROUP_STEP_PROMOTE  ? -1
                  : step == GROUP_STEP_DEMOTE ? node_by_id(w, &charge->basis.heir)
                                              : node_by_id(w, &charge->basis.leader);
     charge->bond =
         step == GROUP_STEP_BIND || step == GROUP_STEP_ALONE ? GROUP_BOND_UNKNOWN : charge->bond;
-    if (!good) {
-        step_end(w, node->index, 200 * MS);
+    if (!good || late) { /* what came behind the pause the heir may lack */
+        charge->paused_at = late ? 0 : charge->paused_at;
+        step_end(w, node->index, late ? 200 : 200 * MS);
         return;
     }
     if (step == GROUP_STEP_BIND || step == GROUP_STEP_ALONE) {
@@ -170,13 +173,13 @@ static void told(World *w, const Event *event)
         trace(w, "%s: it acknowledges %s", node->id.text, redis->alone ? "alone" : "with others");
     } else if (step == GROUP_STEP_PAUSE) {
         redis->paused_until = w->now + PAUSE_US;
-        charge->paused = true;
+        charge->paused_at = w->now;
     } else {
         redis_follow(w, node, source, charge->basis.term);
     }
     if (step == GROUP_STEP_DEMOTE || step == GROUP_STEP_RESUME) {
         redis->paused_until = 0;
-        charge->paused = false;
+        charge->paused_at = 0;
     }
     step_end(w, node->index, step == GROUP_STEP_SOURCE ? STARTED_US : 200);
 }

@@ -111,7 +111,7 @@ static void view_engine(World *w, Node *node, GroupCharge *charge, GroupView *vi
     }
     view->has_data = group_has_data(node);
     view->asked = redis->asked && !charge->killed;
-    view->paused = charge->paused;
+    view->paused = charge->paused_at != 0 && w->now - charge->paused_at < GROUP_PAUSED_US;
     view->bond = charge->bond;
     if (answers) {
         bool primary = redis->role == REDIS_PRIMARY;
