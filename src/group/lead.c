@@ -37,11 +37,12 @@ static GroupDecision make_room(const GroupView *view, const char *why)
     return decision;
 }
 
+/* Also one that has not noted yet that it has what the leader had. */
 static HaSet those_with_data(const GroupView *view)
 {
     HaSet set = {.len = 0};
     for (size_t i = 0; i < view->peers_len; i++) {
-        if (view->peers[i].has_data) {
+        if (view->peers[i].has_data || view->peers[i].in_history) {
             ha_set_add(&set, &view->peers[i].incarnation);
         }
     }
