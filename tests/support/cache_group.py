@@ -9,6 +9,7 @@ from support.tier import Tier
 from support.watch import wait_until
 
 TOKEN = 'a-token-that-is-long-enough'
+LOOK_S = 1  # a replica whose log is whole is one that could lead when its agent, and then its leader's, has looked
 
 
 def make_group(tier, name, nodes, failover=True, **more):
@@ -73,6 +74,7 @@ class CacheGroup:
             primary.set('settled', time.monotonic())
             assert primary.wait(replicas, 20000) == replicas
         wait_until(lambda: not any(self.is_log_aside(node) for node in self.live.nodes(self.name)), 'all logs are whole')
+        time.sleep(LOOK_S)
 
     def is_log_aside(self, node):
         """Behind a full copy, until its log is written anew: it does not count as one that could lead."""
