@@ -285,12 +285,13 @@ bool session_listen_is_found(const Session *session, const Exchange *exchange);
  * be found again. */
 NODISCARD bool session_listen_share(Session *session, Exchange *exchange, Slice mark, Slice tag,
                                     SessionOut *out);
-/* The server connection itself is to be the shared one: it is no more the client's. */
+/* The server connection itself is to be the shared one: it is no more the client's. When it listens
+ * to marks, that is session_listen_passed. */
 void session_listen_give(Session *session, Slice mark, Slice tag);
 /* The shared connection is lost: the client's server connection, which it has just got, listens to
  * the channels again. */
 void session_listen_anew(Session *session, Exchange *exchange, SessionOut *out);
-/* The shared connection has passed the last mark. */
+/* The shared connection has passed the last mark, or it is lost. */
 void session_listen_passed(Session *session);
 
 /* So many statements of a replay (settings_put_replay) are sent now. */
