@@ -22,10 +22,6 @@ typedef struct Mirror Mirror;
 #define HOST_NET_SIZE  8  /* "10.255" */
 #define AGENT_ID_SIZE  17
 
-/* Where a relay's link listens, at its instance's address on each of several hosts: below what an
- * instance's own port may be. */
-#define AGENT_LINK_PORT 1149
-
 typedef struct AgentOptions {
     Loop *loop;
     Jobs *jobs;

@@ -60,8 +60,6 @@ typedef enum AddressRange { ADDRESS_ENDPOINT, ADDRESS_NODE } AddressRange;
 /* The one that `current` says where it is set, else the lowest that no record holds. */
 const char *address_for(World *world, AddressRange range, const char *current);
 
-#define LINK_PORT 1149 /* AGENT_LINK_PORT: where relays let other hosts' processes in */
-
 /* ---- hosts (host.c) ---------------------------------------------------------------------------
  */
 
