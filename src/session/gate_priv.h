@@ -38,8 +38,9 @@ typedef struct Gate {
     bool quieted;       /* by a text, since the client has the connection */
     bool retimed;       /* and so may its statement_timeout be another */
     bool slow;          /* what is under way may end transactions in its middle */
-    int64_t slow_us;    /* the shell's: when that was sent; 0: not noticed yet */
-    int64_t took_us;    /* the shell's: how long ago that is */
+    bool unnamed_wrote, unnamed_slow; /* the same of the unnamed statement */
+    int64_t slow_us;                  /* the shell's: when that was sent; 0: not noticed yet */
+    int64_t took_us;                  /* the shell's: how long ago that is */
 } Gate;
 
 #endif

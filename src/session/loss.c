@@ -18,6 +18,7 @@ void loss_begin(Exchange *exchange)
 {
     exchange->may = exchange->unnamed_may = 0;
     exchange->told = false;
+    exchange->bound_len = -1;
 }
 
 void loss_note_text(Exchange *exchange, const TextEffects *effects)
@@ -38,19 +39,48 @@ void loss_note_text(Exchange *exchange, const TextEffects *effects)
 void loss_note_unnamed(Exchange *exchange)
 {
     exchange->may |= exchange->unnamed_may;
-    exchange->told = true;
 }
 
-void loss_note_message(const Session *session, Exchange *exchange, char type)
+void loss_note_bound(Exchange *exchange, Slice portal)
 {
-    bool runs = type == 'Q' || type == 'E' || type == 'F';
-    bool reads = !session->relay || exchange->gate.on;
-    if (runs && (!reads || type == 'F' || !exchange->told)) {
+    bool fits = portal.len <= sizeof(exchange->bound);
+    exchange->bound_len = fits ? (int16_t)portal.len : -1;
+    memcpy(exchange->bound, portal.data, fits ? portal.len : 0);
+}
+
+/* Of a Parse that was skipped nothing is on the server: what was there before is. */
+void loss_note_error(Exchange *exchange)
+{
+    exchange->unnamed_may = MAY_ALL;
+}
+
+/* A portal of an earlier batch may run anything. */
+static bool is_bound(const Exchange *exchange, const PgPiece *piece)
+{
+    PgExecute execute;
+    return exchange->bound_len >= 0 && pg_get_execute(piece->body, &execute) &&
+           slice_eq(execute.portal, (Slice){exchange->bound, (size_t)exchange->bound_len});
+}
+
+static bool is_noted(const Session *session, const Exchange *exchange, const PgPiece *piece)
+{
+    if (session->relay && !exchange->gate.on) {
+        return false;
+    }
+    return piece->type == 'E' ? is_bound(exchange, piece) : piece->type == 'Q' && exchange->told;
+}
+
+bool loss_note_message(const Session *session, Exchange *exchange, const PgPiece *piece)
+{
+    bool noted = strchr("QEF", piece->type) == NULL || is_noted(session, exchange, piece);
+    if (!noted) {
         exchange->may = MAY_ALL;
     }
-    if (type == 'Q' || type == 'S' || type == 'F') {
+    if (strchr("QSF", piece->type) != NULL) {
         exchange->told = false;
+        exchange->bound_len = -1;
     }
+    return noted;
 }
 
 void loss_note_unread(Exchange *exchange)

@@ -135,6 +135,8 @@ static bool take_error(Session *session, Exchange *exchange, const PgPiece *piec
     if (answer->failed == 'P') {
         exchange->unnamed = UNNAMED_ABSENT;
     }
+    loss_note_error(exchange);
+    gate_note_error(exchange);
     if (answer->query_skipped) {
         sync_for_query(session, exchange, out);
     }

@@ -43,6 +43,7 @@
 /* Of a message that is looked into, at least this much is seen. */
 #define SESSION_HEAD_MAX    STATEMENT_MESSAGE_MAX
 #define SESSION_REWRITE_MAX 320 /* the head of a message with another name */
+#define BOUND_MAX           64  /* of a portal's name; what runs by a longer one may be anything */
 
 /* The name of clients' streams at PostgreSQL. No standby of ours has it: those are weir_ID. */
 #define WALSENDER_NAME "weir-client"
@@ -171,7 +172,9 @@ typedef struct Exchange {
     /* Bits of what a loss of the connection leaves open (loss.c): of what was sent and is not
      * answered, and of the unnamed statement. */
     uint8_t may, unnamed_may;
-    bool told; /* of what the client's batch runs, `may` says it */
+    bool told;         /* of what the client's Query runs, `may` says it */
+    int16_t bound_len; /* and of this portal, which was bound last in the batch; -1: of none */
+    char bound[BOUND_MAX];
     Gate gate;
     /* What a text is parsed under (RULES P4): a list of settings, or something of its own. */
     uint64_t context;

@@ -39,8 +39,8 @@ static char letter(char type, SessionStep step, const SessionOut *out)
     return type;
 }
 
-/* A line per message: "Q text"; "P name text", "B name", "E", "S"; "< types" is the server's. The
- * name is one letter, or - for none. */
+/* A line per message: "Q text"; "P name text", "B name portal", "E portal", "S"; "< types" is the
+ * server's. The name is one letter, or - for none. */
 static void run(Talk *t, const char *script)
 {
     Slice rest = slice_of(script);
@@ -60,10 +60,11 @@ static void run(Talk *t, const char *script)
         case 'B':
             name[0] = text[2] == '-' ? '\0' : text[2];
             talk_message(&t->session, &t->exchange, &t->out, text[0], name,
-                         text[0] == 'P' ? text + 4 : "", &t->sent);
+                         line.len > 4 ? text + 4 : "", &t->sent);
             break;
         default:
-            talk_message(&t->session, &t->exchange, &t->out, text[0], "", "", &t->sent);
+            talk_message(&t->session, &t->exchange, &t->out, text[0], "",
+                         line.len > 2 ? text + 2 : "", &t->sent);
         }
     }
 }
@@ -117,6 +118,11 @@ static void test_what_may_have_happened(void **state)
         BEGUN "Q end",
         BEGUN "Q prepare transaction 'x'",
         BEGUN "P - commit\nB -\nE", /* it ends it without a Sync */
+        /* Bound in an earlier batch, and not what this one has bound. */
+        BEGUN "P - commit\nB - c\nS\n< 12ZT\nP - select 1\nB -\nE\nE c\nS",
+        BEGUN "P - commit\nB -\nS\n< 12ZT\nP - select 1\nE\nS",
+        /* What is skipped leaves what was there. */
+        "P - insert into t values (1)\nS\n< 1ZI\nP b x\nP - select 1\nS\n< 3EZI\nB -\nE\nS",
         BEGUN "P s commit\nB s\nE\nS",
         BEGUN "Q something else",                       /* nobody knows what it is */
         BEGUN "Q rollback\nQ insert into t values (1)", /* which is in none */
