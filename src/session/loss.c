@@ -17,7 +17,7 @@ enum {
 void loss_begin(Exchange *exchange)
 {
     exchange->may = exchange->unnamed_may = 0;
-    exchange->told = false;
+    exchange->told = exchange->guard = exchange->guarded = false;
     exchange->bound_len = -1;
 }
 
@@ -103,6 +103,7 @@ static bool is_answered(const Exchange *exchange)
 
 void loss_take_ready(Exchange *exchange)
 {
+    exchange->guarded = false;
     if (is_answered(exchange)) {
         exchange->may = 0;
         gate_answered(exchange);
@@ -161,6 +162,34 @@ bool session_can_resend(const Session *session, const Exchange *exchange)
 void session_undo(Session *session, Exchange *exchange)
 {
     records_undo(session, exchange, exchange->records.len - exchange->records_first);
+}
+
+void session_guard(Exchange *exchange)
+{
+    exchange->guard = true;
+}
+
+/* As a replay of settings: in the same transaction. That is all that it holds for. */
+void loss_put_guard(Exchange *exchange, SessionOut *out)
+{
+    exchange->guard = false;
+    exchange->guarded = true;
+    exchange->unnamed = UNNAMED_FOREIGN;
+    exchange_push_replay(exchange, 1, FLIGHT_OURS);
+    session_put_before(out, SLICE("P\0\0\0\46\0SET transaction_read_only = on\0\0\0"
+                                  "B\0\0\0\14\0\0\0\0\0\0\0\0"
+                                  "E\0\0\0\11\0\0\0\0\0"));
+}
+
+bool loss_take_error(Exchange *exchange, const PgPiece *piece)
+{
+    PgError error;
+    bool writes = exchange->guarded && piece->last && pg_get_error(piece->body, &error) &&
+                  slice_is(error.sqlstate, "25006");
+    if (writes) {
+        loss_note_unread(exchange);
+    }
+    return writes;
 }
 
 /* Each batch that it waits for fails, and so does the one that it is about to end; where it waits

@@ -45,6 +45,10 @@ void loss_take_ready(Exchange *exchange);
 /* Of what is answered now: whether it may have committed something; `inside`: only what ends the
  * transaction that is open. */
 bool loss_may_have_committed(const Exchange *exchange, bool inside);
+/* In front of a message that may begin the transaction of what is sent again. */
+void loss_put_guard(Exchange *exchange, SessionOut *out);
+/* True: what was sent again is refused as a write. */
+bool loss_take_error(Exchange *exchange, const PgPiece *piece);
 /* A message behind a loss, of a client without a server connection and with session->after. */
 SessionStep loss_take_unlinked(Session *session, const PgPiece *piece, SessionOut *out);
 

@@ -127,6 +127,10 @@ static bool take_error(Session *session, Exchange *exchange, const PgPiece *piec
     if (settings_take_error(exchange, answer)) {
         return true;
     }
+    if (loss_take_error(exchange, piece)) {
+        out->problem = "a read that was sent again writes: it may have done so before it was lost";
+        return false;
+    }
     if (answer->own_failed) {
         out->problem = "the server refused a command of the proxy";
         return false;

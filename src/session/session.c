@@ -481,6 +481,9 @@ static SessionStep take_first(Session *session, Exchange *exchange, const PgPiec
     if (step != STEP_FORWARD) {
         return step;
     }
+    if (exchange->guard && strchr("QPBDE", piece->type) != NULL) {
+        loss_put_guard(exchange, out);
+    }
     session->mid_message = !piece->last;
     take_linked(session, exchange, piece, out);
     refuse_pin(exchange, out);

@@ -129,6 +129,8 @@ typedef struct Exchange {
     bool wrote;      /* may have moved a sequence */
     bool changed;    /* may have written to the database: not all was TextEffects.harmless */
     bool replica;    /* the shell's: only this transaction may run here (pool.reads split) */
+    bool guard;      /* the client's next batch is to be run read only */
+    bool guarded;    /* and is under way so */
     bool open;       /* the client has sent something since its last Sync */
     bool forgets;    /* the batch may take prepared statements away */
     bool releases;   /* what pins may have been taken away */
@@ -203,7 +205,7 @@ typedef enum SessionStep {
     STEP_REFUSE,  /* a protocol violation: tell `problem`, and close */
 } SessionStep;
 
-#define SESSION_BEFORE_MAX 5
+#define SESSION_BEFORE_MAX 6
 
 /* What became of the channels that the client listens to. */
 typedef enum ListenNews {
@@ -322,6 +324,10 @@ void session_outlive(Session *session, Exchange *exchange, const char *detail, B
  * may be sent again behind session_undo, which takes back what it has changed here. */
 bool session_can_resend(const Session *session, const Exchange *exchange);
 void session_undo(Session *session, Exchange *exchange);
+/* Behind session_link: what is sent again is next. It is run read only, for what is behind a view's
+ * or an operator's name no text says: where it writes after all (25006), it may have done so the
+ * first time, and the connection cannot go on (LOSS_UNKNOWN). */
+void session_guard(Exchange *exchange);
 
 /* ---- what keeps a success from its client (gate.c) ----------------------------------------------
  */

@@ -872,6 +872,9 @@ static SessionStep give(World *w, int client, const PgPiece *piece, SessionOut *
         session_link(session, &w->exchange, (Handover)choose(w, 3), out);
         w->exchange.replica = choose(w, 4) == 3;
         w->noticed = false;
+        if (choose(w, 8) == 7) {
+            session_guard(&w->exchange);
+        }
         send_before(w, out);
         step = session_client_piece(session, &w->exchange, piece, out);
     }

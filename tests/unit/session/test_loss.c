@@ -273,6 +273,86 @@ static void test_a_name_is_taken_back(void **state)
     talk_free(t);
 }
 
+static SessionStep fail_with(Talk *t, const char *sqlstate)
+{
+    Buf body;
+    buf_init(&body, BUF_MAX_DEFAULT);
+    pg_put_error(&body, &(PgError){.severity = SLICE("ERROR"),
+                                   .sqlstate = slice_of(sqlstate),
+                                   .message = SLICE("m")});
+    Slice raw = buf_slice(&body);
+    PgPiece piece = {.type = 'E',
+                     .first = true,
+                     .last = true,
+                     .raw = raw,
+                     .body = slice_skip(raw, PG_HEADER_SIZE)};
+    SessionStep step = session_server_piece(&t->session, &t->exchange, &piece, &t->out);
+    buf_done(&body);
+    return step;
+}
+
+static char letter_told(char type, SessionStep step, const SessionOut *out)
+{
+    (void)out;
+    return step == STEP_FORWARD ? type : '.';
+}
+
+/* Types of what was sent, one letter each. */
+static void check_sent(Talk *t, const char *want)
+{
+    char types[TALK_MAX] = {0};
+    size_t len = 0;
+    PgPolicy policy = {0};
+    for (Slice rest = buf_slice(&t->sent); rest.len > 0;) {
+        PgFramer framer = {0};
+        PgPiece piece;
+        assert_true(pg_framer_next(&framer, &policy, rest, &piece) == WIRE_DONE);
+        rest = slice_skip(rest, piece.raw.len);
+        types[len++] = piece.type;
+    }
+    assert_string_equal(types, want);
+}
+
+/* In the transaction of the first batch, in front of it; and of no other. */
+static void test_what_is_sent_again_is_read_only(void **state)
+{
+    (void)state;
+    char got[TALK_MAX];
+    Talk *t = talk_new(false);
+    session_guard(&t->exchange);
+    run(t, "Q select 1\nQ insert into t values (1)");
+    check_sent(t, "PBEQQ");
+    assert_true(slice_has(buf_slice(&t->sent), "SET transaction_read_only = on"));
+    talk_answer(&t->session, &t->exchange, &t->out, "12CTDCZI", letter_told, got);
+    assert_string_equal(got, "...TDCZ");
+    assert_int_equal(fail_with(t, "25006"), STEP_FORWARD); /* is the client's own */
+    talk_free(t);
+}
+
+static void test_what_writes_after_all(void **state)
+{
+    (void)state;
+    static const char *const scripts[] = {"Q select 1", "P - select 1\nB -\nE\nS",
+                                          "P a select 1\nB a\nE\nS"};
+    for (size_t i = 0; i < ARRAY_LEN(scripts); i++) {
+        Talk *t = talk_new(false);
+        char got[TALK_MAX];
+        t->exchange.dialect.wants_reads = true;
+        session_guard(&t->exchange);
+        run(t, scripts[i]);
+        talk_answer(&t->session, &t->exchange, &t->out, "12C", letter_told, got);
+        assert_int_equal(session_lost(&t->session, &t->exchange), LOSS_UNDONE);
+        assert_int_equal(fail_with(t, "25006"), STEP_REFUSE);
+        assert_int_equal(session_lost(&t->session, &t->exchange), LOSS_UNKNOWN);
+        assert_true(session_can_outlive(&t->session, &t->exchange));
+        talk_free(t);
+    }
+    Talk *t = talk_new(false);
+    run(t, "Q select 1");
+    assert_int_equal(fail_with(t, "25006"), STEP_FORWARD);
+    talk_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +364,8 @@ int main(void)
         cmocka_unit_test(test_who_cannot_stay),
         cmocka_unit_test(test_what_is_sent_again),
         cmocka_unit_test(test_a_name_is_taken_back),
+        cmocka_unit_test(test_what_is_sent_again_is_read_only),
+        cmocka_unit_test(test_what_writes_after_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
