@@ -9,7 +9,7 @@ import pytest
 from support.engines import account_folder, stop
 from support.pool import ANN, PORT, Postgres, authority, proxy, wait_for
 from support.watch import wait_until
-from support.wire import Closed, Wire, query
+from support.wire import FLUSH, SYNC, Closed, Wire, bind, close, execute, parse, query
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -83,6 +83,41 @@ def test_what_is_not_sent_again(pool, postgres):
             crash(postgres, 3)
         assert [answer.exception(30).sqlstate for answer in answers] == ['08007', '40001', '08007']
         assert write.execute("SELECT count(*) FROM t WHERE v = 'once'").fetchone() == (0,)
+    assert pool.await_status(lambda s: s['reads_resent'] == 0)
+
+
+def test_a_read_that_writes_after_all(pool, postgres):
+    """No text says what a view does. It may have been committed before the server was lost; so it is not done again."""
+    postgres.run('CREATE TABLE IF NOT EXISTS seen (at timestamptz)',
+                 "CREATE OR REPLACE FUNCTION sees() RETURNS bool LANGUAGE sql AS 'INSERT INTO seen VALUES (now()) "
+                 "RETURNING true'", 'CREATE OR REPLACE VIEW looks AS SELECT sees(), count(*) FROM t',
+                 'GRANT ALL ON seen, looks TO ann')
+    with pool.connect() as client, ThreadPoolExecutor() as threads:
+        client.execute('SELECT * FROM looks')
+        with contextlib.suppress(psycopg.OperationalError), locked(postgres):
+            answer = threads.submit(client.execute, 'SELECT * FROM looks')
+            crash(postgres, 1)
+        assert answer.exception(30).sqlstate == '08007'
+        assert client.execute('SELECT count(*) FROM seen').fetchone() == (1,)
+        client.execute('SELECT * FROM looks')  # nothing of it stays
+        assert client.execute('SELECT count(*) FROM seen').fetchone() == (2,)
+    assert pool.await_status(lambda s: s['reads_resent'] == 1)
+
+
+def test_a_parse_that_was_told(pool, postgres):
+    """The statement is there already, so that its ParseComplete is the proxy's own."""
+    named = parse('SELECT count(*) FROM t', 'mine')
+    with Wire(pool.address, PORT, ANN['user'], ANN['password'], 'app') as wire:
+        wire.ask(named, SYNC)
+        wire.ask(close('S', 'mine'), SYNC)
+        heard = len(wire.heard)
+        with contextlib.suppress(psycopg.OperationalError), locked(postgres):
+            wire.send(named, FLUSH)
+            assert wire.hear()[0] == 'ParseComplete'
+            wire.send(bind('mine'), execute(), SYNC)
+            crash(postgres, 1)
+        wire.settle()
+        assert [answer[0] for answer in wire.heard[heard:]] == ['ParseComplete', 'ErrorResponse', 'ReadyForQuery']
     assert pool.await_status(lambda s: s['reads_resent'] == 0)
 
 
