@@ -59,7 +59,9 @@ def postgres():
                                             'wal_sender_timeout=0', 'max_wal_size=64MB'))
         server.run('CREATE TABLE t (id serial PRIMARY KEY, v text); GRANT ALL ON t, t_id_seq TO ann, bob',
                    'GRANT ALL ON SCHEMA public TO ann, bob', 'ALTER ROLE ann SET synchronous_commit = on',
-                   'CREATE ROLE pulse LOGIN')
+                   'CREATE ROLE pulse LOGIN', 'ALTER ROLE pulse SET client_min_messages = error',
+                   'ALTER ROLE pulse SET statement_timeout = 1',
+                   'ALTER ROLE pulse SET default_transaction_read_only = on')
         (server.data / 'pg_hba.conf').write_text(
             'local all,replication postgres,pulse trust\nlocal all all scram-sha-256\n')
         server.run('SELECT pg_reload_conf()')
@@ -267,6 +269,21 @@ def test_what_is_not_proven_in_time(proxy, postgres):
             assert time.monotonic() - since > 3
         if 'pool' in proxy.config:
             assert client.execute('SELECT 1').fetchone() == (1,)
+
+
+@pytest.mark.parametrize('function', ['pg_cancel_backend', 'pg_terminate_backend'])
+def test_a_pulse_that_is_cut_proves_nothing(proxy, postgres, function):
+    with proxy.connect() as client, ThreadPoolExecutor() as pool:
+        client.execute('SELECT 1')
+        with postgres.standby.stopped():
+            answer = pool.submit(client.execute, "INSERT INTO t (v) VALUES ('x')")
+            cut(postgres)
+            for _ in range(2):
+                pid = wait_for(lambda: waits(postgres, 'pulse'), 'the pulse waits')[0][0]
+                postgres.ask(f'SELECT {function}(%s)', pid)
+                time.sleep(HELD_S)
+                assert not answer.done()
+        assert answer.result(20).statusmessage == 'INSERT 0 1'
 
 
 def test_who_hears_warnings_waits_for_nothing(proxy, postgres):

@@ -1,5 +1,6 @@
 """A read whose server is lost before anything of its answer was passed on is sent again, once, and nothing else is."""
 import contextlib
+import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
@@ -141,6 +142,33 @@ def test_one_that_was_cancelled(pool, postgres):
             wait_for(lambda: locks(postgres) == 1, 'it waits')
             client.cancel()
             assert answer.exception(30).sqlstate == '57014'
+
+
+def test_one_that_was_cancelled_before_it_was_lost(pool, postgres):
+    """Its backend stands still, and does not come to say so."""
+    with pool.connect() as client, ThreadPoolExecutor() as threads:
+        with contextlib.suppress(psycopg.OperationalError), locked(postgres):
+            answer = threads.submit(client.execute, 'SELECT count(*) FROM t')
+            pid = wait_for(lambda: postgres.ask("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"),
+                           'it waits')[0][0]
+            os.kill(pid, signal.SIGSTOP)
+            client.cancel()
+            pool.await_status(lambda s: s['cancels'] == 1)
+            os.kill(pid, signal.SIGKILL)
+        assert answer.exception(30).sqlstate == '40001'
+        wait_for(lambda: client.execute('SELECT 1').fetchone() == (1,), 'it does not come again')
+    assert pool.await_status(lambda s: s['reads_resent'] == 0)
+
+
+def test_what_postgresql_has_answered(pool, postgres):
+    """Were it that it ends the connection."""
+    with pool.connect() as client, ThreadPoolExecutor() as threads:
+        with locked(postgres) as admin:
+            answer = threads.submit(client.execute, 'SELECT count(*) FROM t')
+            wait_for(lambda: locks(postgres) == 1, 'it waits')
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+            assert 'terminating connection due to administrator command' in str(answer.exception(30))
+    assert pool.await_status(lambda s: s['reads_resent'] == 0)
 
 
 def test_once(pool, postgres):
