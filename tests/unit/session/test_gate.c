@@ -195,6 +195,10 @@ static void test_who_hears_no_warnings(void **state)
           "CZCZ12*C*Z");
     check(false, true, 0, "Q insert into t values (1); insert into t values (2)\n< CCZI", "*C*CZ");
     check(true, true, 0, INSERT "< CZI\nQ select 1\n< TDCZI", "*CZTDCZ");
+    /* What was proven for one word is not for what comes behind it. */
+    check(false, true, 0, "Q select 1; call p()\n< TDCEZI", "TD*CE*Z");
+    check(false, true, 0, INSERT "< CnZI", "*C*Z");
+    check(false, true, 0, INSERT "< CNZI", "*CNZ");
     check(true, true, 0, "P a insert into t values (1)\nS\n< 1ZI\nB a\nE\nS\n< 2CZI", "1Z2*C*Z");
     check(false, false, 0, "F\n< VZI", "V*Z");
 }
@@ -230,6 +234,11 @@ static void test_what_was_said_before(void **state)
     check(false, true, 0, reads, "12CZ");
     check(false, true, 0, "P - select 1\nB - p\nE p\nS\n< 12CZI", "12CZ");
     check(false, true, 0, "P - select 1\nS\n< 1ZI\nB -\nE\nS\n< 2CZI", "1Z2CZ");
+    check(false, false, 0, "P - call p()\nS\n< 1ZI\nP - select 1\nB -\nE\nS\n@100000\n< 12CZI",
+          "1Z12CZ");
+    check(true, false, 0,
+          "P a set client_min_messages = error\nS\n< 1ZI\nB a\nE\nS\n< 2CZI\n" INSERT "< CZI",
+          "1Z2*C*Z*CZ");
 }
 
 static void test_who_keeps_them_away(void **state)
@@ -281,6 +290,77 @@ static void test_what_is_led_back(void **state)
     assert_int_equal(commit_of_one_that_hears("set local client_min_messages = error"), STEP_GATE);
 }
 
+/* A server that has another client's, which are led back in the transaction. */
+static void test_what_another_client_has_set(void **state)
+{
+    (void)state;
+    Talk *t = talk_new(false);
+    t->exchange.applied = settings_intern(t->settings, SLICE("client_min_messages\0error\0"));
+    session_link(&t->session, &t->exchange, HANDOVER_PLAIN, &t->out);
+    talk_message(&t->session, &t->exchange, &t->out, 'Q', "", "insert into t values (1)", &t->sent);
+    assert_int_equal(hear(t, '1', SLICE("")), STEP_DROP);
+    assert_int_equal(hear(t, '2', SLICE("")), STEP_DROP);
+    assert_int_equal(hear(t, 'C', SLICE("")), STEP_DROP);
+    assert_int_equal(hear(t, 'C', SLICE("")), STEP_GATE);
+    talk_free(t);
+}
+
+/* A client that is linked while a cancel is on its way. */
+static void test_a_cancel_before_the_link(void **state)
+{
+    (void)state;
+    Talk *t = talk_new(false);
+    session_gate_cancel(&t->exchange, false);
+    session_link(&t->session, &t->exchange, HANDOVER_PLAIN, &t->out);
+    talk_message(&t->session, &t->exchange, &t->out, 'Q', "", "select 1", &t->sent);
+    session_gate_cancel(&t->exchange, true);
+    assert_int_equal(hear(t, 'C', SLICE("")), STEP_GATE);
+    talk_free(t);
+}
+
+/* Its settings are asked for, and meanwhile it runs what may set anything. */
+static void test_what_is_said_while_it_is_asked(void **state)
+{
+    (void)state;
+    Talk *t = talk_new(false);
+    talk_message(&t->session, &t->exchange, &t->out, 'Q', "", "set work_mem = 1", &t->sent);
+    assert_int_equal(hear(t, 'C', SLICE("")), STEP_FORWARD);
+    assert_int_equal(hear(t, 'Z', SLICE("I")), STEP_FORWARD);
+    assert_int_equal(t->exchange.asking, ASKING_SETTINGS);
+    talk_message(&t->session, &t->exchange, &t->out, 'Q', "", "do 'x'", &t->sent);
+    assert_int_equal(hear(t, 'D',
+                          (Slice){"\0\1\0\0\0\1"
+                                  "1",
+                                  7}),
+                     STEP_DROP);
+    assert_int_equal(hear(t, 'C', SLICE("")), STEP_DROP);
+    assert_int_equal(hear(t, 'Z', SLICE("I")), STEP_DROP);
+    assert_int_equal(hear(t, 'C', SLICE("")), STEP_GATE);
+    talk_free(t);
+}
+
+/* A Parse that is longer than what is read of it, by a name. */
+static void test_what_is_not_read(void **state)
+{
+    (void)state;
+    Talk *t = talk_new(true);
+    PgPiece piece = {
+        .type = 'P', .first = true, .raw = SLICE("P"), .body = SLICE("a\0insert into")};
+    assert_int_equal(session_client_piece(&t->session, &t->exchange, &piece, &t->out),
+                     STEP_FORWARD);
+    piece = (PgPiece){.last = true, .raw = SLICE("x"), .body = SLICE("x")};
+    assert_int_equal(session_client_piece(&t->session, &t->exchange, &piece, &t->out),
+                     STEP_FORWARD);
+    talk_message(&t->session, &t->exchange, &t->out, 'S', "", "", &t->sent);
+    assert_int_equal(hear(t, '1', SLICE("")), STEP_FORWARD);
+    assert_int_equal(hear(t, 'Z', SLICE("I")), STEP_GATE);
+    session_gate_open(&t->exchange);
+    assert_int_equal(hear(t, 'Z', SLICE("I")), STEP_FORWARD);
+    talk_message(&t->session, &t->exchange, &t->out, 'Q', "", "insert into t values (1)", &t->sent);
+    assert_int_equal(hear(t, 'C', SLICE("")), STEP_GATE);
+    talk_free(t);
+}
+
 static void test_off(void **state)
 {
     (void)state;
@@ -330,6 +410,10 @@ int main(void)
         cmocka_unit_test(test_what_was_said_before),
         cmocka_unit_test(test_who_keeps_them_away),
         cmocka_unit_test(test_what_is_led_back),
+        cmocka_unit_test(test_what_another_client_has_set),
+        cmocka_unit_test(test_a_cancel_before_the_link),
+        cmocka_unit_test(test_what_is_said_while_it_is_asked),
+        cmocka_unit_test(test_what_is_not_read),
         cmocka_unit_test(test_off),
         cmocka_unit_test(test_what_it_loses),
         cmocka_unit_test(test_timeouts),

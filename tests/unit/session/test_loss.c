@@ -237,6 +237,7 @@ static void test_what_is_sent_again(void **state)
         {"Q select 1\n< T", true}, /* whether that was passed on is the shell's to know */
         {"Q begin", true},         /* there is nothing in it */
         {"Q select 1\nQ select 2", false},
+        {"Q select 1\nP - select 2", false},
         {"Q select 1; select 2", false},
         {"Q select f()", false},
         {"Q insert into t values (1)", false},
