@@ -257,6 +257,24 @@ def test_a_cancel_that_was_passed_on(proxy, postgres):
         answer.result(20)
 
 
+def test_a_cancel_that_nobody_is_warned_of(proxy, postgres):
+    """A function keeps the warning to itself, and its text does not say so."""
+    with proxy.connect() as client:
+        client.execute("""CREATE OR REPLACE FUNCTION quietly() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+            PERFORM set_config('client_min_messages', 'error', true);
+            INSERT INTO t (v) VALUES ('x'); RETURN 1; END $$""")
+    with proxy.connect() as client, ThreadPoolExecutor() as pool:
+        client.execute('SELECT 1')
+        with postgres.standby.stopped():
+            answer = pool.submit(client.execute, 'SELECT quietly()')
+            wait_for(lambda: waits(postgres), 'the commit waits')
+            client.cancel()
+            wait_for(lambda: not waits(postgres), 'it was cut')
+            time.sleep(HELD_S)
+            assert not answer.done()
+        assert answer.result(20).fetchone() == (1,)
+
+
 def test_what_is_not_proven_in_time(proxy, postgres):
     """The standby stays away: after 5 s the client hears that nobody knows."""
     with proxy.connect() as client, ThreadPoolExecutor() as pool:

@@ -305,6 +305,22 @@ static void test_what_another_client_has_set(void **state)
     talk_free(t);
 }
 
+/* The client's own statement_timeout is known. */
+static void test_a_timeout_of_its_own(void **state)
+{
+    (void)state;
+    Talk *t = talk_new(false);
+    t->session.settings = settings_intern(t->settings, SLICE("statement_timeout\0005ms\0"));
+    t->exchange.applied = settings_ref(t->session.settings);
+    session_link(&t->session, &t->exchange, HANDOVER_PLAIN, &t->out);
+    talk_message(&t->session, &t->exchange, &t->out, 'Q', "", "call p()", &t->sent);
+    t->exchange.gate.took_us = 4999;
+    assert_int_equal(hear(t, 'C', SLICE("")), STEP_FORWARD);
+    t->exchange.gate.took_us = 5000;
+    assert_int_equal(hear(t, 'Z', SLICE("I")), STEP_GATE);
+    talk_free(t);
+}
+
 /* A client that is linked while a cancel is on its way. */
 static void test_a_cancel_before_the_link(void **state)
 {
@@ -411,6 +427,7 @@ int main(void)
         cmocka_unit_test(test_who_keeps_them_away),
         cmocka_unit_test(test_what_is_led_back),
         cmocka_unit_test(test_what_another_client_has_set),
+        cmocka_unit_test(test_a_timeout_of_its_own),
         cmocka_unit_test(test_a_cancel_before_the_link),
         cmocka_unit_test(test_what_is_said_while_it_is_asked),
         cmocka_unit_test(test_what_is_not_read),
