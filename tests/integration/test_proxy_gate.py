@@ -359,6 +359,31 @@ def test_the_engine_is_lost(proxy, postgres):
         assert is_unknown(answer.exception(20))
 
 
+@pytest.fixture
+def other():
+    with account_folder('postgres') as folder:
+        server = Postgres(folder)
+        server.run('CREATE ROLE pulse LOGIN', database='postgres')
+        (server.data / 'pg_hba.conf').write_text('local all postgres,pulse trust\nlocal all all scram-sha-256\n')
+        server.run('SELECT pg_reload_conf()')
+        yield server
+        stop(server.process, signal.SIGINT)
+
+
+def test_another_engine_leads(proxy, postgres, other):
+    """The former one lives, and so does the session on it: what the new one acknowledges proves nothing of it."""
+    with proxy.connect() as client, ThreadPoolExecutor() as pool:
+        client.execute('SELECT 1')
+        with postgres.standby.stopped():
+            answer = pool.submit(client.execute, "INSERT INTO t (v) VALUES ('x')")
+            cut(postgres)
+            time.sleep(HELD_S)
+            assert not answer.done()
+            proxy.config[proxy.config['kind']]['target']['socket_dir'] = str(other.folder)
+            proxy.plane.agent.configure(proxy.config)
+            assert is_unknown(answer.exception(20))
+
+
 # ---- the right to answer ---------------------------------------------------------------------------
 
 def test_the_right_is_enforced(weir, tmp_path, authority, postgres):
