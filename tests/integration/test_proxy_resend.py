@@ -107,6 +107,7 @@ def test_a_read_that_writes_after_all(pool, postgres):
 
 def test_a_parse_that_was_told(pool, postgres):
     """The statement is there already, so that its ParseComplete is the proxy's own."""
+    pool.configure({'max_connections_percent': 10})  # one
     named = parse('SELECT count(*) FROM t', 'mine')
     with Wire(pool.address, PORT, ANN['user'], ANN['password'], 'app') as wire:
         wire.ask(named, SYNC)
@@ -185,11 +186,15 @@ def test_once(pool, postgres):
     assert pool.await_status(lambda s: s['reads_resent'] == 1)
 
 
-def test_without_it_nothing_is_sent_again(proxy, postgres):
+@pytest.mark.parametrize('synchronous,code', [(False, '08007'), (True, '40001')], ids=['unread', 'read'])
+def test_without_it_nothing_is_sent_again(proxy, postgres, synchronous, code):
+    """Also where texts are read for something else, so that it is known what only reads."""
+    proxy.config['pool']['target']['synchronous'] = synchronous
     proxy.configure(workers=1)
     with proxy.connect() as client, ThreadPoolExecutor() as threads:
         with contextlib.suppress(psycopg.OperationalError), locked(postgres):
             answer = threads.submit(client.execute, 'SELECT count(*) FROM t')
             crash(postgres, 1)
-        assert answer.exception(30).sqlstate == '08007'
+        assert answer.exception(30).sqlstate == code
         assert client.execute('SELECT 1').fetchone() == (1,)
+    assert proxy.await_status(lambda s: s['reads_resent'] == 0)
