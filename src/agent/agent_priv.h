@@ -71,6 +71,13 @@ typedef struct PgLead {
     size_t links_len;
 } PgLead;
 
+/* A leader's view of a Redis replica. */
+typedef struct RedisLink {
+    HaId incarnation;
+    int64_t gone_ms; /* as of a PgLink */
+    int64_t target;  /* what it is to have before it counts; -1: not known yet */
+} RedisLink;
+
 /* What it knows of the part of a Redis node. */
 typedef struct RedisPart {
     int64_t revision; /* of the record, as we wrote it last for this run of the engine; 0: not */
@@ -97,7 +104,8 @@ typedef struct RedisPart {
     bool killed;                     /* we have ended it for its silence */
     bool stuck;                      /* and it did not end */
     bool reaped;                     /* nothing is left of its last run */
-    PgLink links[HA_PEERS_MAX];      /* of a leader to its replicas */
+    GroupBond bond;
+    RedisLink links[HA_PEERS_MAX]; /* of a leader to its replicas */
     size_t links_len;
 } RedisPart;
 

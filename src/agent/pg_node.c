@@ -24,6 +24,12 @@ static const char *admin_account_name(Arena *arena)
     return found != NULL ? arena_strdup(arena, found->pw_name) : "root";
 }
 
+/* Of root's planes it is their own (agent_priv.h). */
+static const char *plane_account_name(Arena *arena)
+{
+    return geteuid() == 0 ? PLANE_ACCOUNT : admin_account_name(arena);
+}
+
 static bool pg_node_init(PgNode *node, NodeRun *run, Err *err)
 {
     *node = (PgNode){.run = run, .cluster = member_str(run->goal, "cluster", "")};
@@ -34,6 +40,7 @@ static bool pg_node_init(PgNode *node, NodeRun *run, Err *err)
     spec->cluster_name = member_str(run->goal, "identifier", "");
     spec->listen_address = node_address(run, run->goal);
     spec->admin_account = admin_account_name(run->arena);
+    spec->plane_account = plane_account_name(run->arena);
     spec->synchronous_standby_names = "";
     node_settings(run, &spec->settings, &spec->settings_len);
     return engine_account("postgres", &spec->account, err);

@@ -156,12 +156,25 @@ static json_t *expand_target(Expander *expander, const json_t *object, const cha
     return expand_object(expander, rest, depth + 1);
 }
 
+/* Where commits wait for standbys, the plane is told who may ask whether they do: over the socket
+ * of this host, for the role logs in as the planes' account. */
+static void tell_pulse(json_t *target)
+{
+    if (member_bool(target, "synchronous", false) &&
+        json_object_get(target, "socket_dir") != NULL) {
+        json_object_set_new(target, "probe_user", json_string(PG_PULSE_USER));
+    } else if (json_is_object(target)) {
+        json_object_del(target, "synchronous");
+    }
+}
+
 static json_t *expand_leader(Expander *expander, const json_t *object, int depth)
 {
     const char *node =
         plane_leader(expander->options, expander->arena, member_str(object, "$leader", ""));
     json_t *target =
         node != NULL ? expand_target(expander, object, "$leader", node, depth) : json_null();
+    tell_pulse(target);
     if (json_is_object(target) && hosts_are_several(expander->options->hosts)) {
         json_object_set_new(target, "deposed", plane_peers_new(expander->options, node));
     }

@@ -35,9 +35,12 @@ json_t *plane_group_member(const AgentOptions *options, const char *cluster, con
 {
     GroupRecord record;
     CLEANUP(record_free_ptr) json_t *seen = seen_of(options, node);
-    bool primary = record_of(options, cluster, &record) && leads(&record, node, seen);
+    bool known = record_of(options, cluster, &record);
+    bool primary = known && leads(&record, node, seen);
+    bool handed = known && strcmp(record.former.text, node) == 0;
     bool runs = strcmp(member_str(seen, "state", ""), "running") == 0;
-    return json_pack("{s:s, s:b}", "role", primary ? "primary" : "replica", "available", runs);
+    return json_pack("{s:s, s:b, s:b}", "role", primary ? "primary" : "replica", "available", runs,
+                     "handed", handed);
 }
 
 bool plane_group_yields(const AgentOptions *options, const char *cluster)

@@ -41,6 +41,7 @@ static bool redis_node_init(RedisNode *node, NodeRun *run, Err *err)
     spec->replication_password = secret_reveal(&node->replication).data;
     spec->client_password = secret_reveal(&node->client).data;
     spec->maxmemory_bytes = member_int(run->goal, "maxmemory_bytes", 0);
+    spec->alone = run->work->part.bond == GROUP_BOND_ALONE;
     node_settings(run, &spec->settings, &spec->settings_len);
     return engine_account("redis", &spec->account, err);
 }

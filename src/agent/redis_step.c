@@ -13,6 +13,7 @@ static void part_reset(RedisPart *part)
     part->revision = 0;
     part->answered_ms = part->heard_ms = part->paused_ms = 0;
     part->engine = 0;
+    part->bond = GROUP_BOND_UNKNOWN;
     part->begun = false;
     part->links_len = 0;
     part->keep_goal[0] = '\0';
@@ -107,6 +108,8 @@ static bool start(RedisNode *node, const char *source, Err *err)
     run->work->reboot_epoch = member_int(run->goal, "reboot_epoch", 0);
     node_seen_set(run, "starting", run->work->incarnation);
     part->begun = true;
+    part->bond = GROUP_BOND_BOUND; /* its files say so */
+    node->spec.alone = false;
     run->role = source == NULL ? "primary" : "replica";
     TRY(node_guard_start(run, redis_argv(run->arena, &node->spec), &node->spec.account, err));
     part->vain_starts++; /* until it has loaded its data */
@@ -177,6 +180,30 @@ static bool do_resume(RedisNode *node, Err *err)
     return true;
 }
 
+/* Also what users hear of it. */
+static bool do_bond(RedisNode *node, GroupBond bond, Err *err)
+{
+    RedisPart *part = &node->run->work->part;
+    bool alone = bond == GROUP_BOND_ALONE;
+    part->bond = GROUP_BOND_UNKNOWN; /* whatever becomes of it */
+    TRY(redis_let_alone(&node->spec, alone, err));
+    if (alone) {
+        node_event(node->run, "availability",
+                   arena_printf(node->run->arena,
+                                "%s has no replica: writes are acknowledged without one, and "
+                                "nobody can take over until one is back.",
+                                node->run->work->id));
+    } else if (node->view.durable && node->view.bond == GROUP_BOND_ALONE) {
+        node_event(node->run, "availability",
+                   arena_printf(node->run->arena,
+                                "Writes of %s are acknowledged when a replica has them again.",
+                                node->run->work->id));
+    }
+    part->bond = bond;
+    node->spec.alone = alone;
+    return true;
+}
+
 /* It takes no more writes from here on: those that wait are refused as not carried out. */
 static bool do_demote(RedisNode *node, Err *err)
 {
@@ -235,6 +262,10 @@ bool redis_step_do(RedisNode *node, const GroupDecision *decision, Err *err)
         return do_demote(node, err);
     case GROUP_STEP_RESUME:
         return do_resume(node, err);
+    case GROUP_STEP_BIND:
+        return do_bond(node, GROUP_BOND_BOUND, err);
+    case GROUP_STEP_ALONE:
+        return do_bond(node, GROUP_BOND_ALONE, err);
     case GROUP_STEP_STOP:
         return do_stop(node, err);
     case GROUP_STEP_KILL:

@@ -27,6 +27,9 @@ static void view_goal(RedisNode *node, int64_t now_ms)
     view->deleted = member_bool(goal, "deleted", false);
     view->automatic = member_bool(goal, "automatic", false);
     view->handover = member_int(goal, "handover", 0);
+    const char *durable = member_str(goal, "durable", "off");
+    view->durable = strcmp(durable, "off") != 0;
+    view->strict = strcmp(durable, "strict") == 0;
     if (work->part.wish != view->handover || work->part.wish_ms == 0) {
         work->part.wish = view->handover;
         work->part.wish_ms = now_ms;
@@ -170,6 +173,7 @@ static void view_engine(RedisNode *node, int64_t now_ms)
     view->asked = node_stop_was_asked(node->run) && !part->killed;
     view->failing = part->vain_starts >= FAILING_MIN;
     view->paused = part->paused_ms != 0;
+    view->bond = part->bond;
     view->offset = node->seen.offset;
     snprintf(view->history, sizeof(view->history), "%s", node->seen.history);
 }
@@ -222,22 +226,23 @@ static void view_leader(RedisNode *node)
                        member_int(seen, "term", 0) == view->record.term;
 }
 
-static bool streams(const RedisNode *node, const GroupPeer *peer)
+/* As which its leader sees it; NULL: it does not stream. */
+static const RedisReplica *stream_of(const RedisNode *node, const GroupPeer *peer)
 {
     const char *address = redis_address_of(node, &peer->node);
     for (size_t i = 0; i < node->seen.replicas_len && address != NULL; i++) {
         const RedisReplica *replica = &node->seen.replicas[i];
         if (strcmp(replica->address, address) == 0) {
-            return replica->online && replica->lag_s <= LAG_MAX_S;
+            return replica->online && replica->lag_s <= LAG_MAX_S ? replica : NULL;
         }
     }
-    return false;
+    return NULL;
 }
 
-/* For how long it has not streamed; one that was never seen to counts from now. */
-static int64_t link_gone_ms(RedisPart *part, const GroupPeer *peer, int64_t now_ms)
+/* One that was never seen to stream has not since now. */
+static RedisLink *link_of(RedisPart *part, const GroupPeer *peer, int64_t now_ms)
 {
-    PgLink *link = NULL;
+    RedisLink *link = NULL;
     for (size_t i = 0; i < part->links_len; i++) {
         if (ha_id_eq(&part->links[i].incarnation, &peer->incarnation)) {
             link = &part->links[i];
@@ -248,14 +253,30 @@ static int64_t link_gone_ms(RedisPart *part, const GroupPeer *peer, int64_t now_
             part->links_len = 0;
         }
         link = &part->links[part->links_len++];
-        *link = (PgLink){.incarnation = peer->incarnation, .gone_ms = now_ms};
+        *link = (RedisLink){.incarnation = peer->incarnation, .gone_ms = now_ms, .target = -1};
     }
+    return link;
+}
+
+/* What it is to have is what the leader had when it was bound and saw it stream: who acknowledged
+ * alone did so before. */
+static void peer_link(RedisNode *node, GroupPeer *peer, int64_t now_ms)
+{
+    const RedisReplica *replica = stream_of(node, peer);
+    RedisLink *link = link_of(&node->run->work->part, peer, now_ms);
+    peer->streaming = replica != NULL;
+    if (!peer->streaming || node->view.bond != GROUP_BOND_BOUND) {
+        link->target = -1;
+    } else if (link->target < 0) {
+        link->target = node->view.offset;
+    }
+    peer->caught = link->target >= 0 && replica->offset >= link->target;
     if (peer->streaming) {
         link->gone_ms = 0;
     } else if (link->gone_ms == 0) {
         link->gone_ms = now_ms;
     }
-    return peer->streaming ? 0 : now_ms - link->gone_ms;
+    peer->gone_ms = peer->streaming ? 0 : now_ms - link->gone_ms;
 }
 
 static void peer_read(RedisNode *node, GroupPeer *peer, int64_t now_ms)
@@ -274,8 +295,7 @@ static void peer_read(RedisNode *node, GroupPeer *peer, int64_t now_ms)
     peer->bid_term = member_int(seen, "bid_term", 0);
     peer->offset = member_int(seen, "offset", -1);
     if (node->view.state == HA_STATE_LEADING && !ha_id_is_empty(&peer->incarnation)) {
-        peer->streaming = streams(node, peer);
-        peer->gone_ms = link_gone_ms(&run->work->part, peer, now_ms);
+        peer_link(node, peer, now_ms);
     }
 }
 

@@ -306,6 +306,7 @@ int64_t time_mono_ms(void);       /* CLOCK_MONOTONIC: intervals of ordinary work
 int64_t time_mono_us(void);       /* the same clock */
 extern const char weir_version[]; /* of this program; in one place, so that it is one */
 int64_t time_boot_ms(void);       /* CLOCK_BOOTTIME: deadlines that a suspend must not stretch */
+int64_t time_boot_us(void);       /* the same clock */
 int64_t time_wall_ms(void);       /* since 1970, UTC */
 #define TIME_ISO_SIZE 32
 void time_format_iso(int64_t wall_ms,

@@ -36,6 +36,13 @@ int64_t time_boot_ms(void)
     return clock_ms(CLOCK_BOOTTIME);
 }
 
+int64_t time_boot_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (int64_t)now.tv_sec * US_PER_S + now.tv_nsec / 1000;
+}
+
 int64_t time_wall_ms(void)
 {
     return clock_ms(CLOCK_REALTIME);

@@ -85,14 +85,29 @@ static int64_t memory_for(Group *group)
     return member_int(group->next, "memory_bytes", 0);
 }
 
-static json_t *settings_for(Group *group, int64_t memory_bytes)
+static const ParameterFamily *family_of(const Group *group)
+{
+    return parameter_family_of("redis", member_str(group->spec, "EngineVersion", ""));
+}
+
+static const json_t *parameters_of(const Group *group)
 {
     const char *name = member_str(group->spec, "CacheParameterGroupName", "");
-    const json_t *parameters = member_object(
-        world_getf(group->world, "spec/cache-parameter-group/%s", name), "parameters");
+    return member_object(world_getf(group->world, "spec/cache-parameter-group/%s", name),
+                         "parameters");
+}
+
+const char *cache_durable(const Group *group)
+{
+    const ParameterFamily *family = family_of(group);
+    return family != NULL ? parameters_durable(family, parameters_of(group)) : "off";
+}
+
+static json_t *settings_for(Group *group, int64_t memory_bytes)
+{
+    const json_t *parameters = parameters_of(group);
     const FormulaFacts facts = {.memory_bytes = memory_bytes, .vcpus = 1};
-    const ParameterFamily *family =
-        parameter_family_of("redis", member_str(group->spec, "EngineVersion", ""));
+    const ParameterFamily *family = family_of(group);
     json_t *settings = NULL;
     Err err = {0};
     if (family == NULL || !parameters_resolve_new(family, parameters, &facts, &settings, &err)) {
@@ -161,13 +176,13 @@ static void member_goal_put(Group *group, const json_t *member, json_t *settings
                  wanted_zone, cache_cluster_name(group));
     const char zone[] = {host_zone(world, host, wanted_zone), 0};
     json_t *goal = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:o, s:I, s:I, s:b, s:O}", "kind", "redis",
+        "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:o, s:I, s:I, s:b, s:O}", "kind", "redis",
         "resource", "replication-group", "identifier", group->id, "host", host, "zone", zone,
-        "automatic", member_bool(group->spec, "AutomaticFailoverEnabled", false), "cluster",
-        cache_cluster_name(group), "address", address, "peers", peers_of(group, node),
-        "maxmemory_bytes", (json_int_t)text_int(member_str(settings, "maxmemory", "0"), 0),
-        "reboot_epoch", (json_int_t)member_int(group->spec, "reboot_epoch", 0), "run", 1,
-        "settings", settings);
+        "automatic", member_bool(group->spec, "AutomaticFailoverEnabled", false), "durable",
+        cache_durable(group), "cluster", cache_cluster_name(group), "address", address, "peers",
+        peers_of(group, node), "maxmemory_bytes",
+        (json_int_t)text_int(member_str(settings, "maxmemory", "0"), 0), "reboot_epoch",
+        (json_int_t)member_int(group->spec, "reboot_epoch", 0), "run", 1, "settings", settings);
     ASSERT(goal != NULL);
     int64_t wished = member_int(group->spec, "failover_epoch", 0);
     if (wished > handover_of(group)) {

@@ -70,5 +70,8 @@ void cache_front_put(Group *group)
         json_object_get(cache_cluster_of(group), "client_password"), "context", group->cluster_key,
         "ca_pem", "$ca", "$client_cert", "weir_front");
     ASSERT(config != NULL);
+    if (strcmp(cache_durable(group), "off") != 0) {
+        json_object_set_new(config, "durable", json_pack("{s:s}", "user", "weir_gate"));
+    }
     plane_put(group->world, group->plane, "front", RESOURCE_REPLICATION_GROUP, group->id, config);
 }

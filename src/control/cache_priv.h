@@ -18,6 +18,8 @@ typedef struct Group {
 const json_t *cache_cluster_of(const Group *group);                   /* its record */
 const char *cache_cluster_name(const Group *group);                   /* "rg-ID" */
 const char *cache_node_address(const Group *group, const char *node); /* host part */
+/* Whether a write is acknowledged when a replica has it: "off", "available", "strict". */
+const char *cache_durable(const Group *group);
 
 /* The front's goal. */
 void cache_front_put(Group *group);

@@ -95,6 +95,8 @@ bool instance_node_settled(World *world, const char *node);
 bool instance_node_remove(World *world, const char *node, bool deleted);
 /* A plane's target: whoever leads the instance, whenever that is asked. */
 json_t *instance_target_new(World *world, const char *dbi);
+/* Whether commits there may wait for a standby. */
+bool instance_is_synchronous(World *world, const char *dbi);
 
 /* ---- resources --------------------------------------------------------------------------------
  */

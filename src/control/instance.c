@@ -71,6 +71,15 @@ int64_t instance_handover(const Instance *instance)
     return member_int(world_getf(instance->world, "cluster/%s", instance->dbi), "handover", 0);
 }
 
+/* From when there shall be a standby, and as long as there may still be one. */
+bool instance_is_synchronous(World *world, const char *dbi)
+{
+    const json_t *record = world_getf(world, "cluster/%s", dbi);
+    return record != NULL && (member_bool(instance_spec_of(world, dbi), "MultiAZ", false) ||
+                              json_array_size(member_array(record, "set")) > 1);
+}
+
+/* On one host the right to answer is measured, and not enforced (RULES F9). */
 json_t *instance_target_new(World *world, const char *dbi)
 {
     const json_t *spec = instance_spec_of(world, dbi);
@@ -78,8 +87,13 @@ json_t *instance_target_new(World *world, const char *dbi)
         world_getf(world, "status/db-instance/%s", member_str(spec, "DBInstanceIdentifier", ""));
     const char *relay = member_str(status, "endpoint_host", "0.0");
     bool cluster = world_getf(world, "cluster/%s", dbi) != NULL;
-    return json_pack("{s:s, s:s, s:i}", cluster ? "$leader" : "$node",
-                     cluster ? dbi : instance_leader(world, dbi), "relay", relay, "port", 5432);
+    json_t *target =
+        json_pack("{s:s, s:s, s:i}", cluster ? "$leader" : "$node",
+                  cluster ? dbi : instance_leader(world, dbi), "relay", relay, "port", 5432);
+    if (instance_is_synchronous(world, dbi)) {
+        json_object_set_new(target, "synchronous", json_true());
+    }
+    return target;
 }
 
 static Instance instance_open(World *world, const char *id)

@@ -159,7 +159,10 @@ static json_t *target_new(const Pool *pool, const char *dbi, bool is_replica)
     }
     int64_t most =
         text_int(member_str(member_object(goal, "settings"), "max_connections", "100"), 100);
-    int64_t share = most / sharers(pool, is_replica);
+    /* A pulse for each of those that lead to who takes writes, and for the instance's own endpoint.
+     */
+    int64_t pulses = instance_is_synchronous(world, dbi) ? sharers(pool, false) + 1 : 0;
+    int64_t share = (most - pulses) / sharers(pool, is_replica);
     json_t *target = instance_target_new(world, dbi);
     ASSERT(target != NULL);
     json_object_set_new(target, "max_connections", json_integer(share > 0 ? share : 1));
@@ -254,6 +257,7 @@ static json_t *pool_config_new(Pool *pool, const PoolFace *face)
     ASSERT(config != NULL);
     add_targets(pool, config);
     add_options(pool, config);
+    json_object_set_new(config, "resend_reads", json_true());
     json_object_set_new(config, "users", users_of(pool));
     json_t *iam = iam_of(pool, face);
     if (iam != NULL) {

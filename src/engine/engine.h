@@ -65,7 +65,9 @@ EngineVersions engine_versions_find(Arena *arena, void (*on_missing)(const Err *
 
 #define PG_SUPERUSER        "rdsadmin"     /* ours; peer authentication only */
 #define PG_REPLICATION_USER "rdsrepladmin" /* physical replication only, by client certificate */
-#define PG_PORT             5432
+#define PG_PULSE_USER                                                                              \
+    "rdsproxyadmin" /* of the data plane; peer authentication only, and no rights */
+#define PG_PORT 5432
 
 typedef struct PgInstall {
     int major;
@@ -90,6 +92,7 @@ typedef struct PgSpec {
     const char *listen_address;    /* for replication only */
     const char *incarnation;       /* "" before there is a data directory */
     const char *admin_account;     /* the operating system's name of the account we run as */
+    const char *plane_account;     /* and of the one that the data plane runs as */
     const EngineSetting *settings; /* of the parameter group; ours come after them and win */
     size_t settings_len;
     const char *synchronous_standby_names; /* a primary's; "" for none */
@@ -246,6 +249,9 @@ NODISCARD bool pg_reload(PgSession *session, Err *err);
 #define REDIS_ADMIN_USER       "weir_admin"
 #define REDIS_REPLICATION_USER "weir_replication"
 #define REDIS_CLIENT_USER      "weir_client" /* whom the front logs in as */
+/* As whom the front asks whether a replica has what was written, with the client's password. ECHO
+ * is its user's only while the node may acknowledge writes alone. */
+#define REDIS_GATE_USER "weir_gate"
 
 typedef struct RedisInstall {
     const char *version; /* "7.0.15" */
@@ -266,6 +272,7 @@ typedef struct RedisSpec {
     size_t settings_len;
     int64_t maxmemory_bytes;
     const char *source_address; /* NULL: the primary */
+    bool alone;                 /* as redis_let_alone said last; no engine starts so */
 } RedisSpec;
 
 void redis_conf_render(const RedisSpec *spec, Buf *out);
@@ -279,8 +286,9 @@ const char *const *redis_argv(Arena *arena, const RedisSpec *spec);
 /* A replica as its primary sees it. */
 typedef struct RedisReplica {
     char address[64];
-    bool online;   /* it streams */
-    int64_t lag_s; /* since its last word */
+    bool online;    /* it streams */
+    int64_t lag_s;  /* since its last word */
+    int64_t offset; /* and what it had carried out by then */
 } RedisReplica;
 
 typedef struct RedisSeen {
@@ -306,6 +314,8 @@ NODISCARD bool redis_follow(const RedisSpec *spec, Err *err);
 /* Commands that write wait, until redis_resume or for so long. */
 NODISCARD bool redis_pause(const RedisSpec *spec, int64_t pause_ms, Err *err);
 NODISCARD bool redis_resume(const RedisSpec *spec, Err *err);
+/* Whether the gate's user may acknowledge writes that no replica has. Done when it has answered. */
+NODISCARD bool redis_let_alone(const RedisSpec *spec, bool alone, Err *err);
 /* Whether the folder holds what a Redis has written (its log of writes). */
 bool redis_data_is_there(const EnginePaths *paths);
 

@@ -146,13 +146,16 @@ void pg_conf_render(const PgSpec *spec, Buf *out)
     conf_replication(spec, out);
 }
 
-/* Clients come through the data plane over the Unix socket; over TCP only a standby with a
+/* Clients come through the data plane over the Unix socket, and so does the data plane itself, to
+ * ask whether commits reach their standbys; over TCP only a standby with a
  * certificate of ours gets in, to replicate (F4), and to look at what it must rewind. */
 static const char hba_text[] =
     "# Written by Weir.\n"
     "local   all          " PG_SUPERUSER "                              peer map=weir\n"
     "local   all          " PG_REPLICATION_USER "                       reject\n"
     "local   replication  all                                   reject\n"
+    "local   postgres     " PG_PULSE_USER "                         peer map=weir-plane\n"
+    "local   all          " PG_PULSE_USER "                         reject\n"
     "local   all          all                                   scram-sha-256\n"
     "hostssl replication  " PG_REPLICATION_USER "    all              cert\n"
     "hostssl postgres     " PG_REPLICATION_USER "    all              cert\n";
@@ -184,7 +187,8 @@ bool pg_configure(const PgSpec *spec, bool *ret_changed, Err *err)
     buf_init(&conf, CONF_MAX);
     pg_conf_render(spec, &conf);
     CLEANUP(mem_free_ptr)
-    char *ident = mem_printf("weir \"%s\" " PG_SUPERUSER "\n", spec->admin_account);
+    char *ident = mem_printf("weir \"%s\" " PG_SUPERUSER "\nweir-plane \"%s\" " PG_PULSE_USER "\n",
+                             spec->admin_account, spec->plane_account);
     bool changed = false;
     bool ok = !conf.overflowed &&
               conf_file(spec, "postgresql.conf", buf_slice(&conf), &changed, err) &&

@@ -159,7 +159,8 @@ bool pg_is_busy(PgSession *session, bool *ret_busy, Err *err)
     char *found = NULL;
     TRY(pg_value(session, arena,
                  "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend'"
-                 " AND xact_start IS NOT NULL AND usename <> '" PG_SUPERUSER "' LIMIT 1",
+                 " AND xact_start IS NOT NULL AND usename NOT IN ('" PG_SUPERUSER "',"
+                 " '" PG_PULSE_USER "') LIMIT 1",
                  NULL, 0, &found, err));
     *ret_busy = found != NULL;
     return true;

@@ -9,6 +9,14 @@
  * user by which standbys replicate is one for the same reason: nobody else can grant, rename or
  * drop it. pg_hba.conf lets it replicate, with a certificate of ours, and nothing more.
  *
+ * The role by which the data plane asks whether commits reach their standbys has no rights, and is
+ * no superuser: what it can do, the data plane can. What it has been granted keeps it from being
+ * dropped.
+ *
+ * pg_cancel_backend cuts the wait for a standby short, and PostgreSQL calls that a success (RULES
+ * F6): nobody but rds_superuser may call it, in each database, and in those that others are made
+ * of.
+ *
  * What was done is noted as the comment of our own role, which goes wherever the data goes: into a
  * standby, a clone, a restored copy.
  *
@@ -19,7 +27,7 @@
 
 #include "engine/engine_priv.h"
 
-#define SETUP_VERSION 1 /* raised with every change of what is made here */
+#define SETUP_VERSION 2 /* raised with every change of what is made here */
 
 static const char roles_sql[] =
     "DO $$\n"
@@ -34,7 +42,13 @@ static const char roles_sql[] =
     "  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '" PG_REPLICATION_USER "') THEN\n"
     "    CREATE ROLE " PG_REPLICATION_USER " LOGIN SUPERUSER REPLICATION;\n"
     "  END IF;\n"
+    "  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '" PG_PULSE_USER "') THEN\n"
+    "    CREATE ROLE " PG_PULSE_USER " LOGIN;\n"
+    "  END IF;\n"
     "END $$;\n"
+    "GRANT CONNECT ON DATABASE postgres TO " PG_PULSE_USER ";\n"
+    "ALTER ROLE " PG_PULSE_USER " SET log_statement = 'none';\n"
+    "ALTER ROLE " PG_PULSE_USER " SET log_min_duration_statement = -1;\n"
     "GRANT pg_monitor, pg_signal_backend, pg_checkpoint, pg_read_all_data, pg_write_all_data,\n"
     "  rds_replication, rds_password TO rds_superuser WITH ADMIN OPTION;\n"
     "UPDATE pg_authid SET rolsuper = true WHERE NOT rolsuper AND rolname IN\n"
@@ -88,6 +102,61 @@ static bool setup_database(PgSession *session, Arena *arena, const PgSetup *setu
     return pg_exec(session, arena_printf(arena, "CREATE DATABASE %s OWNER %s", name, user), err);
 }
 
+/* ---- cancels -----------------------------------------------------------------------------------
+ */
+
+static const char cancels_sql[] =
+    "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_cancel_backend(integer) FROM PUBLIC;"
+    "GRANT EXECUTE ON FUNCTION pg_catalog.pg_cancel_backend(integer) TO rds_superuser";
+
+static bool cancels_revoke(const EnginePaths *paths, const char *database, Err *err)
+{
+    CLEANUP(pg_session_close_ptr) PgSession *session = NULL;
+    return pg_session_open(paths, database, PG_PATIENCE_MS, &session, err) &&
+           pg_exec(session, cancels_sql, err);
+}
+
+static bool connections_allow(PgSession *session, Arena *arena, const char *database, bool allow,
+                              Err *err)
+{
+    const char *name = pg_ident_quote(session, arena, database);
+    return pg_exec(session,
+                   arena_printf(arena, "ALTER DATABASE %s ALLOW_CONNECTIONS %s", name,
+                                allow ? "true" : "false"),
+                   err);
+}
+
+/* One that nobody may connect to is opened for that: template0 above all. */
+static bool database_setup(PgSession *session, Arena *arena, const EnginePaths *paths,
+                           const char *database, bool open, Err *err)
+{
+    if (open) {
+        return cancels_revoke(paths, database, err);
+    }
+    TRY(connections_allow(session, arena, database, true, err));
+    Err ignored;
+    bool ok = cancels_revoke(paths, database, err);
+    return connections_allow(session, arena, database, false, ok ? err : &ignored) && ok;
+}
+
+/* What is made later is a copy of one of these. */
+static bool setup_cancels(PgSession *session, Arena *arena, const EnginePaths *paths, Err *err)
+{
+    PgRows rows;
+    TRY(pg_rows(session, arena,
+                "SELECT datname, datallowconn AND datname <> 'template0' FROM pg_database"
+                " WHERE datconnlimit <> -2 ORDER BY datname",
+                NULL, 0, &rows, err));
+    for (size_t i = 0; i < rows.rows; i++) {
+        const char *database = rows.cells[i * rows.columns];
+        bool open = strcmp(rows.cells[i * rows.columns + 1], "t") == 0;
+        if (!database_setup(session, arena, paths, database, open, err)) {
+            return err_wrap(err, "the database %s", database);
+        }
+    }
+    return true;
+}
+
 /* "setup 1, password 3": which version of all this was made, and the master password's epoch. */
 static bool mark_read(PgSession *session, Arena *arena, const char **ret_mark, Err *err)
 {
@@ -107,7 +176,8 @@ static bool mark_write(PgSession *session, Arena *arena, const char *mark, Err *
                    err);
 }
 
-static bool setup_with(PgSession *session, Arena *arena, const PgSetup *setup, Err *err)
+static bool setup_with(PgSession *session, Arena *arena, const EnginePaths *paths,
+                       const PgSetup *setup, Err *err)
 {
     const char *password = arena_printf(arena, ", password %" PRId64, setup->password_epoch);
     const char *mark = arena_printf(arena, "setup %d%s", SETUP_VERSION, password);
@@ -119,7 +189,8 @@ static bool setup_with(PgSession *session, Arena *arena, const PgSetup *setup, E
     bool set_password = !slice_ends(slice_of(before), password);
     return pg_exec(session, roles_sql, err) &&
            setup_master(session, arena, setup, set_password, err) &&
-           setup_database(session, arena, setup, err) && mark_write(session, arena, mark, err);
+           setup_database(session, arena, setup, err) &&
+           setup_cancels(session, arena, paths, err) && mark_write(session, arena, mark, err);
 }
 
 bool pg_setup(const EnginePaths *paths, const PgSetup *setup, Err *err)
@@ -127,6 +198,6 @@ bool pg_setup(const EnginePaths *paths, const PgSetup *setup, Err *err)
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(pg_session_close_ptr) PgSession *session = NULL;
     TRY(pg_session_open(paths, "postgres", PG_PATIENCE_MS, &session, err));
-    return setup_with(session, arena, setup, err) ||
+    return setup_with(session, arena, paths, setup, err) ||
            err_wrap(err, "setting up the master user and its database");
 }

@@ -268,6 +268,12 @@ bool redis_pause(const RedisSpec *spec, int64_t pause_ms, Err *err)
     return admin_say(spec, pause, err);
 }
 
+bool redis_let_alone(const RedisSpec *spec, bool alone, Err *err)
+{
+    const char *const set[] = {"ACL", "SETUSER", REDIS_GATE_USER, alone ? "+echo" : "-echo", NULL};
+    return admin_say(spec, set, err);
+}
+
 bool redis_resume(const RedisSpec *spec, Err *err)
 {
     static const char *const resume[] = {"CLIENT", "UNPAUSE", NULL};

@@ -113,6 +113,7 @@ static void acl_user(Buf *out, const char *name, const char *password, const cha
  * in it again: what the user may not do is left out, transactions and scripts, with a line in the
  * log and no other word. So it may do everything, once somebody were it. */
 #define DEFAULT_USER "user default off resetpass ~* &* +@all\n"
+#define GATE_RULES   "resetchannels -@all +ping +wait +command"
 
 void redis_acl_render(const RedisSpec *spec, Buf *out)
 {
@@ -120,6 +121,8 @@ void redis_acl_render(const RedisSpec *spec, Buf *out)
     acl_user(out, REDIS_ADMIN_USER, spec->admin_password, "~* &* +@all");
     acl_user(out, REDIS_REPLICATION_USER, spec->replication_password, "+psync +replconf +ping");
     acl_user(out, REDIS_CLIENT_USER, spec->client_password, CLIENT_RULES);
+    acl_user(out, REDIS_GATE_USER, spec->client_password,
+             spec->alone ? GATE_RULES " +echo" : GATE_RULES);
 }
 
 static bool conf_write(const RedisSpec *spec, const char *name,
@@ -140,9 +143,11 @@ static bool conf_write(const RedisSpec *spec, const char *name,
 bool redis_configure(const RedisSpec *spec, bool *ret_changed, Err *err)
 {
     bool changed = false;
+    RedisSpec start = *spec;
+    start.alone = false;
     TRY(engine_dir_make(spec->paths.data, &spec->account, spec->account.gid, 0700, err));
-    TRY(conf_write(spec, "redis.conf", redis_conf_render, &changed, err));
-    TRY(conf_write(spec, "users.acl", redis_acl_render, &changed, err));
+    TRY(conf_write(&start, "redis.conf", redis_conf_render, &changed, err));
+    TRY(conf_write(&start, "users.acl", redis_acl_render, &changed, err));
     *ret_changed = changed;
     return true;
 }

@@ -40,6 +40,8 @@ static RedisReplica replica_of(Slice text)
             replica.online = slice_is(value, "online");
         } else if (slice_is(name, "lag")) {
             replica.lag_s = number_of(value, 0);
+        } else if (slice_is(name, "offset")) {
+            replica.offset = number_of(value, 0);
         }
     }
     return replica;

@@ -19,9 +19,11 @@ static const char *const refusals[] = {
 void front_again_begin(FrontClient *client)
 {
     buf_clear(&client->kept);
-    client->keeping =
-        !client->reader && client->kind == COMMAND_OTHER && client->link == LINK_READY &&
-        front_session_unanswered(&client->session) == 0 && front_session_can_move(&client->session);
+    client->keeping = !client->reader && client->kind == COMMAND_OTHER &&
+                      client->link == LINK_READY &&
+                      front_session_unanswered(&client->session) == 0 &&
+                      front_session_can_move(&client->session) && !front_held_any(client);
+    client->kept_writes = client->writes;
 }
 
 void front_again_keep(FrontClient *client, Slice bytes, bool whole)
@@ -89,5 +91,8 @@ void front_again_send(FrontClient *client)
     client->again = false;
     front_link_forward(client, buf_slice(&client->kept));
     front_session_sent(&client->session, COMMAND_OTHER, NULL);
+    if (client->gated && client->kept_writes) {
+        front_session_wrote(&client->session);
+    }
     client->kept_number = client->session.sent;
 }

@@ -81,7 +81,7 @@ void front_client_close(FrontClient *client)
 bool front_client_is_idle(const FrontClient *client)
 {
     return front_session_is_quiet(&client->session) && resp_scan_idle(&client->scan) &&
-           client->paused == 0 && !client->resetting;
+           client->paused == 0 && !client->resetting && !front_held_any(client);
 }
 
 /* ---- logging in -------------------------------------------------------------------------------
@@ -98,7 +98,8 @@ static bool login_fits(const FrontClient *client, const FrontLogin *login)
 /* Whether a reply of the front's own is in order now. */
 static bool client_is_quiet(const FrontClient *client)
 {
-    return client->link != LINK_READY || front_session_is_quiet(&client->session);
+    return client->link != LINK_READY ||
+           (front_session_is_quiet(&client->session) && !front_held_any(client));
 }
 
 /* A command of the front's own making, whose reply is the client's. */
@@ -259,6 +260,9 @@ static void client_take(FrontClient *client, Slice *rest, size_t len, bool whole
         front_link_forward(client, slice_from(rest->data, len));
         if (whole) {
             front_session_sent(&client->session, client->kind, NULL);
+            if (client->writes) {
+                front_session_wrote(&client->session);
+            }
         }
     } else if (whole) {
         front_client_error(client, client->refusal);
@@ -320,11 +324,25 @@ static bool is_for_anybody(FrontCommandKind kind)
            kind == COMMAND_RESET;
 }
 
+/* Within a transaction nothing is written before its end. */
+static bool client_writes(const FrontClient *client, FrontCommandKind kind, const RespScan *scan)
+{
+    if (client->session.multi) {
+        return kind == COMMAND_MULTI_END;
+    }
+    return kind != COMMAND_MULTI &&
+           front_table_writes(front_gate_table(client->at), slice_from(scan->kept, scan->kept_len));
+}
+
 /* A command begins, and its name is known; `whole` tells whether it is all there. */
 static Step client_step_begin(FrontClient *client, Slice *rest, const RespScan *scan, size_t len,
                               bool whole)
 {
     FrontCommandKind kind = front_command_kind(slice_from(scan->kept, scan->kept_len));
+    if ((kind == COMMAND_MULTI || kind == COMMAND_MULTI_END) &&
+        !front_command_is_bare(scan, slice_from(rest->data, len))) {
+        kind = COMMAND_OTHER;
+    }
     bool anybody = is_for_anybody(kind);
     bool unknown = !client->authenticated && !anybody;
     if (kind == COMMAND_HTTP) {
@@ -345,6 +363,7 @@ static Step client_step_begin(FrontClient *client, Slice *rest, const RespScan *
     } else {
         client->fate = FATE_PASS;
         client->kind = kind;
+        client->writes = client->gated && client_writes(client, kind, scan);
         front_again_begin(client);
     }
     client->scan = *scan;
@@ -400,11 +419,20 @@ static size_t client_on_read(void *user, Stream *stream, Slice data)
 /* ---- the link's news --------------------------------------------------------------------------
  */
 
+/* What the client has no reply to. One that it had an error for, and whose reply had begun, does
+ * not count. */
+static uint64_t link_unanswered(const FrontClient *client)
+{
+    bool told = client->reply_fate == REPLY_SKIP && !resp_scan_idle(&client->replies);
+    uint64_t unanswered = front_session_unanswered(&client->session);
+    return front_held_whole(client) + unanswered - (told && unanswered > 0 ? 1 : 0);
+}
+
 void front_client_link_lost(FrontClient *client, const char *why)
 {
-    bool half_told = !resp_scan_idle(&client->replies);
-    bool movable = front_session_can_move(&client->session);
-    uint64_t unanswered = front_session_unanswered(&client->session);
+    bool half_told = !resp_scan_idle(&client->replies) && client->reply_fate == REPLY_PASS;
+    bool movable = front_session_can_move(&client->session) && !client->held.opaque;
+    uint64_t unanswered = link_unanswered(client);
     front_link_drop(client);
     if (client->quitting || half_told) {
         front_client_close(client);
@@ -448,7 +476,7 @@ static void client_on_drained(void *user, Stream *stream)
 {
     (void)stream;
     FrontClient *client = user;
-    if (client->back != NULL) {
+    if (client->back != NULL && client->held.bytes.len <= HELD_HIGH) {
         stream_resume(client->back);
     }
 }

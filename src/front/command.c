@@ -35,6 +35,16 @@ bool front_command_is_read(FrontCommandKind kind)
            kind == COMMAND_CLIENT;
 }
 
+bool front_command_is_bare(const RespScan *scan, Slice bytes)
+{
+    RespCommand whole;
+    Slice first;
+    if (scan->type == '*') {
+        return scan->count == 1;
+    }
+    return resp_command_read(bytes, &first, 1, &whole) == WIRE_DONE && whole.arg_count == 1;
+}
+
 bool front_command_read(Slice bytes, FrontCommandKind kind, Arena *arena, FrontCommand *ret_command)
 {
     FrontCommand command = {.kind = kind};

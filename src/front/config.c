@@ -138,7 +138,8 @@ static bool parse_listener(FrontConfig *config, const json_t *json, const char *
 
 static bool parse_node(FrontConfig *config, const json_t *json, const char *where, Err *err)
 {
-    static const char *const known[] = {"id", "address", "port", "role", "available", NULL};
+    static const char *const known[] = {"id",        "address", "port", "role",
+                                        "available", "handed",  NULL};
     FrontNodeConfig node = {0};
     const char *id = NULL, *host = NULL;
     bool replica = false;
@@ -148,6 +149,8 @@ static bool parse_node(FrontConfig *config, const json_t *json, const char *wher
     TRY(take_addr(json, where, &node.addr, err));
     TRY(take_choice(json, where, "role", "primary", "replica", &replica, err));
     TRY(take_bool(json, where, "available", &node.available, err));
+    TRY(json_object_get(json, "handed") == NULL ||
+        take_bool(json, where, "handed", &node.handed, err));
     node.primary = !replica;
     for (size_t i = 0; i < config->nodes.len; i++) {
         if (strcmp(config->nodes.items[i].id, id) == 0) {
@@ -225,6 +228,21 @@ static bool parse_backend(FrontConfig *config, const json_t *json, Err *err)
     return tls_client_context_new(&options, &config->backend_tls, err);
 }
 
+static bool parse_durable(FrontConfig *config, const json_t *json, Err *err)
+{
+    static const char *const known[] = {"user", "wait_ms", NULL};
+    const char *user = NULL;
+    if (json == NULL) {
+        return true;
+    }
+    TRY(known_members(json, "durable", known, err));
+    TRY(take_text(json, "durable", "user", &user, err));
+    TRY(take_number(json, "durable", "wait_ms", HOLD_MS_MIN, 600000, &config->durable_ms, err));
+    config->gate_user = mem_strdup(user);
+    config->durable = true;
+    return true;
+}
+
 static bool parse_limits(FrontConfig *config, const json_t *json, Err *err)
 {
     int64_t clients = FRONT_CLIENTS_MAX_DEFAULT;
@@ -243,15 +261,16 @@ static bool parse_limits(FrontConfig *config, const json_t *json, Err *err)
 static bool parse_all(FrontConfig *config, const json_t *json, Err *err)
 {
     static const char *const known[] = {
-        "kind",        "listeners",      "nodes",       "security_rules", "backend",
-        "auth_tokens", "idle_timeout_s", "clients_max", "hold_ms",        "upgrade_drain_s",
-        "hold",        "group",          NULL};
+        "kind",           "listeners",   "nodes",   "security_rules",  "backend", "auth_tokens",
+        "idle_timeout_s", "clients_max", "hold_ms", "upgrade_drain_s", "hold",    "group",
+        "durable",        NULL};
     TRY(known_members(json, "config", known, err));
     TRY(parse_list(config, json, "listeners", FRONT_LISTENERS_MAX, parse_listener, err));
     TRY(parse_list(config, json, "nodes", FRONT_NODES_MAX, parse_node, err));
     TRY(parse_list(config, json, "security_rules", FRONT_RULES_MAX, parse_rule, err));
     TRY(parse_list(config, json, "auth_tokens", FRONT_TOKENS_MAX, parse_token, err));
     TRY(parse_backend(config, json_object_get(json, "backend"), err));
+    TRY(parse_durable(config, json_object_get(json, "durable"), err));
     config->group = mem_strdup(member_text(json, "group"));
     TRY(json_object_get(json, "hold") == NULL ||
         take_bool(json, "config", "hold", &config->hold, err));
@@ -262,6 +281,7 @@ bool front_config_parse(const json_t *json, FrontConfig **ret_config, Err *err)
 {
     FrontConfig *config = mem_alloc(sizeof(FrontConfig));
     config->hold_ms = FRONT_HOLD_MS_DEFAULT;
+    config->durable_ms = FRONT_DURABLE_MS_DEFAULT;
     if (!parse_all(config, json, err)) {
         front_config_free(config);
         return false;
@@ -291,6 +311,7 @@ void front_config_free(FrontConfig *config)
     vec_done(&config->tokens);
     mem_free(config->group);
     mem_free(config->backend_user);
+    mem_free(config->gate_user);
     secret_done(&config->backend_password);
     tls_context_free(config->backend_tls);
     mem_free(config);

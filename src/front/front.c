@@ -207,6 +207,7 @@ static void endpoints_settle(Front *front, const FrontConfig *config)
 
 static void node_free(FrontNode *node)
 {
+    front_gate_close(node);
     mem_free(node->id);
     mem_free(node->host);
     mem_free(node);
@@ -240,17 +241,6 @@ void front_node_works(Front *front, FrontNode *node)
     }
 }
 
-static bool has_replicas(const Front *front)
-{
-    LIST_FOR_EACH (&front->nodes, at) {
-        const FrontNode *node = CONTAINER_OF(at, FrontNode, node);
-        if (!node->gone && !node->primary) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Of two nodes that serve, the better one: seen running first, then the fewest connections. */
 static bool node_better(const FrontNode *a, const FrontNode *b)
 {
@@ -260,9 +250,8 @@ static bool node_better(const FrontNode *a, const FrontNode *b)
     return a->connections < b->connections;
 }
 
-FrontNode *front_pick(Front *front, bool reader)
+static FrontNode *pick_of(const Front *front, bool primary)
 {
-    bool primary = !reader || !has_replicas(front);
     int64_t now = loop_now_ms(front->loop);
     FrontNode *best = NULL;
     LIST_FOR_EACH (&front->nodes, at) {
@@ -273,6 +262,14 @@ FrontNode *front_pick(Front *front, bool reader)
         }
     }
     return best;
+}
+
+FrontNode *front_pick(Front *front, bool reader)
+{
+    FrontNode *primary = pick_of(front, true);
+    FrontNode *replica = reader ? pick_of(front, false) : NULL;
+    bool live = replica != NULL && replica->available;
+    return live || primary == NULL ? replica : primary;
 }
 
 static FrontNode *node_called(const Front *front, const FrontNodeConfig *config)
@@ -325,6 +322,7 @@ static void nodes_settle(Front *front, const FrontConfig *config)
         node = node != NULL ? node : node_new(front, wanted);
         node->primary = wanted->primary;
         node->available = wanted->available;
+        node->handed = wanted->handed;
     }
 }
 
@@ -367,7 +365,21 @@ void front_unwait(Front *front, FrontClient *client)
 static bool client_is_placed(const FrontClient *client)
 {
     const FrontNode *node = client->at;
-    return node == NULL || (!node->gone && node->primary == client->at_primary);
+    bool gated = node != NULL && client->front->config->durable && node->primary;
+    return node == NULL ||
+           (!node->gone && node->primary == client->at_primary && gated == client->gated);
+}
+
+/* Readers that have the primary since there was no replica go to one that is there again, where
+ * they have nothing under way. */
+static void reader_return(FrontClient *client)
+{
+    if (client->reader && client->at_primary && client->link == LINK_READY &&
+        front_client_is_idle(client) && front_session_can_move(&client->session) &&
+        front_pick(client->front, true) != client->at) {
+        front_link_drop(client);
+        front_session_cut(&client->session);
+    }
 }
 
 static void clients_settle(Front *front)
@@ -380,6 +392,7 @@ static void clients_settle(Front *front)
             if (!front->config->hold) {
                 front_client_unhold(client);
             }
+            reader_return(client);
             continue;
         }
         cut++;
@@ -395,6 +408,25 @@ static void clients_settle(Front *front)
     }
     if (front->waiting.len > 0) {
         front_retry(front);
+    }
+}
+
+static void gates_follow(Front *front)
+{
+    for (ListNode *at = list_first(&front->nodes), *next; at != NULL; at = next) {
+        next = list_next(&front->nodes, at);
+        front_gate_settle(CONTAINER_OF(at, FrontNode, node));
+    }
+}
+
+/* Behind clients_settle: nobody needs them any more. */
+static void gates_settle(Front *front)
+{
+    LIST_FOR_EACH (&front->nodes, at) {
+        FrontNode *node = CONTAINER_OF(at, FrontNode, node);
+        if (!node->primary || !front->config->durable) {
+            front_gate_close(node);
+        }
     }
 }
 
@@ -424,7 +456,9 @@ bool front_configure(Front *front, const json_t *json, Err *err)
     front->config = config;
     endpoints_settle(front, config);
     nodes_settle(front, config);
+    gates_follow(front);
     clients_settle(front);
+    gates_settle(front);
     front_config_free(old);
     if (first) {
         front_endpoints_pause(front, false);
@@ -460,6 +494,9 @@ static void front_stop_look(void *user)
     }
     if (front->clients.len > 0) {
         return;
+    }
+    LIST_FOR_EACH (&front->nodes, at) {
+        front_gate_close(CONTAINER_OF(at, FrontNode, node));
     }
     bool ended = loop_stream_count(front->loop) <= 1; /* the agent's */
     if (ended) {
@@ -510,7 +547,16 @@ static void clients_look(Front *front)
         bool idle = idle_ms > 0 && silent_ms >= idle_ms && front_client_is_idle(client);
         if (idle || (client->quitting && silent_ms >= QUITTING_MAX_MS)) {
             front_client_close(client);
+        } else {
+            reader_return(client);
         }
+    }
+}
+
+static void gates_beat(const Front *front)
+{
+    LIST_FOR_EACH (&front->nodes, at) {
+        front_gate_beat(CONTAINER_OF(at, FrontNode, node));
     }
 }
 
@@ -531,6 +577,7 @@ static void front_each_second(void *user)
 {
     Front *front = user;
     clients_look(front);
+    gates_beat(front);
     if (front->leaving) {
         front_sentinels_close(front); /* they ask the other process */
     }

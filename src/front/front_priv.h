@@ -1,8 +1,9 @@
 /*
  * Inside the front. Pure: config.c (what the agent sends), command.c (what a client asks for),
- * session.c (what a backend connection holds of its client). Shells: client.c (the client's side),
- * link.c (the node's side), again.c (a command that a node has refused), front.c (endpoints, nodes,
- * timers).
+ * table.c (which commands write), session.c (what a backend connection holds of its client).
+ * Shells: client.c (the client's side), link.c (the node's side), again.c (a command that a node
+ * has refused), gate.c and held.c (replies that wait until a replica has what they acknowledge),
+ * front.c (endpoints, nodes, timers).
  *
  * A FrontClient owns its two streams; everything else hangs from Front. One thread.
  */
@@ -28,6 +29,7 @@
 #define FRONT_CLIENTS_MAX_DEFAULT 65000
 #define FRONT_HOLD_MS_DEFAULT     5000
 #define FRONT_SENTINELS_MAX       1000
+#define FRONT_DURABLE_MS_DEFAULT  5000
 
 typedef struct FrontListenerConfig {
     bool reader;
@@ -42,6 +44,7 @@ typedef struct FrontNodeConfig {
     NetAddr addr;
     bool primary;
     bool available;
+    bool handed; /* it led before, and the primary has all that it had */
 } FrontNodeConfig;
 
 typedef struct FrontConfig {
@@ -57,6 +60,9 @@ typedef struct FrontConfig {
     int64_t hold_ms;
     char *group; /* its name, for those who ask a Sentinel */
     bool hold;   /* the primary is about to change: commands for it wait */
+    bool durable;
+    char *gate_user;    /* of a durable group: whom the gate logs in as, with the same password */
+    int64_t durable_ms; /* a write waits so long for a replica */
     int64_t upgrade_drain_ms;
 } FrontConfig;
 
@@ -98,6 +104,10 @@ typedef struct FrontCommand {
     size_t args_len;              /* all of them: may be more than COMMAND_ARGS_MAX */
 } FrontCommand;
 
+/* Whether a whole command is its name alone: else MULTI and EXEC are refused, and change nothing.
+ */
+bool front_command_is_bare(const RespScan *scan, Slice bytes);
+
 /* Reads a whole command; texts that need unquoting go into the arena. False: it is malformed. */
 NODISCARD bool front_command_read(Slice bytes, FrontCommandKind kind, Arena *arena,
                                   FrontCommand *ret_command);
@@ -116,11 +126,25 @@ void front_login_parse(const FrontCommand *command, FrontLogin *ret_login);
 /* HELLO without its AUTH, as it goes on to the node. */
 void front_login_put_hello(const FrontLogin *login, Buf *out);
 
+/* ---- table.c ----------------------------------------------------------------------------------
+ */
+
+/* Which commands of a server write, by what it says of them itself. */
+typedef struct FrontTable FrontTable;
+
+#define TABLE_BYTES_MAX ((size_t)4 << 20) /* of the reply to COMMAND; Redis 7.0 has 90 kB */
+
+NODISCARD bool front_table_parse(Slice reply, FrontTable **ret_table, Err *err);
+void front_table_free(FrontTable *table); /* NULL is fine */
+/* `name` in upper case. One that the server does not know may do anything. */
+bool front_table_writes(const FrontTable *table, Slice name);
+
 /* ---- session.c --------------------------------------------------------------------------------
  */
 
-#define SESSION_MARKS_MAX 8
-#define SESSION_NAME_MAX  64
+#define SESSION_MARKS_MAX  8
+#define SESSION_WRITES_MAX 8
+#define SESSION_NAME_MAX   64
 
 typedef enum FrontMarkKind { MARK_DB, MARK_PROTO, MARK_NAME } FrontMarkKind;
 
@@ -131,6 +155,12 @@ typedef struct FrontMark {
     int64_t value;
     char name[SESSION_NAME_MAX + 1];
 } FrontMark;
+
+/* Commands that write, the first to the last. */
+typedef struct FrontWrites {
+    uint64_t first;
+    uint64_t last;
+} FrontWrites;
 
 /* What a connection to a node holds of its client. Zeroed to start (protocol 2, database 0). */
 typedef struct FrontSession {
@@ -148,10 +178,19 @@ typedef struct FrontSession {
     uint64_t answered;
     FrontMark marks[SESSION_MARKS_MAX];
     size_t marks_len;
+    /* Those without their replies that write. Where there are too many runs of them, what is
+     * between the last ones counts, too. */
+    FrontWrites writes[SESSION_WRITES_MAX];
+    size_t writes_len;
+    bool stream_wrote; /* one was sent while replies are not counted */
 } FrontSession;
 
 /* A whole command went to the node. `command` is NULL where its kind is not one that is read. */
 void front_session_sent(FrontSession *session, FrontCommandKind kind, const FrontCommand *command);
+/* The command that was sent last writes. */
+void front_session_wrote(FrontSession *session);
+/* Whether the reply that comes next acknowledges a write. */
+bool front_session_acknowledges(const FrontSession *session, const RespScan *reply);
 /* A whole reply came. */
 void front_session_answered(FrontSession *session, const RespScan *reply);
 uint64_t front_session_unanswered(const FrontSession *session); /* 0 while streaming */
@@ -169,6 +208,7 @@ int front_session_greet(const FrontSession *session, Slice user, Slice password,
 
 typedef struct Front Front;
 typedef struct FrontClient FrontClient;
+typedef struct FrontGate FrontGate;
 
 typedef struct FrontNode {
     ListNode node;
@@ -177,10 +217,12 @@ typedef struct FrontNode {
     NetAddr addr;
     bool primary;
     bool available;
+    bool handed;
     bool gone;          /* no longer configured: freed with its last connection */
     bool failing;       /* the last attempt failed */
     int64_t rest_until; /* loop time */
     size_t connections;
+    FrontGate *gate; /* of the primary of a durable group; NULL: there is none at present */
 } FrontNode;
 
 /* The clients of a leaving process. */
@@ -222,7 +264,8 @@ void front_endpoints_offer(const Front *front, SuccessionSockets *sockets);
 extern const SuccessionHandlers front_succession_handlers;
 size_t front_clients_everywhere(const Front *front);
 
-/* The node for a new connection; NULL: none at the moment. */
+/* The node for a new connection; NULL: none at the moment. For readers a replica that answers, as
+ * far as is known; else the primary; else whoever is there. */
 FrontNode *front_pick(Front *front, bool reader);
 void front_wait(Front *front, FrontClient *client); /* tries again for it until client_unwait */
 void front_unwait(Front *front, FrontClient *client);
@@ -238,6 +281,7 @@ typedef enum FrontLinkState {
     LINK_WAITING,    /* for a node: in front->waiting */
     LINK_CONNECTING, /* TCP and TLS */
     LINK_GREETING,   /* logging in, making the session again */
+    LINK_GATING,     /* until the node's gate is ready */
     LINK_READY,
 } FrontLinkState;
 
@@ -249,6 +293,37 @@ typedef enum FrontPause {
 /* What becomes of the command that is coming in. */
 typedef enum FrontFate { FATE_PASS, FATE_REFUSE } FrontFate;
 
+/* And of the reply. */
+typedef enum FrontReplyFate {
+    REPLY_PASS,
+    REPLY_HOLD,
+    REPLY_SKIP, /* the client has got another one in its place */
+} FrontReplyFate;
+
+/* Replies that wait for the same round of a gate. */
+typedef struct FrontHeldPart {
+    uint64_t round;
+    size_t len;     /* bytes */
+    uint64_t whole; /* replies that ended among them */
+    int64_t since_ms;
+} FrontHeldPart;
+
+#define HELD_BYTES_MAX ((size_t)512 << 10) /* of a client; at HELD_HIGH its node is paused */
+/* What goes out at once when a round ends, with what one turn adds, is less than FLOW_HIGH: else
+ * a stream that is not behind would count as one that is, and nobody would resume it. */
+#define HELD_HIGH ((size_t)128 << 10)
+
+/* What a client does not get before a replica has what it acknowledges; and all that came behind
+ * it. The second part has come since the round of the first was sent. */
+typedef struct FrontHeld {
+    ListNode node; /* in the gate's list, while there is something */
+    FrontGate *gate;
+    Buf bytes;
+    FrontHeldPart parts[2];
+    size_t parts_len;
+    bool opaque; /* not all of it can be told apart as replies */
+} FrontHeld;
+
 struct FrontClient {
     ListNode node;
     Front *front;
@@ -258,10 +333,12 @@ struct FrontClient {
     FrontFate fate;
     FrontCommandKind kind; /* of the command that is passing */
     const char *refusal;   /* of the one that is refused */
+    bool writes;           /* of the one that is passing, in a durable group */
     bool authenticated;
     bool refusing;  /* held for too long: answer what has come in */
     bool quitting;  /* QUIT went to the node, or the client has ended its side */
     bool resetting; /* RESET went to the node */
+    bool reset_had; /* and its answer is held */
     bool unheld;    /* it has waited for another primary for too long */
     unsigned paused;
     int64_t last_ms;
@@ -274,10 +351,16 @@ struct FrontClient {
     Stream *back;
     RespScan replies;
     int greeting_left;
+    bool gated; /* writes are acknowledged when a replica has them */
+    bool ended; /* the node has, in good order: what is held still goes out */
     FrontSession session;
+    /* held.c */
+    FrontReplyFate reply_fate; /* of the reply that is coming in */
+    FrontHeld held;
     /* again.c */
-    Buf kept;               /* the command whose reply is awaited; empty: it is not known */
-    bool keeping;           /* it is still coming in */
+    Buf kept;     /* the command whose reply is awaited; empty: it is not known */
+    bool keeping; /* it is still coming in */
+    bool kept_writes;
     bool again;             /* it goes to the next node */
     uint64_t kept_number;   /* of its reply */
     int64_t again_until_ms; /* loop time; 0: it has not been refused */
@@ -300,6 +383,46 @@ void front_link_forward(FrontClient *client, Slice bytes);
 void front_link_drop(FrontClient *client);
 /* Leaves a node before the link was ready, and waits for another. */
 void front_link_elsewhere(FrontClient *client);
+
+/* The gate of its node is ready. */
+void front_link_gated(FrontClient *client);
+/* Unsent bytes at which the other side is paused. More than what one turn can add, so that the
+ * stream is known to be behind and on_drained to come. */
+#define FLOW_HIGH ((size_t)512 << 10)
+
+/* ---- gate.c -----------------------------------------------------------------------------------
+ */
+
+/* Opens the node's gate where it has none. */
+void front_gate_need(FrontNode *node, Front *front);
+bool front_gate_is_ready(const FrontNode *node);
+/* The node's role may have changed: what it had acknowledged is known to last where it has handed
+ * over, and unknown where its gate was lost meanwhile. Before its clients leave it. */
+void front_gate_settle(FrontNode *node);
+/* Without a word to clients, who hold nothing any more or are told by whoever does this. */
+void front_gate_close(FrontNode *node);
+void front_gate_beat(const FrontNode *node); /* each second */
+/* Of a gate that is or was ready. */
+const FrontTable *front_gate_table(const FrontNode *node);
+/* The number of the round that will cover all that the node has answered by now. */
+uint64_t front_gate_ask(FrontGate *gate);
+List *front_gate_clients(FrontGate *gate); /* whose replies are held */
+
+/* ---- held.c -----------------------------------------------------------------------------------
+ */
+
+/* A piece of a reply came, with which it begins or ends, before the session counts it: it is passed
+ * on or held. */
+void front_held_take(FrontClient *client, Slice piece, bool begins, bool ends);
+bool front_held_any(const FrontClient *client);
+uint64_t front_held_whole(const FrontClient *client); /* replies */
+/* A round has ended well: what waited for it, or for an earlier one, goes out. False: the client is
+ * gone. */
+bool front_held_release(FrontClient *client, uint64_t round);
+/* No replica had it in time. False: the client is gone. */
+bool front_held_fail(FrontClient *client);
+/* Forgets it. */
+void front_held_drop(FrontClient *client);
 
 /* ---- hold.c -----------------------------------------------------------------------------------
  */

@@ -7,7 +7,7 @@
 const char *front_unavailable_text(const FrontClient *client)
 {
     return client->reader
-               ? "LOADING Weir has no replica for this at the moment; nothing was carried out"
+               ? "LOADING Weir has no node for this at the moment; nothing was carried out"
                : "LOADING Weir has no primary for this at the moment; nothing was carried out";
 }
 

@@ -6,9 +6,6 @@
 #include "front/front_priv.h"
 
 #define CONNECT_TIMEOUT_MS 2000
-/* Unsent bytes at which the other side is paused. More than what one turn can add, so that the
- * stream is known to be behind and on_drained to come. */
-#define FLOW_HIGH ((size_t)512 << 10)
 
 /* ---- leaving a node ---------------------------------------------------------------------------
  */
@@ -17,6 +14,7 @@ void front_link_drop(FrontClient *client)
 {
     Front *front = client->front;
     loop_timer_stop(&client->hold);
+    front_held_drop(client);
     if (client->link == LINK_WAITING) {
         front_unwait(front, client);
     }
@@ -34,13 +32,16 @@ void front_link_drop(FrontClient *client)
     }
     client->link = LINK_NONE;
     client->greeting_left = 0;
+    client->ended = client->reset_had = false;
     client->replies = (RespScan){0};
+    client->reply_fate = REPLY_PASS;
 }
 
 /* Not ready yet, and it will not become so with this node; the client goes on being held. */
 void front_link_elsewhere(FrontClient *client)
 {
-    ASSERT(client->link == LINK_CONNECTING || client->link == LINK_GREETING);
+    ASSERT(client->link == LINK_CONNECTING || client->link == LINK_GREETING ||
+           client->link == LINK_GATING);
     stream_abort(client->back); /* does nothing where it has ended by itself */
     front_node_release(client->front, client->at);
     client->back = NULL;
@@ -106,27 +107,40 @@ static bool link_greet(FrontClient *client, Slice *rest)
         client->greeting_left--;
     }
     if (client->greeting_left == 0) {
-        client->link = LINK_READY;
         front_node_works(client->front, client->at);
-        front_client_link_ready(client);
+        client->link = LINK_GATING;
+        if (!client->gated || front_gate_is_ready(client->at)) {
+            front_link_gated(client);
+        }
     }
     return true;
+}
+
+void front_link_gated(FrontClient *client)
+{
+    client->link = LINK_READY;
+    front_client_link_ready(client);
 }
 
 /* ---- replies ----------------------------------------------------------------------------------
  */
 
-/* Counts; true when the answer to RESET was among them. False in *ret_good: not RESP. */
+/* Counts, and passes on what may have to be held; true when the answer to RESET was among them.
+ * False in *ret_good: not RESP. */
 static bool link_count(FrontClient *client, Slice data, bool *ret_good)
 {
     bool reset = false;
     *ret_good = true;
     while (data.len > 0) {
         size_t len;
+        bool begins = resp_scan_idle(&client->replies);
         WireResult result = resp_scan(&client->replies, data, &len);
         if (result == WIRE_BAD) {
             *ret_good = false;
             return false;
+        }
+        if (client->gated) {
+            front_held_take(client, slice_from(data.data, len), begins, result == WIRE_DONE);
         }
         data = slice_skip(data, len);
         if (result == WIRE_DONE) {
@@ -156,7 +170,9 @@ static size_t link_on_read(void *user, Stream *stream, Slice data)
     }
     bool good;
     bool reset = link_count(client, rest, &good);
-    stream_write_ref(client->stream, rest);
+    if (!client->gated) {
+        stream_write_ref(client->stream, rest);
+    }
     if (!good) {
         log_warn(FRONT_MODULE, "node %s broke Redis's protocol; its client is closed",
                  client->at->id);
@@ -164,10 +180,13 @@ static size_t link_on_read(void *user, Stream *stream, Slice data)
         return data.len;
     }
     if (client->resetting && reset) {
-        front_client_reset_done(client);
+        client->reset_had = front_held_any(client);
+        if (!client->reset_had) {
+            front_client_reset_done(client);
+        }
         return data.len;
     }
-    if (stream_pending(client->stream) > FLOW_HIGH) {
+    if (stream_pending(client->stream) > FLOW_HIGH || client->held.bytes.len > HELD_HIGH) {
         stream_pause(stream); /* until client_on_drained */
     }
     return data.len;
@@ -194,6 +213,10 @@ static void link_on_closed(void *user, Stream *stream, const Err *err)
         return;
     }
     client->back = NULL;
+    if (client->quitting && err == NULL && front_held_any(client)) {
+        client->ended = true; /* that goes out first */
+        return;
+    }
     front_client_link_lost(client, "the connection to the node was lost");
 }
 
@@ -232,6 +255,10 @@ void front_link_begin(FrontClient *client)
     client->link = LINK_CONNECTING;
     client->at = node;
     client->at_primary = node->primary;
+    client->gated = front->config->durable && node->primary;
     node->connections++;
+    if (client->gated) {
+        front_gate_need(node, front);
+    }
     client->back = stream_connect(front->loop, &node->addr, &options);
 }

@@ -21,6 +21,12 @@ static void session_mark(FrontSession *session, FrontMarkKind kind, int64_t valu
     snprintf(mark->name, sizeof(mark->name), "%.*s", SLICE_FMT(name));
 }
 
+static void session_stream(FrontSession *session)
+{
+    session->stream_wrote = session->stream_wrote || session->writes_len > 0;
+    session->streaming = true;
+}
+
 static void session_sent_client(FrontSession *session, const FrontCommand *command)
 {
     Slice word = command->args_len > 1 ? command->args[1] : (Slice){0};
@@ -28,7 +34,7 @@ static void session_sent_client(FrontSession *session, const FrontCommand *comma
     if (slice_is_nocase(word, "SETNAME") && command->args_len == 3) {
         session_mark(session, MARK_NAME, 0, value);
     } else if (slice_is_nocase(word, "REPLY")) {
-        session->streaming = true;
+        session_stream(session);
     } else if (slice_is_nocase(word, "TRACKING") || slice_is_nocase(word, "CACHING") ||
                slice_is_nocase(word, "NO-EVICT") || slice_is_nocase(word, "NO-TOUCH")) {
         session->bound = true;
@@ -60,7 +66,7 @@ void front_session_sent(FrontSession *session, FrontCommandKind kind, const Fron
 {
     ASSERT(command != NULL || !front_command_is_read(kind));
     if (kind == COMMAND_STREAM) {
-        session->streaming = true;
+        session_stream(session);
     }
     if (!session->streaming) {
         session->sent++;
@@ -98,6 +104,48 @@ void front_session_sent(FrontSession *session, FrontCommandKind kind, const Fron
     }
 }
 
+/* ---- writes -----------------------------------------------------------------------------------
+ */
+
+void front_session_wrote(FrontSession *session)
+{
+    if (session->streaming) {
+        session->stream_wrote = true;
+        return;
+    }
+    FrontWrites *last = session->writes_len > 0 ? &session->writes[session->writes_len - 1] : NULL;
+    bool adds = last != NULL &&
+                (last->last + 1 == session->sent || session->writes_len == SESSION_WRITES_MAX);
+    if (adds) {
+        last->last = session->sent;
+        return;
+    }
+    session->writes[session->writes_len++] =
+        (FrontWrites){.first = session->sent, .last = session->sent};
+}
+
+/* An error acknowledges nothing. */
+bool front_session_acknowledges(const FrontSession *session, const RespScan *reply)
+{
+    uint64_t number = session->answered + 1;
+    if (session->streaming) {
+        return session->stream_wrote; /* which of them it is cannot be said */
+    }
+    return reply->type != '-' && reply->type != '>' && session->writes_len > 0 &&
+           number >= session->writes[0].first;
+}
+
+static void writes_answered(FrontSession *session)
+{
+    if (session->writes_len > 0 && session->answered >= session->writes[0].last) {
+        session->writes_len--;
+        memmove(session->writes, session->writes + 1, session->writes_len * sizeof(FrontWrites));
+    }
+}
+
+/* ---- replies ----------------------------------------------------------------------------------
+ */
+
 static void mark_apply(FrontSession *session, const FrontMark *mark)
 {
     switch (mark->kind) {
@@ -119,6 +167,7 @@ void front_session_answered(FrontSession *session, const RespScan *reply)
         return;
     }
     session->answered++;
+    writes_answered(session);
     while (session->marks_len > 0 && session->marks[0].number <= session->answered) {
         if (reply->type != '-') {
             mark_apply(session, &session->marks[0]);

@@ -12,10 +12,42 @@ bool group_could_lead(const GroupView *view, const GroupPeer *peer)
     return peer->follows && has_it && ha_set_has(&view->record.set, &peer->incarnation);
 }
 
+/* Whether a member of the set is there to be compared; with `bid`: and has said what it has. */
+static bool is_heard(const GroupView *view, const HaId *incarnation, bool bid)
+{
+    if (ha_id_eq(incarnation, &view->incarnation)) {
+        return true;
+    }
+    for (size_t i = 0; i < view->peers_len; i++) {
+        const GroupPeer *peer = &view->peers[i];
+        if (ha_id_eq(&peer->incarnation, incarnation)) {
+            return ha_id_eq(&peer->node, &view->record.leader) ||
+                   (peer->follows && peer->in_history &&
+                    (!bid || peer->bid_term == view->record.term));
+        }
+    }
+    return false;
+}
+
+/* All replicas of the set; its first is the leader. */
+static bool all_are_heard(const GroupView *view, bool bid)
+{
+    const HaSet *set = &view->record.set;
+    for (size_t i = 1; i < set->len; i++) {
+        if (!is_heard(view, &set->items[i], bid)) {
+            return false;
+        }
+    }
+    return set->len > 1;
+}
+
 bool group_has_taker(const GroupView *view)
 {
+    bool whoever = !group_is_counted(view) || all_are_heard(view, false);
     for (size_t i = 0; i < view->peers_len; i++) {
-        if (group_could_lead(view, &view->peers[i])) {
+        const GroupPeer *peer = &view->peers[i];
+        bool heir = ha_id_eq(&peer->node, &view->record.heir);
+        if (group_could_lead(view, peer) && (whoever || heir)) {
             return true;
         }
     }
@@ -29,13 +61,15 @@ static bool may_lead(const GroupView *view)
 {
     const char *history = view->record.history;
     bool has_it = history[0] != '\0' ? strcmp(history, view->history) == 0 : view->has_data;
-    return has_it && group_in_set(view);
+    return has_it && (group_in_set(view) || (group_is_counted(view) && view->record.set.len > 1));
 }
 
-/* The others that may: not the leader, which takes its term back by itself. */
+/* The others that may: not the leader, which takes its term back by itself. One that has come so
+ * lately that it is not in the set may have what was acknowledged last. */
 static bool competes(const GroupView *view, const GroupPeer *peer)
 {
-    return group_could_lead(view, peer) && !ha_id_eq(&peer->node, &view->record.leader);
+    bool comes = group_is_counted(view) && peer->follows && peer->in_history;
+    return (comes || group_could_lead(view, peer)) && !ha_id_eq(&peer->node, &view->record.leader);
 }
 
 static bool all_have_bid(const GroupView *view)
@@ -69,10 +103,21 @@ static GroupDecision take(const GroupView *view, const char *why)
     record->term++;
     record->leader = view->self;
     record->phase = HA_PHASE_LEADING;
-    record->heir = (HaId){0};
+    record->heir = record->former = (HaId){0};
     record->history[0] = '\0';
     record->set = (HaSet){.len = 0};
     ha_set_add(&record->set, &view->incarnation);
+    return decision;
+}
+
+/* A leader that was made a replica has seen that its heir has all of it; in a durable group one
+ * that has died has named no heir. */
+static GroupDecision take_over(const GroupView *view)
+{
+    GroupDecision decision = take(view, "the leader has handed over");
+    if (view->durable) {
+        decision.record.former = view->record.leader;
+    }
     return decision;
 }
 
@@ -83,7 +128,7 @@ static GroupDecision follow_free(const GroupView *view)
         return group_wait("another one is to lead", GROUP_SOON_MS);
     }
     if (ha_id_eq(&record->heir, &view->self)) {
-        return take(view, "the leader has handed over");
+        return take_over(view);
     }
     if (!ha_id_is_empty(&record->heir) && view->phase_ms < GROUP_TURN_MS) {
         return group_wait("the heir is to lead", GROUP_SOON_MS);
@@ -93,10 +138,12 @@ static GroupDecision follow_free(const GroupView *view)
                    ? group_wait("the end of what its leader has sent", GROUP_HURRY_MS)
                    : group_do(GROUP_STEP_BID, "");
     }
-    if (!all_have_bid(view) && view->phase_ms < GROUP_BID_MS) {
+    bool counted = group_is_counted(view);
+    if ((!all_have_bid(view) && view->phase_ms < GROUP_BID_MS) ||
+        (counted && !all_are_heard(view, true))) {
         return group_wait("the other replicas to say what they have", GROUP_HURRY_MS);
     }
-    if (another_has_more(view) && view->phase_ms < GROUP_TURN_MS) {
+    if (another_has_more(view) && (counted || view->phase_ms < GROUP_TURN_MS)) {
         return group_wait("a replica that has more is to lead", GROUP_SOON_MS);
     }
     return take(view, "the leader is gone");

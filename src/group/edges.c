@@ -30,6 +30,8 @@ static const HaEdge edges[] = {
     {LEAD, STATE(LEADING), STEP(PAUSE), STATE(LEADING)},
     {LEAD, STATE(LEADING), STEP(DEMOTE), STATE(FOLLOWING)},
     {LEAD, STATE(LEADING), STEP(RESUME), STATE(LEADING)},
+    {LEAD, STATE(LEADING), STEP(BIND), STATE(LEADING)},
+    {LEAD, STATE(LEADING), STEP(ALONE), STATE(LEADING)},
     {LEAD, STATE(LEADING), STEP(KILL), STATE(DOWN)}, /* its term is free already */
     {LEAD, STATE(LEADING), STEP(WAIT), STATE(LEADING)},
     {LEAD, STATE(SILENT), STEP(KILL), STATE(DOWN)},
@@ -65,9 +67,8 @@ static const HaEdge edges[] = {
 };
 
 static const char *const step_names[GROUP_STEPS] = {
-    "wait",   "write",   "make", "start-leading", "start-following",
-    "source", "promote", "bid",  "pause",         "demote",
-    "resume", "stop",    "kill", "remove"};
+    "wait",  "write",  "make",   "start-leading", "start-following", "source", "promote", "bid",
+    "pause", "demote", "resume", "bind",          "alone",           "stop",   "kill",    "remove"};
 
 const HaTable group_table = {edges, ARRAY_LEN(edges), step_names};
 

@@ -39,7 +39,9 @@ typedef struct GroupRecord {
     HaSet set;                        /* incarnations; empty: nobody has led yet */
     char history[GROUP_HISTORY_SIZE]; /* of this term; "": not known */
     HaId heir;                        /* a node */
-    int64_t handover;                 /* the planned change that was begun, or given up, last */
+    HaId
+        former; /* a node of a durable group that has given all it had to the leader of this term */
+    int64_t handover; /* the planned change that was begun, or given up, last */
     int64_t writes;
 } GroupRecord;
 
@@ -56,6 +58,13 @@ static inline bool group_record_serves(const GroupRecord *record)
 /* ---- the snapshot ------------------------------------------------------------------------------
  */
 
+/* Whether the leader's engine lets writes be acknowledged that no replica has (durable groups). */
+typedef enum GroupBond {
+    GROUP_BOND_UNKNOWN, /* the agent has started anew */
+    GROUP_BOND_BOUND,   /* it does not; so it starts */
+    GROUP_BOND_ALONE,
+} GroupBond;
+
 /* Another member, by what its agent says and what the leader sees of its link. */
 typedef struct GroupPeer {
     HaId node;
@@ -68,7 +77,8 @@ typedef struct GroupPeer {
     int64_t offset;   /* and how much: as it said last */
     int64_t bid_term; /* it has said its offset since this term became free; 0: not */
     bool streaming;   /* the leader sees it in sync */
-    int64_t gone_ms;  /* for how long it does not */
+    bool caught;      /* and it has all that was written before the leader was bound */
+    int64_t gone_ms;  /* for how long it does not stream */
 } GroupPeer;
 
 typedef struct GroupView {
@@ -77,6 +87,8 @@ typedef struct GroupView {
     bool gone;
     bool deleted;
     bool automatic;   /* a replica takes the place of a leader that has ended */
+    bool durable;     /* a write is acknowledged when a replica has it */
+    bool strict;      /* and never without */
     int64_t handover; /* the number of the planned change that is wished; 0: none was */
     int64_t wish_ms;  /* since the wish was first seen */
     /* the store, as last read */
@@ -101,6 +113,7 @@ typedef struct GroupView {
     bool bid;          /* its offset for this free term is told */
     int64_t quiet_ms;  /* since the offset was seen to change */
     bool paused;       /* LEADING: we have paused its writes */
+    GroupBond bond;    /* LEADING */
     GroupPeer peers[HA_PEERS_MAX];
     size_t peers_len;
 } GroupView;
@@ -120,11 +133,13 @@ typedef enum GroupStep {
     GROUP_STEP_PAUSE,           /* of writes; ends by itself */
     GROUP_STEP_DEMOTE,          /* let it follow the heir */
     GROUP_STEP_RESUME,
+    GROUP_STEP_BIND,  /* no write is acknowledged without a replica */
+    GROUP_STEP_ALONE, /* or they are */
     GROUP_STEP_STOP,
     GROUP_STEP_KILL,
     GROUP_STEP_REMOVE,
 } GroupStep;
-#define GROUP_STEPS 14
+#define GROUP_STEPS 16
 
 typedef struct GroupDecision {
     GroupStep step;

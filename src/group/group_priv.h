@@ -34,6 +34,12 @@ GroupDecision group_silent(const GroupView *view, bool could_be_replaced);
 /* Whether a peer could take the lead. */
 bool group_could_lead(const GroupView *view, const GroupPeer *peer);
 bool group_has_taker(const GroupView *view);
+/* What was acknowledged is on some replica of the set, and it is not known on which: they are
+ * compared before one leads. Not where nobody's history is the record's any more. */
+static inline bool group_is_counted(const GroupView *view)
+{
+    return view->durable && view->record.history[0] != '\0';
+}
 static inline bool group_in_set(const GroupView *view)
 {
     return ha_set_has(&view->record.set, &view->incarnation);

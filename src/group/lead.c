@@ -11,11 +11,13 @@
 /* ---- making room -------------------------------------------------------------------------------
  */
 
-/* Its engine takes no more writes: it is reaped, or a replica. */
+/* Its engine takes no more writes: it is reaped, or a replica. An heir that has not been seen to
+ * have all of it is one of those who are compared. */
 static GroupDecision make_room(const GroupView *view, const char *why)
 {
     GroupDecision decision = group_write(view, why);
-    if (view->record.phase != HA_PHASE_YIELDING) {
+    bool unseen = view->durable && view->state != HA_STATE_FOLLOWING;
+    if (view->record.phase != HA_PHASE_YIELDING || unseen) {
         decision.record.heir = (HaId){0};
     }
     decision.record.phase = HA_PHASE_FREE;
@@ -257,7 +259,8 @@ static GroupDecision lead_following(const GroupView *view)
 /* ---- leading -----------------------------------------------------------------------------------
  */
 
-/* Those who stay, and those who have come. */
+/* Those who stay, and those who have come. In a durable group nobody comes before it has what the
+ * leader may have acknowledged alone. */
 static HaSet set_now(const GroupView *view)
 {
     HaSet set = {.len = 0};
@@ -265,12 +268,24 @@ static HaSet set_now(const GroupView *view)
     for (size_t i = 0; i < view->peers_len; i++) {
         const GroupPeer *peer = &view->peers[i];
         bool is_in = ha_set_has(&view->record.set, &peer->incarnation);
-        bool comes = peer->streaming && peer->follows && peer->in_history;
+        bool comes = peer->streaming && peer->follows && peer->in_history &&
+                     (!view->durable || (view->bond == GROUP_BOND_BOUND && peer->caught));
         if (comes || (is_in && peer->gone_ms < GROUP_GONE_MS)) {
             ha_set_add(&set, &peer->incarnation);
         }
     }
     return set;
+}
+
+/* Alone only when nobody else may lead, by a record that this process has written (F2), and nobody
+ * is about to come. */
+static GroupBond bond_wanted(const GroupView *view)
+{
+    bool replicas = view->record.set.len > 1;
+    for (size_t i = 0; i < view->peers_len; i++) {
+        replicas = replicas || (view->peers[i].streaming && view->peers[i].in_history);
+    }
+    return view->durable && !view->strict && !replicas ? GROUP_BOND_ALONE : GROUP_BOND_BOUND;
 }
 
 /* With another history begins another set: nobody has it yet. */
@@ -294,6 +309,11 @@ static GroupDecision lead_leading(const GroupView *view)
     }
     if (!view->claimed || strcmp(record->history, view->history) != 0) {
         return claim(view);
+    }
+    if (view->bond != bond_wanted(view)) {
+        return bond_wanted(view) == GROUP_BOND_ALONE
+                   ? group_do(GROUP_STEP_ALONE, "there is no replica")
+                   : group_do(GROUP_STEP_BIND, "writes need a replica");
     }
     if (record->phase == HA_PHASE_YIELDING) {
         return yield_on(view);

@@ -16,6 +16,7 @@ bool group_record_parse(const json_t *json, GroupRecord *ret_record, Err *err)
     snprintf(record.history, sizeof(record.history), "%s", history);
     TRY(ha_id_read(json_object_get(json, "leader"), &record.leader, err));
     TRY(ha_id_read(json_object_get(json, "heir"), &record.heir, err));
+    TRY(ha_id_read(json_object_get(json, "former"), &record.former, err));
     TRY(ha_phase_read(member_str(json, "phase", ha_phase_name(HA_PHASE_LEADING)), &record.phase,
                       err));
     TRY(ha_set_read(member_array(json, "set"), &record.set, err));
@@ -31,6 +32,7 @@ void group_record_put(const GroupRecord *record, json_t *json)
     json_object_set_new(json, "set", ha_set_new(&record->set));
     json_object_set_new(json, "history", json_string(record->history));
     json_object_set_new(json, "heir", json_string(record->heir.text));
+    json_object_set_new(json, "former", json_string(record->former.text));
     json_object_set_new(json, "handover", json_integer(record->handover));
     json_object_set_new(json, "writes", json_integer(record->writes));
 }

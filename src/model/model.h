@@ -229,21 +229,24 @@ const ParameterInfo *parameter_find(const ParameterFamily *family, const char *n
 NODISCARD bool parameter_check(const ParameterFamily *family, const char *name, const char *value,
                                Err *err);
 
-/* Whether what the group sets suits an instance: with a standby no synchronous_commit below on.
+/* Whether what the group sets suits an instance: with a standby no synchronous_commit below on,
+ * and warnings are sent.
  * `parameters` is the object of a group's spec, or NULL. ERR_UNSUPPORTED with the reason. */
 NODISCARD bool parameters_check_multi_az(const json_t *parameters, Err *err);
 
 /* The settings that an engine starts with beyond its own defaults: the family's defaults under the
  * group's `parameters` (the object of its spec, or NULL), formulas computed and kept within their
  * range, each value as the engine's configuration file takes it, without quotes. Redis: what
- * ElastiCache splits is one setting again, and "maxmemory" is there. What is Weir's own ("rds.…")
- * is not among them: see parameter_value. The object is the caller's. */
+ * ElastiCache splits is one setting again, and "maxmemory" is there. What is Weir's own ("rds.…",
+ * "weir.…") is not among them: see parameter_value. The object is the caller's. */
 NODISCARD bool parameters_resolve_new(const ParameterFamily *family, const json_t *parameters,
                                       const FormulaFacts *facts, json_t **ret_settings, Err *err);
 /* The value as it stands: the group's, else the family's default, else the engine's. NULL: the
  * family has no such parameter. */
 const char *parameter_value(const ParameterFamily *family, const json_t *parameters,
                             const char *name);
+/* weir.durable of Redis: "off", "available", "strict". */
+const char *parameters_durable(const ParameterFamily *family, const json_t *parameters);
 /* rds.force_ssl: whether the instance's endpoint refuses clients without TLS. */
 bool parameters_force_ssl(const ParameterFamily *family, const json_t *parameters);
 

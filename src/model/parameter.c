@@ -163,8 +163,22 @@ bool parameter_check(const ParameterFamily *family, const char *name, const char
     return value_check(info, slice_of(value), err);
 }
 
+/* Its warnings tell the data plane that a commit did not wait for the standby to its end. */
+static bool check_messages(const json_t *parameters, Err *err)
+{
+    const char *level =
+        member_str(member_object(parameters, "client_min_messages"), "value", "notice");
+    return strcmp(level, "error") != 0 ||
+           err_set(
+               err, ERR_UNSUPPORTED,
+               "client_min_messages=error cannot be used with a Multi-AZ instance: it keeps the "
+               "warning back by which a commit is known that the standby may not have. Use "
+               "warning, or set it per session, whose commits take longer then.");
+}
+
 bool parameters_check_multi_az(const json_t *parameters, Err *err)
 {
+    TRY(check_messages(parameters, err));
     const char *level = member_str(member_object(parameters, "synchronous_commit"), "value", "on");
     if (strcmp(level, "on") == 0 || strcmp(level, "remote_apply") == 0) {
         return true;
@@ -185,6 +199,12 @@ const char *parameter_value(const ParameterFamily *family, const json_t *paramet
     }
     const char *value = member_str(member_object(parameters, name), "value", info->family_default);
     return value != NULL ? value : info->engine_default;
+}
+
+const char *parameters_durable(const ParameterFamily *family, const json_t *parameters)
+{
+    const char *value = parameter_value(family, parameters, "weir.durable");
+    return value != NULL ? value : "off";
 }
 
 bool parameters_force_ssl(const ParameterFamily *family, const json_t *parameters)

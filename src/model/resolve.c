@@ -122,6 +122,7 @@ bool parameters_resolve_new(const ParameterFamily *family, const json_t *paramet
         }
     }
     drop_prefix(settings, "rds.");
+    drop_prefix(settings, "weir.");
     if (strcmp(family->engine, "redis") == 0) {
         redis_buffer_limits(family, parameters, settings);
         redis_maxmemory(facts, settings);

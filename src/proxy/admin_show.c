@@ -4,6 +4,7 @@
 
 #include "proxy/admin_priv.h"
 #include "proxy/metrics_priv.h"
+#include "proxy/pulse_priv.h"
 
 /* ---- small ones --------------------------------------------------------------------------------
  */
@@ -100,6 +101,11 @@ static void put_target_row(const ProxyWorker *worker, size_t number, AdminRows *
     admin_put_int(rows, atomic_load(&target->budget.open));
     admin_put_int(rows, atomic_load(&target->budget.max));
     admin_put_int(rows, (int64_t)borrows_of(worker->proxy, number));
+    if (number == PROXY_TARGET_PRIMARY && worker->config->target.synchronous) {
+        admin_put_int(rows, proxy_pulse_right_us(&worker->proxy->pulse) / US_PER_MS);
+    } else {
+        admin_put_null(rows);
+    }
     admin_row_end(rows);
 }
 
@@ -374,6 +380,7 @@ static void show_config(const ProxyWorker *worker, AdminRows *rows)
                 true);
     put_setting(rows, "pool.keep_listening", config->keep_listening ? "true" : "false", "false",
                 true);
+    put_setting(rows, "pool.resend_reads", config->resend_reads ? "true" : "false", "false", true);
     put_setting(rows, "pool.init_query", config->init_query, NULL, true);
     put_setting(rows, "pool.iam.region", config->iam.region, NULL, true);
     put_names(rows, "pool.iam.hosts", &config->iam.hosts);
@@ -390,7 +397,8 @@ static const AdminColumn state_columns[] = {{"key", ADMIN_TEXT}, {"value", ADMIN
 static const AdminColumn target_columns[] = {
     {"id", ADMIN_TEXT},      {"role", ADMIN_TEXT},        {"state", ADMIN_TEXT},
     {"reason", ADMIN_TEXT},  {"description", ADMIN_TEXT}, {"lag_ms", ADMIN_INT8},
-    {"servers", ADMIN_INT4}, {"max_servers", ADMIN_INT4}, {"borrows", ADMIN_INT8}};
+    {"servers", ADMIN_INT4}, {"max_servers", ADMIN_INT4}, {"borrows", ADMIN_INT8},
+    {"right_ms", ADMIN_INT8}};
 static const AdminColumn list_columns[] = {{"list", ADMIN_TEXT}, {"items", ADMIN_INT4}};
 static const AdminColumn mem_columns[] = {{"name", ADMIN_TEXT},
                                           {"size", ADMIN_INT4},

@@ -174,6 +174,8 @@ static void cancel_deliver(void *user)
     proxy_worker_count(worker, STAT_CANCELS, 1);
     cancel->server = server->handle;
     server->cancels++;
+    session_gate_cancel(&server->exchange, false);
+    server->keeps = KEEPS_NOTHING;
     if (client->split != NULL) {
         client->split->cancelled = true;
     }

@@ -298,6 +298,12 @@ static Next take_piece(ProxyClient *client, ProxyRun *run, const PgPiece *piece,
     switch (session_client_piece(&client->session, exchange, piece, &out)) {
     case STEP_FORWARD:
         proxy_traffic_sent(client, piece);
+        if (client->server->keeps != KEEPS_NOTHING) {
+            proxy_resend_keep(client->server, piece);
+        }
+        if (exchange->gate.slow && exchange->gate.slow_us == 0) {
+            exchange->gate.slow_us = loop_now_us(client->worker->loop);
+        }
         if (out.before_len > 0 || out.replaced > 0) {
             send_before(client, run, &out);
         }
@@ -340,6 +346,7 @@ static Next take_piece(ProxyClient *client, ProxyRun *run, const PgPiece *piece,
         client_leave(client);
         return NEXT_GONE;
     case STEP_REFUSE:
+    case STEP_GATE: /* of servers only */
     default:
         run_flush(client, run);
         proxy_client_fatal(client, out.sqlstate != NULL ? out.sqlstate : "08P01", out.problem,

@@ -124,6 +124,28 @@ static void parse_target_tls(Reader *reader, ProxyTarget *target)
     }
 }
 
+static void parse_synchronous(Reader *reader, const Reader *outer, ProxyTarget *target)
+{
+    CLEANUP(mem_free_ptr) char *right = reader_text(reader, "right_to_answer", false);
+    target->synchronous = reader_bool(reader, "synchronous");
+    target->probe_user = reader_text(reader, "probe_user", false);
+    target->right_enforced = right != NULL && strcmp(right, "enforced") == 0;
+    if (right != NULL && !target->right_enforced && strcmp(right, "measured") != 0) {
+        reader_fail(reader, "%s.right_to_answer must be measured or enforced", reader->path);
+    } else if (!target->synchronous && (right != NULL || target->probe_user != NULL)) {
+        reader_fail(reader, "%s.right_to_answer and %s.probe_user go with %s.synchronous",
+                    reader->path, reader->path, reader->path);
+    } else if (target->synchronous && strcmp(reader->path, "target") != 0) {
+        reader_fail(reader, "%s.synchronous is of a target that takes writes", reader->path);
+    } else if (target->synchronous && target->probe_user == NULL &&
+               strcmp(outer->path, "relay") == 0) {
+        reader_fail(reader,
+                    "a relay's %s.synchronous needs %s.probe_user: a role that logs in "
+                    "without a password",
+                    reader->path, reader->path);
+    }
+}
+
 static void parse_server(Reader *outer, const char *path, const json_t *json, ProxyTarget *target)
 {
     Reader reader = reader_of(json, path, outer->err);
@@ -139,6 +161,7 @@ static void parse_server(Reader *outer, const char *path, const json_t *json, Pr
     target->port = (uint16_t)reader_int(&reader, "port", 5432, 1, UINT16_MAX);
     parse_target_tls(&reader, target);
     parse_target_link(&reader, target);
+    parse_synchronous(&reader, outer, target);
     target->max_connections =
         (uint32_t)reader_int(&reader, "max_connections", 100, 1, PROXY_SERVERS_MAX);
     proxy_config_parse_names(&reader, "deposed", 0, PROXY_DEPOSED_MAX, &target->deposed);
@@ -280,6 +303,7 @@ static void parse_pool(Reader *outer, ProxyConfig *config)
         (uint32_t)reader_int(&reader, "shared_connections", 0, 0, PROXY_SHARED_MAX);
     config->shared_listeners = reader_bool(&reader, "shared_listeners");
     config->keep_listening = reader_bool(&reader, "keep_listening");
+    config->resend_reads = reader_bool(&reader, "resend_reads");
     config->init_query = reader_text(&reader, "init_query", false);
     if (config->init_query != NULL && config->init_query[0] == '\0') {
         mem_free(config->init_query);

@@ -49,6 +49,7 @@ static void target_done(ProxyTarget *target)
     names_done(&target->deposed);
     mem_free(target->cert_pem);
     secret_done(&target->key_pem);
+    mem_free(target->probe_user);
     for (size_t i = 0; i < PROXY_WORKERS_MAX; i++) {
         tls_context_free(target->contexts[i]);
     }
@@ -124,6 +125,16 @@ const ProxyUser *proxy_config_user(const ProxyConfig *config, Slice name)
     return NULL;
 }
 
+const char *proxy_config_login_user(const ProxyConfig *config)
+{
+    for (size_t i = 0; i < config->user_count; i++) {
+        if (secret_is_set(&config->users[i].password)) {
+            return config->users[i].name;
+        }
+    }
+    return config->user_count > 0 ? config->users[0].name : NULL;
+}
+
 ProxyLimit proxy_config_user_limit(const ProxyConfig *config, Slice name)
 {
     const ProxyUser *user = proxy_config_user(config, name);
@@ -186,7 +197,9 @@ static bool targets_equal(const ProxyTarget *a, const ProxyTarget *b)
 {
     return a->addr.len == b->addr.len &&
            memcmp(&a->addr.storage, &b->addr.storage, a->addr.len) == 0 && a->tls == b->tls &&
-           texts_equal(a->host, b->host) && texts_equal(a->ca_pem, b->ca_pem);
+           texts_equal(a->host, b->host) && texts_equal(a->ca_pem, b->ca_pem) &&
+           a->synchronous == b->synchronous && a->right_enforced == b->right_enforced &&
+           texts_equal(a->probe_user, b->probe_user);
 }
 
 /* ---- targets -----------------------------------------------------------------------------------

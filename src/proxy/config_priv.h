@@ -118,6 +118,9 @@ typedef struct ProxyTarget {
     char *cert_pem;     /* of a link: our own */
     Secret key_pem;
     uint32_t max_connections;
+    bool synchronous;     /* commits there wait for standbys: see pulse_priv.h */
+    bool right_enforced;  /* and whoever has not heard of that for a while does not answer */
+    char *probe_user;     /* by whom that is asked; NULL: one of the users */
     uint32_t servers_max; /* our share of those, of all workers together */
     uint32_t servers_idle_max;
     /* Made by the process. */
@@ -188,6 +191,7 @@ typedef struct ProxyConfig {
     int64_t borrow_ms;           /* 0: no limit */
     uint32_t shared_connections; /* lines per worker, user and database; 0: none */
     bool shared_listeners;       /* clients that listen share a connection for it */
+    bool resend_reads;           /* that a lost server has not answered */
     bool keep_listening;         /* clients outlive the connection that listens for them */
     int64_t idle_server_ms;
     char *init_query;       /* NULL: none */
@@ -204,6 +208,8 @@ void proxy_config_unref(ProxyConfig *config);       /* any thread; NULL is fine 
 /* The listener that has this socket; NULL: none has any more. */
 const ProxyListener *proxy_config_listener(const ProxyConfig *config, const ProxySocket *socket);
 const ProxyUser *proxy_config_user(const ProxyConfig *config, Slice name); /* NULL: unknown */
+/* Somebody whom a server lets in: one with a password, if there is one; NULL: there is nobody. */
+const char *proxy_config_login_user(const ProxyConfig *config);
 ProxyLimit proxy_config_user_limit(const ProxyConfig *config, Slice name);
 ProxyLimit proxy_config_database_limit(const ProxyConfig *config, Slice name);
 /* Whether a database of this name is the proxy itself. */

@@ -4,15 +4,24 @@
  * serializable, and servers report little of it: so each login at the primary asks. Replicas are
  * told, for a configuration of theirs must not change what a session is.
  */
-#include "proxy/proxy_priv.h"
+#include "proxy/pulse_priv.h"
 
 static const char query[] = "SELECT pg_catalog.current_setting('default_transaction_read_only'),"
-                            " pg_catalog.current_setting('default_transaction_isolation')";
+                            " pg_catalog.current_setting('default_transaction_isolation'),"
+                            " pg_catalog.current_setting('client_min_messages'),"
+                            " pg_catalog.current_setting('statement_timeout'), " ENGINE_RUN_SQL;
+
+static bool is_wanted(const ProxyServer *server)
+{
+    const ProxyConfig *config = server->worker->config;
+    bool streams = server->pool != NULL && server->pool->replication;
+    return server->target == PROXY_TARGET_PRIMARY && !streams &&
+           (config->reads == READS_SPLIT || config->target.synchronous);
+}
 
 bool proxy_defaults_ask(ProxyServer *server)
 {
-    if (server->asks_defaults || server->target != PROXY_TARGET_PRIMARY ||
-        server->worker->config->reads != READS_SPLIT || server->pool->replication) {
+    if (server->asks_defaults || !is_wanted(server)) {
         return false;
     }
     Buf out;
@@ -28,14 +37,20 @@ bool proxy_defaults_take(ProxyServer *server, const PgPiece *piece)
 {
     PgReader reader = {.rest = piece->body};
     ProxyDefaults *defaults = &server->defaults;
-    if (!piece->last || pg_read_u16(&reader) != 2) {
+    if (!piece->last || pg_read_u16(&reader) != 5) {
         return false;
     }
     Slice read_only = pg_read_bytes(&reader, pg_read_u32(&reader));
     Slice isolation = pg_read_bytes(&reader, pg_read_u32(&reader));
-    if (!pg_reader_ended(&reader) || isolation.len >= sizeof(defaults->isolation)) {
+    Slice level = pg_read_bytes(&reader, pg_read_u32(&reader));
+    Slice timeout = pg_read_bytes(&reader, pg_read_u32(&reader));
+    Slice run = pg_read_bytes(&reader, pg_read_u32(&reader));
+    if (!pg_reader_ended(&reader) || isolation.len >= sizeof(defaults->isolation) ||
+        !str_to_i64(run, &defaults->run)) {
         return false;
     }
+    defaults->quiet = !sql_level_warns(level);
+    defaults->timeout_us = session_timeout_us(timeout);
     defaults->known = true;
     defaults->read_only = slice_is(read_only, "on");
     memcpy(defaults->isolation, isolation.data, isolation.len);

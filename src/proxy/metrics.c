@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "proxy/metrics_priv.h"
+#include "proxy/pulse_priv.h"
 
 #define COUNT   .unit = "Count"
 #define MICROS  .unit = "Microseconds"
@@ -96,6 +97,18 @@ const Metric proxy_metrics[] = {
      .help = "reads that a replica did not answer, and the primary did"},
     {"QueryRequestsShared", COUNT, COUNTER, POOL, OF(STAT_SHARED),
      .help = "requests that shared a database connection with others"},
+    {"QueryRequestsGated", COUNT, COUNTER, POOL, OF(STAT_GATED),
+     .help = "successes that waited until the standbys were seen to have them"},
+    {"QueryRequestsGatedLost", COUNT, COUNTER, POOL, OF(STAT_GATED_LOST),
+     .help = "of those, told as 08007, for that was not seen"},
+    {"QueryRequestsResent", COUNT, COUNTER, POOL, OF(STAT_RESENT),
+     .help = "reads that were sent again, for their connection to the database was lost"},
+    {"PrimaryPulses", COUNT, COUNTER, .source = SOURCE_PULSES,
+     .help = "small commits of the proxy's own that the standbys have acknowledged"},
+    {"PrimaryPulseLatency", MICROS, GAUGE, .source = SOURCE_PULSE_LATENCY,
+     .help = "how long the last one took; -1: there is none"},
+    {"PrimaryRightToAnswer", .unit = "Milliseconds", GAUGE, .source = SOURCE_RIGHT,
+     .help = "how much longer the primary is known to be one; below 0 it is not"},
     {"DatabaseConnectionsBorrowTimeouts", COUNT, COUNTER, POOL, OF(STAT_BORROW_TIMEOUTS),
      .help = "how often none came within connection_borrow_timeout_s"},
     {"DatabaseConnectionsClosed", COUNT, COUNTER, POOL, OF(STAT_SERVERS_CLOSED),
@@ -185,6 +198,12 @@ int64_t proxy_metric_value(const Metric *metric, Proxy *proxy, const MeterSum *s
         return proxy_available_percent(proxy);
     case SOURCE_SERVERS_MAX:
         return proxy_servers_max(proxy);
+    case SOURCE_PULSES:
+        return (int64_t)get(&proxy->pulse.count);
+    case SOURCE_PULSE_LATENCY:
+        return atomic_load(&proxy->pulse.begun_us) != 0 ? atomic_load(&proxy->pulse.took_us) : -1;
+    case SOURCE_RIGHT:
+        return proxy_pulse_right_us(&proxy->pulse) / US_PER_MS;
     case SOURCE_LATENCY:
     default:
         UNREACHABLE();

@@ -21,6 +21,9 @@ typedef enum MetricSource {
     SOURCE_LATENCY,
     SOURCE_AVAILABILITY,
     SOURCE_SERVERS_MAX,
+    SOURCE_PULSES,
+    SOURCE_PULSE_LATENCY,
+    SOURCE_RIGHT, /* ms */
 } MetricSource;
 
 typedef struct Metric {

@@ -2,6 +2,7 @@
  * Pools of server connections: which there are, what lies idle in them, and who gets one that is
  * free. Who waits is in pool_wait.c, and how room is made between pools and workers in pool_room.c.
  */
+#include "proxy/hold_priv.h"
 #include "proxy/line_priv.h"
 #include "proxy/pool_parts_priv.h"
 
@@ -350,7 +351,8 @@ bool proxy_pool_knows_names(ProxyPool *pool)
 
 ProxyServer *proxy_pool_borrow(ProxyPool *pool, ProxyClient *client)
 {
-    ProxyServer *server = pool->waiters.len == 0 ? take_idle(pool, client) : NULL;
+    bool may_begin = proxy_hold_may_begin(pool->worker, pool->target);
+    ProxyServer *server = pool->waiters.len == 0 && may_begin ? take_idle(pool, client) : NULL;
     if (server != NULL) {
         proxy_server_link(server, client);
         return server;

@@ -78,12 +78,16 @@ typedef struct ProxyRun {
  */
 
 /* What transactions are where neither they nor the session say: by the role, the database, the
- * configuration of the primary, and the init_query. Asked for at each login there (defaults.c),
- * where reads are split. */
+ * configuration of the primary, and the init_query; and what a session hears, and for how long its
+ * statements run. Asked for at each login there (defaults.c), where reads are split, or commits
+ * wait for standbys. */
 typedef struct ProxyDefaults {
     bool known;
     bool read_only;
     char isolation[20];
+    bool quiet;         /* it hears no warnings */
+    int64_t timeout_us; /* statement_timeout; 0: none */
+    int64_t run; /* of its engine (pulse_priv.h), which only a connection has; 0: not known */
 } ProxyDefaults;
 
 typedef struct ProxyWelcomes {
@@ -140,6 +144,7 @@ struct ProxyClient {
     bool wants_room;      /* paused until the server has answered something */
     bool alone;           /* what it sends goes by no line */
     bool anew;            /* the next server parses its statements again */
+    bool resent;          /* and what it gets was with a server that is lost */
     ClientResend *resend; /* NULL: nothing */
     ClientSplit *split;   /* NULL: nothing is split */
     ProxyLine *line;
@@ -246,6 +251,12 @@ bool proxy_place_tls_ask(const ProxyPlace *place, Stream *stream);
 NODISCARD bool proxy_place_tls_begin(const ProxyPlace *place, Stream *stream, Slice answer,
                                      Err *err);
 
+/* Of a request that may have to be sent again (resend.c). */
+typedef enum ProxyKeeps { KEEPS_NOTHING, KEEPS_SOME, KEEPS_REQUEST } ProxyKeeps;
+
+/* Why a server connection is paused: hold_priv.h. */
+typedef enum ProxyHold { HOLD_NONE, HOLD_GATE, HOLD_RIGHT } ProxyHold;
+
 struct ProxyServer {
     ProxyWorker *worker;
     PoolHandle handle;
@@ -253,6 +264,7 @@ struct ProxyServer {
     uint8_t target; /* its number */
     ProxyPlace place;
     bool probe;       /* opened to see whether the target lives, and how far it is */
+    bool pulse;       /* and it is pulse_priv.h's */
     bool budgeted;    /* holds a place in the budget */
     bool fatal;       /* PostgreSQL has told why it ends */
     bool rolled_back; /* of an orphan */
@@ -268,6 +280,11 @@ struct ProxyServer {
     ListNode node;      /* in worker->servers */
     ListNode idle_node; /* in pool->idle */
     ListNode lru_node;  /* in the side's idle */
+    ListNode held_node; /* in worker->held */
+    ProxyKeeps keeps;
+    Buf kept;
+    ProxyHold hold;
+    int64_t held_us; /* since when, of CLOCK_BOOTTIME */
     PgFramer framer;
     ParamList *params; /* what it has reported */
     ParamList
@@ -298,6 +315,8 @@ struct ProxyServer {
 /* Opens a connection to the target of a pool, for a relay's client, or as a probe of `target`. */
 ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient *relay_client,
                                size_t target);
+/* The same for the pulse, as this user. */
+ProxyServer *proxy_server_open_pulse(ProxyWorker *worker, const char *user);
 /* The same for what is known of its target. */
 ProxyTargetState *proxy_server_target(const ProxyServer *server);
 void proxy_server_link(ProxyServer *server, ProxyClient *client);
@@ -317,6 +336,22 @@ SqlDialect proxy_dialect(const ProxyWorker *worker, const ParamList *params);
 bool proxy_server_set_param(ProxyServer *server, Slice name, Slice value);
 void proxy_server_cancel_done(ProxyServer *server);
 extern const StreamHandlers proxy_server_handlers;
+
+/* resend.c: it has got its client; one of that's pieces is sent; something is answered to the end;
+ * and it is lost. The last returns true where the client's request, which is to be sent again, is
+ * in `request`. */
+void proxy_resend_begin(ProxyServer *server);
+void proxy_resend_answered(ProxyServer *server);
+void proxy_resend_keep(ProxyServer *server, const PgPiece *piece);
+NODISCARD bool proxy_resend_take(ProxyServer *server, Buf *request);
+
+/* Something of an answer is passed on: where it is of what was kept, that is not sent again. */
+static inline void proxy_resend_passed(ProxyServer *server)
+{
+    if (server->kept.len > 0) {
+        server->keeps = KEEPS_NOTHING;
+    }
+}
 
 /* server_lost.c: of a server with a client. Whether that stays, and was told; otherwise *ret_loss
  * says what it loses. */
@@ -552,7 +587,8 @@ struct ProxyWorker {
     List parked;             /* clients, by their ClientSplit */
     int64_t limits_asked_ms; /* when others were asked for the sake of a limit */
     LoopDefer pump;
-    LoopTimer wait_timer, tick, drain_timer, watch_timer, park_timer;
+    List held; /* servers, by their held_node */
+    LoopTimer wait_timer, tick, drain_timer, watch_timer, park_timer, hold_timer;
     bool draining;
     bool shut;  /* it accepts nobody: not yet, or not any more */
     bool apart; /* the process is leaving: what counts for a limit is another one's to give */
@@ -560,7 +596,8 @@ struct ProxyWorker {
     size_t delayed; /* clients in CLIENT_DENIED */
     /* Read by others. */
     _Alignas(64) ProxySideShown shown[PROXY_TARGETS_MAX];
-    atomic_bool nudged, limits_asked, targets_changed, any_parked, look_asked;
+    atomic_bool nudged, limits_asked, targets_changed, any_parked, look_asked, any_held,
+        any_refused, holds_asked; /* refused: clients wait until the primary may answer */
     ProxyMeters meters;
 };
 
@@ -608,7 +645,31 @@ bool proxy_worker_has_target(const ProxyWorker *worker, size_t target);
 /* Any thread: what a replica can serve has changed, and each worker looks who waits for that. */
 void proxy_workers_targets_changed(Proxy *proxy);
 void proxy_sides_apply(ProxyWorker *worker, const ProxyConfig *old); /* before it was this */
+void proxy_side_idle_retire(ProxyWorker *worker, size_t target);     /* what lies idle there */
 void proxy_sides_retire(ProxyWorker *worker); /* all server connections, but those that watch */
+
+/* pulse_priv.h */
+typedef struct ProxyPulse {
+    /* Any thread reads. */
+    atomic_int_fast64_t begun_us; /* of the last one that was acknowledged; 0: none of this `run` */
+    atomic_int_fast64_t run;      /* of whom it was; 0: nobody */
+    atomic_int_fast64_t took_us;
+    atomic_uint_fast64_t count; /* acknowledged so far */
+    atomic_bool rests;          /* nobody uses the primary */
+    atomic_bool wanted;
+    /* Worker 0's. */
+    ProxyServer *session; /* NULL: none, not even one that is being opened */
+    ProxyServer *server;  /* the same, once it can be asked */
+    bool asking;          /* an answer is under way */
+    bool again;           /* and another one is wanted then */
+    bool cut;             /* its wait was: it proves nothing */
+    bool failed;
+    bool complained;
+    int64_t asked_us, asked_run;
+    uint64_t queries; /* of all workers, when they were last seen to grow */
+    int64_t used_ms;  /* then; 0: never looked */
+    LoopTimer timer;
+} ProxyPulse;
 
 /* ---- the process
  * ----------------------------------------------------------------------------------- */
@@ -626,6 +687,7 @@ struct Proxy {
     ProxyWorker *workers;
     uint32_t worker_count, workers_running;
     ProxyTargetState targets[PROXY_TARGETS_MAX];
+    ProxyPulse pulse;
     ProxyWelcomes welcomes;
     Catalogs catalogs;
     Quotas quotas;

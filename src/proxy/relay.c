@@ -152,6 +152,32 @@ static bool take_parameter(ProxyServer *server, const PgPiece *piece)
            proxy_server_set_param(server, name, value);
 }
 
+/* The client is let in: in front of that, what is asked of whoever logs in. */
+static void take_ready(ProxyServer *server)
+{
+    ProxyClient *client = server->client;
+    if (!client->session.walsender && proxy_defaults_ask(server)) {
+        return;
+    }
+    stream_write_ref(client->stream, SLICE("Z\0\0\0\5I"));
+    stream_set_handlers(server->stream, &proxy_server_handlers, server);
+    proxy_traffic_server_open(server);
+    proxy_server_link(server, client);
+    proxy_client_start_session(client);
+}
+
+/* Of the answer to that, nothing is the client's. */
+static bool take_defaults(ProxyServer *server, const PgPiece *piece)
+{
+    if (piece->first && piece->type == 'D') {
+        return proxy_defaults_take(server, piece);
+    }
+    if (piece->first && piece->type == 'Z') {
+        take_ready(server);
+    }
+    return piece->type != 'E';
+}
+
 /* False: PostgreSQL breaks the protocol. */
 static bool take_piece(ProxyServer *server, const PgPiece *piece)
 {
@@ -159,6 +185,13 @@ static bool take_piece(ProxyServer *server, const PgPiece *piece)
     PgError error;
     if (piece->first && piece->type == 'K') {
         return take_key_data(server, piece);
+    }
+    if (server->asks_defaults && piece->type != 'S') {
+        return take_defaults(server, piece);
+    }
+    if (piece->first && piece->type == 'Z') {
+        take_ready(server);
+        return true;
     }
     stream_write_ref(client->stream, piece->raw);
     if (!piece->first) {
@@ -169,12 +202,6 @@ static bool take_piece(ProxyServer *server, const PgPiece *piece)
         return take_parameter(server, piece);
     case 'E':
         server->fatal = piece->last && pg_get_error(piece->body, &error);
-        return true;
-    case 'Z':
-        stream_set_handlers(server->stream, &proxy_server_handlers, server);
-        proxy_traffic_server_open(server);
-        proxy_server_link(server, client);
-        proxy_client_start_session(client);
         return true;
     default:
         return true;
@@ -194,7 +221,7 @@ static size_t relay_on_read(void *user, Stream *stream, Slice data)
     (void)stream;
     while (server->state == SERVER_RELAY_LOGIN) {
         PgPiece piece;
-        WireResult result = pg_framer_next(&server->framer, &server->worker->server_policy,
+        WireResult result = pg_framer_next(&server->framer, &server->worker->ask_policy,
                                            slice_skip(data, at), &piece);
         if (result == WIRE_MORE) {
             return at;

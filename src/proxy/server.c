@@ -3,6 +3,7 @@
  * keeps its place in the budget until PostgreSQL itself has closed, because until then a backend is
  * there that counts for max_connections.
  */
+#include "proxy/hold_priv.h"
 #include "proxy/hub_priv.h"
 #include "proxy/split_priv.h"
 #include "proxy/traffic_priv.h"
@@ -45,6 +46,7 @@ ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient
     server->probe = pool == NULL && relay_client == NULL;
     server->opened_ms = loop_now_ms(worker->loop);
     server->params = params_new((Slice){0});
+    buf_init(&server->kept, LINE_REQUEST_MAX);
     exchange_init(&server->exchange, pool != NULL ? pool->statements : NULL,
                   pool != NULL ? pool->settings : NULL);
     server->exchange.memo = worker->memo;
@@ -64,6 +66,16 @@ ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient
     if (relay_client == NULL) {
         loop_timer_start(worker->loop, &server->timer, PROXY_SERVER_LOGIN_MS, 0,
                          proxy_server_login_late, server);
+    }
+    return server;
+}
+
+ProxyServer *proxy_server_open_pulse(ProxyWorker *worker, const char *user)
+{
+    ProxyServer *server = proxy_server_open(worker, NULL, NULL, PROXY_TARGET_PRIMARY);
+    if (server != NULL) {
+        server->pulse = true;
+        server->user = mem_strdup(user);
     }
     return server;
 }
@@ -92,6 +104,7 @@ void proxy_server_unlink(ProxyServer *server)
         return;
     }
     server->last = client->handle;
+    proxy_hold_end(server);
     proxy_split_unlink(server);
     params_unref(server->told_before);
     server->told_before = NULL;
@@ -113,6 +126,7 @@ static void server_free(ProxyServer *server)
     bool budgeted = server->budgeted;
     bool leaving = server->state == SERVER_DRAINING;
     ASSERT(server->client == NULL);
+    proxy_hold_end(server);
     proxy_server_learn_abandon(server);
     proxy_line_lost(server);
     proxy_hub_lost(server);
@@ -137,7 +151,10 @@ static void server_free(ProxyServer *server)
     mem_free(server->user);
     proxy_place_done(&server->place);
     buf_done(&server->hello);
-    if (server->probe) {
+    buf_done(&server->kept);
+    if (server->pulse) {
+        proxy_pulse_gone(server);
+    } else if (server->probe) {
         proxy_watch_gone(server);
     }
     proxy_traffic_server_gone(server);
@@ -185,6 +202,7 @@ static void server_leave(ProxyServer *server, bool mid_message)
                       server->state == SERVER_LEARNING || server->state == SERVER_LINE ||
                       server->state == SERVER_LISTENING || server->probe;
     proxy_server_unlink(server);
+    proxy_hold_end(server);
     proxy_server_learn_abandon(server);
     proxy_line_lost(server);
     proxy_hub_lost(server);
@@ -265,6 +283,16 @@ static void orphan_ready(ProxyServer *server)
     }
 }
 
+/* On a connection that is opened from now on: what lies idle may be of an engine that dies. */
+static void resend(ProxyClient *client, Slice request)
+{
+    proxy_side_idle_retire(client->worker, PROXY_TARGET_PRIMARY);
+    client->wants_room = false; /* of a server that it has no more */
+    client->resent = true;
+    proxy_meter_add(proxy_client_meter(client), STAT_RESENT, 1);
+    proxy_client_again(client, request);
+}
+
 void proxy_server_lost(ProxyServer *server, const char *why)
 {
     ProxyClient *client = server->client;
@@ -278,11 +306,20 @@ void proxy_server_lost(ProxyServer *server, const char *why)
         proxy_watch_ask(server->worker, server->target);
     }
     bool survives = client != NULL && client->ear != NULL && proxy_ear_survives(client);
-    survives = survives || proxy_server_only_learns(server) ||
-               (linked && client != NULL && !asks_again && proxy_loss_survived(server, why, &loss));
+    survives = survives || proxy_server_only_learns(server);
+    Buf request;
+    buf_init(&request, LINE_REQUEST_MAX);
+    bool resends = client != NULL && !asks_again && !survives && !server->worker->draining &&
+                   proxy_resend_take(server, &request);
+    survives = survives || (linked && client != NULL && !asks_again && !resends &&
+                            proxy_loss_survived(server, why, &loss));
     proxy_server_unlink(server);
     server_free(server);
-    if (client == NULL) {
+    if (resends) {
+        resend(client, buf_slice(&request));
+    }
+    buf_done(&request);
+    if (client == NULL || resends) {
         return;
     }
     if (asks_again) {
@@ -314,6 +351,7 @@ static void run_flush(ProxyServer *server, ProxyRun *run)
     }
     Slice bytes = {run->data.data + run->sent, run->at - run->sent};
     if (bytes.len > 0 && server->client != NULL && !proxy_split_hold(server->client, bytes)) {
+        proxy_resend_passed(server);
         stream_write_ref(server->client->stream, bytes);
     }
     run->sent = run->at;
@@ -378,7 +416,17 @@ static void keep_notification(ProxyClient *client, const PgPiece *piece, const S
     buf_done(&message);
 }
 
-/* False: the server breaks the protocol; problem says how. */
+static SessionStep step_of(ProxyServer *server, const PgPiece *piece, SessionOut *out)
+{
+    Gate *gate = &server->exchange.gate;
+    if (gate->slow) {
+        gate->took_us = time_mono_us() - gate->slow_us; /* not of the turn's clock, which is late */
+    }
+    return session_server_piece(&server->client->session, &server->exchange, piece, out);
+}
+
+/* False: the server breaks the protocol; problem says how. Where the piece has to wait, the server
+ * is held. */
 static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece,
                         const char **ret_problem)
 {
@@ -391,20 +439,26 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
         run->sent = run->at;
         return true;
     }
-    if (proxy_loss_is_cut_wait(piece)) {
+    if (!server->exchange.gate.on && proxy_loss_is_cut_wait(piece)) {
         *ret_problem = "its commit did not wait for the standby: a failover may undo it";
         return false;
     }
-    SessionStep step = session_server_piece(&client->session, &server->exchange, piece, &out);
+    SessionStep step = step_of(server, piece, &out);
     *ret_problem = out.problem;
     if (step == STEP_REFUSE) {
         return false;
+    }
+    if (step == STEP_GATE) {
+        run_flush(server, run);
+        proxy_hold_gate(server);
+        return true;
     }
     if (learns) {
         proxy_server_learn_linked_take(server, piece);
     }
     if (piece->type == 'Z' && step == STEP_FORWARD) {
         proxy_traffic_answered(server);
+        proxy_resend_answered(server);
     }
     if (piece->first && piece->type == 'S') {
         if (!take_setting(server, piece)) {
@@ -437,6 +491,7 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
         }
     } else if (out.replaced > 0) {
         run_flush(server, run);
+        proxy_resend_passed(server);
         stream_write(client->stream, out.head);
         run->sent += out.replaced;
     }
@@ -579,12 +634,17 @@ static size_t server_on_read(void *user, Stream *stream, Slice data)
         stream_pause(stream);
         return 0;
     }
+    if (!proxy_hold_may_answer(server)) {
+        return 0;
+    }
     /* Released at rest, it may have been closed to make room. */
     while (pool_get(worker->server_slots, handle) != NULL && server->state != SERVER_DRAINING) {
         PgPiece piece;
         const char *problem = "the server sent a message of an impossible length";
         bool asks = server->exchange.asking != ASKING_NOTHING || server->state == SERVER_LEARNING;
         const PgPolicy *policy = asks ? &worker->ask_policy : &worker->server_policy;
+        const PgFramer before = server->framer;
+        size_t at = run.at;
         WireResult result =
             pg_framer_next(&server->framer, policy, slice_skip(data, run.at), &piece);
         if (result == WIRE_MORE) {
@@ -596,6 +656,13 @@ static size_t server_on_read(void *user, Stream *stream, Slice data)
             run_flush(server, &run);
             server_broken(server, problem);
             return data.len;
+        }
+        if (pool_get(worker->server_slots, handle) != NULL && server->hold != HOLD_NONE) {
+            if (run.at == at) {
+                server->framer = before; /* the piece is given again */
+                return run.at;
+            }
+            proxy_hold_end(server); /* it has passed */
         }
     }
     return data.len;

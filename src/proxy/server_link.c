@@ -71,6 +71,13 @@ static Handover handover_to(const ProxyServer *server, const ProxyClient *client
     return moved ? HANDOVER_SEQUENCES : HANDOVER_PLAIN;
 }
 
+/* One of which it is not known whose it is has logged in before there were standbys. */
+static bool is_gated(const ProxyServer *server)
+{
+    return server->target == PROXY_TARGET_PRIMARY && server->defaults.run != 0 &&
+           server->worker->config->target.synchronous;
+}
+
 void proxy_server_link(ProxyServer *server, ProxyClient *client)
 {
     Handover handover = HANDOVER_PLAIN;
@@ -90,11 +97,18 @@ void proxy_server_link(ProxyServer *server, ProxyClient *client)
                                     server->target == PROXY_TARGET_PRIMARY &&
                                     catalog_entry_is_quick(server->pool->catalog);
     SessionOut out;
+    server->exchange.gate.on = is_gated(server);
+    server->exchange.gate.quiet = server->defaults.quiet;
+    server->exchange.gate.timeout_us = server->defaults.timeout_us;
     server->exchange.pid = server->pid;
     session_link(&client->session, &server->exchange, handover, &out);
     if (client->anew) {
         session_parse_anew(&server->exchange);
         client->anew = false;
+    }
+    if (client->resent) {
+        session_guard(&server->exchange);
+        client->resent = false;
     }
     server->exchange.replica =
         server->target != PROXY_TARGET_PRIMARY && server->worker->config->reads == READS_SPLIT;
@@ -102,6 +116,7 @@ void proxy_server_link(ProxyServer *server, ProxyClient *client)
         stream_write(server->stream, out.before[i]);
         server->writer = 0;
     }
+    proxy_resend_begin(server);
     if (client->ear != NULL) {
         proxy_ear_linked(client->ear);
     }
@@ -140,6 +155,7 @@ void proxy_server_cancel_done(ProxyServer *server)
 {
     ASSERT(server->cancels > 0);
     server->cancels--;
+    session_gate_cancel(&server->exchange, true);
     if (server->cancels == 0 && server->state == SERVER_PARKED) {
         proxy_server_available(server);
     }
@@ -166,8 +182,9 @@ SqlDialect proxy_dialect(const ProxyWorker *worker, const ParamList *params)
         .backslash_strings = slice_is(params_value(params, "standard_conforming_strings"), "off"),
         .unsafe_encoding = !sql_encoding_is_safe(params_value(params, "client_encoding")),
         .baseline_set = worker->config->init_query != NULL,
-        .wants_reads =
-            worker->config->shared_connections > 0 || worker->config->reads == READS_SPLIT,
+        .wants_reads = worker->config->shared_connections > 0 ||
+                       worker->config->reads == READS_SPLIT || worker->config->resend_reads ||
+                       worker->config->target.synchronous,
     };
 }
 

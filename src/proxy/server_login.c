@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "proxy/proxy_priv.h"
+#include "proxy/pulse_priv.h"
 #include "proxy/route_priv.h"
 #include "proxy/traffic_priv.h"
 #include "proxy/watch_priv.h"
@@ -100,6 +100,12 @@ void proxy_server_login_failed(ProxyServer *server, const PgError *error)
         proxy_server_lost(server, message);
         return;
     }
+    if (server->pulse) {
+        proxy_pulse_failed(server, message);
+        stream_abort(server->stream);
+        proxy_server_lost(server, message);
+        return;
+    }
     bool passing = is_passing(error->sqlstate);
     bool judged = proxy_watch_judges(server);
     bool watch = server->probe && judged;
@@ -131,7 +137,7 @@ void proxy_server_connect_failed(ProxyServer *server, const Err *err)
 {
     const char *why = err != NULL ? err->message : "PostgreSQL closed the connection";
     proxy_meter_add(proxy_server_meter(server), STAT_SERVERS_FAILED, 1);
-    if (server->probe || !proxy_watch_judges(server)) {
+    if (!server->pulse && (server->probe || !proxy_watch_judges(server))) {
         proxy_health_bad(&proxy_server_target(server)->health, "UNREACHABLE", why);
     }
     if (server->pool != NULL) {
@@ -159,6 +165,10 @@ void proxy_server_login_late(void *user)
 
 static void probe_done(ProxyServer *server)
 {
+    if (server->pulse) {
+        proxy_pulse_begin(server);
+        return;
+    }
     if (server->state == SERVER_LOGIN && proxy_watch_judges(server)) {
         proxy_watch_begin(server);
         return;
@@ -271,7 +281,7 @@ static bool has_secret(ProxyServer *server, const ProxyUser *user, PgAuthKind ki
     if (secret_is_set(&user->password) || keys || kind == PG_AUTH_OK || server->scram != NULL) {
         return true;
     }
-    if (server->probe && !proxy_watch_judges(server)) {
+    if (server->probe && !server->pulse && !proxy_watch_judges(server)) {
         probe_done(server); /* it lives, and that was the question */
         return false;
     }
@@ -293,6 +303,11 @@ static bool take_auth(ProxyServer *server, const PgPiece *piece)
     const ProxyUser *user = server_credentials(server);
     if (!piece->last || !pg_get_auth(piece->body, &auth)) {
         return login_broken(server, "the server sent a malformed authentication request");
+    }
+    if (user == NULL && server->pulse) {
+        return auth.kind == PG_AUTH_OK ||
+               login_broken(server, "the server asks for a password, and probe_user is none of the "
+                                    "users");
     }
     if (user == NULL) {
         return login_broken(server, "the role's credentials were taken away meanwhile");
@@ -466,6 +481,8 @@ static void put_start(const ProxyServer *server, Buf *out)
     if (pool != NULL) {
         buf_append_slice(&params, params_slice(pool->params));
         proxy_defaults_put(server, &params);
+    } else if (server->pulse) {
+        proxy_pulse_put_params(&params);
     } else {
         proxy_watch_put_params(&params);
     }
@@ -510,7 +527,7 @@ static size_t login_on_read(void *user, Stream *stream, Slice data)
     }
     for (;;) {
         PgPiece piece;
-        WireResult result = pg_framer_next(&server->framer, &server->worker->server_policy,
+        WireResult result = pg_framer_next(&server->framer, &server->worker->ask_policy,
                                            slice_skip(data, at), &piece);
         if (result == WIRE_MORE) {
             return at;

@@ -4,6 +4,7 @@
  */
 #include "proxy/hub_priv.h"
 #include "proxy/line_priv.h"
+#include "proxy/pulse_priv.h"
 #include "proxy/watch_priv.h"
 
 bool proxy_worker_has_target(const ProxyWorker *worker, size_t target)
@@ -36,7 +37,7 @@ void proxy_sides_retire(ProxyWorker *worker)
     proxy_hubs_trim(worker);
 }
 
-static void idle_retire(ProxyWorker *worker, size_t target)
+void proxy_side_idle_retire(ProxyWorker *worker, size_t target)
 {
     const List *idle = &worker->sides[target].idle;
     for (ListNode *node; (node = list_first(idle)) != NULL;) {
@@ -87,7 +88,7 @@ static void targets_changed(void *user)
     atomic_store(&worker->targets_changed, false);
     for (size_t i = 1; i < PROXY_TARGETS_MAX; i++) {
         if (atomic_load(&worker->proxy->targets[i].standing.gone)) {
-            idle_retire(worker, i);
+            proxy_side_idle_retire(worker, i);
         }
         if (atomic_load(&worker->proxy->targets[i].standing.silent)) {
             under_way_abort(worker, i);
@@ -161,6 +162,7 @@ void proxy_sides_apply(ProxyWorker *worker, const ProxyConfig *old)
     proxy_hubs_trim(worker);
     if (worker->index == 0) {
         proxy_watch_apply(worker, old);
+        proxy_pulse_apply(worker);
     }
     if (old->reads != READS_PRIMARY || config->reads != READS_PRIMARY) {
         waiters_move(worker);

@@ -1,6 +1,7 @@
 /* What the process reports each second: some sums of the workers' counters, and the target's
  * health. All that is measured stands in metrics.c. */
 #include "proxy/metrics_priv.h"
+#include "proxy/pulse_priv.h"
 
 static const struct {
     const char *name;
@@ -25,6 +26,9 @@ static const struct {
     {"shared", STAT_SHARED},
     {"replica_borrows", STAT_REPLICA_BORROWS},
     {"reads_again", STAT_READS_AGAIN},
+    {"gated", STAT_GATED},
+    {"gated_lost", STAT_GATED_LOST},
+    {"reads_resent", STAT_RESENT},
     {"timeouts", STAT_BORROW_TIMEOUTS},
     {"idle_timeouts", STAT_IDLE_TIMEOUTS},
     {"servers_opened", STAT_SERVERS_OPENED},
@@ -68,6 +72,15 @@ uint32_t proxy_servers_max(const Proxy *proxy)
     return sum;
 }
 
+/* Whether it may answer, in words that seldom change. */
+static const char *right_word(const ProxyPulse *pulse)
+{
+    if (proxy_pulse_right_us(pulse) > 0) {
+        return "held";
+    }
+    return atomic_load(&pulse->rests) ? "resting" : "lost";
+}
+
 static json_t *target_of(Proxy *proxy, size_t number)
 {
     static const char *const states[] = {"REGISTERING", "AVAILABLE", "UNAVAILABLE"};
@@ -81,6 +94,9 @@ static json_t *target_of(Proxy *proxy, size_t number)
                   health->reason != NULL ? health->reason : "", "description",
                   description != NULL ? description : json_string(""));
     pthread_mutex_unlock(&health->lock);
+    if (number == PROXY_TARGET_PRIMARY && target->synchronous) {
+        json_object_set_new(json, "right", json_string(right_word(&proxy->pulse)));
+    }
     return json;
 }
 

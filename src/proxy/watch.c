@@ -417,17 +417,6 @@ void proxy_watch_gone(ProxyServer *server)
     }
 }
 
-/* One with a password, if there is one. */
-static const char *watch_user(const ProxyConfig *config)
-{
-    for (size_t i = 0; i < config->user_count; i++) {
-        if (secret_is_set(&config->users[i].password)) {
-            return config->users[i].name;
-        }
-    }
-    return config->users[0].name;
-}
-
 static void watch_connect(ProxyWorker *worker, size_t target)
 {
     ProxySide *side = &worker->sides[target];
@@ -441,7 +430,7 @@ static void watch_connect(ProxyWorker *worker, size_t target)
     side->watch->retry_at_ms = now_ms + PROXY_PROBE_DOWN_MS;
     side->probe = proxy_server_open(worker, NULL, NULL, target);
     if (side->probe != NULL) {
-        side->probe->user = mem_strdup(watch_user(worker->config));
+        side->probe->user = mem_strdup(proxy_config_login_user(worker->config));
     }
 }
 

@@ -4,6 +4,7 @@
  */
 #include "proxy/hub_priv.h"
 #include "proxy/line_priv.h"
+#include "proxy/pulse_priv.h"
 #include "proxy/watch_priv.h"
 
 #define SERVER_SLOTS_MAX (2 * PROXY_CLIENTS_MAX + PROXY_TARGETS_MAX * (PROXY_SERVERS_MAX + 1))
@@ -234,6 +235,9 @@ static void worker_end_if_empty(ProxyWorker *worker)
 
 void proxy_worker_client_gone(ProxyWorker *worker)
 {
+    if (worker->draining && worker->clients.len == 0) {
+        proxy_pulse_drain(worker->proxy);
+    }
     worker_end_if_empty(worker);
 }
 
@@ -280,6 +284,9 @@ static void drain(void *user)
     }
     proxy_sides_retire(worker);
     proxy_watches_end(worker);
+    if (worker->clients.len == 0) {
+        proxy_pulse_drain(worker->proxy);
+    }
     loop_timer_start(worker->loop, &worker->drain_timer, PROXY_DRAIN_MS, 0, drain_late, worker);
     worker_end_if_empty(worker);
 }
@@ -307,6 +314,10 @@ void proxy_worker_done(ProxyWorker *worker)
     loop_timer_stop(&worker->drain_timer);
     loop_timer_stop(&worker->watch_timer);
     loop_timer_stop(&worker->park_timer);
+    loop_timer_stop(&worker->hold_timer);
+    if (worker->index == 0) {
+        loop_timer_stop(&worker->proxy->pulse.timer);
+    }
     proxy_watches_done(worker);
     proxy_worker_waits_done(worker);
     vec_done(&worker->doors);
@@ -369,6 +380,7 @@ bool proxy_worker_init(ProxyWorker *worker, ProxyConfig *config, Err *err)
     list_init(&worker->parked);
     list_init(&worker->servers);
     list_init(&worker->hubs);
+    list_init(&worker->held);
     session_client_policy(&worker->client_policy);
     session_server_policy(&worker->server_policy, false);
     session_server_policy(&worker->ask_policy, true);
@@ -379,6 +391,7 @@ bool proxy_worker_init(ProxyWorker *worker, ProxyConfig *config, Err *err)
     worker->shut = true;
     if (worker->index == 0) {
         loop_timer_start(worker->loop, &worker->watch_timer, 1, WATCH_MS, watch_tick, worker);
+        proxy_pulse_apply(worker);
     }
     return io_start(worker, config, err);
 }

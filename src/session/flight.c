@@ -77,6 +77,16 @@ static void remove_at(Flight *flight, size_t index)
     flight->len--;
 }
 
+char flight_head(const Flight *flight)
+{
+    return head_type(flight);
+}
+
+bool flight_is_ours(const Flight *flight)
+{
+    return head_has(flight, FLIGHT_OURS);
+}
+
 bool flight_is_full(const Flight *flight)
 {
     return flight->len == FLIGHT_MAX;

@@ -37,6 +37,9 @@ enum {
 /* One of the client's messages "PBDCESQF", or 'c' for both ends of COPY, is sent now. */
 void flight_push(Flight *flight, char type, unsigned marks);
 bool flight_is_full(const Flight *flight);
+/* What is answered now: the type of the message, 0 where nothing is; and whether it is ours. */
+char flight_head(const Flight *flight);
+bool flight_is_ours(const Flight *flight);
 bool flight_is_empty(const Flight *flight); /* nothing more will come unless asked for */
 
 typedef struct FlightAnswer {

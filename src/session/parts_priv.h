@@ -10,6 +10,7 @@
  *   records.c    what messages in flight change, and how to take it back
  *   walsender.c  replication connections
  *   loss.c       what the loss of the server connection leaves open
+ *   gate.c       what keeps a success from its client
  */
 #ifndef WEIR_SESSION_PARTS_PRIV_H
 #define WEIR_SESSION_PARTS_PRIV_H
@@ -32,12 +33,44 @@ void loss_begin(Exchange *exchange);
 /* What is about to run: this text; the unnamed statement. */
 void loss_note_text(Exchange *exchange, const TextEffects *effects);
 void loss_note_unnamed(Exchange *exchange);
-/* One of the client's messages is sent. */
-void loss_note_message(const Session *session, Exchange *exchange, char type);
+void loss_note_unread(Exchange *exchange);
+/* A portal was bound to what was noted. */
+void loss_note_bound(Exchange *exchange, Slice portal);
+/* The server skips what stands in front of the next Sync. */
+void loss_note_error(Exchange *exchange);
+/* One of the client's messages is sent. False: what it runs was not noted. */
+bool loss_note_message(const Session *session, Exchange *exchange, const PgPiece *piece);
 /* One of its batches is answered. */
 void loss_take_ready(Exchange *exchange);
+/* Of what is answered now: whether it may have committed something; `inside`: only what ends the
+ * transaction that is open. */
+bool loss_may_have_committed(const Exchange *exchange, bool inside);
+/* In front of a message that may begin the transaction of what is sent again. */
+void loss_put_guard(Exchange *exchange, SessionOut *out);
+/* True: what was sent again is refused as a write. */
+bool loss_take_error(Exchange *exchange, const PgPiece *piece);
 /* A message behind a loss, of a client without a server connection and with session->after. */
 SessionStep loss_take_unlinked(Session *session, const PgPiece *piece, SessionOut *out);
+
+/* ---- gate.c ------------------------------------------------------------------------------------
+ */
+
+void gate_begin(Exchange *exchange);
+/* What is about to run: this text; something by a name that is not followed, whose text was noted;
+ * what nobody has read. */
+void gate_note_text(Exchange *exchange, const TextEffects *effects);
+void gate_note_unknown(Exchange *exchange);
+void gate_note_unread(Exchange *exchange);
+/* The unnamed statement is about to run, which may have been parsed long ago. */
+void gate_note_unnamed(Exchange *exchange);
+void gate_note_error(Exchange *exchange); /* as of loss.c */
+/* The session's settings are what PostgreSQL says. */
+void gate_note_asked(Exchange *exchange);
+/* Whether this piece, the first of a message, has to wait; where `on`. */
+bool gate_holds(const Session *session, Exchange *exchange, const PgPiece *piece);
+/* True: it is a notice that a wait was cut, which is not passed on. */
+bool gate_takes(Exchange *exchange, const PgPiece *piece);
+void gate_answered(Exchange *exchange); /* all that was asked */
 
 /* ---- pins.c ----------------------------------------------------------------------------
  */

@@ -233,6 +233,9 @@ void settings_end(Session *session, Exchange *exchange, SessionOut *out)
     }
     if (exchange->touched.len == 0) {
         exchange->context = settings_id(session->settings);
+        if (session->pin == PIN_NONE) {
+            gate_note_asked(exchange);
+        }
     }
 }
 

@@ -139,6 +139,7 @@ void session_link(Session *session, Exchange *exchange, Handover handover, Sessi
     exchange->name = NAME_OPEN;
     exchange->streaming = exchange->stream_done = false;
     loss_begin(exchange);
+    gate_begin(exchange);
     put_handover(exchange, session->relay ? HANDOVER_PLAIN : handover, out);
     settings_begin(session, exchange);
 }
@@ -194,6 +195,9 @@ void session_note_text(Session *session, Exchange *exchange, const TextEffects *
     exchange->releases = exchange->releases || effects->releases;
     exchange->ddl = exchange->ddl || effects->ddl;
     loss_note_text(exchange, effects);
+    if (exchange->gate.on) {
+        gate_note_text(exchange, effects);
+    }
     listen_note(session, exchange, effects);
     session_pin(session, effects->pin, out);
     pins_guess(session, exchange, effects->pin);
@@ -218,7 +222,7 @@ static void text_feed(Session *session, Exchange *exchange, Slice text, bool las
 static void text_begin(Session *session, Exchange *exchange, Slice text, bool last, SessionOut *out)
 {
     exchange->scanning = false;
-    if (session->relay) {
+    if (session->relay && !exchange->gate.on) {
         return;
     }
     if (last) {
@@ -238,6 +242,20 @@ static void take_query(Session *session, Exchange *exchange, const PgPiece *piec
     names_note_deallocate(session, exchange, piece->body, piece->last, out);
 }
 
+/* A text that runs by a name which is not followed: when, and how often, is not known. */
+static void note_kept(Exchange *exchange, const PgPiece *piece, size_t offset)
+{
+    if (!exchange->gate.on) {
+        return;
+    }
+    if (!piece->last || offset >= piece->body.len) {
+        gate_note_unread(exchange);
+        return;
+    }
+    TextEffects effects = session_text_effects(exchange, slice_skip(piece->body, offset));
+    gate_note_text(exchange, &effects);
+}
+
 static void take_parse(Session *session, Exchange *exchange, const PgPiece *piece, SessionOut *out)
 {
     Slice name;
@@ -252,11 +270,13 @@ static void take_parse(Session *session, Exchange *exchange, const PgPiece *piec
     }
     if (!readable || name.len > 0) {
         names_keep_parse(session, exchange, name, out);
+        note_kept(exchange, piece, readable ? offset : piece->body.len);
         exchange->changed = true;
         return;
     }
     exchange->unnamed = UNNAMED_PARSED;
     exchange->unnamed_may = 0;
+    exchange->gate.unnamed_wrote = exchange->gate.unnamed_slow = false;
     Slice text = slice_skip(piece->body, offset);
     text_begin(session, exchange, text, piece->last, out);
     names_note_deallocate(session, exchange, text, piece->last, out);
@@ -279,17 +299,22 @@ static void take_bind(Session *session, Exchange *exchange, const PgPiece *piece
     PgBind bind;
     if (!pg_get_bind(piece->body, &bind)) {
         session_pin(session, PIN_CONVERSATION, out);
+        exchange->bound_len = -1;
         return;
     }
+    loss_note_bound(exchange, bind.portal);
     if (bind.statement.len == 0) {
         use_unnamed(session, exchange, out);
         loss_note_unnamed(exchange);
+        gate_note_unnamed(exchange);
         if (exchange->unnamed == UNNAMED_PARSED) {
             exchange->unnamed = UNNAMED_BOUND;
         }
         return;
     }
     if (!names_take_bind(session, exchange, piece, &bind, out)) {
+        loss_note_unread(exchange);
+        gate_note_unknown(exchange);
         (void)names_refuse_reserved(session, bind.statement, out);
     }
 }
@@ -363,6 +388,7 @@ static void take_linked(Session *session, Exchange *exchange, const PgPiece *pie
         break;
     case 'F':
         session_pin(session, PIN_FUNCTION_CALL, out);
+        gate_note_unread(exchange);
         exchange->changed = true;
         break;
     default:
@@ -374,7 +400,9 @@ static void take_linked(Session *session, Exchange *exchange, const PgPiece *pie
         flight_push(&exchange->flight, piece->type, marks);
         exchange->open = true;
     }
-    loss_note_message(session, exchange, piece->type);
+    if (!loss_note_message(session, exchange, piece)) {
+        gate_note_unknown(exchange);
+    }
     if (piece->type == 'S' || piece->type == 'Q' || piece->type == 'F') {
         exchange->batch++;
         exchange->open = false;
@@ -452,6 +480,9 @@ static SessionStep take_first(Session *session, Exchange *exchange, const PgPiec
     }
     if (step != STEP_FORWARD) {
         return step;
+    }
+    if (exchange->guard && strchr("QPBDE", piece->type) != NULL) {
+        loss_put_guard(exchange, out);
     }
     session->mid_message = !piece->last;
     take_linked(session, exchange, piece, out);

@@ -34,6 +34,7 @@
 #define WEIR_SESSION_H
 
 #include "session/flight_priv.h"
+#include "session/gate_priv.h"
 #include "session/listen_priv.h"
 #include "session/settings_priv.h"
 #include "session/statement_priv.h"
@@ -42,6 +43,7 @@
 /* Of a message that is looked into, at least this much is seen. */
 #define SESSION_HEAD_MAX    STATEMENT_MESSAGE_MAX
 #define SESSION_REWRITE_MAX 320 /* the head of a message with another name */
+#define BOUND_MAX           64  /* of a portal's name; what runs by a longer one may be anything */
 
 /* The name of clients' streams at PostgreSQL. No standby of ours has it: those are weir_ID. */
 #define WALSENDER_NAME "weir-client"
@@ -127,6 +129,8 @@ typedef struct Exchange {
     bool wrote;      /* may have moved a sequence */
     bool changed;    /* may have written to the database: not all was TextEffects.harmless */
     bool replica;    /* the shell's: only this transaction may run here (pool.reads split) */
+    bool guard;      /* the client's next batch is to be run read only */
+    bool guarded;    /* and is under way so */
     bool open;       /* the client has sent something since its last Sync */
     bool forgets;    /* the batch may take prepared statements away */
     bool releases;   /* what pins may have been taken away */
@@ -170,7 +174,10 @@ typedef struct Exchange {
     /* Bits of what a loss of the connection leaves open (loss.c): of what was sent and is not
      * answered, and of the unnamed statement. */
     uint8_t may, unnamed_may;
-    bool told; /* of what the client's batch runs, `may` says it */
+    bool told;         /* of what the client's Query runs, `may` says it */
+    int16_t bound_len; /* and of this portal, which was bound last in the batch; -1: of none */
+    char bound[BOUND_MAX];
+    Gate gate;
     /* What a text is parsed under (RULES P4): a list of settings, or something of its own. */
     uint64_t context;
     /* the server connection's */
@@ -193,11 +200,12 @@ typedef enum SessionStep {
     STEP_READY,   /* drop it; the client gets a ReadyForQuery, idle */
     STEP_FAILED,  /* drop it; the client gets session_loss_error(LOSS_UNDONE), then a STEP_READY's
                      answer where `ready` says so */
+    STEP_GATE,    /* of the server: give the piece again after session_gate_open */
     STEP_END,     /* Terminate */
     STEP_REFUSE,  /* a protocol violation: tell `problem`, and close */
 } SessionStep;
 
-#define SESSION_BEFORE_MAX 5
+#define SESSION_BEFORE_MAX 6
 
 /* What became of the channels that the client listens to. */
 typedef enum ListenNews {
@@ -313,6 +321,24 @@ PgError session_loss_error(SessionLoss loss, bool fatal, const char *detail);
  * and the session is as good as one that begins. */
 bool session_can_outlive(const Session *session, const Exchange *exchange);
 void session_outlive(Session *session, Exchange *exchange, const char *detail, Buf *out);
+/* Whether all that is lost is one request, which only reads, and has no transaction around it: it
+ * may be sent again behind session_undo, which takes back what it has changed here. */
+bool session_can_resend(const Session *session, const Exchange *exchange);
+void session_undo(Session *session, Exchange *exchange);
+/* Behind session_link: what is sent again is next. It is run read only, for what is behind a view's
+ * or an operator's name no text says: where it writes after all (25006), it may have done so the
+ * first time, and the connection cannot go on (LOSS_UNKNOWN). */
+void session_guard(Exchange *exchange);
+
+/* ---- what keeps a success from its client (gate.c) ----------------------------------------------
+ */
+
+/* A commit that was begun behind what STEP_GATE holds has its standbys' acknowledgement. */
+void session_gate_open(Exchange *exchange);
+/* A statement_timeout as PostgreSQL shows it: "0", "250ms", "5s", "1min". -1: something else. */
+int64_t session_timeout_us(Slice shown);
+/* A cancel request of the client's goes to the server; `done`: it has arrived. */
+void session_gate_cancel(Exchange *exchange, bool done);
 
 /* A piece from the client; exchange is NULL while it has no server connection. */
 SessionStep session_client_piece(Session *session, Exchange *exchange, const PgPiece *piece,

@@ -83,11 +83,30 @@ static bool changes_reading(Slice name)
     return slice_is(name, "standard_conforming_strings") || slice_is(name, "client_encoding");
 }
 
+bool sql_level_warns(Slice level)
+{
+    static const char *const levels[] = {"debug5", "debug4", "debug3", "debug2", "debug1",
+                                         "debug",  "log",    "info",   "notice", "warning"};
+    for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
+        if (slice_is_nocase(level, levels[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* By SET alone: what set_config sets it to is not read. */
+void sql_settings_level(SqlScan *scan, Slice level)
+{
+    scan->quiets_ = scan->kind_ != KIND_SET_VALUE || !sql_level_warns(level);
+}
+
 /* It is given a value, or led back. A custom setting, x.y, leaves '' behind where there was
  * nothing, even from SET LOCAL. */
 static void touch_name(SqlScan *scan, Slice name, bool reset)
 {
     bool custom = memchr(name.data, '.', name.len) != NULL;
+    scan->quiets_ = scan->quiets_ || (!reset && slice_is(name, "client_min_messages"));
     if (slice_starts(name, "transaction_")) {
         return; /* ends with the transaction */
     }
@@ -248,6 +267,9 @@ void sql_settings_take(SqlScan *scan, Slice word, bool quoted)
         break;
     case KIND_SET_TO:
         name_done(scan, !quoted && slice_is(word, "default"), KIND_SET_VALUE);
+        if (scan->quiets_) {
+            sql_settings_level(scan, word);
+        }
         break;
     case KIND_SET_DOT:
         name_add(scan, word);

@@ -82,6 +82,8 @@ typedef struct TextEffects {
     uint64_t digest; /* the same for texts that differ in numbers and strings only */
     bool harmless;   /* reads, or only controls the session: writes nothing to the database */
     bool locks;      /* takes advisory locks */
+    bool quiets;     /* the client may not hear warnings any more: client_min_messages is set above
+                        them, or what is run may do so unseen */
     uint8_t begins;  /* one statement that begins a transaction: of which modes */
     Slice touched;   /* settings: for touched_next */
 } TextEffects;
@@ -120,6 +122,7 @@ typedef struct SqlScan {
     uint8_t statements_; /* so far, counted to 2 */
     uint8_t config_;     /* in a call of set_config */
     bool local_;         /* SET LOCAL */
+    bool quiets_;        /* client_min_messages is set, and not to what lets warnings pass */
     bool routine_;       /* CREATE FUNCTION or PROCEDURE, whose body may be BEGIN ATOMIC … END */
     uint8_t name_len_;
     /* private: whether it reads */
@@ -170,6 +173,9 @@ void sql_memo_free(SqlMemo *memo); /* NULL is fine */
  * that unless the memo knows the text. memo NULL: nothing is known. `touched` points into the scan.
  */
 TextEffects sql_memo_effects(SqlMemo *memo, SqlDialect dialect, Slice text, SqlScan *scan);
+
+/* Whether a client hears warnings at this client_min_messages. */
+bool sql_level_warns(Slice level);
 
 /* Whether the characters of a client_encoding never contain bytes that look like ASCII. */
 bool sql_encoding_is_safe(Slice name);

@@ -118,8 +118,17 @@ static const StateFunction state_functions[] = {
 /* Words that mean something together with the next one. */
 enum Before { BEFORE_NONE, BEFORE_CREATE, BEFORE_INTO, BEFORE_SCOPE, BEFORE_WITH, BEFORE_FOR };
 
+/* What it runs is not known, and may set anything. */
+static bool is_unseen(PinReason reason)
+{
+    return reason == PIN_SETTING || reason == PIN_ANONYMOUS_CODE || reason == PIN_STATE_FUNCTION ||
+           reason == PIN_HIDDEN_STATE || reason == PIN_ENCODING || reason == PIN_LOAD ||
+           reason == PIN_UNKNOWN_STATEMENT;
+}
+
 void sql_scan_pin(SqlScan *scan, PinReason reason)
 {
+    scan->effects.quiets = scan->effects.quiets || is_unseen(reason);
     if (scan->effects.pin == PIN_NONE) {
         scan->effects.pin = reason;
     }
@@ -435,13 +444,15 @@ static bool is_search_path(const SqlScan *scan)
 
 bool sql_words_wants_string(const SqlScan *scan)
 {
-    return sql_config_wants(scan) || is_search_path(scan);
+    return sql_config_wants(scan) || is_search_path(scan) || scan->quiets_;
 }
 
 void sql_words_string(SqlScan *scan, Slice text)
 {
     if (sql_config_wants(scan)) {
         sql_config_name(scan, text);
+    } else if (scan->quiets_) {
+        sql_settings_level(scan, text);
     } else {
         take_function(scan, text);
     }
@@ -462,6 +473,8 @@ void sql_words_statement_end(SqlScan *scan)
         sql_settings_end(scan);
     }
     sql_config_take(scan);
+    scan->effects.quiets = scan->effects.quiets || scan->quiets_;
+    scan->quiets_ = false;
     scan->kind_ = KIND_NONE;
     scan->words_ = 0;
     scan->before_ = BEFORE_NONE;

@@ -59,6 +59,7 @@ bool sql_settings_has(const SqlScan *scan);
 void sql_settings_take(SqlScan *scan, Slice word, bool quoted);
 void sql_settings_other(SqlScan *scan, char c);
 void sql_settings_end(SqlScan *scan);
+void sql_settings_level(SqlScan *scan, Slice level); /* the value, where `quiets_` is set */
 /* And for what stands behind the word set_config. */
 void sql_config_begin(SqlScan *scan);
 void sql_config_take(SqlScan *scan);        /* a word, or the end */

@@ -23,6 +23,7 @@ typedef struct Entry {
     const char *tag;
     bool asked; /* a DataRow with the settings that were asked for */
     char columns[4];
+    bool cut;          /* a success of a wait that was cut; or, of an 'N', the notice of one */
     bool pins_asked;   /* a DataRow with what pins */
     bool channel;      /* and there is one */
     const char *heard; /* the channel of an 'A'; NULL: something else */

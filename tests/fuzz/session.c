@@ -8,16 +8,18 @@
  * made (model_settings.h). What a client listens to (channel "c") is what it would listen to on its
  * own, on this connection or on the shared one, and in one place only; and of the notifications,
  * which are numbered, it gets each that it would get, once, and in order.
- * made (model_settings.h). Where the server is a replica, no message of a batch goes there before
- * the one in front of it is answered, for that may have ended the transaction; and no advisory
- * lock.
+ * made (model_settings.h). Where commits wait for standbys, a wait may be cut: with a notice, or
+ * without one while a cancel is on its way, or where the session hears none; no success of that is
+ * passed on before the gate was opened. Where the server is a replica, no message of a batch goes
+ * there before the one in front of it is answered, for that may have ended the transaction; and no
+ * advisory lock.
  */
 #include <stdlib.h>
 
 #include "session/session.h"
 
 #include "model_listens.h"
-#include "model_queue.h"
+#include "model_messages.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -59,7 +61,14 @@ typedef struct World {
     bool doubt;             /* something failed that a later batch in flight counted on */
     Listens listens;        /* of the server */
     Listens own_listens[2]; /* of each client on a connection of its own */
-    int32_t marking;        /* the mark in the transaction that is open; 0: none */
+    bool wrote;             /* something in the transaction that is open */
+    bool cut;               /* the wait of its commit was, and nothing tells so */
+    uint8_t cancels;        /* on their way */
+    bool gated, quiet;      /* of all connections */
+    bool noticed;           /* a notice has come, and nothing is proven since */
+    bool is_held;           /* at the gate: */
+    Entry held;
+    int32_t marking; /* the mark in the transaction that is open; 0: none */
     Numbers hub[2]; /* what the shared connection is to tell each client, and marks, on their way */
     enum { DEAF, SHARING, ON } ear[2];
     Numbers queue[2], later[2]; /* what waits for the client */
@@ -187,13 +196,35 @@ static void mark(World *w)
 static void say(World *w, const char *types, uint8_t owner)
 {
     for (; *types != '\0'; types++) {
-        queue_push(&w->out, *types, owner, w->status);
+        bool tells = *types == 'C' || *types == 'Z';
+        queue_put(&w->out, (Entry){.type = *types,
+                                   .owner = owner,
+                                   .status = w->status,
+                                   .cut = tells && owner != NOBODY && w->cut});
+        w->cut = w->cut && *types != 'Z';
+    }
+}
+
+/* The wait of a commit: for something that was written. What commits by a text that does not say so
+ * (serve_transaction) is not read as one: there the server tells of a cut. */
+static void wait_for_standby(World *w, bool said)
+{
+    const Gate *gate = &w->exchange.gate;
+    bool wrote = w->wrote;
+    w->wrote = false;
+    if (!gate->on || !wrote || w->linked < 0 || choose(w, 3) != 0) {
+        return;
+    }
+    if ((w->cancels > 0 || (gate->quiet && said)) && choose(w, 2) == 0) {
+        w->cut = true;
+    } else {
+        queue_put(&w->out, (Entry){.type = 'N', .owner = NOBODY, .cut = true});
     }
 }
 
 static void roll_back(World *w)
 {
-    w->replayed = w->bound = false;
+    w->replayed = w->bound = w->wrote = false;
     w->marking = 0;
     model_settings_roll_back(&w->settings);
     listens_roll_back(&w->listens);
@@ -203,9 +234,10 @@ static void roll_back(World *w)
     }
 }
 
-static void commit(World *w)
+static void commit(World *w, bool said)
 {
     w->replayed = w->bound = false;
+    wait_for_standby(w, said);
     model_settings_commit(&w->settings);
     listens_commit(&w->listens);
     mark(w);
@@ -242,7 +274,8 @@ static void run_setting(World *w, uint8_t owner, const char *sql)
 
 static void say_tag(World *w, const char *tag, uint8_t owner)
 {
-    queue_put(&w->out, (Entry){.type = 'C', .owner = owner, .tag = tag});
+    bool cut = owner != NOBODY && w->cut;
+    queue_put(&w->out, (Entry){.type = 'C', .owner = owner, .tag = tag, .cut = cut});
 }
 
 static void fail(World *w, uint8_t owner, bool extended)
@@ -268,7 +301,7 @@ static void serve_transaction(World *w, uint8_t owner)
         say_tag(w, "ROLLBACK", owner); /* to a savepoint, which nothing was set behind */
     } else if (w->status == 'T' && choice < 3) {
         w->status = 'I';
-        commit(w);
+        commit(w, false);
         say_tag(w, "COMMIT", owner);
     } else {
         w->status = 'I';
@@ -367,6 +400,7 @@ static void serve_client_query(World *w, const Entry *message)
     uint8_t choice = choose(w, 11);
     uint8_t owner = message->owner;
     check_settings(w, owner);
+    w->wrote = w->wrote || slice_starts(slice_of(message->sql), "insert");
     if (choice >= 8 || (w->status == 'E' && choice != 6)) {
         fail(w, owner, false);
     } else if (slice_is(slice_of(message->sql), "discard all")) {
@@ -392,8 +426,19 @@ static void serve_client_query(World *w, const Entry *message)
 static void transaction_end(World *w)
 {
     if (w->status == 'I') {
-        commit(w);           /* where it failed, there is nothing left to be committed */
+        commit(w, true);     /* where it failed, there is nothing left to be committed */
         w->portal[0] = '\0'; /* it lives no longer than its transaction */
+    }
+}
+
+/* A Query's commit stands in front of the word of its last statement, if it has one. */
+static void tell_cut(World *w)
+{
+    Entry *last =
+        w->out.len > 0 ? &w->out.entries[(w->out.first + w->out.len - 1) % QUEUE_MAX] : NULL;
+    if (w->cut && last != NULL && last->type == 'C' && last->owner != NOBODY) {
+        last->cut = true;
+        w->cut = false;
     }
 }
 
@@ -407,6 +452,7 @@ static void serve_query(World *w, const Entry *message)
     w->unnamed[0] = '\0';
     if (w->copy == '\0') {
         transaction_end(w);
+        tell_cut(w);
         say(w, "Z", message->owner);
     }
 }
@@ -541,6 +587,7 @@ static void copy_over(World *w, bool failed)
     }
     if (copy == 'Q') {
         transaction_end(w);
+        tell_cut(w);
         say(w, "Z", w->owner);
     }
 }
@@ -581,6 +628,7 @@ static void serve(World *w)
         serve_query(w, &message);
     } else if (message.type == 'F') {
         check_settings(w, message.owner);
+        w->wrote = true;
         if (choose(w, 2) == 0 && w->status != 'E') {
             say(w, "V", message.owner);
         } else {
@@ -668,6 +716,28 @@ static void check_rest(const World *w)
     ASSERT(w->exchange.soiled || model_settings_are(&w->settings, w->exchange.applied));
 }
 
+/* As the data says, for all of it. */
+static void gate_anew(World *w)
+{
+    w->exchange.gate.on = w->gated;
+    w->exchange.gate.quiet = w->quiet;
+    w->cancels = 0;
+}
+
+/* A cancel goes to the server, or has arrived there. */
+static void cancel(World *w)
+{
+    bool done = w->cancels > 0 && choose(w, 2) == 0;
+    if (w->linked < 0 && !done) {
+        return; /* there is nothing to cancel */
+    }
+    if (!done && w->cancels == 4) {
+        return;
+    }
+    w->cancels = (uint8_t)(done ? w->cancels - 1 : w->cancels + 1);
+    session_gate_cancel(&w->exchange, done);
+}
+
 /* Another connection takes the place of this one. */
 static void server_anew(World *w)
 {
@@ -679,34 +749,7 @@ static void server_anew(World *w)
     w->exchange.prepared.max = SET_MAX;
     w->exchange.asks_catalog = true;
     w->exchange.memo = w->memo;
-}
-
-static Slice body_of(const Entry *message, Buf *body)
-{
-    if (message->type == 'Z') {
-        buf_append(body, &message->status, 1);
-    } else if (message->tag != NULL) {
-        pg_put_str(body, slice_of(message->tag));
-    } else if (message->heard != NULL) {
-        pg_put_u32(body, 1);
-        pg_put_str(body, slice_of(message->heard));
-        buf_printf(body, "t.%u", message->number);
-        pg_put_str(body, SLICE(""));
-    } else if (message->pins_asked) {
-        pg_put_u16(body, 2);
-        pg_put_u32(body, 1);
-        buf_append_str(body, "f");
-        pg_put_u32(body, message->channel ? 1 : UINT32_MAX);
-        buf_append_str(body, message->channel ? "c" : "");
-    } else if (message->asked) {
-        pg_put_u16(body, (uint16_t)strlen(message->columns));
-        for (const char *column = message->columns; *column != '\0'; column++) {
-            bool custom = *column == 'a';
-            model_put_value(body, custom ? message->settings.custom : message->settings.plain,
-                            custom);
-        }
-    }
-    return buf_slice(body);
+    gate_anew(w);
 }
 
 /* What goes to the server at once, for what it has said. */
@@ -751,9 +794,24 @@ static void share(World *w)
     }
 }
 
+/* Nobody hears of a success that may be undone. */
+static void check_cut(World *w, const Entry *message, SessionStep step, bool proven)
+{
+    if (message->type == 'N' && message->cut) {
+        ASSERT(step == STEP_DROP);
+        w->noticed = true;
+    } else if (message->type == 'C' || message->type == 'Z') {
+        bool told = message->owner == w->linked && step == STEP_FORWARD;
+        ASSERT(!told || proven || !(message->cut || w->noticed) || w->exchange.flight.unsure);
+        w->noticed = w->noticed && !proven;
+    }
+}
+
 static void hear(World *w)
 {
-    Entry message = queue_pop(&w->out);
+    bool proven = w->is_held;
+    Entry message = proven ? w->held : queue_pop(&w->out);
+    w->is_held = false;
     if (w->linked < 0) {
         ASSERT(message.owner == NOBODY);
         return;
@@ -765,6 +823,14 @@ static void hear(World *w)
     PgPiece piece = {.type = message.type, .first = true, .last = true, .raw = body, .body = body};
     SessionStep step = session_server_piece(&w->sessions[w->linked], &w->exchange, &piece, &out);
     buf_done(&buf);
+    if (step == STEP_GATE) {
+        ASSERT(w->gated && !proven && message.owner == w->linked);
+        ASSERT(message.type == 'C' || message.type == 'Z');
+        w->is_held = true;
+        w->held = message;
+        return;
+    }
+    check_cut(w, &message, step, proven);
     if (message.heard != NULL) {
         take_notification(w, &message, step, &out);
     } else {
@@ -792,54 +858,6 @@ static void hear(World *w)
     w->doubt = w->exchange.flight.unsure || (w->doubt && (w->in.len > 0 || w->out.len > 0));
 }
 
-static const struct {
-    char type;
-    int8_t name;
-    Slice body;
-} messages[] = {
-    {'Q', -1, {"select 1", 9}},
-    {'Q', -1, {"insert into t values (1)", 25}},
-    {'Q', -1, {"select currval('s')", 20}},
-    {'Q', -1, {"discard all", 12}},
-    {'Q', -1, {"select pg_advisory_xact_lock(1)", 32}},
-    {'Q', -1, {"set t = 1", 10}},
-    {'Q', -1, {"set t = 2", 10}},
-    {'Q', -1, {"reset t", 8}},
-    {'Q', -1, {"set a.b = 3", 12}},
-    {'Q', -1, {"reset a.b", 10}},
-    {'Q', -1, {"reset all", 10}},
-    {'Q', -1, {"set local t = 4", 16}},
-    {'Q', -1, {"set local a.b = 5", 18}},
-    {'Q', -1, {"listen c", 9}},
-    {'Q', -1, {"listen c", 9}},
-    {'Q', -1, {"unlisten *", 11}},
-    {'P', -1, {"\0listen c\0\0\0", 12}},
-    {'P', -1, {"\0set t = 6\0\0\0", 13}},
-    {'P', -1, {"\0select 1\0\0\0", 12}},
-    {'P', 0, {"a\0select 1\0\0\0", 13}},
-    {'P', 0, {"a\0select 2\0\0\0", 13}},
-    {'P', 1, {"b\0select 2\0\0\0", 13}},
-    {'P', 1, {"b\0select 3\0\0\0", 13}},
-    {'B', -1, {"\0\0\0\0\0\0\0\0", 8}},
-    {'B', 0, {"\0a\0\0\0\0\0\0\0", 9}},
-    {'B', 1, {"p\0b\0\0\0\0\0\0\0", 10}},
-    {'D', -1, {"S\0", 2}},
-    {'D', 0, {"Sa\0", 3}},
-    {'D', -1, {"P\0", 2}},
-    {'C', -1, {"S\0", 2}},
-    {'C', 0, {"Sa\0", 3}},
-    {'C', 1, {"Sb\0", 3}},
-    {'E', -1, {"\0\0\0\0\0", 5}},
-    {'E', -1, {"\0\0\0\0\0", 5}},
-    {'S', -1, {"", 0}},
-    {'S', -1, {"", 0}},
-    {'H', -1, {"", 0}},
-    {'d', -1, {"x", 1}},
-    {'c', -1, {"", 0}},
-    {'f', -1, {"x\0", 2}},
-    {'F', -1, {"x", 1}},
-};
-
 static SessionStep give(World *w, int client, const PgPiece *piece, SessionOut *out)
 {
     Session *session = &w->sessions[client];
@@ -853,6 +871,10 @@ static SessionStep give(World *w, int client, const PgPiece *piece, SessionOut *
         w->linked = client;
         session_link(session, &w->exchange, (Handover)choose(w, 3), out);
         w->exchange.replica = choose(w, 4) == 3;
+        w->noticed = false;
+        if (choose(w, 8) == 7) {
+            session_guard(&w->exchange);
+        }
         send_before(w, out);
         step = session_client_piece(session, &w->exchange, piece, out);
     }
@@ -862,7 +884,7 @@ static SessionStep give(World *w, int client, const PgPiece *piece, SessionOut *
 static void tell(World *w, int client)
 {
     size_t which = choose(w, ARRAY_LEN(messages));
-    if (w->linked >= 0 && w->linked != client) {
+    if ((w->linked >= 0 && w->linked != client) || (w->linked < 0 && w->cancels > 0)) {
         return; /* it would wait */
     }
     Buf bytes;
@@ -931,12 +953,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     model_settings_init(&w.own_settings[0]);
     model_settings_init(&w.own_settings[1]);
     w.seen[0] = w.seen[1] = 1;
+    w.gated = size % 3 != 0;
+    w.quiet = size % 5 == 0;
+    gate_anew(&w);
     w.linked = -1;
     w.status = 'I';
     w.data = data;
     w.size = size;
     while (w.size > 0 && !w.dead && w.in.len < QUEUE_MAX / 2 && w.out.len < QUEUE_MAX / 2) {
-        switch (choose(&w, 6)) {
+        switch (choose(&w, 7)) {
         case 0:
             tell(&w, 0);
             break;
@@ -949,9 +974,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             }
             break;
         case 3:
-            if (w.out.len > 0) {
+            if (w.is_held && choose(&w, 2) == 0) {
+                session_gate_open(&w.exchange);
+                hear(&w);
+            } else if (w.out.len > 0 && !w.is_held) {
                 hear(&w);
             }
+            break;
+        case 5:
+            cancel(&w);
             break;
         case 4:
             notify(&w);

@@ -350,11 +350,28 @@ def test_the_master_user_is_an_rds_superuser(live):
     "UPDATE pg_authid SET rolsuper = true WHERE rolname = 'dbadmin'", 'SET synchronous_standby_names = \'\'',
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'rdsadmin'",
     'DROP DATABASE postgres', 'ALTER DATABASE postgres ALLOW_CONNECTIONS false',
-    'ALTER DATABASE template1 ALLOW_CONNECTIONS false',
+    'ALTER DATABASE template1 ALLOW_CONNECTIONS false', 'DROP ROLE rdsproxyadmin',
+    'SET SESSION AUTHORIZATION rdsproxyadmin',
 ])
 def test_the_master_user_cannot_become_more(live, statement):
     with pytest.raises(psycopg.Error):
         live.sql(live.node('main', 'primary'), statement, user='dbadmin', database='shop')
+
+
+def test_nobody_else_cuts_a_wait_short(live):
+    """RULES F6, in databases that were there before, and in those that are made of any template."""
+    main = live.node('main', 'primary')
+    as_master = {'user': 'dbadmin', 'database': 'shop'}
+    live.sql(main, "CREATE ROLE meddler LOGIN PASSWORD 'x'", **as_master)
+    for template in ('template0', 'template1'):
+        live.sql(main, f'CREATE DATABASE later TEMPLATE {template}', user='dbadmin', database='postgres')
+        for database in ('later', 'postgres', 'shop'):
+            may = "SELECT has_function_privilege('{}', 'pg_cancel_backend(int)', 'EXECUTE')"
+            assert live.value(main, may.format('meddler'), database=database) is False, (template, database)
+            assert live.value(main, may.format('dbadmin'), database=database) is True, (template, database)
+        live.sql(main, 'DROP DATABASE later', user='dbadmin', database='postgres')
+    live.sql(main, 'DROP ROLE meddler', **as_master)
+    assert live.value(main, "SELECT datallowconn FROM pg_database WHERE datname = 'template0'") is False
 
 
 # ---- parameter groups ----------------------------------------------------------------------------

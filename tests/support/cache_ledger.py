@@ -1,5 +1,5 @@
-"""Clients of a replication group that know what they were told: counters, values, a queue, a stream, a channel. At
-the end what is there is compared with what was acknowledged."""
+"""Clients of a replication group that know what they were told: counters, values, sessions, a queue, a stream and its
+consumer group, a channel. At the end what is there is compared with what was acknowledged."""
 import contextlib
 import threading
 import time
@@ -8,6 +8,12 @@ import redis
 
 PIPELINE = 100
 PAUSE_S = 0.01  # behind an error, before the next try
+CONSUMERS = 'readers'
+
+
+def key_of(entry):
+    """How ids of a stream are ordered."""
+    return tuple(int(part) for part in entry.split('-'))
 
 
 class Worker:
@@ -40,7 +46,8 @@ class Worker:
 
 
 class CacheLedger:
-    """Writers of keys of their own and a counter each, a queue between two of them, a stream, a channel."""
+    """Writers of keys of their own and a counter each, sessions, a queue between two of them, a stream that two
+    consumers share, a channel."""
 
     def __init__(self, connect, writers=4):
         self.connect = connect
@@ -52,13 +59,20 @@ class CacheLedger:
         self.pushed = set()
         self.tried = set()
         self.popped = []
+        self.sessions = {}      # key -> its fields, as they were acknowledged last
+        self.asked = {}         # key -> as they were sent last
+        self.acked = []         # ids of the stream's entries of which XACK was acknowledged
+        self.delivered = []     # ids of those that a consumer was given, each time it was
         self.heard = []
         self._lock = threading.Lock()
         with contextlib.closing(connect()) as client:
             client.flushall()
+            client.xgroup_create('stream', CONSUMERS, mkstream=True)
         works = [self._setter(number) for number in range(writers)]
         works += [self._counter(number) for number in range(2)]
-        works += [self._pipeliner(), self._pusher(), self._popper(), self._streamer(), self._publisher()]
+        works += [self._pipeliner(), self._pusher(), self._popper(), self._streamer(), self._publisher(),
+                  self._session()]
+        works += [self._consumer(number) for number in range(2)]
         self.listener = connect().pubsub()
         self.listener.subscribe('news')
         self._listen = threading.Thread(target=self._hear, daemon=True)
@@ -139,6 +153,40 @@ class CacheLedger:
             time.sleep(0.002)
         return streamer
 
+    def _session(self):
+        """As web frameworks do: all of it in a transaction, with its end of life; read back by its next request."""
+        count = 0
+
+        def session(client):
+            nonlocal count
+            key = f'session:{count % 20}'
+            fields = {'user': str(count % 20), 'visits': str(count)}
+            count += 1
+            self.asked[key] = fields
+            with client.pipeline(transaction=True) as pipe:
+                pipe.hset(key, mapping=fields).expire(key, 600)
+                pipe.execute()
+            self.sessions[key] = fields
+            time.sleep(0.002)
+        return session
+
+    def _consumer(self, number):
+        """What it was given and has not acknowledged it takes up again, first of all."""
+        pending = True
+
+        def consumer(client):
+            nonlocal pending
+            start = '0' if pending else '>'
+            pending = True  # whatever an error leaves
+            got = client.xreadgroup(CONSUMERS, f'consumer-{number}', {'stream': start}, count=10, block=500)
+            entries = got[0][1] if got else []
+            for entry, _ in entries:
+                self.delivered.append(entry)
+                client.xack('stream', CONSUMERS, entry)
+                self.acked.append(entry)
+            pending = start == '0' and bool(entries)
+        return consumer
+
     def _publisher(self):
         count = 0
 
@@ -194,6 +242,26 @@ class CacheLedger:
         times = sorted(self.times)
         return max((b - a for a, b in zip(times, times[1:]) if b >= since), default=0)
 
+    def _lost_sessions(self, client):
+        lines = []
+        for key, fields in self.sessions.items():
+            found = client.hgetall(key)
+            if not found or int(found['visits']) < int(fields['visits']):
+                lines.append(f'{key} is {found}, and {fields} was acknowledged')
+            assert not found or int(found['visits']) <= int(self.asked[key]['visits']), f'{key} is {found}'
+            assert not found or client.ttl(key) > 0, f'{key} does not end: half of its transaction is there'
+        return lines
+
+    def _lost_of_consumers(self, client):
+        """Entries that wait for a consumer although their XACK was acknowledged, and those that nobody would get any
+        more. An entry may be delivered twice."""
+        waiting = {entry['message_id'] for entry in client.xpending_range('stream', CONSUMERS, '-', '+', 100000)}
+        last = client.xinfo_groups('stream')[0]['last-delivered-id']
+        gone = {entry for entry in self.added if key_of(entry) <= key_of(last)} - waiting - set(self.delivered)
+        # What was given out by an answer that was lost with its connection waits; nothing else may be missing.
+        return [f'the XACK of {entry}' for entry in self.acked if entry in waiting] + [
+            f'the entry {entry}, which no consumer got' for entry in gone]
+
     # ---- what became of it -----------------------------------------------------------------------
 
     def lost(self):
@@ -209,6 +277,7 @@ class CacheLedger:
                 assert found is None or int(found) <= int(value), f'{key} is {found}, and nobody tried more than {value}'
             there = {entry for entry, _ in client.xrange('stream')}
             lines += [f'the entry {entry} of the stream' for entry in self.added if entry not in there]
+            lines += self._lost_sessions(client) + self._lost_of_consumers(client)
             left = client.lrange('queue', 0, -1)
             assert len(left) == len(set(left)), 'an item is in the queue twice'
             gone = self.pushed - set(left) - set(self.popped)

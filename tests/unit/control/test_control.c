@@ -631,18 +631,36 @@ static bool event_said(Store *store, const char *message)
     return said;
 }
 
+/* Whoever leads there is told whether its commits wait for a standby: from when there shall be one,
+ * until nobody but the leader is in the set. */
+static void test_commits_that_wait(void **state)
+{
+    (void)state;
+    Store *store = store_with_proxy();
+    json_t *goal;
+    json_t *pool = pool_of(store, "proxy-p", &goal);
+    assert_true(member_bool(member_object(pool, "target"), "synchronous", false));
+    assert_true(member_bool(pool, "resend_reads", false));
+    json_decref(goal);
+    goal = get(store, "plane/relay-db-app/goal");
+    json_t *relay = member_object(member_object(goal, "config"), "relay");
+    assert_true(member_bool(member_object(relay, "target"), "synchronous", false));
+    json_decref(goal);
+    store_close(store);
+}
+
 /* As its proxy, but for address and groups; what may be had of the target is divided. */
 static void test_an_endpoint_of_a_proxy(void **state)
 {
     (void)state;
     Store *store = store_with_proxy();
     int64_t most = connections_of(store, "db-app-1");
-    assert_connections(store, "proxy-p", most);
+    assert_connections(store, "proxy-p", most - 2); /* for pulses: its own, and the relay's */
     put(store, "spec/db-proxy-endpoint/e", ENDPOINT_SPEC("e", "READ_WRITE") "}");
     assert_true(round_once(store));
     assert_member(store, "status/db-proxy-endpoint/e", "Status", "creating");
-    assert_connections(store, "proxy-p", most / 2);
-    assert_connections(store, "endpoint-e", most / 2);
+    assert_connections(store, "proxy-p", (most - 3) / 2);
+    assert_connections(store, "endpoint-e", (most - 3) / 2);
     json_t *goal;
     json_t *pool = pool_of(store, "endpoint-e", &goal);
     json_t *config = member_object(goal, "config");
@@ -695,7 +713,7 @@ static void test_an_endpoint_goes(void **state)
     put(store, "spec/db-proxy-endpoint/e", ENDPOINT_SPEC("e", "READ_WRITE") ",\"deleting\":true}");
     assert_true(round_once(store));
     assert_member(store, "status/db-proxy-endpoint/e", "Status", "deleting");
-    assert_connections(store, "proxy-p", most / 2); /* it may still have its own */
+    assert_connections(store, "proxy-p", (most - 3) / 2); /* it may still have its own */
     see_plane_in(store, "endpoint-e", "gone");
     round_once(store);
     static const char *const gone[] = {"spec/db-proxy-endpoint/e", "status/db-proxy-endpoint/e",
@@ -704,7 +722,7 @@ static void test_an_endpoint_goes(void **state)
         assert_null(get(store, gone[i]));
     }
     assert_true(event_said(store, "RDS deleted endpoint e for DB proxy p."));
-    assert_connections(store, "proxy-p", most);
+    assert_connections(store, "proxy-p", most - 2);
     store_close(store);
 }
 
@@ -747,7 +765,7 @@ static void test_a_reader_follows_the_replicas(void **state)
     json_decref(goal);
     assert_member(store, "status/db-proxy-endpoint/r", "message",
                   "app has no read replica yet: nobody can be served here until there is one");
-    assert_connections(store, "proxy-p", connections_of(store, "db-app-1"));
+    assert_connections(store, "proxy-p", connections_of(store, "db-app-1") - 2);
     put(store, "spec/db-instance/app-r", replica_spec);
     round_once(store);
     pool = pool_of(store, "endpoint-r", &goal);
@@ -803,7 +821,7 @@ static void test_reads_are_split(void **state)
     assert_int_equal(member_int(replica, "max_connections", 0),
                      connections_of(store, "db-r-1") / 2);
     json_decref(goal);
-    assert_connections(store, "proxy-p", connections_of(store, "db-app-1"));
+    assert_connections(store, "proxy-p", connections_of(store, "db-app-1") - 2);
     pool = pool_of(store, "endpoint-r", &goal);
     assert_string_equal(member_str(pool, "reads", ""), "replicas");
     assert_int_equal(member_int(pool, "max_replica_lag_ms", 0), 1000);
@@ -896,6 +914,7 @@ int main(void)
         cmocka_unit_test(test_a_replication_group),
         cmocka_unit_test(test_a_planned_failover_of_a_group),
         cmocka_unit_test(test_a_proxy),
+        cmocka_unit_test(test_commits_that_wait),
         cmocka_unit_test(test_an_endpoint_of_a_proxy),
         cmocka_unit_test(test_an_endpoint_goes),
         cmocka_unit_test(test_endpoints_go_before_their_proxy),

@@ -15,6 +15,7 @@ static PgSpec spec_new(Arena *arena, const char *root)
         .listen_address = "127.1.128.1",
         .incarnation = "abc",
         .admin_account = "root",
+        .plane_account = "weir",
         .synchronous_standby_names = "FIRST 1 (weir_x)",
     };
 }

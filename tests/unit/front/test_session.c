@@ -215,6 +215,144 @@ static void test_more_marks_than_are_kept(void **state)
     assert_int_equal(session.marks_len, 0);
 }
 
+/* ---- writes -----------------------------------------------------------------------------------
+ */
+
+static bool acknowledges(const FrontSession *session, const char *text)
+{
+    RespScan scan = {0};
+    size_t len;
+    assert_int_equal(resp_scan(&scan, slice_of(text), &len), WIRE_DONE);
+    return front_session_acknowledges(session, &scan);
+}
+
+static void wrote(FrontSession *session)
+{
+    sent(session, "SET k v\r\n");
+    front_session_wrote(session);
+}
+
+static void test_replies_to_writes_are_known(void **state)
+{
+    (void)state;
+    FrontSession session = {0};
+    sent(&session, "GET k\r\n");
+    wrote(&session);
+    wrote(&session);
+    sent(&session, "GET k\r\n");
+    wrote(&session);
+    static const bool expected[] = {false, true, true, false, true};
+    for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
+        assert_int_equal(acknowledges(&session, "+OK\r\n"), expected[i]);
+        assert_false(acknowledges(&session, "-ERR no\r\n")); /* acknowledges nothing */
+        assert_false(acknowledges(&session, ">1\r\n+a\r\n"));
+        answered(&session, "+OK\r\n");
+    }
+    assert_false(acknowledges(&session, "+OK\r\n"));
+    assert_int_equal(session.writes_len, 0);
+}
+
+static void test_too_many_runs_of_writes_become_one(void **state)
+{
+    (void)state;
+    FrontSession session = {0};
+    for (int i = 0; i < 100; i++) {
+        wrote(&session);
+        sent(&session, "GET k\r\n");
+    }
+    assert_int_equal(session.writes_len, SESSION_WRITES_MAX);
+    for (int i = 0; i < 200; i++) {
+        if (i % 2 == 0) {
+            assert_true(acknowledges(&session, "+OK\r\n"));
+        }
+        answered(&session, "+OK\r\n");
+    }
+    assert_false(acknowledges(&session, "+OK\r\n"));
+}
+
+static void test_who_cannot_be_counted_and_writes(void **state)
+{
+    (void)state;
+    FrontSession session = {0};
+    sent(&session, "SUBSCRIBE a\r\n");
+    assert_false(acknowledges(&session, "+OK\r\n"));
+    wrote(&session);
+    assert_true(acknowledges(&session, "+OK\r\n"));
+    assert_true(acknowledges(&session, ">1\r\n+a\r\n"));
+    session = (FrontSession){0};
+    wrote(&session);
+    sent(&session, "SUBSCRIBE a\r\n"); /* the write's own reply is still to come */
+    assert_true(acknowledges(&session, "+OK\r\n"));
+    front_session_cut(&session);
+    assert_false(acknowledges(&session, "+OK\r\n"));
+}
+
+static void test_bare_commands(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool bare;
+    } cases[] = {{"MULTI\r\n", true},
+                 {"  EXEC \r\n", true},
+                 {"MULTI x\r\n", false},
+                 {"*1\r\n$5\r\nMULTI\r\n", true},
+                 {"*2\r\n$5\r\nMULTI\r\n$1\r\nx\r\n", false}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        RespScan scan = {.requests = true};
+        size_t len;
+        assert_int_equal(resp_scan(&scan, slice_of(cases[i].text), &len), WIRE_DONE);
+        assert_int_equal(front_command_is_bare(&scan, slice_of(cases[i].text)), cases[i].bare);
+    }
+}
+
+/* ---- what a server says of its commands -------------------------------------------------------
+ */
+
+#define SAID(name, flags, category, subcommands)                                                   \
+    "*10\r\n$" name "\r\n:-2\r\n" flags ":1\r\n:1\r\n:1\r\n*1\r\n+@" category                      \
+    "\r\n*0\r\n*1\r\n%1\r\n+flags\r\n*1\r\n+RW\r\n" subcommands
+
+static const char commands[] =
+    "*7\r\n" SAID("3\r\nset", "*2\r\n+write\r\n+denyoom\r\n", "write",
+                  "*0\r\n") SAID("3\r\nget", "~1\r\n+readonly\r\n", "read", "*0\r\n")
+        SAID("4\r\neval", "*1\r\n+noscript\r\n", "scripting", "*0\r\n")
+            SAID("7\r\neval_ro", "*1\r\n+readonly\r\n", "scripting", "*0\r\n")
+                SAID("7\r\npfcount", "*1\r\n+may_replicate\r\n", "read", "*0\r\n")
+                    SAID("6\r\nxgroup", "*0\r\n", "slow",
+                         "*2\r\n" SAID("11\r\nxgroup|help", "*0\r\n", "stream", "*0\r\n")
+                             SAID("13\r\nxgroup|create", "*1\r\n+write\r\n", "stream", "*0\r\n"))
+                        SAID("6\r\nscript", "*0\r\n", "slow",
+                             "*1\r\n" SAID("11\r\nscript|load", "*1\r\n+noscript\r\n", "scripting",
+                                           "*0\r\n"));
+
+static void test_which_commands_write(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        bool writes;
+    } cases[] = {{"SET", true},     {"GET", false},   {"EVAL", true},    {"EVAL_RO", false},
+                 {"PFCOUNT", true}, {"XGROUP", true}, {"SCRIPT", false}, {"NEW", true},
+                 {"set", true},     {"\"GET\"", true}};
+    FrontTable *table;
+    Err err;
+    assert_true(front_table_parse(slice_of(commands), &table, &err));
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        assert_int_equal(front_table_writes(table, slice_of(cases[i].name)), cases[i].writes);
+    }
+    front_table_free(table);
+    for (size_t len = 0; len < sizeof(commands) - 1; len++) {
+        assert_false(front_table_parse(slice_from(commands, len), &table, &err));
+    }
+    static const char *const bad[] = {"*0\r\n", "-ERR no\r\n", "*-1\r\n",
+                                      "*1\r\n*2\r\n$3\r\nget\r\n:2\r\n", /* without flags */
+                                      "*1\r\n*-1\r\n"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        assert_false(front_table_parse(slice_of(bad[i]), &table, &err));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +364,11 @@ int main(void)
         cmocka_unit_test(test_what_binds),
         cmocka_unit_test(test_uncounted_replies),
         cmocka_unit_test(test_more_marks_than_are_kept),
+        cmocka_unit_test(test_replies_to_writes_are_known),
+        cmocka_unit_test(test_too_many_runs_of_writes_become_one),
+        cmocka_unit_test(test_who_cannot_be_counted_and_writes),
+        cmocka_unit_test(test_bare_commands),
+        cmocka_unit_test(test_which_commands_write),
     };
     return cmocka_run_group_tests_name("front session", tests, NULL, NULL);
 }

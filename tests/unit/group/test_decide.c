@@ -20,6 +20,7 @@ static GroupView leader_view(void)
                       .has_data = true,
                       .history = "h1",
                       .offset = 100,
+                      .bond = GROUP_BOND_BOUND,
                       .peers_len = 2};
     view.record = (GroupRecord){.term = 5, .leader = ha_id("n1"), .history = "h1"};
     const char *const nodes[] = {"n2", "n3"};
@@ -465,6 +466,160 @@ static void test_a_leader_that_leaves_hands_over_first(void **state)
     check(&view, GROUP_STEP_STOP);
 }
 
+/* ---- durable groups ----------------------------------------------------------------------------
+ */
+
+static GroupView durable_view(void)
+{
+    GroupView view = leader_view();
+    view.durable = true;
+    return view;
+}
+
+static GroupView durable_free_view(void)
+{
+    GroupView view = free_view();
+    view.durable = view.bid = true;
+    return view;
+}
+
+static void test_all_of_the_set_are_compared(void **state)
+{
+    (void)state;
+    GroupView view = durable_free_view();
+    view.phase_ms = 100000; /* n3 has not said what it has: however long */
+    check(&view, GROUP_STEP_WAIT);
+    view.peers[1].bid_term = 5;
+    view.peers[1].offset = 101;
+    check(&view, GROUP_STEP_WAIT); /* and where it has more it is to lead */
+    view.peers[1].follows = false;
+    check(&view, GROUP_STEP_WAIT); /* also when it is gone now */
+    view.peers[1].follows = true;
+    view.peers[1].offset = 100;
+    assert_int_equal(written(&view).term, 6);
+    view.peers[1].in_history = false; /* it has begun anew: what it had is not known */
+    check(&view, GROUP_STEP_WAIT);
+    view.record.set.len = 2; /* it was gone before */
+    assert_int_equal(written(&view).term, 6);
+}
+
+static void test_one_that_came_lately_is_compared_too(void **state)
+{
+    (void)state;
+    GroupView view = durable_free_view();
+    view.record.set.len = 2; /* n1, n2 */
+    view.phase_ms = 100000;
+    view.peers[1].bid_term = 5;
+    view.peers[1].offset = 101;
+    check(&view, GROUP_STEP_WAIT);
+
+    GroupView late = durable_free_view();
+    late.self = ha_id("n3");
+    late.incarnation = ha_id("i3");
+    late.record = view.record;
+    late.peers[1].node = ha_id("n2");
+    late.peers[1].incarnation = ha_id("i2");
+    late.phase_ms = 100000;
+    check(&late, GROUP_STEP_WAIT); /* before n2 has said */
+    late.peers[1].bid_term = 5;
+    late.peers[1].offset = 99;
+    assert_string_equal(written(&late).leader.text, "n3");
+    late.peers[1].offset = 101;
+    check(&late, GROUP_STEP_WAIT);
+    late.record.set.len = 1; /* the leader was alone: nobody has what it acknowledged */
+    check(&late, GROUP_STEP_WAIT);
+    late.durable = false;
+    check(&late, GROUP_STEP_WAIT);
+}
+
+static void test_nobody_makes_room_for_some_of_them(void **state)
+{
+    (void)state;
+    GroupView view = durable_view();
+    view.state = HA_STATE_DOWN;
+    assert_int_equal(written(&view).phase, HA_PHASE_FREE);
+    view.peers[1].follows = false;
+    check(&view, GROUP_STEP_START_LEADING); /* n3 may have had more than n2 */
+    view.record.set.len = 2;
+    assert_int_equal(written(&view).phase, HA_PHASE_FREE);
+}
+
+static void test_an_heir_leads_at_once_only_where_it_has_it_all(void **state)
+{
+    (void)state;
+    GroupView view = durable_view();
+    view.handover = 1;
+    view.record = written(&view);
+    assert_string_equal(view.record.heir.text, "n2");
+    GroupView dead = view;
+    dead.state = HA_STATE_DOWN;
+    assert_string_equal(written(&dead).heir.text, ""); /* it died in between */
+    view.state = HA_STATE_FOLLOWING;
+    view.peers[0].offset = 100;
+    view.peers[1].follows = false;
+    view.record = written(&view);
+    assert_string_equal(view.record.heir.text, "n2");
+    check(&view, GROUP_STEP_WAIT); /* and is not in a hurry to take it back */
+
+    GroupView heir = durable_free_view();
+    heir.record = view.record;
+    assert_string_equal(written(&heir).former.text, "n1"); /* the fronts may rely on it */
+    heir.record.former = ha_id("n3");
+    heir.durable = false;
+    assert_string_equal(written(&heir).former.text, ""); /* one that died may have named it, too */
+}
+
+static void test_alone_when_the_record_says_so(void **state)
+{
+    (void)state;
+    GroupView view = durable_view();
+    for (size_t i = 0; i < view.peers_len; i++) {
+        view.peers[i].streaming = view.peers[i].follows = false;
+        view.peers[i].gone_ms = GROUP_GONE_MS - 1;
+    }
+    assert_true(group_decide(&view).done); /* they wait */
+    view.peers[0].gone_ms = view.peers[1].gone_ms = GROUP_GONE_MS;
+    GroupRecord record = written(&view);
+    assert_int_equal(record.set.len, 1);
+    view.record = record;
+    GroupView other = view;
+    other.claimed = false;
+    check(&other, GROUP_STEP_WRITE);
+    other = view;
+    other.strict = true;
+    assert_true(group_decide(&other).done);
+    other = view;
+    other.durable = false;
+    assert_true(group_decide(&other).done);
+    check(&view, GROUP_STEP_ALONE);
+    view.bond = GROUP_BOND_ALONE;
+    assert_true(group_decide(&view).done);
+    other = view;
+    other.strict = true;
+    check(&other, GROUP_STEP_BIND);
+    other = view;
+    other.durable = false; /* so that it is bound when it is durable again */
+    check(&other, GROUP_STEP_BIND);
+    other = view;
+    other.bond = GROUP_BOND_UNKNOWN;
+    check(&other, GROUP_STEP_ALONE);
+}
+
+static void test_who_comes_back_counts_when_it_has_it_all(void **state)
+{
+    (void)state;
+    GroupView view = durable_view();
+    view.record.set.len = 1;
+    view.bond = GROUP_BOND_ALONE;
+    view.peers[0].caught = true; /* whatever it may have had before */
+    check(&view, GROUP_STEP_BIND);
+    view.bond = GROUP_BOND_BOUND;
+    view.peers[0].caught = false;
+    assert_true(group_decide(&view).done);
+    view.peers[0].caught = true;
+    assert_int_equal(written(&view).set.len, 2);
+}
+
 /* ---- whatever a snapshot may say ---------------------------------------------------------------
  */
 
@@ -494,6 +649,9 @@ static GroupView any_view(void)
     view.gone = any(8) == 0;
     view.deleted = any(8) == 0;
     view.automatic = any(4) != 0;
+    view.durable = any(2) == 0;
+    view.strict = any(4) == 0;
+    view.bond = (GroupBond)any(3);
     view.handover = (int64_t)any(3);
     view.claimed = any(2) == 0;
     view.has_data = any(2) == 0;
@@ -525,6 +683,7 @@ static GroupView any_view(void)
         peer->offset = (int64_t)any(4);
         peer->bid_term = any(2) == 0 ? view.record.term : 0;
         peer->streaming = any(2) == 0;
+        peer->caught = any(2) == 0;
         peer->gone_ms = peer->streaming ? 0 : (int64_t)any(2000);
     }
     return view;
@@ -538,6 +697,47 @@ static bool some_peer_has_data(const GroupView *view)
         }
     }
     return false;
+}
+
+/* Of a member of the set whether it has said what it has, and that is no more than `offset`. */
+static bool has_said(const GroupView *view, const HaId *incarnation, int64_t offset)
+{
+    for (size_t i = 0; i < view->peers_len; i++) {
+        const GroupPeer *peer = &view->peers[i];
+        if (ha_id_eq(&peer->incarnation, incarnation)) {
+            return ha_id_eq(&peer->node, &view->record.leader) ||
+                   (peer->follows && peer->in_history && peer->bid_term == view->record.term &&
+                    peer->offset <= offset);
+        }
+    }
+    return ha_id_eq(incarnation, &view->incarnation);
+}
+
+/* What holds of durable groups besides. */
+static void durable_invariants(const GroupView *view, const GroupDecision *decision)
+{
+    const GroupRecord *next = &decision->record;
+    const HaSet *set = &view->record.set;
+    bool writes = decision->step == GROUP_STEP_WRITE;
+    assert_false(decision->step == GROUP_STEP_ALONE &&
+                 (!view->durable || view->strict || !view->claimed || set->len > 1));
+    if (!view->durable) {
+        return;
+    }
+    for (size_t i = 0; writes && i < view->peers_len; i++) {
+        const HaId *incarnation = &view->peers[i].incarnation;
+        bool joins = next->phase == HA_PHASE_LEADING && next->term == view->record.term &&
+                     ha_set_has(&next->set, incarnation) && !ha_set_has(set, incarnation);
+        assert_false(joins && (view->bond != GROUP_BOND_BOUND || !view->peers[i].caught));
+    }
+    bool takes = writes && next->term != view->record.term;
+    if (!takes || view->record.history[0] == '\0' || ha_id_eq(&view->record.heir, &view->self)) {
+        return;
+    }
+    assert_true(set->len > 1);
+    for (size_t i = 1; i < set->len; i++) {
+        assert_true(has_said(view, &set->items[i], view->offset));
+    }
 }
 
 static void test_whatever_a_snapshot_says(void **state)
@@ -561,6 +761,7 @@ static void test_whatever_a_snapshot_says(void **state)
         bool frees = writes && next->phase == HA_PHASE_FREE && view.record.phase != HA_PHASE_FREE;
         assert_false(frees && view.state != HA_STATE_DOWN && view.state != HA_STATE_EMPTY &&
                      view.state != HA_STATE_FOLLOWING);
+        durable_invariants(&view, &decision);
     }
 }
 
@@ -590,6 +791,12 @@ int main(void)
         cmocka_unit_test(test_a_change_that_takes_too_long_is_given_up),
         cmocka_unit_test(test_a_wish_that_nobody_can_fulfil_ends),
         cmocka_unit_test(test_a_leader_that_leaves_hands_over_first),
+        cmocka_unit_test(test_all_of_the_set_are_compared),
+        cmocka_unit_test(test_one_that_came_lately_is_compared_too),
+        cmocka_unit_test(test_nobody_makes_room_for_some_of_them),
+        cmocka_unit_test(test_an_heir_leads_at_once_only_where_it_has_it_all),
+        cmocka_unit_test(test_alone_when_the_record_says_so),
+        cmocka_unit_test(test_who_comes_back_counts_when_it_has_it_all),
         cmocka_unit_test(test_whatever_a_snapshot_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

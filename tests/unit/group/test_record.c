@@ -13,6 +13,7 @@ static void test_there_and_back(void **state)
                           .phase = HA_PHASE_YIELDING,
                           .history = "73202cc74de7fd4a5f8980a2a0ee36113bccdd93",
                           .heir = ha_id("app-001"),
+                          .former = ha_id("app-003"),
                           .handover = 3,
                           .writes = 9};
     HaId member = ha_id("i2");
@@ -27,6 +28,7 @@ static void test_there_and_back(void **state)
     assert_int_equal(read.phase, HA_PHASE_YIELDING);
     assert_string_equal(read.history, record.history);
     assert_string_equal(read.heir.text, "app-001");
+    assert_string_equal(read.former.text, "app-003");
     assert_int_equal(read.handover, 3);
     assert_int_equal(read.writes, 9);
     assert_true(ha_set_eq(&read.set, &record.set));

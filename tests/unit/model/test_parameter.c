@@ -229,6 +229,13 @@ static void test_synchronous_commit_below_on_needs_a_single_zone(void **state)
         json_decref(parameters);
     }
     assert_true(parameters_check_multi_az(NULL, &err));
+    json_t *silent = json_pack("{s:{s:s}}", "client_min_messages", "value", "error");
+    assert_false(parameters_check_multi_az(silent, &err));
+    assert_non_null(strstr(err.message, "client_min_messages=error"));
+    json_decref(silent);
+    json_t *loud = json_pack("{s:{s:s}}", "client_min_messages", "value", "warning");
+    assert_true(parameters_check_multi_az(loud, &err));
+    json_decref(loud);
 }
 
 static void test_redis_values(void **state)

@@ -260,6 +260,43 @@ static void refuse_pool(const char *listener, const char *target, const char *us
     }
 }
 
+static void test_synchronous(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *kind, *target, *problem; /* NULL: none */
+    } cases[] = {
+        {"pool", "\"synchronous\":true", NULL},
+        {"pool", "\"synchronous\":true,\"probe_user\":\"p\",\"right_to_answer\":\"enforced\"",
+         NULL},
+        {"pool", "\"synchronous\":true,\"right_to_answer\":\"measured\"", NULL},
+        {"relay", "\"synchronous\":true,\"probe_user\":\"p\"", NULL},
+        {"relay", "\"synchronous\":true", "needs target.probe_user"},
+        {"pool", "\"synchronous\":true,\"right_to_answer\":\"x\"", "measured or enforced"},
+        {"pool", "\"right_to_answer\":\"enforced\"", "go with target.synchronous"},
+        {"pool", "\"probe_user\":\"p\"", "go with target.synchronous"},
+        {"pool", "\"synchronous\":1", "target.synchronous must be true or false"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        ProxyConfig *config = NULL;
+        Err err;
+        CLEANUP(mem_free_ptr)
+        char *text = mem_printf("{\"kind\":\"%s\",\"listeners\":[{\"address\":\"127.0.0.1\"}],"
+                                "\"%s\":{\"target\":{\"socket_dir\":\"/d\",%s}}}",
+                                cases[i].kind, cases[i].kind, cases[i].target);
+        bool ok = parse(text, &config, &err);
+        if (ok != (cases[i].problem == NULL) ||
+            (!ok && strstr(err.message, cases[i].problem) == NULL)) {
+            fail_msg("%s: %s", cases[i].target, ok ? "taken" : err.message);
+        }
+        if (ok) {
+            bool enforced = strstr(cases[i].target, "enforced") != NULL;
+            assert_true(config->target.synchronous && config->target.right_enforced == enforced);
+        }
+        proxy_config_unref(config);
+    }
+}
+
 static void test_refused_files_and_tcp(void **state)
 {
     (void)state;
@@ -632,6 +669,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_files_and_tcp),
+        cmocka_unit_test(test_synchronous),
         cmocka_unit_test(test_refused_files_and_tcp),
         cmocka_unit_test(test_iam),
         cmocka_unit_test(test_iam_refused),

@@ -296,6 +296,53 @@ static void test_settings(void **state)
     check_all(cases, ARRAY_LEN(cases));
 }
 
+/* After which the client may not hear warnings any more. */
+static void test_quiets(void **state)
+{
+    (void)state;
+    const char *quiets[] = {"set client_min_messages = error",
+                            "set client_min_messages to 'ERROR'",
+                            "SET SESSION Client_Min_Messages TO fatal",
+                            "set local client_min_messages = panic",
+                            "set \"client_min_messages\" = error",
+                            "set client_min_messages = e'\\145rror'",
+                            "set client_min_messages = 'warning'; set client_min_messages = error",
+                            "set client_min_messages = error; set client_min_messages = warning",
+                            "set client_min_messages from current",
+                            "select set_config('client_min_messages', 'warning', false)",
+                            "select set_config($1, $2, false)",
+                            "update pg_settings set setting = 'error'",
+                            "do 'x'",
+                            "load 'x'",
+                            "frobnicate"};
+    const char *others[] = {"set client_min_messages = warning",
+                            "set local client_min_messages to 'Notice';",
+                            "set client_min_messages = debug5",
+                            "set client_min_messages to default",
+                            "reset client_min_messages",
+                            "set client_min_messages2 = error",
+                            "select 'set client_min_messages = error'",
+                            "set search_path = 'error'",
+                            "show client_min_messages",
+                            "listen a",
+                            "create temp table t ()",
+                            "insert into t values ('error')"};
+    for (size_t i = 0; i < ARRAY_LEN(quiets); i++) {
+        for (size_t cut = 0; cut < strlen(quiets[i]); cut++) {
+            if (!scan_cut(slice_of(quiets[i]), cut, (SqlDialect){0}).effects.quiets) {
+                fail_msg("%s", quiets[i]);
+            }
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        for (size_t cut = 0; cut < strlen(others[i]); cut++) {
+            if (scan_cut(slice_of(others[i]), cut, (SqlDialect){0}).effects.quiets) {
+                fail_msg("%s", others[i]);
+            }
+        }
+    }
+}
+
 static void test_too_many_settings(void **state)
 {
     (void)state;
@@ -675,6 +722,7 @@ int main(void)
         cmocka_unit_test(test_quiet_statements),
         cmocka_unit_test(test_pinning_statements),
         cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_quiets),
         cmocka_unit_test(test_too_many_settings),
         cmocka_unit_test(test_alone),
         cmocka_unit_test(test_reads),

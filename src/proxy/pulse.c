@@ -1,0 +1,356 @@
+/* See pulse_priv.h. Everything here is worker 0's, but for what is said to be any thread's. */
+#include <inttypes.h>
+
+#include "proxy/hold_priv.h"
+#include "proxy/metrics_priv.h"
+#include "proxy/pulse_priv.h"
+
+#define COLUMNS 2
+
+static const char query[] =
+    "SELECT pg_catalog.pg_logical_emit_message(true, 'weir', ''), " ENGINE_RUN_SQL;
+
+/* ---- what all threads see ----------------------------------------------------------------------
+ */
+
+/* `run` changes only while there is no begin: what is read around the same begin goes together. */
+int64_t proxy_pulse_begun_us(const ProxyPulse *pulse, int64_t run)
+{
+    int64_t begun_us = atomic_load(&pulse->begun_us);
+    bool same = atomic_load(&pulse->run) == run && atomic_load(&pulse->begun_us) == begun_us;
+    return same && run != 0 ? begun_us : 0;
+}
+
+bool proxy_pulse_is_of_another(const ProxyPulse *pulse, int64_t run)
+{
+    int64_t begun_us = atomic_load(&pulse->begun_us);
+    return begun_us != 0 && atomic_load(&pulse->run) != run &&
+           atomic_load(&pulse->begun_us) == begun_us;
+}
+
+int64_t proxy_pulse_right_us(const ProxyPulse *pulse)
+{
+    int64_t begun_us = atomic_load(&pulse->begun_us);
+    return begun_us == 0 ? -1 : begun_us + PULSE_RIGHT_MS * US_PER_MS - time_boot_us();
+}
+
+/* ---- asking ------------------------------------------------------------------------------------
+ */
+
+static ProxyPulse *pulse_of(const ProxyWorker *worker)
+{
+    return &worker->proxy->pulse;
+}
+
+static void ask(ProxyPulse *pulse)
+{
+    Buf out;
+    if (pulse->asking) {
+        pulse->again = true;
+        return;
+    }
+    buf_init(&out, BUF_MAX_DEFAULT);
+    pg_put_query(&out, slice_of(query));
+    pulse->asking = true;
+    pulse->again = pulse->cut = pulse->failed = false;
+    pulse->asked_run = 0;
+    pulse->asked_us = time_boot_us(); /* before it can be on its way */
+    stream_write(pulse->server->stream, buf_slice(&out));
+    buf_done(&out);
+}
+
+static void session_open(ProxyWorker *worker)
+{
+    ProxyPulse *pulse = pulse_of(worker);
+    const ProxyTarget *target = &worker->config->target;
+    if (pulse->session != NULL || target->id == NULL || !target->synchronous) {
+        return;
+    }
+    const char *user = target->probe_user;
+    if (user == NULL) {
+        user = proxy_config_login_user(worker->config);
+    }
+    if (user != NULL) {
+        pulse->session = proxy_server_open_pulse(worker, user);
+    }
+}
+
+static void want(ProxyWorker *worker)
+{
+    ProxyPulse *pulse = pulse_of(worker);
+    if (pulse->server != NULL) {
+        ask(pulse);
+    } else {
+        pulse->again = true;
+        session_open(worker);
+    }
+}
+
+static void want_posted(void *user)
+{
+    ProxyWorker *worker = user;
+    atomic_store(&pulse_of(worker)->wanted, false);
+    want(worker);
+}
+
+void proxy_pulse_want(Proxy *proxy)
+{
+    if (!atomic_exchange(&proxy->pulse.wanted, true)) {
+        loop_post(proxy->workers[0].loop, want_posted, &proxy->workers[0]);
+    }
+}
+
+/* ---- while it is used --------------------------------------------------------------------------
+ */
+
+static uint64_t sum_of(const Proxy *proxy, ProxyStat stat)
+{
+    uint64_t sum = 0;
+    for (uint32_t w = 0; w < proxy->worker_count; w++) {
+        const ProxyMeters *meters = &proxy->workers[w].meters;
+        size_t count = proxy_meters_count(meters);
+        for (size_t i = 0; i < count; i++) {
+            sum += proxy_meter_get(meters->items[i], stat);
+        }
+    }
+    return sum;
+}
+
+static bool is_used(ProxyWorker *worker)
+{
+    ProxyPulse *pulse = pulse_of(worker);
+    int64_t now_ms = loop_now_ms(worker->loop);
+    uint64_t queries =
+        sum_of(worker->proxy, STAT_QUERIES) + sum_of(worker->proxy, STAT_QUERIES_TLS);
+    if (queries != pulse->queries || pulse->used_ms == 0) {
+        pulse->queries = queries;
+        pulse->used_ms = now_ms;
+    }
+    return now_ms - pulse->used_ms < PULSE_REST_MS;
+}
+
+static void tick(void *user)
+{
+    ProxyWorker *worker = user;
+    ProxyPulse *pulse = pulse_of(worker);
+    bool used = is_used(worker);
+    atomic_store(&pulse->rests, !used);
+    if (pulse->server == NULL) {
+        session_open(worker);
+    } else if (used && !pulse->asking) {
+        ask(pulse);
+    }
+}
+
+/* ---- answers -----------------------------------------------------------------------------------
+ */
+
+static bool take_row(ProxyPulse *pulse, const PgPiece *piece)
+{
+    PgReader reader = {.rest = piece->body};
+    if (!piece->last || pg_read_u16(&reader) != COLUMNS) {
+        return false;
+    }
+    (void)pg_read_bytes(&reader, pg_read_u32(&reader));
+    Slice run = pg_read_bytes(&reader, pg_read_u32(&reader));
+    return pg_reader_ended(&reader) && str_to_i64(run, &pulse->asked_run);
+}
+
+static void forget(ProxyPulse *pulse)
+{
+    atomic_store(&pulse->begun_us, 0);
+    atomic_store(&pulse->run, 0);
+}
+
+static void acknowledged(ProxyWorker *worker)
+{
+    ProxyPulse *pulse = pulse_of(worker);
+    if (atomic_load(&pulse->run) != pulse->asked_run) {
+        forget(pulse);
+        atomic_store(&pulse->run, pulse->asked_run);
+    }
+    atomic_store(&pulse->begun_us, pulse->asked_us);
+    atomic_store(&pulse->took_us, time_boot_us() - pulse->asked_us);
+    counter_add(&pulse->count, 1);
+    proxy_holds_wake(worker->proxy);
+}
+
+static void answered(ProxyServer *server)
+{
+    ProxyPulse *pulse = pulse_of(server->worker);
+    bool known = !pulse->failed && pulse->asked_run != 0;
+    pulse->asking = false;
+    if (known && !pulse->cut) {
+        acknowledged(server->worker);
+    }
+    if (pulse->again) {
+        ask(pulse);
+    }
+}
+
+static bool take_piece(ProxyServer *server, const PgPiece *piece)
+{
+    ProxyPulse *pulse = pulse_of(server->worker);
+    PgError error;
+    if (!piece->first) {
+        return true;
+    }
+    switch (piece->type) {
+    case 'D':
+        return take_row(pulse, piece);
+    case 'N':
+        pulse->cut = pulse->cut || proxy_loss_is_cut_wait(piece);
+        return true;
+    case 'E':
+        pulse->failed = true;
+        if (piece->last && pg_get_error(piece->body, &error)) {
+            CLEANUP(mem_free_ptr) char *why = mem_printf("%.*s", SLICE_FMT(error.message));
+            proxy_pulse_failed(server, why);
+        }
+        return true;
+    case 'Z':
+        answered(server);
+        return true;
+    default:
+        return strchr("TCSA", piece->type) != NULL;
+    }
+}
+
+static size_t pulse_on_read(void *user, Stream *stream, Slice data)
+{
+    ProxyServer *server = user;
+    size_t at = 0;
+    for (;;) {
+        PgPiece piece;
+        WireResult result = pg_framer_next(&server->framer, &server->worker->ask_policy,
+                                           slice_skip(data, at), &piece);
+        if (result == WIRE_MORE) {
+            return at;
+        }
+        if (result == WIRE_BAD || !take_piece(server, &piece)) {
+            stream_abort(stream);
+            proxy_server_lost(server, "it broke the protocol");
+            return data.len;
+        }
+        at += piece.raw.len;
+    }
+}
+
+static void pulse_on_closed(void *user, Stream *stream, const Err *err)
+{
+    (void)stream;
+    proxy_server_lost(user, err != NULL ? err->message : "PostgreSQL closed it");
+}
+
+static const StreamHandlers pulse_handlers = {.on_read = pulse_on_read,
+                                              .on_closed = pulse_on_closed};
+
+/* ---- its session -------------------------------------------------------------------------------
+ */
+
+/* Whatever the role, the database and the configuration say: it waits as F9 wants it, for as long
+ * as it takes, and hears of it. */
+void proxy_pulse_put_params(Buf *params)
+{
+    static const char *const words[] = {"application_name",
+                                        "weir pulse",
+                                        "search_path",
+                                        "pg_catalog",
+                                        "synchronous_commit",
+                                        "on",
+                                        "client_min_messages",
+                                        "notice",
+                                        "statement_timeout",
+                                        "0",
+                                        "idle_session_timeout",
+                                        "0",
+                                        "default_transaction_isolation",
+                                        "read committed",
+                                        "default_transaction_read_only",
+                                        "off"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        pg_put_str(params, slice_of(words[i]));
+    }
+}
+
+void proxy_pulse_begin(ProxyServer *server)
+{
+    ProxyPulse *pulse = pulse_of(server->worker);
+    loop_timer_stop(&server->timer);
+    mem_free(server->scram);
+    server->scram = NULL;
+    server->state = SERVER_WATCH;
+    stream_set_handlers(server->stream, &pulse_handlers, server);
+    pulse->server = server;
+    pulse->asking = pulse->complained = false;
+    ask(pulse);
+}
+
+/* Once, until it has been let in. */
+void proxy_pulse_failed(ProxyServer *server, const char *why)
+{
+    ProxyPulse *pulse = pulse_of(server->worker);
+    if (!pulse->complained) {
+        log_warn("proxy", "whether commits reach their standbys cannot be asked as %s: %s",
+                 server->user, why);
+    }
+    pulse->complained = true;
+}
+
+void proxy_pulse_gone(ProxyServer *server)
+{
+    ProxyPulse *pulse = pulse_of(server->worker);
+    if (pulse->session != server) {
+        return; /* another one has taken its place */
+    }
+    pulse->session = pulse->server = NULL;
+    pulse->asking = false;
+    forget(pulse);
+    proxy_holds_wake(server->worker->proxy);
+}
+
+static void session_end(ProxyPulse *pulse)
+{
+    ProxyServer *session = pulse->session;
+    pulse->session = pulse->server = NULL;
+    pulse->asking = pulse->again = false;
+    forget(pulse);
+    if (session != NULL && session->state != SERVER_DRAINING) {
+        proxy_server_retire(session);
+    }
+}
+
+void proxy_pulse_apply(ProxyWorker *worker)
+{
+    ProxyPulse *pulse = pulse_of(worker);
+    const ProxyTarget *target = &worker->config->target;
+    bool none = target->id == NULL;
+    bool wanted = !none && target->synchronous && !worker->draining;
+    /* While nobody leads, what is under way may still need the one that did. */
+    bool stays = none || (wanted && pulse->session != NULL &&
+                          strcmp(pulse->session->place.at, target->at) == 0);
+    if (!stays) {
+        session_end(pulse);
+    }
+    if (wanted && !loop_timer_armed(&pulse->timer)) {
+        pulse->used_ms = 0;
+        loop_timer_start(worker->loop, &pulse->timer, 1, PULSE_MS, tick, worker);
+    } else if (!wanted && !none) {
+        loop_timer_stop(&pulse->timer);
+    }
+}
+
+static void end_posted(void *user)
+{
+    ProxyPulse *pulse = pulse_of(user);
+    loop_timer_stop(&pulse->timer);
+    session_end(pulse);
+}
+
+void proxy_pulse_drain(Proxy *proxy)
+{
+    atomic_thread_fence(memory_order_seq_cst); /* of two who leave at once, one sees it */
+    if (sum_of(proxy, STAT_CLIENTS) == 0) {
+        loop_post(proxy->workers[0].loop, end_posted, &proxy->workers[0]);
+    }
+}
