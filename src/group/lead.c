@@ -80,6 +80,9 @@ static GroupDecision lead_without_data(const GroupView *view, GroupDecision othe
         return otherwise;
     }
     bool free = view->record.phase == HA_PHASE_FREE;
+    if (!free && group_is_counted(view) && group_has_taker(view)) {
+        return make_room(view, "its data is gone"); /* they are compared, as ever */
+    }
     bool told = free && (view->record.history[0] == '\0' || view->phase_ms < GROUP_TAKE_MS);
     return told ? group_wait("a member that has data is to lead", HA_SOON_MS)
                 : make_room_without_data(view, "its data is gone");
