@@ -528,6 +528,8 @@ static void test_one_that_came_lately_is_compared_too(void **state)
     check(&late, GROUP_STEP_WAIT);
     late.record.set.len = 1; /* the leader was alone: nobody has what it acknowledged */
     check(&late, GROUP_STEP_WAIT);
+    late.bid = false;
+    check(&late, GROUP_STEP_WAIT);
     late.durable = false;
     check(&late, GROUP_STEP_WAIT);
 }
