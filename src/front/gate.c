@@ -207,20 +207,12 @@ static void gate_handover_over(void *user)
     gate_drop(user);
 }
 
-/* Those who wait for no more than their replies would not hear of it if the node had ended. */
 static void gate_await_handover(FrontGate *gate)
 {
     gate->ready = false;
     gate->await = AWAIT_HANDOVER;
     loop_timer_start(gate->front->loop, &gate->handover, gate->front->config->hold_ms, 0,
                      gate_handover_over, gate);
-    for (ListNode *at = list_first(&gate->clients), *next; at != NULL; at = next) {
-        FrontClient *client = client_of(at);
-        next = list_next(&gate->clients, at);
-        if (client->ended) {
-            front_client_close(client);
-        }
-    }
 }
 
 void front_gate_settle(FrontNode *node)

@@ -1,7 +1,11 @@
 """What the front of a durable group holds, and lets go, round by round, with nodes that the test plays. With real ones:
 test_front_durable.py."""
+import contextlib
+import os
+import signal
 import socket
 import struct
+import threading
 import time
 
 import pytest
@@ -144,7 +148,8 @@ def test_alone_is_not_for_ever(group):
 
 def test_what_the_front_says_itself_comes_in_its_turn(group):
     with group.client() as peer:
-        link, gate = held_write(group, peer, 'AUTH wrong\r\n')
+        link, gate = held_write(group, peer)
+        peer.sendall(b'AUTH wrong\r\n')
         assert group.primary.commands.get(timeout=20)[1].startswith('AUTH weir_client')
         link.say('-WRONGPASS\r\n')
         assert silent(peer)
@@ -312,6 +317,23 @@ def test_what_is_held_is_unknown_where_another_one_takes_over(group):
         assert 'whether this was carried out is not known' in hear(peer, '\r\n')
 
 
+@pytest.mark.parametrize('handed', [True, False])
+def test_who_has_said_good_bye_before_a_change(group, handed):
+    """The former primary has ended the connection, as it was asked to; what it had acknowledged goes out if it lasts."""
+    with group.client() as peer:
+        link, gate = held_write(group, peer)
+        peer.sendall(b'QUIT\r\n')
+        group.primary.command('QUIT')
+        link.say('+OK\r\n')
+        link.close()
+        assert silent(peer)
+        group.configure(hold=True)
+        gate.say('-UNBLOCKED force unblock\r\n')
+        for _ in change(group, handed=handed):
+            pass
+        assert hear(peer) == ('+OK\r\n+OK\r\n' if handed else '')
+
+
 def test_a_front_that_hears_of_a_change_from_the_node(group):
     """Its WAIT has ended before the word that the primary would hand over."""
     with group.client() as peer:
@@ -344,6 +366,62 @@ def test_what_the_former_primary_refuses_while_nobody_leads(group, durable):
         if durable:
             group.nodes[1].round(':1\r\n')
         assert hear(peer, '\r\n') == '+OK\r\n'
+
+
+@contextlib.contextmanager
+def front_stands_still(group):
+    os.kill(group.front.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(group.front.process.pid, signal.SIGCONT)
+
+
+def test_a_front_that_hears_of_both_at_once(group):
+    """That another one leads, and behind it what the former one refuses: that is read before it is called unknown."""
+    with group.client() as peer:
+        peer.sendall(b'SET k v\r\n')
+        link = group.primary.command('SET k v')
+        group.configure(hold=True)
+        told = threading.Thread(target=group.configure, kwargs={'primary': group.nodes[1], 'hold': False})
+        with front_stands_still(group):
+            told.start()
+            time.sleep(0.3)
+            link.say('-READONLY You can\'t write against a read only replica.\r\n')
+            time.sleep(0.1)
+        told.join(20)
+        group.nodes[1].command('SET k v').say('+OK\r\n')
+        group.nodes[1].round(':1\r\n')
+        assert hear(peer, '\r\n') == '+OK\r\n'
+
+
+def test_who_is_bound_to_the_former_primary_is_told_at_once(group):
+    with group.client() as peer:
+        peer.sendall(b'MULTI\r\n')
+        group.primary.command('MULTI').say('+OK\r\n')
+        assert hear(peer, '\r\n') == '+OK\r\n'
+        peer.sendall(b'GET k\r\n')
+        group.primary.command('GET k')
+        group.configure(primary=None, hold_ms=60000)
+        assert hear(peer).startswith('-UNAVAILABLE')
+    with group.client() as peer:
+        group.configure(primary=group.nodes[0])
+        peer.sendall(b'WATCH k\r\n')
+        group.primary.command('WATCH k').say('+OK\r\n')
+        assert hear(peer, '\r\n') == '+OK\r\n'
+        peer.sendall(b'GET k\r\n')
+        group.primary.command('GET k')
+        group.configure(primary=None)
+        assert hear(peer).startswith('-UNAVAILABLE')
+
+
+def test_a_group_that_is_durable_no_more(group):
+    """Whoever has something held there is told at once, and nobody is left without his gate."""
+    with group.client() as peer:
+        held_write(group, peer)
+        group.more.pop('durable')
+        group.configure(primary=None)
+        assert 'whether this was carried out is not known' in hear(peer, '\r\n')
 
 
 def test_nobody_waits_for_a_former_primary_for_ever(group):

@@ -16,7 +16,7 @@ def command_table():
     """What COMMAND answers: name, arity, flags, keys, categories, and what nobody looks at."""
     said = {'get': (['readonly'], []), 'set': (['write'], []), 'ping': (['fast'], []), 'multi': (['fast'], []),
             'exec': (['noscript'], []), 'eval': (['noscript'], ['@scripting']), 'subscribe': (['pubsub'], []),
-            'unsubscribe': (['pubsub'], []), 'blpop': (['write', 'blocking'], [])}
+            'unsubscribe': (['pubsub'], []), 'watch': (['fast'], []), 'blpop': (['write', 'blocking'], [])}
     words = []
     for name, (flags, categories) in said.items():
         words.append(f'*10\r\n${len(name)}\r\n{name}\r\n:-1\r\n')
