@@ -178,8 +178,7 @@ static void member_goal_put(Group *group, const json_t *member, json_t *settings
     json_t *goal = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:o, s:I, s:I, s:b, s:O}", "kind", "redis",
         "resource", "replication-group", "identifier", group->id, "host", host, "zone", zone,
-        "automatic",
-        member_bool(group->spec, "AutomaticFailoverEnabled", false), "durable",
+        "automatic", member_bool(group->spec, "AutomaticFailoverEnabled", false), "durable",
         cache_durable(group), "cluster", cache_cluster_name(group), "address", address, "peers",
         peers_of(group, node), "maxmemory_bytes",
         (json_int_t)text_int(member_str(settings, "maxmemory", "0"), 0), "reboot_epoch",

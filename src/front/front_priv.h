@@ -362,8 +362,8 @@ struct FrontClient {
     FrontReplyFate reply_fate; /* of the reply that is coming in */
     FrontHeld held;
     /* again.c */
-    Buf kept;     /* the command whose reply is awaited; empty: it is not known */
-    bool keeping; /* it is still coming in */
+    Buf kept;               /* the command whose reply is awaited; empty: it is not known */
+    bool keeping;           /* it is still coming in */
     bool again;             /* it goes to the next node */
     uint64_t kept_number;   /* of its reply */
     int64_t again_until_ms; /* loop time; 0: it has not been refused */
