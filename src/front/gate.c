@@ -215,6 +215,14 @@ static void gate_await_handover(FrontGate *gate)
                      gate_handover_over, gate);
 }
 
+/* By the run whose answers these are: it lives on as a replica. Another run of it may have handed
+ * over, where the news come late. */
+static bool is_handed(const FrontNode *node, const FrontClient *client)
+{
+    bool lives = client->back == NULL || !stream_peer_ended(client->back);
+    return node->handed && !node->primary && lives;
+}
+
 void front_gate_settle(FrontNode *node)
 {
     FrontGate *gate = node->gate;
@@ -223,7 +231,7 @@ void front_gate_settle(FrontNode *node)
     }
     for (ListNode *at = list_first(&gate->clients), *next; at != NULL; at = next) {
         next = list_next(&gate->clients, at);
-        if (node->handed && !node->primary) {
+        if (is_handed(node, client_of(at))) {
             (void)front_held_release(client_of(at), UINT64_MAX);
         }
     }

@@ -395,6 +395,22 @@ def test_a_front_that_hears_of_both_at_once(group):
         assert hear(peer, '\r\n') == '+OK\r\n'
 
 
+def test_a_front_that_has_missed_the_end_of_a_run(group):
+    """The primary died, came back, led again, and handed over, while the front stood still: what its first run had
+    acknowledged it did not hand over."""
+    with group.client() as peer:
+        link, _ = held_write(group, peer)
+        group.nodes[0].handed = True
+        told = threading.Thread(target=group.configure, kwargs={'primary': group.nodes[1]})
+        with front_stands_still(group):
+            told.start()
+            time.sleep(0.3)
+            link.close()
+            time.sleep(0.1)
+        told.join(20)
+        assert hear(peer, '\r\n').startswith('-UNAVAILABLE')
+
+
 def test_who_is_bound_to_the_former_primary_is_told_at_once(group):
     with group.client() as peer:
         peer.sendall(b'MULTI\r\n')
