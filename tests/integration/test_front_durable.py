@@ -301,16 +301,16 @@ def test_a_primary_that_hands_over_ends_its_gate(durable, handed):
         one.close()
 
 
-def test_a_change_that_is_given_up(durable):
+def test_a_change_that_is_given_up(patient):
     """Its gate is lost, and nobody says that another one has it all."""
-    peer = raw(durable)
-    with replica_stands_still(durable):
+    peer = raw(patient)
+    with replica_stands_still(patient):
         peer.sendall(b'SET k v\r\n')
         assert not silent(peer)
-        durable.configure(hold=True)
-        durable.primary.admin().execute_command('CLIENT', 'KILL', 'USER', GATE)
+        patient.configure(hold=True)
+        patient.primary.admin().execute_command('CLIENT', 'KILL', 'USER', GATE)
         assert not silent(peer)
-        durable.configure(hold=False)
+        patient.configure(hold=False)
         assert hear(peer, '\r\n').startswith('-UNAVAILABLE')
     assert talk(peer, 'SET k w\r\n', '\r\n') == '+OK\r\n'
     peer.close()
