@@ -324,6 +324,7 @@ def test_alone_only_where_the_node_allows_it(durable):
     with pytest.raises(redis.ResponseError, match='no replica has confirmed'):
         client.set('k', 'v')
     peer = raw(durable)
+    durable.configure(durable={'user': GATE, 'wait_ms': 60000})
     peer.sendall(b'SET k w\r\n')
     assert not silent(peer)
     allow_alone(durable, True)  # whoever waits goes on
@@ -333,6 +334,7 @@ def test_alone_only_where_the_node_allows_it(durable):
         client.set('k', i)
     assert time.monotonic() - begin < 5  # nobody is waited for any more
     allow_alone(durable, False)
+    durable.configure(durable={'user': GATE, 'wait_ms': WAIT_MS})
     with pytest.raises(redis.ResponseError, match='no replica has confirmed'):
         client.set('k', 'x')
     durable.nodes[1].start()
