@@ -23,7 +23,6 @@ void front_again_begin(FrontClient *client)
                       client->link == LINK_READY &&
                       front_session_unanswered(&client->session) == 0 &&
                       front_session_can_move(&client->session) && !front_held_any(client);
-    client->kept_writes = client->writes;
 }
 
 void front_again_keep(FrontClient *client, Slice bytes, bool whole)
@@ -91,8 +90,8 @@ void front_again_send(FrontClient *client)
     client->again = false;
     front_link_forward(client, buf_slice(&client->kept));
     front_session_sent(&client->session, COMMAND_OTHER, NULL);
-    if (client->gated && client->kept_writes) {
-        front_session_wrote(&client->session);
+    if (client->gated) {
+        front_session_wrote(&client->session); /* as almost all that is refused */
     }
     client->kept_number = client->session.sent;
 }

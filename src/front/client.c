@@ -324,13 +324,16 @@ static bool is_for_anybody(FrontCommandKind kind)
            kind == COMMAND_RESET;
 }
 
-/* Within a transaction nothing is written before its end. */
+/* Within a transaction nothing is written before its end. That counts always, for one may have been
+ * begun in a way that is not known here (an inline command in quotes); and where replies are not
+ * counted, none may have been begun. */
 static bool client_writes(const FrontClient *client, FrontCommandKind kind, const RespScan *scan)
 {
-    if (client->session.multi) {
-        return kind == COMMAND_MULTI_END;
+    const FrontSession *session = &client->session;
+    if (kind == COMMAND_MULTI_END) {
+        return true;
     }
-    return kind != COMMAND_MULTI &&
+    return kind != COMMAND_MULTI && (!session->multi || session->streaming) &&
            front_table_writes(front_gate_table(client->at), slice_from(scan->kept, scan->kept_len));
 }
 
@@ -428,7 +431,7 @@ static uint64_t link_unanswered(const FrontClient *client)
     return front_held_whole(client) + unanswered - (told && unanswered > 0 ? 1 : 0);
 }
 
-void front_client_link_lost(FrontClient *client, const char *why)
+bool front_client_link_lost(FrontClient *client, const char *why)
 {
     bool half_told = !resp_scan_idle(&client->replies) && client->reply_fate == REPLY_PASS;
     bool movable = front_session_can_move(&client->session) && !client->held.opaque;
@@ -436,7 +439,7 @@ void front_client_link_lost(FrontClient *client, const char *why)
     front_link_drop(client);
     if (client->quitting || half_told) {
         front_client_close(client);
-        return;
+        return false;
     }
     CLEANUP(mem_free_ptr)
     char *text = mem_printf("UNAVAILABLE Weir: %s; whether this was carried out is not known", why);
@@ -446,7 +449,7 @@ void front_client_link_lost(FrontClient *client, const char *why)
     if (!movable || client->resetting) {
         front_client_close(client); /* whoever waits for no reply gets none: it would be taken for
                                        the next command's */
-        return;
+        return false;
     }
     front_session_cut(&client->session);
     if (!resp_scan_idle(&client->scan)) {
@@ -455,6 +458,7 @@ void front_client_link_lost(FrontClient *client, const char *why)
     }
     front_client_resume(client, PAUSE_FLOW);
     front_client_resume(client, PAUSE_LINK); /* what was held looks for another node */
+    return true;
 }
 
 /* ---- the stream -------------------------------------------------------------------------------

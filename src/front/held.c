@@ -39,11 +39,15 @@ void front_held_drop(FrontClient *client)
 /* ---- holding ----------------------------------------------------------------------------------
  */
 
-/* The part for what comes now. */
-static FrontHeldPart *held_part(FrontClient *client)
+/* The part for what comes now. The rest of a reply goes with its beginning: the node had carried
+ * out all of it then, and of what has begun to go out nothing can be taken back. */
+static FrontHeldPart *held_part(FrontClient *client, bool begins)
 {
     FrontHeld *held = &client->held;
     FrontGate *gate = client->at->gate;
+    if (!begins && held->parts_len > 0) {
+        return &held->parts[held->parts_len - 1];
+    }
     uint64_t round = front_gate_ask(gate);
     if (held->parts_len == 0) {
         held->gate = gate;
@@ -63,9 +67,9 @@ static FrontHeldPart *held_part(FrontClient *client)
     return part;
 }
 
-static void held_add(FrontClient *client, Slice bytes, bool whole)
+static void held_add(FrontClient *client, Slice bytes, bool begins, bool whole)
 {
-    FrontHeldPart *part = held_part(client);
+    FrontHeldPart *part = held_part(client, begins);
     buf_append_slice(&client->held.bytes, bytes);
     ASSERT(!client->held.bytes.overflowed); /* its node is paused long before */
     part->len += bytes.len;
@@ -87,7 +91,7 @@ void front_held_take(FrontClient *client, Slice piece, bool begins, bool ends)
         break;
     case REPLY_HOLD:
         client->held.opaque = client->held.opaque || !counted;
-        held_add(client, piece, ends && counted);
+        held_add(client, piece, begins, ends && counted);
         break;
     case REPLY_SKIP:
         break;

@@ -80,6 +80,9 @@ static GroupDecision lead_without_data(const GroupView *view, GroupDecision othe
         return otherwise;
     }
     bool free = view->record.phase == HA_PHASE_FREE;
+    if (!free && group_is_counted(view) && group_has_taker(view)) {
+        return make_room(view, "its data is gone"); /* they are compared, as ever */
+    }
     bool told = free && (view->record.history[0] == '\0' || view->phase_ms < GROUP_TAKE_MS);
     return told ? group_wait("a member that has data is to lead", HA_SOON_MS)
                 : make_room_without_data(view, "its data is gone");
@@ -260,7 +263,7 @@ static GroupDecision lead_following(const GroupView *view)
  */
 
 /* Those who stay, and those who have come. In a durable group nobody comes before it has what the
- * leader may have acknowledged alone. */
+ * leader may have acknowledged alone; it is bound by then, for somebody streams. */
 static HaSet set_now(const GroupView *view)
 {
     HaSet set = {.len = 0};
@@ -269,7 +272,7 @@ static HaSet set_now(const GroupView *view)
         const GroupPeer *peer = &view->peers[i];
         bool is_in = ha_set_has(&view->record.set, &peer->incarnation);
         bool comes = peer->streaming && peer->follows && peer->in_history &&
-                     (!view->durable || (view->bond == GROUP_BOND_BOUND && peer->caught));
+                     (!view->durable || peer->caught);
         if (comes || (is_in && peer->gone_ms < GROUP_GONE_MS)) {
             ha_set_add(&set, &peer->incarnation);
         }

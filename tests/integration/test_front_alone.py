@@ -458,7 +458,7 @@ def test_what_a_former_primary_refuses_is_sent_again(own_group):
     first.admin().replicaof(second.address, 6379)
     waiting = [threading.Thread(target=lambda: client.incr('n'))]
     waiting[0].start()
-    wait_until(lambda: refused(first, 'incrby'), 'the former primary refuses it')
+    wait_for(lambda: refused(first, 'incrby'), 'the former primary refuses it')
     own_group.configure(hold=True)  # so that nothing is on its way there when the other one leads
     time.sleep(0.3)
     assert waiting[0].is_alive()
