@@ -2,10 +2,11 @@
  * hold: server connections whose answer must wait, paused with its bytes still unread:
  *
  *   HOLD_GATE    a success that a cut wait could have produced (STEP_GATE): until a pulse that
- * began behind it is acknowledged. After HOLD_GATE_MS, or where the engine is lost, its client
- * hears what it would hear of a lost connection: 08007 HOLD_RIGHT   the primary may not answer at
- * present (target.right_to_answer `enforced`): until it may. What was read before stands: a pulse
- * that began behind it proves that the primary was one. After HOLD_RIGHT_MS it counts as lost
+ *                began behind it is acknowledged. After HOLD_GATE_MS, or where the engine is lost,
+ *                its client hears what it would hear of a lost connection: 08007
+ *   HOLD_RIGHT   the primary may not answer at present (target.right_to_answer `enforced`): until
+ *                it may. What was read before stands: a pulse that began behind it proves that the
+ *                primary was one. After HOLD_RIGHT_MS it counts as lost
  *
  * Everything is its worker's. What costs something here is only paid where target.synchronous is.
  */
