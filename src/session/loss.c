@@ -77,7 +77,7 @@ bool loss_note_message(const Session *session, Exchange *exchange, const PgPiece
         exchange->may = MAY_ALL;
     }
     if (strchr("QSF", piece->type) != NULL) {
-        exchange->told = false;
+        exchange->told = exchange->guard = false;
         exchange->bound_len = -1;
     }
     return noted;

@@ -328,6 +328,11 @@ static void test_what_is_sent_again_is_read_only(void **state)
     assert_string_equal(got, "...TDCZ");
     assert_int_equal(fail_with(t, "25006"), STEP_FORWARD); /* is the client's own */
     talk_free(t);
+    t = talk_new(false);
+    session_guard(&t->exchange);
+    run(t, "C\nS\nQ insert into t values (1)"); /* what begins no transaction */
+    check_sent(t, "CCSQ");
+    talk_free(t);
 }
 
 static void test_what_writes_after_all(void **state)
