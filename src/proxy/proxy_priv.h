@@ -144,7 +144,7 @@ struct ProxyClient {
     bool wants_room;      /* paused until the server has answered something */
     bool alone;           /* what it sends goes by no line */
     bool anew;            /* the next server parses its statements again */
-    bool resent;          /* and what it gets was with a server that is lost */
+    bool resent;          /* and what it gets is a read that was with one that is lost */
     ClientResend *resend; /* NULL: nothing */
     ClientSplit *split;   /* NULL: nothing is split */
     ProxyLine *line;

@@ -288,7 +288,6 @@ static void resend(ProxyClient *client, Slice request)
 {
     proxy_side_idle_retire(client->worker, PROXY_TARGET_PRIMARY);
     client->wants_room = false; /* of a server that it has no more */
-    client->resent = true;
     proxy_meter_add(proxy_client_meter(client), STAT_RESENT, 1);
     proxy_client_again(client, request);
 }

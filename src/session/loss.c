@@ -12,6 +12,8 @@ enum {
     MAY_LEAVE = 2,  /* it: what follows is in none */
     MAY_CHANGE = 4, /* something, where it is a transaction of its own */
     MAY_ALL = MAY_COMMIT | MAY_LEAVE | MAY_CHANGE,
+    MAY_READ = 8, /* it does nothing else */
+    MAY_BEGIN = 16,
 };
 
 void loss_begin(Exchange *exchange)
@@ -27,7 +29,7 @@ void loss_note_text(Exchange *exchange, const TextEffects *effects)
     bool unread = effects->pin == PIN_ENCODING || effects->pin == PIN_UNKNOWN_STATEMENT;
     may |= effects->ends ? MAY_COMMIT : 0U;
     may |= effects->ends || effects->undoes ? MAY_LEAVE : 0U;
-    may |= effects->reads || effects->bare ? 0U : MAY_CHANGE;
+    may |= effects->reads ? MAY_READ : effects->bare ? MAY_BEGIN : MAY_CHANGE;
     may = unread ? MAY_ALL : may;
     exchange->may |= (uint8_t)may;
     exchange->told = true;
@@ -153,10 +155,21 @@ bool session_can_outlive(const Session *session, const Exchange *exchange)
            session_lost(session, exchange) != LOSS_AT_REST;
 }
 
+/* Reads behind a BEGIN cannot be guarded: the transaction would stay read only. */
+bool session_only_reads(const Exchange *exchange)
+{
+    return (exchange->may & MAY_ALL) == 0 && exchange->may != (MAY_READ | MAY_BEGIN);
+}
+
 bool session_can_resend(const Session *session, const Exchange *exchange)
 {
-    return session_can_outlive(session, exchange) && exchange->may == 0 &&
+    return session_can_outlive(session, exchange) && session_only_reads(exchange) &&
            exchange->status == 'I' && !exchange->open && exchange->batch - exchange->ended == 1;
+}
+
+bool session_resend_begins(const Exchange *exchange)
+{
+    return (exchange->may & MAY_BEGIN) != 0;
 }
 
 void session_undo(Session *session, Exchange *exchange)
@@ -175,7 +188,7 @@ void loss_put_guard(Exchange *exchange, SessionOut *out)
     exchange->guard = false;
     exchange->guarded = true;
     exchange->unnamed = UNNAMED_FOREIGN;
-    exchange_push_replay(exchange, 1, FLIGHT_OURS);
+    exchange_push_replay(exchange, 1, FLIGHT_OURS | FLIGHT_TELL);
     session_put_before(out, SLICE("P\0\0\0\46\0SET transaction_read_only = on\0\0\0"
                                   "B\0\0\0\14\0\0\0\0\0\0\0\0"
                                   "E\0\0\0\11\0\0\0\0\0"));

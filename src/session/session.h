@@ -321,8 +321,12 @@ PgError session_loss_error(SessionLoss loss, bool fatal, const char *detail);
  * and the session is as good as one that begins. */
 bool session_can_outlive(const Session *session, const Exchange *exchange);
 void session_outlive(Session *session, Exchange *exchange, const char *detail, Buf *out);
-/* Whether all that is lost is one request, which only reads, and has no transaction around it: it
- * may be sent again behind session_undo, which takes back what it has changed here. */
+/* Whether what is under way only reads, or only begins a transaction, as far as it was sent. */
+bool session_only_reads(const Exchange *exchange);
+/* Whether all that is lost is one such request, and has no transaction around it: it may be sent
+ * again behind session_undo, which takes back what it has changed here; and behind session_guard,
+ * unless it begins one, which is not to be read only. */
+bool session_resend_begins(const Exchange *exchange);
 bool session_can_resend(const Session *session, const Exchange *exchange);
 void session_undo(Session *session, Exchange *exchange);
 /* Behind session_link: what is sent again is next. It is run read only, for what is behind a view's

@@ -464,6 +464,8 @@ static void serve_execute(World *w, uint8_t owner)
     check_settings(w, owner);
     if (!w->bound || (w->status == 'E' && choice != 6)) {
         fail(w, owner, true);
+    } else if (strncmp(w->portal, "SET transaction_", 16) == 0) {
+        say(w, "C", owner); /* what is sent again is read only */
     } else if (model_is_setting(slice_of(w->portal))) {
         run_setting(w, owner, w->portal);
         say_tag(w, "SET", owner);

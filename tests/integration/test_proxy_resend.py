@@ -123,6 +123,21 @@ def test_a_parse_that_was_told(pool, postgres):
     assert pool.await_status(lambda s: s['reads_resent'] == 0)
 
 
+def test_a_transaction_that_has_only_begun(pool, postgres):
+    """There is nothing in it yet; and it is one as any other then."""
+    with pool.connect() as client, ThreadPoolExecutor() as threads:
+        pid = pool.pid_of(client)
+        os.kill(pid, signal.SIGSTOP)
+        answer = threads.submit(client.execute, 'BEGIN')
+        wait_for(lambda: pool.await_status(lambda s: s['servers_borrowed'] == 1), 'it is sent')
+        os.kill(pid, signal.SIGKILL)
+        assert answer.result(30).statusmessage == 'BEGIN'
+        client.execute("INSERT INTO t (v) VALUES ('begun')")
+        client.execute('COMMIT')
+        assert client.execute("SELECT count(*) FROM t WHERE v = 'begun'").fetchone() == (1,)
+    assert pool.await_status(lambda s: s['reads_resent'] == 1)
+
+
 def test_an_answer_that_has_begun(pool, postgres):
     """What was passed on is not taken back."""
     with Wire(pool.address, PORT, ANN['user'], ANN['password'], 'app') as wire:

@@ -236,6 +236,9 @@ static void test_what_is_sent_again(void **state)
         {"P a select 1\nS\n< 31ZI\nB a\nE\nS", true},
         {"Q select 1\n< T", true}, /* whether that was passed on is the shell's to know */
         {"Q begin", true},         /* there is nothing in it */
+        {"P - begin\nB -\nE\nP - select 1\nB -\nE\nS", false},
+        {"P - select 1\nB -\nE\nP - select 2\nB -\nE\nS", true},
+        {"P a select 1\nS", true},
         {"Q select 1\nQ select 2", false},
         {"Q select 1\nP - select 2", false},
         {"Q select 1; select 2", false},
