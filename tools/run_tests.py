@@ -62,7 +62,7 @@ class Count:
         self.passed += len(cases) - failed - skipped
         ended_well = result in ('OK', 'SKIP')
         if not failed and not (ended_well and len(cases) == (int(plan.group(1)) if plan else 0)):
-            self.failed.append((name, f'ended with {result}'))
+            self.failed.append((name, f'{output[-2000:]}\nended with {result}'))
         elif not plan and result == 'SKIP':
             self.skipped.append((name, ''))
         elif not plan:
