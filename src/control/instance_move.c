@@ -42,6 +42,14 @@ static const char *why_no_copy(const Instance *instance)
     return instance_change_is_over(instance) ? NULL : "it waits: a planned change is under way";
 }
 
+/* Of one that leaves: its host's agent has to say that nothing of it is left. */
+static const char *how_it_leaves(const Instance *instance, const char *node)
+{
+    return host_lives(instance->world, instance_node_host(instance->world, node))
+               ? "it leaves, and is made anew on another host"
+               : "it waits: the host is silent";
+}
+
 /* ---- the node that does not lead ---------------------------------------------------------------
  */
 
@@ -71,7 +79,7 @@ static void move_second(Instance *instance, const char *first, const char *secon
     } else if (host_drains(world, host)) {
         const char *why = why_standby_stays(instance, first, second);
         instance->second_leaves = why == NULL;
-        note(instance, second, why != NULL ? why : "it leaves, and is made anew on another host");
+        note(instance, second, why != NULL ? why : how_it_leaves(instance, second));
     }
 }
 
@@ -162,7 +170,7 @@ static void move_replica(Instance *instance, const char *node)
     } else if (host_drains(world, host)) {
         const char *why = why_replica_stays(instance, node);
         instance->first_leaves = why == NULL;
-        note(instance, node, why != NULL ? why : "it leaves, and is made anew on another host");
+        note(instance, node, why != NULL ? why : how_it_leaves(instance, node));
     }
 }
 

@@ -115,8 +115,8 @@ static bool instance_ready(const Instance *instance)
 
 static bool instance_stopped(const Instance *instance)
 {
-    return node_is(instance, instance_node(instance, 1), "stopped") &&
-           (!instance->multi_az || node_is(instance, instance_node(instance, 2), "stopped"));
+    return node_is(instance, instance_leader(instance->world, instance->dbi), "stopped") &&
+           (!instance->multi_az || node_is(instance, instance_second(instance), "stopped"));
 }
 
 /* ---- the status word ---------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from support.blocks import db_instance, proxy, secret
+from support.blocks import cache, db_instance, proxy, secret
 from support.etcd import present
 from support.host_writer import Writer
 from support.inside import Inside
@@ -49,7 +49,7 @@ def made(weir, tmp_path):
         path.write_text(text)
         hosts.append(TierHosts(weir, tmp_path, count=count))
         hosts[0].__enter__()
-        hosts[0][0].command('apply', path)
+        hosts[0][0].command('apply', path, timeout_s=DRAIN_S)
         return hosts[0]
     hosts = []
     failed = True
@@ -76,9 +76,12 @@ def placed(asked, resource):
 def removed(hosts, lost, asked):
     """It ends by itself, and cannot come back under its name."""
     asked.command('host', 'remove', lost.name)
+    removed_too(hosts, lost)
+    assert [host['HostName'] for host in asked.json('host', 'list')] == [host.name for host in hosts]
+
+
+def removed_too(hosts, lost):
     lost.assert_stopped()
-    assert [host['HostName'] for host in asked.json('host', 'list')] == [
-        host.name for host in hosts if host is not lost]
     again = lost.command('up', '--detach', check=False)
     assert again.returncode == DENIED and f'the host {lost.name} was removed from its tier' in again.stderr
     lost.assert_stopped()
@@ -90,7 +93,7 @@ class Killer(threading.Thread):
     """Ends `weir serve` (api, control, agent) of one host after the other, at any moment."""
 
     def __init__(self, hosts):
-        super().__init__()
+        super().__init__(daemon=True)
         self.hosts, self.stop, self.count = hosts, threading.Event(), 0
 
     def run(self):
@@ -125,3 +128,99 @@ def test_an_instance_of_one_node_leaves(made):
     print(f'longest gap {writer.gap_s:.2f} s, {len(writer.acknowledged)} acknowledged, {writer.errors}')
     assert not writer.errors
     writer.check(*hosts)
+
+
+def test_all_that_a_host_has_leaves(made):
+    """A Multi-AZ instance's leader, an instance of one node and a cache's primary, under writers. The two hosts that
+    are left then keep what has no third one to go to."""
+    hosts = made(SOLO + MAIN + cache('cache', 2))
+    Inside(hosts[0]).wait_settled('main', 'first', 'solo', 'cache')
+    lost = hosts.of(Inside(hosts[0]).node('main', 'primary'))
+    other = next(host for host in hosts if host is not lost)
+    writers = [Writer(other), Writer(other, proxy='side')]
+    for writer in writers:
+        writer.start()
+    lost.command('host', 'drain', lost.name, '--wait', timeout_s=DRAIN_S)  # it serves the API as before
+    assert not host_of(other, lost.name)['Nodes']
+    Inside(other).wait_settled('main', 'first', 'solo', 'cache')
+    for name in ('main', 'cache'):
+        assert len(set(placed(other, name).values())) == 2, placed(other, name)
+    lost.command('host', 'undrain', lost.name)
+    time.sleep(2)
+    assert not host_of(other, lost.name)['Nodes'], 'nothing moves back'
+    lost.command('host', 'drain', lost.name)
+    removed(hosts, lost, other)
+    keeps = hosts.of(Inside(other).node('main', 'standby'))
+    other.command('host', 'drain', keeps.name)
+    wait_until(lambda: 'no other host could take the standby' in notes(other, keeps.name), 'the standby waits')
+    wait_until(lambda: keeps.name not in (placed(other, 'first') | placed(other, 'solo')).values(), 'the others leave', DRAIN_S)
+    other.command('host', 'undrain', keeps.name)
+    Inside(other).wait_settled('main', 'first', 'solo', 'cache')
+    for writer in writers:
+        writer.end()
+        print(f'longest gap {writer.gap_s:.2f} s, {len(writer.acknowledged)} acknowledged, {writer.errors}')
+        assert not writer.errors, other.command('events').stdout
+        writer.check(*hosts)
+
+
+@takes_minutes
+def test_control_may_be_killed(made):
+    """At any point, and the agents with it: the move goes on, and nothing that was acknowledged is lost."""
+    hosts = made(SOLO + MAIN)
+    Inside(hosts[0]).wait_settled('main', 'first', 'solo')
+    lost = hosts.of(Inside(hosts[0]).node('main', 'primary'))
+    other = next(host for host in hosts if host is not lost)
+    writers = [Writer(other), Writer(other, proxy='side')]
+    killer = Killer(hosts)
+    for thread in (*writers, killer):
+        thread.start()
+    try:
+        other.command('host', 'drain', lost.name)
+        wait_until(lambda: killer.count > 6, 'some were killed', 120)
+        killed = killer.count
+    finally:
+        killer.end()
+    other.command('host', 'drain', lost.name, '--wait', timeout_s=DRAIN_S)
+    Inside(other).wait_settled('main', 'first', 'solo')
+    for writer in writers:
+        writer.end()
+        print(f'{killed} killed: longest gap {writer.gap_s:.2f} s, {len(writer.acknowledged)} acknowledged, {writer.errors}')
+        writer.check(*hosts)
+    removed(hosts, lost, other)
+
+
+@takes_minutes
+def test_a_host_is_gone_for_good(made):
+    """What others have is made anew; what only it had is refused by name; and it does not come back."""
+    hosts = made(SOLO + MAIN)
+    Inside(hosts[0]).wait_settled('main', 'first', 'solo')
+    lost = hosts.of(Inside(hosts[0]).node('solo', 'primary'))
+    assert lost is hosts.of(Inside(hosts[0]).node('main', 'primary'))
+    other = next(host for host in hosts if host is not lost)
+    writer = Writer(other)
+    writer.start()
+    time.sleep(1)
+    lost.die()
+    wait_until(lambda: host_of(other, lost.name)['State'] == 'silent', 'it is missed')
+    early = other.command('host', 'remove', lost.name, check=False)
+    assert early.returncode == CONFLICT and 's only and may come back' in early.stderr
+    wait_until(lambda: 'has the leader of solo' in other.command('host', 'remove', lost.name, check=False).stderr,
+               'refused by name')
+    other.aws('rds').delete_db_instance(DBInstanceIdentifier='solo', SkipFinalSnapshot=True)
+    removed(hosts, lost, other)
+    Inside(other).wait_settled('main', 'first', timeout_s=300)
+    assert len(set(placed(other, 'main').values())) == 2
+    assert not Inside(other).nodes('solo')
+
+    frozen = hosts.of(Inside(other).node('main', 'standby'))
+    asked = next(host for host in hosts if host is not frozen)
+    frozen.signal_all(signal.SIGSTOP)
+    wait_until(lambda: asked.command('host', 'remove', frozen.name, check=False).returncode == 0, 'it is removed', 60)
+    Inside(asked).wait_settled('main', 'first', timeout_s=300)
+    frozen.signal_all(signal.SIGCONT)
+    wait_until(lambda: not frozen.processes(), 'all that it had has ended', 120)
+    removed_too(hosts, frozen)
+    writer.end()
+    print(f'longest gap {writer.gap_s:.2f} s, {len(writer.acknowledged)} acknowledged, {writer.errors}')
+    assert len(writer.unknown) <= 4, writer.errors
+    writer.check(asked)

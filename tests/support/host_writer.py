@@ -13,7 +13,7 @@ class Writer(threading.Thread):
     """Inserts numbers through a host's proxy; what was acknowledged, what was refused, and what is not known."""
 
     def __init__(self, host, table='note', proxy='pool'):
-        super().__init__()
+        super().__init__(daemon=True)
         self.host, self.table, self.proxy, self.stop = host, table, proxy, threading.Event()
         self.acknowledged, self.unknown, self.errors, self.gap_s = set(), set(), [], 0
         self.address = endpoint(host, proxy)

@@ -37,11 +37,10 @@ typedef struct Tier {
 
 static Tier tier_with(const char *key, const char *spec)
 {
-    Tier tier = {
-        .store = store_open_memory(NULL),
-        .hosts = {{.name = "h1", .zone = 'a', .alive = true, .memory_bytes = 64 * GIB},
-                  {.name = "h2", .zone = 'b', .alive = true, .memory_bytes = 64 * GIB},
-                  {.name = "h3", .zone = 'c', .alive = true, .memory_bytes = 64 * GIB}}};
+    Tier tier = {.store = store_open_memory(NULL),
+                 .hosts = {{.name = "h1", .zone = 'a', .alive = true, .memory_bytes = 64 * GIB},
+                           {.name = "h2", .zone = 'b', .alive = true, .memory_bytes = 64 * GIB},
+                           {.name = "h3", .zone = 'c', .alive = true, .memory_bytes = 64 * GIB}}};
     put(tier.store, key, spec);
     round_of(tier.store, tier.hosts, 3);
     return tier;
@@ -55,10 +54,10 @@ static void look(Tier *tier)
 /* The leader's agent: it serves, and sees this standby ("": none). */
 static void see_leader(Tier *tier, const char *node, const char *incarnation, const char *standby)
 {
-    char *more = standby[0] != '\0'
-                     ? mem_printf(",\"standbys\":[{\"name\":\"weir_%s\",\"sync_state\":\"sync\"}]",
-                                  standby)
-                     : mem_strdup("");
+    char *more =
+        standby[0] != '\0'
+            ? mem_printf(",\"standbys\":[{\"name\":\"weir_%s\",\"sync_state\":\"sync\"}]", standby)
+            : mem_strdup("");
     see_node(tier->store, node, incarnation, more);
     mem_free(more);
 }
@@ -76,8 +75,7 @@ static Tier tier_multi_az(void)
     Tier tier = tier_with("spec/db-instance/app", multi_az);
     see_leader(&tier, "db-app-1", "a", "b");
     see_node(tier.store, "db-app-2", "b", "");
-    put(tier.store, "cluster/db-app",
-        "{\"leader\":\"db-app-1\",\"set\":[\"a\",\"b\"],\"term\":1}");
+    put(tier.store, "cluster/db-app", "{\"leader\":\"db-app-1\",\"set\":[\"a\",\"b\"],\"term\":1}");
     return tier;
 }
 
@@ -153,6 +151,24 @@ static void test_a_standby_moves(void **state)
     assert_peers(&tier, "db-app-1", 1);
     assert_false(exists(&tier, "status/host/h2"));
     tier.hosts[1].draining = false; /* nothing moves back */
+    look(&tier);
+    assert_node(tier.store, "db-app-2", "h3", "c");
+    store_close(tier.store);
+}
+
+/* Its host's agent must say that nothing of it is left; that may take until the host is back. */
+static void test_a_host_falls_silent_half_way(void **state)
+{
+    (void)state;
+    Tier tier = tier_multi_az();
+    tier.hosts[1].draining = true;
+    look(&tier);
+    tier.hosts[1].alive = false;
+    look(&tier);
+    assert_true(is_gone(&tier, "db-app-2"));
+    assert_note(&tier, "h2", "db-app-2", "the host is silent");
+    put(tier.store, "removed-host/h2", "{\"removed_ms\":1}"); /* or until nobody will */
+    look(&tier);
     look(&tier);
     assert_node(tier.store, "db-app-2", "h3", "c");
     store_close(tier.store);
@@ -264,8 +280,7 @@ static void test_a_leader_waits_for_its_standby(void **state)
     look(&tier);
     assert_int_equal(handover_asked(&tier, "db-app-1"), 0);
     assert_note(&tier, "h1", "db-app-1", "waits for the standby to join");
-    put(tier.store, "cluster/db-app",
-        "{\"leader\":\"db-app-1\",\"set\":[\"a\",\"b\"],\"term\":1}");
+    put(tier.store, "cluster/db-app", "{\"leader\":\"db-app-1\",\"set\":[\"a\",\"b\"],\"term\":1}");
     tier.hosts[1].draining = true; /* nor to one that has to move itself */
     look(&tier);
     assert_int_equal(handover_asked(&tier, "db-app-1"), 0);
@@ -288,8 +303,7 @@ static void test_a_single_node_moves(void **state)
     look(&tier);
     see_node(tier.store, "db-app-2", "b", "");
     see_leader(&tier, "db-app-1", "a", "b");
-    put(tier.store, "cluster/db-app",
-        "{\"leader\":\"db-app-1\",\"set\":[\"a\",\"b\"],\"term\":1}");
+    put(tier.store, "cluster/db-app", "{\"leader\":\"db-app-1\",\"set\":[\"a\",\"b\"],\"term\":1}");
     look(&tier);
     assert_int_equal(handover_asked(&tier, "db-app-1"), 1);
     put(tier.store, "cluster/db-app",
@@ -304,6 +318,11 @@ static void test_a_single_node_moves(void **state)
     assert_false(exists(&tier, "node/db-app-1/goal"));
     assert_node(tier.store, "db-app-2", "h2", "b");
     assert_false(exists(&tier, "status/host/h1"));
+    put(tier.store, "spec/db-instance/app", stopped); /* the node that is left is what counts */
+    look(&tier);
+    see_node_in(tier.store, "db-app-2", "stopped", "");
+    look(&tier);
+    assert_member(tier.store, "status/db-instance/app", "DBInstanceStatus", "stopped");
     store_close(tier.store);
 }
 
@@ -570,6 +589,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_standby_moves),
+        cmocka_unit_test(test_a_host_falls_silent_half_way),
         cmocka_unit_test(test_a_standby_waits),
         cmocka_unit_test(test_a_leaving_standby_takes_over),
         cmocka_unit_test(test_undrained_half_way),
