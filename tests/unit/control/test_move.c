@@ -286,6 +286,13 @@ static void test_a_leader_waits_for_its_standby(void **state)
     assert_int_equal(handover_asked(&tier, "db-app-1"), 0);
     assert_note(&tier, "h1", "db-app-1", "waits for the standby to move");
     store_close(tier.store);
+    tier = tier_multi_az();
+    tier.hosts[0].draining = tier.hosts[1].draining = true;
+    tier.hosts[2].alive = false; /* also where that cannot */
+    look(&tier);
+    assert_int_equal(handover_asked(&tier, "db-app-1"), 0);
+    assert_note(&tier, "h1", "db-app-1", "waits for the standby to move");
+    store_close(tier.store);
 }
 
 /* ---- instances of one node ---------------------------------------------------------------------
@@ -541,6 +548,13 @@ static void test_a_group_primary_moves(void **state)
     look(&tier);
     assert_int_equal(handover_asked(&tier, "c-001"), 0);
     assert_note(&tier, "h1", "c-001", "waits for the replicas");
+    tier.hosts[1].draining = true;
+    tier.hosts[2].alive = false;
+    group_record(&tier, "c-001", "[\"a\",\"b\"]", 3);
+    look(&tier);
+    assert_int_equal(handover_asked(&tier, "c-001"), 0); /* the replica has to move itself */
+    tier.hosts[1].draining = false;
+    tier.hosts[2].alive = true;
     group_record(&tier, "c-001", "[\"a\",\"b\"]", 3);
     look(&tier);
     assert_int_equal(handover_asked(&tier, "c-001"), 4);
