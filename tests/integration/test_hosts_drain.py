@@ -76,12 +76,13 @@ def placed(asked, resource):
 def removed(hosts, lost, asked):
     """It ends by itself, and cannot come back under its name."""
     asked.command('host', 'remove', lost.name)
-    removed_too(hosts, lost)
+    lost.assert_stopped()
+    refused(hosts, lost)
     assert [host['HostName'] for host in asked.json('host', 'list')] == [host.name for host in hosts]
 
 
-def removed_too(hosts, lost):
-    lost.assert_stopped()
+def refused(hosts, lost):
+    """Nor does it leave anything."""
     again = lost.command('up', '--detach', check=False)
     assert again.returncode == DENIED and f'the host {lost.name} was removed from its tier' in again.stderr
     lost.assert_stopped()
@@ -118,8 +119,8 @@ def test_an_instance_of_one_node_leaves(made):
     hosts = made(SOLO, 2)
     lost = hosts.of(Inside(hosts[0]).node('solo', 'primary'))
     other = next(host for host in hosts if host is not lost)
-    refused = other.command('host', 'remove', lost.name, check=False)
-    assert refused.returncode == CONFLICT and 'drain it first' in refused.stderr
+    said = other.command('host', 'remove', lost.name, check=False)
+    assert said.returncode == CONFLICT and 'drain it first' in said.stderr
     writer = Writer(other, proxy='side')
     writer.start()
     other.command('host', 'drain', lost.name, '--wait', timeout_s=DRAIN_S)
@@ -127,8 +128,8 @@ def test_an_instance_of_one_node_leaves(made):
     done = len(writer.acknowledged)
     wait_until(lambda: len(writer.acknowledged) > done + 10, 'it takes writes')
     assert len(placed(other, 'solo')) == 1 and set(placed(other, 'solo').values()) == {other.name}
-    refused = other.command('host', 'drain', other.name, check=False)
-    assert refused.returncode == CONFLICT and 'No other host is alive and takes engines' in refused.stderr
+    said = other.command('host', 'drain', other.name, check=False)
+    assert said.returncode == CONFLICT and 'No other host is alive and takes engines' in said.stderr
     removed(hosts, lost, other)
     writer.end()
     print(f'longest gap {writer.gap_s:.2f} s, {len(writer.acknowledged)} acknowledged, {writer.errors}')
@@ -177,7 +178,7 @@ def test_control_may_be_killed(made):
     lost = hosts.of(Inside(hosts[0]).node('main', 'primary'))
     other = next(host for host in hosts if host is not lost)
     writers = [Writer(other), Writer(other, proxy='side')]
-    killer = Killer(hosts)
+    killer = Killer(list(hosts))
     for thread in (*writers, killer):
         thread.start()
     try:
@@ -213,7 +214,8 @@ def test_a_host_is_gone_for_good(made):
     wait_until(lambda: 'has the leader of solo' in other.command('host', 'remove', lost.name, check=False).stderr,
                'refused by name')
     other.aws('rds').delete_db_instance(DBInstanceIdentifier='solo', SkipFinalSnapshot=True)
-    removed(hosts, lost, other)
+    other.command('host', 'remove', lost.name)
+    refused(hosts, lost)
     Inside(other).wait_settled('main', 'first', timeout_s=300)
     assert len(set(placed(other, 'main').values())) == 2
     assert not Inside(other).nodes('solo')
@@ -225,7 +227,8 @@ def test_a_host_is_gone_for_good(made):
     Inside(asked).wait_settled('main', 'first', timeout_s=300)
     frozen.signal_all(signal.SIGCONT)
     wait_until(lambda: not frozen.processes(), 'all that it had has ended', 120)
-    removed_too(hosts, frozen)
+    frozen.assert_stopped()
+    refused(hosts, frozen)
     writer.end()
     print(f'longest gap {writer.gap_s:.2f} s, {len(writer.acknowledged)} acknowledged, {writer.errors}')
     assert len(writer.unknown) <= 4, writer.errors
