@@ -170,16 +170,37 @@ static bool hosts_load(Hosts *hosts, int64_t *ret_revision, Err *err)
     return true;
 }
 
-/* Whether this host's record is gone. */
+/* This host's record is gone. That it was removed is said by another one: a store that has lost
+ * what it had is no reason to stop engines. */
+static void judge_own(Hosts *hosts)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    StoreItem item;
+    Err err;
+    const char *key = arena_printf(arena, "removed-host/%s", hosts->options->host);
+    bool removed = store_get(hosts->options->store, slice_of(key), arena, &item, &err);
+    if (!removed && err.code != ERR_NOT_FOUND) {
+        return; /* the next look tells */
+    }
+    pthread_mutex_lock(&hosts->mutex);
+    hosts->removed = removed;
+    if (!removed) {
+        log_error("agent", "the record of this host is gone from the store; it goes on");
+        entry_find(hosts, slice_of(hosts->options->host))->joined = true;
+    }
+    pthread_mutex_unlock(&hosts->mutex);
+    if (removed && hosts->options->on_removed != NULL) {
+        hosts->options->on_removed(hosts->options->user);
+    }
+}
+
 static void look_removed(Hosts *hosts)
 {
     pthread_mutex_lock(&hosts->mutex);
-    const HostEntry *own = entry_find(hosts, slice_of(hosts->options->host));
-    bool now = !hosts->removed && own != NULL && !own->joined;
-    hosts->removed = hosts->removed || now;
+    bool gone = !entry_find(hosts, slice_of(hosts->options->host))->joined && !hosts->removed;
     pthread_mutex_unlock(&hosts->mutex);
-    if (now && hosts->options->on_removed != NULL) {
-        hosts->options->on_removed(hosts->options->user);
+    if (gone) {
+        judge_own(hosts);
     }
 }
 
@@ -264,6 +285,7 @@ static void beat_done(void *arg)
 static void on_timer(void *user)
 {
     Hosts *hosts = user;
+    look_removed(hosts);
     if (hosts->in_job || hosts->removed || !hosts_are_several(hosts)) {
         return;
     }

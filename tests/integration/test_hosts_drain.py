@@ -1,5 +1,6 @@
 """Hosts leave a tier: their engines move under writers, and what is removed does not come back."""
 import os
+import re
 import signal
 import threading
 import time
@@ -16,8 +17,10 @@ from support.watch import wait_until
 takes_minutes = pytest.mark.skipif(not os.environ.get('WEIR_CONFORMANCE'), reason='takes minutes: make conformance')
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.skipif(not present(), reason='needs etcd')]
 
-DENIED, CONFLICT = 4, 5
+USAGE, MISSING, DENIED, CONFLICT = 2, 3, 4, 5
 DRAIN_S = 600
+WRONG = {MISSING: ['drain h9', 'list h9', 'remove h9'],
+         USAGE: ['drain', 'move h1', 'undrain h1 --wait', 'remove h1 -o json', 'list h1 h2']}
 
 
 def target(pool, instance):
@@ -130,6 +133,11 @@ def test_an_instance_of_one_node_leaves(made):
     assert len(placed(other, 'solo')) == 1 and set(placed(other, 'solo').values()) == {other.name}
     said = other.command('host', 'drain', other.name, check=False)
     assert said.returncode == CONFLICT and 'No other host is alive and takes engines' in said.stderr
+    for status, commands in WRONG.items():
+        for words in commands:
+            assert other.command('host', *words.split(), check=False).returncode == status, words
+    table = other.command('host', 'list').stdout
+    assert re.search(rf'^{lost.name} .* alive +drains +0', table, re.M), table
     removed(hosts, lost, other)
     writer.end()
     print(f'longest gap {writer.gap_s:.2f} s, {len(writer.acknowledged)} acknowledged, {writer.errors}')

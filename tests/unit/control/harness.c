@@ -1,3 +1,4 @@
+/* See harness.h. */
 #include <stdio.h>
 #include <stdlib.h>
 
