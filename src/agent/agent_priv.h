@@ -19,6 +19,8 @@
 /* *ret_revision is what cluster_write wants. ERR_NOT_FOUND: control has not made it yet. */
 NODISCARD bool cluster_read(Store *store, const char *cluster, HaRecord *ret_record,
                             int64_t *ret_revision, Err *err);
+/* The store says that there is no such record. False where it says nothing. */
+bool cluster_is_absent(Store *store, const char *cluster);
 /* A compare-and-swap on the revision (RULES F1). ERR_CONFLICT: somebody was faster; read again and
  * decide anew. After any other error it has proven nothing, also where it may have reached the
  * disk: a write of one's own settles that (F2). */

@@ -3,14 +3,13 @@ import contextlib
 import os
 import signal
 import subprocess
-import threading
 import time
 
-import psycopg
 import pytest
 
 from support.blocks import db_instance, proxy, secret
 from support.etcd import present
+from support.host_writer import Writer, endpoint
 from support.hosts import Hosts, can_be
 from support.inside import Inside
 from support.tier_hosts import TierHosts
@@ -50,10 +49,6 @@ def settled(host):
     Inside(host).wait_settled('main', 'first')
 
 
-def endpoint(host):
-    return host.aws('rds').describe_db_proxies(DBProxyName='pool')['DBProxies'][0]['Endpoint']
-
-
 def sql(host, name, text):
     return subprocess.run([host.weir, 'psql', '--data', host.data, name, '-wAtc', text], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=60, check=True).stdout.strip()
@@ -61,46 +56,6 @@ def sql(host, name, text):
 
 def leads(hosts, asked, host):
     return any(node['Role'] == 'primary' and hosts.of(node) is host for node in Inside(asked).nodes('main'))
-
-
-class Writer(threading.Thread):
-    """Inserts numbers through a host's proxy; what was acknowledged, what was refused, and what is not known."""
-
-    def __init__(self, host, table='note'):
-        super().__init__()
-        self.host, self.table, self.stop = host, table, threading.Event()
-        self.acknowledged, self.unknown, self.errors, self.gap_s = set(), set(), [], 0
-        self.address = endpoint(host)
-        with host.postgres(self.address, dbname='shop') as connection:
-            connection.execute(f'CREATE TABLE IF NOT EXISTS {table} (id bigint PRIMARY KEY)')
-            self.first = connection.execute(f'SELECT coalesce(max(id), 0) + 1 FROM {table}').fetchone()[0]
-
-    def run(self):
-        connection, last_s = None, time.monotonic()
-        for number in iter(lambda: self.first + len(self.acknowledged) + len(self.errors), None):
-            if self.stop.is_set():
-                break
-            try:
-                connection = connection or self.host.postgres(self.address, dbname='shop')
-                connection.execute(f'INSERT INTO {self.table} VALUES (%s)', (number,))
-                self.acknowledged.add(number)
-                self.gap_s, last_s = max(self.gap_s, time.monotonic() - last_s), time.monotonic()
-            except psycopg.Error as error:
-                self.errors.append(f'{error.sqlstate} {error}')
-                self.unknown.add(number)
-                if connection is not None and connection.closed:
-                    connection = None
-
-    def end(self):
-        self.stop.set()
-        self.join()
-
-    def check(self, *hosts):
-        """On every host, by its own endpoints: nothing is lost, and nothing came from elsewhere."""
-        for host in hosts:
-            with host.postgres(endpoint(host), dbname='shop') as connection:
-                rows = {row[0] for row in connection.execute(f'SELECT id FROM {self.table} WHERE id >= %s', (self.first,))}
-            assert self.acknowledged <= rows <= self.acknowledged | self.unknown
 
 
 def served(host, name):
