@@ -1,5 +1,4 @@
 """A tier on three hosts: every one serves every endpoint, and one of them may be lost."""
-import os
 import signal
 import subprocess
 import threading
@@ -12,10 +11,10 @@ from support.blocks import db_instance, proxy, secret
 from support.etcd import present
 from support.hosts import Hosts, can_be
 from support.inside import Inside
+from support.lasting import takes_minutes
 from support.tier_hosts import TierHosts
 from support.watch import wait_until
 
-takes_minutes = pytest.mark.skipif(not os.environ.get('WEIR_CONFORMANCE'), reason='takes minutes: make conformance')
 pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(not present(), reason='needs etcd')]
 
 FILE = (db_instance('main', db_name='shop', multi_az=True) + secret('login', 'dbadmin', 'password-1') +
@@ -110,7 +109,6 @@ def served(host, name):
         return None
 
 
-@takes_minutes
 def test_every_host_serves_every_endpoint(hosts):
     settled(hosts[2])
     assert {node['Host'] for node in Inside(hosts[0]).nodes()} == {'h1', 'h2', 'h3'}
