@@ -220,6 +220,36 @@ def test_a_planned_change(live):
     check_everywhere(live, ledger)
 
 
+def has_in_ahead(live, node):
+    with contextlib.suppress(psycopg.OperationalError):  # it is rewound, and starts again
+        return {row[0] for row in live.sql(node, 'SELECT number FROM ahead', database='shop')}
+    return None
+
+
+def test_a_replica_that_is_ahead_is_taken_back(live):
+    """It has got what the standby had not when that was promoted: no timeline of the leader's has it."""
+    rds = live.tier.aws('rds')
+    rds.create_db_instance_read_replica(DBInstanceIdentifier='reader', SourceDBInstanceIdentifier='main')
+    live.wait_settled('main', 'reader')
+    old, reader = leader(live), live.node('reader', 'replica')
+    with through_proxy(live) as client:
+        client.execute('CREATE TABLE ahead (number int)')
+        sender = live.value(old, "SELECT pid FROM pg_stat_replication WHERE sync_state = 'sync'")
+        with live.connect(old, database='shop') as inside:
+            inside.execute('SET synchronous_commit = local')  # nobody is told that it is safe
+            os.kill(sender, signal.SIGSTOP)
+            inside.execute('INSERT INTO ahead VALUES (1)')
+            wait_until(lambda: has_in_ahead(live, reader) == {1}, 'the replica has the row')
+            kill_postmaster(live, old)
+        wait_other_leader(live, old)
+        wait_until(lambda: has_in_ahead(live, reader) == set(), 'the replica has lost the row')
+        client.execute('INSERT INTO ahead VALUES (2)')
+        wait_until(lambda: has_in_ahead(live, reader) == {2}, 'the replica follows again')
+    assert any('follows again' in message for message in live.events('reader'))
+    live.wait_settled('main', 'reader')
+    rds.delete_db_instance(DBInstanceIdentifier='reader', SkipFinalSnapshot=True)
+
+
 def test_reboot_with_failover(live):
     live.wait_settled('main')
     old = leader(live)

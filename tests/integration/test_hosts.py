@@ -1,6 +1,4 @@
 """A tier on three hosts: every one serves every endpoint, and one of them may be lost."""
-import contextlib
-import os
 import signal
 import subprocess
 import time
@@ -12,10 +10,10 @@ from support.etcd import present
 from support.host_writer import Writer, endpoint
 from support.hosts import Hosts, can_be
 from support.inside import Inside
+from support.lasting import takes_minutes
 from support.tier_hosts import TierHosts
 from support.watch import wait_until
 
-takes_minutes = pytest.mark.skipif(not os.environ.get('WEIR_CONFORMANCE'), reason='takes minutes: make conformance')
 pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(not present(), reason='needs etcd')]
 
 FILE = (db_instance('main', db_name='shop', multi_az=True) + secret('login', 'dbadmin', 'password-1') +
@@ -59,9 +57,11 @@ def leads(hosts, asked, host):
 
 
 def served(host, name):
-    with contextlib.suppress(subprocess.CalledProcessError):  # it may start again
+    try:
         return sql(host, name, 'SELECT pg_is_in_recovery(), current_user')
-    return None
+    except subprocess.CalledProcessError as error:  # it may start again
+        print(host.name, name, error.stderr)
+        return None
 
 
 def test_every_host_serves_every_endpoint(hosts):
