@@ -22,6 +22,8 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+SIDE_BY_SIDE = 2  # runs of pytest
+SHARES_A_TIER = re.compile(r'^def test_\w+\([^)]*\b(tier|example_app)\b', re.M)  # of tests/integration/conftest.py
 GRACE_S = 60  # for pytest to end by itself and to take down what it brought up
 
 
@@ -62,7 +64,7 @@ class Count:
         self.passed += len(cases) - failed - skipped
         ended_well = result in ('OK', 'SKIP')
         if not failed and not (ended_well and len(cases) == (int(plan.group(1)) if plan else 0)):
-            self.failed.append((name, f'ended with {result}'))
+            self.failed.append((name, f'{output[-2000:]}\nended with {result}'))
         elif not plan and result == 'SKIP':
             self.skipped.append((name, ''))
         elif not plan:
@@ -114,53 +116,70 @@ def run_unit(build, env, count, quiet):
         print(f'unit: {len(programs)} programs, {count.line()}', flush=True)
 
 
-def halves():
-    """Tests mostly wait, so two runs go on side by side: the proxy alone, and the rest."""
-    proxy = sorted(map(str, ROOT.glob('tests/integration/test_proxy_*.py')))
-    return [['tests', *(f'--ignore={path}' for path in proxy)], proxy]
+def parts():
+    """What pytest is run for, each time in a process of its own: files that bring up what they need, the long ones
+    first, behind all others, of which some share a tier."""
+    files = sorted(ROOT.glob('tests/integration/test_*.py'), key=lambda path: -path.stat().st_size)
+    alone = [str(path) for path in files if not SHARES_A_TIER.search(path.read_text('utf-8'))]
+    return [['tests', *(f'--ignore={path}' for path in alone)], *([path] for path in alone)]
 
 
-def run_pytest(arguments, env, count, scratch, deadline):
-    """What the second run says comes behind the first one's."""
-    parts = [arguments] if arguments else halves()
-    with contextlib.ExitStack() as stack:
-        runs = []
-        for number, part in enumerate(parts):
-            report = scratch / f'pytest-{number}.xml'
-            said = stack.enter_context(open(scratch / f'pytest-{number}.log', 'w+', encoding='utf-8')) if number else None
-            command = ['/usr/bin/python3', '-m', 'pytest', '--junitxml', report, '--color=no', '-v',
-                       '-p', 'no:cacheprovider', *part]
-            runs.append((stack.enter_context(subprocess.Popen(command, cwd=ROOT, env=env, stdout=said)), report, said))
-        for process, report, said in runs:
-            take_run(wait_until(process, deadline), report, said, count)
+class Run:
+    """One process of pytest. What it says is printed at its end, unless it is the only one."""
+
+    def __init__(self, arguments, env, stem, is_only):
+        self.name = arguments[0]
+        self.report = stem.with_suffix('.xml')
+        self.log = None if is_only else stem.with_suffix('.log')
+        command = ['/usr/bin/python3', '-m', 'pytest', '--junitxml', self.report, '--color=no', '-v',
+                   '-p', 'no:cacheprovider', *arguments]
+        with contextlib.ExitStack() as stack:
+            said = self.log and stack.enter_context(open(self.log, 'w', encoding='utf-8'))
+            self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=said)
+
+    def has_ended(self):
+        return self.process.poll() is not None
+
+    def interrupt(self):
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def add_to(self, count, in_time):
+        code = self.process.returncode
+        if self.log:
+            print(self.log.read_text('utf-8', 'replace'), flush=True)
+        failed = count.add_junit(self.report) if self.report.exists() else 0
+        if not in_time:
+            count.failed.append((f'pytest {self.name}', 'did not end in time'))
+        elif not self.report.exists():
+            count.failed.append((f'pytest {self.name}', f'ended with {code} and without a report'))
+        elif code != 0 and failed == 0:
+            count.failed.append((f'pytest {self.name}', f'ended with {code}'))
 
 
-def take_run(code, report, said, count):
-    if said is not None:
-        said.seek(0)
-        print(said.read(), flush=True)
-    if not report.exists():
-        count.failed.append(('pytest', f'ended with {code} and without a report'))
-        return
-    failed = count.add_junit(report)
-    if code is None:
-        count.failed.append(('pytest', 'did not end in time'))
-    elif code != 0 and failed == 0:
-        count.failed.append(('pytest', f'ended with {code}'))
-
-
-def wait_until(process, deadline):
-    """The exit code, or None where it had to be interrupted."""
-    try:
-        return process.wait(None if deadline is None else max(1, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        print('run_tests: the time is up', file=sys.stderr, flush=True)
-    process.send_signal(signal.SIGINT)
-    try:
-        process.wait(GRACE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-    return None
+def run_pytest(todo, env, count, scratch, deadline):
+    """Tests mostly wait, so several go on side by side."""
+    is_only = len(todo) == 1
+    waiting = [(arguments, scratch / f'pytest-{number}') for number, arguments in enumerate(todo)]
+    running = []
+    while waiting or running:
+        while waiting and len(running) < SIDE_BY_SIDE:
+            running.append(Run(waiting[0][0], env, waiting.pop(0)[1], is_only))
+        in_time = deadline is None or time.monotonic() < deadline
+        if not in_time:
+            print('run_tests: the time is up', file=sys.stderr, flush=True)
+            count.failed += [(f'pytest {arguments[0]}', 'there was no time left for it') for arguments, _ in waiting]
+            waiting = []
+            for run in running:
+                run.interrupt()
+        for run in [run for run in running if run.has_ended()]:
+            running.remove(run)
+            run.add_to(count, in_time)
+        time.sleep(0.1)
 
 
 def add_reports(reports, count):
@@ -199,7 +218,7 @@ def main():
         env, reports = environment(build, Path(scratch))
         run_unit(build, env, count, options.quick)
         if not options.quick:
-            run_pytest(arguments, env, count, Path(scratch), deadline)
+            run_pytest([arguments] if arguments else parts(), env, count, Path(scratch), deadline)
         add_reports(reports, count)
     return finish(count, started, options.quick)
 

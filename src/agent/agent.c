@@ -136,6 +136,19 @@ static void node_cancel(AgentNode *node)
     }
 }
 
+static void node_goal_drop(Agent *agent, Slice id)
+{
+    AgentNode *node = map_get(agent->nodes, id);
+    if (node == NULL) {
+        return;
+    }
+    mem_free(node->goal_text);
+    node->goal_text = NULL;
+    if (!node->in_job) {
+        node_free(node);
+    }
+}
+
 static void node_goal_set(Agent *agent, Slice id, Slice goal)
 {
     AgentNode *node = map_get(agent->nodes, id);
@@ -143,9 +156,12 @@ static void node_goal_set(Agent *agent, Slice id, Slice goal)
     if (!record_parse(goal, &record, NULL)) {
         return;
     }
+    if (strcmp(member_str(record, "host", ""), agent->options.host) != 0) {
+        node_goal_drop(agent, id); /* it was ours, and is made anew elsewhere */
+        return;
+    }
     if (node == NULL) {
-        if (id.len > NODE_ID_MAX ||
-            strcmp(member_str(record, "host", ""), agent->options.host) != 0) {
+        if (id.len > NODE_ID_MAX) {
             return;
         }
         node = mem_alloc(sizeof(AgentNode));
@@ -164,19 +180,6 @@ static void node_goal_set(Agent *agent, Slice id, Slice goal)
         node_cancel(node);
     }
     node_wake(node);
-}
-
-static void node_goal_drop(Agent *agent, Slice id)
-{
-    AgentNode *node = map_get(agent->nodes, id);
-    if (node == NULL) {
-        return;
-    }
-    mem_free(node->goal_text);
-    node->goal_text = NULL;
-    if (!node->in_job) {
-        node_free(node);
-    }
 }
 
 /* ---- the store's watch ------------------------------------------------------------------------

@@ -22,10 +22,6 @@ typedef struct Mirror Mirror;
 #define HOST_NET_SIZE  8  /* "10.255" */
 #define AGENT_ID_SIZE  17
 
-/* Where a relay's link listens, at its instance's address on each of several hosts: below what an
- * instance's own port may be. */
-#define AGENT_LINK_PORT 1149
-
 typedef struct AgentOptions {
     Loop *loop;
     Jobs *jobs;
@@ -44,6 +40,10 @@ typedef struct AgentOptions {
     Hosts *hosts;
     Mirror *mirror;
     bool quiet; /* log warnings only */
+    /* This host is none of the tier any more (docs/hosts.md). Loop thread, once; NULL: nobody asks.
+     */
+    void (*on_removed)(void *user);
+    void *user;
 } AgentOptions;
 
 NODISCARD bool agent_new(const AgentOptions *options, Agent **ret_agent, Err *err);
@@ -57,10 +57,11 @@ typedef struct AgentHost {
     char zone; /* 0: it stands for all of them */
     bool alive;
     bool draining;
+    int64_t silent_ms;    /* since its last word was seen */
     int64_t memory_bytes; /* 0: not known */
 } AgentHost;
 
-/* Thread-safe. By no order; returns how many there are. */
+/* Thread-safe. By no order; returns how many there are: none where this one was removed. */
 size_t agent_hosts(Agent *agent, AgentHost out[static HOSTS_MAX]);
 
 /* Stops planes, then primaries, then whatever follows them; calls done on the loop thread when

@@ -19,6 +19,8 @@
 /* *ret_revision is what cluster_write wants. ERR_NOT_FOUND: control has not made it yet. */
 NODISCARD bool cluster_read(Store *store, const char *cluster, HaRecord *ret_record,
                             int64_t *ret_revision, Err *err);
+/* The store says that there is no such record. False where it says nothing. */
+bool cluster_is_absent(Store *store, const char *cluster);
 /* A compare-and-swap on the revision (RULES F1). ERR_CONFLICT: somebody was faster; read again and
  * decide anew. After any other error it has proven nothing, also where it may have reached the
  * disk: a write of one's own settles that (F2). */
@@ -62,11 +64,14 @@ typedef struct PgLead {
     int64_t keep_ms;                 /* when it was looked after last */
     char keep_goal[SHA256_HEX_SIZE]; /* by this goal */
     bool promoting;                  /* it is told to end recovery */
-    bool killed; /* we have ended it for its silence: that is no wish to start it again */
-    bool stuck;  /* and it did not end */
-    bool reaped; /* nothing of the run that has ended is left */
-    bool took;   /* it took the term that it leads in, and is not open yet */
-    HaId source; /* the node that its configuration follows */
+    bool killed;   /* we have ended it for its silence: that is no wish to start it again */
+    bool stuck;    /* and it did not end */
+    bool reaped;   /* nothing of the run that has ended is left */
+    bool took;     /* it took the term that it leads in, and is not open yet */
+    HaId source;   /* the node that its configuration follows */
+    HaFork had;    /* up to where its data is known to go; timeline 0: not known */
+    HaId had_by;   /* the incarnation that has it */
+    bool had_read; /* its control file was asked, since the engine ended */
     PgLink links[HA_PEERS_MAX];
     size_t links_len;
 } PgLead;

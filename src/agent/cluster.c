@@ -30,6 +30,14 @@ bool cluster_read(Store *store, const char *cluster, HaRecord *ret_record, int64
     return true;
 }
 
+bool cluster_is_absent(Store *store, const char *cluster)
+{
+    CLEANUP(record_free_ptr) json_t *json = NULL;
+    int64_t revision;
+    Err err;
+    return !record_get(store, cluster, &json, &revision, &err) && err.code == ERR_NOT_FOUND;
+}
+
 /* Sets the record's members in `json`. */
 typedef void Put(const void *record, json_t *json);
 

@@ -13,10 +13,12 @@
 
 #define BEAT_MS   400
 #define PREFIX    "host/"
-#define RANGE_MAX (3 * HOSTS_MAX)
+#define RANGE_MAX 100
 
 typedef struct HostEntry {
     AgentHost host;
+    bool joined;               /* it has a spec: what others say of themselves counts for nothing */
+    bool read;                 /* by the load in progress */
     char agent[AGENT_ID_SIZE]; /* of the beat that was seen last */
     int64_t count;
     int64_t heard_ms; /* of CLOCK_BOOTTIME: when it changed */
@@ -31,6 +33,7 @@ struct Hosts {
     LoopFd *watch_fd;
     LoopTimer timer;
     bool in_job;
+    bool removed; /* this host is none of the tier any more */
     /* of the job in progress, else of the loop's thread */
     int64_t beat_revision; /* -1: not known */
     int64_t beat_count;
@@ -74,6 +77,7 @@ static void entry_drop(Hosts *hosts, Slice name)
 static void entry_spec(HostEntry *entry, const json_t *record)
 {
     snprintf(entry->host.net, sizeof(entry->host.net), "%s", member_str(record, "net", ""));
+    entry->joined = entry->read = true;
     entry->host.zone = member_str(record, "zone", "")[0];
     entry->host.draining = member_bool(record, "draining", false);
 }
@@ -98,8 +102,14 @@ static void hosts_change(Hosts *hosts, const StoreChange *change)
     CLEANUP(record_free_ptr) json_t *record = NULL;
     bool there = change->kind == STORE_PUT && record_parse(change->item.value, &record, NULL);
     pthread_mutex_lock(&hosts->mutex);
-    if (slice_is(rest, "spec") && !there && !slice_is(name, hosts->options->host)) {
+    HostEntry *known = entry_find(hosts, name);
+    if (slice_is(rest, "spec") && !there && slice_is(name, hosts->options->host)) {
+        known->joined = false;
+    } else if (slice_is(rest, "spec") && !there) {
         entry_drop(hosts, name);
+    } else if (slice_is(rest, "beat") && !there && known != NULL && !known->joined &&
+               !slice_is(name, hosts->options->host)) {
+        entry_drop(hosts, name); /* the last that there was of it */
     } else if (there) {
         HostEntry *entry = entry_make(hosts, name);
         if (entry != NULL && slice_is(rest, "spec")) {
@@ -111,18 +121,87 @@ static void hosts_change(Hosts *hosts, const StoreChange *change)
     pthread_mutex_unlock(&hosts->mutex);
 }
 
+static void load_begin(Hosts *hosts)
+{
+    pthread_mutex_lock(&hosts->mutex);
+    for (size_t i = 0; i < hosts->len; i++) {
+        hosts->items[i].read = false;
+    }
+    pthread_mutex_unlock(&hosts->mutex);
+}
+
+/* Those that were not read are gone; of this one, its owner is told. */
+static void load_end(Hosts *hosts)
+{
+    pthread_mutex_lock(&hosts->mutex);
+    for (size_t i = hosts->len; i > 0; i--) {
+        HostEntry *entry = &hosts->items[i - 1];
+        if (entry->read) {
+            continue;
+        }
+        if (strcmp(entry->host.name, hosts->options->host) == 0) {
+            entry->joined = false;
+        } else {
+            entry_drop(hosts, slice_of(entry->host.name));
+        }
+    }
+    pthread_mutex_unlock(&hosts->mutex);
+}
+
 static bool hosts_load(Hosts *hosts, int64_t *ret_revision, Err *err)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    StoreRange range;
-    TRY(store_range(hosts->options->store, SLICE(PREFIX), (Slice){0}, RANGE_MAX, arena, &range,
-                    err));
-    for (size_t i = 0; i < range.len; i++) {
-        const StoreChange change = {.kind = STORE_PUT, .item = range.items[i]};
-        hosts_change(hosts, &change);
+    StoreRange range = {.more = true};
+    Slice after = {0};
+    load_begin(hosts);
+    for (bool first = true; range.more; first = false) {
+        TRY(store_range(hosts->options->store, SLICE(PREFIX), after, RANGE_MAX, arena, &range,
+                        err));
+        if (first) {
+            *ret_revision = range.revision;
+        }
+        for (size_t i = 0; i < range.len; i++) {
+            const StoreChange change = {.kind = STORE_PUT, .item = range.items[i]};
+            hosts_change(hosts, &change);
+            after = range.items[i].key;
+        }
     }
-    *ret_revision = range.revision;
+    load_end(hosts);
     return true;
+}
+
+/* This host's record is gone. That it was removed is said by another one: a store that has lost
+ * what it had is no reason to stop engines. */
+static void judge_own(Hosts *hosts)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    StoreItem item;
+    Err err;
+    const char *key = arena_printf(arena, "removed-host/%s", hosts->options->host);
+    bool removed = store_get(hosts->options->store, slice_of(key), arena, &item, &err);
+    if (!removed && err.code != ERR_NOT_FOUND) {
+        return; /* the next look tells */
+    }
+    pthread_mutex_lock(&hosts->mutex);
+    hosts->removed = removed;
+    if (!removed) {
+        log_error("agent", "the record of this host is gone from the store; it goes on");
+        entry_find(hosts, slice_of(hosts->options->host))->joined = true;
+    }
+    pthread_mutex_unlock(&hosts->mutex);
+    if (removed && hosts->options->on_removed != NULL) {
+        hosts->options->on_removed(hosts->options->user);
+    }
+}
+
+static void look_removed(Hosts *hosts)
+{
+    pthread_mutex_lock(&hosts->mutex);
+    bool gone = !entry_find(hosts, slice_of(hosts->options->host))->joined && !hosts->removed;
+    pthread_mutex_unlock(&hosts->mutex);
+    if (gone) {
+        judge_own(hosts);
+    }
 }
 
 static void on_watch(void *user, uint32_t events)
@@ -142,6 +221,7 @@ static void on_watch(void *user, uint32_t events)
         }
         arena_reset(arena);
     }
+    look_removed(hosts);
 }
 
 static int64_t memory_bytes(void)
@@ -205,7 +285,8 @@ static void beat_done(void *arg)
 static void on_timer(void *user)
 {
     Hosts *hosts = user;
-    if (hosts->in_job || !hosts_are_several(hosts)) {
+    look_removed(hosts);
+    if (hosts->in_job || hosts->removed || !hosts_are_several(hosts)) {
         return;
     }
     hosts->in_job = jobs_submit(hosts->options->jobs, beat_run, beat_done, hosts, NULL, NULL);
@@ -223,6 +304,7 @@ bool hosts_new(const AgentOptions *options, Hosts **ret_hosts, Err *err)
     HostEntry *own = entry_make(hosts, slice_of(options->host));
     snprintf(own->host.net, sizeof(own->host.net), "%s", options->net);
     own->host.memory_bytes = memory_bytes();
+    own->joined = true;
     int64_t revision;
     if (!hosts_load(hosts, &revision, err) ||
         !store_watch(options->store, SLICE(PREFIX), revision, &hosts->watch, err) ||
@@ -254,7 +336,11 @@ void hosts_free(Hosts *hosts)
 bool hosts_are_several(Hosts *hosts)
 {
     pthread_mutex_lock(&hosts->mutex);
-    bool several = hosts->len > 1;
+    size_t joined = 0;
+    for (size_t i = 0; i < hosts->len; i++) {
+        joined += hosts->items[i].joined;
+    }
+    bool several = joined > 1;
     pthread_mutex_unlock(&hosts->mutex);
     return several;
 }
@@ -305,7 +391,7 @@ bool hosts_agent_lives(Hosts *hosts, const char *agent)
     bool lives = false;
     for (size_t i = 0; i < hosts->len && agent[0] != '\0'; i++) {
         const HostEntry *entry = &hosts->items[i];
-        lives = lives || (strcmp(entry->agent, agent) == 0 &&
+        lives = lives || (entry->joined && strcmp(entry->agent, agent) == 0 &&
                           strcmp(entry->host.name, hosts->options->host) != 0 &&
                           entry_silent_ms(hosts, entry) < HA_WITNESS_MS);
     }
@@ -316,10 +402,14 @@ bool hosts_agent_lives(Hosts *hosts, const char *agent)
 size_t hosts_list(Hosts *hosts, AgentHost out[static HOSTS_MAX])
 {
     pthread_mutex_lock(&hosts->mutex);
-    size_t len = hosts->len;
-    for (size_t i = 0; i < len; i++) {
-        out[i] = hosts->items[i].host;
-        out[i].alive = entry_silent_ms(hosts, &hosts->items[i]) < HA_WITNESS_MS;
+    size_t len = 0;
+    for (size_t i = 0; i < hosts->len && !hosts->removed; i++) {
+        if (hosts->items[i].joined) {
+            out[len] = hosts->items[i].host;
+            out[len].silent_ms = entry_silent_ms(hosts, &hosts->items[i]);
+            out[len].alive = out[len].silent_ms < HA_WITNESS_MS;
+            len++;
+        }
     }
     pthread_mutex_unlock(&hosts->mutex);
     return len;

@@ -19,7 +19,7 @@ char *hosts_node_address(const AgentOptions *options, Arena *arena, const json_t
 int64_t hosts_silent_ms(Hosts *hosts, const char *name);
 /* What an agent of this id wrote counts: it is this one, or it is another host's and beats. */
 bool hosts_agent_lives(Hosts *hosts, const char *agent);
-/* By no order; returns how many there are. */
+/* By no order; returns how many there are: none where this one was removed. */
 size_t hosts_list(Hosts *hosts, AgentHost out[static HOSTS_MAX]);
 /* When the last beat was begun that the store took; 0: none was. */
 int64_t hosts_taken_ms(Hosts *hosts);

@@ -164,12 +164,11 @@ bool pg_keep(PgNode *node, bool *ret_busy, Err *err)
     if (leads) {
         return keep_leader(node, err);
     }
-    TRY(slots_trim(node, err));
-    if (node->view.replica && !node->view.open) {
+    if (node->view.replica && !node->view.open) { /* its clients wait for nothing else */
         TRY(pg_gate_open(&node->spec.paths, node_readers(), err));
         node->view.open = true;
     }
-    return true;
+    return slots_trim(node, err);
 }
 
 void pg_keep_describe(PgNode *node)

@@ -205,8 +205,9 @@ int64_t pg_node_step(NodeRun *run, Err *err)
         return node_guard_stop(run, err) ? SOON_MS : -1;
     }
     bool ok = run_steps(&node, &decision, err);
-    if (!ok && err->code == ERR_NOT_FOUND && member_bool(run->goal, "gone", false)) {
-        decision.step = HA_STEP_REMOVE; /* its cluster is gone already */
+    if (!ok && member_bool(run->goal, "gone", false) &&
+        cluster_is_absent(run->work->options->store, node.cluster)) {
+        decision.step = HA_STEP_REMOVE; /* nobody counts on it any more */
         ok = node_remove(run, err);
     }
     if (decision.step == HA_STEP_REMOVE) {

@@ -157,8 +157,53 @@ static void view_link(PgNode *node, int64_t now_ms)
     if (view->state == HA_STATE_LEADING && lead->heard_ms != 0) {
         view->cut_off_ms = lead->state_ms - lead->heard_ms;
     }
-    view->diverged = node->answers && node->seen.in_recovery && node->seen.timeline > 0 &&
-                     ha_record_diverged(&view->record, node->seen.timeline, node->seen.end_lsn);
+}
+
+/* ---- what a follower has -----------------------------------------------------------------------
+ */
+
+static void note_had(PgLead *lead, int64_t timeline, uint64_t lsn)
+{
+    if (timeline > lead->had.timeline || (timeline == lead->had.timeline && lsn > lead->had.lsn)) {
+        lead->had = (HaFork){.timeline = timeline, .lsn = lsn};
+    }
+}
+
+/* One that is down does not answer; where it has what the leader has not, it would end again each
+ * time that it is started. So its control file is asked, once. */
+static void read_had(PgNode *node)
+{
+    PgLead *lead = &node->run->work->lead;
+    int64_t timeline = 0;
+    uint64_t lsn = 0;
+    Err err;
+    if (!pg_find_install(node->run, &node->spec, &err) ||
+        !pg_recovered(&node->spec, &timeline, &lsn, &err)) {
+        log_warn("agent", "node %s: %s", node->run->work->id, err.message);
+    }
+    note_had(lead, timeline, lsn);
+    lead->had_read = true;
+}
+
+static void view_had(PgNode *node)
+{
+    PgLead *lead = &node->run->work->lead;
+    HaView *view = &node->view;
+    if (!ha_id_eq(&lead->had_by, &view->incarnation)) {
+        lead->had_by = view->incarnation;
+        lead->had = (HaFork){0};
+        lead->had_read = false;
+    }
+    bool follows = view->state == HA_STATE_FOLLOWING;
+    bool down = view->state == HA_STATE_DOWN && ha_duty(view) == HA_DUTY_FOLLOW;
+    if (follows) {
+        note_had(lead, node->seen.timeline, node->seen.end_lsn);
+    } else if (down && !lead->had_read) {
+        read_had(node);
+    }
+    lead->had_read = lead->had_read && down;
+    view->diverged = (follows || down) && lead->had.timeline > 0 &&
+                     ha_record_diverged(&view->record, lead->had.timeline, lead->had.lsn);
 }
 
 /* ---- the neighbours ----------------------------------------------------------------------------
@@ -298,6 +343,7 @@ bool pg_view_make(PgNode *node, Err *err)
     TRY(view_record(node, now_ms, err));
     view_engine(node, now_ms);
     view_link(node, now_ms);
+    view_had(node);
     view_leader(node);
     view_peers(node, now_ms);
     note_rival(node);

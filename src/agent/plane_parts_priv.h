@@ -85,9 +85,8 @@ void plane_seat(Plane *plane, Stream *stream, pid_t pid, const PlaneConfig *told
 size_t plane_lines(Slice data, bool (*take)(Plane *plane, const json_t *message), Plane *plane);
 
 /* plane_where.c: the address of a node; what a target has of it: its folder, or the link of its
- * instance's relay, whose host part is `relay` (null: its host
- * is not known); who leads a cluster and lets clients in (NULL:
- * nobody does). The texts are the arena's. */
+ * instance's relay, whose host part is `relay` (null: its host is not known); who leads a cluster
+ * and lets clients in (NULL: nobody does). The texts are the arena's. */
 char *plane_node_address(const AgentOptions *options, Arena *arena, const char *node);
 json_t *plane_node_target(const AgentOptions *options, const char *node, const char *relay);
 /* The others that may lead its cluster. */

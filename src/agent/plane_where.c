@@ -5,8 +5,6 @@
  */
 #include "agent/plane_parts_priv.h"
 
-#define LINK_CLIENT "weir-plane" /* PROXY_LINK_NAME: whom a link lets in */
-
 static json_t *goal_of(const AgentOptions *options, const char *node)
 {
     return mirror_record_new(options->mirror, "node/%s/goal", node);
@@ -35,8 +33,8 @@ json_t *plane_node_target(const AgentOptions *options, const char *node, const c
         return json_null(); /* nobody is known to be there */
     }
     return json_pack("{s:s, s:o, s:i, s:{s:s, s:s}}", "id", node, "host",
-                     json_sprintf("%s.%s", net, relay), "port", AGENT_LINK_PORT, "link", "ca_pem",
-                     "$ca", "$client_cert", LINK_CLIENT);
+                     json_sprintf("%s.%s", net, relay), "port", LINK_PORT, "link", "ca_pem", "$ca",
+                     "$client_cert", LINK_CLIENT);
 }
 
 json_t *plane_peers_new(const AgentOptions *options, const char *node)

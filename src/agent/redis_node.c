@@ -257,8 +257,9 @@ static int64_t redis_node_act(RedisNode *node, Err *err)
         return node_guard_stop(run, err) ? GROUP_SOON_MS : -1;
     }
     bool ok = run_steps(node, &decision, err);
-    if (!ok && err->code == ERR_NOT_FOUND && member_bool(run->goal, "gone", false)) {
-        decision.step = GROUP_STEP_REMOVE; /* its group is gone already */
+    if (!ok && member_bool(run->goal, "gone", false) &&
+        cluster_is_absent(run->work->options->store, node->cluster)) {
+        decision.step = GROUP_STEP_REMOVE; /* nobody counts on it any more */
         ok = node_remove(run, err);
     }
     if (decision.step == GROUP_STEP_REMOVE) {

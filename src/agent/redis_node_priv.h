@@ -38,6 +38,9 @@ static inline bool redis_is_paused(const RedisPart *part, int64_t now_ms)
 
 /* The record, the engine, the neighbours: into node->view and node->seen. */
 NODISCARD bool redis_view_make(RedisNode *node, Err *err);
+/* Whether a replica (NULL: it does not stream) has what its leader had when that was bound and saw
+ * it stream: whoever acknowledged alone did so before. */
+bool redis_link_caught(RedisLink *link, const RedisReplica *replica, bool bound, int64_t offset);
 /* The address of a member; NULL: it has no goal. */
 const char *redis_address_of(const RedisNode *node, const HaId *member);
 /* Carries out what was decided; not a WAIT. */

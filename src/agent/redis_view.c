@@ -263,19 +263,25 @@ static RedisLink *link_of(RedisPart *part, const GroupPeer *peer, int64_t now_ms
     return link;
 }
 
-/* What it is to have is what the leader had when it was bound and saw it stream: who acknowledged
- * alone did so before. */
+bool redis_link_caught(RedisLink *link, const RedisReplica *replica, bool bound, int64_t offset)
+{
+    if (replica == NULL || !bound) {
+        link->target = -1;
+        return false;
+    }
+    if (link->target < 0) {
+        link->target = offset;
+    }
+    return replica->offset >= link->target;
+}
+
 static void peer_link(RedisNode *node, GroupPeer *peer, int64_t now_ms)
 {
     const RedisReplica *replica = stream_of(node, peer);
     RedisLink *link = link_of(&node->run->work->part, peer, now_ms);
     peer->streaming = replica != NULL;
-    if (!peer->streaming || node->view.bond != GROUP_BOND_BOUND) {
-        link->target = -1;
-    } else if (link->target < 0) {
-        link->target = node->view.offset;
-    }
-    peer->caught = link->target >= 0 && replica->offset >= link->target;
+    peer->caught =
+        redis_link_caught(link, replica, node->view.bond == GROUP_BOND_BOUND, node->view.offset);
     peer->acked = peer->streaming ? replica->offset : -1;
     if (peer->streaming) {
         link->gone_ms = 0;

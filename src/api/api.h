@@ -45,6 +45,9 @@ typedef struct ApiOptions {
     /* InjectFault, on a job thread; NULL: refused. ERR_INVALID: there is no such fault. */
     bool (*inject)(void *context, const char *fault, const char *node_id, size_t *ret_processes,
                    Err *err);
+    /* Whether a host of the tier is alive, and for how long no word of it was heard, on a job
+     * thread. False: it is not known here. NULL: there is this host only. */
+    bool (*host_heard)(void *context, const char *host, bool *ret_alive, int64_t *ret_silent_ms);
     int64_t (*now_ms)(void *context); /* NULL: time_wall_ms */
     void *context;                    /* of all callbacks */
 } ApiOptions;

@@ -236,8 +236,10 @@ bool cache_test_failover(ApiContext *ctx, json_t *input, json_t **ret_output)
     if (spec == NULL || !failover_check(ctx, input, spec)) {
         return false;
     }
-    json_object_set_new(spec, "failover_epoch",
-                        json_integer(member_int(spec, "failover_epoch", 0) + 1));
+    const char *key = arena_printf(ctx->arena, "cluster/rg-%s", cache_group_id(spec));
+    int64_t last = member_int(spec, "failover_epoch", 0);
+    int64_t begun = member_int(record_get(ctx, key), "handover", 0);
+    json_object_set_new(spec, "failover_epoch", json_integer((begun > last ? begun : last) + 1));
     return finish_change(ctx, spec, ret_output);
 }
 

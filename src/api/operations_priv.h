@@ -119,6 +119,10 @@
     X("weir", "StopTier", weir_stop_tier, WRITES)                                                  \
     X("weir", "ListNodes", weir_list_nodes, READS)                                                 \
     X("weir", "ListRemarks", weir_list_remarks, READS)                                             \
+    X("weir", "ListHosts", weir_list_hosts, READS)                                                 \
+    X("weir", "DrainHost", weir_drain_host, WRITES)                                                \
+    X("weir", "UndrainHost", weir_undrain_host, WRITES)                                            \
+    X("weir", "RemoveHost", weir_remove_host, WRITES)                                              \
     X("weir", "ListEvents", weir_list_events, READS)                                               \
     X("weir", "GetAuthToken", weir_get_auth_token, READS)                                          \
     X("weir", "GetMasterUserPassword", weir_get_master_user_password, READS)                       \

@@ -157,7 +157,10 @@ bool rds_reboot_instance(ApiContext *ctx, json_t *input, json_t **ret_output)
                       instance_id(spec));
     }
     const char *epoch = failover ? "failover_epoch" : "reboot_epoch";
-    json_object_set_new(spec, epoch, json_integer(member_int(spec, epoch, 0) + 1));
+    const char *key = arena_printf(ctx->arena, "cluster/%s", member_str(spec, "DbiResourceId", ""));
+    int64_t last = member_int(spec, epoch, 0);
+    int64_t begun = failover ? member_int(record_get(ctx, key), "handover", 0) : 0;
+    json_object_set_new(spec, epoch, json_integer((begun > last ? begun : last) + 1));
     return finish_change(ctx, spec, ret_output);
 }
 

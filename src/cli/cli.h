@@ -19,6 +19,7 @@ typedef enum CliOperands {
     OPERANDS_SHELL,
     OPERANDS_PROXY, /* explain, and files */
     OPERANDS_FAULT, /* a fault, and whose */
+    OPERANDS_HOST,  /* what is to be done, and the host */
 } CliOperands;
 
 typedef struct CliCommand {

@@ -151,6 +151,7 @@ int psql_main(int argc, char **argv);
 int redis_cli_main(int argc, char **argv);
 int run_main(int argc, char **argv);
 int failover_main(int argc, char **argv);
+int host_main(int argc, char **argv);
 int chaos_main(int argc, char **argv);
 int drill_main(int argc, char **argv);
 int completion_main(int argc, char **argv);

@@ -15,6 +15,8 @@ static const CliCommand commands[] = {
     {"env", env_main, "environment for applications", "--output", OPERANDS_NONE},
     {"psql", psql_main, "psql at an instance, a proxy or an endpoint", "", OPERANDS_DATABASE},
     {"failover", failover_main, "let a standby or a replica lead", "--output", OPERANDS_DATABASE},
+    {"host", host_main, "hosts of the tier: list, drain, undrain, remove", "--wait --output",
+     OPERANDS_HOST},
     {"chaos", chaos_main, "a fault on purpose", "--for", OPERANDS_FAULT},
     {"drill", drill_main, "a fault under a load: what happened, and what was lost",
      "--fault --writers --output", OPERANDS_DATABASE},

@@ -30,6 +30,16 @@ static const char head[] =
     "    _weir_status | sed -En \"s/^ *\\\"($1)\\\": \\\"([^\\\"]*)\\\".*/\\\\2/p\" | sort -u\n"
     "}\n"
     "\n"
+    "# The hosts of the tier.\n"
+    "_weir_hosts() {\n"
+    "    local i data=()\n"
+    "    for ((i = 2; i < COMP_CWORD; i++)); do\n"
+    "        if [[ ${COMP_WORDS[i]} == --data ]]; then data=(--data \"${COMP_WORDS[i+1]}\"); fi\n"
+    "    done\n"
+    "    \"${COMP_WORDS[0]}\" host list \"${data[@]}\" -o json 2>/dev/null |\n"
+    "        sed -En 's/^ *\"HostName\": \"([^\"]*)\".*/\\1/p'\n"
+    "}\n"
+    "\n"
     "# How many operands stand in front of the word.\n"
     "_weir_operands() {\n"
     "    local i count=0\n"
@@ -89,6 +99,13 @@ static void print_command(const CliCommand *command)
     } else if (command->operands == OPERANDS_PROXY) {
         puts("        words=explain\n"
              "        if [[ $(_weir_operands) != 0 ]]; then words=FILES; fi ;;");
+    } else if (command->operands == OPERANDS_HOST) {
+        puts("        words='list drain undrain remove'\n"
+             "        case $(_weir_operands) in\n"
+             "        0) ;;\n"
+             "        1) words=$(_weir_hosts) ;;\n"
+             "        *) words= ;;\n"
+             "        esac ;;");
     } else if (command->operands == OPERANDS_FAULT) {
         printf("        words='kill-engine kill-guard kill-node stop-node fill-disk'\n"
                "        if [[ $(_weir_operands) != 0 ]]; then words= members='%s'; fi ;;\n",

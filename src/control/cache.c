@@ -150,7 +150,8 @@ static json_t *peers_of(const Group *group, const char *node)
     size_t i;
     json_t *member;
     json_array_foreach (member_array(group->spec, "members"), i, member) {
-        if (strcmp(member_str(member, "CacheClusterId", ""), node) != 0) {
+        const char *other = member_str(member, "CacheClusterId", "");
+        if (strcmp(other, node) != 0 && !cache_node_leaves(group, other)) {
             json_array_append(peers, json_object_get(member, "CacheClusterId"));
         }
     }
@@ -171,21 +172,22 @@ static void member_goal_put(Group *group, const json_t *member, json_t *settings
     const char *node = member_str(member, "CacheClusterId", "");
     const char *address = address_for(world, ADDRESS_NODE, cache_node_address(group, node));
     char wanted_zone = member_str(member, "zone", "a")[0];
-    const char *host =
-        host_for(world, member_str(world_get(world, node_key(group, node, "goal")), "host", ""),
-                 wanted_zone, cache_cluster_name(group));
+    const HostWish wish = {wanted_zone, cache_cluster_name(group), ""};
+    const char *host = host_for(world, instance_node_host(world, node), &wish);
     const char zone[] = {host_zone(world, host, wanted_zone), 0};
     json_t *goal = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:o, s:I, s:I, s:b, s:O}", "kind", "redis",
         "resource", "replication-group", "identifier", group->id, "host", host, "zone", zone,
-        "automatic",
-        member_bool(group->spec, "AutomaticFailoverEnabled", false), "durable",
+        "automatic", member_bool(group->spec, "AutomaticFailoverEnabled", false), "durable",
         cache_durable(group), "cluster", cache_cluster_name(group), "address", address, "peers",
         peers_of(group, node), "maxmemory_bytes",
         (json_int_t)text_int(member_str(settings, "maxmemory", "0"), 0), "reboot_epoch",
         (json_int_t)member_int(group->spec, "reboot_epoch", 0), "run", 1, "settings", settings);
     ASSERT(goal != NULL);
     int64_t wished = member_int(group->spec, "failover_epoch", 0);
+    if (group->hands_over && wished <= handover_of(group)) {
+        wished = handover_of(group) + 1;
+    }
     if (wished > handover_of(group)) {
         json_object_set_new(goal, "handover", json_integer(wished));
     }
@@ -227,8 +229,15 @@ static void members_put(Group *group)
     group->idle_timeout_s = text_int(member_str(settings, "timeout", "0"), 0);
     size_t i;
     json_t *member;
+    cache_move(group);
     json_array_foreach (member_array(group->spec, "members"), i, member) {
-        member_goal_put(group, member, settings);
+        const char *node = member_str(member, "CacheClusterId", "");
+        if (cache_node_leaves(group, node)) {
+            instance_node_remove(group->world, node, false); /* once the set is without it */
+            group->world->busy = true;
+        } else {
+            member_goal_put(group, member, settings);
+        }
     }
     json_decref(settings);
     if (!nodes_remove(group, false)) {
@@ -263,8 +272,7 @@ static json_t *member_status(Group *group, const json_t *member, bool *all_settl
                      "host", cache_node_address(group, node));
 }
 
-/* A run of the leader's engine takes writes, in the term that the record gave to it. */
-static bool leader_serves(const Group *group)
+bool cache_leader_serves(const Group *group)
 {
     const json_t *leader = world_get(group->world, node_key(group, leader_of(group), "seen"));
     return strcmp(member_str(leader, "ha", ""), "leading") == 0 &&
@@ -272,8 +280,7 @@ static bool leader_serves(const Group *group)
            member_int(leader, "term", 0) == member_int(cache_cluster_of(group), "term", -1);
 }
 
-/* A planned failover, or whatever else the spec says that the status does not say yet. */
-static bool change_is_asked(const Group *group)
+bool cache_change_is_asked(const Group *group)
 {
     return member_int(group->spec, "failover_epoch", 0) > handover_of(group) ||
            member_int(group->spec, "generation", 0) != member_int(group->status, "generation", 0);
@@ -302,11 +309,11 @@ static void group_status(Group *group)
     }
     json_object_set_new(group->next, "members", members);
     const char *before = member_str(group->status, "Status", "creating");
-    bool asked = change_is_asked(group);
+    bool asked = cache_change_is_asked(group);
     bool ready =
-        !asked && leader_serves(group) && settled && plane_ready(group->world, group->plane);
+        !asked && cache_leader_serves(group) && settled && plane_ready(group->world, group->plane);
     /* Nobody asked for anything, and clients are served: a replica is on its way back. */
-    bool serves = !asked && leader_serves(group) && strcmp(before, "available") == 0;
+    bool serves = !asked && cache_leader_serves(group) && strcmp(before, "available") == 0;
     const char *word = ready || serves                   ? "available"
                        : strcmp(before, "creating") == 0 ? "creating"
                                                          : "modifying";

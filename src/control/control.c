@@ -45,6 +45,7 @@ bool control_round(Store *store, const ControlFacts *facts, bool *ret_busy, Err 
     control_endpoints(world);
     control_proxies(world);
     control_replication_groups(world);
+    control_hosts(world);
     purge_secrets(world);
     TRY(world_commit(world, store, err));
     *ret_busy = world->busy;

@@ -15,6 +15,7 @@ struct World {
     Arena *arena;
     Map *records;          /* key -> WorldRecord */
     VEC(json_t *) retired; /* replaced values: what was borrowed from them stays valid */
+    json_t *leaving;       /* by host that drains, by node: what is done about it (host.c) */
     bool busy;             /* some resource is on its way */
 };
 
@@ -60,13 +61,30 @@ typedef enum AddressRange { ADDRESS_ENDPOINT, ADDRESS_NODE } AddressRange;
 /* The one that `current` says where it is set, else the lowest that no record holds. */
 const char *address_for(World *world, AddressRange range, const char *current);
 
-#define LINK_PORT 1149 /* AGENT_LINK_PORT: where relays let other hosts' processes in */
-
 /* ---- hosts (host.c) ---------------------------------------------------------------------------
  */
 
-/* The host that `current` names where there is one; else where a new node of the cluster goes. */
-const char *host_for(const World *world, const char *current, char zone, const char *cluster);
+/* Where a new node goes. */
+typedef struct HostWish {
+    char zone;
+    const char *cluster;
+    const char *apart; /* the host of its pair's other node; "": none */
+} HostWish;
+
+/* `current` unless that is empty; else where a new node goes. */
+const char *host_for(const World *world, const char *current, const HostWish *wish);
+/* Its engines shall leave it. */
+bool host_drains(const World *world, const char *host);
+bool host_lives(const World *world, const char *host);
+/* Nothing is there any more, and nothing will be: its name is used up. */
+bool host_is_removed(const World *world, const char *host);
+/* Some host but this one takes new nodes. */
+bool host_other(const World *world, const char *apart);
+/* Of a node on a host that drains: what is done about it, or what it waits for. */
+PRINTF_LIKE(4, 5)
+void host_note(World *world, const char *host, const char *node, const char *format, ...);
+/* Tells what was noted, and forgets what is left of hosts that were removed. */
+void control_hosts(World *world);
 /* The zone of a node there, where `zone` was asked for. */
 char host_zone(const World *world, const char *host, char zone);
 /* What the smallest of them has, in bytes. */
@@ -88,12 +106,15 @@ bool plane_remove(World *world, const char *plane);
 /* ---- what others ask of instances
  * ------------------------------------------------------------------ */
 
-const json_t *instance_spec_of(World *world, const char *dbi); /* its spec; NULL */
-const char *instance_leader(World *world, const char *dbi);    /* the node that leads */
+const json_t *instance_spec_of(World *world, const char *dbi);        /* its spec; NULL */
+const char *instance_leader(World *world, const char *dbi);           /* the node that leads */
+const char *instance_node_host(const World *world, const char *node); /* by its goal; "" */
+/* Its removal was begun and is not over. */
+bool instance_node_leaves(const World *world, const char *node);
 /* The node is exactly as its goal in the store says. */
 bool instance_node_settled(World *world, const char *node);
-/* True when nothing of an engine node is left and its records are gone. `deleted`: all of its
- * resource goes; else the node leaves its cluster first. */
+/* True when nothing of an engine node is left, or its host was removed, and its records are gone.
+ * `deleted`: all of its resource goes; else the node leaves its cluster first. */
 bool instance_node_remove(World *world, const char *node, bool deleted);
 /* A plane's target: whoever leads the instance, whenever that is asked. */
 json_t *instance_target_new(World *world, const char *dbi);

@@ -1,5 +1,9 @@
 /* The hosts of the tier, and which of them a new engine goes to (docs/hosts.md). */
+#include <stdio.h>
+
 #include "control/control_priv.h"
+
+#define NOTE_SIZE 256
 
 static const ControlHost *host_find(const World *world, const char *name)
 {
@@ -26,28 +30,62 @@ static int engines_on(const World *world, const char *host, const char *cluster)
 }
 
 /* Less is better; each reason outweighs all that come after it. */
-static int64_t misfit(const World *world, const ControlHost *host, char zone, const char *cluster)
+static int64_t misfit(const World *world, const ControlHost *host, const HostWish *wish)
 {
-    bool fits = host->zone == 0 || host->zone == zone;
-    return ((int64_t)engines_on(world, host->name, cluster) << 33) + (fits ? 0 : (int64_t)1 << 32) +
-           engines_on(world, host->name, NULL);
+    bool apart = strcmp(host->name, wish->apart) != 0;
+    bool fits = host->zone == 0 || host->zone == wish->zone;
+    return (apart ? 0 : (int64_t)1 << 48) +
+           ((int64_t)engines_on(world, host->name, wish->cluster) << 33) +
+           (fits ? 0 : (int64_t)1 << 32) + engines_on(world, host->name, NULL);
 }
 
-const char *host_for(const World *world, const char *current, char zone, const char *cluster)
+static bool takes_nodes(const World *world, const ControlHost *host)
 {
-    if (host_find(world, current) != NULL) {
+    return host->alive && !host->draining && !host_is_removed(world, host->name);
+}
+
+const char *host_for(const World *world, const char *current, const HostWish *wish)
+{
+    if (current[0] != '\0') {
         return current;
     }
     const ControlHost *best = NULL;
     for (size_t i = 0; i < world->facts->hosts_len; i++) {
         const ControlHost *host = &world->facts->hosts[i];
-        if (host->alive && !host->draining &&
-            (best == NULL ||
-             misfit(world, host, zone, cluster) < misfit(world, best, zone, cluster))) {
+        if (takes_nodes(world, host) &&
+            (best == NULL || misfit(world, host, wish) < misfit(world, best, wish))) {
             best = host;
         }
     }
     return best != NULL ? best->name : world->facts->host;
+}
+
+bool host_drains(const World *world, const char *host)
+{
+    const ControlHost *found = host_find(world, host);
+    return found != NULL && found->draining;
+}
+
+bool host_lives(const World *world, const char *host)
+{
+    const ControlHost *found = host_find(world, host);
+    return found != NULL && found->alive && !host_is_removed(world, host);
+}
+
+bool host_is_removed(const World *world, const char *host)
+{
+    return world_getf(world, "removed-host/%s", host) != NULL;
+}
+
+bool host_other(const World *world, const char *apart)
+{
+    for (size_t i = 0; i < world->facts->hosts_len; i++) {
+        const ControlHost *host = &world->facts->hosts[i];
+        if (takes_nodes(world, host) && strcmp(host->name, apart) != 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 char host_zone(const World *world, const char *host, char zone)
@@ -65,4 +103,56 @@ int64_t hosts_memory(const World *world)
     }
     ASSERT(least > 0); /* the host where control runs knows its own */
     return least;
+}
+
+/* ---- what is told of those that drain ----------------------------------------------------------
+ */
+
+void host_note(World *world, const char *host, const char *node, const char *format, ...)
+{
+    char text[NOTE_SIZE];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (json_object_get(world->leaving, host) == NULL) {
+        json_object_set_new(world->leaving, host, json_object());
+    }
+    json_object_set_new(json_object_get(world->leaving, host), node, json_string(text));
+    world->busy = true;
+}
+
+/* Words of its processes about planes that live on. */
+static void forget(World *world, const char *host)
+{
+    const char *leaf = arena_printf(world->arena, "/seen/%s", host);
+    WorldKeys keys = world_keys(world, "plane/");
+    for (size_t i = 0; i < keys.len; i++) {
+        if (slice_ends(slice_of(keys.items[i]), leaf)) {
+            world_delete(world, keys.items[i]);
+        }
+    }
+    world_delete(world, arena_printf(world->arena, "host/%s/beat", host));
+}
+
+void control_hosts(World *world)
+{
+    static const char statuses[] = "status/host/";
+    static const char removed[] = "removed-host/";
+    const char *host;
+    json_t *nodes;
+    json_object_foreach (world->leaving, host, nodes) {
+        world_put(world, arena_printf(world->arena, "%s%s", statuses, host),
+                  json_pack("{s:O}", "nodes", nodes));
+    }
+    WorldKeys keys = world_keys(world, statuses);
+    for (size_t i = 0; i < keys.len; i++) {
+        if (json_object_get(world->leaving, keys.items[i] + sizeof(statuses) - 1) == NULL) {
+            world_delete(world, keys.items[i]);
+        }
+    }
+    keys = world_keys(world, removed);
+    for (size_t i = 0; i < keys.len; i++) {
+        forget(world, keys.items[i] + sizeof(removed) - 1);
+    }
 }

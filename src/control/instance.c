@@ -66,6 +66,21 @@ int instance_first(World *world, const char *dbi)
     return slice_ends(slice_of(instance_leader(world, dbi)), "-2") ? 2 : 1;
 }
 
+const char *instance_second(const Instance *instance)
+{
+    return instance_node(instance, 3 - instance_first(instance->world, instance->dbi));
+}
+
+const char *instance_node_host(const World *world, const char *node)
+{
+    return member_str(node_goal(world, node), "host", "");
+}
+
+bool instance_node_leaves(const World *world, const char *node)
+{
+    return member_bool(node_goal(world, node), "gone", false);
+}
+
 int64_t instance_handover(const Instance *instance)
 {
     return member_int(world_getf(instance->world, "cluster/%s", instance->dbi), "handover", 0);
@@ -105,6 +120,7 @@ static Instance instance_open(World *world, const char *id)
     instance.dbi = member_str(instance.spec, "DbiResourceId", "");
     instance.source = member_str(instance.spec, "source", "");
     instance.multi_az = member_bool(instance.spec, "MultiAZ", false);
+    instance.paired = instance.multi_az;
     instance.next = instance.status != NULL ? json_deep_copy(instance.status) : json_object();
     return instance;
 }
@@ -283,14 +299,17 @@ static void goal_master(Instance *instance, json_t *goal)
     json_object_set_new(goal, "database", json_string(member_str(instance->spec, "DBName", "")));
 }
 
-/* A planned change: its number, and who shall lead then. */
-static void goal_heir(Instance *instance, json_t *goal)
+/* A planned change: its number, and who shall lead then. One that a move wants has the next number,
+ * and only the leader hears of it: the other one stays settled. */
+static void goal_heir(Instance *instance, const char *node, json_t *goal)
 {
+    int64_t begun = instance_handover(instance);
     int64_t epoch = member_int(instance->spec, "failover_epoch", 0);
-    if (instance->multi_az && epoch > instance_handover(instance)) {
-        int other = 3 - instance_first(instance->world, instance->dbi);
-        json_object_set_new(goal, "heir", json_string(instance_node(instance, other)));
-        json_object_set_new(goal, "handover", json_integer(epoch));
+    const char *heir = instance_second(instance);
+    bool moves = instance->hands_over && strcmp(node, heir) != 0;
+    if (instance->paired && (epoch > begun || moves)) {
+        json_object_set_new(goal, "heir", json_string(heir));
+        json_object_set_new(goal, "handover", json_integer(epoch > begun ? epoch : begun + 1));
     }
 }
 
@@ -298,8 +317,9 @@ static void node_goal_put(Instance *instance, const char *node, char wanted_zone
 {
     World *world = instance->world;
     const json_t *old = node_goal(world, node);
-    const char *host =
-        host_for(world, member_str(old, "host", ""), wanted_zone, node_cluster(instance));
+    const char *other = instance_node(instance, slice_ends(slice_of(node), "-2") ? 1 : 2);
+    const HostWish wish = {wanted_zone, node_cluster(instance), instance_node_host(world, other)};
+    const char *host = host_for(world, member_str(old, "host", ""), &wish);
     char zone = host_zone(world, host, wanted_zone);
     const char *source = node_source(instance, node);
     bool primary = source[0] == '\0';
@@ -322,14 +342,12 @@ static void node_goal_put(Instance *instance, const char *node, char wanted_zone
     json_object_set_new(goal, "zone", json_stringn(&zone, 1));
     json_object_set_new(goal, "cluster", json_string(node_cluster(instance)));
     if (instance->source[0] == '\0') {
-        goal_heir(instance, goal);
-        int other = slice_ends(slice_of(node), "-2") ? 1 : 2;
+        goal_heir(instance, node, goal);
         goal_master(instance, goal);
         json_object_set_new(goal, "password_epoch",
                             json_integer(member_int(instance->spec, "password_epoch", 0)));
-        json_object_set_new(goal, "peers",
-                            instance->multi_az ? json_pack("[s]", instance_node(instance, other))
-                                               : json_array());
+        bool pair = instance->paired && !instance->second_leaves;
+        json_object_set_new(goal, "peers", pair ? json_pack("[s]", other) : json_array());
     }
     json_t *followers = member_array(old, "followers");
     json_object_set_new(goal, "followers",
@@ -353,10 +371,13 @@ bool instance_node_remove(World *world, const char *node, bool deleted)
     if (node_goal(world, node) == NULL) {
         return true;
     }
-    node_goal_end(world, node, deleted);
+    bool nobody = host_is_removed(world, instance_node_host(world, node)); /* who could say so */
+    if (!nobody) {
+        node_goal_end(world, node, deleted);
+    }
     /* The word of an earlier node of this name does not count: it is of another goal. */
-    if (strcmp(member_str(instance_node_seen(world, node), "state", ""), "gone") != 0 ||
-        !instance_node_settled(world, node)) {
+    if (!nobody && (strcmp(member_str(instance_node_seen(world, node), "state", ""), "gone") != 0 ||
+                    !instance_node_settled(world, node))) {
         return false;
     }
     world_delete(world, arena_printf(world->arena, "node/%s/goal", node));
@@ -390,28 +411,62 @@ static char node_zone(const Instance *instance, const char *node, char fallback)
     return zone[0] != '\0' ? zone[0] : fallback;
 }
 
-static void nodes_put(Instance *instance)
+/* The next round makes it anew, on another host. */
+static void node_leave(Instance *instance, const char *node)
 {
-    if (!source_is_placed(instance)) {
-        instance->world->busy = true;
+    World *world = instance->world;
+    if (!instance_node_leaves(world, node)) {
+        const char *host = instance_node_host(world, node);
+        world_event(world, RESOURCE_DB_INSTANCE, instance->id, "maintenance",
+                    arena_printf(world->arena, "Node %s leaves host %s, which %s.", node, host,
+                                 host_is_removed(world, host) ? "was removed" : "drains"));
+    }
+    instance_node_remove(world, node, false); /* once the set is without it */
+    world->busy = true;
+}
+
+static void first_put(Instance *instance, const char *node, json_t *settings)
+{
+    if (instance->first_leaves) {
+        node_leave(instance, node);
         return;
     }
-    int number = instance_first(instance->world, instance->dbi);
-    const char *first = instance_node(instance, number);
-    const char *second = instance_node(instance, 3 - number);
-    cluster_ensure(instance);
-    json_t *settings = settings_for(instance, node_goal(instance->world, first));
-    node_goal_put(instance, first, node_zone(instance, first, zone_choose(instance)), settings);
-    char zone = node_zone(instance, first, 0);
+    node_goal_put(instance, node, node_zone(instance, node, zone_choose(instance)), settings);
+    char zone = node_zone(instance, node, 0);
     json_object_set_new(instance->next, "zone", json_stringn(&zone, 1));
-    if (instance->multi_az) {
-        node_goal_put(instance, second, node_zone(instance, second, zone_after(zone, 1)), settings);
-        char other = node_zone(instance, second, 0);
-        json_object_set_new(instance->next, "secondary_zone", json_stringn(&other, 1));
+}
+
+static void second_put(Instance *instance, const char *node, char beside, json_t *settings)
+{
+    if (!instance->paired) {
+        instance_node_remove(instance->world, node, false); /* once the set is without it */
+    } else if (instance->second_leaves) {
+        node_leave(instance, node);
+    } else {
+        node_goal_put(instance, node, node_zone(instance, node, zone_after(beside, 1)), settings);
+    }
+    char zone = node_zone(instance, node, 0);
+    if (instance->multi_az && zone != 0) {
+        json_object_set_new(instance->next, "secondary_zone", json_stringn(&zone, 1));
     } else {
         json_object_del(instance->next, "secondary_zone");
-        instance_node_remove(instance->world, second, false); /* once the set is without it */
     }
+}
+
+static void nodes_put(Instance *instance)
+{
+    World *world = instance->world;
+    if (!source_is_placed(instance)) {
+        world->busy = true;
+        return;
+    }
+    const char *first = instance_node(instance, instance_first(world, instance->dbi));
+    const char *second = instance_second(instance);
+    cluster_ensure(instance);
+    instance_move(instance);
+    json_t *settings = settings_for(instance, node_goal(world, first));
+    first_put(instance, first, settings);
+    second_put(instance, second, node_zone(instance, first, MODEL_ZONES[0]), settings);
     json_decref(settings);
 }
 

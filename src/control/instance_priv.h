@@ -13,6 +13,10 @@ typedef struct Instance {
     const char *dbi;
     const char *source; /* the DBI that a replica follows; "" */
     bool multi_az;
+    bool paired;            /* it has two nodes: it is MultiAZ, or moves to another host */
+    bool first_leaves;      /* the node that leads is removed, and made anew elsewhere */
+    bool second_leaves;     /* and the other one */
+    bool hands_over;        /* the other one shall lead */
     bool kept_until_reboot; /* some parameter waits for a reboot */
 } Instance;
 
@@ -21,9 +25,20 @@ json_t *instance_parameters(const Instance *instance);
 const char *instance_node(const Instance *instance, int number);
 /* The number of the node that leads; the other one's is 3 - this. */
 int instance_first(World *world, const char *dbi);
+/* The node that does not lead. */
+const char *instance_second(const Instance *instance);
 /* The planned change of leader that was begun last. */
 int64_t instance_handover(const Instance *instance);
 const json_t *instance_node_seen(const World *world, const char *node);
+/* The one that leads runs, clients may see what it has, and its host is there. */
+bool instance_serves(World *world, const char *dbi);
+/* The other one is synchronous in the leader's eyes, and in the cluster's set. */
+bool instance_standby_joined(const Instance *instance);
+/* Nobody has asked for another leader, or that was done, or given up. */
+bool instance_change_is_over(const Instance *instance);
+
+/* Says in `instance` which of its nodes leave their hosts now, and notes why others do not yet. */
+void instance_move(Instance *instance);
 
 /* The relay in front of the leader: clients' only way in. */
 const char *instance_plane(const Instance *instance);

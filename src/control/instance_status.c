@@ -56,13 +56,12 @@ static bool node_is(const Instance *instance, const char *node, const char *stat
     return strcmp(member_str(instance_node_seen(instance->world, node), "state", ""), state) == 0;
 }
 
-/* The standby is synchronous in the leader's eyes, and in the cluster's set. */
-static bool standby_ready(const Instance *instance)
+bool instance_standby_joined(const Instance *instance)
 {
     World *world = instance->world;
-    const char *standby = instance_node(instance, 3 - instance_first(world, instance->dbi));
+    const char *standby = instance_second(instance);
     const char *incarnation = member_str(instance_node_seen(world, standby), "incarnation", "");
-    if (!instance_node_settled(world, standby) || incarnation[0] == '\0' ||
+    if (incarnation[0] == '\0' ||
         !member_has(world_getf(world, "cluster/%s", instance->dbi), "set", incarnation)) {
         return false;
     }
@@ -79,6 +78,12 @@ static bool standby_ready(const Instance *instance)
     return false;
 }
 
+static bool standby_ready(const Instance *instance)
+{
+    return instance_node_settled(instance->world, instance_second(instance)) &&
+           instance_standby_joined(instance);
+}
+
 /* The leader runs, and clients may see what it has. */
 static bool leader_open(const Instance *instance)
 {
@@ -93,8 +98,7 @@ static bool leader_ready(const Instance *instance)
     return leader_open(instance) && instance_node_settled(instance->world, leader);
 }
 
-/* Nobody has asked for another leader, or that was done, or given up. */
-static bool change_is_over(const Instance *instance)
+bool instance_change_is_over(const Instance *instance)
 {
     const char *phase =
         member_str(world_getf(instance->world, "cluster/%s", instance->dbi), "phase", "leading");
@@ -104,15 +108,15 @@ static bool change_is_over(const Instance *instance)
 
 static bool instance_ready(const Instance *instance)
 {
-    return change_is_over(instance) && leader_ready(instance) &&
+    return instance_change_is_over(instance) && leader_ready(instance) &&
            (!instance->multi_az || standby_ready(instance)) &&
            plane_ready(instance->world, instance_plane(instance));
 }
 
 static bool instance_stopped(const Instance *instance)
 {
-    return node_is(instance, instance_node(instance, 1), "stopped") &&
-           (!instance->multi_az || node_is(instance, instance_node(instance, 2), "stopped"));
+    return node_is(instance, instance_leader(instance->world, instance->dbi), "stopped") &&
+           (!instance->multi_az || node_is(instance, instance_second(instance), "stopped"));
 }
 
 /* ---- the status word ---------------------------------------------------------------------------

@@ -34,8 +34,9 @@ static bool plane_is(const World *world, const char *plane, const char *state)
     for (size_t i = 0; i < world->facts->hosts_len && all; i++) {
         const ControlHost *host = &world->facts->hosts[i];
         const json_t *seen = seen_by(world, plane, host->name);
-        all = !host->alive || (strcmp(member_str(seen, "state", ""), state) == 0 &&
-                               member_int(seen, "applied", 0) == goal->revision);
+        all = !host->alive || host_is_removed(world, host->name) ||
+              (strcmp(member_str(seen, "state", ""), state) == 0 &&
+               member_int(seen, "applied", 0) == goal->revision);
     }
     return all;
 }

@@ -11,7 +11,8 @@
 #define RANGE_STEP 1000
 
 static const char *const world_prefixes[] = {"spec/",    "status/",      "node/", "plane/",
-                                             "cluster/", "secretvalue/", "tier",  "accesskey"};
+                                             "cluster/", "secretvalue/", "tier",  "accesskey",
+                                             "host/",    "removed-host/"};
 
 static WorldRecord *world_record(World *world, const char *key)
 {
@@ -60,6 +61,7 @@ bool world_load(Store *store, const ControlFacts *facts, World **ret_world, Err 
     world->facts = facts;
     world->arena = arena_new();
     world->records = map_new();
+    world->leaving = json_object();
     for (size_t i = 0; i < ARRAY_LEN(world_prefixes); i++) {
         TRY(world_read(world, store, world_prefixes[i], err));
     }
@@ -83,6 +85,7 @@ void world_free_ptr(World **world)
         json_decref((*world)->retired.items[i]);
     }
     vec_done(&(*world)->retired);
+    json_decref((*world)->leaving);
     map_free((*world)->records);
     arena_free((*world)->arena);
     mem_free(*world);

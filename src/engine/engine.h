@@ -139,6 +139,11 @@ NODISCARD bool pg_rejoin(const PgSpec *spec, int64_t timeline, uint64_t fork_lsn
                          int64_t timeout_ms, int64_t *ret_bytes, Err *err);
 /* The newest timeline of which a data directory has WAL. */
 NODISCARD bool pg_wal_timeline(const EnginePaths *paths, int64_t *ret_timeline, Err *err);
+/* Up to where a stopped follower has certainly replayed: it starts again only on a history that has
+ * this. Timeline 0: its control file does not say. */
+NODISCARD bool pg_recovered(const PgSpec *spec, int64_t *ret_timeline, uint64_t *ret_lsn, Err *err);
+/* Its pure part, of pg_controldata's output. */
+void pg_recovered_parse(Slice control_data, int64_t *ret_timeline, uint64_t *ret_lsn);
 /* ERR_CONFLICT where the data directory is of another major version. */
 NODISCARD bool pg_version_check(const PgSpec *spec, Err *err);
 /* The command for the guard; NULL-terminated, from the arena. */

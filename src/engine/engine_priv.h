@@ -20,6 +20,10 @@ NODISCARD bool engine_data_file_update(const char *path, Slice text, const Proce
  */
 NODISCARD bool pg_program_run(const PgSpec *spec, const char *const *argv, int64_t timeout_ms,
                               CommandResult *result, Err *err);
+/* What pg_controldata says, appended to `out`. */
+NODISCARD bool pg_control_read(const PgSpec *spec, Buf *out, Err *err);
+/* What is behind "LABEL SEPARATOR" at the start of a line of it; "" where there is no such line. */
+Slice pg_control_value(Slice text, const char *label, char separator);
 /* The connection string by which spec's node reaches its source, under this walsender name. */
 void pg_conninfo_render(const PgSpec *spec, const char *name, Buf *out);
 

@@ -10,8 +10,7 @@
 
 #include "engine/engine_priv.h"
 
-#define FLOOR_MAX       ((size_t)4096)
-#define CONTROL_WAIT_MS (10 * MS_PER_S)
+#define FLOOR_MAX ((size_t)4096)
 
 static const struct {
     const char *label; /* in pg_controldata's output */
@@ -27,13 +26,7 @@ static const struct {
 /* The number behind "LABEL SEPARATOR" at the start of a line. */
 static bool number_of(Slice text, const char *label, char separator, int64_t *ret_number)
 {
-    while (text.len > 0) {
-        Slice line = slice_cut(&text, '\n');
-        if (slice_is(slice_trim(slice_cut(&line, separator)), label)) {
-            return str_to_i64(slice_trim(line), ret_number);
-        }
-    }
-    return false;
+    return str_to_i64(pg_control_value(text, label, separator), ret_number);
 }
 
 void pg_floor_render(Slice control_data, Buf *out)
@@ -51,16 +44,13 @@ static char *floor_path(const PgSpec *spec)
     return mem_printf("%s/floor", spec->paths.conf);
 }
 
-static bool control_data(const PgSpec *spec, Buf *out, Err *err)
+static bool control_floor(const PgSpec *spec, Buf *out, Err *err)
 {
-    CLEANUP(mem_free_ptr) char *program = mem_printf("%s/pg_controldata", spec->install.bin_dir);
-    const char *const argv[] = {program, spec->paths.data, NULL};
-    CommandResult result;
-    bool ok = pg_program_run(spec, argv, CONTROL_WAIT_MS, &result, err);
-    if (ok) {
-        pg_floor_render(buf_slice(&result.out), out);
-    }
-    command_result_done(&result);
+    Buf text;
+    buf_init(&text, BUF_MAX_DEFAULT);
+    bool ok = pg_control_read(spec, &text, err);
+    pg_floor_render(buf_slice(&text), out);
+    buf_done(&text);
     return ok;
 }
 
@@ -70,7 +60,7 @@ bool pg_floor_keep(const PgSpec *spec, Err *err)
     buf_init(&text, FLOOR_MAX);
     bool changed = false;
     CLEANUP(mem_free_ptr) char *path = floor_path(spec);
-    bool ok = (!spec->follows || control_data(spec, &text, err)) &&
+    bool ok = (!spec->follows || control_floor(spec, &text, err)) &&
               engine_file_update(path, buf_slice(&text), &spec->account, &changed, err);
     buf_done(&text);
     return ok || err_wrap(err, "reading the control file");

@@ -6,16 +6,18 @@
 
 #define RELOAD_WAIT_MS 5000
 
+/* The position before the timeline: a follower that changes its timeline in between must not seem
+ * to have more of the old one. */
 static const char node_sql[] =
     "SELECT pg_is_in_recovery(),"
     " (SELECT round(extract(epoch FROM clock_timestamp() - last_msg_receipt_time) * 1000)"
     " FROM pg_stat_wal_receiver WHERE status = 'streaming'),"
     " (SELECT timeline_id FROM pg_control_checkpoint()),"
-    " (SELECT ('x' || max(substr(name, 1, 8)))::bit(32)::int FROM pg_ls_waldir()"
-    " WHERE name ~ '^[0-9A-F]{24}$' AND pg_is_in_recovery()),"
     " CASE WHEN pg_is_in_recovery()"
     " THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())"
     " ELSE pg_current_wal_insert_lsn() END,"
+    " (SELECT ('x' || max(substr(name, 1, 8)))::bit(32)::int FROM pg_ls_waldir()"
+    " WHERE name ~ '^[0-9A-F]{24}$' AND pg_is_in_recovery()),"
     " CASE WHEN NOT pg_is_in_recovery() THEN"
     " ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int END,"
     " CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
@@ -109,8 +111,8 @@ bool pg_observe(PgSession *session, const EnginePaths *paths, Arena *arena, PgSe
         .version = rows.cells[11],
         .replay_paused = strcmp(rows.cells[12], "paused") == 0,
     };
-    seen.timeline = cell_i64(rows.cells[seen.in_recovery ? 3 : 5]);
-    if (!pg_lsn_parse(slice_of(rows.cells[4]), &seen.end_lsn)) {
+    seen.timeline = cell_i64(rows.cells[seen.in_recovery ? 4 : 5]);
+    if (!pg_lsn_parse(slice_of(rows.cells[3]), &seen.end_lsn)) {
         seen.end_lsn = 0; /* a standby that has received and replayed nothing yet */
     }
     if (!seen.in_recovery) {

@@ -113,7 +113,7 @@ static void acl_user(Buf *out, const char *name, const char *password, const cha
  * in it again: what the user may not do is left out, transactions and scripts, with a line in the
  * log and no other word. So it may do everything, once somebody were it. */
 #define DEFAULT_USER "user default off resetpass ~* &* +@all\n"
-#define GATE_RULES "resetchannels -@all +ping +wait +command"
+#define GATE_RULES   "resetchannels -@all +ping +wait +command"
 
 void redis_acl_render(const RedisSpec *spec, Buf *out)
 {

@@ -431,7 +431,7 @@ static uint64_t link_unanswered(const FrontClient *client)
     return front_held_whole(client) + unanswered - (told && unanswered > 0 ? 1 : 0);
 }
 
-void front_client_link_lost(FrontClient *client, const char *why)
+bool front_client_link_lost(FrontClient *client, const char *why)
 {
     bool half_told = !resp_scan_idle(&client->replies) && client->reply_fate == REPLY_PASS;
     bool movable = front_session_can_move(&client->session) && !client->held.opaque;
@@ -439,7 +439,7 @@ void front_client_link_lost(FrontClient *client, const char *why)
     front_link_drop(client);
     if (client->quitting || half_told) {
         front_client_close(client);
-        return;
+        return false;
     }
     CLEANUP(mem_free_ptr)
     char *text = mem_printf("UNAVAILABLE Weir: %s; whether this was carried out is not known", why);
@@ -449,7 +449,7 @@ void front_client_link_lost(FrontClient *client, const char *why)
     if (!movable || client->resetting) {
         front_client_close(client); /* whoever waits for no reply gets none: it would be taken for
                                        the next command's */
-        return;
+        return false;
     }
     front_session_cut(&client->session);
     if (!resp_scan_idle(&client->scan)) {
@@ -458,6 +458,7 @@ void front_client_link_lost(FrontClient *client, const char *why)
     }
     front_client_resume(client, PAUSE_FLOW);
     front_client_resume(client, PAUSE_LINK); /* what was held looks for another node */
+    return true;
 }
 
 /* ---- the stream -------------------------------------------------------------------------------

@@ -272,6 +272,17 @@ FrontNode *front_pick(Front *front, bool reader)
     return live || primary == NULL ? replica : primary;
 }
 
+bool front_has_primary(const Front *front)
+{
+    LIST_FOR_EACH (&front->nodes, at) {
+        const FrontNode *node = CONTAINER_OF(at, FrontNode, node);
+        if (node->primary && !node->gone) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static FrontNode *node_called(const Front *front, const FrontNodeConfig *config)
 {
     LIST_FOR_EACH (&front->nodes, at) {
@@ -395,12 +406,9 @@ static void clients_settle(Front *front)
             reader_return(client);
             continue;
         }
-        cut++;
-        if (client->link == LINK_READY) {
-            front_client_link_lost(client, client->reader ? "the replica has changed its role"
-                                                          : "the primary has changed");
-        } else {
-            front_link_elsewhere(client);
+        if (!front_client_stays(client)) {
+            cut++;
+            front_client_move(client);
         }
     }
     if (cut > 0) {
@@ -419,15 +427,39 @@ static void gates_follow(Front *front)
     }
 }
 
+static bool gate_is_used(const Front *front, const FrontNode *node)
+{
+    LIST_FOR_EACH (&front->clients, at) {
+        const FrontClient *client = CONTAINER_OF(at, FrontClient, node);
+        if (client->at == node && client->gated) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Behind clients_settle: nobody needs them any more. */
 static void gates_settle(Front *front)
 {
     LIST_FOR_EACH (&front->nodes, at) {
         FrontNode *node = CONTAINER_OF(at, FrontNode, node);
-        if (!node->primary || !front->config->durable) {
+        bool right = node->primary && front->config->durable;
+        if (!right && node->gate != NULL && !gate_is_used(front, node)) {
             front_gate_close(node);
         }
     }
+}
+
+static void front_settle(void *user)
+{
+    Front *front = user;
+    clients_settle(front);
+    gates_settle(front);
+}
+
+void front_settle_soon(Front *front)
+{
+    loop_timer_start(front->loop, &front->settle, 0, 0, front_settle, front);
 }
 
 static void front_stop_now(void *user)
@@ -457,8 +489,7 @@ bool front_configure(Front *front, const json_t *json, Err *err)
     endpoints_settle(front, config);
     nodes_settle(front, config);
     gates_follow(front);
-    clients_settle(front);
-    gates_settle(front);
+    front_settle(front);
     front_config_free(old);
     if (first) {
         front_endpoints_pause(front, false);
@@ -617,6 +648,7 @@ static void front_done(Front *front)
         node_free(CONTAINER_OF(at, FrontNode, node));
     }
     loop_timer_stop(&front->retry);
+    loop_timer_stop(&front->settle);
     loop_timer_stop(&front->second);
     loop_timer_stop(&front->stop);
     loop_timer_stop(&front->left);

@@ -252,6 +252,7 @@ struct Front {
     bool stopping;
     bool lingering; /* all clients have been told */
     LoopTimer retry;
+    LoopTimer settle;
     LoopTimer second;
     LoopTimer stop;
 };
@@ -272,6 +273,8 @@ void front_unwait(Front *front, FrontClient *client);
 void front_node_failed(Front *front, FrontNode *node, const Err *err);
 void front_node_works(Front *front, FrontNode *node);
 void front_node_release(Front *front, FrontNode *node); /* one connection less */
+bool front_has_primary(const Front *front);
+void front_settle_soon(Front *front); /* looks again at who is at the wrong node */
 
 /* ---- client.c and link.c ----------------------------------------------------------------------
  */
@@ -340,6 +343,7 @@ struct FrontClient {
     bool resetting; /* RESET went to the node */
     bool reset_had; /* and its answer is held */
     bool unheld;    /* it has waited for another primary for too long */
+    bool looked;    /* at what its former primary has said last */
     unsigned paused;
     int64_t last_ms;
     LoopTimer hold;
@@ -358,8 +362,8 @@ struct FrontClient {
     FrontReplyFate reply_fate; /* of the reply that is coming in */
     FrontHeld held;
     /* again.c */
-    Buf kept;     /* the command whose reply is awaited; empty: it is not known */
-    bool keeping; /* it is still coming in */
+    Buf kept;               /* the command whose reply is awaited; empty: it is not known */
+    bool keeping;           /* it is still coming in */
     bool again;             /* it goes to the next node */
     uint64_t kept_number;   /* of its reply */
     int64_t again_until_ms; /* loop time; 0: it has not been refused */
@@ -372,7 +376,7 @@ void front_client_error(FrontClient *client, const char *text); /* a reply: "COD
 void front_client_close(FrontClient *client); /* sends what is queued; the client is dead */
 /* The link is ready; or gone, and with it what was unanswered. */
 void front_client_link_ready(FrontClient *client);
-void front_client_link_lost(FrontClient *client, const char *why);
+bool front_client_link_lost(FrontClient *client, const char *why); /* false: the client is gone */
 void front_client_reset_done(FrontClient *client);
 bool front_client_is_idle(const FrontClient *client);
 
@@ -431,6 +435,11 @@ bool front_link_need(FrontClient *client);
 /* Without a link: waits for a node, for as long as a command may be held. */
 void front_link_later(FrontClient *client);
 void front_client_unhold(FrontClient *client); /* the primary is not about to change any more */
+/* Its node is not the right one any more. True: it stays for what that one may still say, and is
+ * looked at again. */
+bool front_client_stays(FrontClient *client);
+/* It does not. */
+void front_client_move(FrontClient *client);
 /* The reply to what has waited for too long. */
 const char *front_unavailable_text(const FrontClient *client);
 

@@ -15,7 +15,8 @@
  * then the primary acknowledges alone, and WAIT is not asked until ECHO is refused again.
  *
  * While the primary hands over, a gate that is lost is not the last word: Redis ends a WAIT when it
- * becomes a replica. Then what is held stays so until it is told whether the heir has all of it.
+ * becomes a replica. Then what is held stays so until it is told whether the heir has all of it,
+ * for hold_ms at most. So it does where the node says that it leads no more before others do.
  *
  * A gate and the clients' connections of its node belong to the same run of the engine: they become
  * ready only while it is, and when it is lost so are they. Else a replica could be asked for what
@@ -53,6 +54,7 @@ struct FrontGate {
     List clients; /* who hold something */
     LoopDefer ask;
     LoopTimer tick;
+    LoopTimer handover; /* nobody has told what became of it */
 };
 
 List *front_gate_clients(FrontGate *gate)
@@ -154,6 +156,7 @@ static void gate_free(FrontGate *gate)
 {
     gate->node->gate = NULL;
     loop_timer_stop(&gate->tick);
+    loop_timer_stop(&gate->handover);
     loop_defer_cancel(&gate->ask);
     front_table_free(gate->table);
     buf_done(&gate->reply);
@@ -189,7 +192,7 @@ static void gate_drop(FrontGate *gate)
             continue;
         }
         if (client->link == LINK_READY) {
-            front_client_link_lost(client, "the connection to the node was lost");
+            (void)front_client_link_lost(client, "the connection to the node was lost");
         } else {
             front_link_elsewhere(client);
         }
@@ -199,18 +202,25 @@ static void gate_drop(FrontGate *gate)
     front_node_release(front, node);
 }
 
-/* Those who wait for no more than their replies would not hear of it if the node had ended. */
+static void gate_handover_over(void *user)
+{
+    gate_drop(user);
+}
+
 static void gate_await_handover(FrontGate *gate)
 {
     gate->ready = false;
     gate->await = AWAIT_HANDOVER;
-    for (ListNode *at = list_first(&gate->clients), *next; at != NULL; at = next) {
-        FrontClient *client = client_of(at);
-        next = list_next(&gate->clients, at);
-        if (client->ended) {
-            front_client_close(client);
-        }
-    }
+    loop_timer_start(gate->front->loop, &gate->handover, gate->front->config->hold_ms, 0,
+                     gate_handover_over, gate);
+}
+
+/* By the run whose answers these are: it lives on as a replica. Another run of it may have handed
+ * over, where the news come late. */
+static bool is_handed(const FrontNode *node, const FrontClient *client)
+{
+    bool lives = client->back == NULL || !stream_peer_ended(client->back);
+    return node->handed && !node->primary && lives;
 }
 
 void front_gate_settle(FrontNode *node)
@@ -221,21 +231,20 @@ void front_gate_settle(FrontNode *node)
     }
     for (ListNode *at = list_first(&gate->clients), *next; at != NULL; at = next) {
         next = list_next(&gate->clients, at);
-        if (node->handed && !node->primary) {
+        if (is_handed(node, client_of(at))) {
             (void)front_held_release(client_of(at), UINT64_MAX);
         }
     }
-    bool over = !gate->front->config->hold || !node->primary;
-    if (gate->await == AWAIT_HANDOVER && over) {
-        gate_drop(gate);
+    if (gate->await == AWAIT_HANDOVER && node->primary && !gate->front->config->hold) {
+        gate_drop(gate); /* it leads on; or does again */
     }
 }
 
-static void gate_lost(FrontGate *gate)
+static void gate_lost(FrontGate *gate, bool demoted)
 {
     stream_abort(gate->stream);
     gate->stream = NULL;
-    if (gate->ready && gate->front->config->hold) {
+    if (gate->ready && (demoted || gate->front->config->hold)) {
         gate_await_handover(gate);
     } else {
         gate_drop(gate);
@@ -245,7 +254,7 @@ static void gate_lost(FrontGate *gate)
 static void gate_refused(FrontGate *gate, const Err *err)
 {
     front_node_failed(gate->front, gate->node, err);
-    gate_lost(gate);
+    gate_lost(gate, false);
 }
 
 static void gate_open(FrontGate *gate)
@@ -297,7 +306,7 @@ static bool gate_waited(FrontGate *gate, const RespValue *value)
         gate->await = AWAIT_NOTHING;
         gate_ask_now(gate);
     } else {
-        gate_lost(gate); /* it is no primary any more */
+        gate_lost(gate, true); /* it is no primary any more */
         return false;
     }
     return true;
@@ -342,7 +351,7 @@ static bool gate_reply(FrontGate *gate)
     case AWAIT_NOTHING:
         break;
     }
-    gate_lost(gate);
+    gate_lost(gate, false);
     return false;
 }
 
@@ -400,7 +409,7 @@ static void gate_on_closed(void *user, Stream *stream, const Err *err)
     FrontGate *gate = user;
     Err ended;
     if (gate->ready) {
-        gate_lost(gate);
+        gate_lost(gate, false);
         return;
     }
     if (err == NULL) {

@@ -1,6 +1,10 @@
 /*
  * Commands that wait: for a node, while there is none, and for the next primary, while the one
  * that is there hands over. A client that waits is not read, for hold_ms at most.
+ *
+ * Between a primary and the next one nobody leads. What the former one still says then of a command
+ * that was under way (its answer, or that it refuses it) is worth more than "not known", and what
+ * is held may turn out to last: so whoever waits for that stays, and sends nothing more.
  */
 #include "front/front_priv.h"
 
@@ -11,9 +15,20 @@ const char *front_unavailable_text(const FrontClient *client)
                : "LOADING Weir has no primary for this at the moment; nothing was carried out";
 }
 
+static const char changed[] = "the primary has changed";
+
+static bool client_is_left_behind(const FrontClient *client)
+{
+    return client->link == LINK_READY && client->at_primary && !client->at->primary;
+}
+
 static void client_hold_over(void *user)
 {
     FrontClient *client = user;
+    if (client_is_left_behind(client)) {
+        (void)front_client_link_lost(client, changed);
+        return;
+    }
     if (client->link == LINK_READY) {
         client->unheld = true;
     } else if (client->again) {
@@ -61,6 +76,46 @@ void front_client_unhold(FrontClient *client)
     if (client->link == LINK_READY && !client->resetting && (client->paused & PAUSE_LINK) != 0) {
         loop_timer_stop(&client->hold);
         front_client_resume(client, PAUSE_LINK);
+    }
+}
+
+/* Once, where there is another primary already: what has come in was said before that one had any
+ * client. */
+static bool client_has_word(FrontClient *client)
+{
+    bool has = !client->looked && client->back != NULL &&
+               front_session_unanswered(&client->session) > 0 && !stream_quiet(client->back);
+    client->looked = client->looked || has;
+    return has;
+}
+
+bool front_client_stays(FrontClient *client)
+{
+    Front *front = client->front;
+    bool waits = front_session_unanswered(&client->session) > 0 || front_held_any(client);
+    bool movable = front_session_can_move(&client->session) && !client->held.opaque;
+    bool gated = !client->gated || front->config->durable;
+    if (!client_is_left_behind(client) || client->at->gone || !waits || !movable || !gated) {
+        return false;
+    }
+    if (!front_has_primary(front)) {
+        client_hold(client);
+        return true;
+    }
+    if (!client_has_word(client)) {
+        return false;
+    }
+    front_settle_soon(front);
+    return true;
+}
+
+void front_client_move(FrontClient *client)
+{
+    if (client->link == LINK_READY) {
+        (void)front_client_link_lost(
+            client, client->at_primary ? changed : "the replica has changed its role");
+    } else {
+        front_link_elsewhere(client);
     }
 }
 

@@ -32,7 +32,7 @@ void front_link_drop(FrontClient *client)
     }
     client->link = LINK_NONE;
     client->greeting_left = 0;
-    client->ended = client->reset_had = false;
+    client->ended = client->reset_had = client->looked = false;
     client->replies = (RespScan){0};
     client->reply_fate = REPLY_PASS;
 }
@@ -217,7 +217,7 @@ static void link_on_closed(void *user, Stream *stream, const Err *err)
         client->ended = true; /* that goes out first */
         return;
     }
-    front_client_link_lost(client, "the connection to the node was lost");
+    (void)front_client_link_lost(client, "the connection to the node was lost");
 }
 
 void front_link_forward(FrontClient *client, Slice bytes)

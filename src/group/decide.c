@@ -92,10 +92,19 @@ static bool competes(const GroupView *view, const GroupPeer *peer)
     return (comes || group_could_lead(view, peer)) && !ha_id_eq(&peer->node, &view->record.leader);
 }
 
+/* One that was seen to follow, and not yet what: it may have come into the history since. */
+static bool may_compete(const GroupView *view, const GroupPeer *peer)
+{
+    return group_is_counted(view) && peer->follows && !peer->in_history &&
+           view->phase_ms < GROUP_BID_MS && !ha_id_eq(&peer->node, &view->record.leader);
+}
+
 static bool all_have_bid(const GroupView *view)
 {
     for (size_t i = 0; i < view->peers_len; i++) {
-        if (competes(view, &view->peers[i]) && view->peers[i].bid_term != view->record.term) {
+        const GroupPeer *peer = &view->peers[i];
+        bool owes = competes(view, peer) && peer->bid_term != view->record.term;
+        if (owes || may_compete(view, peer)) {
             return false;
         }
     }
@@ -167,7 +176,7 @@ static GroupDecision follow_free(const GroupView *view)
         return bid(view);
     }
     bool counted = group_is_counted(view);
-    if ((!all_have_bid(view) && view->phase_ms < GROUP_BID_MS) ||
+    if ((!all_have_bid(view) && (counted || view->phase_ms < GROUP_BID_MS)) ||
         (counted && !all_are_heard(view, true))) {
         return group_wait("the other replicas to say what they have", GROUP_HURRY_MS);
     }

@@ -129,10 +129,12 @@ static HaDecision follow_following(const HaView *view)
     return view->link_up ? ha_rest() : ha_wait("its link to the leader", HA_SOON_MS);
 }
 
+/* Nobody waits for it: on a loaded host it may well answer, once it gets a processor. */
 static HaDecision silent(const HaView *view)
 {
-    return view->state_ms >= HA_SILENT_MS ? ha_do(HA_STEP_KILL, "it does not answer")
-                                          : ha_wait("an answer", HA_SOON_MS);
+    int64_t patience_ms = view->halted ? HA_SILENT_MS : HA_STARVED_MS;
+    return view->state_ms >= patience_ms ? ha_do(HA_STEP_KILL, "it does not answer")
+                                         : ha_wait("an answer", HA_SOON_MS);
 }
 
 static HaDecision follow(const HaView *view)

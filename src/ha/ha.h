@@ -22,12 +22,13 @@
 #define HA_HALFWAY_MAX 4
 
 /* Milliseconds, of CLOCK_BOOTTIME. */
-#define HA_DEGRADE_MS 1000 /* a standby is gone for so long before the set shrinks (F10) */
-#define HA_DISK_MS    2500 /* the leader's disk has answered within it */
-#define HA_SILENT_MS  1000 /* an engine answers nobody for so long, and its link is silent */
-#define HA_HALTED_MS  300  /* and one of which its host says that it stands still */
-#define HA_WITNESS_MS 1500 /* a leader's agent, seen from another host: no word for so long */
-#define HA_RIGHT_MS   1000 /* how long a leader may answer behind its last probe (F9) */
+#define HA_DEGRADE_MS 1000  /* a standby is gone for so long before the set shrinks (F10) */
+#define HA_DISK_MS    2500  /* the leader's disk has answered within it */
+#define HA_SILENT_MS  1000  /* an engine answers nobody for so long, and its link is silent */
+#define HA_HALTED_MS  300   /* and one of which its host says that it stands still */
+#define HA_STARVED_MS 10000 /* a standby that answers nobody, and does not stand still */
+#define HA_WITNESS_MS 1500  /* a leader's agent, seen from another host: no word for so long */
+#define HA_RIGHT_MS   1000  /* how long a leader may answer behind its last probe (F9) */
 #define HA_MARGIN_MS  250
 #define HA_TAKE_MS    3000 /* a leader that made room takes back what nobody took */
 #define HA_YIELD_MS   5000 /* transactions may end for so long before a planned change */

@@ -92,6 +92,9 @@ bool ha_record_fork(const HaRecord *record, int64_t timeline, HaFork *ret_fork)
 bool ha_record_diverged(const HaRecord *record, int64_t timeline, uint64_t lsn)
 {
     HaFork fork;
+    if (record->history_len == HA_HISTORY_MAX && timeline + 1 < record->history[0].timeline) {
+        return true; /* where the history left it is forgotten */
+    }
     if (ha_record_fork(record, timeline, &fork)) {
         return lsn > fork.lsn;
     }

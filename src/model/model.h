@@ -59,6 +59,11 @@ NODISCARD bool status_key(ResourceType type, const char *id, char out[static MOD
 NODISCARD bool secret_value_key(const char *secret_name, const char *version,
                                 char out[static MODEL_KEY_SIZE], Err *err);
 
+/* Where a relay lets processes of other hosts in (docs/hosts.md), at its instance's address: a port
+ * below what an instance's own may be; and the name in the certificate that they show. */
+#define LINK_PORT   1149
+#define LINK_CLIENT "weir-plane"
+
 /* ---- identity -----------------------------------------------------------------------------------
  */
 

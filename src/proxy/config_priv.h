@@ -98,7 +98,8 @@ typedef enum TargetTls {
     TARGET_TLS_LINK,        /* to a link: from the first byte, with a certificate of our own */
 } TargetTls;
 
-/* What a process shows at another host's link; nobody else has a certificate of this name. */
+/* What a process shows at another host's link (LINK_CLIENT of the model); nobody else has a
+ * certificate of this name. */
 #define PROXY_LINK_NAME "weir-plane"
 
 typedef struct ProxyNames {

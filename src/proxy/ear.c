@@ -427,6 +427,14 @@ void proxy_ear_mark(ProxyEar *ear)
     }
 }
 
+/* Its client's own connection is the hub: no mark was sent before this. */
+void proxy_ear_ready(ProxyEar *ear)
+{
+    if (ear->state == EAR_ON) {
+        pass(ear);
+    }
+}
+
 /* ---- without a hub -----------------------------------------------------------------------------
  */
 

@@ -95,22 +95,32 @@ static bool has_right(const ProxyServer *server)
     return begun_us != 0 && time_boot_us() < begun_us + PULSE_RIGHT_MS * US_PER_MS;
 }
 
-bool proxy_hold_may_answer(ProxyServer *server)
+static bool may_answer(const ProxyServer *server)
 {
-    if (!server->worker->config->target.right_enforced || server->target != PROXY_TARGET_PRIMARY ||
-        server->state == SERVER_DRAINING || has_right(server)) {
-        return true;
-    }
-    hold(server, HOLD_RIGHT);
-    return false;
+    return !server->worker->config->target.right_enforced ||
+           server->target != PROXY_TARGET_PRIMARY || server->state == SERVER_DRAINING ||
+           has_right(server);
 }
 
-bool proxy_hold_may_begin(const ProxyWorker *worker, size_t target)
+bool proxy_hold_may_answer(ProxyServer *server)
+{
+    if (!may_answer(server)) {
+        hold(server, HOLD_RIGHT);
+        return false;
+    }
+    if (server->hold == HOLD_RIGHT) {
+        proxy_hold_end(server); /* somebody else has made it read again */
+    }
+    return true;
+}
+
+bool proxy_hold_may_begin(ProxyWorker *worker, size_t target)
 {
     if (target != PROXY_TARGET_PRIMARY || !worker->config->target.right_enforced ||
         proxy_pulse_right_us(&worker->proxy->pulse) > 0) {
         return true;
     }
+    atomic_store(&worker->any_refused, true);
     proxy_pulse_want(worker->proxy);
     return false;
 }
@@ -118,10 +128,11 @@ bool proxy_hold_may_begin(const ProxyWorker *worker, size_t target)
 static void right_look(ProxyServer *server)
 {
     const ProxyPulse *pulse = pulse_of(server);
-    if (has_right(server)) {
+    int64_t run = server->defaults.run;
+    bool late = time_boot_us() - server->held_us >= HOLD_RIGHT_MS * US_PER_MS;
+    if (may_answer(server)) {
         go_on(server);
-    } else if ((server->defaults.run != 0 &&
-                proxy_pulse_is_of_another(pulse, server->defaults.run)) ||
+    } else if (late || (run != 0 && proxy_pulse_is_of_another(pulse, run)) ||
                stream_peer_ended(server->stream)) {
         give_up(server, "the primary may not answer any more");
     }
@@ -163,8 +174,8 @@ static void look(void *user)
     ProxyWorker *worker = user;
     atomic_store(&worker->holds_asked, false);
     holds_look(worker);
-    if (worker->config->target.right_enforced &&
-        proxy_hold_may_begin(worker, PROXY_TARGET_PRIMARY)) {
+    if (atomic_load(&worker->any_refused) && proxy_hold_may_begin(worker, PROXY_TARGET_PRIMARY)) {
+        atomic_store(&worker->any_refused, false);
         waiters_look(worker);
     }
 }
@@ -182,8 +193,7 @@ void proxy_holds_wake(Proxy *proxy)
 {
     for (uint32_t i = 0; i < proxy->worker_count; i++) {
         ProxyWorker *worker = &proxy->workers[i];
-        bool waits = atomic_load(&worker->any_held) ||
-                     atomic_load(&worker->shown[PROXY_TARGET_PRIMARY].oldest_wait_ms) != 0;
+        bool waits = atomic_load(&worker->any_held) || atomic_load(&worker->any_refused);
         if (waits && !atomic_exchange(&worker->holds_asked, true)) {
             loop_post(worker->loop, look, worker);
         }

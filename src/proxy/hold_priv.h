@@ -2,10 +2,11 @@
  * hold: server connections whose answer must wait, paused with its bytes still unread:
  *
  *   HOLD_GATE    a success that a cut wait could have produced (STEP_GATE): until a pulse that
- * began behind it is acknowledged. After HOLD_GATE_MS, or where the engine is lost, its client
- * hears what it would hear of a lost connection: 08007 HOLD_RIGHT   the primary may not answer at
- * present (target.right_to_answer `enforced`): until it may. What was read before stands: a pulse
- * that began behind it proves that the primary was one
+ *                began behind it is acknowledged. After HOLD_GATE_MS, or where the engine is lost,
+ *                its client hears what it would hear of a lost connection: 08007
+ *   HOLD_RIGHT   the primary may not answer at present (target.right_to_answer `enforced`): until
+ *                it may. What was read before stands: a pulse that began behind it proves that the
+ *                primary was one. After HOLD_RIGHT_MS it counts as lost
  *
  * Everything is its worker's. What costs something here is only paid where target.synchronous is.
  */
@@ -14,8 +15,9 @@
 
 #include "proxy/pulse_priv.h"
 
-#define HOLD_GATE_MS 5000 /* a lost standby is out of the set long before */
-#define HOLD_TICK_MS 50
+#define HOLD_GATE_MS  5000  /* a lost standby is out of the set long before */
+#define HOLD_RIGHT_MS 10000 /* by then another one leads, or the fence has ended this one */
+#define HOLD_TICK_MS  50
 
 /* STEP_GATE. */
 void proxy_hold_gate(ProxyServer *server);
@@ -23,7 +25,7 @@ void proxy_hold_gate(ProxyServer *server);
  * be asked behind the read: what came before this moment was said before it. */
 bool proxy_hold_may_answer(ProxyServer *server);
 /* Whether somebody may get a connection to the target now. */
-bool proxy_hold_may_begin(const ProxyWorker *worker, size_t target);
+bool proxy_hold_may_begin(ProxyWorker *worker, size_t target);
 /* Not any more: it has no client, or is about to go. Not held is fine. */
 void proxy_hold_end(ProxyServer *server);
 void proxy_holds_wake(Proxy *proxy); /* any thread: a pulse was acknowledged, or its session lost */

@@ -15,7 +15,7 @@ static void hub_ask(ProxyHub *hub, Slice query, HubChannel *channel)
     pg_put_query(&out, query);
     stream_write(hub->server->stream, buf_slice(&out));
     buf_done(&out);
-    vec_push(&hub->requests, ((HubRequest){channel}));
+    vec_push(&hub->requests, ((HubRequest){.channel = channel}));
 }
 
 static void hub_command(ProxyHub *hub, const char *command, Slice name, HubChannel *channel)
@@ -42,6 +42,7 @@ static void hub_prepare(ProxyHub *hub)
                   " 'statement_timeout', 'lock_timeout'])"),
             NULL);
     hub_command(hub, "LISTEN ", slice_of(hub->mark), NULL);
+    hub->requests.items[hub->requests.len - 1].mark = true;
 }
 
 /* ---- channels ----------------------------------------------------------------------------------
@@ -303,17 +304,30 @@ static void take_listened(ProxyHub *hub, HubChannel *channel)
     }
 }
 
+/* Who came before that was asked for nothing but its own connection. */
+static void take_marked(const ProxyHub *hub)
+{
+    for (ListNode *node = list_first(&hub->ears); node != NULL;) {
+        ProxyEar *ear = CONTAINER_OF(node, ProxyEar, node);
+        node = list_next(&hub->ears, node);
+        proxy_ear_ready(ear);
+    }
+}
+
 static bool take_ready(ProxyHub *hub)
 {
     if (hub->requests_first == hub->requests.len) {
         return false;
     }
-    HubChannel *channel = hub->requests.items[hub->requests_first++].channel;
+    HubRequest request = hub->requests.items[hub->requests_first++];
     if (hub->requests_first == hub->requests.len) {
         hub->requests_first = hub->requests.len = 0;
     }
-    if (channel != NULL) {
-        take_listened(hub, channel);
+    if (request.channel != NULL) {
+        take_listened(hub, request.channel);
+    }
+    if (request.mark) {
+        take_marked(hub);
     }
     return true;
 }

@@ -73,6 +73,7 @@ struct HubChannel {
 /* What the hub has asked for and is not answered yet, in order. */
 typedef struct HubRequest {
     HubChannel *channel; /* of a LISTEN; NULL: something else */
+    bool mark;           /* the LISTEN of the channel of marks */
 } HubRequest;
 
 struct ProxyHub {
@@ -114,8 +115,9 @@ void proxy_hubs_trim(ProxyWorker *worker);
 /* What the session says of its channels. Call it when the piece is done with. */
 void proxy_ear_news(ProxyClient *client, ListenNews news);
 void proxy_ear_keep(ProxyClient *client, Slice message);
-/* The hub listens to one more of its channels. */
+/* The hub listens to one more of its channels; to marks. */
 void proxy_ear_listened(ProxyEar *ear);
+void proxy_ear_ready(ProxyEar *ear);
 void proxy_ear_hear(ProxyEar *ear, uint32_t pid, Slice message);
 void proxy_ear_mark(ProxyEar *ear);
 void proxy_ear_hub_lost(ProxyEar *ear);

@@ -144,6 +144,7 @@ struct ProxyClient {
     bool wants_room;      /* paused until the server has answered something */
     bool alone;           /* what it sends goes by no line */
     bool anew;            /* the next server parses its statements again */
+    bool resent;          /* and what it gets is a read that was with one that is lost */
     ClientResend *resend; /* NULL: nothing */
     ClientSplit *split;   /* NULL: nothing is split */
     ProxyLine *line;
@@ -596,7 +597,7 @@ struct ProxyWorker {
     /* Read by others. */
     _Alignas(64) ProxySideShown shown[PROXY_TARGETS_MAX];
     atomic_bool nudged, limits_asked, targets_changed, any_parked, look_asked, any_held,
-        holds_asked;
+        any_refused, holds_asked; /* refused: clients wait until the primary may answer */
     ProxyMeters meters;
 };
 

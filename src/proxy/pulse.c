@@ -103,15 +103,14 @@ void proxy_pulse_want(Proxy *proxy)
 /* ---- while it is used --------------------------------------------------------------------------
  */
 
-static uint64_t queries_so_far(const Proxy *proxy)
+static uint64_t sum_of(const Proxy *proxy, ProxyStat stat)
 {
     uint64_t sum = 0;
     for (uint32_t w = 0; w < proxy->worker_count; w++) {
         const ProxyMeters *meters = &proxy->workers[w].meters;
         size_t count = proxy_meters_count(meters);
         for (size_t i = 0; i < count; i++) {
-            sum += proxy_meter_get(meters->items[i], STAT_QUERIES) +
-                   proxy_meter_get(meters->items[i], STAT_QUERIES_TLS);
+            sum += proxy_meter_get(meters->items[i], stat);
         }
     }
     return sum;
@@ -121,7 +120,8 @@ static bool is_used(ProxyWorker *worker)
 {
     ProxyPulse *pulse = pulse_of(worker);
     int64_t now_ms = loop_now_ms(worker->loop);
-    uint64_t queries = queries_so_far(worker->proxy);
+    uint64_t queries =
+        sum_of(worker->proxy, STAT_QUERIES) + sum_of(worker->proxy, STAT_QUERIES_TLS);
     if (queries != pulse->queries || pulse->used_ms == 0) {
         pulse->queries = queries;
         pulse->used_ms = now_ms;
@@ -340,9 +340,17 @@ void proxy_pulse_apply(ProxyWorker *worker)
     }
 }
 
-void proxy_pulse_end(ProxyWorker *worker)
+static void end_posted(void *user)
 {
-    ProxyPulse *pulse = pulse_of(worker);
+    ProxyPulse *pulse = pulse_of(user);
     loop_timer_stop(&pulse->timer);
     session_end(pulse);
+}
+
+void proxy_pulse_drain(Proxy *proxy)
+{
+    atomic_thread_fence(memory_order_seq_cst); /* of two who leave at once, one sees it */
+    if (sum_of(proxy, STAT_CLIENTS) == 0) {
+        loop_post(proxy->workers[0].loop, end_posted, &proxy->workers[0]);
+    }
 }

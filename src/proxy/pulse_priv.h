@@ -35,7 +35,9 @@
 
 /* Worker 0: there is a configuration, for the first time or another. */
 void proxy_pulse_apply(ProxyWorker *worker);
-void proxy_pulse_end(ProxyWorker *worker); /* the worker has no clients any more, or ends */
+/* Any thread: its worker ends, and has no clients any more. With the last worker's last one, the
+ * pulse ends. */
+void proxy_pulse_drain(Proxy *proxy);
 
 /* Of the session's login. */
 void proxy_pulse_put_params(Buf *params);

@@ -29,7 +29,8 @@ void proxy_resend_answered(ProxyServer *server)
 void proxy_resend_keep(ProxyServer *server, const PgPiece *piece)
 {
     const ProxyClient *client = server->client;
-    bool kept = server->keeps == KEEPS_SOME && !client->alone && server->exchange.may == 0 &&
+    bool kept = server->keeps == KEEPS_SOME && !client->alone &&
+                session_only_reads(&server->exchange) &&
                 server->kept.len + piece->raw.len <= LINE_REQUEST_MAX;
     if (!kept) {
         server->keeps = KEEPS_NOTHING; /* also where another request follows */
@@ -48,6 +49,7 @@ bool proxy_resend_take(ProxyServer *server, Buf *request)
         !session_can_resend(&client->session, &server->exchange)) {
         return false;
     }
+    client->resent = !session_resend_begins(&server->exchange);
     session_undo(&client->session, &server->exchange);
     buf_append_slice(request, buf_slice(&server->kept));
     return true;

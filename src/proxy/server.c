@@ -202,6 +202,7 @@ static void server_leave(ProxyServer *server, bool mid_message)
                       server->state == SERVER_LEARNING || server->state == SERVER_LINE ||
                       server->state == SERVER_LISTENING || server->probe;
     proxy_server_unlink(server);
+    proxy_hold_end(server);
     proxy_server_learn_abandon(server);
     proxy_line_lost(server);
     proxy_hub_lost(server);
@@ -489,6 +490,7 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
         }
     } else if (out.replaced > 0) {
         run_flush(server, run);
+        proxy_resend_passed(server);
         stream_write(client->stream, out.head);
         run->sent += out.replaced;
     }
@@ -641,6 +643,7 @@ static size_t server_on_read(void *user, Stream *stream, Slice data)
         bool asks = server->exchange.asking != ASKING_NOTHING || server->state == SERVER_LEARNING;
         const PgPolicy *policy = asks ? &worker->ask_policy : &worker->server_policy;
         const PgFramer before = server->framer;
+        size_t at = run.at;
         WireResult result =
             pg_framer_next(&server->framer, policy, slice_skip(data, run.at), &piece);
         if (result == WIRE_MORE) {
@@ -654,8 +657,11 @@ static size_t server_on_read(void *user, Stream *stream, Slice data)
             return data.len;
         }
         if (pool_get(worker->server_slots, handle) != NULL && server->hold != HOLD_NONE) {
-            server->framer = before; /* the piece is given again */
-            return run.at;
+            if (run.at == at) {
+                server->framer = before; /* the piece is given again */
+                return run.at;
+            }
+            proxy_hold_end(server); /* it has passed */
         }
     }
     return data.len;

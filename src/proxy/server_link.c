@@ -106,6 +106,10 @@ void proxy_server_link(ProxyServer *server, ProxyClient *client)
         session_parse_anew(&server->exchange);
         client->anew = false;
     }
+    if (client->resent) {
+        session_guard(&server->exchange);
+        client->resent = false;
+    }
     server->exchange.replica =
         server->target != PROXY_TARGET_PRIMARY && server->worker->config->reads == READS_SPLIT;
     for (size_t i = 0; i < out.before_len; i++) {

@@ -235,8 +235,8 @@ static void worker_end_if_empty(ProxyWorker *worker)
 
 void proxy_worker_client_gone(ProxyWorker *worker)
 {
-    if (worker->draining && worker->clients.len == 0 && worker->index == 0) {
-        proxy_pulse_end(worker);
+    if (worker->draining && worker->clients.len == 0) {
+        proxy_pulse_drain(worker->proxy);
     }
     worker_end_if_empty(worker);
 }
@@ -284,8 +284,8 @@ static void drain(void *user)
     }
     proxy_sides_retire(worker);
     proxy_watches_end(worker);
-    if (worker->index == 0 && worker->clients.len == 0) {
-        proxy_pulse_end(worker);
+    if (worker->clients.len == 0) {
+        proxy_pulse_drain(worker->proxy);
     }
     loop_timer_start(worker->loop, &worker->drain_timer, PROXY_DRAIN_MS, 0, drain_late, worker);
     worker_end_if_empty(worker);

@@ -25,6 +25,7 @@ struct ApiRunner {
     size_t fds_len;
     LoopFn *stop;
     void *stop_user;
+    Agent *agent;
 };
 
 /* ---- what the API asks of the host -------------------------------------------------------------
@@ -109,6 +110,21 @@ static bool inject(void *context, const char *fault, const char *node_id, size_t
 {
     const ApiRunner *runner = context;
     return chaos_inject(runner->tier, fault, node_id, ret_processes, err);
+}
+
+static bool host_heard(void *context, const char *host, bool *ret_alive, int64_t *ret_silent_ms)
+{
+    const ApiRunner *runner = context;
+    AgentHost hosts[HOSTS_MAX];
+    size_t len = agent_hosts(runner->agent, hosts);
+    for (size_t i = 0; i < len; i++) {
+        if (strcmp(hosts[i].name, host) == 0) {
+            *ret_alive = hosts[i].alive;
+            *ret_silent_ms = hosts[i].silent_ms;
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- what is installed -------------------------------------------------------------------------
@@ -226,6 +242,7 @@ bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, LoopFn *stop, void
         .logs = {.stat = log_stat, .read = log_read},
         .stop = on_stop,
         .inject = inject,
+        .host_heard = host_heard,
         .context = runner,
     };
     if (!api_new(&options, &runner->api, err) || !listen_all(runner, err)) {
@@ -234,6 +251,12 @@ bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, LoopFn *stop, void
     }
     loop_timer_start(loop, &runner->tls_renew, CERT_RENEW_MS, CERT_RENEW_MS, on_tls_renew, runner);
     *ret_runner = runner;
+    return true;
+}
+
+bool api_runner_set_agent(ApiRunner *runner, Agent *agent)
+{
+    runner->agent = agent;
     return true;
 }
 

@@ -83,6 +83,11 @@ static void round_run(void *arg, const Job *job)
     ControlHost hosts[HOSTS_MAX];
     size_t hosts_len = agent_hosts(runner->agent, seen);
     runner->busy = false;
+    if (hosts_len == 0) { /* this host is none of the tier any more */
+        lease_drop(runner->tier->store, runner->lease);
+        runner->lease = 0;
+        return;
+    }
     if (!lease_hold(runner, hosts_len)) {
         return;
     }

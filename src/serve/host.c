@@ -111,6 +111,49 @@ bool tier_store_open(Tier *tier, Err *err)
     return store_open_etcd(&options, NULL, &tier->store, err);
 }
 
+/* A name that is used up has this record for good. */
+static const char *removed_key(Arena *arena, const Tier *tier)
+{
+    return arena_printf(arena, "removed-host/%s", tier->host);
+}
+
+static bool refuse_removed(Tier *tier, Arena *arena, Err *err)
+{
+    CLEANUP(record_free_ptr) json_t *record = NULL;
+    StoreItem item;
+    if (!store_get(tier->store, slice_of(removed_key(arena, tier)), arena, &item, err)) {
+        return err->code == ERR_NOT_FOUND;
+    }
+    TRY(record_parse(item.value, &record, err));
+    char when[TIME_ISO_SIZE];
+    time_format_iso(member_int(record, "removed_ms", 0), when);
+    tier->removed = true;
+    return err_set(err, ERR_DENIED,
+                   "the host %s was removed from its tier at %.19sZ, and a name is not used again: "
+                   "to join anew, give the host another name in host.json, in a data folder that "
+                   "has nothing else but master.key",
+                   tier->host, when);
+}
+
+/* Unless it was removed meanwhile. */
+static bool host_join(Tier *tier, Arena *arena, const char *key, Err *err)
+{
+    CLEANUP(record_free_ptr)
+    json_t *record = json_pack("{s:s, s:s, s:I}", "zone", tier->zone, "net", tier->net, "joined_ms",
+                               (json_int_t)time_wall_ms());
+    const StoreCompare absent[] = {{.key = slice_of(key)},
+                                   {.key = slice_of(removed_key(arena, tier))}};
+    const StoreWrite write = {
+        .kind = STORE_PUT, .key = slice_of(key), .value = record_format(arena, record)};
+    const StoreTxn txn = {
+        .compares = absent, .compares_len = ARRAY_LEN(absent), .writes = &write, .writes_len = 1};
+    bool done;
+    int64_t revision;
+    TRY(store_txn(tier->store, &txn, &done, &revision, err));
+    return done ||
+           err_set(err, ERR_UNAVAILABLE, "another one writes the record of host %s", tier->host);
+}
+
 /* Others of the tier reach it by its net, which may be another one than last time. */
 bool tier_host_record(Tier *tier, Err *err)
 {
@@ -118,11 +161,9 @@ bool tier_host_record(Tier *tier, Err *err)
     CLEANUP(record_free_ptr) json_t *record = NULL;
     const char *key = arena_printf(arena, "host/%s/spec", tier->host);
     StoreItem item;
+    TRY(refuse_removed(tier, arena, err));
     if (!store_get(tier->store, slice_of(key), arena, &item, err)) {
-        record = json_pack("{s:s, s:s, s:I}", "zone", tier->zone, "net", tier->net, "joined_ms",
-                           (json_int_t)time_wall_ms());
-        return err->code == ERR_NOT_FOUND &&
-               store_create(tier->store, slice_of(key), record_format(arena, record), NULL, err);
+        return err->code == ERR_NOT_FOUND && host_join(tier, arena, key, err);
     }
     TRY(record_parse(item.value, &record, err));
     if (strcmp(member_str(record, "net", ""), tier->net) == 0 &&

@@ -59,6 +59,16 @@ static void stop_tier(void *user)
     }
 }
 
+/* What it has here is nobody's any more. */
+static void on_removed(void *user)
+{
+    Serve *serve = user;
+    log_error("serve", "this host (%s) was removed from its tier: all that it runs here is stopped",
+              serve->tier.host);
+    serve->tier.removed = true;
+    stop_tier(serve);
+}
+
 static void on_signal(void *user, int signo)
 {
     Serve *serve = user;
@@ -89,6 +99,8 @@ static bool agent_start(Serve *serve, Err *err)
         .master_key = serve->tier.master_key,
         .ca_cert_pem = buf_slice(&serve->tier.ca_cert_pem),
         .ca_key_pem = secret_reveal(&serve->tier.ca_key_pem),
+        .on_removed = on_removed,
+        .user = serve,
     };
     return agent_new(&options, &serve->agent, err);
 }
@@ -105,7 +117,7 @@ static bool serve_start(Serve *serve, Err *err)
     return tier_publish(&serve->tier, err) &&
            api_runner_new(serve->loop, serve->jobs, &serve->tier, stop_tier, serve, &serve->api,
                           err) &&
-           agent_start(serve, err) &&
+           agent_start(serve, err) && api_runner_set_agent(serve->api, serve->agent) &&
            control_runner_new(serve->loop, serve->jobs, &serve->tier, serve->agent, &serve->control,
                               err);
 }
@@ -160,6 +172,9 @@ static void serve_end(Serve *serve)
     agent_free(serve->agent);
     loop_process_unwatch(serve->supervisor);
     loop_free(serve->loop);
+    if (serve->tier.removed) { /* also what no goal names any more */
+        tier_halt(serve->tier.run_dir);
+    }
     if (stopped) {
         tier_run_remove(&serve->tier);
     }
@@ -187,13 +202,30 @@ static int exit_code_of(const Err *err)
     return lasting ? EXIT_UNUSABLE : EXIT_AGAIN;
 }
 
+/* Engines outlive serve: those of a host that was removed meanwhile are nobody's. */
+static void halt_removed(const char *data_dir)
+{
+    CLEANUP(mem_free_ptr) char *run_dir = tier_run_dir(data_dir);
+    Err err;
+    if (run_dir == NULL) {
+        return;
+    }
+    tier_halt(run_dir);
+    if (!tree_remove(run_dir, &err)) {
+        log_warn("serve", "%s", err.message);
+    }
+}
+
 static int serve_run(const char *data_dir, int net_fd)
 {
     Err err;
     Serve serve = {.exit_code = EXIT_AGAIN};
     if (!tier_open(data_dir, net_fd, &serve.tier, &err)) {
+        if (serve.tier.removed) {
+            halt_removed(data_dir);
+        }
         log_error("serve", "%s: %s", err_code_name(err.code), err.message); /* for weir up, too */
-        return exit_code_of(&err);
+        return serve.tier.removed ? EXIT_STOPPED : exit_code_of(&err);
     }
     serve.program = file_own_program();
     raise_limits();

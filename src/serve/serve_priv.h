@@ -21,6 +21,8 @@ typedef struct ApiRunner ApiRunner;
 
 NODISCARD bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, LoopFn *stop,
                               void *stop_user, ApiRunner **ret_runner, Err *err);
+/* Who knows the hosts; before the loop runs. True. */
+bool api_runner_set_agent(ApiRunner *runner, Agent *agent);
 void api_runner_free(ApiRunner *runner); /* the jobs are over; NULL is fine */
 
 /* chaos.c: does it to the node, and adds how many processes it met. Blocks. ERR_INVALID: there is

@@ -313,6 +313,7 @@ bool tier_open(const char *data_dir, int net_fd, Tier *ret_tier, Err *err)
          authority_open(&tier, err) && access_key_open(&tier, err) &&
          tier_net_open(&tier, net_fd, err) && tier_host_record(&tier, err) && run_open(&tier, err);
     if (!ok) {
+        ret_tier->removed = tier.removed;
         tier_close(&tier);
         return false;
     }

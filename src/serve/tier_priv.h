@@ -26,10 +26,11 @@ typedef struct Tier {
     int64_t created_ms;
     char net[8]; /* "127.1" */
     unsigned net_number;
-    bool first;  /* the lowest net: also at 127.0.0.1 */
-    int lock_fd; /* DATA/weir.lock: one serve per tier */
-    int net_fd;  /* the abstract socket that holds the net */
-    int mark_fd; /* and the one that whoever uses the net has, see net.c */
+    bool removed; /* the tier does not have this host any more: its name is used up */
+    bool first;   /* the lowest net: also at 127.0.0.1 */
+    int lock_fd;  /* DATA/weir.lock: one serve per tier */
+    int net_fd;   /* the abstract socket that holds the net */
+    int mark_fd;  /* and the one that whoever uses the net has, see net.c */
     Store *store;
     uint8_t master_key[AEAD_KEY_SIZE];
     Buf ca_cert_pem;
@@ -41,7 +42,7 @@ typedef struct Tier {
 /* Opens, or makes, the tier in this folder. `net_fd`, which becomes the tier's: a socket that holds
  * its net already, or will; -1: a new one. ERR_CONFLICT: another process has it, or a newer Weir
  * made it; ERR_DENIED: the engines' accounts cannot enter the folder (the message has the command
- * that opens it). */
+ * that opens it), or, with `removed` set in *ret_tier, the host was removed from the tier. */
 NODISCARD bool tier_open(const char *data_dir, int net_fd, Tier *ret_tier, Err *err);
 void tier_close(Tier *tier);
 /* Removes the runtime folder, when nothing of the tier runs any more. */
@@ -51,6 +52,7 @@ void tier_run_remove(const Tier *tier);
  * one. */
 NODISCARD bool tier_host_open(Tier *tier, Err *err);
 NODISCARD bool tier_store_open(Tier *tier, Err *err);
+/* ERR_DENIED, with `removed` set: the host was removed from its tier. */
 NODISCARD bool tier_host_record(Tier *tier, Err *err);
 
 /* Takes the net of the last time where that is possible, else the next free one. */

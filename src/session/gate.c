@@ -12,6 +12,7 @@ void gate_begin(Exchange *exchange)
     gate->why = gate->cancels > 0 ? WHY_CANCEL : 0;
     gate->passes = gate->passed = gate->wrote = false;
     gate->quieted = gate->retimed = gate->slow = false;
+    gate->unnamed_wrote = gate->unnamed_slow = false;
     gate->slow_us = gate->took_us = 0;
 }
 
@@ -30,8 +31,13 @@ static bool touches(Slice touched, const char *setting)
 void gate_note_text(Exchange *exchange, const TextEffects *effects)
 {
     Gate *gate = &exchange->gate;
+    bool slow = effects->alone && !effects->harmless; /* its COMMIT waits without a timeout */
     gate->wrote = gate->wrote || !effects->harmless;
-    gate->slow = gate->slow || effects->alone;
+    gate->slow = gate->slow || slow;
+    if (exchange->unnamed == UNNAMED_PARSED) {
+        gate->unnamed_wrote = gate->unnamed_wrote || !effects->harmless;
+        gate->unnamed_slow = gate->unnamed_slow || slow;
+    }
     gate->retimed =
         gate->retimed || effects->quiets || touches(effects->touched, "statement_timeout");
     /* What is led back hears nothing where that is so from the login on. */
@@ -45,9 +51,22 @@ void gate_note_unread(Exchange *exchange)
     gate_note_unknown(exchange);
 }
 
+/* Only where it is on: what is slow costs a look at the clock. */
 void gate_note_unknown(Exchange *exchange)
 {
-    exchange->gate.wrote = exchange->gate.slow = true;
+    exchange->gate.wrote = exchange->gate.slow = exchange->gate.on;
+}
+
+void gate_note_unnamed(Exchange *exchange)
+{
+    Gate *gate = &exchange->gate;
+    gate->wrote = gate->wrote || gate->unnamed_wrote;
+    gate->slow = gate->slow || gate->unnamed_slow;
+}
+
+void gate_note_error(Exchange *exchange)
+{
+    exchange->gate.unnamed_wrote = exchange->gate.unnamed_slow = exchange->gate.on;
 }
 
 void gate_note_asked(Exchange *exchange)

@@ -5,12 +5,12 @@
  * client of a success (CommandComplete, ReadyForQuery) stays where it is, STEP_GATE, while there is
  * a reason:
  *
- *   a notice      of the routine SyncRepWaitForLSN: the wait was cut
- *   a cancel      was passed on while it ran: it may have hit the wait
- *   a timeout     may have: CALL, DO and what ends its transactions by itself ran for as long as
- * its statement_timeout. Of anything else that does not run in the wait silence       something may
- * have been committed, and the session may not hear warnings: client_min_messages is error, or is
- * not known
+ *   a notice    of the routine SyncRepWaitForLSN: the wait was cut
+ *   a cancel    was passed on while it ran: it may have hit the wait
+ *   a timeout   may have: CALL, DO and what ends its transactions by itself ran for as long as its
+ *               statement_timeout. While anything else waits, that does not run
+ *   silence     something may have been committed, and the session may not hear warnings:
+ *               client_min_messages is error, or is not known
  *
  * It goes on once a commit of the proxy's own, begun behind it on the same engine, was acknowledged
  * without a notice: session_gate_open. Until then nothing is known, and where that takes too long,
@@ -38,8 +38,9 @@ typedef struct Gate {
     bool quieted;       /* by a text, since the client has the connection */
     bool retimed;       /* and so may its statement_timeout be another */
     bool slow;          /* what is under way may end transactions in its middle */
-    int64_t slow_us;    /* the shell's: when that was sent; 0: not noticed yet */
-    int64_t took_us;    /* the shell's: how long ago that is */
+    bool unnamed_wrote, unnamed_slow; /* the same of the unnamed statement */
+    int64_t slow_us;                  /* the shell's: when that was sent; 0: not noticed yet */
+    int64_t took_us;                  /* the shell's: how long ago that is */
 } Gate;
 
 #endif

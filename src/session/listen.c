@@ -183,7 +183,7 @@ void session_listen_give(Session *session, Slice mark, Slice tag)
     ASSERT(session->listening != NULL && session->listening->state == LISTENING_OWN);
     set_mark(session->listening, mark, tag);
     session->listening->state = LISTENING_SHARED;
-    session->listening->passed = true;
+    session->listening->passed = false; /* there it would not hear a mark yet */
     session->listening->found = false;
     session->pin = PIN_NONE;
 }

@@ -40,13 +40,13 @@ typedef enum ListeningState {
 
 typedef struct Listening {
     ListeningState state;
-    bool found;     /* `channels` are those of the server connection, when it was asked */
-    bool too_many;  /* to be found */
-    bool passed;    /* the shared connection has passed the last mark */
-    Buf channels;   /* each ends with a NUL */
-    size_t count;   /* of them */
-    char *mark;     /* the channel of marks; NULL: never shared yet */
-    char *tag;      /* what marks of this session begin with */
+    bool found;    /* `channels` are those of the server connection, when it was asked */
+    bool too_many; /* to be found */
+    bool passed;   /* the shared connection has passed the last mark, and would hear the next one */
+    Buf channels;  /* each ends with a NUL */
+    size_t count;  /* of them */
+    char *mark;    /* the channel of marks; NULL: never shared yet */
+    char *tag;     /* what marks of this session begin with */
     uint64_t marks; /* so far; the number of the last one ends it */
 } Listening;
 

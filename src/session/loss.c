@@ -12,12 +12,15 @@ enum {
     MAY_LEAVE = 2,  /* it: what follows is in none */
     MAY_CHANGE = 4, /* something, where it is a transaction of its own */
     MAY_ALL = MAY_COMMIT | MAY_LEAVE | MAY_CHANGE,
+    MAY_READ = 8, /* it does nothing else */
+    MAY_BEGIN = 16,
 };
 
 void loss_begin(Exchange *exchange)
 {
     exchange->may = exchange->unnamed_may = 0;
-    exchange->told = false;
+    exchange->told = exchange->guard = exchange->guarded = false;
+    exchange->bound_len = -1;
 }
 
 void loss_note_text(Exchange *exchange, const TextEffects *effects)
@@ -26,7 +29,7 @@ void loss_note_text(Exchange *exchange, const TextEffects *effects)
     bool unread = effects->pin == PIN_ENCODING || effects->pin == PIN_UNKNOWN_STATEMENT;
     may |= effects->ends ? MAY_COMMIT : 0U;
     may |= effects->ends || effects->undoes ? MAY_LEAVE : 0U;
-    may |= effects->reads || effects->bare ? 0U : MAY_CHANGE;
+    may |= effects->reads ? MAY_READ : effects->bare ? MAY_BEGIN : MAY_CHANGE;
     may = unread ? MAY_ALL : may;
     exchange->may |= (uint8_t)may;
     exchange->told = true;
@@ -38,19 +41,48 @@ void loss_note_text(Exchange *exchange, const TextEffects *effects)
 void loss_note_unnamed(Exchange *exchange)
 {
     exchange->may |= exchange->unnamed_may;
-    exchange->told = true;
 }
 
-void loss_note_message(const Session *session, Exchange *exchange, char type)
+void loss_note_bound(Exchange *exchange, Slice portal)
 {
-    bool runs = type == 'Q' || type == 'E' || type == 'F';
-    bool reads = !session->relay || exchange->gate.on;
-    if (runs && (!reads || type == 'F' || !exchange->told)) {
+    bool fits = portal.len <= sizeof(exchange->bound);
+    exchange->bound_len = fits ? (int16_t)portal.len : -1;
+    memcpy(exchange->bound, portal.data, fits ? portal.len : 0);
+}
+
+/* Of a Parse that was skipped nothing is on the server: what was there before is. */
+void loss_note_error(Exchange *exchange)
+{
+    exchange->unnamed_may = MAY_ALL;
+}
+
+/* A portal of an earlier batch may run anything. */
+static bool is_bound(const Exchange *exchange, const PgPiece *piece)
+{
+    PgExecute execute;
+    return exchange->bound_len >= 0 && pg_get_execute(piece->body, &execute) &&
+           slice_eq(execute.portal, (Slice){exchange->bound, (size_t)exchange->bound_len});
+}
+
+static bool is_noted(const Session *session, const Exchange *exchange, const PgPiece *piece)
+{
+    if (session->relay && !exchange->gate.on) {
+        return false;
+    }
+    return piece->type == 'E' ? is_bound(exchange, piece) : piece->type == 'Q' && exchange->told;
+}
+
+bool loss_note_message(const Session *session, Exchange *exchange, const PgPiece *piece)
+{
+    bool noted = strchr("QEF", piece->type) == NULL || is_noted(session, exchange, piece);
+    if (!noted) {
         exchange->may = MAY_ALL;
     }
-    if (type == 'Q' || type == 'S' || type == 'F') {
-        exchange->told = false;
+    if (strchr("QSF", piece->type) != NULL) {
+        exchange->told = exchange->guard = false;
+        exchange->bound_len = -1;
     }
+    return noted;
 }
 
 void loss_note_unread(Exchange *exchange)
@@ -73,6 +105,7 @@ static bool is_answered(const Exchange *exchange)
 
 void loss_take_ready(Exchange *exchange)
 {
+    exchange->guarded = false;
     if (is_answered(exchange)) {
         exchange->may = 0;
         gate_answered(exchange);
@@ -122,15 +155,54 @@ bool session_can_outlive(const Session *session, const Exchange *exchange)
            session_lost(session, exchange) != LOSS_AT_REST;
 }
 
+/* Reads behind a BEGIN cannot be guarded: the transaction would stay read only. */
+bool session_only_reads(const Exchange *exchange)
+{
+    return (exchange->may & MAY_ALL) == 0 && exchange->may != (MAY_READ | MAY_BEGIN);
+}
+
 bool session_can_resend(const Session *session, const Exchange *exchange)
 {
-    return session_can_outlive(session, exchange) && exchange->may == 0 &&
+    return session_can_outlive(session, exchange) && session_only_reads(exchange) &&
            exchange->status == 'I' && !exchange->open && exchange->batch - exchange->ended == 1;
+}
+
+bool session_resend_begins(const Exchange *exchange)
+{
+    return (exchange->may & MAY_BEGIN) != 0;
 }
 
 void session_undo(Session *session, Exchange *exchange)
 {
     records_undo(session, exchange, exchange->records.len - exchange->records_first);
+}
+
+void session_guard(Exchange *exchange)
+{
+    exchange->guard = true;
+}
+
+/* As a replay of settings: in the same transaction. That is all that it holds for. */
+void loss_put_guard(Exchange *exchange, SessionOut *out)
+{
+    exchange->guard = false;
+    exchange->guarded = true;
+    exchange->unnamed = UNNAMED_FOREIGN;
+    exchange_push_replay(exchange, 1, FLIGHT_OURS | FLIGHT_TELL);
+    session_put_before(out, SLICE("P\0\0\0\46\0SET transaction_read_only = on\0\0\0"
+                                  "B\0\0\0\14\0\0\0\0\0\0\0\0"
+                                  "E\0\0\0\11\0\0\0\0\0"));
+}
+
+bool loss_take_error(Exchange *exchange, const PgPiece *piece)
+{
+    PgError error;
+    bool writes = exchange->guarded && piece->last && pg_get_error(piece->body, &error) &&
+                  slice_is(error.sqlstate, "25006");
+    if (writes) {
+        loss_note_unread(exchange);
+    }
+    return writes;
 }
 
 /* Each batch that it waits for fails, and so does the one that it is about to end; where it waits

@@ -34,13 +34,21 @@ void loss_begin(Exchange *exchange);
 void loss_note_text(Exchange *exchange, const TextEffects *effects);
 void loss_note_unnamed(Exchange *exchange);
 void loss_note_unread(Exchange *exchange);
-/* One of the client's messages is sent. */
-void loss_note_message(const Session *session, Exchange *exchange, char type);
+/* A portal was bound to what was noted. */
+void loss_note_bound(Exchange *exchange, Slice portal);
+/* The server skips what stands in front of the next Sync. */
+void loss_note_error(Exchange *exchange);
+/* One of the client's messages is sent. False: what it runs was not noted. */
+bool loss_note_message(const Session *session, Exchange *exchange, const PgPiece *piece);
 /* One of its batches is answered. */
 void loss_take_ready(Exchange *exchange);
 /* Of what is answered now: whether it may have committed something; `inside`: only what ends the
  * transaction that is open. */
 bool loss_may_have_committed(const Exchange *exchange, bool inside);
+/* In front of a message that may begin the transaction of what is sent again. */
+void loss_put_guard(Exchange *exchange, SessionOut *out);
+/* True: what was sent again is refused as a write. */
+bool loss_take_error(Exchange *exchange, const PgPiece *piece);
 /* A message behind a loss, of a client without a server connection and with session->after. */
 SessionStep loss_take_unlinked(Session *session, const PgPiece *piece, SessionOut *out);
 
@@ -53,6 +61,9 @@ void gate_begin(Exchange *exchange);
 void gate_note_text(Exchange *exchange, const TextEffects *effects);
 void gate_note_unknown(Exchange *exchange);
 void gate_note_unread(Exchange *exchange);
+/* The unnamed statement is about to run, which may have been parsed long ago. */
+void gate_note_unnamed(Exchange *exchange);
+void gate_note_error(Exchange *exchange); /* as of loss.c */
 /* The session's settings are what PostgreSQL says. */
 void gate_note_asked(Exchange *exchange);
 /* Whether this piece, the first of a message, has to wait; where `on`. */

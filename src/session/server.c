@@ -127,6 +127,10 @@ static bool take_error(Session *session, Exchange *exchange, const PgPiece *piec
     if (settings_take_error(exchange, answer)) {
         return true;
     }
+    if (loss_take_error(exchange, piece)) {
+        out->problem = "a read that was sent again writes: it may have done so before it was lost";
+        return false;
+    }
     if (answer->own_failed) {
         out->problem = "the server refused a command of the proxy";
         return false;
@@ -135,6 +139,8 @@ static bool take_error(Session *session, Exchange *exchange, const PgPiece *piec
     if (answer->failed == 'P') {
         exchange->unnamed = UNNAMED_ABSENT;
     }
+    loss_note_error(exchange);
+    gate_note_error(exchange);
     if (answer->query_skipped) {
         sync_for_query(session, exchange, out);
     }

@@ -276,6 +276,7 @@ static void take_parse(Session *session, Exchange *exchange, const PgPiece *piec
     }
     exchange->unnamed = UNNAMED_PARSED;
     exchange->unnamed_may = 0;
+    exchange->gate.unnamed_wrote = exchange->gate.unnamed_slow = false;
     Slice text = slice_skip(piece->body, offset);
     text_begin(session, exchange, text, piece->last, out);
     names_note_deallocate(session, exchange, text, piece->last, out);
@@ -298,17 +299,21 @@ static void take_bind(Session *session, Exchange *exchange, const PgPiece *piece
     PgBind bind;
     if (!pg_get_bind(piece->body, &bind)) {
         session_pin(session, PIN_CONVERSATION, out);
+        exchange->bound_len = -1;
         return;
     }
+    loss_note_bound(exchange, bind.portal);
     if (bind.statement.len == 0) {
         use_unnamed(session, exchange, out);
         loss_note_unnamed(exchange);
+        gate_note_unnamed(exchange);
         if (exchange->unnamed == UNNAMED_PARSED) {
             exchange->unnamed = UNNAMED_BOUND;
         }
         return;
     }
     if (!names_take_bind(session, exchange, piece, &bind, out)) {
+        loss_note_unread(exchange);
         gate_note_unknown(exchange);
         (void)names_refuse_reserved(session, bind.statement, out);
     }
@@ -395,7 +400,9 @@ static void take_linked(Session *session, Exchange *exchange, const PgPiece *pie
         flight_push(&exchange->flight, piece->type, marks);
         exchange->open = true;
     }
-    loss_note_message(session, exchange, piece->type);
+    if (!loss_note_message(session, exchange, piece)) {
+        gate_note_unknown(exchange);
+    }
     if (piece->type == 'S' || piece->type == 'Q' || piece->type == 'F') {
         exchange->batch++;
         exchange->open = false;
@@ -473,6 +480,9 @@ static SessionStep take_first(Session *session, Exchange *exchange, const PgPiec
     }
     if (step != STEP_FORWARD) {
         return step;
+    }
+    if (exchange->guard && strchr("QPBDE", piece->type) != NULL) {
+        loss_put_guard(exchange, out);
     }
     session->mid_message = !piece->last;
     take_linked(session, exchange, piece, out);

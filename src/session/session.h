@@ -43,6 +43,7 @@
 /* Of a message that is looked into, at least this much is seen. */
 #define SESSION_HEAD_MAX    STATEMENT_MESSAGE_MAX
 #define SESSION_REWRITE_MAX 320 /* the head of a message with another name */
+#define BOUND_MAX           64  /* of a portal's name; what runs by a longer one may be anything */
 
 /* The name of clients' streams at PostgreSQL. No standby of ours has it: those are weir_ID. */
 #define WALSENDER_NAME "weir-client"
@@ -128,6 +129,8 @@ typedef struct Exchange {
     bool wrote;      /* may have moved a sequence */
     bool changed;    /* may have written to the database: not all was TextEffects.harmless */
     bool replica;    /* the shell's: only this transaction may run here (pool.reads split) */
+    bool guard;      /* the client's next batch is to be run read only */
+    bool guarded;    /* and is under way so */
     bool open;       /* the client has sent something since its last Sync */
     bool forgets;    /* the batch may take prepared statements away */
     bool releases;   /* what pins may have been taken away */
@@ -171,7 +174,9 @@ typedef struct Exchange {
     /* Bits of what a loss of the connection leaves open (loss.c): of what was sent and is not
      * answered, and of the unnamed statement. */
     uint8_t may, unnamed_may;
-    bool told; /* of what the client's batch runs, `may` says it */
+    bool told;         /* of what the client's Query runs, `may` says it */
+    int16_t bound_len; /* and of this portal, which was bound last in the batch; -1: of none */
+    char bound[BOUND_MAX];
     Gate gate;
     /* What a text is parsed under (RULES P4): a list of settings, or something of its own. */
     uint64_t context;
@@ -200,7 +205,7 @@ typedef enum SessionStep {
     STEP_REFUSE,  /* a protocol violation: tell `problem`, and close */
 } SessionStep;
 
-#define SESSION_BEFORE_MAX 5
+#define SESSION_BEFORE_MAX 6
 
 /* What became of the channels that the client listens to. */
 typedef enum ListenNews {
@@ -288,12 +293,13 @@ bool session_listen_is_found(const Session *session, const Exchange *exchange);
  * be found again. */
 NODISCARD bool session_listen_share(Session *session, Exchange *exchange, Slice mark, Slice tag,
                                     SessionOut *out);
-/* The server connection itself is to be the shared one: it is no more the client's. */
+/* The server connection itself is to be the shared one: it is no more the client's. When it listens
+ * to marks, that is session_listen_passed. */
 void session_listen_give(Session *session, Slice mark, Slice tag);
 /* The shared connection is lost: the client's server connection, which it has just got, listens to
  * the channels again. */
 void session_listen_anew(Session *session, Exchange *exchange, SessionOut *out);
-/* The shared connection has passed the last mark. */
+/* The shared connection has passed the last mark, or it is lost. */
 void session_listen_passed(Session *session);
 
 /* So many statements of a replay (settings_put_replay) are sent now. */
@@ -315,10 +321,18 @@ PgError session_loss_error(SessionLoss loss, bool fatal, const char *detail);
  * and the session is as good as one that begins. */
 bool session_can_outlive(const Session *session, const Exchange *exchange);
 void session_outlive(Session *session, Exchange *exchange, const char *detail, Buf *out);
-/* Whether all that is lost is one request, which only reads, and has no transaction around it: it
- * may be sent again behind session_undo, which takes back what it has changed here. */
+/* Whether what is under way only reads, or only begins a transaction, as far as it was sent. */
+bool session_only_reads(const Exchange *exchange);
+/* Whether all that is lost is one such request, and has no transaction around it: it may be sent
+ * again behind session_undo, which takes back what it has changed here; and behind session_guard,
+ * unless it begins one, which is not to be read only. */
+bool session_resend_begins(const Exchange *exchange);
 bool session_can_resend(const Session *session, const Exchange *exchange);
 void session_undo(Session *session, Exchange *exchange);
+/* Behind session_link: what is sent again is next. It is run read only, for what is behind a view's
+ * or an operator's name no text says: where it writes after all (25006), it may have done so the
+ * first time, and the connection cannot go on (LOSS_UNKNOWN). */
+void session_guard(Exchange *exchange);
 
 /* ---- what keeps a success from its client (gate.c) ----------------------------------------------
  */

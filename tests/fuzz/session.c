@@ -464,6 +464,8 @@ static void serve_execute(World *w, uint8_t owner)
     check_settings(w, owner);
     if (!w->bound || (w->status == 'E' && choice != 6)) {
         fail(w, owner, true);
+    } else if (strncmp(w->portal, "SET transaction_", 16) == 0) {
+        say(w, "C", owner); /* what is sent again is read only */
     } else if (model_is_setting(slice_of(w->portal))) {
         run_setting(w, owner, w->portal);
         say_tag(w, "SET", owner);
@@ -872,6 +874,9 @@ static SessionStep give(World *w, int client, const PgPiece *piece, SessionOut *
         session_link(session, &w->exchange, (Handover)choose(w, 3), out);
         w->exchange.replica = choose(w, 4) == 3;
         w->noticed = false;
+        if (choose(w, 8) == 7) {
+            session_guard(&w->exchange);
+        }
         send_before(w, out);
         step = session_client_piece(session, &w->exchange, piece, out);
     }

@@ -92,6 +92,7 @@ def test_a_planned_change(three):
         ledger.stop()
         assert answer['done'] and not ledger.lost()
         assert not ledger.errors_of(pipelined=False)
+        assert all('ReadOnlyError' in text for text in ledger.errors_of(pipelined=True))
 
 
 # ---- a replica that does not get it ---------------------------------------------------------------

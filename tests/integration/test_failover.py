@@ -88,13 +88,19 @@ def stop_node(live, node):
             os.kill(pid, signal.SIGSTOP)
 
 
+def has_all(live, node, ledger):
+    with contextlib.suppress(psycopg.OperationalError):  # it may start again
+        return set(rows(live, node)) >= ledger.acknowledged
+    return False
+
+
 def check_everywhere(live, ledger):
     """Twice: on who leads now, and on both when the faulty one is back."""
     ledger.check(rows(live, leader(live)))
     live.wait_settled('main')
     for role in ('primary', 'standby'):
         node = live.node('main', role)
-        wait_until(lambda node=node: set(rows(live, node)) >= ledger.acknowledged, f'{role} has every row')
+        wait_until(lambda node=node: has_all(live, node, ledger), f'{role} has every row')
         ledger.check(rows(live, node))
 
 
@@ -154,12 +160,19 @@ def test_a_wait_that_was_cut_short_is_no_success(live):
 
 
 def test_a_leader_that_is_lost_behind_a_cut_wait(live):
-    """Nobody knows whether the standby has it, and so the client hears 08007."""
+    """Nobody knows whether the standby has it, and so the client hears 08007. Where it hears of a success, because
+    nobody was waited for any more, that lasts."""
+    heard = []
+
+    def is_lost():
+        heard.append(cut_a_wait(live, client, pool, 2, lambda leader: kill_postmaster(live, leader)))
+        return heard[-1] == '08007'
+
     with through_proxy(live) as client, ThreadPoolExecutor() as pool:
-        heard = wait_until(lambda: cut_a_wait(live, client, pool, 2, lambda leader: kill_postmaster(live, leader)),
-                           'one is cut before nobody is waited for', 200)
-        assert heard == '08007'
-        assert client.execute('SELECT 1').fetchone() == (1,)
+        wait_until(is_lost, 'one is cut before nobody is waited for', 200)
+        told = [word for word in heard if word != '08007']
+        assert set(told) <= {None, 'held'}
+        assert client.execute('SELECT count(*) FROM cut WHERE number = 2').fetchone()[0] >= len(told)
 
 
 def cut_a_wait(live, client, pool, number, then):
@@ -205,6 +218,36 @@ def test_a_planned_change(live):
     assert answer['done'] and answer['before'] == old['NodeId'] and answer['after'] != old['NodeId']
     assert not ledger.errors
     check_everywhere(live, ledger)
+
+
+def has_in_ahead(live, node):
+    with contextlib.suppress(psycopg.OperationalError):  # it is rewound, and starts again
+        return {row[0] for row in live.sql(node, 'SELECT number FROM ahead', database='shop')}
+    return None
+
+
+def test_a_replica_that_is_ahead_is_taken_back(live):
+    """It has got what the standby had not when that was promoted: no timeline of the leader's has it."""
+    rds = live.tier.aws('rds')
+    rds.create_db_instance_read_replica(DBInstanceIdentifier='reader', SourceDBInstanceIdentifier='main')
+    live.wait_settled('main', 'reader')
+    old, reader = leader(live), live.node('reader', 'replica')
+    with through_proxy(live) as client:
+        client.execute('CREATE TABLE ahead (number int)')
+        sender = live.value(old, "SELECT pid FROM pg_stat_replication WHERE sync_state = 'sync'")
+        with live.connect(old, database='shop') as inside:
+            inside.execute('SET synchronous_commit = local')  # nobody is told that it is safe
+            os.kill(sender, signal.SIGSTOP)
+            inside.execute('INSERT INTO ahead VALUES (1)')
+            wait_until(lambda: has_in_ahead(live, reader) == {1}, 'the replica has the row')
+            kill_postmaster(live, old)
+        wait_other_leader(live, old)
+        wait_until(lambda: has_in_ahead(live, reader) == set(), 'the replica has lost the row')
+        client.execute('INSERT INTO ahead VALUES (2)')
+        wait_until(lambda: has_in_ahead(live, reader) == {2}, 'the replica follows again')
+    assert any('follows again' in message for message in live.events('reader'))
+    live.wait_settled('main', 'reader')
+    rds.delete_db_instance(DBInstanceIdentifier='reader', SkipFinalSnapshot=True)
 
 
 def test_reboot_with_failover(live):

@@ -45,8 +45,9 @@ def allow_alone(group, allowed):
 
 
 def raw(group):
+    """One that has a connection to the node: what it sends is carried out at once."""
     peer = group.raw()
-    assert talk(peer, f'AUTH {TOKEN}\r\n', '+OK\r\n') == '+OK\r\n'
+    assert talk(peer, f'AUTH {TOKEN}\r\nPING\r\n', '+PONG\r\n') == '+OK\r\n+PONG\r\n'
     return peer
 
 
@@ -140,7 +141,6 @@ WRITES = {
 def test_a_write_that_no_replica_has_is_not_acknowledged(durable, what):
     text, errors = WRITES[what]
     peer = raw(durable)
-    assert talk(peer, 'PING\r\n', '\r\n') == '+PONG\r\n'
     with replica_stands_still(durable):
         begin = time.monotonic()
         got = talk(peer, f'{text}PING\r\n', '-UNAVAILABLE')
@@ -301,16 +301,16 @@ def test_a_primary_that_hands_over_ends_its_gate(durable, handed):
         one.close()
 
 
-def test_a_change_that_is_given_up(durable):
+def test_a_change_that_is_given_up(patient):
     """Its gate is lost, and nobody says that another one has it all."""
-    peer = raw(durable)
-    with replica_stands_still(durable):
+    peer = raw(patient)
+    with replica_stands_still(patient):
         peer.sendall(b'SET k v\r\n')
         assert not silent(peer)
-        durable.configure(hold=True)
-        durable.primary.admin().execute_command('CLIENT', 'KILL', 'USER', GATE)
+        patient.configure(hold=True)
+        patient.primary.admin().execute_command('CLIENT', 'KILL', 'USER', GATE)
         assert not silent(peer)
-        durable.configure(hold=False)
+        patient.configure(hold=False)
         assert hear(peer, '\r\n').startswith('-UNAVAILABLE')
     assert talk(peer, 'SET k w\r\n', '\r\n') == '+OK\r\n'
     peer.close()
@@ -324,6 +324,7 @@ def test_alone_only_where_the_node_allows_it(durable):
     with pytest.raises(redis.ResponseError, match='no replica has confirmed'):
         client.set('k', 'v')
     peer = raw(durable)
+    durable.configure(durable={'user': GATE, 'wait_ms': 60000})
     peer.sendall(b'SET k w\r\n')
     assert not silent(peer)
     allow_alone(durable, True)  # whoever waits goes on
@@ -333,6 +334,7 @@ def test_alone_only_where_the_node_allows_it(durable):
         client.set('k', i)
     assert time.monotonic() - begin < 5  # nobody is waited for any more
     allow_alone(durable, False)
+    durable.configure(durable={'user': GATE, 'wait_ms': WAIT_MS})
     with pytest.raises(redis.ResponseError, match='no replica has confirmed'):
         client.set('k', 'x')
     durable.nodes[1].start()

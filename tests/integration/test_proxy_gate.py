@@ -12,6 +12,7 @@ import pytest
 
 from support.engines import account_folder, as_account, give, postgres_bin, stop
 from support.pool import ANN, PORT, Postgres, Proxy, authority, wait_for
+from support.wire import Wire, query
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -58,7 +59,9 @@ def postgres():
                                             'wal_sender_timeout=0', 'max_wal_size=64MB'))
         server.run('CREATE TABLE t (id serial PRIMARY KEY, v text); GRANT ALL ON t, t_id_seq TO ann, bob',
                    'GRANT ALL ON SCHEMA public TO ann, bob', 'ALTER ROLE ann SET synchronous_commit = on',
-                   'CREATE ROLE pulse LOGIN')
+                   'CREATE ROLE pulse LOGIN', 'ALTER ROLE pulse SET client_min_messages = error',
+                   'ALTER ROLE pulse SET statement_timeout = 1',
+                   'ALTER ROLE pulse SET default_transaction_read_only = on')
         (server.data / 'pg_hba.conf').write_text(
             'local all,replication postgres,pulse trust\nlocal all all scram-sha-256\n')
         server.run('SELECT pg_reload_conf()')
@@ -169,6 +172,60 @@ def test_prepared_statements_are_held(proxy, postgres):
             answer.result(20)
 
 
+def test_what_was_parsed_before_is_held(proxy, postgres):
+    """An unnamed statement may be parsed in one batch, and run in another one."""
+    with proxy.connect(options='-c client_min_messages=error') as client, ThreadPoolExecutor() as pool:
+        client.pgconn.prepare(b'', b"INSERT INTO t (v) VALUES ('x')")
+        with postgres.standby.stopped():
+            answer = pool.submit(client.pgconn.exec_prepared, b'', [])
+            cut(postgres)
+            time.sleep(HELD_S)
+            assert not answer.done()
+        assert answer.result(20).command_status == b'INSERT 0 1'
+
+
+def test_what_is_held_outlives_an_upgrade(proxy, postgres):
+    """By a pulse of the process that leaves."""
+    with proxy.connect() as client, ThreadPoolExecutor() as pool:
+        client.execute('SELECT 1')
+        with postgres.standby.stopped():
+            answer = pool.submit(client.execute, "INSERT INTO t (v) VALUES ('x')")
+            cut(postgres)
+            proxy.plane.upgrade()
+            time.sleep(HELD_S)
+            assert not answer.done()
+        assert answer.result(20).statusmessage == 'INSERT 0 1'
+
+
+def worker_of(client):
+    return client.info.backend_pid >> 27
+
+
+def test_what_is_held_when_the_process_ends(weir, tmp_path, authority, postgres):
+    """The first worker, whose the pulse is, has nobody left; the other one has."""
+    proxy = Proxy(weir, tmp_path / 'run', authority, postgres)
+    proxy.config['pool']['target'].update(synchronous=True, probe_user='pulse')
+    proxy.configure(workers=2)
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor() as pool:
+        clients = {}
+        while set(clients) != {0, 1}:  # many at once, for one that is idle takes them all
+            for client in pool.map(lambda _: proxy.connect(), range(8)):
+                stack.enter_context(client)
+                clients.setdefault(worker_of(client), client)
+        client = clients[1]
+        client.execute('SELECT 1')
+        with postgres.standby.stopped():
+            answer = pool.submit(client.execute, "INSERT INTO t (v) VALUES ('x')")
+            cut(postgres)
+            time.sleep(HELD_S)
+            assert not answer.done()
+            end = pool.submit(proxy.plane.close)
+            time.sleep(HELD_S)
+            assert not answer.done()
+        assert answer.result(20).statusmessage == 'INSERT 0 1'
+        assert end.result(20) == 0
+
+
 def test_a_procedure_that_runs_into_its_timeout(proxy, postgres):
     """statement_timeout does fire in the wait inside CALL, and nobody hears a warning of it where the procedure keeps
     them to itself."""
@@ -200,6 +257,24 @@ def test_a_cancel_that_was_passed_on(proxy, postgres):
         answer.result(20)
 
 
+def test_a_cancel_that_nobody_is_warned_of(proxy, postgres):
+    """A function keeps the warning to itself, and its text does not say so."""
+    with proxy.connect() as client:
+        client.execute("""CREATE OR REPLACE FUNCTION quietly() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+            PERFORM set_config('client_min_messages', 'error', true);
+            INSERT INTO t (v) VALUES ('x'); RETURN 1; END $$""")
+    with proxy.connect() as client, ThreadPoolExecutor() as pool:
+        client.execute('SELECT 1')
+        with postgres.standby.stopped():
+            answer = pool.submit(client.execute, 'SELECT quietly()')
+            wait_for(lambda: waits(postgres), 'the commit waits')
+            client.cancel()
+            wait_for(lambda: not waits(postgres), 'it was cut')
+            time.sleep(HELD_S)
+            assert not answer.done()
+        assert answer.result(20).fetchone() == (1,)
+
+
 def test_what_is_not_proven_in_time(proxy, postgres):
     """The standby stays away: after 5 s the client hears that nobody knows."""
     with proxy.connect() as client, ThreadPoolExecutor() as pool:
@@ -212,6 +287,21 @@ def test_what_is_not_proven_in_time(proxy, postgres):
             assert time.monotonic() - since > 3
         if 'pool' in proxy.config:
             assert client.execute('SELECT 1').fetchone() == (1,)
+
+
+@pytest.mark.parametrize('function', ['pg_cancel_backend', 'pg_terminate_backend'])
+def test_a_pulse_that_is_cut_proves_nothing(proxy, postgres, function):
+    with proxy.connect() as client, ThreadPoolExecutor() as pool:
+        client.execute('SELECT 1')
+        with postgres.standby.stopped():
+            answer = pool.submit(client.execute, "INSERT INTO t (v) VALUES ('x')")
+            cut(postgres)
+            for _ in range(2):
+                pid = wait_for(lambda: waits(postgres, 'pulse'), 'the pulse waits')[0][0]
+                postgres.ask(f'SELECT {function}(%s)', pid)
+                time.sleep(HELD_S)
+                assert not answer.done()
+        assert answer.result(20).statusmessage == 'INSERT 0 1'
 
 
 def test_who_hears_warnings_waits_for_nothing(proxy, postgres):
@@ -269,6 +359,31 @@ def test_the_engine_is_lost(proxy, postgres):
         assert is_unknown(answer.exception(20))
 
 
+@pytest.fixture
+def other():
+    with account_folder('postgres') as folder:
+        server = Postgres(folder)
+        server.run('CREATE ROLE pulse LOGIN', database='postgres')
+        (server.data / 'pg_hba.conf').write_text('local all postgres,pulse trust\nlocal all all scram-sha-256\n')
+        server.run('SELECT pg_reload_conf()')
+        yield server
+        stop(server.process, signal.SIGINT)
+
+
+def test_another_engine_leads(proxy, postgres, other):
+    """The former one lives, and so does the session on it: what the new one acknowledges proves nothing of it."""
+    with proxy.connect() as client, ThreadPoolExecutor() as pool:
+        client.execute('SELECT 1')
+        with postgres.standby.stopped():
+            answer = pool.submit(client.execute, "INSERT INTO t (v) VALUES ('x')")
+            cut(postgres)
+            time.sleep(HELD_S)
+            assert not answer.done()
+            proxy.config[proxy.config['kind']]['target']['socket_dir'] = str(other.folder)
+            proxy.plane.agent.configure(proxy.config)
+            assert is_unknown(answer.exception(20))
+
+
 # ---- the right to answer ---------------------------------------------------------------------------
 
 def test_the_right_is_enforced(weir, tmp_path, authority, postgres):
@@ -289,6 +404,73 @@ def test_the_right_is_enforced(weir, tmp_path, authority, postgres):
             assert [answer.result(20).fetchone() for answer in answers] == [(2,), (3,)]
     finally:
         assert proxy.plane.close() == 0
+
+
+@pytest.fixture
+def enforced(weir, tmp_path, authority, postgres):
+    made = Proxy(weir, tmp_path / 'run', authority, postgres)
+    made.config['pool']['target'].update(synchronous=True, probe_user='pulse', right_to_answer='enforced')
+    made.configure(workers=1)
+    yield made
+    assert made.plane.close() == 0
+
+
+def test_who_may_not_answer_for_long_is_lost(enforced, postgres):
+    with enforced.connect() as client, ThreadPoolExecutor() as pool:
+        client.execute('BEGIN')
+        with postgres.standby.stopped():
+            time.sleep(1.3)
+            since = time.monotonic()
+            answer = pool.submit(client.execute, 'SELECT 2')
+            assert answer.exception(30).sqlstate == '40001'
+            assert time.monotonic() - since > 8
+        assert client.execute('SELECT 3').fetchone() == (3,)
+
+
+@pytest.mark.parametrize('after', [{'right_to_answer': 'measured'}, {}])
+def test_the_right_is_not_enforced_any_more(enforced, postgres, after):
+    """What is held for it goes on at once, also where nobody asks any more whether it is there."""
+    with enforced.connect() as client, ThreadPoolExecutor() as pool:
+        client.execute('BEGIN')
+        with postgres.standby.stopped():
+            time.sleep(1.3)
+            answer = pool.submit(client.execute, 'SELECT 2')
+            time.sleep(HELD_S)
+            assert not answer.done()
+            target = enforced.config['pool']['target']
+            for key in ('right_to_answer', 'synchronous', 'probe_user'):
+                target.pop(key)
+            target.update({'synchronous': True, 'probe_user': 'pulse', **after} if after else {})
+            enforced.configure()
+            assert answer.result(3).fetchone() == (2,)
+
+
+def test_a_slow_reader_and_the_right(enforced, postgres):
+    """What it drains makes a server be read again that is held: nothing is lost or told twice."""
+    with Wire(enforced.address, PORT, ANN['user'], ANN['password'], 'app') as wire, ThreadPoolExecutor() as pool:
+        wire.send(query("SELECT i, repeat('x', 2000) FROM generate_series(1, 100000) AS i"))
+        wire.hear()
+        hearing = pool.submit(wire.settle)
+        for _ in range(3):
+            with postgres.standby.stopped():
+                time.sleep(1.5)
+            time.sleep(0.1)
+        hearing.result(60)
+        numbers = [int(heard[1][0]) for heard in wire.heard if heard[0] == 'DataRow']
+        assert numbers == list(range(1, 100001))
+
+
+def test_who_waits_for_a_limit_begins_with_the_right(enforced, postgres):
+    """The only connection that the role may have lies idle."""
+    enforced.configure({'users': [{**ANN, 'max_connections': 1}]})
+    with enforced.connect() as client, ThreadPoolExecutor() as pool:
+        client.execute('SELECT 1')
+        with postgres.standby.stopped():
+            time.sleep(1.3)
+            answer = pool.submit(client.execute, 'SELECT 2')
+            time.sleep(HELD_S)
+            assert not answer.done()
+        assert answer.result(3).fetchone() == (2,)
 
 
 def test_after_a_rest_the_first_use_waits_for_a_pulse(weir, tmp_path, authority, postgres):

@@ -1,7 +1,9 @@
 """LISTEN through a pool: channels are on the client's server connection while it may change them, and on a shared one
 while it does not; the client cannot tell."""
 import contextlib
+import os
 import select
+import signal
 import time
 
 import psycopg
@@ -171,6 +173,26 @@ def test_nobody_is_left(proxy, postgres):
 
 def hub_pid(postgres):
     return postgres.ask("SELECT pid FROM pg_stat_activity WHERE usename = 'ann' AND starts_with(query, 'LISTEN')")[0][0]
+
+
+def test_a_listener_that_is_slow_to_begin(pool):
+    """A client's connection becomes the shared one, and has not run a word as that when the client wants its channels
+    back: nothing that this waits for is missed."""
+    for encoding in ('UTF8', 'LATIN1', 'LATIN2', 'WIN1252'):  # a shared connection each
+        with Wire(pool.address, PORT, 'ann', ANN['password'], 'app', client_encoding=encoding) as wire:
+            wire.ask(query('BEGIN'))
+            pid = int(wire.rows('SELECT pg_backend_pid()')[0][0])
+            wire.ask(query('LISTEN a'), query('COMMIT'))
+            time.sleep(0.01)
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                time.sleep(0.1)
+                wire.send(query('LISTEN b'))
+                time.sleep(0.3)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            wire.settle()
+            assert sorted(row[0] for row in wire.rows('SELECT pg_listening_channels()')) == ['a', 'b']
 
 
 def test_a_lost_listener_closes_its_clients(pool, postgres):

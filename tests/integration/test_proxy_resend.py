@@ -1,5 +1,6 @@
 """A read whose server is lost before anything of its answer was passed on is sent again, once, and nothing else is."""
 import contextlib
+import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,7 +10,7 @@ import pytest
 from support.engines import account_folder, stop
 from support.pool import ANN, PORT, Postgres, authority, proxy, wait_for
 from support.watch import wait_until
-from support.wire import Closed, Wire, query
+from support.wire import FLUSH, SYNC, Closed, Wire, bind, close, execute, parse, query
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -86,6 +87,57 @@ def test_what_is_not_sent_again(pool, postgres):
     assert pool.await_status(lambda s: s['reads_resent'] == 0)
 
 
+def test_a_read_that_writes_after_all(pool, postgres):
+    """No text says what a view does. It may have been committed before the server was lost; so it is not done again."""
+    postgres.run('CREATE TABLE IF NOT EXISTS seen (at timestamptz)',
+                 "CREATE OR REPLACE FUNCTION sees() RETURNS bool LANGUAGE sql AS 'INSERT INTO seen VALUES (now()) "
+                 "RETURNING true'", 'CREATE OR REPLACE VIEW looks AS SELECT sees(), count(*) FROM t',
+                 'GRANT ALL ON seen, looks TO ann')
+    with pool.connect() as client, ThreadPoolExecutor() as threads:
+        client.execute('SELECT * FROM looks')
+        with contextlib.suppress(psycopg.OperationalError), locked(postgres):
+            answer = threads.submit(client.execute, 'SELECT * FROM looks')
+            crash(postgres, 1)
+        assert answer.exception(30).sqlstate == '08007'
+        assert client.execute('SELECT count(*) FROM seen').fetchone() == (1,)
+        client.execute('SELECT * FROM looks')  # nothing of it stays
+        assert client.execute('SELECT count(*) FROM seen').fetchone() == (2,)
+    assert pool.await_status(lambda s: s['reads_resent'] == 1)
+
+
+def test_a_parse_that_was_told(pool, postgres):
+    """The statement is there already, so that its ParseComplete is the proxy's own."""
+    pool.configure({'max_connections_percent': 10})  # one
+    named = parse('SELECT count(*) FROM t', 'mine')
+    with Wire(pool.address, PORT, ANN['user'], ANN['password'], 'app') as wire:
+        wire.ask(named, SYNC)
+        wire.ask(close('S', 'mine'), SYNC)
+        heard = len(wire.heard)
+        with contextlib.suppress(psycopg.OperationalError), locked(postgres):
+            wire.send(named, FLUSH)
+            assert wire.hear()[0] == 'ParseComplete'
+            wire.send(bind('mine'), execute(), SYNC)
+            crash(postgres, 1)
+        wire.settle()
+        assert [answer[0] for answer in wire.heard[heard:]] == ['ParseComplete', 'ErrorResponse', 'ReadyForQuery']
+    assert pool.await_status(lambda s: s['reads_resent'] == 0)
+
+
+def test_a_transaction_that_has_only_begun(pool, postgres):
+    """There is nothing in it yet; and it is one as any other then."""
+    with pool.connect() as client, ThreadPoolExecutor() as threads:
+        pid = pool.pid_of(client)
+        os.kill(pid, signal.SIGSTOP)
+        answer = threads.submit(client.execute, 'BEGIN')
+        wait_for(lambda: pool.await_status(lambda s: s['servers_borrowed'] == 1), 'it is sent')
+        os.kill(pid, signal.SIGKILL)
+        assert answer.result(30).statusmessage == 'BEGIN'
+        client.execute("INSERT INTO t (v) VALUES ('begun')")
+        client.execute('COMMIT')
+        assert client.execute("SELECT count(*) FROM t WHERE v = 'begun'").fetchone() == (1,)
+    assert pool.await_status(lambda s: s['reads_resent'] == 1)
+
+
 def test_an_answer_that_has_begun(pool, postgres):
     """What was passed on is not taken back."""
     with Wire(pool.address, PORT, ANN['user'], ANN['password'], 'app') as wire:
@@ -108,6 +160,33 @@ def test_one_that_was_cancelled(pool, postgres):
             assert answer.exception(30).sqlstate == '57014'
 
 
+def test_one_that_was_cancelled_before_it_was_lost(pool, postgres):
+    """Its backend stands still, and does not come to say so."""
+    with pool.connect() as client, ThreadPoolExecutor() as threads:
+        with contextlib.suppress(psycopg.OperationalError), locked(postgres):
+            answer = threads.submit(client.execute, 'SELECT count(*) FROM t')
+            pid = wait_for(lambda: postgres.ask("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"),
+                           'it waits')[0][0]
+            os.kill(pid, signal.SIGSTOP)
+            client.cancel()
+            pool.await_status(lambda s: s['cancels'] == 1)
+            os.kill(pid, signal.SIGKILL)
+        assert answer.exception(30).sqlstate == '40001'
+        wait_for(lambda: client.execute('SELECT 1').fetchone() == (1,), 'it does not come again')
+    assert pool.await_status(lambda s: s['reads_resent'] == 0)
+
+
+def test_what_postgresql_has_answered(pool, postgres):
+    """Were it that it ends the connection."""
+    with pool.connect() as client, ThreadPoolExecutor() as threads:
+        with locked(postgres) as admin:
+            answer = threads.submit(client.execute, 'SELECT count(*) FROM t')
+            wait_for(lambda: locks(postgres) == 1, 'it waits')
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+            assert 'terminating connection due to administrator command' in str(answer.exception(30))
+    assert pool.await_status(lambda s: s['reads_resent'] == 0)
+
+
 def test_once(pool, postgres):
     """What crashes the server must not crash each one that follows. A prepared transaction keeps its lock."""
     postgres.run('CREATE TABLE IF NOT EXISTS held (); GRANT ALL ON held TO ann',
@@ -122,11 +201,15 @@ def test_once(pool, postgres):
     assert pool.await_status(lambda s: s['reads_resent'] == 1)
 
 
-def test_without_it_nothing_is_sent_again(proxy, postgres):
+@pytest.mark.parametrize('synchronous,code', [(False, '08007'), (True, '40001')], ids=['unread', 'read'])
+def test_without_it_nothing_is_sent_again(proxy, postgres, synchronous, code):
+    """Also where texts are read for something else, so that it is known what only reads."""
+    proxy.config['pool']['target']['synchronous'] = synchronous
     proxy.configure(workers=1)
     with proxy.connect() as client, ThreadPoolExecutor() as threads:
         with contextlib.suppress(psycopg.OperationalError), locked(postgres):
             answer = threads.submit(client.execute, 'SELECT count(*) FROM t')
             crash(postgres, 1)
-        assert answer.exception(30).sqlstate == '08007'
+        assert answer.exception(30).sqlstate == code
         assert client.execute('SELECT 1').fetchone() == (1,)
+    assert proxy.await_status(lambda s: s['reads_resent'] == 0)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from support.etcd import Etcd, present
+from support.lasting import takes_minutes
 
 BUILD = Path(os.environ.get('WEIR_BUILD', Path(__file__).resolve().parents[2] / 'build'))
 pytestmark = pytest.mark.skipif(not present(), reason='no etcd in PATH (package etcd-server)')
-takes_minutes = pytest.mark.skipif(not os.environ.get('WEIR_CONFORMANCE'), reason='takes minutes: make conformance')
 
 
 class Load:

@@ -66,9 +66,14 @@ class CacheGroup:
         return wait_until(lambda: next((node for node in self.live.nodes(self.name) if node['Role'] == 'primary' and
                                         node['NodeId'] != old['NodeId']), None), 'another node leads')
 
+    def status(self):
+        api = self.live.tier.aws('elasticache')
+        return api.describe_replication_groups(ReplicationGroupId=self.name)['ReplicationGroups'][0]['Status']
+
     def settle(self):
-        """Everything is back: all replicas have what the leader has."""
+        """Everything is back, and said to be: all replicas have what the leader has."""
         self.live.wait_settled(self.name)
+        wait_until(lambda: self.status() == 'available', f'{self.name} is available')
         replicas = len(self.live.nodes(self.name)) - 1
         with contextlib.closing(self.client()) as primary:
             primary.set('settled', time.monotonic())

@@ -226,8 +226,9 @@ class CacheLedger:
         return sorted(error for worker in self.workers for error in worker.errors)
 
     def errors_of(self, pipelined):
+        """Of those that send several commands at once, a transaction's among them; or of all others."""
         return [text for worker in self.workers for _, text in worker.errors
-                if (worker.name == 'pipeliner') == pipelined]
+                if (worker.name in ('pipeliner', 'session')) == pipelined]
 
     def wait_for(self, more, timeout_s=90):
         """Until so many more writes are acknowledged."""

@@ -36,7 +36,9 @@ class Inside:
         return [node for node in self.tier.json('status')['nodes'] if resource in (None, node['ResourceId'])]
 
     def node(self, resource, role, number=0):
-        return [node for node in self.nodes(resource) if node['Role'] == role][number]
+        """While roles change there may be no word of who has one."""
+        return wait_until(lambda: [node for node in self.nodes(resource) if node['Role'] == role][number:],
+                          f'{resource} has a {role}')[0]
 
     def is_settled(self, *resources):
         """The resources are available, every node runs, and every standby is synchronous."""

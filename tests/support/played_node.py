@@ -16,7 +16,7 @@ def command_table():
     """What COMMAND answers: name, arity, flags, keys, categories, and what nobody looks at."""
     said = {'get': (['readonly'], []), 'set': (['write'], []), 'ping': (['fast'], []), 'multi': (['fast'], []),
             'exec': (['noscript'], []), 'eval': (['noscript'], ['@scripting']), 'subscribe': (['pubsub'], []),
-            'unsubscribe': (['pubsub'], []), 'blpop': (['write', 'blocking'], [])}
+            'unsubscribe': (['pubsub'], []), 'watch': (['fast'], []), 'blpop': (['write', 'blocking'], [])}
     words = []
     for name, (flags, categories) in said.items():
         words.append(f'*10\r\n${len(name)}\r\n{name}\r\n:-1\r\n')
@@ -33,6 +33,7 @@ class Link:
     def __init__(self, node, peer):
         self.node = node
         self.peer = peer
+        self.known = False
         self.gate = False
 
     def say(self, text):
@@ -53,7 +54,8 @@ class Link:
 
     def take(self, args):
         name = args[0].upper()
-        if name == 'AUTH':
+        if name == 'AUTH' and not self.known:
+            self.known = True
             self.gate = args[1] == GATE
             self.say('+OK\r\n')
         elif self.gate:
@@ -65,9 +67,10 @@ class Link:
         if name == 'COMMAND':
             self.say(command_table())
         elif name == 'PING':
-            self.say('+PONG\r\n')
+            self.say(self.node.pong)
         elif name == 'ECHO':
-            self.say('-NOPERM this user has no permissions to run the \'echo\' command\r\n')
+            self.say('$5\r\nalone\r\n' if self.node.alone else
+                     '-NOPERM this user has no permissions to run the \'echo\' command\r\n')
         elif name == 'WAIT':
             self.node.rounds.put(self)
 
@@ -77,6 +80,8 @@ class PlayedNode:
         self.name = name
         self.address = own_address()
         self.handed = False
+        self.pong = '+PONG\r\n'  # to the gate
+        self.alone = False         # its gate may ECHO
         self.links = []
         self.commands = queue.Queue()  # of clients: the link, and the command
         self.rounds = queue.Queue()    # of the gate: its links, one for each WAIT

@@ -14,7 +14,7 @@ VIEW = {'instances': [{'DBInstanceIdentifier': 'main', 'ReadReplicaDBInstanceIde
         'proxies': [{'DBProxyName': 'pool', 'Status': 'available'}],
         'endpoints': [{'DBProxyEndpointName': 'web', 'DBProxyName': 'pool'}],
         'caches': [{'ReplicationGroupId': 'cache', 'MemberClusters': ['cache-001']}],
-        'nodes': [{'NodeId': 'db-1-1', 'ResourceId': 'main'}]}
+        'nodes': [{'NodeId': 'db-1-1', 'ResourceId': 'main'}], 'hosts': [{'HostName': 'h1'}, {'HostName': 'h2'}]}
 
 
 @pytest.fixture
@@ -51,6 +51,7 @@ def test_commands_and_their_options(offered, weir, run):
     (['logs', ''], {'main', 'pool', 'web', 'cache', 'db-1-1'}), (['events', '--source', 'm'], {'main'}),
     (['psql', 'main', ''], set()), (['status', ''], set()), (['status', '-o', ''], {'table', 'json'}),
     (['completion', ''], {'bash', 'zsh'}), (['up', 'view'], {'view.json'}), (['proxy', ''], {'explain'}),
+    (['host', ''], {'list', 'drain', 'undrain', 'remove'}), (['host', 'drain', ''], {'h1', 'h2'}), (['host', 'drain', 'h1', ''], set()),
     (['proxy', 'explain', '--setting', 'a=b', 'view'], {'view.json'}), (['proxy', 'explain', '-o', ''], {'table', 'json'})])
 def test_operands(offered, words, names):
     assert offered(*words) == names

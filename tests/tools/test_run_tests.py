@@ -2,6 +2,7 @@
 import importlib.util
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -80,3 +81,53 @@ def test_programs_that_end_badly(runner, tmp_path):
     assert any('crash' in name for name, _ in count.failed)
     assert any('plain' in name for name, _ in count.failed)
     assert not list((tmp_path / 'build/meson-logs').glob('testlog-*'))
+
+
+def run_all(runner, tmp_path, texts, deadline=None):
+    """Of files of tests in processes of their own."""
+    files = []
+    for number, text in enumerate(texts):
+        files.append(tmp_path / f'test_{number}.py')
+        files[-1].write_text(text)
+    count = runner.Count()
+    runner.run_pytest([[str(path)] for path in files], dict(os.environ), count, tmp_path, deadline)
+    return count
+
+
+def test_files_run_side_by_side(runner, tmp_path, capsys):
+    """Two wait for each other; what each one said stands together."""
+    meet = """
+import time
+def test_meet():
+    open({mine!r}, 'w').close()
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            return open({other!r}).close()
+        except OSError:
+            time.sleep(0.05)
+    assert False
+"""
+    here, there = str(tmp_path / 'here'), str(tmp_path / 'there')
+    count = run_all(runner, tmp_path, [meet.format(mine=here, other=there), meet.format(mine=there, other=here),
+                                       'def test_bad():\n    assert False, "so it is"', 'import nothing_of_the_kind'])
+    assert count.passed == 2
+    assert len(count.failed) == 2
+    assert 'so it is' in capsys.readouterr().out
+
+
+def test_what_takes_too_long_is_interrupted(runner, tmp_path):
+    sleeps = 'import time\ndef test_sleeps():\n    time.sleep(60)'
+    count = run_all(runner, tmp_path, [sleeps, sleeps, sleeps], deadline=time.monotonic() + 1)
+    reasons = [reason for name, reason in count.failed if name.startswith('pytest ')]
+    assert sorted(reasons) == ['did not end in time', 'did not end in time', 'there was no time left for it']
+
+
+def test_every_file_has_its_turn(runner, root):
+    """Those that are run alone, and not once more with the others."""
+    together, *alone = runner.parts()
+    assert together[0] == 'tests'
+    assert sorted(word.removeprefix('--ignore=') for word in together[1:]) == sorted(path for path, in alone)
+    files = {str(path) for path in root.glob('tests/integration/test_*.py')}
+    assert {path for path, in alone} < files
+    assert str(root / 'tests/integration/test_example.py') not in {path for path, in alone}

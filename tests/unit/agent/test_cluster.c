@@ -32,6 +32,16 @@ static void test_a_write_keeps_what_is_not_its_own(void **state)
     store_close(store);
 }
 
+/* A node that shall go and fails for another reason keeps its data: its cluster may count on it. */
+static void test_only_the_store_says_that_it_is_absent(void **state)
+{
+    (void)state;
+    Store *store = store_with("not JSON");
+    assert_false(cluster_is_absent(store, "db-1"));
+    assert_true(cluster_is_absent(store, "db-2"));
+    store_close(store);
+}
+
 static void test_who_was_slower_has_written_nothing(void **state)
 {
     (void)state;
@@ -88,6 +98,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_write_keeps_what_is_not_its_own),
+        cmocka_unit_test(test_only_the_store_says_that_it_is_absent),
         cmocka_unit_test(test_who_was_slower_has_written_nothing),
         cmocka_unit_test(test_without_a_record),
         cmocka_unit_test(test_all_are_named),

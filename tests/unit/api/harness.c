@@ -26,6 +26,13 @@ static void harness_stop(void *context)
     ((Harness *)context)->stops++;
 }
 
+static bool host_heard(void *context, const char *host, bool *ret_alive, int64_t *ret_silent_ms)
+{
+    *ret_silent_ms = member_int(((Harness *)context)->silent, host, 0);
+    *ret_alive = *ret_silent_ms == 0;
+    return true;
+}
+
 static bool log_stat(void *context, const char *node_id, int64_t *ret_bytes,
                      int64_t *ret_written_ms, Err *err)
 {
@@ -69,6 +76,7 @@ int harness_setup(void **state)
         .key_find = find_key,
         .logs = {log_stat, log_read},
         .stop = harness_stop,
+        .host_heard = host_heard,
         .now_ms = harness_now,
         .context = harness,
     };
@@ -85,6 +93,7 @@ int harness_teardown(void **state)
     api_free(harness->api);
     store_close(harness->store);
     secret_done(&harness->secret_key);
+    json_decref(harness->silent);
     json_decref(harness->variables);
     mem_free(harness);
     return 0;

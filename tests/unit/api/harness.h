@@ -17,6 +17,7 @@ typedef struct Harness {
     int64_t now_ms;
     const char *log_text; /* of every node; NULL: no logs */
     int stops;
+    json_t *silent; /* by host, for how many ms; NULL: all are alive */
     /* Kept between steps: "$NAME" in a step's input stands for it. */
     json_t *variables;
 } Harness;

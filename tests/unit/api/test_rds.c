@@ -378,6 +378,14 @@ static void test_forced_failover(void **state)
     json_t *spec = harness_get(harness, "spec/db-instance/app");
     assert_int_equal(member_int(spec, "failover_epoch", 0), 1);
     assert_int_equal(member_int(spec, "reboot_epoch", 0), 0);
+    /* a move to another host has taken numbers meanwhile */
+    char *key = mem_printf("cluster/%s", member_str(spec, "DbiResourceId", ""));
+    harness_put(harness, key, "{'leader': 'x', 'handover': 6}");
+    mem_free(key);
+    json_decref(spec);
+    run_step(harness, &steps[1]);
+    spec = harness_get(harness, "spec/db-instance/app");
+    assert_int_equal(member_int(spec, "failover_epoch", 0), 7);
     json_decref(spec);
 }
 

@@ -6,11 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../unit.h"
-
-#include "control/control.h"
-
-static const uint8_t master_key[AEAD_KEY_SIZE] = {7};
+#include "harness.h"
 
 static const char instance_spec[] =
     "{\"DBInstanceIdentifier\":\"app\",\"DbiResourceId\":\"db-app\",\"Engine\":\"postgres\","
@@ -29,111 +25,6 @@ static const char group_spec[] =
     "{\"GroupId\":\"sg-1\",\"ingress\":[{\"IpProtocol\":\"tcp\",\"FromPort\":5432,\"ToPort\":5432,"
     "\"CidrIpv4\":\"10.0.0.0/8\"},{\"IpProtocol\":\"tcp\",\"FromPort\":1,\"ToPort\":2,"
     "\"CidrIpv4\":\"11.0.0.0/8\"}]}";
-
-static bool round_of(Store *store, const ControlHost *hosts, size_t hosts_len)
-{
-    const ControlFacts facts = {.host = hosts[0].name,
-                                .hosts = hosts,
-                                .hosts_len = hosts_len,
-                                .master_key = master_key,
-                                .now_ms = 1700000000000};
-    bool busy = false;
-    Err err;
-    if (!control_round(store, &facts, &busy, &err)) {
-        fail_msg("%s", err.message);
-    }
-    return busy;
-}
-
-static bool round_once(Store *store)
-{
-    const ControlHost host = {.name = "local", .alive = true, .memory_bytes = (int64_t)64 << 30};
-    return round_of(store, &host, 1);
-}
-
-static json_t *get(Store *store, const char *key)
-{
-    Arena *arena = arena_new();
-    StoreItem item;
-    json_t *record = NULL;
-    if (store_get(store, slice_of(key), arena, &item, NULL)) {
-        assert_true(record_parse(item.value, &record, NULL));
-    }
-    arena_free(arena);
-    return record;
-}
-
-static int64_t revision_of(Store *store, const char *key)
-{
-    Arena *arena = arena_new();
-    StoreItem item;
-    int64_t revision = 0;
-    if (store_get(store, slice_of(key), arena, &item, NULL)) {
-        revision = item.mod_revision;
-    }
-    arena_free(arena);
-    return revision;
-}
-
-static void put(Store *store, const char *key, const char *text)
-{
-    int64_t revision = revision_of(store, key);
-    Err err;
-    bool ok = revision == 0
-                  ? store_create(store, slice_of(key), slice_of(text), NULL, &err)
-                  : store_update(store, slice_of(key), revision, slice_of(text), NULL, &err);
-    assert_true(ok);
-}
-
-/* Plays the agent: the node is in this state by exactly its goal. */
-static void see_node_in(Store *store, const char *node, const char *state, const char *more)
-{
-    char key[128];
-    snprintf(key, sizeof(key), "node/%s/goal", node);
-    Arena *arena = arena_new();
-    json_t *goal = get(store, key);
-    assert_non_null(goal);
-    char digest[SHA256_HEX_SIZE];
-    sha256_hex(record_format(arena, goal), digest);
-    snprintf(key, sizeof(key), "node/%s/seen", node);
-    put(store, key,
-        arena_printf(arena, "{\"state\":\"%s\",\"goal\":\"%s\"%s}", state, digest, more));
-    json_decref(goal);
-    arena_free(arena);
-}
-
-static void see_node(Store *store, const char *node, const char *incarnation, const char *more)
-{
-    char *all = mem_printf(",\"open\":true,\"incarnation\":\"%s\"%s", incarnation, more);
-    see_node_in(store, node, "running", all);
-    mem_free(all);
-}
-
-static void see_plane_in(Store *store, const char *plane, const char *state)
-{
-    char key[128];
-    char text[128];
-    snprintf(key, sizeof(key), "plane/%s/goal", plane);
-    snprintf(text, sizeof(text), "{\"state\":\"%s\",\"applied\":%lld}", state,
-             (long long)revision_of(store, key));
-    snprintf(key, sizeof(key), "plane/%s/seen/local", plane);
-    put(store, key, text);
-}
-
-static void see_plane(Store *store, const char *plane)
-{
-    see_plane_in(store, plane, "running");
-}
-
-static void assert_member(Store *store, const char *key, const char *member, const char *expected)
-{
-    json_t *record = get(store, key);
-    if (record == NULL) {
-        fail_msg("no record %s", key);
-    }
-    assert_string_equal(member_str(record, member, "(none)"), expected);
-    json_decref(record);
-}
 
 static Store *store_with_instance(void)
 {
@@ -840,21 +731,12 @@ static void test_reads_are_split(void **state)
 /* ---- several hosts -----------------------------------------------------------------------------
  */
 
-#define GIB ((int64_t)1 << 30)
-
-static void assert_node(Store *store, const char *node, const char *host, const char *zone)
-{
-    char *key = mem_printf("node/%s/goal", node);
-    assert_member(store, key, "host", host);
-    assert_member(store, key, "zone", zone);
-    mem_free(key);
-}
-
 /* By zone; never two of a cluster on one host while there is another; and they stay there. */
 static void test_nodes_are_placed_on_hosts(void **state)
 {
     (void)state;
-    Store *store = store_with_instance();
+    Store *store = store_open_memory(NULL);
+    put(store, "spec/db-instance/app", instance_spec);
     ControlHost hosts[] = {{.name = "h1", .zone = 'a', .alive = true, .memory_bytes = 64 * GIB},
                            {.name = "h2", .zone = 'a', .alive = true, .memory_bytes = 32 * GIB},
                            {.name = "h3", .zone = 'c', .alive = true},

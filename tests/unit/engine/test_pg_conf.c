@@ -209,11 +209,31 @@ static void test_a_follower_has_what_its_primary_had(void **state)
     arena_free(arena);
 }
 
+static void test_up_to_where_a_follower_has_come(void **state)
+{
+    (void)state;
+    int64_t timeline;
+    uint64_t lsn;
+    pg_recovered_parse(SLICE("Minimum recovery ending location:     1/5165100\n"
+                             "Min recovery ending loc's timeline:   2\n"),
+                       &timeline, &lsn);
+    assert_int_equal(timeline, 2);
+    assert_int_equal(lsn, 0x105165100);
+    pg_recovered_parse(SLICE("Minimum recovery ending location:     0/0\n"
+                             "Min recovery ending loc's timeline:   0\n"),
+                       &timeline, &lsn);
+    assert_int_equal(timeline, 0);
+    pg_recovered_parse(SLICE("Minimum recovery ending location:     0/5165100\n"), &timeline, &lsn);
+    assert_int_equal(timeline, 0);
+    assert_int_equal(lsn, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ours_win),
         cmocka_unit_test(test_a_follower_has_what_its_primary_had),
+        cmocka_unit_test(test_up_to_where_a_follower_has_come),
         cmocka_unit_test(test_quoting),
         cmocka_unit_test(test_a_follower),
         cmocka_unit_test(test_configure),

@@ -65,11 +65,43 @@ static void test_acl(void **state)
     arena_free(arena);
 }
 
+/* What lets a primary acknowledge alone is never in the files that an engine starts with. */
+static void test_the_gates_user(void **state)
+{
+    (void)state;
+    Arena *arena = arena_new();
+    char folder[] = "/tmp/weir-test-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    RedisSpec spec = spec_new(arena);
+    const char *rule = "resetchannels -@all +ping +wait +command";
+    assert_non_null(
+        strstr(rendered(arena, &spec, redis_acl_render), arena_printf(arena, "%s\n", rule)));
+    spec.alone = true;
+    assert_non_null(
+        strstr(rendered(arena, &spec, redis_acl_render), arena_printf(arena, "%s +echo\n", rule)));
+    spec.paths = engine_paths(arena, folder, "/run", "s");
+    bool changed = false;
+    Err err = {0};
+    Buf text;
+    buf_init(&text, BUF_MAX_DEFAULT);
+    assert_true(dir_make(spec.paths.conf, 0700, &err));
+    assert_true(redis_configure(&spec, &changed, &err));
+    assert_true(changed);
+    const char *path = arena_printf(arena, "%s/users.acl", spec.paths.conf);
+    assert_true(file_read(path, &text, &err));
+    assert_non_null(strstr(buf_str(&text), rule));
+    assert_null(strstr(buf_str(&text), "echo"));
+    buf_done(&text);
+    assert_true(tree_remove(folder, &err));
+    arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conf),
         cmocka_unit_test(test_acl),
+        cmocka_unit_test(test_the_gates_user),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -664,8 +664,54 @@ static void test_one_that_came_lately_is_compared_too(void **state)
     check(&late, GROUP_STEP_WAIT);
     late.record.set.len = 1; /* the leader was alone: nobody has what it acknowledged */
     check(&late, GROUP_STEP_WAIT);
+    late.bid = false;
+    check(&late, GROUP_STEP_WAIT);
     late.durable = false;
     check(&late, GROUP_STEP_WAIT);
+}
+
+/* The last word of one that is in no set: what the leader acknowledged last may be there alone. */
+static void test_one_that_comes_is_waited_for(void **state)
+{
+    (void)state;
+    GroupView view = durable_free_view();
+    view.record.set.len = 2; /* n1, n2 */
+    view.phase_ms = GROUP_BID_MS;
+    check(&view, GROUP_STEP_WAIT); /* n3 has not said what it has */
+    view.peers[1].bid_term = 5;
+    view.peers[1].offset = 100;
+    assert_int_equal(written(&view).term, 6);
+    view.peers[1].in_history = false; /* it may just have come into it: it is looked at again */
+    view.phase_ms = GROUP_BID_MS - 1;
+    check(&view, GROUP_STEP_WAIT);
+    view.peers[1].follows = false;
+    assert_int_equal(written(&view).term, 6);
+    view.peers[1].follows = true;
+    view.phase_ms = GROUP_BID_MS;
+    assert_int_equal(written(&view).term, 6);
+}
+
+/* Its data is gone, theirs is not: they are compared as ever. */
+static void test_a_leader_without_data_lets_them_be_compared(void **state)
+{
+    (void)state;
+    GroupView view = durable_view();
+    view.state = HA_STATE_EMPTY;
+    view.has_data = false;
+    view.incarnation = ha_id("");
+    GroupRecord room = written(&view);
+    assert_int_equal(room.phase, HA_PHASE_FREE);
+    assert_string_equal(room.history, "h1");
+    assert_int_equal(room.set.len, 3);
+    view.record = room;
+    check(&view, GROUP_STEP_WAIT);
+    view.phase_ms = GROUP_TAKE_MS; /* nobody could: whoever has data, then */
+    assert_string_equal(written(&view).history, "");
+    view = durable_view();
+    view.state = HA_STATE_EMPTY;
+    view.has_data = false;
+    view.peers[1].follows = false; /* it cannot be compared */
+    assert_string_equal(written(&view).history, "");
 }
 
 static void test_nobody_makes_room_for_some_of_them(void **state)
@@ -944,6 +990,8 @@ int main(void)
         cmocka_unit_test(test_who_has_no_log_of_it_does_not_lead),
         cmocka_unit_test(test_who_has_no_log_of_it_is_compared),
         cmocka_unit_test(test_one_that_came_lately_is_compared_too),
+        cmocka_unit_test(test_one_that_comes_is_waited_for),
+        cmocka_unit_test(test_a_leader_without_data_lets_them_be_compared),
         cmocka_unit_test(test_nobody_makes_room_for_some_of_them),
         cmocka_unit_test(test_an_heir_leads_at_once_only_where_it_has_it_all),
         cmocka_unit_test(test_alone_when_the_record_says_so),

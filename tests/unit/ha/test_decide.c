@@ -228,6 +228,21 @@ static void test_one_that_stands_still_is_ended_sooner(void **state)
     check(&view, HA_STEP_WAIT);
 }
 
+/* Each start of a standby that only gets no processor makes that worse. */
+static void test_a_standby_that_gets_no_processor_stays(void **state)
+{
+    (void)state;
+    HaView view = follower_view();
+    view.state = HA_STATE_SILENT;
+    view.state_ms = HA_STARVED_MS - 1;
+    check(&view, HA_STEP_WAIT);
+    view.state_ms = HA_STARVED_MS;
+    check(&view, HA_STEP_KILL);
+    view.halted = true;
+    view.state_ms = HA_SILENT_MS;
+    check(&view, HA_STEP_KILL);
+}
+
 static void test_two_witnesses_from_another_host(void **state)
 {
     (void)state;
@@ -781,6 +796,7 @@ int main(void)
         cmocka_unit_test(test_a_lost_data_directory_makes_room),
         cmocka_unit_test(test_a_silent_leader_is_ended_where_nobody_hears_it),
         cmocka_unit_test(test_one_that_stands_still_is_ended_sooner),
+        cmocka_unit_test(test_a_standby_that_gets_no_processor_stays),
         cmocka_unit_test(test_two_witnesses_from_another_host),
         cmocka_unit_test(test_the_former_right_to_answer_runs_out_first),
         cmocka_unit_test(test_degrades_late),

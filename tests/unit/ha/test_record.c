@@ -89,6 +89,22 @@ static void test_who_has_diverged(void **state)
     assert_false(ha_record_diverged(&record, 4, 1)); /* nothing is known */
 }
 
+/* Of timelines that are older than all that the record remembers nothing can be said for certain.
+ */
+static void test_a_history_that_is_full_forgets(void **state)
+{
+    (void)state;
+    HaRecord record = {.term = 30, .history_term = 30, .history_len = HA_HISTORY_MAX};
+    for (size_t i = 0; i < HA_HISTORY_MAX; i++) {
+        record.history[i] = (HaFork){.timeline = (int64_t)i + 5, .lsn = 100 * (i + 1)};
+    }
+    assert_true(ha_record_diverged(&record, 3, 1));
+    assert_false(ha_record_diverged(&record, 4, 100));
+    assert_true(ha_record_diverged(&record, 4, 101));
+    record.history_len--;
+    assert_false(ha_record_diverged(&record, 3, 100));
+}
+
 static void test_the_timeline_of_the_term(void **state)
 {
     (void)state;
@@ -101,8 +117,11 @@ static void test_the_timeline_of_the_term(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_there_and_back),           cmocka_unit_test(test_a_record_of_before),
-        cmocka_unit_test(test_what_is_no_record),        cmocka_unit_test(test_who_has_diverged),
+        cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_a_record_of_before),
+        cmocka_unit_test(test_what_is_no_record),
+        cmocka_unit_test(test_who_has_diverged),
+        cmocka_unit_test(test_a_history_that_is_full_forgets),
         cmocka_unit_test(test_the_timeline_of_the_term),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,8 +78,9 @@ static void answer(Talk *t, const char *types, Buf *got)
     }
 }
 
-/* A line per message: "Q text"; "P name text", "B name", "E", "S"; "< types" is the server's; "+"
- * and "-" are a cancel that is sent, and has arrived; "@us" is how long the rest has run. */
+/* A line per message: "Q text"; "P name text", "B name portal", "E portal", "S"; "< types" is the
+ * server's; "+" and "-" are a cancel that is sent, and has arrived; "@us" is how long the rest has
+ * run. */
 static void check(bool relay, bool quiet, int64_t timeout_us, const char *script, const char *want)
 {
     Talk *t = talk_new(relay);
@@ -108,10 +109,11 @@ static void check(bool relay, bool quiet, int64_t timeout_us, const char *script
         case 'P':
         case 'B':
             talk_message(&t->session, &t->exchange, &t->out, text[0], name,
-                         text[0] == 'P' ? text + 4 : "", &t->sent);
+                         line.len > 4 ? text + 4 : "", &t->sent);
             break;
         default:
-            talk_message(&t->session, &t->exchange, &t->out, text[0], "", "", &t->sent);
+            talk_message(&t->session, &t->exchange, &t->out, text[0], "",
+                         line.len > 2 ? text + 2 : "", &t->sent);
         }
     }
     if (!slice_is(buf_slice(&got), want)) {
@@ -166,6 +168,9 @@ static void test_what_ends_transactions_by_itself(void **state)
     check(false, false, 0, "Q call p()\n@99999\n< CZI", "CZ");
     check(false, false, 0, "Q call p()\n@100000\n< CZI", "*CZ");
     check(false, false, 60000000, "Q call p()\n@100000\n< CZI", "*CZ");
+    /* A COMMIT waits without one. */
+    check(false, false, -1, "Q begin\n< CZT\n" INSERT "< CZT\nQ commit\n@100000\n< CZI", "CZCZCZ");
+    check(false, false, 0, "Q commit prepared 'x'\n@100000\n< CZI", "*CZ");
     /* It is not known, or not the one of the login. */
     check(false, false, -1, "Q call p()\n< CZI", "*CZ");
     check(true, false, 0, "Q set statement_timeout = 1\n< CZI\nQ call p()\n< CZI", "CZ*CZ");
@@ -190,8 +195,50 @@ static void test_who_hears_no_warnings(void **state)
           "CZCZ12*C*Z");
     check(false, true, 0, "Q insert into t values (1); insert into t values (2)\n< CCZI", "*C*CZ");
     check(true, true, 0, INSERT "< CZI\nQ select 1\n< TDCZI", "*CZTDCZ");
+    /* What was proven for one word is not for what comes behind it. */
+    check(false, true, 0, "Q select 1; call p()\n< TDCEZI", "TD*CE*Z");
+    check(false, true, 0, INSERT "< CnZI", "*C*Z");
+    check(false, true, 0, INSERT "< CNZI", "*CNZ");
     check(true, true, 0, "P a insert into t values (1)\nS\n< 1ZI\nB a\nE\nS\n< 2CZI", "1Z2*C*Z");
     check(false, false, 0, "F\n< VZI", "V*Z");
+}
+
+/* What runs was said earlier, or is another portal than the one that the batch has bound. */
+static void test_what_was_said_before(void **state)
+{
+    (void)state;
+    static const char insert[] = "P - insert into t values (1)\nS\n< 1ZI\n";
+    static const char call[] = "P - call p()\nS\n< 1ZI\n";
+    static const char selects[] = "P - select 1\nB -\nE\n";
+    for (int relay = 0; relay < 2; relay++) {
+        CLEANUP(mem_free_ptr) char *again = mem_printf("%sB -\nE\nS\n< 2CZI", insert);
+        check(relay != 0, true, 0, again, "1*Z2C*Z");
+        CLEANUP(mem_free_ptr)
+        char *skipped =
+            mem_printf("%sP b select 2\nP - select 1\nS\n< EZI\nB -\nE\nS\n< 2CZI", insert);
+        check(true, true, 0, skipped, "1*ZEZ2*C*Z");
+        CLEANUP(mem_free_ptr) char *slow = mem_printf("%sB -\nE\nS\n@100000\n< 2CZI", call);
+        check(relay != 0, false, 0, slow, "1Z2*C*Z");
+        CLEANUP(mem_free_ptr)
+        char *bound = mem_printf("Q begin\n< CZT\nP - commit\nB - c\nS\n< 12ZT\n" INSERT
+                                 "< CZT\n%sE c\nS\n< 12CCZI",
+                                 selects);
+        check(relay != 0, true, 0, bound, "CZ12ZCZ12*C*C*Z");
+    }
+    /* By a name that is not followed. */
+    CLEANUP(mem_free_ptr)
+    char *kept =
+        mem_printf("P a insert into t values (1)\nS\n< 1ZI\n%sB a p\nE p\nS\n< 12C2CZI", selects);
+    check(true, true, 0, kept, "1Z12*C2*C*Z");
+    CLEANUP(mem_free_ptr) char *reads = mem_printf("%sS\n< 12CZI", selects);
+    check(false, true, 0, reads, "12CZ");
+    check(false, true, 0, "P - select 1\nB - p\nE p\nS\n< 12CZI", "12CZ");
+    check(false, true, 0, "P - select 1\nS\n< 1ZI\nB -\nE\nS\n< 2CZI", "1Z2CZ");
+    check(false, false, 0, "P - call p()\nS\n< 1ZI\nP - select 1\nB -\nE\nS\n@100000\n< 12CZI",
+          "1Z12CZ");
+    check(true, false, 0,
+          "P a set client_min_messages = error\nS\n< 1ZI\nB a\nE\nS\n< 2CZI\n" INSERT "< CZI",
+          "1Z2*C*Z*CZ");
 }
 
 static void test_who_keeps_them_away(void **state)
@@ -243,6 +290,93 @@ static void test_what_is_led_back(void **state)
     assert_int_equal(commit_of_one_that_hears("set local client_min_messages = error"), STEP_GATE);
 }
 
+/* A server that has another client's, which are led back in the transaction. */
+static void test_what_another_client_has_set(void **state)
+{
+    (void)state;
+    Talk *t = talk_new(false);
+    t->exchange.applied = settings_intern(t->settings, SLICE("client_min_messages\0error\0"));
+    session_link(&t->session, &t->exchange, HANDOVER_PLAIN, &t->out);
+    talk_message(&t->session, &t->exchange, &t->out, 'Q', "", "insert into t values (1)", &t->sent);
+    assert_int_equal(hear(t, '1', SLICE("")), STEP_DROP);
+    assert_int_equal(hear(t, '2', SLICE("")), STEP_DROP);
+    assert_int_equal(hear(t, 'C', SLICE("")), STEP_DROP);
+    assert_int_equal(hear(t, 'C', SLICE("")), STEP_GATE);
+    talk_free(t);
+}
+
+/* The client's own statement_timeout is known. */
+static void test_a_timeout_of_its_own(void **state)
+{
+    (void)state;
+    Talk *t = talk_new(false);
+    t->session.settings = settings_intern(t->settings, SLICE("statement_timeout\0005ms\0"));
+    t->exchange.applied = settings_ref(t->session.settings);
+    session_link(&t->session, &t->exchange, HANDOVER_PLAIN, &t->out);
+    talk_message(&t->session, &t->exchange, &t->out, 'Q', "", "call p()", &t->sent);
+    t->exchange.gate.took_us = 4999;
+    assert_int_equal(hear(t, 'C', SLICE("")), STEP_FORWARD);
+    t->exchange.gate.took_us = 5000;
+    assert_int_equal(hear(t, 'Z', SLICE("I")), STEP_GATE);
+    talk_free(t);
+}
+
+/* A client that is linked while a cancel is on its way. */
+static void test_a_cancel_before_the_link(void **state)
+{
+    (void)state;
+    Talk *t = talk_new(false);
+    session_gate_cancel(&t->exchange, false);
+    session_link(&t->session, &t->exchange, HANDOVER_PLAIN, &t->out);
+    talk_message(&t->session, &t->exchange, &t->out, 'Q', "", "select 1", &t->sent);
+    session_gate_cancel(&t->exchange, true);
+    assert_int_equal(hear(t, 'C', SLICE("")), STEP_GATE);
+    talk_free(t);
+}
+
+/* Its settings are asked for, and meanwhile it runs what may set anything. */
+static void test_what_is_said_while_it_is_asked(void **state)
+{
+    (void)state;
+    Talk *t = talk_new(false);
+    talk_message(&t->session, &t->exchange, &t->out, 'Q', "", "set work_mem = 1", &t->sent);
+    assert_int_equal(hear(t, 'C', SLICE("")), STEP_FORWARD);
+    assert_int_equal(hear(t, 'Z', SLICE("I")), STEP_FORWARD);
+    assert_int_equal(t->exchange.asking, ASKING_SETTINGS);
+    talk_message(&t->session, &t->exchange, &t->out, 'Q', "", "do 'x'", &t->sent);
+    assert_int_equal(hear(t, 'D',
+                          (Slice){"\0\1\0\0\0\1"
+                                  "1",
+                                  7}),
+                     STEP_DROP);
+    assert_int_equal(hear(t, 'C', SLICE("")), STEP_DROP);
+    assert_int_equal(hear(t, 'Z', SLICE("I")), STEP_DROP);
+    assert_int_equal(hear(t, 'C', SLICE("")), STEP_GATE);
+    talk_free(t);
+}
+
+/* A Parse that is longer than what is read of it, by a name. */
+static void test_what_is_not_read(void **state)
+{
+    (void)state;
+    Talk *t = talk_new(true);
+    PgPiece piece = {
+        .type = 'P', .first = true, .raw = SLICE("P"), .body = SLICE("a\0insert into")};
+    assert_int_equal(session_client_piece(&t->session, &t->exchange, &piece, &t->out),
+                     STEP_FORWARD);
+    piece = (PgPiece){.last = true, .raw = SLICE("x"), .body = SLICE("x")};
+    assert_int_equal(session_client_piece(&t->session, &t->exchange, &piece, &t->out),
+                     STEP_FORWARD);
+    talk_message(&t->session, &t->exchange, &t->out, 'S', "", "", &t->sent);
+    assert_int_equal(hear(t, '1', SLICE("")), STEP_FORWARD);
+    assert_int_equal(hear(t, 'Z', SLICE("I")), STEP_GATE);
+    session_gate_open(&t->exchange);
+    assert_int_equal(hear(t, 'Z', SLICE("I")), STEP_FORWARD);
+    talk_message(&t->session, &t->exchange, &t->out, 'Q', "", "insert into t values (1)", &t->sent);
+    assert_int_equal(hear(t, 'C', SLICE("")), STEP_GATE);
+    talk_free(t);
+}
+
 static void test_off(void **state)
 {
     (void)state;
@@ -289,8 +423,14 @@ int main(void)
         cmocka_unit_test(test_a_cancel),
         cmocka_unit_test(test_what_ends_transactions_by_itself),
         cmocka_unit_test(test_who_hears_no_warnings),
+        cmocka_unit_test(test_what_was_said_before),
         cmocka_unit_test(test_who_keeps_them_away),
         cmocka_unit_test(test_what_is_led_back),
+        cmocka_unit_test(test_what_another_client_has_set),
+        cmocka_unit_test(test_a_timeout_of_its_own),
+        cmocka_unit_test(test_a_cancel_before_the_link),
+        cmocka_unit_test(test_what_is_said_while_it_is_asked),
+        cmocka_unit_test(test_what_is_not_read),
         cmocka_unit_test(test_off),
         cmocka_unit_test(test_what_it_loses),
         cmocka_unit_test(test_timeouts),

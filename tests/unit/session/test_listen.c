@@ -348,6 +348,21 @@ static void test_not_before_the_shared_one_has_come_in(void **state)
     assert_true(t->sent.len > 0);
 }
 
+/* Where the client's own connection is the shared one: a mark that comes before this listens to
+ * marks would be lost. */
+static void test_not_before_it_hears_marks(void **state)
+{
+    Talk *t = *state;
+    found(t);
+    session_listen_give(&t->session, SLICE(MARK), SLICE("x"));
+    session_link(&t->session, &t->exchange, HANDOVER_PLAIN, &t->out);
+    assert_true(query(t, "listen b") == STEP_WAIT);
+    assert_int_equal(t->exchange.asking, ASKING_NOTHING);
+    session_listen_passed(&t->session);
+    assert_true(query(t, "listen b") == STEP_WAIT);
+    assert_int_equal(t->exchange.asking, ASKING_RETURN);
+}
+
 static void test_what_goes_back(void **state)
 {
     static const struct {
@@ -457,6 +472,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_back_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_before_the_shared_one_has_come_in, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_not_before_it_hears_marks, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_goes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_prepared, setup, teardown),
         cmocka_unit_test_setup_teardown(test_within_a_batch, setup, teardown),

@@ -39,8 +39,8 @@ static char letter(char type, SessionStep step, const SessionOut *out)
     return type;
 }
 
-/* A line per message: "Q text"; "P name text", "B name", "E", "S"; "< types" is the server's. The
- * name is one letter, or - for none. */
+/* A line per message: "Q text"; "P name text", "B name portal", "E portal", "S"; "< types" is the
+ * server's. The name is one letter, or - for none. */
 static void run(Talk *t, const char *script)
 {
     Slice rest = slice_of(script);
@@ -60,10 +60,11 @@ static void run(Talk *t, const char *script)
         case 'B':
             name[0] = text[2] == '-' ? '\0' : text[2];
             talk_message(&t->session, &t->exchange, &t->out, text[0], name,
-                         text[0] == 'P' ? text + 4 : "", &t->sent);
+                         line.len > 4 ? text + 4 : "", &t->sent);
             break;
         default:
-            talk_message(&t->session, &t->exchange, &t->out, text[0], "", "", &t->sent);
+            talk_message(&t->session, &t->exchange, &t->out, text[0], "",
+                         line.len > 2 ? text + 2 : "", &t->sent);
         }
     }
 }
@@ -117,6 +118,11 @@ static void test_what_may_have_happened(void **state)
         BEGUN "Q end",
         BEGUN "Q prepare transaction 'x'",
         BEGUN "P - commit\nB -\nE", /* it ends it without a Sync */
+        /* Bound in an earlier batch, and not what this one has bound. */
+        BEGUN "P - commit\nB - c\nS\n< 12ZT\nP - select 1\nB -\nE\nE c\nS",
+        BEGUN "P - commit\nB -\nS\n< 12ZT\nP - select 1\nE\nS",
+        /* What is skipped leaves what was there. */
+        "P - insert into t values (1)\nS\n< 1ZI\nP b x\nP - select 1\nS\n< 3EZI\nB -\nE\nS",
         BEGUN "P s commit\nB s\nE\nS",
         BEGUN "Q something else",                       /* nobody knows what it is */
         BEGUN "Q rollback\nQ insert into t values (1)", /* which is in none */
@@ -230,7 +236,11 @@ static void test_what_is_sent_again(void **state)
         {"P a select 1\nS\n< 31ZI\nB a\nE\nS", true},
         {"Q select 1\n< T", true}, /* whether that was passed on is the shell's to know */
         {"Q begin", true},         /* there is nothing in it */
+        {"P - begin\nB -\nE\nP - select 1\nB -\nE\nS", false},
+        {"P - select 1\nB -\nE\nP - select 2\nB -\nE\nS", true},
+        {"P a select 1\nS", true},
         {"Q select 1\nQ select 2", false},
+        {"Q select 1\nP - select 2", false},
         {"Q select 1; select 2", false},
         {"Q select f()", false},
         {"Q insert into t values (1)", false},
@@ -267,6 +277,91 @@ static void test_a_name_is_taken_back(void **state)
     talk_free(t);
 }
 
+static SessionStep fail_with(Talk *t, const char *sqlstate)
+{
+    Buf body;
+    buf_init(&body, BUF_MAX_DEFAULT);
+    pg_put_error(&body, &(PgError){.severity = SLICE("ERROR"),
+                                   .sqlstate = slice_of(sqlstate),
+                                   .message = SLICE("m")});
+    Slice raw = buf_slice(&body);
+    PgPiece piece = {.type = 'E',
+                     .first = true,
+                     .last = true,
+                     .raw = raw,
+                     .body = slice_skip(raw, PG_HEADER_SIZE)};
+    SessionStep step = session_server_piece(&t->session, &t->exchange, &piece, &t->out);
+    buf_done(&body);
+    return step;
+}
+
+static char letter_told(char type, SessionStep step, const SessionOut *out)
+{
+    (void)out;
+    return step == STEP_FORWARD ? type : '.';
+}
+
+/* Types of what was sent, one letter each. */
+static void check_sent(Talk *t, const char *want)
+{
+    char types[TALK_MAX] = {0};
+    size_t len = 0;
+    PgPolicy policy = {0};
+    for (Slice rest = buf_slice(&t->sent); rest.len > 0;) {
+        PgFramer framer = {0};
+        PgPiece piece;
+        assert_true(pg_framer_next(&framer, &policy, rest, &piece) == WIRE_DONE);
+        rest = slice_skip(rest, piece.raw.len);
+        types[len++] = piece.type;
+    }
+    assert_string_equal(types, want);
+}
+
+/* In the transaction of the first batch, in front of it; and of no other. */
+static void test_what_is_sent_again_is_read_only(void **state)
+{
+    (void)state;
+    char got[TALK_MAX];
+    Talk *t = talk_new(false);
+    session_guard(&t->exchange);
+    run(t, "Q select 1\nQ insert into t values (1)");
+    check_sent(t, "PBEQQ");
+    assert_true(slice_has(buf_slice(&t->sent), "SET transaction_read_only = on"));
+    talk_answer(&t->session, &t->exchange, &t->out, "12CTDCZI", letter_told, got);
+    assert_string_equal(got, "...TDCZ");
+    assert_int_equal(fail_with(t, "25006"), STEP_FORWARD); /* is the client's own */
+    talk_free(t);
+    t = talk_new(false);
+    session_guard(&t->exchange);
+    run(t, "C\nS\nQ insert into t values (1)"); /* what begins no transaction */
+    check_sent(t, "CCSQ");
+    talk_free(t);
+}
+
+static void test_what_writes_after_all(void **state)
+{
+    (void)state;
+    static const char *const scripts[] = {"Q select 1", "P - select 1\nB -\nE\nS",
+                                          "P a select 1\nB a\nE\nS"};
+    for (size_t i = 0; i < ARRAY_LEN(scripts); i++) {
+        Talk *t = talk_new(false);
+        char got[TALK_MAX];
+        t->exchange.dialect.wants_reads = true;
+        session_guard(&t->exchange);
+        run(t, scripts[i]);
+        talk_answer(&t->session, &t->exchange, &t->out, "12C", letter_told, got);
+        assert_int_equal(session_lost(&t->session, &t->exchange), LOSS_UNDONE);
+        assert_int_equal(fail_with(t, "25006"), STEP_REFUSE);
+        assert_int_equal(session_lost(&t->session, &t->exchange), LOSS_UNKNOWN);
+        assert_true(session_can_outlive(&t->session, &t->exchange));
+        talk_free(t);
+    }
+    Talk *t = talk_new(false);
+    run(t, "Q select 1");
+    assert_int_equal(fail_with(t, "25006"), STEP_FORWARD);
+    talk_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +373,8 @@ int main(void)
         cmocka_unit_test(test_who_cannot_stay),
         cmocka_unit_test(test_what_is_sent_again),
         cmocka_unit_test(test_a_name_is_taken_back),
+        cmocka_unit_test(test_what_is_sent_again_is_read_only),
+        cmocka_unit_test(test_what_writes_after_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

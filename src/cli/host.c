@@ -1,0 +1,292 @@
+/* `weir host`: the hosts of a tier that stands on several; what they have, and how one leaves. */
+#include <stdio.h>
+#include <time.h>
+
+#include "cli/cli_priv.h"
+
+#define LOOK_MS       500
+#define DRAIN_WAIT_MS (24 * 3600 * MS_PER_S) /* a large database is copied for hours */
+
+enum { OPTION_WAIT = 256 };
+
+typedef struct HostCommand {
+    bool wait;
+    const char *word;
+    const char *name; /* NULL: all */
+} HostCommand;
+
+/* ---- looking -----------------------------------------------------------------------------------
+ */
+
+/* The caller's; NULL and err set when it fails. */
+static json_t *hosts_load(Cli *cli, const char *name, Err *err)
+{
+    json_t *input = json_object();
+    if (name != NULL) {
+        json_object_set_new(input, "HostName", json_string(name));
+    }
+    CLEANUP(record_free_ptr) json_t *output = cli_call(cli, "weir", "ListHosts", input, err);
+    if (output == NULL) {
+        return NULL;
+    }
+    json_t *hosts = member_array(output, "Hosts");
+    if (name != NULL && json_array_size(hosts) == 0) {
+        err_set(err, ERR_NOT_FOUND, "there is no host \"%s\": see `weir host list`", name);
+        return NULL;
+    }
+    return json_incref(hosts);
+}
+
+static const char *state_text(Arena *arena, const json_t *host)
+{
+    const char *state = member_str(host, "State", "");
+    int64_t since_ms = member_int(host, "SilentSince", 0);
+    char when[TIME_ISO_SIZE];
+    if (since_ms == 0) {
+        return state;
+    }
+    time_format_iso(since_ms, when);
+    return arena_printf(arena, "%s since %.19sZ", state, when);
+}
+
+static void add_host(Arena *arena, Table *table, const json_t *host)
+{
+    size_t i;
+    json_t *node;
+    const json_t *nodes = member_array(host, "Nodes");
+    const char *count = arena_printf(arena, "%zu", json_array_size(nodes));
+    const char *cells[] = {member_str(host, "HostName", ""),
+                           member_str(host, "Zone", ""),
+                           member_str(host, "Network", ""),
+                           state_text(arena, host),
+                           member_bool(host, "Draining", false) ? "drains" : "",
+                           count,
+                           "",
+                           ""};
+    table_row(table, cells);
+    json_array_foreach ((json_t *)(uintptr_t)nodes, i, node) {
+        const char *const more[] = {"",
+                                    "",
+                                    "",
+                                    "",
+                                    "",
+                                    member_str(node, "NodeId", ""),
+                                    arena_printf(arena, "%s of %s", member_str(node, "Role", ""),
+                                                 member_str(node, "ResourceId", "")),
+                                    member_str(node, "Note", "")};
+        table_row(table, more);
+    }
+}
+
+static bool host_list(Cli *cli, const HostCommand *command, Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(record_free_ptr) json_t *hosts = hosts_load(cli, command->name, err);
+    if (hosts == NULL) {
+        return false;
+    }
+    if (cli->format == CLI_JSON) {
+        cli_print_json(json_incref(hosts));
+        return true;
+    }
+    static const char *const head[] = {"HOST",  "ZONE",    "NET", "STATE",
+                                       "DRAIN", "ENGINES", "OF",  "NOTE"};
+    Table table;
+    table_init(&table, ARRAY_LEN(head), 3);
+    table_row(&table, head);
+    size_t i;
+    json_t *host;
+    json_array_foreach (hosts, i, host) {
+        add_host(arena, &table, host);
+    }
+    table_print(&table, stdout);
+    table_done(&table);
+    return true;
+}
+
+/* ---- draining ----------------------------------------------------------------------------------
+ */
+
+/* What has changed since it was told last. */
+static void tell(Map *told, const json_t *node)
+{
+    Slice id = slice_of(member_str(node, "NodeId", ""));
+    const char *note = member_str(node, "Note", "it is looked at");
+    char *before = map_get(told, id);
+    if (before == NULL || strcmp(before, note) != 0) {
+        fprintf(stderr, "%s (%s of %s): %s\n", id.data, member_str(node, "Role", ""),
+                member_str(node, "ResourceId", ""), note);
+        map_set(told, id, mem_strdup(note));
+        mem_free(before);
+    }
+}
+
+static void told_free(Map *told)
+{
+    size_t cursor = 0;
+    Slice key;
+    void *value;
+    while (map_next(told, &cursor, &key, &value)) {
+        mem_free(value);
+    }
+    map_free(told);
+}
+
+/* *ret_left: how many engines are there. */
+static bool look(Cli *cli, const char *name, Map *told, size_t *ret_left, Err *err)
+{
+    CLEANUP(record_free_ptr) json_t *hosts = hosts_load(cli, name, err);
+    if (hosts == NULL) {
+        return false;
+    }
+    const json_t *host = json_array_get(hosts, 0);
+    if (!member_bool(host, "Draining", false)) {
+        return err_set(err, ERR_CONFLICT, "host %s does not drain any more: somebody ended it",
+                       name);
+    }
+    size_t i;
+    json_t *node;
+    json_array_foreach (member_array(host, "Nodes"), i, node) {
+        tell(told, node);
+    }
+    *ret_left = json_array_size(member_array(host, "Nodes"));
+    return true;
+}
+
+static bool drain_wait(Cli *cli, const char *name, Err *err)
+{
+    const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
+    int64_t end_ms = time_mono_ms() + DRAIN_WAIT_MS;
+    Map *told = map_new();
+    size_t left = 1;
+    bool ok = true;
+    while (ok && left > 0) {
+        ok = look(cli, name, told, &left, err);
+        if (ok && left > 0 && time_mono_ms() > end_ms) {
+            ok = err_set(err, ERR_TIMEOUT, "host %s still has engines: see `weir host list`", name);
+        }
+        if (ok && left > 0) {
+            nanosleep(&pause, NULL);
+        }
+    }
+    told_free(told);
+    return ok;
+}
+
+static bool call_named(Cli *cli, const char *operation, const char *name, Err *err)
+{
+    json_t *output = cli_call(cli, "weir", operation, json_pack("{s:s}", "HostName", name), err);
+    json_decref(output);
+    return output != NULL;
+}
+
+static bool host_drain(Cli *cli, const HostCommand *command, Err *err)
+{
+    TRY(call_named(cli, "DrainHost", command->name, err));
+    if (!command->wait) {
+        printf("Host %s drains: `weir host list` shows what it still has.\n", command->name);
+        return true;
+    }
+    TRY(drain_wait(cli, command->name, err));
+    printf("Host %s has no engine any more.\n", command->name);
+    return true;
+}
+
+static bool host_undrain(Cli *cli, const HostCommand *command, Err *err)
+{
+    TRY(call_named(cli, "UndrainHost", command->name, err));
+    printf("Host %s takes engines again; those that have left stay where they are.\n",
+           command->name);
+    return true;
+}
+
+static bool host_remove(Cli *cli, const HostCommand *command, Err *err)
+{
+    TRY(call_named(cli, "RemoveHost", command->name, err));
+    printf("Host %s is removed, and its name is used up.\n", command->name);
+    return true;
+}
+
+/* ---- the command -------------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *word;
+    bool (*run)(Cli *cli, const HostCommand *command, Err *err);
+    bool named;
+} words[] = {{"list", host_list, false},
+             {"drain", host_drain, true},
+             {"undrain", host_undrain, true},
+             {"remove", host_remove, true}};
+
+static bool on_host_option(void *user, int val, const char *argument)
+{
+    (void)val;
+    (void)argument;
+    ((HostCommand *)user)->wait = true;
+    return true;
+}
+
+/* "weir: `weir host WORD` …". */
+static int misused(const char *word, const char *how)
+{
+    fprintf(stderr, "weir: `weir host %s` %s\n", word, how);
+    return err_exit_code(ERR_INVALID);
+}
+
+static int host_run(Cli *cli, const HostCommand *command)
+{
+    bool is_list = strcmp(command->word, "list") == 0;
+    if (command->wait && strcmp(command->word, "drain") != 0) {
+        return misused(command->word, "does not wait: take out --wait");
+    }
+    if (cli->format == CLI_JSON && !is_list) {
+        return misused(command->word, "has no JSON: take out -o json");
+    }
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        if (strcmp(words[i].word, command->word) == 0) {
+            Err err;
+            if (words[i].named && command->name == NULL) {
+                return misused(command->word, "takes the name of a host");
+            }
+            return cli_connect(cli, &err) && words[i].run(cli, command, &err) ? 0 : cli_fail(&err);
+        }
+    }
+    return misused(command->word, "is not there: see `weir host --help`");
+}
+
+int host_main(int argc, char **argv)
+{
+    static const struct option options[] = {{"wait", no_argument, NULL, OPTION_WAIT}, {0}};
+    HostCommand command = {0};
+    const CliSpec spec = {
+        .usage = "usage: weir host list|drain|undrain|remove [NAME] [--wait] [--data DIR]\n"
+                 "       [-o table|json]\n\n"
+                 "The hosts of a tier that stands on several.\n"
+                 "  list [NAME]  what there is: zone, network, whether it is alive, and which\n"
+                 "               engines it has; of one that drains, what each of them waits for\n"
+                 "  drain NAME   its engines move to other hosts: standbys and replicas are made\n"
+                 "               anew there, leaders hand over first. Returns at once\n"
+                 "    --wait     shows how they leave, and returns when none is left\n"
+                 "  undrain NAME ends that; nothing moves back\n"
+                 "  remove NAME  takes the host out of the tier for good; its name is not used\n"
+                 "               again. Refused while it is alive and has engines or does not\n"
+                 "               drain, and, of one that is gone, where anything would be lost\n",
+        .operands_min = 1,
+        .operands_max = 2,
+        .has_json = true,
+        .options = options,
+        .on_option = on_host_option,
+        .user = &command};
+    Cli cli;
+    int status = 0;
+    if (!cli_options(&cli, argc, argv, &spec)) {
+        status = cli.help ? 0 : err_exit_code(ERR_INVALID);
+    } else {
+        command.word = argv[optind];
+        command.name = optind + 1 < argc ? argv[optind + 1] : NULL;
+        status = host_run(&cli, &command);
+    }
+    cli_done(&cli);
+    return status;
+}
