@@ -24,6 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SIDE_BY_SIDE = 2  # runs of pytest
 SHARES_A_TIER = re.compile(r'^def test_\w+\([^)]*\b(tier|example_app)\b', re.M)  # of tests/integration/conftest.py
+SAID_MAX = 1500  # characters of what a test that failed had printed
 GRACE_S = 60  # for pytest to end by itself and to take down what it brought up
 
 
@@ -41,7 +42,9 @@ class Count:
             bad = [child for child in case if child.tag in ('failure', 'error')]
             skip = case.find('skipped')
             if bad:
-                self.failed.append((name, '\n'.join(child.text or child.get('message') or '' for child in bad)))
+                said = [child.text or '' for child in case if child.tag in ('system-out', 'system-err')]
+                text = '\n'.join(child.text or child.get('message') or '' for child in bad)
+                self.failed.append((name, '\n'.join([text, *(words[-SAID_MAX:] for words in said)])))
             elif skip is not None:
                 self.skipped.append((name, skip.get('message') or ''))
             else:
@@ -131,8 +134,8 @@ class Run:
         self.name = arguments[0]
         self.report = stem.with_suffix('.xml')
         self.log = None if is_only else stem.with_suffix('.log')
-        command = ['/usr/bin/python3', '-m', 'pytest', '--junitxml', self.report, '--color=no', '-v',
-                   '-p', 'no:cacheprovider', *arguments]
+        command = ['/usr/bin/python3', '-m', 'pytest', '--junitxml', self.report, '-o', 'junit_logging=all',
+                   '--color=no', '-v', '-p', 'no:cacheprovider', *arguments]
         with contextlib.ExitStack() as stack:
             said = self.log and stack.enter_context(open(self.log, 'w', encoding='utf-8'))
             self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=said)
@@ -195,7 +198,7 @@ def finish(count, started, terse):
     for name, text in count.failed:
         print(f'FAILED {name}')
         if not terse:
-            print(re.sub('^', '    ', text.strip()[-3000:], flags=re.M))
+            print(re.sub('^', '    ', text.strip()[-6000:], flags=re.M))
     print(f'({time.monotonic() - started:.0f} s)')
     if not count.passed and not count.failed:
         print('no test ran')

@@ -3,6 +3,7 @@
  * but for the certificates it issues.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "agent/plane_parts_priv.h"
 
@@ -192,30 +193,57 @@ static json_t *expand_group_member(Expander *expander, const json_t *object, int
     return expand_object(expander, rest, depth + 1);
 }
 
-/* Of one object: who leads its cluster, how a member is, whether a leader is about to hand over. */
+static void aim_put(json_t *part, Buf *out)
+{
+    char *text = json_dumps(part, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+    buf_append_str(out, text);
+    buf_append_char(out, ' ');
+    free(text);
+    json_decref(part);
+}
+
+/* A node, and where it is reached. */
+static void node_aim(const AgentOptions *options, const json_t *object, const char *node, Buf *out)
+{
+    aim_put(plane_node_target(options, node, member_str(object, "relay", "0.0")), out);
+}
+
+/* What stands in the place of one object's marks. */
 static void object_aim(const AgentOptions *options, const json_t *object, Buf *out)
 {
     const char *leads = member_str(object, "$leader", NULL);
+    const char *node = member_str(object, "$node", NULL);
     const char *group = member_str(object, "$member", NULL);
     const char *yields = member_str(object, "$yields", NULL);
     if (leads != NULL) {
         CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-        const char *node = plane_leader(options, arena, leads);
-        buf_printf(out, "%s=%s ", leads, node != NULL ? node : "");
+        const char *leader = plane_leader(options, arena, leads);
+        if (leader != NULL) {
+            node_aim(options, object, leader, out);
+            aim_put(plane_peers_new(options, leader), out);
+        }
+        buf_append_char(out, ';');
+    }
+    if (node != NULL) {
+        node_aim(options, object, node, out);
     }
     if (group != NULL) {
-        const char *node = member_str(object, "id", "");
-        CLEANUP(record_free_ptr) json_t *part = plane_group_member(options, group, node);
-        buf_printf(out, "%s=%s,%d ", node, member_str(part, "role", ""),
-                   member_bool(part, "available", false));
+        aim_put(plane_group_member(options, group, member_str(object, "id", "")), out);
     }
     if (yields != NULL) {
-        buf_printf(out, "%s:%d ", yields, plane_group_yields(options, yields));
+        aim_put(json_boolean(plane_group_yields(options, yields)), out);
     }
 }
 
 void plane_config_aim(const AgentOptions *options, const json_t *config, Buf *out)
 {
+    const char *text = json_string_value(config);
+    if (text != NULL && strncmp(text, "$at.", 4) == 0) {
+        CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+        buf_append_str(out, plane_node_address(options, arena, text + 4));
+        buf_append_char(out, ' ');
+        return;
+    }
     json_t *object = (json_t *)(uintptr_t)config;
     object_aim(options, config, out);
     for (void *at = json_object_iter(object); at != NULL; at = json_object_iter_next(object, at)) {

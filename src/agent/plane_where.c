@@ -12,7 +12,7 @@ static json_t *goal_of(const AgentOptions *options, const char *node)
 
 static bool is_here(const AgentOptions *options, const json_t *goal)
 {
-    return goal == NULL || strcmp(member_str(goal, "host", ""), options->host) == 0;
+    return strcmp(member_str(goal, "host", ""), options->host) == 0;
 }
 
 char *plane_node_address(const AgentOptions *options, Arena *arena, const char *node)

@@ -34,8 +34,8 @@ bool planes_stop(Planes *planes);
  * The result holds secrets: wipe what is made of it. */
 NODISCARD bool plane_config_expand(const AgentOptions *options, const json_t *config,
                                    json_t **ret_config, Err *err);
-/* Which nodes the config's leaders are at present, and how members are: another text, another
- * configuration. */
+/* What stands in the place of its marks at present, certificates and secrets aside: who leads,
+ * where nodes are reached, how members are. Another text, another configuration. */
 void plane_config_aim(const AgentOptions *options, const json_t *config, Buf *out);
 
 #endif

@@ -231,8 +231,8 @@ def test_without_automatic_failover_it_stays(group):
         for log in (group.live.folder(old) / 'data').rglob('*.incr.aof'):
             log.write_bytes(b'this is no log of Redis')
         os.kill(group.live.engine(old), signal.SIGKILL)
-        wait_until(lambda: any(node['Role'] == 'primary' and node['NodeId'] != old['NodeId']
-                               for node in group.live.nodes('plain')), 'the replica leads')
+        group.live.wait_until(lambda: any(node['Role'] == 'primary' and node['NodeId'] != old['NodeId']
+                                          for node in group.live.nodes('plain')), 'the replica leads')
         assert primary.get('k') == '3'
     delete_group(group.live, 'plain')
 

@@ -51,11 +51,16 @@ class Inside:
                 node['State'] == 'running' and (node['Role'] != 'standby' or node.get('SyncState') == 'sync')
                 for node in nodes)
 
-    def wait_settled(self, *resources, timeout_s=120):
+    def wait_until(self, look, what, timeout_s=90):
+        """A failure says how the tier was."""
         try:
-            wait_until(lambda: self.is_settled(*resources), f'{resources} settled', timeout_s)
+            return wait_until(look, what, timeout_s)
         except AssertionError as error:
-            raise AssertionError(f'{error}\n{self.tier.command("status").stdout}{self.tier.engine_logs()}') from None
+            told = '\n'.join(self.tier.command(*words).stdout for words in (['status'], ['events']))
+            raise AssertionError(f'{error}\n{told}{self.tier.engine_logs()}') from None
+
+    def wait_settled(self, *resources, timeout_s=120):
+        self.wait_until(lambda: self.is_settled(*resources), f'{resources} settled', timeout_s)
 
     # ---- processes -----------------------------------------------------------------------------
 

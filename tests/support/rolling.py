@@ -74,7 +74,8 @@ class Rolling(Proxy):
 
 
 class Watch:
-    """Looks again and again how many connections a PostgreSQL has from the proxy; those that watch a target are in no
+    """Looks again and again how many connections a PostgreSQL has from the proxy, of those that were there at the look
+    before as well: a backend shows itself a moment before its application_name. Those that watch a target are in no
     budget."""
 
     def __init__(self, server, user='ann'):
@@ -85,12 +86,14 @@ class Watch:
         self.thread = threading.Thread(target=self._run, args=(user,))
 
     def _run(self, user):
+        before = set()
         with psycopg.connect(**self.server.settings(application_name='watch'), autocommit=True) as admin:
             while not self.stopping.is_set():
-                count = admin.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND backend_type = "
-                                      "'client backend' AND application_name NOT IN ('watch', 'weir proxy')",
-                                      (user,)).fetchone()[0]
-                self.most = max(self.most, count)
+                now = {pid for pid, in admin.execute(
+                    "SELECT pid FROM pg_stat_activity WHERE usename = %s AND backend_type = 'client backend' "
+                    "AND application_name NOT IN ('watch', 'weir proxy')", (user,))}
+                self.most = max(self.most, len(before & now))
+                before = now
                 self.looks += 1
 
     def __enter__(self):

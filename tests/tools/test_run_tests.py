@@ -8,7 +8,8 @@ import pytest
 
 PYTEST = '''<testsuites><testsuite name="pytest" errors="1" failures="0" skipped="0" tests="2">
 <testcase classname="tests.integration.test_up" name="test_x"/>
-<testcase classname="tests.integration.test_up" name="test_y"><error message="setup">trace</error></testcase>
+<testcase classname="tests.integration.test_up" name="test_y"><error message="setup">trace</error>
+<system-out>what it printed</system-out></testcase>
 <testcase classname="tests.integration.test_up" name="test_z"><skipped message="not here">more</skipped></testcase>
 </testsuite></testsuites>'''
 
@@ -26,7 +27,7 @@ def test_counts_pytest(runner, tmp_path):
     (tmp_path / 'pytest.xml').write_text(PYTEST)
     assert count.add_junit(tmp_path / 'pytest.xml') == 1
     assert count.line() == '1 passed, 1 failed, 1 skipped'
-    assert count.failed == [('integration.test_up.test_y', 'trace')]
+    assert count.failed == [('integration.test_up.test_y', 'trace\nwhat it printed')]
     assert count.skipped == [('integration.test_up.test_z', 'not here')]
 
 
@@ -110,9 +111,10 @@ def test_meet():
 """
     here, there = str(tmp_path / 'here'), str(tmp_path / 'there')
     count = run_all(runner, tmp_path, [meet.format(mine=here, other=there), meet.format(mine=there, other=here),
-                                       'def test_bad():\n    assert False, "so it is"', 'import nothing_of_the_kind'])
+                                       'def test_bad():\n    print("words of its own")\n    assert False, "so it is"', 'import nothing_of_the_kind'])
     assert count.passed == 2
     assert len(count.failed) == 2
+    assert any('words of its own' in text for _, text in count.failed)
     assert 'so it is' in capsys.readouterr().out
 
 

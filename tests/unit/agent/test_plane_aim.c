@@ -1,0 +1,149 @@
+/* What a plane's process is told, and that it is told anew when what stands behind it changes. */
+#include "../unit.h"
+
+#include "agent/hosts_priv.h"
+#include "agent/mirror_priv.h"
+#include "agent/planes_priv.h"
+
+typedef struct Here {
+    Loop *loop;
+    Jobs *jobs;
+    Store *store;
+    AgentOptions options;
+    int changes;
+} Here;
+
+static void on_change(void *user)
+{
+    ((Here *)user)->changes++;
+}
+
+static void put(Here *here, const char *key, const char *text)
+{
+    Err err;
+    if (!store_create(here->store, slice_of(key), slice_of(text), NULL, &err)) {
+        fail_msg("%s: %s", key, err.message);
+    }
+}
+
+static void change(Here *here, const char *key, const char *text)
+{
+    Arena *arena = arena_new();
+    StoreItem item;
+    if (store_get(here->store, slice_of(key), arena, &item, NULL)) {
+        assert_true(store_remove(here->store, slice_of(key), item.mod_revision, NULL, NULL));
+    }
+    int before = here->changes;
+    put(here, key, text);
+    while (here->changes == before) {
+        loop_turn(here->loop, 20);
+    }
+    loop_turn(here->loop, 20);
+    arena_free(arena);
+}
+
+/* In place: the options are pointed to. */
+static void here_open(Here *here)
+{
+    Err err;
+    *here = (Here){.store = store_open_memory(NULL)};
+    assert_true(loop_new(&here->loop, &err));
+    assert_true(jobs_new(here->loop, 1, 8, &here->jobs, &err));
+    here->options = (AgentOptions){.loop = here->loop,
+                                   .jobs = here->jobs,
+                                   .store = here->store,
+                                   .host = "h1",
+                                   .net = "127.9",
+                                   .agent_id = "me",
+                                   .run_dir = "/run/x"};
+    put(here, "host/h1/spec", "{\"zone\":\"a\",\"net\":\"127.9\"}");
+    put(here, "host/h2/spec", "{\"zone\":\"b\",\"net\":\"127.8\"}");
+    assert_true(hosts_new(&here->options, &here->options.hosts, &err));
+    assert_true(mirror_new(here->loop, here->store, on_change, here, &here->options.mirror, &err));
+}
+
+static void here_close(Here *here)
+{
+    jobs_free(here->jobs);
+    mirror_free(here->options.mirror);
+    hosts_free(here->options.hosts);
+    loop_free(here->loop);
+    store_close(here->store);
+}
+
+/* The aim of a configuration, and that it is expanded to what `expanded` says. */
+static char *aim_of(Here *here, const char *text, const char *expanded)
+{
+    Err err;
+    json_t *config = NULL;
+    json_t *made = NULL;
+    Buf aim;
+    buf_init(&aim, BUF_MAX_DEFAULT);
+    assert_true(record_parse(slice_of(text), &config, &err));
+    plane_config_aim(&here->options, config, &aim);
+    char *copy = mem_strdup(buf_str(&aim));
+    buf_done(&aim);
+    assert_true(plane_config_expand(&here->options, config, &made, &err));
+    char *now = json_dumps(made, JSON_COMPACT | JSON_SORT_KEYS);
+    assert_string_equal(now, expanded);
+    free(now);
+    json_decref(made);
+    json_decref(config);
+    return copy;
+}
+
+static void expect(Here *here, const char *text, char **aim, const char *expanded, bool news)
+{
+    char *now = aim_of(here, text, expanded);
+    assert_int_equal(*aim == NULL || strcmp(*aim, now) != 0, news);
+    mem_free(*aim);
+    *aim = now;
+}
+
+static void test_a_node_that_is_placed_elsewhere(void **state)
+{
+    (void)state;
+    static const char config[] = "{\"target\":{\"$node\":\"n-1\",\"port\":5432}}";
+    static const char here_it_is[] = "{\"target\":{\"id\":\"n-1\",\"port\":5432,"
+                                     "\"socket_dir\":\"/run/x/clients/n-1\"}}";
+    Here here;
+    here_open(&here);
+    char *aim = NULL;
+    expect(&here, config, &aim, "{\"target\":null}", true); /* nobody knows it yet */
+    expect(&here, config, &aim, "{\"target\":null}", false);
+    change(&here, "node/n-1/goal", "{\"host\":\"h1\",\"address\":\"128.1\"}");
+    expect(&here, config, &aim, here_it_is, true);
+    expect(&here, config, &aim, here_it_is, false);
+    change(&here, "node/n-1/goal", "{\"host\":\"h7\",\"address\":\"128.1\"}");
+    expect(&here, config, &aim, "{\"target\":null}", true);
+    change(&here, "node/n-1/goal", "{\"host\":\"h1\",\"address\":\"128.2\"}");
+    expect(&here, config, &aim, here_it_is, true);
+    mem_free(aim);
+    here_close(&here);
+}
+
+static void test_a_member_that_has_another_address(void **state)
+{
+    (void)state;
+    static const char config[] = "{\"nodes\":[\"$at.n-1\"]}";
+    Here here;
+    here_open(&here);
+    char *aim = NULL;
+    change(&here, "node/n-1/goal", "{\"host\":\"h2\",\"address\":\"128.1\"}");
+    expect(&here, config, &aim, "{\"nodes\":[\"127.8.128.1\"]}", true);
+    change(&here, "node/n-1/goal", "{\"host\":\"h1\",\"address\":\"128.1\"}");
+    expect(&here, config, &aim, "{\"nodes\":[\"127.9.128.1\"]}", true);
+    change(&here, "node/n-1/goal", "{\"host\":\"h1\",\"address\":\"128.1\",\"more\":1}");
+    expect(&here, config, &aim, "{\"nodes\":[\"127.9.128.1\"]}", false);
+    mem_free(aim);
+    here_close(&here);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_node_that_is_placed_elsewhere),
+        cmocka_unit_test(test_a_member_that_has_another_address),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
