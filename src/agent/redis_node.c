@@ -202,10 +202,29 @@ static bool tell_leading(RedisNode *node, Err *err)
     return true;
 }
 
+/* A replica whose history is the record's has what came with it, though the link be gone again. */
+static bool is_to_note(const RedisNode *node)
+{
+    const GroupView *view = &node->view;
+    return view->state == HA_STATE_FOLLOWING && view->record.history[0] != '\0' &&
+           strcmp(view->history, view->record.history) == 0 &&
+           node->run->work->lead.data == HA_DATA_NEW;
+}
+
+/* What the folder holds is noted at once: where the leader's data is gone nothing else counts. */
+static bool look(RedisNode *node, Err *err)
+{
+    TRY(redis_view_make(node, err));
+    NodeRun *run = node->run;
+    return !is_to_note(node) ||
+           (node_mark_prepared(run, run->work->incarnation, HA_DATA_COPY, err) &&
+            redis_view_make(node, err));
+}
+
 /* One look and what follows from it. *ret_more: look again at once. */
 static bool run_once(RedisNode *node, GroupDecision *decision, bool *ret_more, Err *err)
 {
-    TRY(redis_view_make(node, err));
+    TRY(look(node, err));
     TRY(tell_leading(node, err));
     *decision = group_decide(&node->view);
     *ret_more = decision->step != GROUP_STEP_WAIT;

@@ -49,6 +49,17 @@ static HaSet those_with_data(const GroupView *view)
     return set;
 }
 
+/* It follows the history, and would count for nothing where the record named none. */
+static bool one_is_to_note(const GroupView *view)
+{
+    for (size_t i = 0; i < view->peers_len; i++) {
+        if (view->peers[i].in_history && !view->peers[i].has_data) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* What it had is gone: whoever has data may lead, whatever history that is of. */
 static GroupDecision make_room_without_data(const GroupView *view, const char *why)
 {
@@ -103,6 +114,9 @@ static GroupDecision lead_without_data(const GroupView *view, GroupDecision othe
         return group_wait("replicas that can be compared", GROUP_SOON_MS);
     }
     bool told = free && (view->record.history[0] == '\0' || view->phase_ms < GROUP_TAKE_MS);
+    if (!told && one_is_to_note(view)) {
+        return group_wait("a replica to note what it has", HA_SOON_MS);
+    }
     return told ? group_wait("a member that has data is to lead", HA_SOON_MS)
                 : make_room_without_data(view, "its data is gone");
 }
@@ -137,7 +151,7 @@ static GroupDecision lead_down_with_data(const GroupView *view)
     if (could_be_replaced(view, wanted)) {
         return make_room(view, "its engine has ended");
     }
-    if (view->failing && those_with_data(view).len > 0) {
+    if (view->failing && those_with_data(view).len > 0 && !one_is_to_note(view)) {
         return make_room_without_data(view, "it does not start with what it has");
     }
     return view->claimed ? group_do(GROUP_STEP_START_LEADING, "") : claim_to_start(view);

@@ -112,6 +112,18 @@ static void keep(World *w, int node)
     }
 }
 
+/* At once where it has come into the history. */
+static void note(World *w, int node)
+{
+    GroupView *view = &charge_of(w, node)->view;
+    Data *data = &w->nodes[node].data;
+    if (view->state == HA_STATE_FOLLOWING && view->record.history[0] != '\0' &&
+        strcmp(view->history, view->record.history) == 0 && data->kind == HA_DATA_NEW) {
+        data->kind = HA_DATA_COPY;
+        view->has_data = group_has_data(&w->nodes[node]);
+    }
+}
+
 static int64_t again_ms(const GroupView *view, bool leader_silent, const GroupDecision *decision)
 {
     int64_t pause_ms = leader_silent ? GROUP_SOON_MS : view->peers_len > 0 ? WATCH_MS : IDLE_MS;
@@ -122,6 +134,7 @@ static void decide(World *w, int node, const Snapshot *snap)
 {
     GroupCharge *charge = charge_of(w, node);
     charge->view = group_view_make(w, node, snap);
+    note(w, node);
     charge->basis_revision = snap->record_revision;
     if (reboot_is_due(w, node, snap)) {
         const GroupDecision stop = {.step = GROUP_STEP_STOP, .why = "a start anew"};

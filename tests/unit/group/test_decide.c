@@ -225,6 +225,8 @@ static void test_an_empty_leader_makes_room_as_one_that_has_died(void **state)
     view.peers[1].follows = false;
     check(&view, GROUP_STEP_WAIT); /* it is not there to be compared */
     view.state_ms = GROUP_TAKE_MS;
+    check(&view, GROUP_STEP_WAIT); /* and one that is to note it */
+    view.peers[0].has_data = view.peers[1].has_data = true;
     assert_string_equal(written(&view).history, "");
 }
 
@@ -257,6 +259,29 @@ static void test_a_leader_that_cannot_load_its_data_makes_room(void **state)
     check(&view, GROUP_STEP_WAIT);
     view.phase_ms = GROUP_TAKE_MS;
     assert_int_equal(written(&view).phase, HA_PHASE_LEADING);
+}
+
+/* Where the record names no history any more, what it has would count for nothing. */
+static void test_a_replica_notes_what_it_has_before_it_is_needed(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.automatic = false;
+    view.state = HA_STATE_DOWN;
+    view.failing = true;
+    view.peers[0].has_data = view.peers[1].has_data = false;
+    view.peers[1].in_history = false;
+    check(&view, GROUP_STEP_START_LEADING);
+    GroupView empty = view;
+    empty.state = HA_STATE_EMPTY;
+    empty.has_data = false;
+    empty.incarnation = ha_id("");
+    empty.peers[0].follows = false;
+    check(&empty, GROUP_STEP_WAIT); /* and never anew */
+    view.peers[0].has_data = empty.peers[0].has_data = true;
+    assert_string_equal(written(&view).history, "");
+    GroupRecord room = written(&empty);
+    assert_true(ha_set_has(&room.set, &empty.peers[0].incarnation));
 }
 
 /* ---- leading and following ---------------------------------------------------------------------
@@ -585,6 +610,7 @@ int main(void)
         cmocka_unit_test(test_an_empty_leader_makes_room_as_one_that_has_died),
         cmocka_unit_test(test_an_empty_leader_waits_for_word_of_all),
         cmocka_unit_test(test_a_leader_that_cannot_load_its_data_makes_room),
+        cmocka_unit_test(test_a_replica_notes_what_it_has_before_it_is_needed),
         cmocka_unit_test(test_another_history_begins_another_set),
         cmocka_unit_test(test_the_set_follows_what_the_leader_sees),
         cmocka_unit_test(test_a_deposed_leader_follows),
