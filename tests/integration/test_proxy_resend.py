@@ -125,6 +125,7 @@ def test_a_parse_that_was_told(pool, postgres):
 
 def test_a_transaction_that_has_only_begun(pool, postgres):
     """There is nothing in it yet; and it is one as any other then."""
+    pool.configure({'max_connections_percent': 10})  # one
     with pool.connect() as client, ThreadPoolExecutor() as threads:
         pid = pool.pid_of(client)
         os.kill(pid, signal.SIGSTOP)
