@@ -115,7 +115,7 @@ def test_a_slow_reader_of_much(proxy):
             assert end.recv(4096)
             time.sleep(0.1)
             most = max(most, resident_kib(proxy))
-        assert most - before < 8192, f'{most - before} KiB more'
+        assert is_sanitized(proxy.process.pid) or most - before < 8192, f'{most - before} KiB more'
         end.close()
     wait_until(lambda: proxy.ask('SELECT 1'), 'the connection is free', 20)
     with proxy.connect() as one, proxy.connect() as two:
