@@ -13,7 +13,8 @@ enum { OPTION_FOR = 256 };
 /* What takes a fault back; the others have no way back but Weir's own. */
 static const struct {
     const char *fault, *back;
-} ways_back[] = {{"stop-node", "continue-node"}, {"fill-disk", "empty-disk"}};
+} ways_back[] = {
+    {"stop-node", "continue-node"}, {"cut-link", "mend-link"}, {"fill-disk", "empty-disk"}};
 
 typedef struct Chaos {
     int64_t seconds; /* 0: not said */
@@ -126,18 +127,21 @@ int chaos_main(int argc, char **argv)
     static const struct option options[] = {{"for", required_argument, NULL, OPTION_FOR}, {0}};
     Chaos chaos = {0};
     const CliSpec spec = {
-        .usage = "usage: weir chaos FAULT NAME [--for SECONDS] [--data DIR]\n\n"
-                 "Does one fault to a node of a tier that was brought up with --allow-chaos.\n"
-                 "NAME is a node of `weir status`, or an instance or a cache: then its primary.\n"
-                 "  kill-engine   its postmaster or redis-server is killed (SIGKILL)\n"
-                 "  kill-guard    the guard of the engine is\n"
-                 "  kill-node     all its processes are\n"
-                 "  stop-node     all its processes stand still (SIGSTOP), and go on later\n"
-                 "  fill-disk     its file system is filled, and emptied later; not where it is\n"
-                 "                the host's own\n"
-                 "  --for SECONDS until what can be taken back is taken back; 10. Ctrl-C does it\n"
-                 "                at once\n"
-                 "`weir events --follow` shows what the tier does about it.\n",
+        .usage =
+            "usage: weir chaos FAULT NAME [--for SECONDS] [--data DIR]\n\n"
+            "Does one fault to a node of a tier that was brought up with --allow-chaos.\n"
+            "NAME is a node of `weir status`, or an instance or a cache: then its primary.\n"
+            "  kill-engine   its postmaster or redis-server is killed (SIGKILL)\n"
+            "  kill-guard    the guard of the engine is\n"
+            "  kill-node     all its processes are\n"
+            "  stop-node     all its processes stand still (SIGSTOP), and go on later\n"
+            "  cut-link      nobody reaches it over the network, nor it them, until later; by\n"
+            "                root, with nft\n"
+            "  fill-disk     its file system is filled, and emptied later; not where it is\n"
+            "                the host's own\n"
+            "  --for SECONDS until what can be taken back is taken back; 10. Ctrl-C does it\n"
+            "                at once\n"
+            "`weir events --follow` shows what the tier does about it.\n",
         .operands_min = 2,
         .operands_max = 2,
         .options = options,

@@ -107,7 +107,7 @@ static void print_command(const CliCommand *command)
              "        *) words= ;;\n"
              "        esac ;;");
     } else if (command->operands == OPERANDS_FAULT) {
-        printf("        words='kill-engine kill-guard kill-node stop-node fill-disk'\n"
+        printf("        words='kill-engine kill-guard kill-node stop-node cut-link fill-disk'\n"
                "        if [[ $(_weir_operands) != 0 ]]; then words= members='%s'; fi ;;\n",
                members_of[OPERANDS_LOG]);
     } else if (command->operands != OPERANDS_NONE) {

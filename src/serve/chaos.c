@@ -1,6 +1,7 @@
 /*
  * Faults on purpose, for a tier that was brought up with --allow-chaos. Each does to a node's
- * processes, or to its disk, what happens to them by itself some day; nobody else in Weir is told.
+ * processes, to its disk, or to its link what happens to them by itself some day; nobody else in
+ * Weir is told.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,21 +12,12 @@
 #include <unistd.h>
 
 #include "guard/guard.h"
-#include "model/model.h"
-#include "serve/serve_priv.h"
+#include "serve/chaos_priv.h"
 
 #define STATUS_MS    1000
 #define FILL_NAME    "weir-chaos-fill"
 #define FILL_PIECE   ((off_t)64 << 20)
 #define FILL_SMALLER ((off_t)4096) /* below it the disk counts as full */
-
-typedef struct Victim {
-    const Tier *tier;
-    const char *node;
-    char *root; /* its folder */
-} Victim;
-
-typedef bool FaultFn(const Victim *victim, size_t *ret_processes, Err *err);
 
 /* ---- processes ---------------------------------------------------------------------------------
  */
@@ -140,9 +132,9 @@ static const struct {
     const char *name;
     FaultFn *fn;
 } faults[] = {
-    {"kill-engine", kill_engine}, {"kill-guard", kill_guard}, {"kill-node", kill_node},
-    {"stop-node", stop_node},     {"fill-disk", fill_disk},   {"continue-node", continue_node},
-    {"empty-disk", empty_disk},
+    {"kill-engine", kill_engine},     {"kill-guard", kill_guard},     {"kill-node", kill_node},
+    {"stop-node", stop_node},         {"cut-link", chaos_cut_link},   {"fill-disk", fill_disk},
+    {"continue-node", continue_node}, {"mend-link", chaos_mend_link}, {"empty-disk", empty_disk},
 };
 
 static bool fault_find(const char *name, FaultFn **ret_fn, Err *err)

@@ -1,5 +1,7 @@
 """Faults on purpose: `weir chaos` does them where they are allowed, `weir drill` says what they cost."""
 import os
+import shutil
+import subprocess
 
 import pytest
 
@@ -51,6 +53,20 @@ def test_what_is_taken_back(live):
     done = live.tier.command('chaos', 'stop-node', standby['NodeId'], '--for', '1')
     assert 'continue-node follows in 1 s' in done.stdout and done.stdout.count('\n') == 2
     live.wait_settled('main')
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which('nft') is None, reason='needs root and nft')
+def test_a_link_that_is_cut(live):
+    """The primary's commits wait for the standby for a second; nothing changes hands, and nothing is lost."""
+    old = live.node('main', 'primary')['NodeId']
+    done = live.tier.json('drill', 'main', '--fault', 'cut-link')
+    print({name: done[name] for name in ('gap_ms', 'healed_ms', 'acknowledged', 'errors')})
+    assert done['good'] and done['lost'] == done['lost_again'] == done['alien'] == 0
+    assert done['gap_ms'] > 500, 'the standby was not missed: the link was not cut'
+    assert live.node('main', 'primary')['NodeId'] == old
+    live.wait_settled('main')
+    tables = subprocess.run(['nft', 'list', 'tables'], capture_output=True, text=True, check=True).stdout
+    assert old not in tables
 
 
 def test_what_is_refused(live):
