@@ -1,6 +1,7 @@
 /*
- * Inside the agent's planes: planes.c (finding, starting, telling, stopping) and plane_upgrade.c (a
- * new binary takes the place of an old process).
+ * Inside the agent's planes: planes.c (goals, and who is started and stopped by them),
+ * plane_process.c (the processes), plane_talk.c (the conversation with them), plane_seen.c (what is
+ * written of them) and plane_upgrade.c (a new binary takes the place of an old process).
  */
 #ifndef WEIR_AGENT_PLANE_PARTS_PRIV_H
 #define WEIR_AGENT_PLANE_PARTS_PRIV_H
@@ -12,6 +13,7 @@
 #define PLANE_LINE_MAX    ((size_t)4 << 20)
 #define PLANE_NAME_MAX    127
 #define PLANE_VERSION_MAX 63
+#define SPAWN_AGAIN_MS    1000 /* from one start to the next; twice as long each time in vain */
 
 /* What a process was told: the goal's revision, and who leads what in it. */
 typedef struct PlaneConfig {
@@ -71,13 +73,40 @@ struct Planes {
 };
 
 /* planes.c */
+/* It is no more; its process is left running. No job of it may be under way. */
+void planes_drop(Plane *plane);
+
+/* plane_process.c */
+char *plane_lock_path(const Plane *plane); /* the caller's */
+/* The pid of a process of the plane, serving or leaving; 0 when there is none. */
+pid_t plane_pid(const Plane *plane);
+/* Of the one that serves: who holds the first byte. */
+pid_t plane_seat_pid(const Plane *plane);
+/* Nobody serves, nor is anybody left who takes the seat again. Notes since when. */
+bool plane_is_missing(Plane *plane);
 NODISCARD bool plane_start(Plane *plane, pid_t *ret_pid, int *ret_pidfd, Err *err);
-void plane_tell(Plane *plane, const char *category, const char *message);
+void plane_spawn(Plane *plane); /* starts the one that is to serve; a failure is logged */
+/* Whether the process that was spawned last has not ended yet. */
+bool plane_spawned_runs(Plane *plane);
+/* Ends this process; where it has no lock yet (0), the one that was spawned last. */
+void plane_kill(const Plane *plane, pid_t pid);
+
+/* plane_seen.c */
 /* Takes the reference. Important news is written at once, the rest once a second. */
 void plane_report(Plane *plane, const char *member, json_t *value, bool important);
+void plane_seen_write(Plane *plane); /* what has changed, when its time has come */
+/* An event of the plane's resource, for people. */
+void plane_tell(Plane *plane, const char *category, const char *message);
+
+/* plane_talk.c */
+/* RUN/agent.sock. */
+NODISCARD bool planes_listen_start(Planes *planes, Err *err);
 /* The configuration in force for this connection, and what it is; false: it cannot be made. */
 NODISCARD bool plane_config_put(Plane *plane, Stream *stream, PlaneConfig *ret_config, Err *err);
 void plane_config_done(PlaneConfig *config); /* what was told is forgotten */
+/* To the process that serves, where it was not told this yet. */
+void plane_config_send(Plane *plane);
+void plane_stop_send(Plane *plane); /* once */
 /* The process at the other end of the stream serves now. It is told what has changed since it was
  * told `told`, which is taken over. */
 void plane_seat(Plane *plane, Stream *stream, pid_t pid, const PlaneConfig *told);
