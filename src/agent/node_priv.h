@@ -1,4 +1,7 @@
-/* One run of a node's job: what node.c gives to pg_node.c and redis_node.c. */
+/*
+ * One run of a node's job: what both engines have in common (node.c and node_*.c), and what that
+ * gives to pg_node.c and redis_node.c.
+ */
 #ifndef WEIR_AGENT_NODE_PRIV_H
 #define WEIR_AGENT_NODE_PRIV_H
 
@@ -17,22 +20,39 @@ typedef struct NodeRun {
     char goal_digest[SHA256_HEX_SIZE];
 } NodeRun;
 
+/* ---- the engines: pg_node.c, redis_node.c ------------------------------------------------------
+ */
+
 /* The steps return the milliseconds until they want to run again, or -1 with err set. */
 int64_t pg_node_step(NodeRun *run, Err *err);
 int64_t redis_node_step(NodeRun *run, Err *err);
 
+/* ---- node.c ------------------------------------------------------------------------------------
+ */
+
 /* Where the node of this goal is reached: its host's net, and its host part. */
 const char *node_address(const NodeRun *run, const json_t *goal);
-/* "goal" or "seen" of another node, the caller's; NULL when it cannot be had. */
-json_t *node_neighbour(NodeRun *run, const char *node, const char *record);
 /* The goal's settings, borrowed from it. */
 void node_settings(NodeRun *run, const EngineSetting **ret_settings, size_t *ret_len);
 /* Who may enter the folder by which clients reach an engine: the data plane's group. */
 gid_t node_readers(void);
-/* Whether a node with this data directory follows this one, or may do so. */
-bool node_is_follower(NodeRun *run, const char *incarnation);
 NODISCARD bool node_unseal(const NodeRun *run, const char *sealed, const char *context,
                            Secret *ret_secret, Err *err);
+/* Stops it, and removes all that there is of it. */
+NODISCARD bool node_remove(NodeRun *run, Err *err);
+/* 0.2 s for the first failure, twice as long for each that follows, 5 s at most. */
+int64_t node_backoff_ms(int failures);
+
+/* ---- node_neighbours.c -------------------------------------------------------------------------
+ */
+
+/* "goal" or "seen" of another node, the caller's; NULL when it cannot be had. */
+json_t *node_neighbour(NodeRun *run, const char *node, const char *record);
+/* Whether a node with this data directory follows this one, or may do so. */
+bool node_is_follower(NodeRun *run, const char *incarnation);
+
+/* ---- node_certs.c ------------------------------------------------------------------------------
+ */
 
 /* Folders, and fresh certificates for this node where there are none; `client_name` is the common
  * name with which it logs in to the node it follows. */
@@ -42,16 +62,30 @@ NODISCARD bool node_dirs(NodeRun *run, const ProcessAccount *account, const char
  * the engine has to read then. */
 NODISCARD bool node_certs_renew(NodeRun *run, const ProcessAccount *account,
                                 const char *client_name, bool *ret_renewed, Err *err);
-/* Whether an empty data directory may be made where there is none (F4): not when the cluster's set
- * counts on one. ERR_DENIED says what may be wrong. */
-NODISCARD bool node_may_begin_anew(NodeRun *run, const char *cluster, Err *err);
+
+/* ---- node_mark.c -------------------------------------------------------------------------------
+ */
+
+/* What the last agent left, where this one does not know it yet: the incarnation of a data
+ * directory that counts. */
+NODISCARD bool node_mark_read(NodeRun *run, Err *err);
 /* From here on the data directory counts; before, the next run makes it anew. Durable. */
 NODISCARD bool node_mark_prepared(NodeRun *run, const char *incarnation, HaData data, Err *err);
 /* And from here on it does not. */
 NODISCARD bool node_mark_drop(NodeRun *run, Err *err);
+/* Whether an empty data directory may be made where there is none (F4): not when the cluster's set
+ * counts on one. ERR_DENIED says what may be wrong. */
+NODISCARD bool node_may_begin_anew(NodeRun *run, const char *cluster, Err *err);
+
+/* ---- node_guard.c ------------------------------------------------------------------------------
+ */
 
 bool node_guard_runs(const NodeRun *run);
-/* Ends what a guard that died left behind (F8), and waits for it. */
+/* Between two steps the engine of a node that served has gone. Noted before this step says anything
+ * else of the node, and kept until the next start. */
+void node_note_left_running(NodeRun *run);
+/* F8: of one whose guard has gone, what that has left is ended, and waited for. It may be that it
+ * cannot die. */
 NODISCARD bool node_reap(NodeRun *run, Err *err);
 /* Starts the engine under a guard, after nothing of an earlier one is left. */
 NODISCARD bool node_guard_start(NodeRun *run, const char *const *argv,
@@ -59,8 +93,6 @@ NODISCARD bool node_guard_start(NodeRun *run, const char *const *argv,
 /* Stops the engine and waits until it is reaped. */
 NODISCARD bool node_guard_stop(NodeRun *run, Err *err);
 NODISCARD bool node_guard_kill(NodeRun *run, Err *err); /* the same, at once */
-/* F8: of one whose guard has gone, what that has left is ended. It may be that it cannot die. */
-NODISCARD bool node_reap(NodeRun *run, Err *err);
 /* Tells users how it ended, where nobody had asked for it, and what becomes of it ("it is started
  * again"); once for each end. */
 void node_tell_end(NodeRun *run, const char *then);
@@ -68,15 +100,20 @@ void node_tell_end(NodeRun *run, const char *then);
 bool node_stop_was_asked(const NodeRun *run);
 /* The same: SIGKILL has ended it, or nobody knows what did. */
 bool node_was_killed(const NodeRun *run);
-/* Stops it, and removes all that there is of it. */
-NODISCARD bool node_remove(NodeRun *run, Err *err);
-/* For those who look on: an event of the node's resource, and a line in the log. */
-void node_event(NodeRun *run, const char *category, const char *message);
 
+/* ---- node_seen.c -------------------------------------------------------------------------------
+ */
+
+/* The record as it stands in the store, where this process does not know it yet. */
+void node_seen_load(NodeRun *run);
 void node_seen_set(NodeRun *run, const char *state, const char *incarnation);
+/* What went wrong is told until a step has gone well, also while it is tried again. */
+void node_seen_error(NodeRun *run);
 /* An integer of the record as it was before this step. */
 int64_t node_seen_before(const NodeRun *run, const char *name, int64_t fallback);
 /* Writes the record now where it differs from what stands in the store. */
 NODISCARD bool node_seen_write(NodeRun *run, Err *err);
+/* For those who look on: an event of the node's resource, and a line in the log. */
+void node_event(NodeRun *run, const char *category, const char *message);
 
 #endif
