@@ -1,9 +1,10 @@
 /*
  * Inside the front. Pure: config.c (what the agent sends), command.c (what a client asks for),
  * table.c (which commands write), session.c (what a backend connection holds of its client).
- * Shells: client.c (the client's side), link.c (the node's side), again.c (a command that a node
- * has refused), gate.c and held.c (replies that wait until a replica has what they acknowledge),
- * front.c (endpoints, nodes, timers).
+ * Shells: client.c (the client's side), login.c (AUTH and HELLO), link.c (the node's side), again.c
+ * (a command that a node has refused), gate.c and held.c (replies that wait until a replica has
+ * what they acknowledge), endpoint.c (where it listens), node.c (nodes), place.c (who is at which),
+ * front.c (the process).
  *
  * A FrontClient owns its two streams; everything else hangs from Front. One thread.
  */
@@ -259,24 +260,52 @@ struct Front {
 
 void front_stop(Front *front);
 NODISCARD bool front_configure(Front *front, const json_t *json, Err *err);
-void front_endpoints_pause(Front *front, bool pause);
-void front_endpoints_offer(const Front *front, SuccessionSockets *sockets);
-/* succeed.c */
+
+/* ---- succeed.c --------------------------------------------------------------------------------
+ */
+
 extern const SuccessionHandlers front_succession_handlers;
 size_t front_clients_everywhere(const Front *front);
+
+/* ---- endpoint.c -------------------------------------------------------------------------------
+ */
+
+/* Opens what is not open yet; where one cannot be opened, none is. */
+NODISCARD bool front_endpoints_open(Front *front, const FrontConfig *config, Err *err);
+/* Takes over certificates and roles, and closes what is no longer wanted. */
+void front_endpoints_settle(Front *front, const FrontConfig *config);
+void front_endpoints_close(Front *front);
+void front_endpoints_pause(Front *front, bool pause);
+void front_endpoints_offer(const Front *front, SuccessionSockets *sockets);
+
+/* ---- node.c -----------------------------------------------------------------------------------
+ */
 
 /* The node for a new connection; NULL: none at the moment. For readers a replica that answers, as
  * far as is known; else the primary; else whoever is there. */
 FrontNode *front_pick(Front *front, bool reader);
-void front_wait(Front *front, FrontClient *client); /* tries again for it until client_unwait */
-void front_unwait(Front *front, FrontClient *client);
+bool front_has_primary(const Front *front);
 void front_node_failed(Front *front, FrontNode *node, const Err *err);
 void front_node_works(Front *front, FrontNode *node);
 void front_node_release(Front *front, FrontNode *node); /* one connection less */
-bool front_has_primary(const Front *front);
-void front_settle_soon(Front *front); /* looks again at who is at the wrong node */
+/* Nodes are as they are configured from now on. */
+void front_nodes_settle(Front *front, const FrontConfig *config);
+json_t *front_nodes_status(const Front *front); /* the caller's */
+void front_nodes_free(Front *front);            /* nobody is connected to them any more */
 
-/* ---- client.c and link.c ----------------------------------------------------------------------
+/* ---- place.c ----------------------------------------------------------------------------------
+ */
+
+void front_wait(Front *front, FrontClient *client); /* tries again for it until front_unwait */
+void front_unwait(Front *front, FrontClient *client);
+/* Looks at who is at the wrong node: now, after nodes have changed, gates and all; or soon. */
+void front_place_all(Front *front);
+void front_settle_soon(Front *front);
+/* A reader that has the primary since there was no replica goes to one that is there again, where
+ * it has nothing under way. */
+void front_reader_return(FrontClient *client);
+
+/* ---- client.c, login.c and link.c -------------------------------------------------------------
  */
 
 typedef enum FrontLinkState {
@@ -373,6 +402,7 @@ void front_client_new(Front *front, bool reader, TlsContext *tls, int fd);
 void front_client_pause(FrontClient *client, FrontPause why);
 void front_client_resume(FrontClient *client, FrontPause why);
 void front_client_error(FrontClient *client, const char *text); /* a reply: "CODE message" */
+void front_client_simple(FrontClient *client, const char *text);
 void front_client_close(FrontClient *client); /* sends what is queued; the client is dead */
 /* The link is ready; or gone, and with it what was unanswered. */
 void front_client_link_ready(FrontClient *client);
@@ -380,6 +410,12 @@ bool front_client_link_lost(FrontClient *client, const char *why); /* false: the
 void front_client_reset_done(FrontClient *client);
 bool front_client_is_idle(const FrontClient *client);
 
+/* login.c */
+void front_client_auth(FrontClient *client, const FrontLogin *login);
+/* False: the link is not ready; HELLO is looked at again when it is. */
+bool front_client_hello(FrontClient *client, const FrontCommand *command, const FrontLogin *login);
+
+/* link.c */
 void front_link_begin(FrontClient *client);
 void front_link_forward(FrontClient *client, Slice bytes);
 /* Ends it without a word to the client. */

@@ -154,6 +154,7 @@ void net_addr_format(const NetAddr *addr, char out[static NET_ADDR_TEXT_SIZE]);
 /* The host part alone, in text form; empty for Unix sockets. */
 void net_addr_host(const NetAddr *addr, char out[static NET_ADDR_TEXT_SIZE]);
 uint16_t net_addr_port(const NetAddr *addr); /* 0 for Unix sockets */
+bool net_addr_same(const NetAddr *a, const NetAddr *b);
 
 /* A network: "10.0.0.0/8", "fd00::/8". The bits behind the prefix do not count. */
 typedef struct NetCidr {

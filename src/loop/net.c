@@ -99,6 +99,11 @@ void net_addr_host(const NetAddr *addr, char out[static NET_ADDR_TEXT_SIZE])
     }
 }
 
+bool net_addr_same(const NetAddr *a, const NetAddr *b)
+{
+    return a->len == b->len && memcmp(&a->storage, &b->storage, a->len) == 0;
+}
+
 uint16_t net_addr_port(const NetAddr *addr)
 {
     if (addr->storage.ss_family == AF_INET) {
