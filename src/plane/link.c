@@ -117,6 +117,17 @@ void links_sweep(void *user)
     }
 }
 
+SuccessionLink *link_of_role(const Succession *succession, LinkRole role)
+{
+    LIST_FOR_EACH (&succession->links, node) {
+        SuccessionLink *link = CONTAINER_OF(node, SuccessionLink, node);
+        if (link->role == role) {
+            return link;
+        }
+    }
+    return NULL;
+}
+
 void link_cut(SuccessionLink *link)
 {
     link->role = LINK_DEAD;

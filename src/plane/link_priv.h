@@ -87,6 +87,9 @@ NODISCARD bool link_send_now(SuccessionLink *link, json_t *message, const int *f
                              Err *err);
 void links_sweep(void *succession);
 
+/* One of them; NULL: there is none. */
+SuccessionLink *link_of_role(const Succession *succession, LinkRole role);
+
 /* succession.c; heir.c is what a process does before it serves */
 #define SUCCESSION_PROTOCOL 1
 #define SUCCESSION_OFFER_MS 5000
@@ -94,10 +97,27 @@ uint32_t succession_generation_after(uint32_t generation);
 /* Whoever has the seat may put its door where an earlier process left one. */
 void succession_door_open(Succession *succession);
 void succession_door_watch(Succession *succession);
-/* These processes, by their books, are to join. */
-void succession_kin_expect(Succession *succession, const json_t *books);
+void succession_door_unwatch(Succession *succession);
 void succession_take_message(SuccessionLink *link, const json_t *message, const int *fds,
                              size_t len);
 void succession_link_lost(SuccessionLink *link);
+/* It has the seat again. Before anything is given to anybody, it is to know what others hold. */
+void succession_return(Succession *succession);
+
+/* offer.c: what an heir asks for, that it is ready, that it serves */
+void succession_offer_asked(SuccessionLink *link, const json_t *message);
+void succession_offer_ready(SuccessionLink *link);
+void succession_offer_served(SuccessionLink *link);
+
+/* kin.c */
+/* These processes, by their books, are to join. */
+void succession_kin_expect(Succession *succession, const json_t *books);
+/* RETURNING: all that live are to join, and SERVING follows, soon at the latest. */
+void succession_kin_return(Succession *succession);
+/* A leaving process has come, and tells what it holds. */
+void succession_kin_join(SuccessionLink *link, const json_t *message);
+void succession_kin_book(SuccessionLink *link, json_t *book);
+/* The configuration holds secrets, and is kept as long as there is somebody to read it. */
+void succession_config_forget(Succession *succession);
 
 #endif

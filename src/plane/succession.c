@@ -6,21 +6,18 @@
  *
  * The seat decides who serves: nothing here accepts, or tells anybody to, without it.
  */
-#include <errno.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "plane/link_priv.h"
 
-#define ALONE_AGAIN_MS  200
-#define RETURN_AGAIN_MS 50 /* looks who lives that has not joined */
+#define ALONE_AGAIN_MS 200
 
 uint32_t succession_generation_after(uint32_t generation)
 {
     return generation % GENERATION_MAX + 1;
 }
 
-/* ---- the door ----------------------------------------------------------------------------------
+/* ---- the door ---------------------------------------------------------------------------------
  */
 
 static void link_silent(void *user)
@@ -57,13 +54,12 @@ void succession_door_watch(Succession *succession)
     }
 }
 
-static void door_unwatch(Succession *succession)
+void succession_door_unwatch(Succession *succession)
 {
     loop_fd_remove(succession->door_watch);
     succession->door_watch = NULL;
 }
 
-/* Whoever has the seat may put its door where an earlier process left one. */
 void succession_door_open(Succession *succession)
 {
     Err err;
@@ -75,314 +71,17 @@ void succession_door_open(Succession *succession)
     }
 }
 
-/* ---- serving: an heir comes --------------------------------------------------------------------
+/* ---- leaving, and nobody there ----------------------------------------------------------------
  */
 
-static SuccessionLink *link_of_role(const Succession *succession, LinkRole role)
-{
-    LIST_FOR_EACH (&succession->links, node) {
-        SuccessionLink *link = CONTAINER_OF(node, SuccessionLink, node);
-        if (link->role == role) {
-            return link;
-        }
-    }
-    return NULL;
-}
-
-static void refuse(SuccessionLink *link, const char *why)
-{
-    link_send(link, json_pack("{s:s}", "refused", why), NULL, 0);
-    link_cut(link);
-}
-
-static void heir_late(void *user)
-{
-    SuccessionLink *link = user;
-    log_warn("plane", "the process that was to take this one's place was not ready in %d s",
-             SUCCESSION_READY_MS / 1000);
-    link_cut(link);
-}
-
-static void send_offer(SuccessionLink *link, const SuccessionSockets *sockets)
-{
-    Succession *succession = link->succession;
-    int fds[SUCCESSION_SOCKETS];
-    size_t len = 0;
-    fds[len++] = succession->door_fd;
-    if (!succession->seat_is_file) {
-        fds[len++] = succession->seat_fd;
-    }
-    for (size_t i = 0; i < sockets->len; i++) {
-        fds[len++] = sockets->fds[i];
-    }
-    link->role = LINK_HEIR;
-    link->generation = succession_generation_after(succession->generation);
-    loop_timer_start(succession->loop, &link->timer, SUCCESSION_READY_MS, 0, heir_late, link);
-    Err err;
-    json_t *offer =
-        json_pack("{s:i, s:O}", "offer", (int)succession->generation, "names", sockets->names);
-    if (!link_send_now(link, offer, fds, len, &err)) {
-        log_warn("plane", "%s", err.message);
-        link_cut(link);
-    }
-}
-
-static void on_take_over(SuccessionLink *link, const json_t *message)
-{
-    Succession *succession = link->succession;
-    SuccessionSockets sockets = {.names = json_array()};
-    if (json_integer_value(json_object_get(message, "take_over")) != SUCCESSION_PROTOCOL) {
-        refuse(link, "it speaks another version of the succession: stop it, and start the new one");
-    } else if (succession->state != SUCCESSION_SERVING || succession->door_fd < 0) {
-        refuse(link, "it does not serve at present");
-    } else if (link_of_role(succession, LINK_HEIR) != NULL) {
-        refuse(link, "another process is taking its place already");
-    } else if (!succession->handlers->on_offer(succession->user, &sockets)) {
-        refuse(link, "it has no sockets to hand on, or is stopping");
-    } else {
-        ASSERT(sockets.len + 2 <= SUCCESSION_SOCKETS);
-        send_offer(link, &sockets);
-    }
-    json_decref(sockets.names);
-}
-
-static void back_to_service(Succession *succession);
-
-/* It was told to take the place, and has neither done so nor ended. Where it has the seat, it will.
- */
-static void commit_late(void *user)
-{
-    SuccessionLink *link = user;
-    Succession *succession = link->succession;
-    if (succession->state == SUCCESSION_COMMITTED && seat_take(succession->seat_fd, NULL)) {
-        log_warn("plane", "the process that was to take this one's place did not");
-        link_cut(link);
-        back_to_service(succession);
-        return;
-    }
-    loop_timer_start(succession->loop, &link->timer, SUCCESSION_COMMIT_MS, 0, commit_late, link);
-}
-
-static void on_ready(SuccessionLink *link)
-{
-    Succession *succession = link->succession;
-    json_t *books = json_array();
-    size_t i;
-    json_t *book;
-    log_info("plane", "generation %u takes the place of generation %u", link->generation,
-             succession->generation);
-    succession->state = SUCCESSION_COMMITTED;
-    door_unwatch(succession);
-    succession->handlers->on_leave(succession->user, books);
-    json_array_foreach (books, i, book) {
-        link_send(link, json_pack("{s:O}", "book", book), NULL, 0);
-    }
-    json_decref(books);
-    seat_give(succession->seat_fd);
-    link_send(link, json_pack("{s:b}", "commit", 1), NULL, 0);
-    loop_timer_start(succession->loop, &link->timer, SUCCESSION_COMMIT_MS + 1000, 0, commit_late,
-                     link);
-}
-
-/* Those that have left before are the next one's to talk to. */
-static void links_down_cut(Succession *succession)
-{
-    LIST_FOR_EACH (&succession->links, node) {
-        SuccessionLink *link = CONTAINER_OF(node, SuccessionLink, node);
-        if (link->role == LINK_DOWN || link->role == LINK_JOINING || link->role == LINK_NEW) {
-            uint32_t generation = link->role == LINK_DOWN ? link->generation : 0;
-            link_cut(link);
-            if (generation > 0) {
-                succession->handlers->on_parted(succession->user, generation, false);
-            }
-        }
-    }
-}
-
-static void on_serving(SuccessionLink *link)
-{
-    Succession *succession = link->succession;
-    loop_timer_stop(&link->timer);
-    link->role = LINK_UP;
-    succession->state = SUCCESSION_LEAVING;
-    links_down_cut(succession);
-    succession->kin.len = 0;
-    loop_timer_stop(&succession->kin_timer);
-    fd_close(&succession->config_fd);
-    succession->left = true;
-    succession->handlers->on_joined(succession->user, link);
-    succession->handlers->on_left(succession->user);
-}
-
-/* ---- serving: leaving ones ---------------------------------------------------------------------
- */
-
-static void kin_forget(Succession *succession, uint32_t generation)
-{
-    for (size_t i = 0; i < succession->kin.len; i++) {
-        if (succession->kin.items[i] == generation) {
-            succession->kin.items[i] = succession->kin.items[--succession->kin.len];
-            return;
-        }
-    }
-}
-
-/* It holds secrets, and is kept as long as there is somebody to read it. */
-static void config_forget(Succession *succession)
-{
-    if (link_of_role(succession, LINK_DOWN) == NULL && succession->kin.len == 0) {
-        fd_close(&succession->config_fd);
-    }
-}
-
-static void kin_ended_forget(Succession *succession)
-{
-    for (size_t i = succession->kin.len; i-- > 0;) {
-        uint32_t generation = succession->kin.items[i];
-        if (!seat_is_marked(succession->seat_fd, generation)) {
-            succession->kin.items[i] = succession->kin.items[--succession->kin.len];
-            succession->handlers->on_parted(succession->user, generation, true);
-        }
-    }
-}
-
-/* One that lives has what it has, though it does not say so: it may stand still. */
-static void kin_late(void *user)
-{
-    Succession *succession = user;
-    kin_ended_forget(succession);
-    if (succession->kin.len > 0) {
-        loop_timer_start(succession->loop, &succession->kin_timer, SUCCESSION_JOIN_MS, 0, kin_late,
-                         succession);
-    }
-    config_forget(succession);
-}
-
-void succession_kin_expect(Succession *succession, const json_t *books)
-{
-    size_t i;
-    json_t *book;
-    json_array_foreach (books, i, book) {
-        uint32_t of = (uint32_t)json_integer_value(json_object_get(book, "of"));
-        if (of != succession->offer_generation) {
-            kin_forget(succession, of);
-            vec_push(&succession->kin, of);
-        }
-    }
-    if (succession->kin.len > 0) {
-        loop_timer_start(succession->loop, &succession->kin_timer, SUCCESSION_JOIN_MS, 0, kin_late,
-                         succession);
-    }
-}
-
-static void send_config(SuccessionLink *link)
-{
-    if (link->succession->config_fd >= 0) {
-        link_send(link, json_pack("{s:b}", "config", 1), &link->succession->config_fd, 1);
-    }
-}
-
-static void return_look(void *user);
-
-static void joined(SuccessionLink *link)
-{
-    Succession *succession = link->succession;
-    link->role = LINK_DOWN;
-    loop_timer_stop(&link->timer);
-    kin_forget(succession, link->generation);
-    succession->handlers->on_book(succession->user, link->books);
-    json_decref(link->books);
-    link->books = NULL;
-    log_info("plane", "generation %u, which is leaving, has joined", link->generation);
-    succession->handlers->on_joined(succession->user, link);
-    send_config(link);
-    return_look(succession);
-}
-
-/* What the other leaving ones hold is known, or whoever stands still is waited for no longer. */
-static void returned(Succession *succession)
-{
-    succession->state = SUCCESSION_SERVING;
-    loop_timer_start(succession->loop, &succession->kin_timer, SUCCESSION_JOIN_MS, 0, kin_late,
-                     succession);
-    succession->handlers->on_return(succession->user);
-}
-
-static void return_look(void *user)
-{
-    Succession *succession = user;
-    if (succession->state != SUCCESSION_RETURNING) {
-        return;
-    }
-    kin_ended_forget(succession);
-    bool late = loop_now_ms(succession->loop) >= succession->return_late_ms;
-    if (succession->kin.len == 0 || late) {
-        if (succession->kin.len > 0) {
-            log_warn("plane", "%zu leaving processes stand still: what they hold is not known",
-                     succession->kin.len);
-        }
-        returned(succession);
-        return;
-    }
-    loop_timer_start(succession->loop, &succession->kin_timer, RETURN_AGAIN_MS, 0, return_look,
-                     succession);
-}
-
-static bool is_linked(const Succession *succession, uint32_t generation)
-{
-    LIST_FOR_EACH (&succession->links, node) {
-        const SuccessionLink *link = CONTAINER_OF(node, SuccessionLink, node);
-        if (link->role == LINK_DOWN && link->generation == generation) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* All that live, and do not talk to us. */
-static void kin_find(Succession *succession)
-{
-    succession->kin.len = 0;
-    for (uint32_t of = 0; (of = seat_next_marked(succession->seat_fd, of)) != 0;) {
-        if (!is_linked(succession, of)) {
-            vec_push(&succession->kin, of);
-        }
-    }
-}
-
-static void on_join(SuccessionLink *link, const json_t *message)
-{
-    link->generation = (uint32_t)json_integer_value(json_object_get(message, "join"));
-    link->books_due = (size_t)json_integer_value(json_object_get(message, "books"));
-    link->books = json_array();
-    link->role = LINK_JOINING;
-    if (link->books_due == 0) {
-        joined(link);
-    }
-}
-
-static void on_book(SuccessionLink *link, json_t *book)
-{
-    json_array_append(link->books, book);
-    if (json_array_size(link->books) >= link->books_due) {
-        joined(link);
-    }
-}
-
-/* ---- leaving, and nobody there -----------------------------------------------------------------
- */
-
-/* It has the seat. Before anything is given to anybody, it is to know what others hold. */
-static void back_to_service(Succession *succession)
+void succession_return(Succession *succession)
 {
     log_warn("plane", "generation %u serves again: its successor is gone", succession->generation);
     succession->state = SUCCESSION_RETURNING;
     succession->left = false;
     loop_timer_stop(&succession->timer);
     succession_door_watch(succession);
-    kin_find(succession);
-    succession->return_late_ms = loop_now_ms(succession->loop) + SUCCESSION_JOIN_MS;
-    return_look(succession);
+    succession_kin_return(succession);
 }
 
 static void join(Succession *succession, int fd)
@@ -415,7 +114,7 @@ static void alone_look(void *user)
     Succession *succession = user;
     int fd;
     if (seat_take(succession->seat_fd, NULL)) {
-        back_to_service(succession);
+        succession_return(succession);
     } else if (door_connect(succession->door, &fd, NULL)) {
         join(succession, fd);
     } else {
@@ -430,7 +129,7 @@ static void alone(Succession *succession)
     alone_look(succession);
 }
 
-/* ---- messages ----------------------------------------------------------------------------------
+/* ---- messages ---------------------------------------------------------------------------------
  */
 
 static void take_config(const Succession *succession, const int *fds, size_t len)
@@ -451,11 +150,11 @@ static void take_config(const Succession *succession, const int *fds, size_t len
 static void take_of_new(SuccessionLink *link, const json_t *message)
 {
     if (json_object_get(message, "take_over") != NULL) {
-        on_take_over(link, message);
+        succession_offer_asked(link, message);
     } else if (json_object_get(message, "join") != NULL &&
                (link->succession->state == SUCCESSION_SERVING ||
                 link->succession->state == SUCCESSION_RETURNING)) {
-        on_join(link, message);
+        succession_kin_join(link, message);
     } else {
         link_cut(link);
     }
@@ -465,10 +164,10 @@ static void take_of_heir(SuccessionLink *link, const json_t *message)
 {
     Succession *succession = link->succession;
     if (json_object_get(message, "ready") != NULL && succession->state == SUCCESSION_SERVING) {
-        on_ready(link);
+        succession_offer_ready(link);
     } else if (json_object_get(message, "serving") != NULL &&
                succession->state == SUCCESSION_COMMITTED) {
-        on_serving(link);
+        succession_offer_served(link);
     }
 }
 
@@ -498,7 +197,7 @@ void succession_take_message(SuccessionLink *link, const json_t *message, const 
         break;
     case LINK_JOINING:
         if (json_is_object(book)) {
-            on_book(link, book);
+            succession_kin_book(link, book);
         }
         break;
     case LINK_DOWN:
@@ -521,7 +220,7 @@ void succession_link_lost(SuccessionLink *link)
     link_cut(link);
     if (role == LINK_DOWN) {
         log_info("plane", "generation %u has left", generation);
-        config_forget(succession);
+        succession_config_forget(succession);
         succession->handlers->on_parted(succession->user, generation, true);
     } else if (role == LINK_UP) {
         succession->handlers->on_parted(succession->user, generation, false);
@@ -553,29 +252,7 @@ pid_t succession_link_pid(const SuccessionLink *link)
     return getsockopt(link->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
 }
 
-void succession_config(Succession *succession, const json_t *config)
-{
-    Err err;
-    fd_close(&succession->config_fd);
-    bool any = link_of_role(succession, LINK_DOWN) != NULL || succession->kin.len > 0;
-    char *text = any ? json_dumps(config, JSON_COMPACT) : NULL;
-    if (text == NULL) {
-        return;
-    }
-    if (!text_file_new(slice_of(text), &succession->config_fd, &err)) {
-        log_warn("plane", "leaving processes do not hear of the configuration: %s", err.message);
-    }
-    crypto_wipe(text, strlen(text));
-    free(text);
-    LIST_FOR_EACH (&succession->links, node) {
-        SuccessionLink *link = CONTAINER_OF(node, SuccessionLink, node);
-        if (link->role == LINK_DOWN) {
-            send_config(link);
-        }
-    }
-}
-
-/* ---- life --------------------------------------------------------------------------------------
+/* ---- life -------------------------------------------------------------------------------------
  */
 
 bool succession_is_heir(const Succession *succession)
@@ -603,7 +280,7 @@ void succession_stop(Succession *succession)
     bool serving = succession->state == SUCCESSION_SERVING;
     succession->state = SUCCESSION_STOPPED;
     loop_timer_stop(&succession->timer);
-    door_unwatch(succession);
+    succession_door_unwatch(succession);
     LIST_FOR_EACH (&succession->links, node) {
         SuccessionLink *link = CONTAINER_OF(node, SuccessionLink, node);
         if (link->role == LINK_DOWN || link->role == LINK_HEIR) {
@@ -622,7 +299,7 @@ void succession_free(Succession *succession)
     }
     loop_timer_stop(&succession->timer);
     loop_timer_stop(&succession->kin_timer);
-    door_unwatch(succession);
+    succession_door_unwatch(succession);
     for (ListNode *node; (node = list_first(&succession->links)) != NULL;) {
         link_free(CONTAINER_OF(node, SuccessionLink, node));
     }
