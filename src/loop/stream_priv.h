@@ -1,11 +1,13 @@
-/* Inside of streams: their life (stream.c), what comes in (stream_read.c), what goes out
- * (stream_write.c). */
+/* Inside of streams: their life (stream.c), how they begin (stream_open.c), what comes in
+ * (stream_read.c), what goes out (stream_write.c). */
 #ifndef WEIR_STREAM_PRIV_H
 #define WEIR_STREAM_PRIV_H
 
 #include <sys/uio.h>
 
 #include "loop/loop_priv.h"
+
+#define UNLIMITED (SIZE_MAX / 4) /* of buffers that are limited by what fills them */
 
 /*
  *   stream_connect --> CONNECTING --+--------------------+
@@ -95,14 +97,19 @@ void stream_touch(Stream *stream);
 void stream_notify(Stream *stream, unsigned notice);
 void stream_fail(Stream *stream, const Err *err); /* NULL: closed in good order */
 void stream_closing_progress(Stream *stream);
-void stream_kill(Stream *stream);   /* to DEAD */
-void stream_opened(Stream *stream); /* the handshake, if any, is done */
-void stream_start_session(Stream *stream, TlsContext *tls, const char *host);
-bool stream_is_live(const Stream *stream);   /* not FAILED, not DEAD */
-void stream_update_interest(Stream *stream); /* what to wait for, from the state */
-void stream_out_release(Stream *stream);     /* frees `out` */
-StreamBeginning *stream_beginning(Stream *stream);
+void stream_kill(Stream *stream);               /* to DEAD */
+bool stream_is_live(const Stream *stream);      /* not FAILED, not DEAD */
+void stream_update_interest(Stream *stream);    /* what to wait for, from the state */
+void stream_ready(void *user, uint32_t events); /* a LoopFdFn: what came of it */
+void stream_out_release(Stream *stream);        /* frees `out` */
 void stream_name(const Stream *stream, char out[static NET_ADDR_TEXT_SIZE]); /* its peer */
+
+/* stream_open.c */
+StreamBeginning *stream_beginning(Stream *stream);      /* makes it where there is none */
+void stream_beginning_free(StreamBeginning *beginning); /* NULL is fine */
+void stream_start_session(Stream *stream, TlsContext *tls, const char *host);
+void stream_opened(Stream *stream);    /* the handshake, if any, is done */
+void stream_connected(Stream *stream); /* or not: the kernel is asked what came of it */
 
 /* stream_read.c */
 void stream_receive(Stream *stream);

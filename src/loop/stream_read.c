@@ -8,7 +8,6 @@
 #include "loop/uring_priv.h"
 
 #define TLS_PLAIN_MAX ((size_t)16 << 10) /* of one record */
-#define UNLIMITED     (SIZE_MAX / 4)
 
 /* ---- to the owner ---------------------------------------------------------------------------- */
 

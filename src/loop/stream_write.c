@@ -9,7 +9,6 @@
 #define IOV_PER_SEND     64
 #define RECORD_MAX       ((size_t)16 << 10) /* plain text of one TLS record */
 #define CIPHER_KEEP_MAX  ((size_t)256 << 10)
-#define UNLIMITED        (SIZE_MAX / 4)
 #define COMPACT_SENT_MIN ((size_t)64 << 10)
 
 /* ---- queueing -------------------------------------------------------------------------------- */
