@@ -1,4 +1,4 @@
-/* One DB instance within a round: what instance.c and instance_status.c share. */
+/* One DB instance within a round: what instance.c and instance_*.c share. */
 #ifndef WEIR_CONTROL_INSTANCE_PRIV_H
 #define WEIR_CONTROL_INSTANCE_PRIV_H
 
@@ -29,6 +29,7 @@ int instance_first(World *world, const char *dbi);
 const char *instance_second(const Instance *instance);
 /* The planned change of leader that was begun last. */
 int64_t instance_handover(const Instance *instance);
+const json_t *instance_node_goal(const World *world, const char *node); /* NULL: it has none */
 const json_t *instance_node_seen(const World *world, const char *node);
 /* The one that leads runs, clients may see what it has, and its host is there. */
 bool instance_serves(World *world, const char *dbi);
@@ -36,6 +37,15 @@ bool instance_serves(World *world, const char *dbi);
 bool instance_standby_joined(const Instance *instance);
 /* Nobody has asked for another leader, or that was done, or given up. */
 bool instance_change_is_over(const Instance *instance);
+
+/* instance_settings.c: of all its nodes, the caller's. What is wrong with them becomes the message
+ * of the status, and the old goal's stay. Also says whether some wait for a reboot. */
+json_t *instance_settings_new(Instance *instance, const json_t *old_goal);
+
+/* instance_node.c: goals for its nodes, and an end for those that are not wanted any more. */
+void instance_nodes_put(Instance *instance);
+/* Who may stream from whom is known only when all goals stand; also those on their way out. */
+void instance_followers_link(World *world);
 
 /* Says in `instance` which of its nodes leave their hosts now, and notes why others do not yet. */
 void instance_move(Instance *instance);
