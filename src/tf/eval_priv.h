@@ -108,7 +108,8 @@ typedef struct Loader {
 
 PRINTF_LIKE(4, 5)
 void loader_error(Loader *loader, TfPos pos, const char *hint, const char *format, ...);
-Node *loader_find(const Loader *loader, const char *address); /* NULL when not declared */
+Node *loader_find(const Loader *loader, const char *address);        /* NULL when not declared */
+const TfResourceType *loader_type(const Loader *loader, Slice name); /* NULL: it is not known */
 
 /* ---- evaluation --------------------------------------------------------------------------- */
 
@@ -254,6 +255,14 @@ void resolve_expr(Loader *loader, RefContext *context, Expr *expr);
 void resolve_body(Loader *loader, RefContext *context, Body *body);
 /* depends_on: a list of resources. */
 void resolve_depends_on(Loader *loader, Node *node, const Expr *list);
+/* ROOT.NAME with a root that no loop has named. */
+void resolve_root(Loader *loader, RefContext *context, Expr *expr);
+/* A name alone. */
+void resolve_bare(Loader *loader, RefContext *context, Expr *expr);
+bool resolve_is_scoped(const RefContext *context, Slice name); /* a loop has named it */
+void expr_refuse(Expr *expr); /* it was reported, and evaluation is silent about it */
+/* It is not declared; resolve_report_missing says so when all are known. */
+void resolve_missing(Loader *loader, const char *address, TfPos pos);
 void resolve_report_missing(Loader *loader);
 /* An expression that refers to nothing: its value. */
 const TfValue *constant_value(Loader *loader, Expr *expr, const char *what);

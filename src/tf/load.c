@@ -21,6 +21,16 @@ Node *loader_find(const Loader *loader, const char *address)
     return map_get(loader->names, slice_of(address));
 }
 
+const TfResourceType *loader_type(const Loader *loader, Slice name)
+{
+    for (size_t i = 0; i < loader->config->types_len; i++) {
+        if (slice_is(name, loader->config->types[i].name)) {
+            return &loader->config->types[i];
+        }
+    }
+    return NULL;
+}
+
 /* ---- files -------------------------------------------------------------------------------- */
 
 TfFile *load_file(Loader *loader, const char *name, Slice text, size_t order)
