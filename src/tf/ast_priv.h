@@ -285,6 +285,13 @@ Expr *parse_template(Arena *arena, TfDiagnostics *diagnostics, const TfFile *fil
                      TfPos fixed_pos);
 
 NODISCARD bool parser_expr(Parser *parser, Expr **ret_expr);
+NODISCARD bool parser_term(Parser *parser, Expr **ret_expr); /* what operators and steps stand at */
+NODISCARD bool parser_number(Parser *parser, Expr **ret_expr);
+/* Past a token of this kind, or a report that `what` should stand there. */
+NODISCARD bool parser_take(Parser *parser, TokenKind kind, const char *what);
+/* The same of a closing bracket, which belongs to the inside; what follows is read by the outer
+ * rule. */
+NODISCARD bool parser_close(Parser *parser, TokenKind kind, const char *what, bool skip_newlines);
 /* With the present token "for": up to the end of the source, into `expr->loop`. */
 NODISCARD bool parser_for_head(Parser *parser, Expr *expr);
 /* With the present token QUOTE or HEREDOC: the template, and the token behind it. */
