@@ -20,6 +20,36 @@ typedef struct NodeRun {
     char goal_digest[SHA256_HEX_SIZE];
 } NodeRun;
 
+/* ---- node_run.c --------------------------------------------------------------------------------
+ */
+
+/* Of one run of the job; then it is queued again, and others have their turn. */
+#define NODE_STEPS_MAX 16
+#define NODE_IDLE_MS   1000 /* between two looks at a healthy node */
+#define NODE_WATCH_MS  250  /* and at one that can be failed over from, or to */
+#define NODE_KEEP_MS   1000 /* and from one time that it is looked after to the next */
+
+/* What a node is, as the view of either engine has it. */
+typedef struct NodeTold {
+    HaState state;
+    bool run;     /* it is wanted to */
+    bool link_up; /* to what it follows */
+    bool hears;
+    int64_t term;
+} NodeTold;
+
+/* Into the seen record: the word for it, its part, and who says so. */
+void node_describe(NodeRun *run, const NodeTold *told);
+/* The engine runs, and the goal wants another run of it. */
+bool node_reboot_is_due(const NodeRun *run);
+/* It is to go, and the cluster that could count on it is no more. */
+bool node_is_forgotten(const NodeRun *run, const char *cluster);
+/* `why` may be empty. */
+void node_log_step(const NodeRun *run, HaDuty duty, HaState state, const char *step,
+                   const char *why);
+/* The pause, or what was decided (0: nothing) where that is sooner. */
+int64_t node_again_ms(int64_t pause_ms, int64_t wanted_ms);
+
 /* ---- the engines: pg_node.c, redis_node.c ------------------------------------------------------
  */
 

@@ -7,11 +7,6 @@
 
 #include "agent/pg_node_priv.h"
 
-#define STEPS_MAX                                                                                  \
-    16 /* of one run of the job; then it is queued again, and others have their turn */
-#define IDLE_MS     1000 /* between two looks at a healthy node */
-#define WATCH_MS    250  /* and at one of a cluster that can fail over */
-#define KEEP_MS     1000
 #define SOON_MS     100 /* while something is on its way */
 #define PROMOTED_MS 20
 
@@ -49,35 +44,15 @@ static bool pg_node_init(PgNode *node, NodeRun *run, Err *err)
 /* ---- what is told ------------------------------------------------------------------------------
  */
 
-static const char *word_for(const PgNode *node)
-{
-    switch (node->view.state) {
-    case HA_STATE_EMPTY:
-    case HA_STATE_DOWN:
-        return !node->view.run ? "stopped" : "waiting";
-    case HA_STATE_LEADING:
-        return "running";
-    case HA_STATE_FOLLOWING:
-        return node->view.link_up ? "running" : "starting";
-    case HA_STATE_STARTING:
-    case HA_STATE_PROMOTING:
-        return "starting";
-    case HA_STATE_STUCK:
-    case HA_STATE_SILENT:
-        return "silent";
-    }
-    UNREACHABLE();
-}
-
 static void describe(PgNode *node)
 {
     NodeRun *run = node->run;
     const HaView *view = &node->view;
-    node_seen_set(run, word_for(node), run->work->incarnation);
-    json_object_set_new(run->seen, "ha", json_string(ha_state_name(view->state)));
-    json_object_set_new(run->seen, "term", json_integer(view->record.term));
-    json_object_set_new(run->seen, "agent", json_string(run->work->options->agent_id));
-    json_object_set_new(run->seen, "hears", json_boolean(node->hears));
+    node_describe(run, &(NodeTold){.state = view->state,
+                                   .run = view->run,
+                                   .link_up = view->link_up,
+                                   .hears = node->hears,
+                                   .term = view->record.term});
     json_object_set_new(run->seen, "open", json_boolean(view->open));
     if (node->answers) {
         pg_keep_describe(node);
@@ -86,18 +61,6 @@ static void describe(PgNode *node)
 
 /* ---- the run -----------------------------------------------------------------------------------
  */
-
-static bool reboot_is_due(const PgNode *node)
-{
-    NodeWork *work = node->run->work;
-    if (!node_guard_runs(node->run)) {
-        return false;
-    }
-    if (work->reboot_epoch < 0) {
-        work->reboot_epoch = node_seen_before(node->run, "reboot_epoch", 0);
-    }
-    return work->reboot_epoch != member_int(node->run->goal, "reboot_epoch", 0);
-}
 
 /* A running engine was looked after by this very goal. */
 static bool is_kept(const PgNode *node)
@@ -110,7 +73,7 @@ static bool keep_is_due(const PgNode *node)
     PgLead *lead = &node->run->work->lead;
     bool lives = node->view.state == HA_STATE_LEADING || node->view.state == HA_STATE_FOLLOWING;
     return lives && ha_duty(&node->view) <= HA_DUTY_FOLLOW &&
-           (time_boot_ms() - lead->keep_ms >= KEEP_MS || !is_kept(node));
+           (time_boot_ms() - lead->keep_ms >= NODE_KEEP_MS || !is_kept(node));
 }
 
 static bool keep(PgNode *node, bool *ret_busy, Err *err)
@@ -149,10 +112,8 @@ static bool run_once(PgNode *node, HaDecision *decision, bool *ret_more, Err *er
     if (!*ret_more) {
         return true;
     }
-    log_info("agent", "node %s (%s, %s): %s%s%s", node->run->work->id,
-             ha_duty_name(ha_duty(&node->view)), ha_state_name(node->view.state),
-             ha_step_name(decision->step), decision->why[0] != '\0' ? ", for: " : "",
-             decision->why);
+    node_log_step(node->run, ha_duty(&node->view), node->view.state, ha_step_name(decision->step),
+                  decision->why);
     return pg_step_do(node, decision, err);
 }
 
@@ -172,14 +133,14 @@ static int64_t again_ms(const PgNode *node, const HaDecision *decision, bool bus
     if (decision->step != HA_STEP_WAIT || busy) {
         return SOON_MS;
     }
-    int64_t pause_ms = view->peers_len > 0 && !view->replica ? WATCH_MS : IDLE_MS;
-    return decision->again_ms > 0 && decision->again_ms < pause_ms ? decision->again_ms : pause_ms;
+    int64_t pause_ms = view->peers_len > 0 && !view->replica ? NODE_WATCH_MS : NODE_IDLE_MS;
+    return node_again_ms(pause_ms, decision->again_ms);
 }
 
 static bool run_steps(PgNode *node, HaDecision *decision, Err *err)
 {
     bool more = true;
-    for (int i = 0; i < STEPS_MAX && more; i++) {
+    for (int i = 0; i < NODE_STEPS_MAX && more; i++) {
         TRY(run_once(node, decision, &more, err));
         if (decision->step == HA_STEP_OPEN) { /* clients wait for the word */
             node->view.open = true;
@@ -201,18 +162,17 @@ int64_t pg_node_step(NodeRun *run, Err *err)
     if (!pg_node_init(&node, run, err)) {
         return -1;
     }
-    if (reboot_is_due(&node)) {
+    if (node_reboot_is_due(run)) {
         return node_guard_stop(run, err) ? SOON_MS : -1;
     }
     bool ok = run_steps(&node, &decision, err);
-    if (!ok && member_bool(run->goal, "gone", false) &&
-        cluster_is_absent(run->work->options->store, node.cluster)) {
+    if (!ok && node_is_forgotten(run, node.cluster)) {
         decision.step = HA_STEP_REMOVE; /* nobody counts on it any more */
         ok = node_remove(run, err);
     }
     if (decision.step == HA_STEP_REMOVE) {
         run->settled = ok;
-        return ok ? IDLE_MS : -1;
+        return ok ? NODE_IDLE_MS : -1;
     }
     if (ok && decision.step == HA_STEP_WAIT && keep_is_due(&node)) {
         ok = keep(&node, &busy, err);

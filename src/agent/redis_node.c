@@ -6,12 +6,6 @@
  */
 #include "agent/redis_node_priv.h"
 
-#define STEPS_MAX                                                                                  \
-    16 /* of one run of the job; then it is queued again, and others have their turn */
-#define IDLE_MS  1000 /* between two looks at a node that is alone */
-#define WATCH_MS 250  /* and at one of a group that can fail over */
-#define KEEP_MS  1000
-
 static void redis_node_done(RedisNode *node)
 {
     secret_done(&node->admin);
@@ -49,26 +43,6 @@ static bool redis_node_init(RedisNode *node, NodeRun *run, Err *err)
 /* ---- what is told ------------------------------------------------------------------------------
  */
 
-static const char *word_for(const RedisNode *node)
-{
-    switch (node->view.state) {
-    case HA_STATE_EMPTY:
-    case HA_STATE_DOWN:
-        return !node->view.run ? "stopped" : "waiting";
-    case HA_STATE_LEADING:
-        return "running";
-    case HA_STATE_FOLLOWING:
-        return node->view.link_up ? "running" : "starting";
-    case HA_STATE_STARTING:
-    case HA_STATE_PROMOTING:
-        return "starting";
-    case HA_STATE_STUCK:
-    case HA_STATE_SILENT:
-        return "silent";
-    }
-    UNREACHABLE();
-}
-
 /* What an heir has is told while it is waited for, and an offset that was bid stays. */
 static void describe_offset(const RedisNode *node)
 {
@@ -95,12 +69,12 @@ static void describe(RedisNode *node)
 {
     NodeRun *run = node->run;
     const GroupView *view = &node->view;
-    node_seen_set(run, word_for(node), run->work->incarnation);
-    json_object_set_new(run->seen, "ha", json_string(ha_state_name(view->state)));
-    json_object_set_new(run->seen, "term", json_integer(view->record.term));
-    json_object_set_new(run->seen, "agent", json_string(run->work->options->agent_id));
+    node_describe(run, &(NodeTold){.state = view->state,
+                                   .run = view->run,
+                                   .link_up = view->link_up,
+                                   .hears = node->hears,
+                                   .term = view->record.term});
     json_object_set_new(run->seen, "data", json_boolean(view->has_data));
-    json_object_set_new(run->seen, "hears", json_boolean(node->hears));
     json_object_set_new(run->seen, "link_up", json_boolean(view->link_up));
     if (node->answers) {
         json_object_set_new(run->seen, "history", json_string(view->history));
@@ -128,7 +102,7 @@ static bool keep_is_due(const RedisNode *node)
         (duty == HA_DUTY_LEAD && view->state == HA_STATE_LEADING) ||
         (duty == HA_DUTY_FOLLOW && view->state == HA_STATE_FOLLOWING && view->source_right);
     return settled && view->record.phase == HA_PHASE_LEADING &&
-           (time_boot_ms() - node->run->work->part.keep_ms >= KEEP_MS || !is_kept(node));
+           (time_boot_ms() - node->run->work->part.keep_ms >= NODE_KEEP_MS || !is_kept(node));
 }
 
 /* The mark says what the folder holds: a replica that is in sync has what its leader has. */
@@ -169,18 +143,6 @@ static bool keep(RedisNode *node, Err *err)
 
 /* ---- the run -----------------------------------------------------------------------------------
  */
-
-static bool reboot_is_due(const RedisNode *node)
-{
-    NodeWork *work = node->run->work;
-    if (!node_guard_runs(node->run)) {
-        return false;
-    }
-    if (work->reboot_epoch < 0) {
-        work->reboot_epoch = node_seen_before(node->run, "reboot_epoch", 0);
-    }
-    return work->reboot_epoch != member_int(node->run->goal, "reboot_epoch", 0);
-}
 
 /* Clients wait for the word that somebody leads, and for nothing that follows it. */
 static bool tell_leading(RedisNode *node, Err *err)
@@ -231,10 +193,8 @@ static bool run_once(RedisNode *node, GroupDecision *decision, bool *ret_more, E
     if (!*ret_more) {
         return true;
     }
-    log_info("agent", "node %s (%s, %s): %s%s%s", node->run->work->id,
-             ha_duty_name(group_duty(&node->view)), ha_state_name(node->view.state),
-             group_step_name(decision->step), decision->why[0] != '\0' ? ", for: " : "",
-             decision->why);
+    node_log_step(node->run, group_duty(&node->view), node->view.state,
+                  group_step_name(decision->step), decision->why);
     return redis_step_do(node, decision, err);
 }
 
@@ -248,7 +208,7 @@ static bool takes_time(GroupStep step)
 static bool run_steps(RedisNode *node, GroupDecision *decision, Err *err)
 {
     bool more = true;
-    for (int i = 0; i < STEPS_MAX && more; i++) {
+    for (int i = 0; i < NODE_STEPS_MAX && more; i++) {
         TRY(run_once(node, decision, &more, err));
         if (takes_time(decision->step)) {
             return true;
@@ -263,27 +223,26 @@ static int64_t again_ms(const RedisNode *node, const GroupDecision *decision)
         return GROUP_SOON_MS;
     }
     int64_t pause_ms = node->leader_silent        ? GROUP_SOON_MS
-                       : node->view.peers_len > 0 ? WATCH_MS
-                                                  : IDLE_MS;
-    return decision->again_ms > 0 && decision->again_ms < pause_ms ? decision->again_ms : pause_ms;
+                       : node->view.peers_len > 0 ? NODE_WATCH_MS
+                                                  : NODE_IDLE_MS;
+    return node_again_ms(pause_ms, decision->again_ms);
 }
 
 static int64_t redis_node_act(RedisNode *node, Err *err)
 {
     NodeRun *run = node->run;
     GroupDecision decision = {0};
-    if (reboot_is_due(node)) {
+    if (node_reboot_is_due(run)) {
         return node_guard_stop(run, err) ? GROUP_SOON_MS : -1;
     }
     bool ok = run_steps(node, &decision, err);
-    if (!ok && member_bool(run->goal, "gone", false) &&
-        cluster_is_absent(run->work->options->store, node->cluster)) {
+    if (!ok && node_is_forgotten(run, node->cluster)) {
         decision.step = GROUP_STEP_REMOVE; /* nobody counts on it any more */
         ok = node_remove(run, err);
     }
     if (decision.step == GROUP_STEP_REMOVE) {
         run->settled = ok;
-        return ok ? IDLE_MS : -1;
+        return ok ? NODE_IDLE_MS : -1;
     }
     if (ok && decision.step == GROUP_STEP_WAIT && keep_is_due(node)) {
         ok = keep(node, err);
