@@ -1,4 +1,5 @@
 """What clients write down: each call with its answer, in the clock that all of them share; and which keys they use."""
+import contextlib
 import itertools
 import threading
 import time
@@ -68,13 +69,22 @@ class Notes:
 
 
 class Client(threading.Thread):
-    """Does step() again and again until it is told to end."""
+    """Does step() again and again until it is told to end. connect() gives what it talks to the server with."""
 
-    def __init__(self, name, dice):
+    def __init__(self, name, dice, notes, keys, connect):
         super().__init__(name=name, daemon=True)
         self.dice = dice
+        self.notes = notes
+        self.keys = keys
+        self.connect = connect
+        self.connection = None
+        self.life = 0  # of the process that the history knows: an unknown outcome ends it
         self.ended = threading.Event()
         self.failure = None  # what no client expects
+
+    @property
+    def process(self):
+        return f'{self.name}.{self.life}'
 
     def run(self):
         try:
@@ -87,9 +97,18 @@ class Client(threading.Thread):
             self.close()
 
     pause_s = 0.02
+    close_errors = ()  # what the end of a connection that is broken may raise
 
     def step(self):
         raise NotImplementedError
 
     def close(self):
-        raise NotImplementedError
+        if self.connection is not None:
+            with contextlib.suppress(*self.close_errors):
+                self.connection.close()
+        self.connection = None
+
+    def acknowledged(self):
+        time_ns = now()
+        self.notes.acknowledged.append(time_ns)
+        return time_ns

@@ -1,6 +1,5 @@
 """Clients of a replication group that do what the checkers can judge: registers by single commands and a script, lists
 by single commands and transactions. Nothing is tried twice."""
-import contextlib
 import re
 
 import redis
@@ -33,34 +32,18 @@ def said(error):
 class RedisClient(Client):
     """connect() gives a client whose answers are text."""
 
-    def __init__(self, name, dice, notes, keys, connect):
-        super().__init__(name, dice)
-        self.notes = notes
-        self.keys = keys
-        self.connect = connect
-        self.client = None
-        self.life = 0
-
-    @property
-    def process(self):
-        return f'{self.name}.{self.life}'
+    close_errors = (redis.RedisError, OSError)
 
     def is_connected(self):
-        if self.client is None:
+        if self.connection is None:
             try:
-                self.client = self.connect()
-                self.client.ping()
+                self.connection = self.connect()
+                self.connection.ping()
             except redis.RedisError as error:
                 self.notes.errors['connect', said(error)] += 1
                 self.close()
                 self.ended.wait(RECONNECT_S)
-        return self.client is not None
-
-    def close(self):
-        if self.client is not None:
-            with contextlib.suppress(redis.RedisError, OSError):
-                self.client.close()
-        self.client = None
+        return self.connection is not None
 
     def after_error(self, doing, error):
         self.notes.errors[doing, said(error)] += 1
@@ -69,11 +52,6 @@ class RedisClient(Client):
             self.close()
         self.life += outcome == 'unknown'
         return outcome
-
-    def acknowledged(self):
-        time = now()
-        self.notes.acknowledged.append(time)
-        return time
 
 
 class RegisterClient(RedisClient):
@@ -99,13 +77,13 @@ class RegisterClient(RedisClient):
 
     def _do(self, kind, name, value, expected):
         if kind == 'read':
-            return as_number(self.client.get(name))
+            return as_number(self.connection.get(name))
         if kind == 'write':
-            self.client.set(name, value)
+            self.connection.set(name, value)
             return None
         if kind == 'cas':
-            return bool(self.client.eval(CAS, 1, name, expected, value))
-        return self.client.incrby(name, value)
+            return bool(self.connection.eval(CAS, 1, name, expected, value))
+        return self.connection.incrby(name, value)
 
 
 def as_number(text):
@@ -138,8 +116,8 @@ class ListClient(RedisClient):
 
     def _do(self, plan):
         if len(plan) == 1:
-            return [self._call(self.client, *plan[0])]
-        with self.client.pipeline(transaction=True) as pipe:
+            return [self._call(self.connection, *plan[0])]
+        with self.connection.pipeline(transaction=True) as pipe:
             for op in plan:
                 self._call(pipe, *op)
             return pipe.execute()

@@ -35,18 +35,11 @@ def make_tables(connection):
 class SqlClient(Client):
     """connect(cursor_factory) gives a connection in autocommit, and whether a node that is lost may take it along."""
 
-    def __init__(self, name, dice, notes, keys, connect):
-        super().__init__(name, dice)
-        self.notes = notes
-        self.keys = keys
-        self.connect = connect
-        self.connection = None
-        self.bound = False  # to a server connection, and ends with it
-        self.life = 0  # of the process that the history knows: an unknown outcome ends it
+    close_errors = (psycopg.Error,)
 
-    @property
-    def process(self):
-        return f'{self.name}.{self.life}'
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.bound = False  # to a server connection, and ends with it
 
     def is_connected(self):
         if self.connection is not None and not self.connection.closed:
@@ -65,12 +58,6 @@ class SqlClient(Client):
             return False
         return True
 
-    def close(self):
-        if self.connection is not None:
-            with contextlib.suppress(psycopg.Error):
-                self.connection.close()
-        self.connection = None
-
     def note_error(self, doing, error):
         self.notes.errors[doing, error.sqlstate] += 1
         known = error.sqlstate in DEFINITE or error.sqlstate in UNKNOWN
@@ -87,11 +74,6 @@ class SqlClient(Client):
         outcome = outcome_of_error(decided, error.sqlstate)
         self.life += outcome == 'unknown'
         return outcome
-
-    def acknowledged(self):
-        time = now()
-        self.notes.acknowledged.append(time)
-        return time
 
 
 class RegisterClient(SqlClient):

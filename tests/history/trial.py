@@ -2,7 +2,6 @@
 saw is judged."""
 import functools
 import itertools
-import json
 import random
 import shutil
 import tempfile
@@ -23,10 +22,10 @@ from history.registers import check_registers
 from history.striker import TRY_S, Striker
 from support.inside import PASSWORD, Inside
 from support.tier import Tier
+from support.tier_proxy import create_proxy, proxy_endpoint
 from support.watch import wait_until
 
 TOKEN = 'a-token-that-is-long-enough'
-SUBNETS = ['subnet-0000000000000000a', 'subnet-0000000000000000b']
 BEGIN_S = 300      # for a tier to come up
 CONVERGE_S = 150   # from the last fault until everything is there again
 STAYS_S = 1.5      # what has just died may not have been noticed yet
@@ -50,12 +49,7 @@ def tier_under_trial(weir):
         rds.create_db_instance(
             DBInstanceIdentifier=DATABASE, Engine='postgres', DBInstanceClass='db.t3.micro', AllocatedStorage=20,
             MasterUsername='dbadmin', MasterUserPassword=PASSWORD, DBName='shop', MultiAZ=True, BackupRetentionPeriod=0)
-        secret = tier.aws('secretsmanager').create_secret(Name='login', SecretString=json.dumps(
-            {'username': 'dbadmin', 'password': PASSWORD}))['ARN']
-        rds.create_db_proxy(
-            DBProxyName='pool', EngineFamily='POSTGRESQL', RoleArn='arn:aws:iam::000000000000:role/weir-proxy',
-            VpcSubnetIds=SUBNETS, Auth=[{'AuthScheme': 'SECRETS', 'SecretArn': secret, 'IAMAuth': 'DISABLED'}])
-        rds.register_db_proxy_targets(DBProxyName='pool', DBInstanceIdentifiers=[DATABASE])
+        create_proxy(tier, DATABASE)
         cache = tier.aws('elasticache')
         cache.create_replication_group(
             ReplicationGroupId=CACHE, ReplicationGroupDescription='x', Engine='redis', CacheNodeType='cache.t3.micro',
@@ -71,11 +65,6 @@ def tier_under_trial(weir):
         tier.assert_gone()
     finally:
         tier.remove()
-
-
-def proxy_endpoint(rds):
-    proxy = rds.describe_db_proxies(DBProxyName='pool')['DBProxies'][0]
-    return proxy['Status'] == 'available' and proxy['Endpoint']
 
 
 def is_settled(inside):

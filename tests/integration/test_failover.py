@@ -1,7 +1,6 @@
 """A Multi-AZ instance behind a proxy, under writers, while its nodes are killed, stopped and taken away: no
 acknowledged row is ever lost, also not when the faulty node is back, and two nodes are there again without a human."""
 import contextlib
-import json
 import os
 import signal
 import time
@@ -13,9 +12,8 @@ import pytest
 from support.inside import PASSWORD, Inside
 from support.ledger import Ledger
 from support.tier import Tier
+from support.tier_proxy import create_proxy, proxy_endpoint
 from support.watch import wait_until
-
-SUBNETS = ['subnet-0000000000000000a', 'subnet-0000000000000000b']
 
 
 @pytest.fixture(scope='module')
@@ -27,12 +25,7 @@ def live(weir):
         rds.create_db_instance(
             DBInstanceIdentifier='main', Engine='postgres', DBInstanceClass='db.t3.micro', AllocatedStorage=20,
             MasterUsername='dbadmin', MasterUserPassword=PASSWORD, DBName='shop', MultiAZ=True)
-        secret = tier.aws('secretsmanager').create_secret(Name='login', SecretString=json.dumps(
-            {'username': 'dbadmin', 'password': PASSWORD}))['ARN']
-        rds.create_db_proxy(
-            DBProxyName='pool', EngineFamily='POSTGRESQL', RoleArn='arn:aws:iam::000000000000:role/weir-proxy',
-            VpcSubnetIds=SUBNETS, Auth=[{'AuthScheme': 'SECRETS', 'SecretArn': secret, 'IAMAuth': 'DISABLED'}])
-        rds.register_db_proxy_targets(DBProxyName='pool', DBInstanceIdentifiers=['main'])
+        create_proxy(tier, 'main')
         inside = Inside(tier)
         inside.wait_settled('main')
         inside.endpoint = wait_until(lambda: proxy_endpoint(rds), 'the proxy is available')
@@ -41,11 +34,6 @@ def live(weir):
         tier.assert_stopped()
     finally:
         tier.remove()
-
-
-def proxy_endpoint(rds):
-    proxy = rds.describe_db_proxies(DBProxyName='pool')['DBProxies'][0]
-    return proxy['Status'] == 'available' and proxy['Endpoint']
 
 
 def through_proxy(live, **options):

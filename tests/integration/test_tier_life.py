@@ -1,7 +1,6 @@
 """One tier with everything in it, and what may happen to it: a standby that stands still, every process killed
 with -9, a changed parameter, a master user who wants more, `weir down` and `weir up`."""
 import contextlib
-import json
 import os
 import signal
 import threading
@@ -12,10 +11,10 @@ import redis
 
 from support.inside import PASSWORD, Inside, is_alive
 from support.tier import Tier
+from support.tier_proxy import create_proxy
 from support.watch import wait_until
 
 TOKEN = '0123456789abcdef-token'
-SUBNETS = ['subnet-0000000000000000a', 'subnet-0000000000000000b']
 
 
 def create_instance(rds, name, **more):
@@ -34,12 +33,7 @@ def create_all(tier):
     tier.aws('elasticache').create_replication_group(
         ReplicationGroupId='cache', ReplicationGroupDescription='x', Engine='redis', CacheNodeType='cache.t3.micro',
         NumCacheClusters=3, AutomaticFailoverEnabled=True, TransitEncryptionEnabled=True, AuthToken=TOKEN)
-    secret = tier.aws('secretsmanager').create_secret(Name='login', SecretString=json.dumps(
-        {'username': 'dbadmin', 'password': PASSWORD}))['ARN']
-    rds.create_db_proxy(
-        DBProxyName='pool', EngineFamily='POSTGRESQL', RoleArn='arn:aws:iam::000000000000:role/weir-proxy',
-        VpcSubnetIds=SUBNETS, Auth=[{'AuthScheme': 'SECRETS', 'SecretArn': secret, 'IAMAuth': 'DISABLED'}])
-    rds.register_db_proxy_targets(DBProxyName='pool', DBInstanceIdentifiers=['main'])
+    create_proxy(tier, 'main')
 
 
 @pytest.fixture(scope='module')
