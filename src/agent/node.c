@@ -59,10 +59,10 @@ void node_settings(NodeRun *run, const EngineSetting **ret_settings, size_t *ret
 bool node_remove(NodeRun *run, Err *err)
 {
     TRY(node_guard_stop(run, err));
+    TRY(node_mark_drop(run, err)); /* what is half removed is no data directory */
     TRY(tree_remove(run->paths.root, err));
     TRY(tree_remove(run->paths.socket_dir, err));
     TRY(tree_remove(run->paths.client_dir, err));
-    run->work->incarnation[0] = '\0';
     json_object_clear(run->seen);
     json_object_set_new(run->seen, "state", json_string("gone"));
     run->settled = true;

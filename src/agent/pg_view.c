@@ -314,6 +314,16 @@ static void view_peers(PgNode *node, int64_t now_ms)
     }
 }
 
+static bool is_peer(const HaView *view, const HaId *incarnation)
+{
+    for (size_t i = 0; i < view->peers_len; i++) {
+        if (ha_id_eq(&view->peers[i].incarnation, incarnation)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Whoever does not run here needs nobody's leave. A view that cannot be made leaves it as it was.
  */
 static void note_rival(PgNode *node)
@@ -328,8 +338,14 @@ static void note_rival(PgNode *node)
         CLEANUP(record_free_ptr)
         json_t *goal = node_neighbour(node->run, view->peers[i].node.text, "goal");
         const char *host = member_str(goal, "host", work->options->host);
+        bool counts =
+            view->peers[i].wanted || ha_set_has(&view->record.set, &view->peers[i].incarnation);
+        work->has_rival = work->has_rival || (counts && strcmp(host, work->options->host) != 0);
+    }
+    for (size_t i = 0; i < view->record.set.len && leads; i++) { /* one that leaves, and may lead */
+        const HaId *member = &view->record.set.items[i];
         work->has_rival =
-            work->has_rival || (view->peers[i].wanted && strcmp(host, work->options->host) != 0);
+            work->has_rival || (!ha_id_eq(member, &view->incarnation) && !is_peer(view, member));
     }
 }
 

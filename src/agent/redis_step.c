@@ -62,6 +62,9 @@ static bool do_write(RedisNode *node, const GroupDecision *decision, Err *err)
         return err->code == ERR_CONFLICT;
     }
     work->part.revision = revision;
+    if (node->view.record.phase == HA_PHASE_FREE && decision->record.phase != HA_PHASE_FREE) {
+        work->part.vain_starts = 0; /* nobody else could: it is tried anew */
+    }
     tell(node, &decision->record, decision->why);
     return true;
 }

@@ -234,9 +234,11 @@ static bool check_alive(ApiContext *ctx, const char *host, const json_t *spec)
         }
     }
     if (count > 0) {
-        return refuse(ctx, "InvalidRequestException",
-                      "Host %s is alive and has %zu engine%s (%s%s): drain it first.", host, count,
-                      count > 1 ? "s" : "", names, count > NAMES_SHOWN ? ", …" : "");
+        bool drains = member_bool(spec, "draining", false);
+        return refuse(
+            ctx, "InvalidRequestException", "Host %s is alive and has %zu engine%s (%s%s): %s.",
+            host, count, count > 1 ? "s" : "", names, count > NAMES_SHOWN ? ", …" : "",
+            drains ? "it drains, `weir host list` shows how far it is" : "drain it first");
     }
     return member_bool(spec, "draining", false)
                ? true
@@ -274,6 +276,7 @@ static bool check_node(ApiContext *ctx, const char *host, const char *node)
     const json_t *record = record_get(ctx, key);
     const char *resource = member_str(goal, "identifier", "");
     if (goal == NULL || is_deleted(ctx, goal) ||
+        strcmp(member_str(goal, "role", ""), "replica") == 0 || /* which never leads */
         json_array_size(member_array(record, "set")) == 0) {
         return true;
     }
@@ -287,8 +290,8 @@ static bool check_node(ApiContext *ctx, const char *host, const char *node)
                ? true
                : refuse(ctx, "InvalidRequestException",
                         "Host %s has the node %s of %s, whose leader does not serve (node %s): it "
-                        "may be needed. Bring one of them back.",
-                        host, node, resource, member_str(record, "leader", ""));
+                        "may be needed. Bring one of them back, or start %s where it is stopped.",
+                        host, node, resource, member_str(record, "leader", ""), resource);
 }
 
 static bool check_silent(ApiContext *ctx, const char *host, int64_t silent_ms)

@@ -143,20 +143,38 @@ static bool is_member(const Group *group, const char *node)
     return false;
 }
 
-/* The others. Those that leave count until they are gone: one of them may lead. */
+/* The node whose goal this key is, where it is one of the group's; else NULL. */
+static const char *node_of_key(const Group *group, const char *key)
+{
+    Slice name = slice_of(key);
+    const json_t *goal = world_get(group->world, key);
+    if (!slice_ends(name, "/goal") || strcmp(member_str(goal, "kind", ""), "redis") != 0 ||
+        strcmp(member_str(goal, "identifier", ""), group->id) != 0) {
+        return NULL;
+    }
+    static const char prefix[] = "node/";
+    size_t len = name.len - strlen("/goal") - (sizeof(prefix) - 1);
+    return arena_strndup(group->world->arena, key + sizeof(prefix) - 1, len);
+}
+
+/* The others. Those that leave count until they are gone: one of them may lead, or have what nobody
+ * else has. */
 static json_t *peers_of(const Group *group, const char *node)
 {
     json_t *peers = json_array();
     size_t i;
     json_t *member;
     json_array_foreach (member_array(group->spec, "members"), i, member) {
-        const char *other = member_str(member, "CacheClusterId", "");
-        if (strcmp(other, node) != 0 && !cache_node_leaves(group, other)) {
+        if (strcmp(member_str(member, "CacheClusterId", ""), node) != 0) {
             json_array_append(peers, json_object_get(member, "CacheClusterId"));
         }
     }
-    if (!is_member(group, leader_of(group)) && leader_of(group)[0] != '\0') {
-        json_array_append_new(peers, json_string(leader_of(group)));
+    WorldKeys keys = world_keys(group->world, "node/");
+    for (size_t k = 0; k < keys.len; k++) {
+        const char *other = node_of_key(group, keys.items[k]);
+        if (other != NULL && !is_member(group, other) && strcmp(other, node) != 0) {
+            json_array_append_new(peers, json_string(other));
+        }
     }
     return peers;
 }
@@ -207,15 +225,8 @@ static bool nodes_remove(Group *group, bool all)
     bool none = true;
     WorldKeys keys = world_keys(group->world, "node/");
     for (size_t i = 0; i < keys.len; i++) {
-        const json_t *goal = world_get(group->world, keys.items[i]);
-        if (!slice_ends(slice_of(keys.items[i]), "/goal") ||
-            strcmp(member_str(goal, "kind", ""), "redis") != 0 ||
-            strcmp(member_str(goal, "identifier", ""), group->id) != 0) {
-            continue;
-        }
-        const char *node =
-            arena_strndup(group->world->arena, keys.items[i] + 5, strlen(keys.items[i]) - 5 - 5);
-        if (all || !is_member(group, node)) {
+        const char *node = node_of_key(group, keys.items[i]);
+        if (node != NULL && (all || !is_member(group, node))) {
             none = instance_node_remove(group->world, node, all) && none;
         }
     }

@@ -134,7 +134,8 @@ static void node_goal_put(Instance *instance, const char *node, char wanted_zone
 static void node_goal_end(World *world, const char *node, bool deleted)
 {
     const json_t *old = instance_node_goal(world, node);
-    if (old != NULL && !member_bool(old, "gone", false)) {
+    bool more = deleted && !member_bool(old, "deleted", false);
+    if (old != NULL && (!member_bool(old, "gone", false) || more)) {
         json_t *goal = json_deep_copy(old);
         json_object_set_new(goal, "gone", json_true());
         json_object_set_new(goal, "deleted", json_boolean(deleted));

@@ -195,20 +195,28 @@ static bool record_commit(World *world, Store *store, const WorldRecord *record,
                                  : store_update(store, key, record->revision, text, NULL, err);
 }
 
-/* Whether the change takes a spec away: that comes last, when all that hung on it is gone. */
-static bool is_farewell(const WorldRecord *record)
+#define PASSES 3
+
+/* In which pass a change is written. What was seen is taken away behind the goal it was of: without
+ * it a goal would wait for ever for the word that its node is gone. A spec goes last, when all that
+ * hung on it is gone. */
+static int pass_of(const WorldRecord *record)
 {
-    return record->value == NULL && slice_starts(slice_of(record->key), "spec/");
+    Slice key = slice_of(record->key);
+    if (record->value != NULL) {
+        return 0;
+    }
+    return slice_starts(key, "spec/") ? 2 : slice_ends(key, "/seen") ? 1 : 0;
 }
 
-static bool commit_pass(World *world, Store *store, bool farewells, bool *conflict, Err *err)
+static bool commit_pass(World *world, Store *store, int pass, bool *conflict, Err *err)
 {
     size_t cursor = 0;
     Slice key;
     void *value;
     while (map_next(world->records, &cursor, &key, &value)) {
         WorldRecord *record = value;
-        if (!world_changed(record) || is_farewell(record) != farewells ||
+        if (!world_changed(record) || pass_of(record) != pass ||
             record_commit(world, store, record, err)) {
             continue;
         }
@@ -223,9 +231,8 @@ static bool commit_pass(World *world, Store *store, bool farewells, bool *confli
 bool world_commit(World *world, Store *store, Err *err)
 {
     bool conflict = false;
-    TRY(commit_pass(world, store, false, &conflict, err));
-    if (!conflict) {
-        TRY(commit_pass(world, store, true, &conflict, err));
+    for (int pass = 0; pass < PASSES && !conflict; pass++) {
+        TRY(commit_pass(world, store, pass, &conflict, err));
     }
     world->busy = world->busy || conflict;
     return true;

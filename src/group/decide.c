@@ -282,14 +282,17 @@ static GroupDecision leave(const GroupView *view)
  */
 
 /* A leader that shall go away stays until another one leads, as long as there is one that could
- * come to. */
+ * come to. A replica stops, and keeps its data until the leader does not count on it any more (F4):
+ * where that is gone, it is needed again. */
 HaDuty group_duty(const GroupView *view)
 {
     bool leads = ha_id_eq(&view->record.leader, &view->self);
-    if (view->gone && (view->deleted || !leads || view->peers_len == 0)) {
+    bool needed = leads ? view->peers_len > 0 : group_in_set(view);
+    if (view->gone && (view->deleted || !needed)) {
         return HA_DUTY_LEAVE;
     }
-    if (!view->run) {
+    bool leaves = view->gone && !leads && view->leads_here;
+    if (!view->run || leaves) {
         return HA_DUTY_REST;
     }
     return leads ? HA_DUTY_LEAD : HA_DUTY_FOLLOW;

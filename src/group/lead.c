@@ -80,10 +80,23 @@ static bool all_are_known(const GroupView *view)
     return true;
 }
 
+/* Behind starts that failed others are asked only where one of them can lead; with `now`: already.
+ */
+static bool one_could_take(const GroupView *view, bool now)
+{
+    for (size_t i = 0; i < view->peers_len; i++) {
+        const GroupPeer *peer = &view->peers[i];
+        if (peer->known && peer->has_data && (peer->follows || !now)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Nobody has taken the term: it goes on here. */
 static GroupDecision take_back(const GroupView *view)
 {
-    bool awaited = group_has_taker(view) || (view->failing && those_with_data(view).len > 0);
+    bool awaited = group_has_taker(view) || (view->failing && one_could_take(view, false));
     if (awaited && view->phase_ms < GROUP_TAKE_MS) {
         return group_wait("another one is to lead", GROUP_SOON_MS);
     }
@@ -100,15 +113,15 @@ static GroupDecision take_back(const GroupView *view)
  * or else any that has data. */
 static GroupDecision lead_without_data(const GroupView *view, GroupDecision otherwise)
 {
+    bool free = view->record.phase == HA_PHASE_FREE;
+    if (!free && group_has_taker(view)) {
+        return make_room(view, "its data is gone");
+    }
     if (!all_are_known(view)) {
         return group_wait("word of the other members", HA_SOON_MS);
     }
     if (those_with_data(view).len == 0) {
         return otherwise;
-    }
-    bool free = view->record.phase == HA_PHASE_FREE;
-    if (!free && group_has_taker(view)) {
-        return make_room(view, "its data is gone");
     }
     if (!free && group_is_counted(view) && view->state_ms < GROUP_TAKE_MS) {
         return group_wait("replicas that can be compared", GROUP_SOON_MS);
@@ -151,7 +164,10 @@ static GroupDecision lead_down_with_data(const GroupView *view)
     if (could_be_replaced(view, wanted)) {
         return make_room(view, "its engine has ended");
     }
-    if (view->failing && those_with_data(view).len > 0 && !one_is_to_note(view)) {
+    /* What it cannot load may be more than they have: where every write counts it is not given up.
+     */
+    if (view->failing && !group_is_counted(view) && one_could_take(view, true) &&
+        !one_is_to_note(view)) {
         return make_room_without_data(view, "it does not start with what it has");
     }
     return view->claimed ? group_do(GROUP_STEP_START_LEADING, "") : claim_to_start(view);

@@ -31,6 +31,7 @@
 #define HA_RIGHT_MS   1000  /* how long a leader may answer behind its last probe (F9) */
 #define HA_MARGIN_MS  250
 #define HA_TAKE_MS    3000 /* a leader that made room takes back what nobody took */
+#define HA_DRAIN_MS   40   /* proxies begin to hold within it, also on other hosts */
 #define HA_YIELD_MS   5000 /* transactions may end for so long before a planned change */
 #define HA_RANK_MS    300 /* the second in the set waits so long for the first to take a free term */
 #define HA_START_MS   10000 /* a start may take so long while a standby could lead */

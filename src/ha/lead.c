@@ -146,6 +146,9 @@ static HaDecision yield_on(const HaView *view)
         decision.record.heir = (HaId){0};
         return decision;
     }
+    if (view->phase_ms < HA_DRAIN_MS) {
+        return ha_wait("what was sent before", HA_DRAIN_MS);
+    }
     return view->busy && view->phase_ms < HA_YIELD_MS ? ha_wait("transactions to end", HA_SOON_MS)
                                                       : ha_do(HA_STEP_STOP, "a planned change");
 }

@@ -261,6 +261,51 @@ static void test_a_leader_that_cannot_load_its_data_makes_room(void **state)
     assert_int_equal(written(&view).phase, HA_PHASE_LEADING);
 }
 
+/* A replica that is gone, or on its way, is no reason not to try again. */
+static void test_a_leader_that_fails_is_not_given_up_for_nobody(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.automatic = false;
+    view.state = HA_STATE_DOWN;
+    view.failing = true;
+    view.peers[0].follows = view.peers[1].follows = false;
+    check(&view, GROUP_STEP_START_LEADING);
+    view.peers[0].known = view.peers[1].known = false;
+    view.state_ms = GROUP_GONE_MS;
+    check(&view, GROUP_STEP_START_LEADING);
+    view.record.phase = HA_PHASE_FREE;
+    assert_int_equal(written(&view).phase, HA_PHASE_LEADING); /* and at once */
+}
+
+static void test_an_empty_leader_asks_who_is_there(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.state = HA_STATE_EMPTY;
+    view.incarnation = ha_id("");
+    view.has_data = false;
+    view.peers[1].known = view.peers[1].follows = false; /* its host is gone for good */
+    assert_string_equal(written(&view).history, "h1");
+    view.peers[0].follows = false;
+    check(&view, GROUP_STEP_WAIT);
+}
+
+static void test_a_replica_that_leaves_keeps_its_data_until_nobody_needs_it(void **state)
+{
+    (void)state;
+    GroupView view = follower_view();
+    view.gone = true;
+    assert_int_equal(group_duty(&view), HA_DUTY_REST); /* it confirms nothing any more */
+    view.leads_here = false;
+    assert_int_equal(group_duty(&view), HA_DUTY_FOLLOW); /* it may have to lead */
+    view.deleted = true;
+    assert_int_equal(group_duty(&view), HA_DUTY_LEAVE);
+    view.deleted = false;
+    view.record.set = (HaSet){.len = 0};
+    assert_int_equal(group_duty(&view), HA_DUTY_LEAVE);
+}
+
 /* Where the record names no history any more, what it has would count for nothing. */
 static void test_a_replica_notes_what_it_has_before_it_is_needed(void **state)
 {
@@ -610,6 +655,9 @@ int main(void)
         cmocka_unit_test(test_an_empty_leader_makes_room_as_one_that_has_died),
         cmocka_unit_test(test_an_empty_leader_waits_for_word_of_all),
         cmocka_unit_test(test_a_leader_that_cannot_load_its_data_makes_room),
+        cmocka_unit_test(test_a_leader_that_fails_is_not_given_up_for_nobody),
+        cmocka_unit_test(test_an_empty_leader_asks_who_is_there),
+        cmocka_unit_test(test_a_replica_that_leaves_keeps_its_data_until_nobody_needs_it),
         cmocka_unit_test(test_a_replica_notes_what_it_has_before_it_is_needed),
         cmocka_unit_test(test_another_history_begins_another_set),
         cmocka_unit_test(test_the_set_follows_what_the_leader_sees),

@@ -221,6 +221,18 @@ static void test_a_leader_without_data_lets_them_be_compared(void **state)
     assert_string_equal(written(&view).history, "");
 }
 
+/* What it cannot load may be more than they have. */
+static void test_a_leader_that_cannot_start_is_not_given_up(void **state)
+{
+    (void)state;
+    GroupView view = durable_view();
+    view.state = HA_STATE_DOWN;
+    view.failing = true;
+    view.record.set.len = 1; /* it has acknowledged alone */
+    view.peers[0].in_history = view.peers[1].in_history = false;
+    check(&view, GROUP_STEP_START_LEADING);
+}
+
 static void test_nobody_makes_room_for_some_of_them(void **state)
 {
     (void)state;
@@ -322,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_one_that_came_lately_is_compared_too),
         cmocka_unit_test(test_one_that_comes_is_waited_for),
         cmocka_unit_test(test_a_leader_without_data_lets_them_be_compared),
+        cmocka_unit_test(test_a_leader_that_cannot_start_is_not_given_up),
         cmocka_unit_test(test_nobody_makes_room_for_some_of_them),
         cmocka_unit_test(test_an_heir_leads_at_once_only_where_it_has_it_all),
         cmocka_unit_test(test_alone_when_the_record_says_so),

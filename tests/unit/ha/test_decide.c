@@ -466,6 +466,8 @@ static void test_a_planned_change(void **state)
     check(&view, HA_STEP_STOP);
     view.busy = false;
     view.phase_ms = 0;
+    check(&view, HA_STEP_WAIT); /* proxies may not have heard of it yet */
+    view.phase_ms = HA_DRAIN_MS;
     check(&view, HA_STEP_STOP);
     view.peers[0].streaming = false;
     check(&view, HA_STEP_WRITE); /* the heir is gone: on as before */
