@@ -198,6 +198,8 @@ def test_once(pool, postgres):
     with pool.connect() as client, ThreadPoolExecutor() as threads:
         answer = threads.submit(client.execute, 'SELECT count(*) FROM held')
         crash(postgres, 1)
+        wait_until(lambda: answer.done() or locks_seen(postgres) == 1, 'it is sent again', 60)
+        assert not answer.done(), answer.exception()
         crash(postgres, 1)
         assert answer.exception(30).sqlstate == '40001'
         postgres.run("ROLLBACK PREPARED 'held'")
