@@ -11,6 +11,7 @@ typedef struct Talk {
     Fake *fakes[2]; /* of one cluster, and one revision */
     int64_t answer_ms;
     Store *store;
+    StoreWatch *watch; /* closed in the end, also where a test fails */
     Arena *arena;
     Err err;
 } Talk;
@@ -44,12 +45,21 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     Talk *t = *state;
+    store_watch_close(t->watch);
     store_close(t->store);
     fake_free(t->fakes[0]);
     fake_free(t->fakes[1]);
     arena_free(t->arena);
     mem_free(t);
     return 0;
+}
+
+static StoreWatch *watch_all(Talk *t, int64_t after)
+{
+    if (!store_watch(t->store, SLICE(""), after, &t->watch, &t->err)) {
+        fail_msg("%s", t->err.message);
+    }
+    return t->watch;
 }
 
 static bool create(Talk *t)
@@ -269,10 +279,9 @@ static void test_an_etcd_that_forgot(void **state)
 {
     Talk *t = *state;
     talk_open(t, false);
-    StoreWatch *watch;
     StoreItem item;
     StoreChange change;
-    assert_true(store_watch(t->store, SLICE(""), 10, &watch, &t->err));
+    StoreWatch *watch = watch_all(t, 10);
     assert_int_equal(store_watch_next(watch, t->arena, &change), STORE_WATCH_NOTHING);
     t->fakes[0]->revision = 9;
     assert_false(store_get(t->store, SLICE("a"), t->arena, &item, &t->err));
@@ -284,7 +293,6 @@ static void test_an_etcd_that_forgot(void **state)
     assert_int_equal(fake_seen(t->fakes[0], &t->fakes[0]->txn), before);
     assert_true(store_watch_wait(watch, LATER_MS)); /* who reads again will hear why */
     assert_int_equal(store_watch_next(watch, t->arena, &change), STORE_WATCH_RESYNC);
-    store_watch_close(watch);
 }
 
 /* ---- ranges -----------------------------------------------------------------------------------
@@ -347,15 +355,6 @@ static void test_a_range_in_pages(void **state)
 #define A "L3cvYQ=="
 #define B "L3cvYg=="
 
-static StoreWatch *watch_all(Talk *t, int64_t after)
-{
-    StoreWatch *watch;
-    if (!store_watch(t->store, SLICE(""), after, &watch, &t->err)) {
-        fail_msg("%s", t->err.message);
-    }
-    return watch;
-}
-
 static void assert_told(Talk *t, StoreWatch *watch, const char *key, int64_t revision)
 {
     StoreChange change;
@@ -395,7 +394,6 @@ static void test_fragments_and_cuts(void **state)
     assert_quiet(watch);
     fake_watch_cut(fake);
     assert_int_equal(fake_watch_wait(fake, 3), 14);
-    store_watch_close(watch);
 }
 
 static void test_progress_and_disorder(void **state)
@@ -423,7 +421,6 @@ static void test_progress_and_disorder(void **state)
     fake_say(fake, EVENTS("", EVENT(A, "26")));
     assert_told(t, watch, "a", 26);
     assert_quiet(watch);
-    store_watch_close(watch);
 }
 
 static void test_compacted_away(void **state)
@@ -444,10 +441,9 @@ static void test_compacted_away(void **state)
     assert_int_equal(store_watch_next(watch, t->arena, &change), STORE_WATCH_NOTHING);
     fake_say(fake, EVENTS("", EVENT(A, "51")));
     assert_told(t, watch, "a", 51);
-    StoreWatch *late = watch_all(t, 45);
-    assert_int_equal(store_watch_next(late, t->arena, &change), STORE_WATCH_RESYNC);
-    store_watch_close(late);
     store_watch_close(watch);
+    watch = watch_all(t, 45);
+    assert_int_equal(store_watch_next(watch, t->arena, &change), STORE_WATCH_RESYNC);
 }
 
 /* The member answers questions and says nothing of changes: it is left. So is one that stands
@@ -464,7 +460,6 @@ static void test_a_watch_that_is_silent(void **state)
     assert_told(t, watch, "a", 11);
     fake_push(t->fakes[1], &t->fakes[1]->probe, (FakeStep){.way = FAKE_HANG});
     assert_int_equal(fake_watch_wait(t->fakes[0], 2), 12);
-    store_watch_close(watch);
 }
 
 /* Each period everything goes that was told before the last one. */
