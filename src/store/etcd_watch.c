@@ -145,6 +145,9 @@ static bool take_message(EtcdWatch *watch, const EtcdMessage *message, Err *err)
         watch->state = WATCH_FOLLOWING;
         watch->failures = 0;
     }
+    if (message->events == NULL && watch->pending.len > 0) {
+        return err_set(err, ERR_UNAVAILABLE, "etcd breaks off in the middle of a change");
+    }
     for (size_t i = 0; i < json_array_size(message->events); i++) {
         TRY(take_event(watch, json_array_get(message->events, i), err));
     }

@@ -94,13 +94,27 @@ static bool serve_call(Fake *fake, FakeQueue *queue, int fd, const char *body)
     return sent && step.way != FAKE_LAST;
 }
 
+/* In two chunks, for nothing says that a line comes whole. */
+static void send_line(int fd, const char *text)
+{
+    CLEANUP(mem_free_ptr)
+    char *chunks = mem_printf("1\r\n%c\r\n%zx\r\n%s\n\r\n", text[0], strlen(text), text + 1);
+    (void)send_all(fd, chunks, strlen(chunks));
+}
+
 static bool serve_watch(Fake *fake, int fd, const char *body)
 {
     json_t *tree = json_loads(body, 0, NULL);
     const json_t *request = json_object_get(tree, "create_request");
     const char *start = json_string_value(json_object_get(request, "start_revision"));
     const char *head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    char created[200];
+    snprintf(created, sizeof(created),
+             "{\"result\":{\"header\":{\"cluster_id\":\"%s\",\"revision\":\"1\"},"
+             "\"created\":true}}",
+             fake->cluster_id);
     (void)send_all(fd, head, strlen(head));
+    send_line(fd, created); /* before anybody who waits for the watch speaks */
     pthread_mutex_lock(&fake->lock);
     fake->watch_start = start != NULL ? strtoll(start, NULL, 10) : -1;
     fake->watch_fd = fd;
@@ -108,10 +122,6 @@ static bool serve_watch(Fake *fake, int fd, const char *body)
     pthread_cond_broadcast(&fake->changed);
     pthread_mutex_unlock(&fake->lock);
     json_decref(tree);
-    fake_say(fake,
-             "{\"result\":{\"header\":{\"cluster_id\":\"%s\",\"revision\":\"1\"},"
-             "\"created\":true}}",
-             fake->cluster_id);
     (void)hang(fd);
     pthread_mutex_lock(&fake->lock);
     if (fake->watch_fd == fd) {
@@ -292,11 +302,8 @@ void fake_say(Fake *fake, const char *format, ...)
     int len = vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     assert_true(len > 0 && (size_t)len < sizeof(text));
-    /* In two chunks, for nothing says that a line comes whole. */
-    CLEANUP(mem_free_ptr)
-    char *chunks = mem_printf("1\r\n%c\r\n%x\r\n%s\n\r\n", text[0], (unsigned)len, text + 1);
     pthread_mutex_lock(&fake->lock);
-    (void)send_all(fake->watch_fd, chunks, strlen(chunks));
+    send_line(fake->watch_fd, text);
     pthread_mutex_unlock(&fake->lock);
 }
 

@@ -418,6 +418,9 @@ static void test_progress_and_disorder(void **state)
     assert_int_equal(fake_watch_wait(fake, 4), 26);
     fake_say(fake, "{\"error\":{\"message\":\"etcdserver: no leader\"}}");
     assert_int_equal(fake_watch_wait(fake, 5), 26);
+    fake_say(fake, EVENTS("\"fragment\":true,", EVENT(A, "26")));
+    fake_say(fake, "{\"result\":{\"header\":{\"cluster_id\":\"1\",\"revision\":\"29\"}}}");
+    assert_int_equal(fake_watch_wait(fake, 6), 26); /* it was not whole */
     fake_say(fake, EVENTS("", EVENT(A, "26")));
     assert_told(t, watch, "a", 26);
     assert_quiet(watch);
