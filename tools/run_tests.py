@@ -22,7 +22,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SIDE_BY_SIDE = 2  # runs of pytest
+SIDE_BY_SIDE = 3  # runs of pytest
 SHARES_A_TIER = re.compile(r'^def test_\w+\([^)]*\b(tier|example_app)\b', re.M)  # of tests/integration/conftest.py
 SAID_MAX = 1500  # characters of what a test that failed had printed
 GRACE_S = 60  # for pytest to end by itself and to take down what it brought up
