@@ -87,7 +87,7 @@ def test_a_stop_needs_no_serve(main):
         os.kill(supervisor, signal.SIGCONT)
         wait_until(lambda: not is_alive(supervisor), 'the supervisor ends')
         assert not is_alive(engine)
-        assert not tier.find('weir (guard|proxy|serve)')
+        wait_until(lambda: not tier.find('weir (guard|proxy|serve)'), 'nothing of it is left')
     tier.up()
     main.wait_settled('main')
 
