@@ -11,10 +11,10 @@ from support.blocks import cache, db_instance, proxy, secret
 from support.etcd import present
 from support.host_writer import Writer
 from support.inside import Inside
+from support.lasting import takes_minutes
 from support.tier_hosts import TierHosts
 from support.watch import wait_until
 
-takes_minutes = pytest.mark.skipif(not os.environ.get('WEIR_CONFORMANCE'), reason='takes minutes: make conformance')
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.skipif(not present(), reason='needs etcd')]
 
 USAGE, MISSING, DENIED, CONFLICT = 2, 3, 4, 5
