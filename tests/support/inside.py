@@ -107,14 +107,14 @@ class Inside:
     def kill_all_but_guards(self):
         """They look after each other: none of them may see another's end. `weir up` in front does, and starts
         others."""
-        def left():
-            return self.tier.find('weir (supervise|serve --data|proxy|front)')
-        everybody = left()
-        for sign in (signal.SIGSTOP, signal.SIGKILL):
-            for pid in everybody:
-                with suppress(ProcessLookupError):  # a command of a second
-                    os.kill(pid, sign)
-        wait_until(lambda: not set(everybody) & set(left()), 'they are gone')
+        def killed():
+            everybody = self.tier.find('weir (supervise|serve --data|proxy|front)')
+            for sign in (signal.SIGSTOP, signal.SIGKILL):
+                for pid in everybody:
+                    with suppress(ProcessLookupError):  # a command of a second
+                        os.kill(pid, sign)
+            return not everybody
+        wait_until(killed, 'they are gone')  # the kernel continues who is stopped when its parent ends: it may start one
 
     @contextmanager
     def stopped(self, node):
