@@ -60,8 +60,18 @@ void proxy_client_close(ProxyClient *client)
     proxy_client_gone(client);
 }
 
+static bool is_mid_answer(const ProxyClient *client)
+{
+    const ProxyServer *server = client->server;
+    return server != NULL && server->state == SERVER_LINKED && proxy_server_mid_answer(server);
+}
+
 void proxy_client_refuse(ProxyClient *client, const PgError *error)
 {
+    if (is_mid_answer(client)) {
+        proxy_client_close(client);
+        return;
+    }
     Buf out;
     buf_init(&out, BUF_MAX_DEFAULT);
     pg_put_error(&out, error);
@@ -88,7 +98,7 @@ static bool has_work(const ProxyClient *client)
     }
     const Exchange *exchange = &server->exchange;
     if (session_streams(&client->session, exchange)) {
-        return !pg_framer_idle(&server->framer); /* it has no end; but a message has */
+        return proxy_server_mid_answer(server); /* it has no end; but a message has */
     }
     return client->session.mid_message || exchange->status != 'I' ||
            !flight_is_empty(&exchange->flight);

@@ -356,6 +356,8 @@ static inline void proxy_resend_passed(ProxyServer *server)
 /* server_lost.c: of a server with a client. Whether that stays, and was told; otherwise *ret_loss
  * says what it loses. */
 bool proxy_loss_survived(ProxyServer *server, const char *why, SessionLoss *ret_loss);
+/* The client has half of a message: whatever came behind it would be taken for the rest. */
+bool proxy_server_mid_answer(const ProxyServer *server);
 /* The engine ends, and nobody has asked it to: to a client a lost connection, and the engine's
  * words say less than ours of what became of its transaction. */
 bool proxy_loss_is_engine_end(const PgPiece *piece);

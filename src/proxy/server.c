@@ -297,6 +297,7 @@ void proxy_server_lost(ProxyServer *server, const char *why)
     ProxyClient *client = server->client;
     bool told = server->fatal;
     bool linked = server->state == SERVER_LINKED;
+    bool halved = linked && proxy_server_mid_answer(server);
     bool asks_again = client != NULL && proxy_split_reads(client);
     SessionLoss loss = LOSS_AT_REST;
     if (server->state == SERVER_IDLE || linked || server->state == SERVER_LINE ||
@@ -329,8 +330,8 @@ void proxy_server_lost(ProxyServer *server, const char *why)
         client->wants_room = false;
         proxy_client_resume(client);
         proxy_client_drain(client);
-    } else if (told) {
-        proxy_client_close(client); /* behind PostgreSQL's own words */
+    } else if (told || halved) {
+        proxy_client_close(client); /* behind PostgreSQL's own words, or half of an answer */
     } else if (linked) {
         PgError error = session_loss_error(loss, true, why);
         proxy_client_refuse(client, &error);

@@ -5,12 +5,17 @@
  */
 #include "proxy/traffic_priv.h"
 
+bool proxy_server_mid_answer(const ProxyServer *server)
+{
+    return !pg_framer_idle(&server->framer);
+}
+
 bool proxy_loss_survived(ProxyServer *server, const char *why, SessionLoss *ret_loss)
 {
     Session *session = &server->client->session;
     Buf out;
     *ret_loss = session->walsender ? LOSS_AT_REST : session_lost(session, &server->exchange);
-    if (server->fatal || !pg_framer_idle(&server->framer) ||
+    if (server->fatal || proxy_server_mid_answer(server) ||
         !session_can_outlive(session, &server->exchange)) {
         return false;
     }

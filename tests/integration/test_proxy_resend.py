@@ -2,6 +2,7 @@
 import contextlib
 import os
 import signal
+import struct
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -153,6 +154,19 @@ def test_an_answer_that_has_begun(pool, postgres):
         with contextlib.suppress(Closed):  # where a row was cut in two
             assert dict(wire.until('ErrorResponse')[1])['code'] == '40001'
         assert pool.await_status(lambda s: s['reads_resent'] == 0)
+
+
+def test_a_row_that_was_cut(pool, postgres):
+    """Behind half of a row no words can be told: they would be taken for the rest of it."""
+    with Wire(pool.address, PORT, ANN['user'], ANN['password'], 'app') as wire:
+        wire.send(query("SELECT repeat('x', 10000000) FROM generate_series(1, 100)"))
+        wire.hear()
+        postgres.kill()
+        rest = wire.rest()
+        postgres.start()
+    while len(rest) >= 5 and len(rest) >= 1 + struct.unpack('!I', rest[1:5])[0]:
+        rest = rest[1 + struct.unpack('!I', rest[1:5])[0]:]
+    assert rest[:1] == b'D' and set(rest[11:]) == set(b'x')
 
 
 def test_one_that_was_cancelled(pool, postgres):

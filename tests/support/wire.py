@@ -264,6 +264,15 @@ class Wire:
         kind, length = chr(head[0]), struct.unpack('!I', head[1:])[0]
         return kind, self._take(length - 4)
 
+    def rest(self):
+        """All bytes that come until the connection is closed, as they are."""
+        pieces = [self.unread]
+        with contextlib.suppress(ConnectionResetError):
+            while pieces[-1] or len(pieces) == 1:
+                pieces.append(self.end.recv(1 << 18))
+        self.unread = b''
+        return b''.join(pieces)
+
     def _take(self, count):
         pieces, missing = [], count
         while missing:
