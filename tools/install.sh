@@ -141,12 +141,14 @@ apt_install() {
         apt update
         fresh=1
     fi
-    if ! apt install --no-install-recommends "$@"; then
-        [ -z "$fresh" ] || return 1
-        say 'trying again with new package lists'
-        apt update
-        apt install --no-install-recommends "$@"
+    code=0
+    apt install --no-install-recommends "$@" || code=$?
+    if [ "$code" = 0 ] || [ -n "$fresh" ]; then
+        return "$code"
     fi
+    say 'trying again with new package lists'
+    apt update
+    apt install --no-install-recommends "$@"
 }
 
 # A service that we brought shall not come up at the next boot either; one that was there is the

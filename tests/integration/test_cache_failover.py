@@ -145,16 +145,19 @@ def test_a_replica_whose_log_is_not_written_does_not_lead(group):
 
 
 def stopped_log_writer(group, node):
-    """The process that writes the log anew, behind the full copy that a start brings."""
-    engine = group.live.engine(node)
-    os.kill(engine, signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        now = group.live.engine(node)
-        writers = [pid for pid in group.live.engine_processes(node) if pid not in (engine, now)]
-        if now not in (None, engine) and writers and group.is_log_aside(node):
-            send(writers, signal.SIGSTOP)
-            return writers[0]
+    """The process that writes the log anew, behind the full copy that a start brings: one that was over before it was
+    seen comes again with another start."""
+    for _ in range(5):
+        engine = group.live.engine(node)
+        os.kill(engine, signal.SIGKILL)
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            now = group.live.engine(node)
+            writers = [pid for pid in group.live.engine_processes(node) if pid not in (engine, now)]
+            if now not in (None, engine) and writers and group.is_log_aside(node):
+                send(writers, signal.SIGSTOP)
+                return writers[0]
+        wait_until(lambda: group.live.engine(node) is not None, 'it runs')
     raise AssertionError('its log is not written anew')
 
 

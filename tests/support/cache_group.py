@@ -88,7 +88,8 @@ class CacheGroup:
     # ---- faults --------------------------------------------------------------------------------
 
     def pids(self, node):
-        return [self.live.guard(node), *self.live.engine_processes(node)]
+        """Between two starts there may be none."""
+        return [pid for pid in (self.live.guard(node), *self.live.engine_processes(node)) if pid is not None]
 
     def kill_redis(self, node):
         os.kill(self.live.engine(node), signal.SIGKILL)
