@@ -129,8 +129,10 @@ def test_a_replica_whose_log_is_not_written_does_not_lead(group):
         old = group.leader()
         replicas = [node for node in group.live.nodes(NAME) if node['NodeId'] != old['NodeId']]
         assert primary.wait(len(replicas), 60000) == len(replicas)
-        writers = [stopped_log_writer(group, node) for node in replicas]
+        writers = []
         try:
+            for node in replicas:
+                writers.append(stopped_log_writer(group, node))
             assert all(group.is_log_aside(node) for node in replicas)
             time.sleep(1)  # they stream, and would be let in
             engine = group.live.engine(old)
