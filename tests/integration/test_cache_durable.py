@@ -160,7 +160,7 @@ def test_a_replica_that_does_not_get_it(pair):
 def test_what_a_plain_group_loses(live):
     """The same without: acknowledged, and gone. Else the test above shows nothing."""
     with group_of(live, 'plain', 2) as group:
-        assert any(until_the_replica_leads(group)[1] for _ in range(4))
+        assert any(until_the_replica_leads(group)[1] for _ in range(10))
 
 
 # ---- no replica -----------------------------------------------------------------------------------

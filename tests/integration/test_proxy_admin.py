@@ -127,8 +127,9 @@ def test_every_table_by_every_driver(admin):
             assert rows and list(rows[0]) == list(show(prepared, table)[0]), table
             cursor = connection.cursor(binary=True).execute(f'SHOW {table}')
             values = [dict(zip(rows[0], row)) for row in cursor.fetchall()]
-            assert [{key: type(value) for key, value in row.items()} for row in values] == [
-                {key: type(value) for key, value in row.items()} for row in rows], table
+            for row, other in zip(values, rows):  # what was empty may have got a value meanwhile
+                assert all(None in (row[key], other[key]) or type(row[key]) is type(other[key]) for key in row), table
+            assert len(values) == len(rows) or table in CHANGING
             assert table in CHANGING or values == rows, table
 
     async def ask():
