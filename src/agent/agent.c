@@ -297,7 +297,8 @@ static void on_cluster_watch(void *user, uint32_t events)
     }
 }
 
-static void on_mirror(void *user)
+/* Of hosts, nodes or clusters. */
+static void on_change(void *user)
 {
     Agent *agent = user;
     if (agent->planes != NULL) {
@@ -328,8 +329,8 @@ bool agent_new(const AgentOptions *options, Agent **ret_agent, Err *err)
     agent->nodes = map_new();
     int64_t revision = 0;
     bool ok =
-        hosts_new(&agent->options, &agent->options.hosts, err) &&
-        mirror_new(options->loop, options->store, on_mirror, agent, &agent->options.mirror, err) &&
+        hosts_new(&agent->options, on_change, agent, &agent->options.hosts, err) &&
+        mirror_new(options->loop, options->store, on_change, agent, &agent->options.mirror, err) &&
         planes_new(&agent->options, &agent->planes, err) && nodes_load(agent, &revision, err) &&
         watches_start(agent, revision, err);
     if (!ok) {

@@ -57,7 +57,7 @@ typedef struct AgentHost {
     char zone; /* 0: it stands for all of them */
     bool alive;
     bool draining;
-    int64_t silent_ms;    /* since its last word was seen */
+    int64_t silent_ms;    /* since its last word was seen, while this one listened */
     int64_t memory_bytes; /* 0: not known */
 } AgentHost;
 

@@ -3,48 +3,19 @@
  * its host's record again and again; whoever sees that judges by his own clock, since the last
  * change that he saw (RULES F11). A tier of one host has nothing to compare, and no beats.
  *
- * The loop's thread follows the store; jobs of nodes ask, behind a lock.
+ * The loop's thread follows the store; jobs of nodes ask, behind a lock. What this host says of
+ * itself is host_self.c.
  */
-#include <pthread.h>
 #include <stdio.h>
-#include <unistd.h>
 
-#include "agent/hosts_priv.h"
+#include "agent/hosts_parts_priv.h"
 
-#define BEAT_MS   400
-#define PREFIX    "host/"
 #define RANGE_MAX 100
-
-typedef struct HostEntry {
-    AgentHost host;
-    bool joined;               /* it has a spec: what others say of themselves counts for nothing */
-    bool read;                 /* by the load in progress */
-    char agent[AGENT_ID_SIZE]; /* of the beat that was seen last */
-    int64_t count;
-    int64_t heard_ms; /* of CLOCK_BOOTTIME: when it changed */
-} HostEntry;
-
-struct Hosts {
-    const AgentOptions *options;
-    pthread_mutex_t mutex;
-    HostEntry items[HOSTS_MAX];
-    size_t len;
-    StoreWatch *watch;
-    LoopFd *watch_fd;
-    LoopTimer timer;
-    bool in_job;
-    bool removed; /* this host is none of the tier any more */
-    /* of the job in progress, else of the loop's thread */
-    int64_t beat_revision; /* -1: not known */
-    int64_t beat_count;
-    int64_t beat_ms; /* when the last one was begun that the store took; 0: none was */
-};
 
 /* ---- the table ---------------------------------------------------------------------------------
  */
 
-/* With the lock held. NULL: there is none. */
-static HostEntry *entry_find(Hosts *hosts, Slice name)
+HostEntry *host_entry_find(Hosts *hosts, Slice name)
 {
     for (size_t i = 0; i < hosts->len; i++) {
         if (slice_is(name, hosts->items[i].host.name)) {
@@ -56,9 +27,14 @@ static HostEntry *entry_find(Hosts *hosts, Slice name)
 
 static HostEntry *entry_make(Hosts *hosts, Slice name)
 {
-    HostEntry *entry = entry_find(hosts, name);
-    if (entry != NULL || hosts->len == HOSTS_MAX || name.len == 0 || name.len >= HOST_NAME_SIZE) {
+    HostEntry *entry = host_entry_find(hosts, name);
+    if (entry != NULL || name.len == 0 || name.len >= HOST_NAME_SIZE) {
         return entry;
+    }
+    if (hosts->len == HOSTS_MAX) { /* none joins where there are as many */
+        log_error("agent", "the host %.*s is one too many: %d are known", SLICE_FMT(name),
+                  HOSTS_MAX);
+        return NULL;
     }
     entry = &hosts->items[hosts->len++];
     *entry = (HostEntry){.heard_ms = time_boot_ms()};
@@ -68,7 +44,7 @@ static HostEntry *entry_make(Hosts *hosts, Slice name)
 
 static void entry_drop(Hosts *hosts, Slice name)
 {
-    HostEntry *entry = entry_find(hosts, name);
+    HostEntry *entry = host_entry_find(hosts, name);
     if (entry != NULL) {
         *entry = hosts->items[--hosts->len];
     }
@@ -80,6 +56,7 @@ static void entry_spec(HostEntry *entry, const json_t *record)
     entry->joined = entry->read = true;
     entry->host.zone = member_str(record, "zone", "")[0];
     entry->host.draining = member_bool(record, "draining", false);
+    entry->joined_ms = member_int(record, "joined_ms", 0);
 }
 
 static void entry_beat(HostEntry *entry, const json_t *record)
@@ -88,27 +65,34 @@ static void entry_beat(HostEntry *entry, const json_t *record)
     int64_t count = member_int(record, "count", 0);
     if (count != entry->count || strcmp(agent, entry->agent) != 0) {
         entry->heard_ms = time_boot_ms();
+        entry->missed = 0;
     }
     entry->count = count;
     snprintf(entry->agent, sizeof(entry->agent), "%s", agent);
     entry->host.memory_bytes = member_int(record, "memory_bytes", 0);
 }
 
+static bool is_own(const Hosts *hosts, Slice name)
+{
+    return slice_is(name, hosts->options->host);
+}
+
 /* "host/NAME/spec" or "host/NAME/beat". */
 static void hosts_change(Hosts *hosts, const StoreChange *change)
 {
-    Slice rest = slice_skip(change->item.key, strlen(PREFIX));
+    Slice rest = slice_skip(change->item.key, strlen(HOSTS_PREFIX));
     Slice name = slice_cut(&rest, '/');
     CLEANUP(record_free_ptr) json_t *record = NULL;
     bool there = change->kind == STORE_PUT && record_parse(change->item.value, &record, NULL);
     pthread_mutex_lock(&hosts->mutex);
-    HostEntry *known = entry_find(hosts, name);
-    if (slice_is(rest, "spec") && !there && slice_is(name, hosts->options->host)) {
-        known->joined = false;
-    } else if (slice_is(rest, "spec") && !there) {
+    HostEntry *known = host_entry_find(hosts, name);
+    if (slice_is(rest, "spec") && is_own(hosts, name)) {
+        hosts->lost = !there; /* it stays in the table as it was */
+    }
+    if (slice_is(rest, "spec") && !there && !is_own(hosts, name)) {
         entry_drop(hosts, name);
     } else if (slice_is(rest, "beat") && !there && known != NULL && !known->joined &&
-               !slice_is(name, hosts->options->host)) {
+               !is_own(hosts, name)) {
         entry_drop(hosts, name); /* the last that there was of it */
     } else if (there) {
         HostEntry *entry = entry_make(hosts, name);
@@ -139,8 +123,8 @@ static void load_end(Hosts *hosts)
         if (entry->read) {
             continue;
         }
-        if (strcmp(entry->host.name, hosts->options->host) == 0) {
-            entry->joined = false;
+        if (is_own(hosts, slice_of(entry->host.name))) {
+            hosts->lost = true;
         } else {
             entry_drop(hosts, slice_of(entry->host.name));
         }
@@ -155,7 +139,7 @@ static bool hosts_load(Hosts *hosts, int64_t *ret_revision, Err *err)
     Slice after = {0};
     load_begin(hosts);
     for (bool first = true; range.more; first = false) {
-        TRY(store_range(hosts->options->store, SLICE(PREFIX), after, RANGE_MAX, arena, &range,
+        TRY(store_range(hosts->options->store, SLICE(HOSTS_PREFIX), after, RANGE_MAX, arena, &range,
                         err));
         if (first) {
             *ret_revision = range.revision;
@@ -170,40 +154,6 @@ static bool hosts_load(Hosts *hosts, int64_t *ret_revision, Err *err)
     return true;
 }
 
-/* This host's record is gone. That it was removed is said by another one: a store that has lost
- * what it had is no reason to stop engines. */
-static void judge_own(Hosts *hosts)
-{
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    StoreItem item;
-    Err err;
-    const char *key = arena_printf(arena, "removed-host/%s", hosts->options->host);
-    bool removed = store_get(hosts->options->store, slice_of(key), arena, &item, &err);
-    if (!removed && err.code != ERR_NOT_FOUND) {
-        return; /* the next look tells */
-    }
-    pthread_mutex_lock(&hosts->mutex);
-    hosts->removed = removed;
-    if (!removed) {
-        log_error("agent", "the record of this host is gone from the store; it goes on");
-        entry_find(hosts, slice_of(hosts->options->host))->joined = true;
-    }
-    pthread_mutex_unlock(&hosts->mutex);
-    if (removed && hosts->options->on_removed != NULL) {
-        hosts->options->on_removed(hosts->options->user);
-    }
-}
-
-static void look_removed(Hosts *hosts)
-{
-    pthread_mutex_lock(&hosts->mutex);
-    bool gone = !entry_find(hosts, slice_of(hosts->options->host))->joined && !hosts->removed;
-    pthread_mutex_unlock(&hosts->mutex);
-    if (gone) {
-        judge_own(hosts);
-    }
-}
-
 static void on_watch(void *user, uint32_t events)
 {
     (void)events;
@@ -211,9 +161,12 @@ static void on_watch(void *user, uint32_t events)
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     StoreChange change;
     StoreWatchResult result;
+    bool changed = false;
     while ((result = store_watch_next(hosts->watch, arena, &change)) != STORE_WATCH_NOTHING) {
         int64_t revision;
         Err err;
+        changed = changed || result != STORE_WATCH_CHANGE ||
+                  slice_ends(change.item.key, "/spec"); /* not with each beat */
         if (result == STORE_WATCH_CHANGE) {
             hosts_change(hosts, &change);
         } else if (!hosts_load(hosts, &revision, &err)) {
@@ -221,93 +174,46 @@ static void on_watch(void *user, uint32_t events)
         }
         arena_reset(arena);
     }
-    look_removed(hosts);
-}
-
-static int64_t memory_bytes(void)
-{
-    return (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
-}
-
-/* ---- beating -----------------------------------------------------------------------------------
- */
-
-static bool beat_revision_read(Hosts *hosts, const char *key, Err *err)
-{
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    StoreItem item;
-    bool there = store_get(hosts->options->store, slice_of(key), arena, &item, err);
-    hosts->beat_revision = there ? item.mod_revision : 0;
-    return there || err->code == ERR_NOT_FOUND;
-}
-
-static bool beat_write(Hosts *hosts, Err *err)
-{
-    const AgentOptions *options = hosts->options;
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    const char *key = arena_printf(arena, PREFIX "%s/beat", options->host);
-    CLEANUP(record_free_ptr)
-    json_t *record =
-        json_pack("{s:s, s:I, s:I}", "agent", options->agent_id, "count",
-                  (json_int_t)++hosts->beat_count, "memory_bytes", (json_int_t)memory_bytes());
-    Slice text = record_format(arena, record);
-    TRY(hosts->beat_revision >= 0 || beat_revision_read(hosts, key, err));
-    int64_t revision;
-    bool ok = hosts->beat_revision == 0
-                  ? store_create(options->store, slice_of(key), text, &revision, err)
-                  : store_update(options->store, slice_of(key), hosts->beat_revision, text,
-                                 &revision, err);
-    hosts->beat_revision = ok ? revision : -1;
-    return ok;
-}
-
-static void beat_run(void *arg, const Job *job)
-{
-    (void)job;
-    Hosts *hosts = arg;
-    int64_t begun_ms = time_boot_ms();
-    Err err;
-    if (beat_write(hosts, &err)) {
-        pthread_mutex_lock(&hosts->mutex);
-        hosts->beat_ms = begun_ms;
-        pthread_mutex_unlock(&hosts->mutex);
-    } else {
-        log_warn("agent", "this host's beat: %s", err.message);
+    host_self_judge(hosts);
+    if (changed) {
+        hosts->changed(hosts->user);
     }
-}
-
-static void beat_done(void *arg)
-{
-    Hosts *hosts = arg;
-    hosts->in_job = false;
-}
-
-static void on_timer(void *user)
-{
-    Hosts *hosts = user;
-    look_removed(hosts);
-    if (hosts->in_job || hosts->removed || !hosts_are_several(hosts)) {
-        return;
-    }
-    hosts->in_job = jobs_submit(hosts->options->jobs, beat_run, beat_done, hosts, NULL, NULL);
 }
 
 /* ---- life --------------------------------------------------------------------------------------
  */
 
-bool hosts_new(const AgentOptions *options, Hosts **ret_hosts, Err *err)
+/* Who stood still has not listened: what others said meanwhile is still to be read. */
+static void count_turn(Hosts *hosts)
+{
+    pthread_mutex_lock(&hosts->mutex);
+    for (size_t i = 0; i < hosts->len; i++) {
+        hosts->items[i].missed++;
+    }
+    pthread_mutex_unlock(&hosts->mutex);
+}
+
+static void on_timer(void *user)
+{
+    Hosts *hosts = user;
+    count_turn(hosts);
+    host_self_judge(hosts);
+    host_self_beat(hosts);
+}
+
+bool hosts_new(const AgentOptions *options, LoopFn *changed, void *user, Hosts **ret_hosts,
+               Err *err)
 {
     Hosts *hosts = mem_alloc(sizeof(Hosts));
-    hosts->options = options;
-    hosts->beat_revision = -1;
+    *hosts = (Hosts){.options = options, .changed = changed, .user = user, .beat_revision = -1};
     pthread_mutex_init(&hosts->mutex, NULL);
     HostEntry *own = entry_make(hosts, slice_of(options->host));
     snprintf(own->host.net, sizeof(own->host.net), "%s", options->net);
-    own->host.memory_bytes = memory_bytes();
+    own->host.memory_bytes = host_self_memory_bytes();
     own->joined = true;
     int64_t revision;
     if (!hosts_load(hosts, &revision, err) ||
-        !store_watch(options->store, SLICE(PREFIX), revision, &hosts->watch, err) ||
+        !store_watch(options->store, SLICE(HOSTS_PREFIX), revision, &hosts->watch, err) ||
         !loop_fd_add(options->loop, store_watch_fd(hosts->watch), EPOLLIN, on_watch, hosts,
                      &hosts->watch_fd, err)) {
         hosts_free(hosts);
@@ -348,7 +254,7 @@ bool hosts_are_several(Hosts *hosts)
 bool hosts_net(Hosts *hosts, const char *name, char out[static HOST_NET_SIZE])
 {
     pthread_mutex_lock(&hosts->mutex);
-    const HostEntry *entry = entry_find(hosts, slice_of(name));
+    const HostEntry *entry = host_entry_find(hosts, slice_of(name));
     if (entry != NULL) {
         memcpy(out, entry->host.net, HOST_NET_SIZE);
     }
@@ -369,14 +275,13 @@ char *hosts_node_address(const AgentOptions *options, Arena *arena, const json_t
 /* With the lock held. */
 static int64_t entry_silent_ms(const Hosts *hosts, const HostEntry *entry)
 {
-    return strcmp(entry->host.name, hosts->options->host) == 0 ? 0
-                                                               : time_boot_ms() - entry->heard_ms;
+    return is_own(hosts, slice_of(entry->host.name)) ? 0 : time_boot_ms() - entry->heard_ms;
 }
 
 int64_t hosts_silent_ms(Hosts *hosts, const char *name)
 {
     pthread_mutex_lock(&hosts->mutex);
-    const HostEntry *entry = entry_find(hosts, slice_of(name));
+    const HostEntry *entry = host_entry_find(hosts, slice_of(name));
     int64_t silent_ms = entry != NULL ? entry_silent_ms(hosts, entry) : 0;
     pthread_mutex_unlock(&hosts->mutex);
     return silent_ms;
@@ -392,7 +297,7 @@ bool hosts_agent_lives(Hosts *hosts, const char *agent)
     for (size_t i = 0; i < hosts->len && agent[0] != '\0'; i++) {
         const HostEntry *entry = &hosts->items[i];
         lives = lives || (entry->joined && strcmp(entry->agent, agent) == 0 &&
-                          strcmp(entry->host.name, hosts->options->host) != 0 &&
+                          !is_own(hosts, slice_of(entry->host.name)) &&
                           entry_silent_ms(hosts, entry) < HA_WITNESS_MS);
     }
     pthread_mutex_unlock(&hosts->mutex);
@@ -406,8 +311,10 @@ size_t hosts_list(Hosts *hosts, AgentHost out[static HOSTS_MAX])
     for (size_t i = 0; i < hosts->len && !hosts->removed; i++) {
         if (hosts->items[i].joined) {
             out[len] = hosts->items[i].host;
-            out[len].silent_ms = entry_silent_ms(hosts, &hosts->items[i]);
-            out[len].alive = out[len].silent_ms < HA_WITNESS_MS;
+            int64_t silent_ms = entry_silent_ms(hosts, &hosts->items[i]);
+            int64_t listened_ms = hosts->items[i].missed * BEAT_MS;
+            out[len].silent_ms = silent_ms < listened_ms ? silent_ms : listened_ms;
+            out[len].alive = silent_ms < HA_WITNESS_MS;
             len++;
         }
     }

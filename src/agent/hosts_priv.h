@@ -5,8 +5,10 @@
 
 #include "agent/agent_priv.h"
 
-/* `options` outlive it. The jobs must be over before it is freed; NULL is fine. */
-NODISCARD bool hosts_new(const AgentOptions *options, Hosts **ret_hosts, Err *err);
+/* `options` outlive it. `changed` is told when a host has come, gone, or has another net. The jobs
+ * must be over before it is freed; NULL is fine. */
+NODISCARD bool hosts_new(const AgentOptions *options, LoopFn *changed, void *user,
+                         Hosts **ret_hosts, Err *err);
 void hosts_free(Hosts *hosts);
 
 bool hosts_are_several(Hosts *hosts);

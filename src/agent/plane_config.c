@@ -42,8 +42,9 @@ static bool open_sealed(Expander *expander, const json_t *object, const char *me
                          slice_of(member_str(object, member, "")), secret, expander->err);
 }
 
-static json_t *expand_sealed(Expander *expander, const json_t *object)
+static json_t *expand_sealed(Expander *expander, const json_t *object, int depth)
 {
+    (void)depth;
     CLEANUP(secret_done) Secret secret = {0};
     if (!open_sealed(expander, object, "$sealed", &secret)) {
         return NULL;
@@ -58,8 +59,9 @@ static json_t *expand_sealed(Expander *expander, const json_t *object)
 
 /* The secret's form is the one RDS Proxy wants: {"username": …, "password": …}. What else the
  * object has stays beside them. */
-static json_t *expand_credentials(Expander *expander, const json_t *object)
+static json_t *expand_credentials(Expander *expander, const json_t *object, int depth)
 {
+    (void)depth;
     CLEANUP(secret_done) Secret secret = {0};
     if (!open_sealed(expander, object, "$credentials", &secret)) {
         return NULL;
@@ -202,78 +204,118 @@ static void aim_put(json_t *part, Buf *out)
     json_decref(part);
 }
 
+static json_t *expand_node(Expander *expander, const json_t *object, int depth)
+{
+    return expand_target(expander, object, "$node", member_str(object, "$node", ""), depth);
+}
+
+static json_t *expand_yields(Expander *expander, const json_t *object, int depth)
+{
+    (void)depth;
+    return json_boolean(plane_group_yields(expander->options, member_str(object, "$yields", "")));
+}
+
+/* ---- what stands in the place of marks at present ----------------------------------------------
+ */
+
 /* A node, and where it is reached. */
 static void node_aim(const AgentOptions *options, const json_t *object, const char *node, Buf *out)
 {
     aim_put(plane_node_target(options, node, member_str(object, "relay", "0.0")), out);
 }
 
-/* What stands in the place of one object's marks. */
-static void object_aim(const AgentOptions *options, const json_t *object, Buf *out)
+static void aim_leader(const AgentOptions *options, const json_t *object, Buf *out)
 {
-    const char *leads = member_str(object, "$leader", NULL);
-    const char *node = member_str(object, "$node", NULL);
-    const char *group = member_str(object, "$member", NULL);
-    const char *yields = member_str(object, "$yields", NULL);
-    if (leads != NULL) {
-        CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-        const char *leader = plane_leader(options, arena, leads);
-        if (leader != NULL) {
-            node_aim(options, object, leader, out);
-            aim_put(plane_peers_new(options, leader), out);
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *leader = plane_leader(options, arena, member_str(object, "$leader", ""));
+    if (leader != NULL) {
+        node_aim(options, object, leader, out);
+        aim_put(plane_peers_new(options, leader), out);
+        aim_put(json_boolean(hosts_are_several(options->hosts)), out);
+    }
+    buf_append_char(out, ';');
+}
+
+static void aim_node(const AgentOptions *options, const json_t *object, Buf *out)
+{
+    node_aim(options, object, member_str(object, "$node", ""), out);
+}
+
+static void aim_member(const AgentOptions *options, const json_t *object, Buf *out)
+{
+    aim_put(plane_group_member(options, member_str(object, "$member", ""),
+                               member_str(object, "id", "")),
+            out);
+}
+
+static void aim_yields(const AgentOptions *options, const json_t *object, Buf *out)
+{
+    aim_put(json_boolean(plane_group_yields(options, member_str(object, "$yields", ""))), out);
+}
+
+/* ---- the marks ---------------------------------------------------------------------------------
+ */
+
+/* An object that has this member is something else to the process. */
+typedef struct Mark {
+    const char *name;
+    json_t *(*expand)(Expander *expander, const json_t *object, int depth);
+    void (*aim)(const AgentOptions *options, const json_t *object, Buf *out); /* NULL: it stays */
+} Mark;
+
+static const Mark marks[] = {
+    {"$leader", expand_leader, aim_leader},
+    {"$node", expand_node, aim_node},
+    {"$member", expand_group_member, aim_member},
+    {"$yields", expand_yields, aim_yields},
+    {"$sealed", expand_sealed, NULL},
+    {"$credentials", expand_credentials, NULL},
+};
+
+static const Mark *mark_of(const json_t *object)
+{
+    for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+        if (json_object_get(object, marks[i].name) != NULL) {
+            return &marks[i];
         }
-        buf_append_char(out, ';');
     }
-    if (node != NULL) {
-        node_aim(options, object, node, out);
+    return NULL;
+}
+
+static void aim(const AgentOptions *options, const json_t *config, int depth, Buf *out)
+{
+    const char *text = json_string_value(config);
+    const Mark *mark = mark_of(config);
+    if (depth > CONFIG_DEPTH_MAX) {
+        return; /* it is not expanded either */
     }
-    if (group != NULL) {
-        aim_put(plane_group_member(options, group, member_str(object, "id", "")), out);
+    if (text != NULL && strncmp(text, "$at.", 4) == 0) {
+        CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+        buf_append_str(out, plane_node_address(options, arena, text + 4));
+        buf_append_char(out, ' ');
     }
-    if (yields != NULL) {
-        aim_put(json_boolean(plane_group_yields(options, yields)), out);
+    if (mark != NULL && mark->aim != NULL) {
+        mark->aim(options, config, out);
+    }
+    json_t *object = (json_t *)(uintptr_t)config;
+    for (void *at = json_object_iter(object); at != NULL; at = json_object_iter_next(object, at)) {
+        aim(options, json_object_iter_value(at), depth + 1, out);
+    }
+    for (size_t i = 0; i < json_array_size(config); i++) {
+        aim(options, json_array_get(config, i), depth + 1, out);
     }
 }
 
 void plane_config_aim(const AgentOptions *options, const json_t *config, Buf *out)
 {
-    const char *text = json_string_value(config);
-    if (text != NULL && strncmp(text, "$at.", 4) == 0) {
-        CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-        buf_append_str(out, plane_node_address(options, arena, text + 4));
-        buf_append_char(out, ' ');
-        return;
-    }
-    json_t *object = (json_t *)(uintptr_t)config;
-    object_aim(options, config, out);
-    for (void *at = json_object_iter(object); at != NULL; at = json_object_iter_next(object, at)) {
-        plane_config_aim(options, json_object_iter_value(at), out);
-    }
-    for (size_t i = 0; i < json_array_size(config); i++) {
-        plane_config_aim(options, json_array_get(config, i), out);
-    }
+    aim(options, config, 0, out);
 }
 
 static json_t *expand_object(Expander *expander, const json_t *object, int depth)
 {
-    if (json_object_get(object, "$leader") != NULL) {
-        return expand_leader(expander, object, depth);
-    }
-    if (json_object_get(object, "$node") != NULL) {
-        return expand_target(expander, object, "$node", member_str(object, "$node", ""), depth);
-    }
-    if (json_object_get(object, "$member") != NULL) {
-        return expand_group_member(expander, object, depth);
-    }
-    if (json_object_get(object, "$yields") != NULL) {
-        return json_boolean(
-            plane_group_yields(expander->options, member_str(object, "$yields", "")));
-    }
-    if (json_object_get(object, "$sealed") != NULL) {
-        return expand_sealed(expander, object);
-    }
-    if (json_object_get(object, "$credentials") != NULL) {
-        return expand_credentials(expander, object);
+    const Mark *mark = mark_of(object);
+    if (mark != NULL) {
+        return mark->expand(expander, object, depth);
     }
     json_t *result = json_object();
     for (void *at = json_object_iter((json_t *)(uintptr_t)object); at != NULL;

@@ -8,7 +8,7 @@ typedef struct Planes Planes;
 
 NODISCARD bool planes_new(const AgentOptions *options, Planes **ret_planes, Err *err);
 void planes_free(Planes *planes); /* leaves the processes running; NULL is fine */
-/* Clusters or nodes have changed: whoever is told of a leader is told of the next one. */
+/* Clusters, nodes or hosts have changed: whoever is told of a leader is told of the next one. */
 void planes_look(Planes *planes);
 /* Asks all of them to finish; call it until it says that none is left. */
 bool planes_stop(Planes *planes);

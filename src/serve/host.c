@@ -9,6 +9,7 @@
 
 #define FILE_MAX_BYTES ((size_t)64 << 10)
 #define NAME_MAX_BYTES (sizeof((Tier){0}.host) - 1)
+#define RECORDS_MAX    1000
 
 static char *file_path(const Tier *tier)
 {
@@ -135,9 +136,27 @@ static bool refuse_removed(Tier *tier, Arena *arena, Err *err)
                    tier->host, when);
 }
 
+/* Agents know so many hosts. */
+static bool check_room(Tier *tier, Arena *arena, Err *err)
+{
+    StoreRange range;
+    size_t hosts = 0;
+    TRY(store_range(tier->store, SLICE("host/"), (Slice){0}, RECORDS_MAX, arena, &range, err));
+    for (size_t i = 0; i < range.len; i++) {
+        hosts += slice_ends(range.items[i].key, "/spec");
+    }
+    return hosts < HOSTS_MAX
+               ? true
+               : err_set(err, ERR_LIMIT,
+                         "the tier has %d hosts, and takes no more: remove one (weir host remove) "
+                         "before %s joins",
+                         HOSTS_MAX, tier->host);
+}
+
 /* Unless it was removed meanwhile. */
 static bool host_join(Tier *tier, Arena *arena, const char *key, Err *err)
 {
+    TRY(check_room(tier, arena, err));
     CLEANUP(record_free_ptr)
     json_t *record = json_pack("{s:s, s:s, s:I}", "zone", tier->zone, "net", tier->net, "joined_ms",
                                (json_int_t)time_wall_ms());

@@ -58,7 +58,7 @@ static void here_open(Here *here)
                                    .run_dir = "/run/x"};
     put(here, "host/h1/spec", "{\"zone\":\"a\",\"net\":\"127.9\"}");
     put(here, "host/h2/spec", "{\"zone\":\"b\",\"net\":\"127.8\"}");
-    assert_true(hosts_new(&here->options, &here->options.hosts, &err));
+    assert_true(hosts_new(&here->options, on_change, here, &here->options.hosts, &err));
     assert_true(mirror_new(here->loop, here->store, on_change, here, &here->options.mirror, &err));
 }
 
@@ -139,11 +139,43 @@ static void test_a_member_that_has_another_address(void **state)
     here_close(&here);
 }
 
+/* With a second host a leader's process is told whom to leave. */
+static void test_a_second_host(void **state)
+{
+    (void)state;
+    static const char config[] = "{\"target\":{\"$leader\":\"c\"}}";
+    Here here;
+    here_open(&here);
+    char *aim = NULL;
+    change(&here, "node/c-1/goal", "{\"host\":\"h1\",\"address\":\"128.1\",\"peers\":[\"c-2\"]}");
+    change(&here, "node/c-1/seen", "{\"ha\":\"leading\",\"open\":true,\"term\":1}");
+    change(&here, "cluster/c",
+           "{\"term\":1,\"leader\":\"c-1\",\"phase\":\"leading\",\"set\":[],\"writes\":0}");
+    expect(&here, config, &aim,
+           "{\"target\":{\"deposed\":[\"c-2\"],\"id\":\"c-1\","
+           "\"socket_dir\":\"/run/x/clients/c-1\"}}",
+           true);
+    Arena *arena = arena_new();
+    StoreItem item;
+    assert_true(store_get(here.store, SLICE("host/h2/spec"), arena, &item, NULL));
+    assert_true(store_remove(here.store, SLICE("host/h2/spec"), item.mod_revision, NULL, NULL));
+    arena_free(arena);
+    for (int64_t end = time_mono_ms() + 5000;
+         hosts_are_several(here.options.hosts) && time_mono_ms() < end;) {
+        loop_turn(here.loop, 20);
+    }
+    expect(&here, config, &aim,
+           "{\"target\":{\"id\":\"c-1\",\"socket_dir\":\"/run/x/clients/c-1\"}}", true);
+    mem_free(aim);
+    here_close(&here);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_node_that_is_placed_elsewhere),
         cmocka_unit_test(test_a_member_that_has_another_address),
+        cmocka_unit_test(test_a_second_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
