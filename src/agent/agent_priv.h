@@ -56,7 +56,9 @@ typedef struct PgLead {
     int64_t state_ms; /* since when */
     int64_t term;     /* of the record, with its phase, as seen last */
     HaPhase phase;
-    int64_t phase_ms;                /* since when */
+    int64_t phase_ms; /* since when */
+    int64_t wish;     /* the planned change that was seen last */
+    int64_t wish_ms;
     int64_t answered_ms;             /* the engine has, in this run; 0: not yet */
     int64_t heard_ms;                /* when it last heard from its source, or began to listen; 0:
                                         neither */
@@ -82,6 +84,8 @@ typedef struct RedisLink {
     int64_t gone_ms; /* as of a PgLink */
     int64_t target;  /* what it is to have before it counts; -1: not known yet */
 } RedisLink;
+
+#define HOSTS_TEXT_SIZE ((HA_PEERS_MAX + 1) * HOST_NAME_SIZE + 1)
 
 /* What it knows of the part of a Redis node. */
 typedef struct RedisPart {
@@ -110,7 +114,8 @@ typedef struct RedisPart {
     bool stuck;                      /* and it did not end */
     bool reaped;                     /* nothing is left of its last run */
     GroupBond bond;
-    RedisLink links[HA_PEERS_MAX]; /* of a leader to its replicas */
+    char admitted[HOSTS_TEXT_SIZE]; /* from which hosts this run may be followed; "": not known */
+    RedisLink links[HA_PEERS_MAX];  /* of a leader to its replicas */
     size_t links_len;
     HaSet leaving; /* those of the set that do not stream */
     int64_t left_offset;

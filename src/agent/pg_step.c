@@ -41,8 +41,48 @@ void pg_spec_role(PgNode *node, bool follows)
 /* ---- the record --------------------------------------------------------------------------------
  */
 
+/* A planned change that was begun or asked for, and will not be. */
+static bool is_given_up(const HaRecord *before, const HaRecord *next)
+{
+    return next->phase == HA_PHASE_LEADING && next->term == before->term &&
+           (!ha_id_is_empty(&before->heir) || next->handover != before->handover);
+}
+
+/* Else it has a second node only to move. */
+static bool is_multi_az(const PgNode *node)
+{
+    return member_bool(node->run->goal, "multi_az", true);
+}
+
+/* Control takes away whoever leaves the set. */
+static bool is_taken_away(const PgNode *node, const HaRecord *next)
+{
+    const HaView *view = &node->view;
+    for (size_t i = 0; i < view->peers_len; i++) {
+        const HaPeer *peer = &view->peers[i];
+        if (ha_set_has(&view->record.set, &peer->incarnation) &&
+            !ha_set_has(&next->set, &peer->incarnation)) {
+            return !peer->wanted;
+        }
+    }
+    return false;
+}
+
+static void tell_fewer(PgNode *node, const HaRecord *next)
+{
+    if (!is_taken_away(node, next)) {
+        node_event(node->run, "availability",
+                   "The standby is gone: commits do not wait for it any more. Until it is back, "
+                   "nobody can take over.");
+    } else if (is_multi_az(node)) {
+        node_event(node->run, "availability",
+                   "The standby leaves: commits do not wait for it any more. Until another one is "
+                   "there, nobody can take over.");
+    }
+}
+
 /* What RDS says, too (RDS-EVENT-0013 and 0049). */
-static void tell(PgNode *node, const HaRecord *next)
+static void tell(PgNode *node, const HaRecord *next, const char *why)
 {
     const HaRecord *before = &node->view.record;
     NodeRun *run = node->run;
@@ -50,32 +90,36 @@ static void tell(PgNode *node, const HaRecord *next)
         run->role = "primary";
         node_tell_end(run, "its standby takes over");
     }
-    if (next->term != before->term) {
-        run->work->lead.took = true;
+    if (is_given_up(before, next)) {
         node_event(run, "failover",
                    arena_printf(run->arena,
-                                "Multi-AZ instance failover started: %s leads in the "
-                                "place of %s.",
+                                "The planned failover was given up, and %s goes on: %s.",
+                                run->work->id, why));
+    }
+    if (next->term != before->term) {
+        run->work->lead.took = true;
+        node_event(run, is_multi_az(node) ? "failover" : "maintenance",
+                   arena_printf(run->arena, "%s: %s leads in the place of %s.",
+                                is_multi_az(node) ? "Multi-AZ instance failover started"
+                                                  : "The instance moves to another host",
                                 run->work->id, before->leader.text));
     } else if (next->set.len < before->set.len) {
-        node_event(run, "availability",
-                   "The standby is gone: commits do not wait for it any more. Until it is back, "
-                   "nobody can take over.");
+        tell_fewer(node, next);
     }
 }
 
-static bool do_write(PgNode *node, const HaRecord *record, Err *err)
+static bool do_write(PgNode *node, const HaDecision *decision, Err *err)
 {
     NodeWork *work = node->run->work;
     int64_t revision = 0;
-    if (!cluster_write(work->options->store, node->cluster, node->revision, record, &revision,
-                       err)) {
+    if (!cluster_write(work->options->store, node->cluster, node->revision, &decision->record,
+                       &revision, err)) {
         work->lead.revision = 0; /* whatever became of it (F2) */
         return err->code == ERR_CONFLICT;
     }
     work->lead.revision = revision;
     work->lead.fresh = true;
-    tell(node, record);
+    tell(node, &decision->record, decision->why);
     return true;
 }
 
@@ -277,8 +321,10 @@ static bool do_open(PgNode *node, Err *err)
     NodeRun *run = node->run;
     TRY(pg_gate_open(&node->spec.paths, node_readers(), err));
     if (run->work->lead.took) {
-        node_event(run, "failover",
-                   arena_printf(run->arena, "Multi-AZ instance failover completed: %s serves.",
+        node_event(run, is_multi_az(node) ? "failover" : "maintenance",
+                   arena_printf(run->arena, "%s: %s serves.",
+                                is_multi_az(node) ? "Multi-AZ instance failover completed"
+                                                  : "The instance has moved",
                                 run->work->id));
         run->work->lead.took = false;
     }
@@ -291,7 +337,7 @@ bool pg_step_do(PgNode *node, const HaDecision *decision, Err *err)
     case HA_STEP_WAIT:
         return true;
     case HA_STEP_WRITE:
-        return do_write(node, &decision->record, err);
+        return do_write(node, decision, err);
     case HA_STEP_MAKE:
         return do_make(node, err);
     case HA_STEP_COPY:

@@ -13,7 +13,20 @@
 /* ---- what is wanted ----------------------------------------------------------------------------
  */
 
-static void view_goal(PgNode *node)
+static void view_wish(PgNode *node, int64_t now_ms)
+{
+    PgLead *lead = &node->run->work->lead;
+    HaView *view = &node->view;
+    view->heir = ha_id(member_str(node->run->goal, "heir", ""));
+    view->handover = member_int(node->run->goal, "handover", 0);
+    if (lead->wish != view->handover || lead->wish_ms == 0) {
+        lead->wish = view->handover;
+        lead->wish_ms = now_ms;
+    }
+    view->wish_ms = now_ms - lead->wish_ms;
+}
+
+static void view_goal(PgNode *node, int64_t now_ms)
 {
     const json_t *goal = node->run->goal;
     HaView *view = &node->view;
@@ -22,8 +35,7 @@ static void view_goal(PgNode *node)
     view->deleted = member_bool(goal, "deleted", false);
     view->replica = strcmp(member_str(goal, "role", ""), "replica") == 0;
     view->strict = member_bool(goal, "strict", false);
-    view->heir = ha_id(member_str(goal, "heir", ""));
-    view->handover = member_int(goal, "handover", 0);
+    view_wish(node, now_ms);
     view->self = ha_id(node->run->work->id);
     view->incarnation = ha_id(node->run->work->incarnation);
 }
@@ -355,7 +367,7 @@ bool pg_view_make(PgNode *node, Err *err)
     node->view = (HaView){0};
     node->seen = (PgSeen){0};
     node->answers = false;
-    view_goal(node);
+    view_goal(node, now_ms);
     TRY(view_record(node, now_ms, err));
     view_engine(node, now_ms);
     view_link(node, now_ms);

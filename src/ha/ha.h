@@ -30,9 +30,10 @@
 #define HA_WITNESS_MS 1500  /* a leader's agent, seen from another host: no word for so long */
 #define HA_RIGHT_MS   1000  /* how long a leader may answer behind its last probe (F9) */
 #define HA_MARGIN_MS  250
-#define HA_TAKE_MS    3000 /* a leader that made room takes back what nobody took */
-#define HA_DRAIN_MS   40   /* proxies begin to hold within it, also on other hosts */
-#define HA_YIELD_MS   5000 /* transactions may end for so long before a planned change */
+#define HA_TAKE_MS    3000  /* a leader that made room takes back what nobody took */
+#define HA_DRAIN_MS   40    /* proxies begin to hold within it, also on other hosts */
+#define HA_YIELD_MS   5000  /* transactions may end for so long before a planned change */
+#define HA_WISH_MS    10000 /* and its heir has so long to be ready */
 #define HA_RANK_MS    300 /* the second in the set waits so long for the first to take a free term */
 #define HA_START_MS   10000 /* a start may take so long while a standby could lead */
 #define HA_HUNG_MS    30000 /* and a silent engine, where none could */
@@ -71,7 +72,7 @@ typedef struct HaRecord {
     bool strict;      /* without its standbys the leader blocks */
     HaSet set;        /* who may be promoted, the leader first; empty: nobody has led yet */
     HaId heir;        /* a node */
-    int64_t handover; /* the planned change that was begun last */
+    int64_t handover; /* the planned change that was begun, or given up, last */
     int64_t writes;   /* by this leader and others */
     HaFork history[HA_HISTORY_MAX]; /* the oldest first */
     size_t history_len;
@@ -157,6 +158,7 @@ typedef struct HaView {
     bool strict;
     HaId heir;        /* a planned change to this node; "": none */
     int64_t handover; /* its number */
+    int64_t wish_ms;  /* since it was first seen */
     /* the store, as last read */
     HaRecord record;
     bool claimed; /* the record is what this process wrote last, for this run of the engine (F2) */

@@ -27,6 +27,12 @@ static HaDecision lead_empty(const HaView *view)
     return ha_wait("its data is gone, and nobody else has it all: restore a backup", HA_SOON_MS);
 }
 
+static const char *before_start(const HaRecord *record)
+{
+    return record->phase == HA_PHASE_YIELDING ? "its engine has ended, and nobody could take over"
+                                              : "before it starts";
+}
+
 /* Nobody has taken the term: it goes on here. */
 static HaDecision take_back(const HaView *view)
 {
@@ -53,7 +59,7 @@ static HaDecision lead_down(const HaView *view)
         return make_room(view, view->asked ? "a planned change" : "its engine has ended");
     }
     if (!view->claimed) {
-        HaDecision decision = ha_write(view, "before it starts");
+        HaDecision decision = ha_write(view, before_start(record));
         decision.record.phase = HA_PHASE_LEADING;
         decision.record.heir = (HaId){0};
         decision.record.strict = view->strict;
@@ -127,6 +133,22 @@ static HaId heir_now(const HaView *view)
     return (HaId){0};
 }
 
+/* What was asked for cannot be, and waits no longer: it holds back what else is planned. */
+static bool is_vain(const HaView *view)
+{
+    return view->handover > view->record.handover && view->wish_ms >= HA_WISH_MS &&
+           !heir_is_ready(view, &view->heir);
+}
+
+/* It stays as it is. What was asked for counts as done. */
+static HaDecision change_give_up(const HaView *view)
+{
+    HaDecision decision = ha_write(
+        view, ha_id_eq(&view->heir, &view->self) ? "it leads already" : "its standby is not ready");
+    decision.record.handover = view->handover;
+    return decision;
+}
+
 static HaDecision change_begin(const HaView *view, HaId heir)
 {
     HaDecision decision = ha_write(view, "a planned change");
@@ -141,7 +163,7 @@ static HaDecision change_begin(const HaView *view, HaId heir)
 static HaDecision yield_on(const HaView *view)
 {
     if (!heir_is_ready(view, &view->record.heir)) {
-        HaDecision decision = ha_write(view, "the planned change cannot be");
+        HaDecision decision = ha_write(view, "its standby is not ready any more");
         decision.record.phase = HA_PHASE_LEADING;
         decision.record.heir = (HaId){0};
         return decision;
@@ -332,6 +354,9 @@ static HaDecision lead_leading(const HaView *view)
     }
     if (record->phase == HA_PHASE_YIELDING) {
         return yield_on(view);
+    }
+    if (is_vain(view)) {
+        return change_give_up(view);
     }
     HaSet set = kept(view);
     if (!ha_set_eq(&set, &record->set)) {

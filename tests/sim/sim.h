@@ -425,6 +425,8 @@ typedef struct Charge {
     HaPhase phase;
     int64_t term;
     int64_t phase_since;
+    int64_t wish;
+    int64_t wish_at;
     int64_t gone_since[SIM_NODES];
     Proof proof;
     int64_t disk_ok;

@@ -95,11 +95,16 @@ HaView agent_view(World *w, int index)
     if (ha_set_has(&record->set, &charge->joining)) {
         charge->joining = (HaId){0};
     }
+    if (charge->wish != goal->handover || charge->wish_at == 0) {
+        charge->wish = goal->handover;
+        charge->wish_at = w->now;
+    }
     HaView view = {.run = goal->run,
                    .gone = goal->gone,
                    .strict = w->strict,
                    .heir = goal->heir,
                    .handover = goal->handover,
+                   .wish_ms = ms_since(w, charge->wish_at),
                    .record = *record,
                    .claimed = charge->claim != 0 && charge->claim == agent->snap.record_revision,
                    .phase_ms = ms_since(w, charge->phase_since),

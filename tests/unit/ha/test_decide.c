@@ -480,6 +480,39 @@ static void test_a_planned_change(void **state)
     assert_string_equal(ha_decide(&view).record.heir.text, "n2");
 }
 
+/* It is not waited for without end, also where clients are not let in for want of the standby. */
+static void test_a_planned_change_in_vain(void **state)
+{
+    (void)state;
+    HaView view = leader_view();
+    view.heir = ha_id("n2");
+    view.handover = 3;
+    view.record.handover = 2;
+    view.peers[0].follows = false;
+    view.wish_ms = HA_WISH_MS - 1;
+    assert_int_equal(ha_decide(&view).record.handover, 0); /* no write of it */
+    view.wish_ms = HA_WISH_MS;
+    for (int open = 0; open < 2; open++) {
+        view.open = open;
+        check(&view, HA_STEP_WRITE);
+        HaDecision decision = ha_decide(&view);
+        assert_int_equal(decision.record.handover, 3);
+        assert_int_equal(decision.record.phase, HA_PHASE_LEADING);
+        assert_int_equal(decision.record.term, view.record.term);
+        assert_non_null(strstr(decision.why, "not ready"));
+        assert_true(ha_set_eq(&decision.record.set, &view.record.set));
+    }
+    view.peers[0].follows = true; /* it is ready at last */
+    check(&view, HA_STEP_WRITE);
+    assert_int_equal(ha_decide(&view).record.phase, HA_PHASE_YIELDING);
+    view.heir = view.self;
+    check(&view, HA_STEP_WRITE);
+    assert_int_equal(ha_decide(&view).record.phase, HA_PHASE_LEADING);
+    assert_int_equal(ha_decide(&view).record.handover, 3);
+    view.record.handover = 3;
+    assert_int_not_equal(ha_decide(&view).step, HA_STEP_WRITE);
+}
+
 static void test_leaving(void **state)
 {
     (void)state;
@@ -596,6 +629,7 @@ static HaView any_view(uint64_t *seed)
         view.incarnation = ha_id("");
     }
     view.joining = ha_id(coin(seed) ? "i2" : "");
+    view.wish_ms = time_of(seed);
     view.record = (HaRecord){.term = 3,
                              .leader = ha_id(nodes[1 + roll(seed) % 3]),
                              .phase = (HaPhase)(roll(seed) % 3),
@@ -636,6 +670,7 @@ static HaView near_view(uint64_t *seed)
     MIX(strict)
     MIX(heir)
     MIX(handover)
+    MIX(wish_ms)
     MIX(record.phase)
     MIX(record.proven)
     MIX(record.set)
@@ -810,6 +845,7 @@ int main(void)
         cmocka_unit_test(test_a_diverged_one_leaves_the_set_first),
         cmocka_unit_test(test_one_of_the_set_starts_without_a_leader),
         cmocka_unit_test(test_an_heir_comes_first),
+        cmocka_unit_test(test_a_planned_change_in_vain),
         cmocka_unit_test(test_a_planned_change),
         cmocka_unit_test(test_leaving),
         cmocka_unit_test(test_a_leader_that_shall_leave_hands_over_first),
