@@ -259,7 +259,7 @@ static bool is_deleted(ApiContext *ctx, const json_t *goal)
 static bool leader_serves(ApiContext *ctx, const json_t *record)
 {
     const char *leader = member_str(record, "leader", "");
-    const json_t *seen = node_seen(ctx, leader);
+    const json_t *seen = record_get(ctx, arena_printf(ctx->arena, "node/%s/seen", leader));
     const json_t *goal = record_get(ctx, arena_printf(ctx->arena, "node/%s/goal", leader));
     int64_t silent_ms;
     return strcmp(member_str(record, "phase", "leading"), "leading") == 0 &&

@@ -191,7 +191,10 @@ static void member_goal_put(Group *group, const json_t *member, json_t *settings
     const char *address = address_for(world, ADDRESS_NODE, cache_node_address(group, node));
     char wanted_zone = member_str(member, "zone", "a")[0];
     const HostWish wish = {wanted_zone, cache_cluster_name(group), ""};
-    const char *host = host_for(world, instance_node_host(world, node), &wish);
+    const char *host = host_for(world, instance_node_host(world, node), &wish, group->next);
+    if (host == NULL) {
+        return;
+    }
     const char zone[] = {host_zone(world, host, wanted_zone), 0};
     json_t *goal = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:o, s:I, s:I, s:b, s:O}", "kind", "redis",
@@ -267,7 +270,8 @@ static json_t *member_status(Group *group, const json_t *member, bool *all_settl
     const json_t *seen = world_get(group->world, node_key(group, node, "seen"));
     bool runs = strcmp(member_str(seen, "state", ""), "running") == 0;
     const char *error = member_str(seen, "error", "");
-    if (error[0] != '\0' || !runs) {
+    bool placed = instance_node_host(group->world, node)[0] != '\0'; /* else that was said */
+    if (error[0] != '\0' || (!runs && placed)) {
         json_object_set_new(
             group->next, "message",
             json_sprintf("node %s: %s", node, error[0] != '\0' ? error : "is on its way"));

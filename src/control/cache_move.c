@@ -75,6 +75,11 @@ static const char *why_replica_stays(const Group *group, const char *node)
     if (another_leaves(group, node) || !others_are_in_set(group, node)) {
         return "it waits for another node of the group";
     }
+    if (strcmp(cache_durable(group), "strict") == 0 &&
+        json_array_size(member_array(group->spec, "members")) < 3) {
+        return "it waits: the group is strict and has one replica, without which it takes no "
+               "writes; add a replica";
+    }
     return why_group_waits(group);
 }
 

@@ -71,8 +71,9 @@ typedef struct HostWish {
     const char *apart; /* the host of its pair's other node; "": none */
 } HostWish;
 
-/* `current` unless that is empty; else where a new node goes. */
-const char *host_for(const World *world, const char *current, const HostWish *wish);
+/* `current` unless that is empty; else where a new node goes. NULL: it waits, with `next` (a
+ * status) saying for what, and another round soon. */
+const char *host_for(World *world, const char *current, const HostWish *wish, json_t *next);
 /* Its engines shall leave it. */
 bool host_drains(const World *world, const char *host);
 bool host_lives(const World *world, const char *host);

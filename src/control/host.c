@@ -3,7 +3,8 @@
 
 #include "control/control_priv.h"
 
-#define NOTE_SIZE 256
+#define NOTE_SIZE        256
+#define HOST_PATIENCE_MS 10000 /* a host that has been silent for less may well be back */
 
 static const ControlHost *host_find(const World *world, const char *name)
 {
@@ -29,22 +30,48 @@ static int engines_on(const World *world, const char *host, const char *cluster)
     return engines;
 }
 
+/* What would be lost with the host at once; less is better. */
+static int64_t crowd(const World *world, const ControlHost *host, const HostWish *wish)
+{
+    bool apart = strcmp(host->name, wish->apart) != 0;
+    return (apart ? 0 : (int64_t)1 << 15) + engines_on(world, host->name, wish->cluster);
+}
+
 /* Less is better; each reason outweighs all that come after it. */
 static int64_t misfit(const World *world, const ControlHost *host, const HostWish *wish)
 {
-    bool apart = strcmp(host->name, wish->apart) != 0;
     bool fits = host->zone == 0 || host->zone == wish->zone;
-    return (apart ? 0 : (int64_t)1 << 48) +
-           ((int64_t)engines_on(world, host->name, wish->cluster) << 33) +
-           (fits ? 0 : (int64_t)1 << 32) + engines_on(world, host->name, NULL);
+    return (crowd(world, host, wish) << 33) + (fits ? 0 : (int64_t)1 << 32) +
+           engines_on(world, host->name, NULL);
+}
+
+/* Of one that is there, or will be back. */
+static bool is_open(const World *world, const ControlHost *host)
+{
+    return !host->draining && !host_is_removed(world, host->name);
 }
 
 static bool takes_nodes(const World *world, const ControlHost *host)
 {
-    return host->alive && !host->draining && !host_is_removed(world, host->name);
+    return host->alive && is_open(world, host);
 }
 
-const char *host_for(const World *world, const char *current, const HostWish *wish)
+/* A host that is silent for a moment, and where the node would not be beside one of its kind: it
+ * stays where it is placed, so it waits for that host for a while. NULL: there is none. */
+static const ControlHost *worth_waiting(const World *world, const ControlHost *best,
+                                        const HostWish *wish)
+{
+    for (size_t i = 0; i < world->facts->hosts_len; i++) {
+        const ControlHost *host = &world->facts->hosts[i];
+        if (!host->alive && is_open(world, host) && host->silent_ms < HOST_PATIENCE_MS &&
+            crowd(world, host, wish) < crowd(world, best, wish)) {
+            return host;
+        }
+    }
+    return NULL;
+}
+
+const char *host_for(World *world, const char *current, const HostWish *wish, json_t *next)
 {
     if (current[0] != '\0') {
         return current;
@@ -57,7 +84,19 @@ const char *host_for(const World *world, const char *current, const HostWish *wi
             best = host;
         }
     }
-    return best != NULL ? best->name : world->facts->host;
+    const ControlHost *awaited = best != NULL ? worth_waiting(world, best, wish) : NULL;
+    if (best != NULL && awaited == NULL) {
+        return best->name;
+    }
+    world->busy = true;
+    json_object_set_new(next, "message",
+                        awaited != NULL
+                            ? json_sprintf("a node waits for host %s, which is silent, so as not "
+                                           "to be on one host with another node of its kind",
+                                           awaited->name)
+                            : json_string("a node waits for a host that takes engines: all drain, "
+                                          "or are silent; undrain or add one"));
+    return NULL;
 }
 
 bool host_drains(const World *world, const char *host)

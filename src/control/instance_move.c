@@ -33,8 +33,7 @@ static void note(const Instance *instance, const char *node, const char *text)
 static const char *why_no_copy(const Instance *instance)
 {
     if (is_stopped(instance)) {
-        return "it waits: the instance is stopped, and its data is copied from a running engine; "
-               "start it";
+        return "it waits: the instance is stopped, and its nodes move while it runs; start it";
     }
     if (!instance_serves(instance->world, instance->dbi)) {
         return "it waits: the instance does not serve";
@@ -107,7 +106,9 @@ static void hand_over(Instance *instance, const char *first, const char *second)
 {
     World *world = instance->world;
     const char *to = instance_node_host(world, second);
-    if (instance->second_leaves || host_drains(world, to)) {
+    if (is_stopped(instance)) {
+        note(instance, first, why_no_copy(instance));
+    } else if (instance->second_leaves || host_drains(world, to)) {
         note(instance, first, "it waits for the standby to move");
     } else if (!instance_standby_joined(instance)) {
         note(instance, first, "it waits for the standby to join");
@@ -118,13 +119,13 @@ static void hand_over(Instance *instance, const char *first, const char *second)
     }
 }
 
-/* What led before stays until the new leader serves. */
+/* What led before stays until the new leader serves, also where its host was undrained meanwhile.
+ */
 static bool former_is_needed(const Instance *instance, const char *second)
 {
     World *world = instance->world;
-    return host_drains(world, instance_node_host(world, second)) &&
-           !instance_node_leaves(world, second) && !is_stopped(instance) &&
-           !instance_serves(world, instance->dbi);
+    return instance_node_goal(world, second) != NULL && !instance_node_leaves(world, second) &&
+           !is_stopped(instance) && !instance_serves(world, instance->dbi);
 }
 
 /* Its data is nowhere else; only one that has none yet begins elsewhere. */

@@ -75,16 +75,17 @@ static void goal_master(Instance *instance, json_t *goal)
     json_object_set_new(goal, "database", json_string(member_str(instance->spec, "DBName", "")));
 }
 
-/* A planned change: its number, and who shall lead then. One that a move wants has the next number,
- * and only the leader hears of it: the other one stays settled. */
+/* A planned change: its number, and who shall lead then; where nobody could, the leader says that
+ * it is over. One that a move wants has the next number, and only the leader hears of it: the other
+ * one stays settled. */
 static void goal_heir(Instance *instance, const char *node, json_t *goal)
 {
     int64_t begun = instance_handover(instance);
     int64_t epoch = member_int(instance->spec, "failover_epoch", 0);
     const char *heir = instance_second(instance);
     bool moves = instance->hands_over && strcmp(node, heir) != 0;
-    if (instance->paired && (epoch > begun || moves)) {
-        json_object_set_new(goal, "heir", json_string(heir));
+    if (epoch > begun || moves) {
+        json_object_set_new(goal, "heir", json_string(instance->paired ? heir : ""));
         json_object_set_new(goal, "handover", json_integer(epoch > begun ? epoch : begun + 1));
     }
 }
@@ -95,7 +96,10 @@ static void node_goal_put(Instance *instance, const char *node, char wanted_zone
     const json_t *old = instance_node_goal(world, node);
     const char *other = instance_node(instance, slice_ends(slice_of(node), "-2") ? 1 : 2);
     const HostWish wish = {wanted_zone, node_cluster(instance), instance_node_host(world, other)};
-    const char *host = host_for(world, member_str(old, "host", ""), &wish);
+    const char *host = host_for(world, member_str(old, "host", ""), &wish, instance->next);
+    if (host == NULL) {
+        return;
+    }
     char zone = host_zone(world, host, wanted_zone);
     const char *source = node_source(instance, node);
     bool primary = source[0] == '\0';
@@ -118,6 +122,7 @@ static void node_goal_put(Instance *instance, const char *node, char wanted_zone
     json_object_set_new(goal, "zone", json_stringn(&zone, 1));
     json_object_set_new(goal, "cluster", json_string(node_cluster(instance)));
     if (instance->source[0] == '\0') {
+        json_object_set_new(goal, "multi_az", json_boolean(instance->multi_az));
         goal_heir(instance, node, goal);
         goal_master(instance, goal);
         json_object_set_new(goal, "password_epoch",
@@ -207,7 +212,9 @@ static void first_put(Instance *instance, const char *node, json_t *settings)
     }
     node_goal_put(instance, node, node_zone(instance, node, zone_choose(instance)), settings);
     char zone = node_zone(instance, node, 0);
-    json_object_set_new(instance->next, "zone", json_stringn(&zone, 1));
+    if (zone != 0) {
+        json_object_set_new(instance->next, "zone", json_stringn(&zone, 1));
+    }
 }
 
 static void second_put(Instance *instance, const char *node, char beside, json_t *settings)

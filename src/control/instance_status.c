@@ -259,6 +259,23 @@ static void status_events(Instance *instance, const char *before, const char *wo
     }
 }
 
+/* A planned change that was given up is over for who asked for it, though the standby be away. */
+static void status_change(Instance *instance)
+{
+    static const char member[] = "failover_from";
+    int64_t asked = member_int(instance->spec, "failover_epoch", 0);
+    const char *leader = instance_leader(instance->world, instance->dbi);
+    const char *from = member_str(instance->next, member, "");
+    if (asked <= member_int(instance->next, "failover_epoch", 0)) {
+        json_object_del(instance->next, member);
+    } else if (from[0] == '\0') {
+        json_object_set_new(instance->next, member, json_string(leader));
+    } else if (strcmp(from, leader) == 0 && instance_change_is_over(instance)) {
+        json_object_set_new(instance->next, "failover_epoch", json_integer(asked));
+        instance->world->busy = true; /* it shows with the next round */
+    }
+}
+
 void instance_status(Instance *instance)
 {
     const char *before = member_str(instance->status, "DBInstanceStatus", "creating");
@@ -274,6 +291,7 @@ void instance_status(Instance *instance)
     } else {
         instance->world->busy = true;
     }
+    status_change(instance);
     status_parameters(instance);
     status_replication(instance);
     status_message(instance, word);

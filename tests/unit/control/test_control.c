@@ -191,6 +191,72 @@ static void make_single(Store *store)
     round_once(store);
 }
 
+static void ask_failover(Store *store, const char *text)
+{
+    char *spec = mem_printf("{\"failover_epoch\":7,%s", text + 1);
+    put(store, "spec/db-instance/app", spec);
+    mem_free(spec);
+    round_once(store);
+}
+
+/* Its standby is away, and its agent says that it is over: so it is for who asked for it. */
+static void test_a_planned_change_is_given_up(void **state)
+{
+    (void)state;
+    Store *store = store_with_instance();
+    make_available(store);
+    put(store, "node/db-app-2/seen", "{\"state\":\"starting\",\"incarnation\":\"b\"}");
+    ask_failover(store, instance_spec);
+    assert_member(store, "node/db-app-1/goal", "heir", "db-app-2");
+    assert_member(store, "status/db-instance/app", "DBInstanceStatus", "rebooting");
+    round_once(store);
+    assert_member(store, "status/db-instance/app", "DBInstanceStatus", "rebooting");
+    put(store, "cluster/db-app",
+        "{\"leader\":\"db-app-1\",\"set\":[\"a\",\"b\"],\"term\":1,\"handover\":7}");
+    assert_true(round_once(store));
+    round_once(store);
+    assert_member(store, "status/db-instance/app", "DBInstanceStatus", "available");
+    assert_member(store, "status/db-instance/app", "message",
+                  "the standby is away: commits wait for it");
+    round_once(store);
+    assert_settled(store);
+    store_close(store);
+}
+
+/* One that was done is over when there is a standby again. */
+static void test_a_planned_change_is_done(void **state)
+{
+    (void)state;
+    Store *store = store_with_instance();
+    make_available(store);
+    ask_failover(store, instance_spec);
+    put(store, "cluster/db-app",
+        "{\"leader\":\"db-app-2\",\"set\":[\"b\"],\"term\":2,\"handover\":7}");
+    see_node(store, "db-app-2", "b", "");
+    round_once(store);
+    round_once(store);
+    assert_member(store, "status/db-instance/app", "DBInstanceStatus", "rebooting");
+    store_close(store);
+}
+
+/* Where nobody could lead any more it is told to the leader all the same, who says that it is over.
+ */
+static void test_a_planned_change_of_one_node(void **state)
+{
+    (void)state;
+    Store *store = store_with_instance();
+    make_available(store);
+    char *single = mem_strdup(instance_spec);
+    memcpy(strstr(single, "\"MultiAZ\":true"), "\"MultiAZ\":null", 14);
+    ask_failover(store, single);
+    mem_free(single);
+    json_t *goal = get(store, "node/db-app-1/goal");
+    assert_int_equal(member_int(goal, "handover", 0), 7);
+    assert_string_equal(member_str(goal, "heir", "-"), "");
+    json_decref(goal);
+    store_close(store);
+}
+
 /* Whoever leads stays; the other one goes, once its agent sees that the set is without it. */
 static void test_single_az_keeps_the_leader(void **state)
 {
@@ -788,6 +854,9 @@ int main(void)
         cmocka_unit_test(test_a_message_is_written_once),
         cmocka_unit_test(test_an_engine_that_ends_shows),
         cmocka_unit_test(test_a_replica_follows_the_leader),
+        cmocka_unit_test(test_a_planned_change_is_given_up),
+        cmocka_unit_test(test_a_planned_change_is_done),
+        cmocka_unit_test(test_a_planned_change_of_one_node),
         cmocka_unit_test(test_single_az_keeps_the_leader),
         cmocka_unit_test(test_deletion),
         cmocka_unit_test(test_only_this_goal_can_be_gone),

@@ -352,6 +352,26 @@ static void test_a_single_node_keeps_its_former_one(void **state)
     store_close(tier.store);
 }
 
+/* Nor where its host was undrained while the new one is promoted. */
+static void test_undrained_while_it_is_promoted(void **state)
+{
+    (void)state;
+    Tier tier = tier_single();
+    tier.hosts[0].draining = true;
+    look(&tier);
+    put(tier.store, "cluster/db-app",
+        "{\"leader\":\"db-app-2\",\"set\":[\"b\"],\"term\":2,\"handover\":1}");
+    put(tier.store, "node/db-app-2/seen",
+        "{\"state\":\"running\",\"open\":false,\"incarnation\":\"b\"}");
+    tier.hosts[0].draining = false;
+    look(&tier);
+    assert_false(is_gone(&tier, "db-app-1"));
+    see_leader(&tier, "db-app-2", "b", "");
+    look(&tier);
+    assert_true(is_gone(&tier, "db-app-1"));
+    store_close(tier.store);
+}
+
 static void test_a_single_node_waits(void **state)
 {
     (void)state;
@@ -366,6 +386,25 @@ static void test_a_single_node_waits(void **state)
     look(&tier);
     assert_false(exists(&tier, "node/db-app-2/goal"));
     assert_note(&tier, "h1", "db-app-1", "start it");
+    store_close(tier.store);
+}
+
+/* Nothing of a stopped instance moves, and both of its nodes say what is to be done. */
+static void test_a_stopped_pair_waits(void **state)
+{
+    (void)state;
+    Tier tier = tier_multi_az();
+    json_t *spec = get(tier.store, "spec/db-instance/app");
+    json_object_set_new(spec, "desired_state", json_string("stopped"));
+    char *text = json_dumps(spec, 0);
+    put(tier.store, "spec/db-instance/app", text);
+    free(text);
+    json_decref(spec);
+    tier.hosts[0].draining = tier.hosts[1].draining = true;
+    look(&tier);
+    assert_note(&tier, "h1", "db-app-1", "start it");
+    assert_note(&tier, "h2", "db-app-2", "start it");
+    assert_false(is_gone(&tier, "db-app-2"));
     store_close(tier.store);
 }
 
@@ -446,6 +485,83 @@ static void test_a_pair_is_apart(void **state)
     json_t *goal = get(tier.store, "node/db-app-1/goal");
     assert_string_equal(member_str(goal, "host", ""), "h3");
     json_decref(goal);
+    store_close(tier.store);
+}
+
+static void standby_leaves_h2(Tier *tier)
+{
+    tier->hosts[1].draining = true;
+    look(tier);
+    see_node_in(tier->store, "db-app-2", "gone", "");
+    look(tier);
+    assert_false(exists(tier, "node/db-app-2/goal"));
+}
+
+/* A beat that is late is no reason to have both nodes on one host for good. */
+static void test_a_late_beat_is_waited_for(void **state)
+{
+    (void)state;
+    Tier tier = tier_multi_az();
+    standby_leaves_h2(&tier);
+    tier.hosts[2].alive = false;
+    tier.hosts[2].silent_ms = 9000;
+    assert_true(round_of(tier.store, tier.hosts, 3));
+    assert_false(exists(&tier, "node/db-app-2/goal"));
+    json_t *status = get(tier.store, "status/db-instance/app");
+    assert_non_null(strstr(member_str(status, "message", ""), "waits for host h3"));
+    json_decref(status);
+    tier.hosts[2].alive = true;
+    look(&tier);
+    assert_node(tier.store, "db-app-2", "h3", "c");
+    store_close(tier.store);
+    tier = tier_multi_az();
+    standby_leaves_h2(&tier);
+    tier.hosts[2].alive = false;
+    tier.hosts[2].silent_ms = 11000; /* it may never be back */
+    look(&tier);
+    assert_node(tier.store, "db-app-2", "h1", "a");
+    store_close(tier.store);
+}
+
+/* Nor is one that nobody else is on worth it where another one is as good. */
+static void test_a_late_beat_is_not_waited_for(void **state)
+{
+    (void)state;
+    Tier tier = tier_with("spec/db-instance/other", "{}");
+    tier.hosts[0].alive = false;
+    put(tier.store, "spec/db-instance/app", single);
+    look(&tier);
+    assert_node(tier.store, "db-app-1", "h2", "b");
+    store_close(tier.store);
+}
+
+/* Not even the host where control runs gets what it shall not have. */
+static void test_no_host_takes_nodes(void **state)
+{
+    (void)state;
+    Tier tier = {.store = store_open_memory(NULL),
+                 .hosts = {{.name = "h1", .zone = 'a', .alive = true, .draining = true},
+                           {.name = "h2", .zone = 'b', .draining = true},
+                           {.name = "h3", .zone = 'c', .silent_ms = 60000}}};
+    tier.hosts[0].memory_bytes = 64 * GIB;
+    put(tier.store, "spec/db-instance/app", multi_az);
+    put(tier.store, "spec/replication-group/c", cache);
+    assert_true(round_of(tier.store, tier.hosts, 3));
+    assert_true(round_of(tier.store, tier.hosts, 3));
+    assert_false(exists(&tier, "node/db-app-1/goal"));
+    assert_false(exists(&tier, "node/db-app-2/goal"));
+    assert_false(exists(&tier, "node/c-001/goal"));
+    static const char *const statuses[] = {"status/db-instance/app", "status/replication-group/c"};
+    for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
+        json_t *status = get(tier.store, statuses[i]);
+        assert_non_null(strstr(member_str(status, "message", ""), "waits for a host"));
+        json_decref(status);
+    }
+    tier.hosts[1].alive = true;
+    tier.hosts[1].draining = false;
+    look(&tier);
+    assert_node(tier.store, "db-app-1", "h2", "b");
+    assert_node(tier.store, "c-001", "h2", "b");
     store_close(tier.store);
 }
 
@@ -539,6 +655,30 @@ static void test_a_group_replica_moves(void **state)
     store_close(tier.store);
 }
 
+/* It would take no writes until it has another one. */
+static void test_the_replica_of_a_strict_group_waits(void **state)
+{
+    (void)state;
+    Tier tier = tier_group();
+    put(tier.store, "spec/cache-parameter-group/strict",
+        "{\"parameters\":{\"weir.durable\":{\"value\":\"strict\"}}}");
+    json_t *spec = get(tier.store, "spec/replication-group/c");
+    json_object_set_new(spec, "CacheParameterGroupName", json_string("strict"));
+    char *text = json_dumps(spec, 0);
+    put(tier.store, "spec/replication-group/c", text);
+    free(text);
+    json_decref(spec);
+    tier.hosts[1].draining = true;
+    look(&tier);
+    assert_false(is_gone(&tier, "c-002"));
+    assert_note(&tier, "h2", "c-002", "add a replica");
+    put(tier.store, "spec/cache-parameter-group/strict",
+        "{\"parameters\":{\"weir.durable\":{\"value\":\"available\"}}}");
+    look(&tier);
+    assert_true(is_gone(&tier, "c-002"));
+    store_close(tier.store);
+}
+
 static void test_a_group_primary_moves(void **state)
 {
     (void)state;
@@ -563,6 +703,24 @@ static void test_a_group_primary_moves(void **state)
     see_node(tier.store, "c-002", "b", ",\"ha\":\"leading\",\"term\":1");
     look(&tier);
     assert_true(is_gone(&tier, "c-001"));
+    store_close(tier.store);
+}
+
+static void test_a_group_waits_for_a_late_beat(void **state)
+{
+    (void)state;
+    Tier tier = tier_group();
+    tier.hosts[1].draining = true;
+    look(&tier);
+    see_node_in(tier.store, "c-002", "gone", "");
+    look(&tier);
+    tier.hosts[2].alive = false;
+    tier.hosts[2].silent_ms = 9000;
+    look(&tier);
+    assert_false(exists(&tier, "node/c-002/goal"));
+    tier.hosts[2].alive = true;
+    look(&tier);
+    assert_node(tier.store, "c-002", "h3", "c");
     store_close(tier.store);
 }
 
@@ -611,16 +769,23 @@ int main(void)
         cmocka_unit_test(test_a_leader_waits_for_its_standby),
         cmocka_unit_test(test_a_single_node_moves),
         cmocka_unit_test(test_a_single_node_keeps_its_former_one),
+        cmocka_unit_test(test_undrained_while_it_is_promoted),
         cmocka_unit_test(test_a_single_node_waits),
+        cmocka_unit_test(test_a_stopped_pair_waits),
         cmocka_unit_test(test_a_single_node_is_undrained),
         cmocka_unit_test(test_a_replica_moves),
         cmocka_unit_test(test_a_replica_waits_for_its_source),
         cmocka_unit_test(test_a_pair_is_apart),
+        cmocka_unit_test(test_a_late_beat_is_waited_for),
+        cmocka_unit_test(test_a_late_beat_is_not_waited_for),
+        cmocka_unit_test(test_no_host_takes_nodes),
         cmocka_unit_test(test_nodes_of_a_removed_host),
         cmocka_unit_test(test_a_leader_of_a_removed_host),
         cmocka_unit_test(test_a_node_stays_on_an_unknown_host),
         cmocka_unit_test(test_a_group_replica_moves),
+        cmocka_unit_test(test_the_replica_of_a_strict_group_waits),
         cmocka_unit_test(test_a_group_primary_moves),
+        cmocka_unit_test(test_a_group_waits_for_a_late_beat),
         cmocka_unit_test(test_a_group_of_one_waits),
         cmocka_unit_test(test_a_group_on_a_removed_host),
     };
