@@ -648,6 +648,7 @@ bool proxy_worker_has_target(const ProxyWorker *worker, size_t target);
 void proxy_workers_targets_changed(Proxy *proxy);
 void proxy_sides_apply(ProxyWorker *worker, const ProxyConfig *old); /* before it was this */
 void proxy_side_idle_retire(ProxyWorker *worker, size_t target);     /* what lies idle there */
+void proxy_side_retire(ProxyWorker *worker, size_t target); /* and the others, once they are free */
 void proxy_sides_retire(ProxyWorker *worker); /* all server connections, but those that watch */
 
 /* pulse_priv.h */

@@ -283,10 +283,11 @@ static void orphan_ready(ProxyServer *server)
     }
 }
 
-/* On a connection that is opened from now on: what lies idle may be of an engine that dies. */
+/* On a connection that is opened from now on: what is there already may be of an engine that dies.
+ */
 static void resend(ProxyClient *client, Slice request)
 {
-    proxy_side_idle_retire(client->worker, PROXY_TARGET_PRIMARY);
+    proxy_side_retire(client->worker, PROXY_TARGET_PRIMARY);
     client->wants_room = false; /* of a server that it has no more */
     proxy_meter_add(proxy_client_meter(client), STAT_RESENT, 1);
     proxy_client_again(client, request);

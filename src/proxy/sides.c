@@ -13,7 +13,7 @@ bool proxy_worker_has_target(const ProxyWorker *worker, size_t target)
 }
 
 /* Free ones go now, the others at the end of their transaction or session. */
-static void servers_retire(ProxyWorker *worker, size_t target)
+void proxy_side_retire(ProxyWorker *worker, size_t target)
 {
     for (ListNode *node = list_first(&worker->servers); node != NULL;) {
         ProxyServer *server = CONTAINER_OF(node, ProxyServer, node);
@@ -31,7 +31,7 @@ static void servers_retire(ProxyWorker *worker, size_t target)
 void proxy_sides_retire(ProxyWorker *worker)
 {
     for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
-        servers_retire(worker, i);
+        proxy_side_retire(worker, i);
     }
     proxy_lines_trim(worker);
     proxy_hubs_trim(worker);
@@ -153,7 +153,7 @@ void proxy_sides_apply(ProxyWorker *worker, const ProxyConfig *old)
         if (proxy_config_target_outdated(old, config, i)) {
             worker->sides[i].retry_at_ms = 0;
             worker->sides[i].problem = (Err){0};
-            servers_retire(worker, i);
+            proxy_side_retire(worker, i);
             leaving_target_changed(worker, i);
         }
     }

@@ -3,6 +3,7 @@ import contextlib
 import os
 import signal
 import struct
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -219,6 +220,26 @@ def test_once(pool, postgres):
         assert answer.exception(30).sqlstate == '40001'
         postgres.run("ROLLBACK PREPARED 'held'")
         assert client.execute('SELECT 1').fetchone() == (1,)
+    assert pool.await_status(lambda s: s['reads_resent'] == 1)
+
+
+def test_a_connection_from_before_is_not_lent_again(pool, postgres):
+    """One that another client had when the first one was lost is of an engine that dies as well: the second loss would
+    be told."""
+    with pool.connect() as reader, pool.connect() as other, ThreadPoolExecutor() as threads:
+        with contextlib.suppress(psycopg.OperationalError), locked(postgres):
+            answer = threads.submit(reader.execute, 'SELECT count(*) FROM t')
+            wait_until(lambda: locks(postgres) == 1, 'it waits')
+            backend, = postgres.ask("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'")[0]
+            busy = threads.submit(other.execute, 'SELECT pg_sleep(3)')
+            wait_until(lambda: postgres.ask("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), 'it is busy')
+            postgres.process.send_signal(signal.SIGSTOP)  # it does not see the end of the one, and ends the others
+            os.kill(backend, signal.SIGKILL)
+            busy.result(30)
+            time.sleep(1)
+            postgres.kill()
+        postgres.start()
+        assert len(answer.result(30).fetchall()) == 1
     assert pool.await_status(lambda s: s['reads_resent'] == 1)
 
 
