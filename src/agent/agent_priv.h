@@ -105,6 +105,7 @@ typedef struct RedisPart {
     int64_t keep_ms;                 /* when it was looked after last */
     char keep_goal[SHA256_HEX_SIZE]; /* by this goal */
     int64_t paused_ms;               /* its writes are paused since; 0: they are not */
+    bool pause_known;                /* nobody else has paused them for longer */
     bool begun;                      /* this run, by this process */
     int vain_starts;                 /* in a row, that ended before it had loaded its data */
     pid_t engine;                    /* of this run; 0: not known yet */

@@ -7,17 +7,26 @@
 
 #define RANGE_STEP 1000
 
-json_t *node_neighbour(NodeRun *run, const char *node, const char *record)
+bool node_neighbour_read(NodeRun *run, const char *node, const char *record, json_t **ret_record,
+                         Err *err)
 {
     char key[STORE_KEY_MAX];
     snprintf(key, sizeof(key), "node/%s/%s", node, record);
     StoreItem item;
-    json_t *value = NULL;
-    if (!store_get(run->work->options->store, slice_of(key), run->arena, &item, NULL) ||
-        !record_parse(item.value, &value, NULL)) {
-        return NULL;
+    if (!store_get(run->work->options->store, slice_of(key), run->arena, &item, err)) {
+        if (err->code == ERR_NOT_FOUND) {
+            *ret_record = NULL;
+        }
+        return err->code == ERR_NOT_FOUND;
     }
-    return value;
+    return record_parse(item.value, ret_record, err);
+}
+
+json_t *node_neighbour(NodeRun *run, const char *node, const char *record)
+{
+    Err err;
+    json_t *value = NULL;
+    return node_neighbour_read(run, node, record, &value, &err) ? value : NULL;
 }
 
 /* The node whose "seen" of `range` has this data directory; NULL. */

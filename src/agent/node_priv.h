@@ -78,6 +78,9 @@ int64_t node_backoff_ms(int failures);
 
 /* "goal" or "seen" of another node, the caller's; NULL when it cannot be had. */
 json_t *node_neighbour(NodeRun *run, const char *node, const char *record);
+/* The same, where the store answers: *ret_record is NULL where there is none. */
+NODISCARD bool node_neighbour_read(NodeRun *run, const char *node, const char *record,
+                                   json_t **ret_record, Err *err);
 /* Whether a node with this data directory follows this one, or may do so. */
 bool node_is_follower(NodeRun *run, const char *incarnation);
 

@@ -24,6 +24,66 @@ static bool unseal_passwords(RedisNode *node, Err *err)
                        err);
 }
 
+static void host_add(const char **hosts, size_t *len, const char *host)
+{
+    size_t at = 0;
+    while (at < *len && strcmp(hosts[at], host) < 0) {
+        at++;
+    }
+    if (host[0] == '\0' || (at < *len && strcmp(hosts[at], host) == 0)) {
+        return;
+    }
+    memmove(hosts + at + 1, hosts + at, (*len - at) * sizeof(*hosts));
+    hosts[at] = host;
+    (*len)++;
+}
+
+/* Where its members are, by their goals: in order, each once. */
+static bool hosts_find(RedisNode *node, const char **hosts, size_t *len, Err *err)
+{
+    NodeRun *run = node->run;
+    const json_t *peers = member_array(run->goal, "peers");
+    host_add(hosts, len, run->work->options->host);
+    for (size_t i = 0; i < json_array_size(peers) && i < HA_PEERS_MAX; i++) {
+        CLEANUP(record_free_ptr) json_t *goal = NULL;
+        const char *peer = json_string_value(json_array_get(peers, i));
+        TRY(node_neighbour_read(run, peer, "goal", &goal, err));
+        host_add(hosts, len, arena_strdup(run->arena, member_str(goal, "host", "")));
+    }
+    return true;
+}
+
+/* As they were let in last. */
+static void hosts_keep(RedisNode *node, const char **hosts, size_t *len)
+{
+    Slice rest = slice_of(node->run->work->part.admitted);
+    for (*len = 0; rest.len > 0;) {
+        host_add(hosts, len, arena_slice_str(node->run->arena, slice_cut(&rest, ' ')));
+    }
+}
+
+/* Nobody is disconnected because the store does not answer. */
+static bool spec_hosts(RedisNode *node, Err *err)
+{
+    NodeRun *run = node->run;
+    const char **hosts = ARENA_ARRAY(run->arena, const char *, HA_PEERS_MAX + 1);
+    size_t len = 0;
+    node->spec.host = run->work->options->host;
+    if (!hosts_find(node, hosts, &len, err)) {
+        hosts_keep(node, hosts, &len);
+    }
+    if (len == 0) {
+        return false;
+    }
+    node->hosts_text = "";
+    for (size_t i = 0; i < len; i++) {
+        node->hosts_text = arena_printf(run->arena, "%s%s ", node->hosts_text, hosts[i]);
+    }
+    node->spec.hosts = hosts;
+    node->spec.hosts_len = len;
+    return true;
+}
+
 static bool redis_node_init(RedisNode *node, NodeRun *run, Err *err)
 {
     *node = (RedisNode){.run = run, .cluster = member_str(run->goal, "cluster", "")};
@@ -36,6 +96,7 @@ static bool redis_node_init(RedisNode *node, NodeRun *run, Err *err)
     spec->client_password = secret_reveal(&node->client).data;
     spec->maxmemory_bytes = member_int(run->goal, "maxmemory_bytes", 0);
     spec->alone = run->work->part.bond == GROUP_BOND_ALONE;
+    TRY(spec_hosts(node, err));
     node_settings(run, &spec->settings, &spec->settings_len);
     return engine_account("redis", &spec->account, err);
 }
@@ -90,7 +151,9 @@ static void describe(RedisNode *node)
 
 static bool is_kept(const RedisNode *node)
 {
-    return strcmp(node->run->work->part.keep_goal, node->run->goal_digest) == 0;
+    const RedisPart *part = &node->run->work->part;
+    return strcmp(part->keep_goal, node->run->goal_digest) == 0 &&
+           strcmp(part->admitted, node->hosts_text) == 0;
 }
 
 /* Its part is settled: a leader that leads, a replica that follows the record's leader. */
@@ -105,13 +168,14 @@ static bool keep_is_due(const RedisNode *node)
            (time_boot_ms() - node->run->work->part.keep_ms >= NODE_KEEP_MS || !is_kept(node));
 }
 
-/* The mark says what the folder holds: a replica that is in sync has what its leader has. */
+/* The mark says what the folder holds: a replica that is in sync has what its leader has, once its
+ * log has it, too. */
 static bool keep_mark(RedisNode *node, Err *err)
 {
     NodeRun *run = node->run;
     NodeWork *work = run->work;
     bool leads = node->view.state == HA_STATE_LEADING;
-    if (!leads && !node->view.link_up) {
+    if (!leads && !(node->view.link_up && node->view.whole)) {
         return true;
     }
     if (!leads && work->lead.data == HA_DATA_LED) {
@@ -135,6 +199,7 @@ static bool keep(RedisNode *node, Err *err)
         TRY(redis_apply(&node->spec, err));
         work->applied = true;
     }
+    redis_admit_note(node);
     TRY(keep_mark(node, err));
     work->part.keep_ms = time_boot_ms();
     memcpy(work->part.keep_goal, run->goal_digest, sizeof(work->part.keep_goal));
@@ -164,21 +229,19 @@ static bool tell_leading(RedisNode *node, Err *err)
     return true;
 }
 
-/* A replica whose history is the record's has what came with it, though the link be gone again. */
-static bool is_to_note(const RedisNode *node)
+bool redis_is_to_note(const GroupView *view, HaData data)
 {
-    const GroupView *view = &node->view;
     return view->state == HA_STATE_FOLLOWING && view->record.history[0] != '\0' &&
-           strcmp(view->history, view->record.history) == 0 &&
-           node->run->work->lead.data == HA_DATA_NEW;
+           strcmp(view->history, view->record.history) == 0 && view->whole && data == HA_DATA_NEW;
 }
 
 /* What the folder holds is noted at once: where the leader's data is gone nothing else counts. */
 static bool look(RedisNode *node, Err *err)
 {
     TRY(redis_view_make(node, err));
+    TRY(redis_forget_pause(node, err));
     NodeRun *run = node->run;
-    return !is_to_note(node) ||
+    return !redis_is_to_note(&node->view, run->work->lead.data) ||
            (node_mark_prepared(run, run->work->incarnation, HA_DATA_COPY, err) &&
             redis_view_make(node, err));
 }

@@ -14,6 +14,7 @@ typedef struct RedisNode {
     NodeRun *run;
     const char *cluster; /* whose record it goes by */
     RedisSpec spec;
+    const char *hosts_text; /* where the members are, in one word */
     Secret admin;
     Secret replication;
     Secret client;
@@ -41,8 +42,15 @@ NODISCARD bool redis_view_make(RedisNode *node, Err *err);
 /* Whether a replica (NULL: it does not stream) has what its leader had when that was bound and saw
  * it stream: whoever acknowledged alone did so before. */
 bool redis_link_caught(RedisLink *link, const RedisReplica *replica, bool bound, int64_t offset);
+/* This run of the engine may be followed from where the members are, and from nowhere else. */
+void redis_admit_note(RedisNode *node);
 /* The address of a member; NULL: it has no goal. */
 const char *redis_address_of(const RedisNode *node, const HaId *member);
+/* A replica whose history is the record's has what came with it, though the link be gone again. One
+ * whose log is that of before would come back without. `data`: what its folder is marked as. */
+bool redis_is_to_note(const GroupView *view, HaData data);
+/* A pause of writes that an agent before us has begun, or a step that failed, ends. */
+NODISCARD bool redis_forget_pause(RedisNode *node, Err *err);
 /* Carries out what was decided; not a WAIT. */
 NODISCARD bool redis_step_do(RedisNode *node, const GroupDecision *decision, Err *err);
 

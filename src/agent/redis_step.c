@@ -3,6 +3,8 @@
  * is decided on and done again. What makes a node lead stands behind a write of the record, which
  * src/group sees to; here it is only carried out.
  */
+#include <stdio.h>
+
 #include "agent/redis_node_priv.h"
 
 /* What held for the run of the engine that has ended; who streamed from it still matters. */
@@ -14,6 +16,13 @@ static void part_reset(RedisPart *part)
     part->bond = GROUP_BOND_UNKNOWN;
     part->begun = false;
     part->keep_goal[0] = '\0';
+    part->admitted[0] = '\0';
+}
+
+void redis_admit_note(RedisNode *node)
+{
+    RedisPart *part = &node->run->work->part;
+    snprintf(part->admitted, sizeof(part->admitted), "%s", node->hosts_text);
 }
 
 /* ---- the record --------------------------------------------------------------------------------
@@ -105,9 +114,10 @@ static bool start(RedisNode *node, const char *source, Err *err)
     bool ignored = false;
     TRY(redis_configure(&node->spec, &ignored, err));
     run->work->applied = true; /* the files that it starts with say it all */
+    redis_admit_note(node);
     run->work->reboot_epoch = member_int(run->goal, "reboot_epoch", 0);
     node_seen_set(run, "starting", run->work->incarnation);
-    part->begun = true;
+    part->begun = part->pause_known = true;
     part->links_len = part->leaving.len = 0;
     part->bond = GROUP_BOND_BOUND; /* its files say so */
     node->spec.alone = false;
@@ -206,20 +216,36 @@ static bool do_bond(RedisNode *node, GroupBond bond, Err *err)
     return true;
 }
 
-/* It takes no more writes from here on: those that wait are refused as not carried out. Only while
- * writes are paused: what came behind the pause the heir may lack, and would replace by a copy. */
+/* It takes no more writes from here on: those that wait are refused as not carried out. Only where
+ * nothing was written since it was looked at: what came behind a pause that has ended, while we
+ * stood still, the heir may lack, and would replace by a copy. */
 static bool do_demote(RedisNode *node, Err *err)
 {
     const char *heir = redis_address_of(node, &node->view.record.heir);
     if (heir == NULL) {
         return err_set(err, ERR_UNAVAILABLE, "the heir of %s is gone", node->cluster);
     }
-    if (!redis_is_paused(&node->run->work->part, time_boot_ms())) {
-        node->run->work->part.paused_ms = 0;
-        return true;
+    RedisPart *part = &node->run->work->part;
+    bool done = false;
+    part->keep_goal[0] = '\0'; /* its files are to say so, too */
+    part->paused_ms = 0;       /* whatever becomes of it */
+    part->pause_known = false;
+    node->spec.source_address = heir;
+    TRY(redis_demote(&node->spec, node->seen.changes, &done, err));
+    part->pause_known = true;
+    if (!done) {
+        log_warn("agent", "node %s: something was written meanwhile", node->run->work->id);
     }
-    /* The pause would hold back what it is to hear from the heir, too. */
-    return follow(node, heir, err) && do_resume(node, err);
+    return true;
+}
+
+bool redis_forget_pause(RedisNode *node, Err *err)
+{
+    RedisPart *part = &node->run->work->part;
+    bool ours = part->pause_known || !node->answers;
+    TRY(ours || redis_resume(&node->spec, err));
+    part->pause_known = part->pause_known || node->answers;
+    return true;
 }
 
 static bool do_stop(RedisNode *node, Err *err)

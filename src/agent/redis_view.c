@@ -352,16 +352,21 @@ static bool is_peer_at(const RedisNode *node, const char *address)
     return false;
 }
 
-/* One that is taken away confirms writes until its engine has ended. */
+/* One that is taken away confirms writes until its engine has ended, or is not let in any more. */
 static bool a_stranger_streams(const RedisNode *node)
 {
     for (size_t i = 0; i < node->seen.replicas_len; i++) {
-        const RedisReplica *replica = &node->seen.replicas[i];
-        if (replica->online && !is_peer_at(node, replica->address)) {
+        if (!is_peer_at(node, node->seen.replicas[i].address)) {
             return true;
         }
     }
     return false;
+}
+
+static void view_strangers(RedisNode *node)
+{
+    const char *admitted = node->run->work->part.admitted;
+    node->view.admitted = strcmp(admitted, node->hosts_text) == 0 && !a_stranger_streams(node);
 }
 
 static void view_leaving(RedisNode *node)
@@ -392,6 +397,7 @@ bool redis_view_make(RedisNode *node, Err *err)
     view_engine(node, now_ms);
     view_link(node, now_ms);
     view_peers(node, now_ms);
+    view_strangers(node);
     view_leaving(node);
     return true;
 }

@@ -252,8 +252,8 @@ NODISCARD bool pg_reload(PgSession *session, Err *err);
 
 #define REDIS_PORT             6379
 #define REDIS_ADMIN_USER       "weir_admin"
-#define REDIS_REPLICATION_USER "weir_replication"
-#define REDIS_CLIENT_USER      "weir_client" /* whom the front logs in as */
+#define REDIS_REPLICATION_USER "weir_replication" /* and "_HOST": one for each host */
+#define REDIS_CLIENT_USER      "weir_client"      /* whom the front logs in as */
 /* As whom the front asks whether a replica has what was written, with the client's password. ECHO
  * is its user's only while the node may acknowledge writes alone. */
 #define REDIS_GATE_USER "weir_gate"
@@ -270,6 +270,9 @@ typedef struct RedisSpec {
     ProcessAccount account;
     RedisInstall install;
     const char *listen_address;
+    const char *host;         /* where it is */
+    const char *const *hosts; /* where the group's members are: only from there it is followed */
+    size_t hosts_len;
     const char *admin_password; /* one per group, made by us */
     const char *replication_password;
     const char *client_password;
@@ -303,7 +306,9 @@ typedef struct RedisSeen {
     bool loading;
     bool whole; /* its log has what it has: not yet behind a full copy, until it is written anew */
     char history[REDIS_HISTORY_SIZE];
-    int64_t offset; /* what it has of that: written, or of a replica carried out */
+    int64_t offset;  /* what it has of that: written, or of a replica carried out */
+    int64_t changes; /* how many there were, by some count that begins anew now and then: as many as
+                        at another look, and nothing was written in between */
     RedisReplica replicas[REDIS_REPLICAS_MAX];
     size_t replicas_len;
 } RedisSeen;
@@ -315,11 +320,18 @@ NODISCARD bool redis_observe(const RedisSpec *spec, int64_t patience_ms, RedisSe
 /* CONFIG SET for what may change while running and for its certificates, ACL SETUSER for each user.
  * Nobody is disconnected where nothing changed. */
 NODISCARD bool redis_apply(const RedisSpec *spec, Err *err);
+/* Its users alone: whoever may not replicate any more is disconnected. */
+NODISCARD bool redis_apply_users(const RedisSpec *spec, Err *err);
 /* REPLICAOF: spec->source_address, or nobody. Done when it has answered. */
 NODISCARD bool redis_follow(const RedisSpec *spec, Err *err);
 /* Commands that write wait, until redis_resume or for so long. */
 NODISCARD bool redis_pause(const RedisSpec *spec, int64_t pause_ms, Err *err);
 NODISCARD bool redis_resume(const RedisSpec *spec, Err *err);
+#define REDIS_STANDSTILL_MS 30000 /* an agent may stand still for so long in redis_demote */
+/* redis_follow of a primary that has changed nothing since it was seen, and then its clients go on;
+ * they only go on, with *ret_done false, where it has. They wait meanwhile. A failure may leave
+ * them waiting: redis_resume. */
+NODISCARD bool redis_demote(const RedisSpec *spec, int64_t changes, bool *ret_done, Err *err);
 /* Whether the gate's user may acknowledge writes that no replica has. Done when it has answered. */
 NODISCARD bool redis_let_alone(const RedisSpec *spec, bool alone, Err *err);
 /* Whether the folder holds what a Redis has written (its log of writes). */

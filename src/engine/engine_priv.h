@@ -51,5 +51,14 @@ NODISCARD bool redis_admin_open(const RedisSpec *spec, int64_t patience_ms, Redi
 /* One command, its words ended by NULL. An error reply is an error. */
 NODISCARD bool redis_admin_call(RedisAdmin *admin, const char *const *words, Err *err);
 void redis_admin_done(RedisAdmin *admin);
+/* As RedisSeen has it. */
+NODISCARD bool redis_admin_changes(RedisAdmin *admin, int64_t *ret_changes, Err *err);
+
+/* ---- users (redis_users.c) ---- */
+
+/* As the ACL file has them; who may replicate and is not in it is deleted, and disconnected. */
+NODISCARD bool redis_users_apply(RedisAdmin *admin, const RedisSpec *spec, Err *err);
+/* As whom an engine of this host follows its primary; the caller's. */
+char *redis_replication_user(const char *host);
 
 #endif

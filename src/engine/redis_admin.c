@@ -17,7 +17,6 @@
 #define REPLY_MAX        ((size_t)1 << 20)
 #define PATIENCE_MS      3000
 #define COMMAND_ARGS_MAX 64
-#define ACL_MAX          ((size_t)1 << 20)
 
 bool redis_install_find(Arena *arena, RedisInstall *ret_install, Err *err)
 {
@@ -164,7 +163,11 @@ static bool apply_settings(RedisAdmin *admin, const RedisSpec *spec, Err *err)
     char maxmemory[32];
     snprintf(maxmemory, sizeof(maxmemory), "%" PRId64, spec->maxmemory_bytes);
     const char *const memory[] = {"CONFIG", "SET", "maxmemory", maxmemory, NULL};
+    CLEANUP(mem_free_ptr) char *user = redis_replication_user(spec->host);
+    const char *const source[] = {
+        "CONFIG", "SET", "masteruser", user, "masterauth", spec->replication_password, NULL};
     TRY(redis_admin_call(admin, memory, err));
+    TRY(redis_admin_call(admin, source, err));
     for (size_t i = 0; i < spec->settings_len; i++) {
         const char *const set[] = {"CONFIG", "SET", spec->settings[i].name, spec->settings[i].value,
                                    NULL};
@@ -197,44 +200,21 @@ static bool apply_certs(RedisAdmin *admin, const RedisSpec *spec, Err *err)
     return redis_admin_call(admin, set, err);
 }
 
-/* One line of the ACL file, "user NAME RULE…", as ACL SETUSER. */
-static bool apply_user(RedisAdmin *admin, Slice line, Err *err)
-{
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    const char *words[COMMAND_ARGS_MAX] = {"ACL", "SETUSER"};
-    size_t count = 2;
-    (void)slice_cut(&line, ' '); /* "user" */
-    while (line.len > 0) {
-        ASSERT(count + 2 < COMMAND_ARGS_MAX);
-        words[count++] = arena_slice_str(arena, slice_cut(&line, ' '));
-        if (count == 3) {
-            words[count++] = "reset";
-        }
-    }
-    return redis_admin_call(admin, words, err);
-}
-
-/* User by user, in place: ACL LOAD would disconnect everybody who is logged in, ourselves and the
- * replicas included. */
-static bool apply_users(RedisAdmin *admin, const RedisSpec *spec, Err *err)
-{
-    Buf text;
-    buf_init(&text, ACL_MAX);
-    redis_acl_render(spec, &text);
-    bool ok = true;
-    for (Slice rest = buf_slice(&text); ok && rest.len > 0;) {
-        ok = apply_user(admin, slice_cut(&rest, '\n'), err);
-    }
-    buf_done(&text);
-    return ok;
-}
-
 bool redis_apply(const RedisSpec *spec, Err *err)
 {
     RedisAdmin admin;
     TRY(redis_admin_open(spec, PATIENCE_MS, &admin, err));
     bool ok = apply_settings(&admin, spec, err) && apply_certs(&admin, spec, err) &&
-              apply_users(&admin, spec, err);
+              redis_users_apply(&admin, spec, err);
+    redis_admin_done(&admin);
+    return ok;
+}
+
+bool redis_apply_users(const RedisSpec *spec, Err *err)
+{
+    RedisAdmin admin;
+    TRY(redis_admin_open(spec, PATIENCE_MS, &admin, err));
+    bool ok = redis_users_apply(&admin, spec, err);
     redis_admin_done(&admin);
     return ok;
 }
@@ -251,21 +231,57 @@ static bool admin_say(const RedisSpec *spec, const char *const *words, Err *err)
     return ok;
 }
 
-bool redis_follow(const RedisSpec *spec, Err *err)
+static bool follow(RedisAdmin *admin, const RedisSpec *spec, Err *err)
 {
     char port[8];
     snprintf(port, sizeof(port), "%d", REDIS_PORT);
     const char *const follow[] = {"REPLICAOF", spec->source_address, port, NULL};
     static const char *const lead[] = {"REPLICAOF", "NO", "ONE", NULL};
-    return admin_say(spec, spec->source_address != NULL ? follow : lead, err);
+    return redis_admin_call(admin, spec->source_address != NULL ? follow : lead, err);
 }
 
-bool redis_pause(const RedisSpec *spec, int64_t pause_ms, Err *err)
+bool redis_follow(const RedisSpec *spec, Err *err)
+{
+    RedisAdmin admin;
+    TRY(redis_admin_open(spec, PATIENCE_MS, &admin, err));
+    bool ok = follow(&admin, spec, err);
+    redis_admin_done(&admin);
+    return ok;
+}
+
+static bool pause_writes(RedisAdmin *admin, int64_t pause_ms, Err *err)
 {
     char text[24];
     snprintf(text, sizeof(text), "%" PRId64, pause_ms);
     const char *const pause[] = {"CLIENT", "PAUSE", text, "WRITE", NULL};
-    return admin_say(spec, pause, err);
+    return redis_admin_call(admin, pause, err);
+}
+
+bool redis_pause(const RedisSpec *spec, int64_t pause_ms, Err *err)
+{
+    RedisAdmin admin;
+    TRY(redis_admin_open(spec, PATIENCE_MS, &admin, err));
+    bool ok = pause_writes(&admin, pause_ms, err);
+    redis_admin_done(&admin);
+    return ok;
+}
+
+/* The pause that is asked for first outlasts what may come between the look and the step; what came
+ * before it has changed something. */
+bool redis_demote(const RedisSpec *spec, int64_t changes, bool *ret_done, Err *err)
+{
+    static const char *const resume[] = {"CLIENT", "UNPAUSE", NULL};
+    RedisAdmin admin;
+    int64_t now = -1;
+    TRY(redis_admin_open(spec, PATIENCE_MS, &admin, err));
+    bool ok =
+        pause_writes(&admin, REDIS_STANDSTILL_MS, err) && redis_admin_changes(&admin, &now, err) &&
+        (now != changes || follow(&admin, spec, err)) && redis_admin_call(&admin, resume, err);
+    redis_admin_done(&admin);
+    if (ok) {
+        *ret_done = now == changes;
+    }
+    return ok;
 }
 
 bool redis_let_alone(const RedisSpec *spec, bool alone, Err *err)

@@ -65,6 +65,11 @@ static void conf_fixed(Buf *out)
     }
 }
 
+char *redis_replication_user(const char *host)
+{
+    return mem_printf(REDIS_REPLICATION_USER "_%s", host);
+}
+
 void redis_conf_render(const RedisSpec *spec, Buf *out)
 {
     buf_append_str(out, "# Written by Weir at each start. Change the parameter group instead.\n");
@@ -86,7 +91,8 @@ void redis_conf_render(const RedisSpec *spec, Buf *out)
     conf_path(out, "tls-client-key-file", spec->paths.tls, "client.key");
     conf_path(out, "tls-ca-cert-file", spec->paths.tls, "ca.crt");
     conf_number(out, "maxmemory", spec->maxmemory_bytes);
-    conf_set(out, "masteruser", REDIS_REPLICATION_USER);
+    CLEANUP(mem_free_ptr) char *user = redis_replication_user(spec->host);
+    conf_set(out, "masteruser", user);
     conf_set(out, "masterauth", spec->replication_password);
     if (spec->source_address != NULL) {
         buf_printf(out, "replicaof %s %d\n", spec->source_address, REDIS_PORT);
@@ -119,7 +125,10 @@ void redis_acl_render(const RedisSpec *spec, Buf *out)
 {
     buf_append_str(out, DEFAULT_USER);
     acl_user(out, REDIS_ADMIN_USER, spec->admin_password, "~* &* +@all");
-    acl_user(out, REDIS_REPLICATION_USER, spec->replication_password, "+psync +replconf +ping");
+    for (size_t i = 0; i < spec->hosts_len; i++) {
+        CLEANUP(mem_free_ptr) char *user = redis_replication_user(spec->hosts[i]);
+        acl_user(out, user, spec->replication_password, "+psync +replconf +ping");
+    }
     acl_user(out, REDIS_CLIENT_USER, spec->client_password, CLIENT_RULES);
     acl_user(out, REDIS_GATE_USER, spec->client_password,
              spec->alone ? GATE_RULES " +echo" : GATE_RULES);

@@ -61,8 +61,8 @@ static void replicas_read(Slice info, RedisSeen *seen)
 
 static void info_read(Slice info, RedisSeen *seen)
 {
-    *seen = (RedisSeen){.is_replica = slice_is(info_text(info, "role"), "slave"),
-                        .link_up = slice_is(info_text(info, "master_link_status"), "up")};
+    seen->is_replica = slice_is(info_text(info, "role"), "slave");
+    seen->link_up = slice_is(info_text(info, "master_link_status"), "up");
     const char *offset = seen->is_replica ? "slave_repl_offset" : "master_repl_offset";
     seen->offset = number_of(info_text(info, offset), 0);
     copy_text(info_text(info, "master_host"), seen->source, sizeof(seen->source));
@@ -83,6 +83,19 @@ static bool ask(RedisAdmin *admin, const char *part, Slice *ret_info, Err *err)
     return true;
 }
 
+static int64_t changes_of(Slice info)
+{
+    return number_of(info_text(info, "rdb_changes_since_last_save"), -1);
+}
+
+bool redis_admin_changes(RedisAdmin *admin, int64_t *ret_changes, Err *err)
+{
+    Slice info;
+    TRY(ask(admin, "persistence", &info, err));
+    *ret_changes = changes_of(info);
+    return true;
+}
+
 /* Behind a full copy Redis starts a log of what it has now; until that is there it writes aside,
  * and a start would load the one of before. */
 static bool log_is_aside(const EnginePaths *paths)
@@ -95,18 +108,19 @@ static bool log_is_aside(const EnginePaths *paths)
 bool redis_observe(const RedisSpec *spec, int64_t patience_ms, RedisSeen *ret_seen, Err *err)
 {
     RedisAdmin admin;
-    RedisSeen seen;
+    RedisSeen seen = {0};
     Slice info;
     TRY(redis_admin_open(spec, patience_ms, &admin, err));
-    bool ok = ask(&admin, "replication", &info, err);
-    if (ok) {
-        info_read(info, &seen);
-        ok = ask(&admin, "persistence", &info, err);
-    }
-    if (ok) {
+    bool ok = ask(&admin, "persistence", &info, err);
+    if (ok) { /* first: what is written in between is in the offset, and another change */
+        seen.changes = changes_of(info);
         seen.loading = number_of(info_text(info, "loading"), 0) != 0;
         seen.whole = number_of(info_text(info, "aof_rewrite_scheduled"), 0) == 0 &&
                      !log_is_aside(&spec->paths);
+        ok = ask(&admin, "replication", &info, err);
+    }
+    if (ok) {
+        info_read(info, &seen);
         *ret_seen = seen;
     }
     redis_admin_done(&admin);

@@ -118,6 +118,7 @@ typedef struct GroupView {
     int64_t quiet_ms;    /* since the offset was seen to change */
     bool paused;         /* LEADING: we have paused its writes */
     GroupBond bond;      /* LEADING */
+    bool admitted;       /* LEADING: nobody follows it, or could, but members */
     int64_t left_offset; /* LEADING: when those of the set that do not stream were seen to have
                             stopped; -1: all stream, or one that is no member does */
     GroupPeer peers[HA_PEERS_MAX];

@@ -333,7 +333,8 @@ HaSet group_left(const GroupView *view)
 
 /* Those who stay, and those who have come, whose logs have what they have. In a durable group
  * nobody comes before it has what the leader may have acknowledged alone; it is bound by then, for
- * somebody streams. */
+ * somebody streams. Nor while one streams that is no member: what that one confirms, nobody who
+ * comes need have. */
 static HaSet those_in_sync(const GroupView *view)
 {
     HaSet set = {.len = 0};
@@ -342,7 +343,7 @@ static HaSet those_in_sync(const GroupView *view)
         const GroupPeer *peer = &view->peers[i];
         bool is_in = ha_set_has(&view->record.set, &peer->incarnation);
         bool comes = peer->streaming && peer->follows && peer->in_history && peer->whole &&
-                     (!view->durable || peer->caught);
+                     (!view->durable || (peer->caught && view->admitted));
         if (comes || (is_in && peer->gone_ms < GROUP_GONE_MS)) {
             ha_set_add(&set, &peer->incarnation);
         }

@@ -93,7 +93,8 @@ static bool reboot_is_due(World *w, int node, const Snapshot *snap)
     return charge->reboot != snap->wants[node].reboot && redis->guarded;
 }
 
-/* A mark says what the folder holds: a replica that is in sync has what its leader has. */
+/* A mark says what the folder holds: a replica that is in sync has what its leader has, once its
+ * log has it, too. */
 static void keep(World *w, int node)
 {
     GroupCharge *charge = charge_of(w, node);
@@ -106,7 +107,7 @@ static void keep(World *w, int node)
         w->now - charge->kept_at < KEEP_US) {
         return;
     }
-    if (leads || view->link_up) {
+    if (leads || (view->link_up && view->whole)) {
         w->nodes[node].data.kind = leads ? HA_DATA_LED : HA_DATA_COPY;
         charge->kept_at = w->now;
     }
@@ -118,7 +119,8 @@ static void note(World *w, int node)
     GroupView *view = &charge_of(w, node)->view;
     Data *data = &w->nodes[node].data;
     if (view->state == HA_STATE_FOLLOWING && view->record.history[0] != '\0' &&
-        strcmp(view->history, view->record.history) == 0 && data->kind == HA_DATA_NEW) {
+        strcmp(view->history, view->record.history) == 0 && view->whole &&
+        data->kind == HA_DATA_NEW) {
         data->kind = HA_DATA_COPY;
         view->has_data = group_has_data(&w->nodes[node]);
     }

@@ -301,6 +301,7 @@ GroupView group_view_make(World *w, int index, const Snapshot *snap)
             peer_read(w, node, snap, i, &view);
         }
     }
+    view.admitted = !a_stranger_streams(w, node, &view);
     view_leaving(w, node, charge, &view);
     return view;
 }

@@ -33,11 +33,27 @@ static void test_it_begins_anew(void **state)
     assert_false(redis_link_caught(&link, &replica, true, 300));
 }
 
+static void test_what_a_folder_holds(void **state)
+{
+    (void)state;
+    GroupView view = {.state = HA_STATE_FOLLOWING, .history = "h1", .whole = true};
+    assert_false(redis_is_to_note(&view, HA_DATA_NEW)); /* the leader has not said its own */
+    memcpy(view.record.history, "h1", 3);
+    assert_true(redis_is_to_note(&view, HA_DATA_NEW));
+    assert_false(redis_is_to_note(&view, HA_DATA_COPY));
+    view.whole = false; /* a start would load what was there before */
+    assert_false(redis_is_to_note(&view, HA_DATA_NEW));
+    view.whole = true;
+    memcpy(view.record.history, "h2", 3);
+    assert_false(redis_is_to_note(&view, HA_DATA_NEW));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_was_there_when_its_leader_was_bound),
         cmocka_unit_test(test_it_begins_anew),
+        cmocka_unit_test(test_what_a_folder_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,11 +3,16 @@
 
 #include "engine/engine.h"
 
+static const char *const hosts[] = {"h1", "h3"};
+
 static RedisSpec spec_new(Arena *arena)
 {
     return (RedisSpec){
         .paths = engine_paths(arena, "/d", "/run", "s"),
         .listen_address = "127.1.128.1",
+        .host = "h1",
+        .hosts = hosts,
+        .hosts_len = ARRAY_LEN(hosts),
         .admin_password = "adminpw",
         .replication_password = "replpw\"x",
         .client_password = "clientpw",
@@ -41,6 +46,7 @@ static void test_conf(void **state)
     assert_true(ours > theirs);
     assert_non_null(strstr(conf, "maxmemory-policy \"allkeys-lru\""));
     assert_non_null(strstr(conf, "masterauth \"replpw\\\"x\""));
+    assert_non_null(strstr(conf, "masteruser \"weir_replication_h1\""));
     assert_null(strstr(conf, "replicaof"));
     spec.source_address = "127.1.128.2";
     assert_non_null(
@@ -62,6 +68,9 @@ static void test_acl(void **state)
     sha256_hex(SLICE("clientpw"), hex);
     assert_non_null(strstr(acl, arena_printf(arena, "user " REDIS_CLIENT_USER " on #%s ", hex)));
     assert_non_null(strstr(acl, "-config"));
+    assert_non_null(strstr(acl, "user weir_replication_h1 on "));
+    assert_non_null(strstr(acl, "user weir_replication_h3 on "));
+    assert_null(strstr(acl, "weir_replication "));
     arena_free(arena);
 }
 

@@ -516,6 +516,7 @@ static GroupView any_view(void)
     view.durable = any(2) == 0;
     view.strict = any(4) == 0;
     view.bond = (GroupBond)any(3);
+    view.admitted = any(4) != 0;
     view.handover = (int64_t)any(3);
     view.claimed = any(2) == 0;
     view.has_data = any(2) == 0;
@@ -598,7 +599,8 @@ static void durable_invariants(const GroupView *view, const GroupDecision *decis
         const HaId *incarnation = &view->peers[i].incarnation;
         bool joins = next->phase == HA_PHASE_LEADING && next->term == view->record.term &&
                      ha_set_has(&next->set, incarnation) && !ha_set_has(set, incarnation);
-        assert_false(joins && (view->bond != GROUP_BOND_BOUND || !view->peers[i].caught));
+        assert_false(joins &&
+                     (view->bond != GROUP_BOND_BOUND || !view->peers[i].caught || !view->admitted));
     }
     bool takes = writes && next->term != view->record.term;
     if (!takes || view->record.history[0] == '\0' || ha_id_eq(&view->record.heir, &view->self)) {

@@ -70,6 +70,24 @@ static void test_who_leaves_is_replaced_in_what_it_has(void **state)
     assert_int_equal(written(&view).set.len, 1);
 }
 
+/* While a stranger confirms writes, what was acknowledged need not be on one that joins. */
+static void test_nobody_joins_beside_a_stranger(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.durable = true;
+    view.record.set.len = 1;
+    view.peers[0].caught = view.peers[1].caught = true;
+    assert_int_equal(written(&view).set.len, 3);
+    view.admitted = false;
+    check(&view, GROUP_STEP_WAIT);
+    view.durable = false;
+    assert_int_equal(written(&view).set.len, 3);
+    view.durable = true;
+    view.record.set.len = 3; /* those who are in stay */
+    check(&view, GROUP_STEP_WAIT);
+}
+
 /* One that streams confirms writes before it is in the set. */
 static void test_whoever_streamed_is_compared(void **state)
 {
@@ -328,6 +346,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_of_the_set_are_compared),
         cmocka_unit_test(test_who_leaves_is_replaced_in_what_it_has),
+        cmocka_unit_test(test_nobody_joins_beside_a_stranger),
         cmocka_unit_test(test_whoever_streamed_is_compared),
         cmocka_unit_test(test_who_has_no_log_of_it_does_not_lead),
         cmocka_unit_test(test_who_has_no_log_of_it_is_compared),

@@ -20,6 +20,7 @@ UNUSED static GroupView leader_view(void)
                       .offset = 100,
                       .whole = true,
                       .bond = GROUP_BOND_BOUND,
+                      .admitted = true,
                       .peers_len = 2};
     view.record = (GroupRecord){.term = 5, .leader = ha_id("n1"), .history = "h1"};
     const char *const nodes[] = {"n2", "n3"};
