@@ -136,7 +136,7 @@ static int change_print(const Cli *cli, const Change *change)
                 "--source %s` say why.\n",
                 change->after, change->name, change->name);
     }
-    return done ? 0 : err_exit_code(ERR_UNAVAILABLE);
+    return done ? 0 : err_exit_code(ERR_TIMEOUT); /* nobody was ready in time */
 }
 
 int failover_main(int argc, char **argv)

@@ -15,6 +15,8 @@ from support.tier import Tier
 from support.tier_proxy import create_proxy, proxy_endpoint
 from support.watch import wait_until
 
+TIMEOUT = 6  # exit status
+
 
 @pytest.fixture(scope='module')
 def live(weir):
@@ -206,6 +208,26 @@ def test_a_planned_change(live):
     assert answer['done'] and answer['before'] == old['NodeId'] and answer['after'] != old['NodeId']
     assert not ledger.errors
     check_everywhere(live, ledger)
+
+
+def test_a_planned_change_that_nobody_could_take(live):
+    """It is given up within some seconds, and all goes on as it was."""
+    live.wait_settled('main')
+    old, standby = leader(live), live.node('main', 'standby')
+    data = live.folder(standby) / 'data'
+    data.chmod(0o777)  # PostgreSQL does not start so
+    try:
+        kill_node(live, standby)
+        answer = live.tier.command('failover', 'main', check=False)
+        assert answer.returncode == TIMEOUT and 'nobody else was ready' in answer.stderr, answer
+        assert leader(live)['NodeId'] == old['NodeId']
+        assert any('planned failover was given up' in message for message in live.events('main'))
+        with through_proxy(live) as client:
+            assert client.execute('SELECT 1').fetchone() == (1,)
+    finally:
+        data.chmod(0o700)
+    live.wait_settled('main')
+    assert live.tier.json('failover', 'main')['done']
 
 
 def has_in_ahead(live, node):

@@ -8,8 +8,9 @@ import time
 import pytest
 
 from support.blocks import cache, db_instance, proxy, secret
+from support.cache_group import TOKEN, CacheGroup, make_group
 from support.etcd import present
-from support.host_writer import Writer
+from support.host_writer import CacheWriter, Writer
 from support.inside import Inside
 from support.lasting import takes_minutes
 from support.tier_hosts import TierHosts
@@ -52,7 +53,8 @@ def made(weir, tmp_path):
         path.write_text(text)
         hosts.append(TierHosts(weir, tmp_path, count=count))
         hosts[0].__enter__()
-        hosts[0][0].command('apply', path, timeout_s=DRAIN_S)
+        if text:
+            hosts[0][0].command('apply', path, timeout_s=DRAIN_S)
         return hosts[0]
     hosts = []
     failed = True
@@ -153,7 +155,8 @@ def test_all_that_a_host_has_leaves(made):
     lost = hosts.of(Inside(hosts[0]).node('main', 'primary'))
     other = next(host for host in hosts if host is not lost)
     writers = [Writer(other), Writer(other, proxy='side')]
-    for writer in writers:
+    keys = CacheWriter(other, ssl=False)
+    for writer in (*writers, keys):
         writer.start()
     lost.command('host', 'drain', lost.name, '--wait', timeout_s=DRAIN_S)  # it serves the API as before
     assert not host_of(other, lost.name)['Nodes']
@@ -171,6 +174,10 @@ def test_all_that_a_host_has_leaves(made):
     wait_until(lambda: keeps.name not in (placed(other, 'first') | placed(other, 'solo')).values(), 'the others leave', DRAIN_S)
     other.command('host', 'undrain', keeps.name)
     Inside(other).wait_settled('main', 'first', 'solo', 'cache')
+    keys.end()
+    print(f'{len(keys.acknowledged)} keys, {keys.errors}')
+    assert len(keys.acknowledged) > 100
+    keys.check(*hosts)  # what is planned loses nothing, in no group
     for writer in writers:
         writer.end()
         print(f'longest gap {writer.gap_s:.2f} s, {len(writer.acknowledged)} acknowledged, {writer.errors}')
@@ -241,3 +248,35 @@ def test_a_host_is_gone_for_good(made):
     print(f'longest gap {writer.gap_s:.2f} s, {len(writer.acknowledged)} acknowledged, {writer.errors}')
     assert len(writer.unknown) <= 4, writer.errors
     writer.check(asked)
+
+
+@takes_minutes
+def test_a_removed_engine_confirms_nothing(made):
+    """A replica of a durable group that goes on although its host was removed: its primary does not let it in, so that
+    what is acknowledged is on one that could lead."""
+    hosts = made('')
+    api = hosts[0].aws('elasticache')
+    api.create_cache_parameter_group(CacheParameterGroupName='durable', CacheParameterGroupFamily='redis7', Description='x')
+    api.modify_cache_parameter_group(CacheParameterGroupName='durable', ParameterNameValues=[
+        {'ParameterName': 'weir.durable', 'ParameterValue': 'available'}])
+    make_group(hosts[0], 'cache', 2, CacheParameterGroupName='durable')
+    group = CacheGroup(Inside(hosts[0]), 'cache')
+    lost, replica = hosts.of(group.replica()), group.replica()
+    other = hosts.of(group.leader())
+    keys = CacheWriter(other, password=TOKEN)
+    keys.start()
+    lost.signal_all(signal.SIGSTOP)
+    wait_until(lambda: other.command('host', 'remove', lost.name, check=False).returncode == 0, 'it is removed', 60)
+    wait_until(lambda: len(placed(other, 'cache')) == 2 and Inside(other).is_settled('cache'), 'it has another one', 300)
+    assert lost.name not in placed(other, 'cache').values()
+    engine, = lost.find('^/usr/bin/redis-server')  # not its guard
+    os.kill(engine, signal.SIGCONT)  # it alone
+    log = Inside(lost).folder(replica) / 'log/engine.log'
+    wait_until(lambda: 'WRONGPASS' in log.read_text('utf-8', 'replace'), 'it is refused')
+    seen = keys.client.info('replication')
+    assert seen['connected_slaves'] == 1, seen
+    keys.end()
+    keys.check(*(host for host in hosts if host is not lost))
+    lost.signal_all(signal.SIGCONT)
+    wait_until(lambda: not lost.processes(), 'all that it had has ended', 120)
+    refused(hosts, lost)
