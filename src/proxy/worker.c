@@ -262,12 +262,27 @@ static ProxyClient *first_client(const ProxyWorker *worker)
     return node != NULL ? CONTAINER_OF(node, ProxyClient, node) : NULL;
 }
 
+/* What it has under way is given up; and where that may have been committed, it must not be told to
+ * begin it again (RULES F12). */
+static void client_give_up(ProxyClient *client)
+{
+    const ProxyServer *server = client->server;
+    bool unknown = client->state == CLIENT_READY && server != NULL && !client->session.walsender &&
+                   session_lost(&client->session, &server->exchange) == LOSS_UNKNOWN;
+    if (unknown) {
+        PgError error = session_loss_error(LOSS_UNKNOWN, true, "The proxy stops.");
+        proxy_client_refuse(client, &error);
+    } else {
+        proxy_client_fatal(client, "57P01", "terminating connection due to administrator command",
+                           NULL);
+    }
+}
+
 static void drain_late(void *user)
 {
     ProxyWorker *worker = user;
     for (ProxyClient *client; (client = first_client(worker)) != NULL;) {
-        proxy_client_fatal(client, "57P01", "terminating connection due to administrator command",
-                           NULL);
+        client_give_up(client);
     }
     loop_stop(worker->loop);
 }

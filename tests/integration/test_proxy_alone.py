@@ -707,6 +707,46 @@ def test_stop_drains(pool):
     assert pool.plane.process.wait(10) == 0
 
 
+SLOW_COMMIT = '''
+    CREATE TABLE slow (v int);
+    CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(6); RETURN NULL; END';
+    CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dawdle();
+    GRANT ALL ON slow TO ann'''
+
+
+def test_stop_does_not_say_that_a_commit_may_be_repeated(pool, postgres):
+    """What takes longer than a drain: behind a COMMIT, in a transaction, a write of its own, a read."""
+    postgres.run(SLOW_COMMIT)
+    pool.configure({'resend_reads': True})  # so that reads are told from writes
+    texts = [['BEGIN', 'INSERT INTO slow VALUES (1)', 'COMMIT'], ['BEGIN', 'SELECT pg_sleep(20)'], ['INSERT INTO slow VALUES (2)'],
+             ["SELECT count(*) FROM generate_series(1, 100000) a, generate_series(1, 1000000) b"]]
+    told = [None] * len(texts)
+
+    def work(number, connection):
+        try:
+            for text in texts[number]:
+                connection.execute(text)
+        except psycopg.OperationalError as error:
+            told[number] = error.sqlstate or str(error)
+    connections = [pool.connect() for _ in texts]
+    threads = [threading.Thread(target=work, args=each) for each in enumerate(connections)]
+    try:
+        for thread in threads:
+            thread.start()
+        wait_for(lambda: len(postgres.ask("SELECT 1 FROM pg_stat_activity WHERE usename = 'ann' AND state = 'active'")) >= 4,
+                 'they do not run')
+        pool.plane.agent.stop()
+        for thread in threads:
+            thread.join(15)
+        assert ['may have been committed' in said or said == '08007' for said in told] == [True, False, True, False], told
+        assert ['administrator command' in said or said == '57P01' for said in told] == [False, True, False, True], told
+        assert pool.plane.process.wait(10) == 0
+    finally:
+        for connection in connections:
+            connection.close()
+        postgres.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ann'", 'DROP TABLE slow', 'DROP FUNCTION dawdle')
+
+
 # ---- relays -------------------------------------------------------------------------------------
 
 def test_relay(proxy, postgres):
