@@ -214,6 +214,16 @@ void proxy_client_pinned(ProxyClient *client, PinReason reason)
     }
 }
 
+void proxy_client_note_pins(ProxyClient *client, const SessionOut *out)
+{
+    proxy_client_pinned(client, out->pinned);
+    for (PinReason reason = PIN_NONE + 1; reason < PIN_REASON_COUNT; reason++) {
+        if ((out->pinned_also & PIN_BIT(reason)) != 0) {
+            proxy_client_pinned(client, reason);
+        }
+    }
+}
+
 void proxy_client_unpinned(ProxyClient *client)
 {
     proxy_meter_add(proxy_client_meter(client), STAT_CLIENTS_PINNED,
@@ -327,7 +337,7 @@ static Next take_piece(ProxyClient *client, ProxyRun *run, const PgPiece *piece,
             stream_write(client->server->stream, out.behind);
         }
         if (out.pinned != PIN_NONE) {
-            proxy_client_pinned(client, out.pinned);
+            proxy_client_note_pins(client, &out);
         }
         if (proxy_split_sent(client, piece->raw.len)) {
             stream_pause(client->stream);

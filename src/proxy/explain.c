@@ -94,7 +94,7 @@ static void remark_settings(Slice touched, Touch which, const char *words, Buf *
 void explain_remarks(const TextEffects *effects, Buf *out)
 {
     size_t start = out->len;
-    if (effects->pin == PIN_LISTEN) {
+    if ((effects->pins & PIN_BIT(PIN_LISTEN)) != 0) {
         remark(out, start, "listens, which pins without shared_listeners");
     }
     remark_settings(effects->touched, TOUCH_SET, "sets", out, start);
@@ -109,7 +109,7 @@ void explain_remarks(const TextEffects *effects, Buf *out)
     if (effects->alone) {
         remark(out, start, "settings go ahead of it in a round trip of their own");
     }
-    if (effects->writes && effects->pin != PIN_LISTEN) {
+    if (effects->writes && effects->pins != PIN_BIT(PIN_LISTEN)) {
         remark(out, start, "may move a sequence");
     }
     if (effects->releases) {

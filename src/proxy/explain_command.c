@@ -44,14 +44,51 @@ static const char hidden_note[] = "Not known here: names behind which a database
  */
 
 /* LISTEN pins for a moment only, and then its channels are a shared connection's. */
+static uint32_t lasting_pins(const TextEffects *effects)
+{
+    return effects->pins & ~PIN_BIT(PIN_LISTEN);
+}
+
+/* The first that was found, if it is one of them. */
 static PinReason lasting_pin(const TextEffects *effects)
 {
-    return effects->pin == PIN_LISTEN ? PIN_NONE : effects->pin;
+    uint32_t pins = lasting_pins(effects);
+    return pins == 0                    ? PIN_NONE
+           : effects->pin != PIN_LISTEN ? effects->pin
+                                        : (PinReason)__builtin_ctz(pins);
 }
 
 static const char *how_long(PinReason reason)
 {
     return pin_can_end(reason) ? "until it is gone" : "to the end of the session";
+}
+
+static void put_pin(Buf *line, PinReason reason)
+{
+    buf_printf(line, "%s, %s: %s", pin_reason_name(reason), how_long(reason),
+               pin_reason_sentence(reason));
+}
+
+static void put_pins(Buf *line, const TextEffects *effects)
+{
+    PinReason first = lasting_pin(effects);
+    put_pin(line, first);
+    for (PinReason reason = PIN_NONE + 1; reason < PIN_REASON_COUNT; reason++) {
+        if (reason != first && (lasting_pins(effects) & PIN_BIT(reason)) != 0) {
+            buf_append_char(line, ' ');
+            put_pin(line, reason);
+        }
+    }
+}
+
+/* All that pins. */
+static bool pins_can_end(const TextEffects *effects)
+{
+    bool can = true;
+    for (PinReason reason = PIN_NONE + 1; reason < PIN_REASON_COUNT; reason++) {
+        can = can && ((lasting_pins(effects) & PIN_BIT(reason)) == 0 || pin_can_end(reason));
+    }
+    return can;
 }
 
 static void print_line(const char *source, const Explained *explained)
@@ -65,8 +102,7 @@ static void print_line(const char *source, const Explained *explained)
     size_t before = line.len;
     buf_append_str(&line, " -- ");
     if (pin != PIN_NONE) {
-        buf_printf(&line, "%s, %s: %s", pin_reason_name(pin), how_long(pin),
-                   pin_reason_sentence(pin));
+        put_pins(&line, &explained->effects);
     } else {
         explain_remarks(&explained->effects, &line);
     }
@@ -118,9 +154,10 @@ static void add_json(json_t *list, const char *source, const Explained *explaine
     json_t *item = json_pack(
         "{s:o, s:I, s:o, s:b, s:o, s:b, s:o, s:o, s:b, s:b, s:b, s:b}", "source",
         text_json(slice_of(source)), "line", (json_int_t)explained->line, "text",
-        text_json(explained->text), "pins", pin != PIN_NONE, "pin", pin_json(pin, pin_can_end(pin)),
-        "listens", effects->pin == PIN_LISTEN, "sets", settings_json(effects->touched, TOUCH_SET),
-        "resets", settings_json(effects->touched, TOUCH_RESET), "alone", effects->alone, "writes",
+        text_json(explained->text), "pins", pin != PIN_NONE, "pin",
+        pin_json(pin, pins_can_end(effects)), "listens", (effects->pins & PIN_BIT(PIN_LISTEN)) != 0,
+        "sets", settings_json(effects->touched, TOUCH_SET), "resets",
+        settings_json(effects->touched, TOUCH_RESET), "alone", effects->alone, "writes",
         effects->writes, "releases", effects->releases, "ddl", effects->ddl);
     ASSERT(item != NULL); /* all of it is UTF-8 */
     json_array_append_new(list, item);

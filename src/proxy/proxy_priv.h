@@ -183,6 +183,7 @@ void proxy_client_refuse(ProxyClient *client, const PgError *error);
 void proxy_client_close(ProxyClient *client); /* without a word */
 void proxy_client_gone(ProxyClient *client);  /* its stream is gone already */
 void proxy_client_pinned(ProxyClient *client, PinReason reason);
+void proxy_client_note_pins(ProxyClient *client, const SessionOut *out); /* it was pinned */
 void proxy_client_unpinned(ProxyClient *client);
 void proxy_client_drain(ProxyClient *client); /* closes it where it has nothing under way */
 

@@ -504,7 +504,7 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
         stream_write(server->stream, out.behind);
     }
     if (out.pinned != PIN_NONE) {
-        proxy_client_pinned(client, out.pinned);
+        proxy_client_note_pins(client, &out);
     }
     if (out.unpinned) {
         proxy_client_unpinned(client);

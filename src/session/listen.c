@@ -300,7 +300,8 @@ void session_listen_anew(Session *session, Exchange *exchange, SessionOut *out)
 
 void listen_note(const Session *session, Exchange *exchange, const TextEffects *effects)
 {
-    bool may = effects->pin == PIN_LISTEN || (effects->listens && session->listening != NULL);
+    bool may = (effects->pins & PIN_BIT(PIN_LISTEN)) != 0 ||
+               (effects->listens && session->listening != NULL);
     exchange->releases = exchange->releases || may;
 }
 

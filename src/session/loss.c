@@ -26,7 +26,8 @@ void loss_begin(Exchange *exchange)
 void loss_note_text(Exchange *exchange, const TextEffects *effects)
 {
     unsigned may = 0;
-    bool unread = effects->pin == PIN_ENCODING || effects->pin == PIN_UNKNOWN_STATEMENT;
+    const uint32_t unreadable = PIN_BIT(PIN_ENCODING) | PIN_BIT(PIN_UNKNOWN_STATEMENT);
+    bool unread = (effects->pins & unreadable) != 0;
     may |= effects->ends ? MAY_COMMIT : 0U;
     may |= effects->ends || effects->undoes ? MAY_LEAVE : 0U;
     may |= effects->reads ? MAY_READ : effects->bare ? MAY_BEGIN : MAY_CHANGE;

@@ -80,8 +80,8 @@ void session_pin(Session *session, PinReason reason, SessionOut *out);
 /* The conversation is at rest. False: not quite, for the server is asked what is left of the pins.
  */
 bool pins_rest(Session *session, Exchange *exchange, SessionOut *out);
-/* A text is about to run that pins for this; and the server says an error. */
-void pins_guess(const Session *session, Exchange *exchange, PinReason reason);
+/* A text is about to run that pins; and the server says an error. */
+void pins_note(Session *session, Exchange *exchange, const TextEffects *effects, SessionOut *out);
 void pins_take_error(Session *session, const Exchange *exchange, const PgPiece *piece,
                      SessionOut *out);
 void pins_take_row(Session *session, Exchange *exchange, const PgPiece *piece);

@@ -44,6 +44,8 @@ void session_pin(Session *session, PinReason reason, SessionOut *out)
     if (session->pin == PIN_NONE) {
         session->pin = reason;
         out->pinned = reason;
+    } else if (out->pinned != PIN_NONE && out->pinned != reason) {
+        out->pinned_also |= PIN_BIT(reason);
     }
 }
 
@@ -115,10 +117,19 @@ void pins_end(Session *session, const Exchange *exchange, SessionOut *out)
     }
 }
 
-void pins_guess(const Session *session, Exchange *exchange, PinReason reason)
+/* Of several reasons one may be for good that the first is not. */
+void pins_note(Session *session, Exchange *exchange, const TextEffects *effects, SessionOut *out)
 {
-    if (reason == PIN_UNKNOWN_STATEMENT && session->pins == 1) {
+    bool first = session->pin == PIN_NONE;
+    session_pin(session, effects->pin, out);
+    for (PinReason reason = PIN_NONE + 1; reason < PIN_REASON_COUNT; reason++) {
+        if (reason != effects->pin && (effects->pins & PIN_BIT(reason)) != 0) {
+            session_pin(session, reason, out);
+        }
+    }
+    if (first && (effects->pins & PIN_BIT(PIN_UNKNOWN_STATEMENT)) != 0) {
         exchange->guess = exchange->batch + 1;
+        exchange->guess_pins = session->pins;
     }
 }
 
@@ -128,11 +139,11 @@ void pins_take_error(Session *session, const Exchange *exchange, const PgPiece *
                      SessionOut *out)
 {
     PgError error;
-    if (exchange->guess == exchange->ended + 1 && session->pins == 1 && !exchange->completed &&
-        piece->last && pg_get_error(piece->body, &error) && slice_is(error.sqlstate, "42601")) {
+    bool alone = exchange->guess == exchange->ended + 1 && session->pins == exchange->guess_pins;
+    if (alone && session->pin != PIN_NONE && !exchange->completed && piece->last &&
+        pg_get_error(piece->body, &error) && slice_is(error.sqlstate, "42601")) {
         session->pin = PIN_NONE;
         session->pinned_for_good = false;
-        session->pins = 0;
         out->unpinned = true;
     }
 }

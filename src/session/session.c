@@ -199,8 +199,9 @@ void session_note_text(Session *session, Exchange *exchange, const TextEffects *
         gate_note_text(exchange, effects);
     }
     listen_note(session, exchange, effects);
-    session_pin(session, effects->pin, out);
-    pins_guess(session, exchange, effects->pin);
+    if (effects->pins != 0) {
+        pins_note(session, exchange, effects, out);
+    }
     settings_note(session, exchange, effects, out);
 }
 
@@ -417,7 +418,7 @@ static void take_linked(Session *session, Exchange *exchange, const PgPiece *pie
 static void refuse_pin(const Exchange *exchange, SessionOut *out)
 {
     if (exchange->replica && out->pinned != PIN_NONE && out->problem == NULL &&
-        out->pinned != PIN_UNKNOWN_STATEMENT) {
+        (out->pinned != PIN_UNKNOWN_STATEMENT || out->pinned_also != 0)) {
         out->problem = "what pins the session cannot be done in a transaction that a replica "
                        "serves; begin it without READ ONLY";
         out->sqlstate = "0A000";

@@ -162,10 +162,11 @@ typedef struct Exchange {
     bool marked;          /* the mark of ASKING_SHARE or ASKING_RETURN has come by */
     uint32_t pins_before; /* of the session, when they were asked for */
     uint64_t batch_before;
-    uint64_t ended; /* counts the client's batches that are answered */
-    uint64_t guess; /* 1 + the batch with the unknown statement that pinned; 0: none */
-    bool completed; /* something in the batch that is being answered has succeeded */
-    Buf touched;    /* by what ran since the last question: for touched_next */
+    uint64_t ended;      /* counts the client's batches that are answered */
+    uint64_t guess;      /* 1 + the batch with the unknown statement that pinned; 0: none */
+    uint32_t guess_pins; /* how often the session was pinned by then */
+    bool completed;      /* something in the batch that is being answered has succeeded */
+    Buf touched;         /* by what ran since the last question: for touched_next */
     Buf asked;
     Buf own; /* messages of ours */
     WalsenderName name;
@@ -225,11 +226,12 @@ typedef struct SessionOut {
     Slice head;        /* goes in the place of the piece's first `replaced` bytes. Copy it, too */
     size_t replaced;   /* 0: the piece goes as it is */
     PinReason pinned;  /* the session was pinned by this piece */
-    bool unpinned;     /* it is no more */
-    bool ddl;          /* what the catalog says may be another from here on */
-    bool learn;        /* send a Query that asks for it, at once; the exchange counts it */
-    bool at_rest;      /* the server connection can serve somebody else */
-    bool ready;        /* of STEP_FAILED */
+    uint32_t pinned_also; /* and for these reasons, as PIN_BIT */
+    bool unpinned;        /* it is no more */
+    bool ddl;             /* what the catalog says may be another from here on */
+    bool learn;           /* send a Query that asks for it, at once; the exchange counts it */
+    bool at_rest;         /* the server connection can serve somebody else */
+    bool ready;           /* of STEP_FAILED */
     ListenNews news;
     const char *problem;
     const char *sqlstate;             /* of `problem`; NULL: 08P01 */

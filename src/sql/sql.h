@@ -35,6 +35,8 @@ typedef enum PinReason {
     PIN_REASON_COUNT,
 } PinReason;
 
+#define PIN_BIT(reason) (1U << (reason))
+
 const char *pin_reason_name(PinReason reason);     /* "setting": in metrics */
 const char *pin_reason_sentence(PinReason reason); /* for the log, as RDS Proxy words it */
 
@@ -65,6 +67,7 @@ static inline uint64_t sql_names_generation(const SqlDialect *dialect)
 /* What running a text may do. */
 typedef struct TextEffects {
     PinReason pin; /* the first reason found */
+    uint32_t pins; /* all of them, as PIN_BIT */
     bool writes;   /* may have moved a sequence */
     bool forgets;  /* may take prepared statements away: DISCARD, DEALLOCATE */
     bool

@@ -129,6 +129,7 @@ static bool is_unseen(PinReason reason)
 void sql_scan_pin(SqlScan *scan, PinReason reason)
 {
     scan->effects.quiets = scan->effects.quiets || is_unseen(reason);
+    scan->effects.pins |= reason != PIN_NONE ? PIN_BIT(reason) : 0;
     if (scan->effects.pin == PIN_NONE) {
         scan->effects.pin = reason;
     }

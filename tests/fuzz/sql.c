@@ -19,6 +19,7 @@ static SqlScan scan_all(Slice text, size_t cut, SqlDialect dialect)
 static bool same(const SqlScan *a, const SqlScan *b)
 {
     return a->effects.pin == b->effects.pin && a->effects.writes == b->effects.writes &&
+           a->effects.pins == b->effects.pins &&
            slice_eq(sql_scan_effects(a).touched, sql_scan_effects(b).touched);
 }
 
@@ -29,7 +30,7 @@ static void check_behind(const char *before, Slice text, const SqlScan *alone)
     sql_scan_feed(&scan, slice_of(before));
     sql_scan_feed(&scan, text);
     sql_scan_end(&scan);
-    ASSERT(scan.effects.pin == alone->effects.pin);
+    ASSERT(scan.effects.pin == alone->effects.pin && scan.effects.pins == alone->effects.pins);
     ASSERT(slice_eq(sql_scan_effects(&scan).touched, sql_scan_effects(alone).touched));
 }
 
@@ -70,7 +71,8 @@ static void check_memo(Slice text, const SqlScan *whole)
                mine.forgets == theirs.forgets && mine.alone == theirs.alone &&
                mine.chains == theirs.chains && mine.undoes == theirs.undoes &&
                mine.releases == theirs.releases && mine.ddl == theirs.ddl &&
-               mine.reads == theirs.reads && mine.digest == theirs.digest);
+               mine.reads == theirs.reads && mine.digest == theirs.digest &&
+               mine.pins == theirs.pins);
     }
 }
 

@@ -174,6 +174,18 @@ def test_unpinned_when_what_pins_is_gone(proxy, pin, end):
         assert proxy.await_status(lambda s: s['clients'] == 1)['clients_pinned'] == 0
 
 
+def test_each_reason_of_a_text_is_counted(pool):
+    """And one that stays keeps the session pinned when the other one is gone."""
+    with pool.connect() as connection:
+        connection.execute('SELECT pg_advisory_lock(7), setseed(0.5)')
+        pid = pool.pid_of(connection)
+        connection.execute('SELECT pg_advisory_unlock(7)')
+        with pool.connect() as other:
+            assert all(pool.pid_of(other) != pid for _ in range(5))
+        assert pool.pid_of(connection) == pid
+        assert pool.await_status(lambda s: s['clients_pinned'] == 1)['pinned'] == {'advisory_lock': 1, 'state_function': 1}
+
+
 def test_what_is_still_there_stays_pinned(pool):
     with pool.connect() as connection:
         connection.execute('SELECT pg_advisory_lock(7), pg_advisory_lock(8)')

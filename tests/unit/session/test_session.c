@@ -377,6 +377,37 @@ static void test_pins(void **state)
                      PIN_TEMPORARY);
 }
 
+/* Of two reasons the second one may be for good. */
+static void test_several_pins(void **state)
+{
+    (void)state;
+    CLEANUP(talk_done) Talk t = {0};
+    talk_init(&t);
+    client(&t, 'Q', "select pg_advisory_lock(1), setseed(0.5)");
+    assert_int_equal(t.out.pinned, PIN_ADVISORY_LOCK);
+    assert_int_equal(t.out.pinned_also, PIN_BIT(PIN_STATE_FUNCTION));
+    assert_true(t.session.pinned_for_good);
+    all_forwarded(&t, "TDCZI");
+    client(&t, 'Q', "select pg_advisory_unlock(1)");
+    all_forwarded(&t, "TDCZI");
+    assert_false(t.out.at_rest);
+    assert_int_equal(t.out.behind.len, 0); /* nobody needs to ask */
+    assert_int_equal(t.session.pin, PIN_ADVISORY_LOCK);
+
+    talk_init(&t);
+    client(&t, 'Q', "select pg_advisory_lock(1); listen c; listen d");
+    assert_int_equal(t.out.pinned_also, PIN_BIT(PIN_LISTEN));
+    assert_false(t.session.pinned_for_good);
+
+    /* Where one is a statement that PostgreSQL does not know, nothing of it has happened. */
+    talk_init(&t);
+    client(&t, 'Q', "select setseed(0.5); frobnicate");
+    assert_int_equal(t.out.pinned_also, PIN_BIT(PIN_UNKNOWN_STATEMENT));
+    PgPiece error = {.type = 'E', .first = true, .last = true, .body = SLICE("C42601\0\0")};
+    assert_true(session_server_piece(&t.session, &t.exchange, &error, &t.out) == STEP_FORWARD);
+    assert_true(t.out.unpinned && t.session.pin == PIN_NONE && !t.session.pinned_for_good);
+}
+
 static void test_unnamed_statements(void **state)
 {
     (void)state;
@@ -496,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_no_copy_data),
         cmocka_unit_test(test_copy_out_and_others),
         cmocka_unit_test(test_pins),
+        cmocka_unit_test(test_several_pins),
         cmocka_unit_test(test_unnamed_statements),
         cmocka_unit_test(test_sequences),
         cmocka_unit_test(test_long_messages),
