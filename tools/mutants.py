@@ -64,7 +64,7 @@ MUTANTS = {
     'what was known is forgotten': ('proxy/catalog.c', 'entry_set(entry, entry->names, false);',
                                     'entry_set(entry, NULL, false);', HIDDEN),
     'nobody waits for what is not known': ('session/server.c', 'if (!exchange->learns) {', 'if (true) {', HIDDEN),
-    'who leaves takes its server along': ('proxy/server.c', 'server->learns && server->client != NULL', 'false', HIDDEN),
+    'who leaves takes its server along': ('proxy/server_learn.c', 'server->learns && server->client != NULL', 'false', HIDDEN),
     'any function is shared': ('sql/reads.c', 'compare_names) != NULL;', 'compare_names) != (void *)1;', SHARED),
     'a shared connection writes': ('proxy/line.c', 'default_transaction_read_only', 'default_transaction_deferrable', SHARED),
     'settings do not keep from sharing': ('proxy/line.c', 'line->settings == client->session.settings &&', '', SHARED),
