@@ -24,6 +24,7 @@ SHARED = 'tests/integration/test_proxy_shared.py'
 ALONE = 'tests/integration/test_proxy_alone.py'
 LISTEN = 'tests/integration/test_proxy_listen_stress.py'
 HISTORY = 'tests/integration/test_history.py'
+CAUSAL = 'tests/integration/test_proxy_causal.py'
 IN_PLACE = 'tests/integration/test_cache_failover.py::test_without_automatic_failover_it_stays'
 # name: file in src, what stands there, what the mutant has instead; and the tests, where it is not MIX
 MUTANTS = {
@@ -72,6 +73,15 @@ MUTANTS = {
                                                'session_listen_passed(&client->session);\n    if (false)', LISTEN),
     'what may be done is called undone': ('session/loss.c', 'return unknown ? LOSS_UNKNOWN', 'return unknown && false ? LOSS_UNKNOWN',
                                           HISTORY),
+    'a token is not told': ('session/replay.c', '    causal_take(exchange, token);\n', '    (void)token;\n', CAUSAL),
+    'a token of elsewhere is any position': ('proxy/causal.c', 'if (!here || !own || ', 'if ((!here && false) || !own || ', CAUSAL),
+    'a token ahead of all is waited for': ('proxy/split.c', 'split->claimed_us == 0 || ', 'true || ', CAUSAL),
+    'a replica goes on behind a token': ('session/causal.c', 'causal->pending && causal->standby && !causal->follows', 'false', CAUSAL),
+    'what comes behind a token does not wait': ('session/session.c', 'exchange->causal.pending; /* it', 'false; /* it', CAUSAL),
+    'a token is what was written before': ('session/causal.c', 'causal->known && !exchange->changed && ', 'causal->known && ', CAUSAL),
+    'a token does not know of its transaction': ('session/causal.c', 'pg_current_xact_id_if_assigned() IS NULL"', 'pg_backend_pid() IS NOT NULL"',
+                                                 CAUSAL),
+    'a token stays for strangers': ('session/settings_ask.c', "', '', false)\"", "', 'w1-', false)\"", CAUSAL),
     'Redis may not load its transactions': ('engine/redis_conf.c', 'off resetpass ~* &* +@all', 'off resetpass ~* &* -@all',
                                             IN_PLACE),
     'who ends soon cannot load its data': ('agent/redis_view.c', 'node->seen.loading ? part->vain_starts : 0', 'part->vain_starts',

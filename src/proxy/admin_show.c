@@ -78,6 +78,21 @@ static uint64_t borrows_of(const Proxy *proxy, size_t number)
     return sum;
 }
 
+/* As a causal token has it (session/causal_priv.h). */
+static void put_place(const ProxyStanding *standing, AdminRows *rows)
+{
+    const CausalToken place = {.system = atomic_load(&standing->system),
+                               .position = atomic_load(&standing->position),
+                               .timeline = (uint32_t)atomic_load(&standing->timeline)};
+    char text[CAUSAL_TOKEN_LEN + 1];
+    if (place.system == 0 || place.position == 0) {
+        admin_put_null(rows);
+        return;
+    }
+    causal_token_format(&place, text);
+    admin_put_text(rows, text);
+}
+
 static void put_target_row(const ProxyWorker *worker, size_t number, AdminRows *rows)
 {
     static const char *const states[] = {"REGISTERING", "AVAILABLE", "UNAVAILABLE"};
@@ -106,6 +121,7 @@ static void put_target_row(const ProxyWorker *worker, size_t number, AdminRows *
     } else {
         admin_put_null(rows);
     }
+    put_place(&target->standing, rows);
     admin_row_end(rows);
 }
 
@@ -395,10 +411,10 @@ static void show_config(const ProxyWorker *worker, AdminRows *rows)
 static const AdminColumn version_columns[] = {{"version", ADMIN_TEXT}};
 static const AdminColumn state_columns[] = {{"key", ADMIN_TEXT}, {"value", ADMIN_TEXT}};
 static const AdminColumn target_columns[] = {
-    {"id", ADMIN_TEXT},      {"role", ADMIN_TEXT},        {"state", ADMIN_TEXT},
-    {"reason", ADMIN_TEXT},  {"description", ADMIN_TEXT}, {"lag_ms", ADMIN_INT8},
-    {"servers", ADMIN_INT4}, {"max_servers", ADMIN_INT4}, {"borrows", ADMIN_INT8},
-    {"right_ms", ADMIN_INT8}};
+    {"id", ADMIN_TEXT},       {"role", ADMIN_TEXT},        {"state", ADMIN_TEXT},
+    {"reason", ADMIN_TEXT},   {"description", ADMIN_TEXT}, {"lag_ms", ADMIN_INT8},
+    {"servers", ADMIN_INT4},  {"max_servers", ADMIN_INT4}, {"borrows", ADMIN_INT8},
+    {"right_ms", ADMIN_INT8}, {"causal_token", ADMIN_TEXT}};
 static const AdminColumn list_columns[] = {{"list", ADMIN_TEXT}, {"items", ADMIN_INT4}};
 static const AdminColumn mem_columns[] = {{"name", ADMIN_TEXT},
                                           {"size", ADMIN_INT4},

@@ -80,6 +80,16 @@ int64_t lag_history_behind(const LagHistory *history, uint64_t replayed, int64_t
     return 0;
 }
 
+bool floor_is_reached(const ReadFloor *floor, uint64_t system, uint32_t timeline, uint64_t position)
+{
+    if (floor == NULL || floor->position == 0) {
+        return true;
+    }
+    bool history = floor->later ? timeline >= floor->timeline && system == floor->system
+                                : timeline == floor->timeline;
+    return history && position >= floor->position;
+}
+
 uint64_t lag_position_of_insert(uint64_t position)
 {
     uint64_t offset = position % PAGE_SIZE;

@@ -1,7 +1,7 @@
 /*
  * choice: which replica a transaction goes to: of those where there is room the one that is least
  * behind, and of those the one with least to do. Behind is told in classes, or all would go
- * wherever the last sample was a millisecond better. Pure.
+ * wherever the last sample was a millisecond better. And whether it has what it must have. Pure.
  */
 #ifndef WEIR_PROXY_CHOICE_PRIV_H
 #define WEIR_PROXY_CHOICE_PRIV_H
@@ -44,6 +44,19 @@ void lag_history_add(LagHistory *history, uint64_t position, int64_t at_ms, int6
 /* -1: nothing is known. At most `apart_ms` too little; of what is longer ago than can be told, the
  * longest time that can. */
 int64_t lag_history_behind(const LagHistory *history, uint64_t replayed, int64_t now_ms);
+
+/* What a replica must have replayed. */
+typedef struct ReadFloor {
+    uint64_t position; /* 0: whatever it has */
+    uint32_t timeline;
+    bool later;      /* a timeline that goes on from this one will do, of this cluster: */
+    uint64_t system; /* where `later` */
+} ReadFloor;
+
+/* Whether it has, where it has come so far in that timeline of that cluster. NULL: nothing is asked
+ * for. Positions of another history are no measure. */
+bool floor_is_reached(const ReadFloor *floor, uint64_t system, uint32_t timeline,
+                      uint64_t position);
 
 /* A position behind a page's header, where nothing was inserted yet, is the end of the page before
  * it: that is what a replica calls it. */

@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 
+#include "proxy/causal_priv.h"
 #include "proxy/hub_priv.h"
 #include "proxy/route_priv.h"
 #include "proxy/split_priv.h"
@@ -326,6 +327,9 @@ static Next take_piece(ProxyClient *client, ProxyRun *run, const PgPiece *piece,
         }
         if (out.before_len > 0 || out.replaced > 0) {
             send_before(client, run, &out);
+            proxy_meter_add(proxy_client_meter(client), STAT_TOKENS_SHOWN,
+                            exchange->causal.shown ? 1 : 0);
+            exchange->causal.shown = false;
         }
         if (out.replaced > 0) {
             stream_write(client->server->stream, out.head);
@@ -494,6 +498,10 @@ static const StreamHandlers client_handlers = {
 void proxy_client_start_session(ProxyClient *client)
 {
     int64_t limit = client->worker->config->idle_client_ms;
+    if (client->worker->config->reads == READS_SPLIT) {
+        proxy_split_start(client);
+    }
+    proxy_causal_start(client);
     proxy_client_login_done(client);
     client->state = CLIENT_READY;
     client->active_ms = loop_now_ms(client->worker->loop);
@@ -501,8 +509,5 @@ void proxy_client_start_session(ProxyClient *client)
     proxy_meter_add(proxy_client_meter(client), STAT_LOGINS, 1);
     stream_set_handlers(client->stream, &client_handlers, client);
     idle_timer_start(client, limit > 0 ? limit : PROXY_LOGIN_MS);
-    if (client->worker->config->reads == READS_SPLIT) {
-        proxy_split_start(client);
-    }
     stream_resume(client->stream);
 }

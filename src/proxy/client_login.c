@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 
+#include "proxy/causal_priv.h"
 #include "proxy/login_priv.h"
 #include "proxy/traffic_priv.h"
 
@@ -143,6 +144,18 @@ static bool start_admitted(ProxyClient *client, const PgStart *start, Slice user
     return false;
 }
 
+/* False: its token is none, and the client is gone. */
+static bool take_token(ProxyClient *client)
+{
+    Login *login = client->login;
+    Buf value;
+    buf_init(&value, PG_START_MAX);
+    login->params = params_take_token(login->params, &value);
+    bool here = value.len == 0 || proxy_causal_admit(client, buf_slice(&value), &login->token);
+    buf_done(&value);
+    return here;
+}
+
 static LoginStep take_start(ProxyClient *client, const PgStart *start)
 {
     Slice user = pg_params_get(start->params, "user");
@@ -159,6 +172,9 @@ static LoginStep take_start(ProxyClient *client, const PgStart *start)
     login->user = mem_printf("%.*s", SLICE_FMT(user));
     login->database = mem_printf("%.*s", SLICE_FMT(database));
     login->params = params_of_start(start->params);
+    if (!take_token(client)) {
+        return LOGIN_GONE;
+    }
     if (login->replication) {
         login->params = params_for_walsender(login->params);
     }

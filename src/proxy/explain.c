@@ -100,6 +100,15 @@ void explain_remarks(const TextEffects *effects, Buf *out)
     remark_settings(effects->touched, TOUCH_SET, "sets", out, start);
     remark_settings(effects->touched, TOUCH_RESET, "resets", out, start);
     remark_settings(effects->touched, TOUCH_ALL, "resets all settings", out, start);
+    if ((effects->token & SQL_TOKEN_SET) != 0) {
+        remark(out, start, "from the next transaction on replicas must have what the token says");
+    }
+    if ((effects->token & SQL_TOKEN_SHOWN) != 0) {
+        remark(out, start, "shows what the session has written, as a token");
+    }
+    if ((effects->token & SQL_TOKEN_LOCAL) != 0) {
+        remark(out, start, "is refused: " SQL_TOKEN_NAME " cannot be set LOCAL");
+    }
     if (!touched_lasts(effects->touched) && effects->touched.len > 0) {
         remark(out, start, "sets for its transaction only");
     }

@@ -19,7 +19,8 @@ struct Login {
     char *user;
     char *database;
     ParamList *params;
-    TlsContext *tls; /* of the listener; NULL: none */
+    CausalToken token; /* that it came with */
+    TlsContext *tls;   /* of the listener; NULL: none */
     /* client_auth.c */
     NetAddr peer;
     uint32_t role; /* 1 and up: which of the users; 0: there is none of this name */

@@ -42,9 +42,14 @@ typedef enum ProxyStat {
     STAT_SHARED,          /* requests that shared a connection with others */
     STAT_REPLICA_BORROWS, /* of the borrows */
     STAT_READS_AGAIN,     /* that a replica did not answer, and the primary did */
-    STAT_GATED,           /* answers that waited until the standbys had what they told */
-    STAT_GATED_LOST,      /* and for which that did not come about */
-    STAT_RESENT,          /* reads that were sent again, for their server was lost */
+    STAT_REPLICA_WAITS,   /* for one that has what a session has written, or a token says */
+    STAT_REPLICA_WAITS_EXPIRED,
+    STAT_TOKENS_SHOWN, /* causal ones */
+    STAT_TOKENS_SET,
+    STAT_TOKENS_REFUSED,
+    STAT_GATED,      /* answers that waited until the standbys had what they told */
+    STAT_GATED_LOST, /* and for which that did not come about */
+    STAT_RESENT,     /* reads that were sent again, for their server was lost */
     STAT_BORROW_TIMEOUTS,
     STAT_IDLE_TIMEOUTS,
     STAT_SERVER_REQUESTS, /* connections to PostgreSQL that were begun */

@@ -139,6 +139,113 @@ ParamList *params_of_start(Slice start_params)
     return list;
 }
 
+/* ---- what is the proxy's own -------------------------------------------------------------------
+ */
+
+static bool is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* The next word of `options`, as PostgreSQL takes it apart: a backslash keeps what is behind it.
+ * False at the end. *ret_raw is the word as it stands there. */
+static bool next_word(Slice *rest, Slice *ret_raw, Buf *word)
+{
+    size_t from = 0;
+    while (from < rest->len && is_blank(rest->data[from])) {
+        from++;
+    }
+    size_t at = from;
+    buf_clear(word);
+    while (at < rest->len && !is_blank(rest->data[at])) {
+        at += rest->data[at] == '\\' && at + 1 < rest->len ? 1 : 0;
+        buf_append_char(word, rest->data[at++]);
+    }
+    *ret_raw = (Slice){rest->data + from, at - from};
+    *rest = slice_skip(*rest, at);
+    return at > from;
+}
+
+/* NAME=VALUE; a dash is as good as '_' in a name. */
+static bool is_token(Slice assignment, Slice *ret_value)
+{
+    Slice name = slice_of(SQL_TOKEN_NAME);
+    bool same = assignment.len > name.len && assignment.data[name.len] == '=';
+    for (size_t i = 0; i < name.len && same; i++) {
+        char c = char_lower(assignment.data[i]);
+        same = (c == '-' ? '_' : c) == name.data[i];
+    }
+    if (same) {
+        *ret_value = slice_skip(assignment, name.len + 1);
+    }
+    return same;
+}
+
+static void put_word(Buf *out, Slice raw)
+{
+    if (raw.len > 0) {
+        buf_append_str(out, out->len > 0 ? " " : "");
+        buf_append_slice(out, raw);
+    }
+}
+
+/* What is left of `options`. False: it is all of it. */
+static bool take_from_options(Slice options, Buf *left, Buf *ret_value)
+{
+    Buf word;
+    Slice raw;
+    Slice value;
+    Slice held = {0}; /* a -c, for which the next word is */
+    bool taken = false;
+    buf_init(&word, PG_START_MAX);
+    while (next_word(&options, &raw, &word)) {
+        Slice text = buf_slice(&word);
+        bool prefixed = slice_starts(text, "--") || (slice_starts(text, "-c") && text.len > 2);
+        Slice assignment = held.len > 0 ? text : prefixed ? slice_skip(text, 2) : (Slice){0};
+        if (is_token(assignment, &value)) {
+            buf_clear(ret_value);
+            buf_append_slice(ret_value, value);
+            taken = true;
+            held = (Slice){0};
+            continue;
+        }
+        put_word(left, held);
+        held = held.len == 0 && slice_is(text, "-c") ? raw : (Slice){0};
+        put_word(left, held.len > 0 ? (Slice){0} : raw);
+    }
+    put_word(left, held);
+    buf_done(&word);
+    return taken;
+}
+
+ParamList *params_take_token(ParamList *list, Buf *ret_value)
+{
+    Buf out;
+    Buf left;
+    Slice rest = params_slice(list);
+    Slice name;
+    Slice value;
+    bool taken = false;
+    buf_init(&out, PARAMS_BYTES_MAX);
+    buf_init(&left, PG_START_MAX);
+    while (pg_params_next(&rest, &name, &value)) {
+        bool own = slice_is(name, SQL_TOKEN_NAME);
+        bool cut = slice_is(name, "options") && take_from_options(value, &left, ret_value);
+        if (own) {
+            buf_clear(ret_value);
+            buf_append_slice(ret_value, value);
+        } else if (!cut || left.len > 0) {
+            put_pair(&out, name, cut ? buf_slice(&left) : value);
+        }
+        taken = taken || own || cut;
+    }
+    ParamList *result = taken ? params_new(buf_slice(&out)) : params_ref(list);
+    params_unref(list);
+    buf_done(&out);
+    buf_done(&left);
+    return result;
+}
+
 /* ---- replication -------------------------------------------------------------------------------
  */
 

@@ -33,6 +33,11 @@ void params_put_changes(const ParamList *before, const ParamList *after, Buf *ou
  * (replication, _pq_.*). Two clients with equal lists may share. */
 ParamList *params_of_start(Slice start_params);
 
+/* Takes SQL_TOKEN_NAME out of such a list, be it a parameter of its own or in `options` (-c NAME=…,
+ * --NAME=…), where the last one counts: it is the client's, and makes no server connection
+ * different. *ret_value is what it says, empty where it is not there. Gives `list` up. */
+ParamList *params_take_token(ParamList *list, Buf *ret_value);
+
 typedef enum Replication {
     REPLICATION_NONE,
     REPLICATION_LOGICAL,  /* a walsender of a database */

@@ -146,7 +146,7 @@ struct ProxyClient {
     bool anew;            /* the next server parses its statements again */
     bool resent;          /* and what it gets is a read that was with one that is lost */
     ClientResend *resend; /* NULL: nothing */
-    ClientSplit *split;   /* NULL: nothing is split */
+    ClientSplit *split;   /* NULL: nothing is split, and it has no token */
     ProxyLine *line;
     ProxyEar *ear; /* NULL: it listens to nothing */
     Stream *stream;
@@ -583,11 +583,12 @@ struct ProxyWorker {
     List hubs;  /* of the servers; to the primary, all of them */
     Map *pools; /* homes */
     ProxySide sides[PROXY_TARGETS_MAX];
-    size_t turn;             /* so that equal replicas take turns */
-    SqlMemo *memo;           /* of all its clients */
-    List waiting;            /* pools with waiters */
-    List admin_requests;     /* of clients here */
-    List parked;             /* clients, by their ClientSplit */
+    size_t turn;         /* so that equal replicas take turns */
+    SqlMemo *memo;       /* of all its clients */
+    List waiting;        /* pools with waiters */
+    List admin_requests; /* of clients here */
+    List parked;         /* clients, by their ClientSplit */
+    unsigned park_ticks;
     int64_t limits_asked_ms; /* when others were asked for the sake of a limit */
     LoopDefer pump;
     List held; /* servers, by their held_node */

@@ -1,5 +1,5 @@
 /* See route_priv.h. */
-#include "proxy/choice_priv.h"
+#include "proxy/causal_priv.h"
 #include "proxy/route_priv.h"
 #include "proxy/split_priv.h"
 
@@ -45,23 +45,22 @@ static bool is_full(const ProxyWorker *worker, size_t target)
                 atomic_load_explicit(&budget->max, memory_order_relaxed));
 }
 
-/* A position of another history is no measure. The timeline is read first: it is stored behind the
- * first position of it. */
-static bool has_replayed(const ProxyStanding *standing, uint64_t position, uint32_t timeline)
+/* The timeline is read first: it is stored behind the first position of it. */
+static bool has_replayed(const ProxyStanding *standing, const ReadFloor *floor)
 {
-    return position == 0 ||
-           (atomic_load(&standing->timeline) == timeline &&
-            atomic_load_explicit(&standing->position, memory_order_relaxed) >= position);
+    uint32_t timeline = (uint32_t)atomic_load(&standing->timeline);
+    return floor_is_reached(floor, atomic_load(&standing->system), timeline,
+                            atomic_load_explicit(&standing->position, memory_order_relaxed));
 }
 
-ProxyPool *proxy_route_replica(ProxyPool *home, uint64_t position, uint32_t timeline)
+ProxyPool *proxy_route_replica(ProxyPool *home, const ReadFloor *floor)
 {
     ProxyWorker *worker = home->worker;
     ChoiceReplica replicas[PROXY_REPLICAS_MAX];
     for (size_t i = 0; i < PROXY_REPLICAS_MAX; i++) {
         const ProxySide *side = &worker->sides[i + 1];
         bool usable = replica_serves(home, i + 1) && !is_shut(home, i + 1) &&
-                      has_replayed(standing_of(worker, i + 1), position, timeline);
+                      has_replayed(standing_of(worker, i + 1), floor);
         replicas[i] = (ChoiceReplica){.usable = usable};
         if (usable) {
             replicas[i].full = is_full(worker, i + 1);
@@ -79,6 +78,16 @@ ProxyPool *proxy_route_replica(ProxyPool *home, uint64_t position, uint32_t time
     return proxy_pool_at(home, best + 1);
 }
 
+bool proxy_route_replica_serves(const ProxyPool *home)
+{
+    for (size_t i = 1; i < PROXY_TARGETS_MAX; i++) {
+        if (replica_serves(home, i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool proxy_route_replica_near(const ProxyPool *home)
 {
     const ProxyWorker *worker = home->worker;
@@ -94,8 +103,12 @@ bool proxy_route_replica_near(const ProxyPool *home)
 
 ProxyPool *proxy_route(ProxyClient *client, Slice data, size_t *ret_read_len)
 {
-    if (client->worker->config->reads == READS_SPLIT) {
+    ProxyReads reads = client->worker->config->reads;
+    if (reads == READS_SPLIT) {
         return proxy_split_route(client, data, ret_read_len);
+    }
+    if (reads == READS_REPLICAS && client->split != NULL && client->split->position != 0) {
+        return proxy_causal_route(client);
     }
     return proxy_route_welcome(client);
 }
@@ -107,7 +120,7 @@ ProxyPool *proxy_route_welcome(ProxyClient *client)
         client->pool->replication || proxy_worker_has_target(worker, PROXY_TARGET_PRIMARY);
     ProxyPool *replica = worker->config->reads == READS_PRIMARY || primary
                              ? NULL
-                             : proxy_route_replica(client->pool, 0, 0);
+                             : proxy_route_replica(client->pool, NULL);
     return replica != NULL ? replica : client->pool;
 }
 

@@ -5,13 +5,16 @@
 #ifndef WEIR_PROXY_ROUTE_PRIV_H
 #define WEIR_PROXY_ROUTE_PRIV_H
 
+#include "proxy/choice_priv.h"
 #include "proxy/proxy_priv.h"
 
 /* For the transaction that begins with `data`. NULL, and *ret_read_len: see proxy_split_route. */
 ProxyPool *proxy_route(ProxyClient *client, Slice data, size_t *ret_read_len);
-/* The replica that is best for one more, among those that have replayed as much of that timeline
- * (position 0: whatever they have); NULL: there is none. */
-ProxyPool *proxy_route_replica(ProxyPool *home, uint64_t position, uint32_t timeline);
+/* The replica that is best for one more, among those that have replayed as much (NULL: whatever);
+ * NULL: there is none. */
+ProxyPool *proxy_route_replica(ProxyPool *home, const ReadFloor *floor);
+/* Whether one of them serves at all. */
+bool proxy_route_replica_serves(const ProxyPool *home);
 /* Whether one of those that serve will soon have what the primary has. */
 bool proxy_route_replica_near(const ProxyPool *home);
 /* For a client that waits for what a server says at login. */

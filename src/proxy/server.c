@@ -3,6 +3,7 @@
  * keeps its place in the budget until PostgreSQL itself has closed, because until then a backend is
  * there that counts for max_connections.
  */
+#include "proxy/causal_priv.h"
 #include "proxy/hold_priv.h"
 #include "proxy/hub_priv.h"
 #include "proxy/split_priv.h"
@@ -426,6 +427,22 @@ static SessionStep step_of(ProxyServer *server, const PgPiece *piece, SessionOut
     return session_server_piece(&server->client->session, &server->exchange, piece, out);
 }
 
+static void take_news(ProxyServer *server, const SessionOut *out)
+{
+    if (out->pinned != PIN_NONE) {
+        proxy_client_note_pins(server->client, out);
+    }
+    if (out->unpinned) {
+        proxy_client_unpinned(server->client);
+    }
+    if (out->ddl && server->pool != NULL && server->pool->catalog != NULL) {
+        catalog_entry_stale(server->pool->catalog, loop_now_ms(server->worker->loop));
+    }
+    if (out->learn) {
+        proxy_server_learn_linked(server);
+    }
+}
+
 /* False: the server breaks the protocol; problem says how. Where the piece has to wait, the server
  * is held. */
 static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece,
@@ -503,17 +520,9 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
     if (out.behind.len > 0) {
         stream_write(server->stream, out.behind);
     }
-    if (out.pinned != PIN_NONE) {
-        proxy_client_note_pins(client, &out);
-    }
-    if (out.unpinned) {
-        proxy_client_unpinned(client);
-    }
-    if (out.ddl && server->pool != NULL && server->pool->catalog != NULL) {
-        catalog_entry_stale(server->pool->catalog, loop_now_ms(server->worker->loop));
-    }
-    if (out.learn) {
-        proxy_server_learn_linked(server);
+    take_news(server, &out);
+    if (out.causal != CAUSAL_NO_NEWS && !proxy_causal_news(server, out.causal)) {
+        return true;
     }
     after_answer(server);
     if (out.news != LISTEN_NO_NEWS) {

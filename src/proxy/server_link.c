@@ -2,6 +2,7 @@
  * A server connection changes hands: what its client is told of it, what it is told of its client,
  * and where it goes when the client needs it no more.
  */
+#include "proxy/causal_priv.h"
 #include "proxy/hub_priv.h"
 #include "proxy/traffic_priv.h"
 #include "proxy/watch_priv.h"
@@ -112,6 +113,9 @@ void proxy_server_link(ProxyServer *server, ProxyClient *client)
     }
     server->exchange.replica =
         server->target != PROXY_TARGET_PRIMARY && server->worker->config->reads == READS_SPLIT;
+    if (server->worker->config->reads != READS_PRIMARY) {
+        proxy_causal_link(server);
+    }
     for (size_t i = 0; i < out.before_len; i++) {
         stream_write(server->stream, out.before[i]);
         server->writer = 0;

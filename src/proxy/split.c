@@ -1,4 +1,5 @@
 /* See split_priv.h. */
+#include "proxy/causal_priv.h"
 #include "proxy/last_word_priv.h"
 #include "proxy/route_priv.h"
 #include "proxy/split_priv.h"
@@ -53,6 +54,17 @@ static const ProxyStanding *primary_of(const ProxyClient *client)
     return &client->worker->proxy->targets[PROXY_TARGET_PRIMARY].standing;
 }
 
+/* What was inserted by now is all there is: a token cannot ask for more. */
+static void check_claim(ClientSplit *split, const ProxyStanding *primary)
+{
+    if (split->claimed_us == 0 || atomic_load(&primary->asked_us) <= split->claimed_us) {
+        return;
+    }
+    uint64_t position = atomic_load(&primary->position);
+    split->position = position < split->position ? position : split->position;
+    split->claimed_us = 0;
+}
+
 /* False: the position of what it may have written is not known yet. */
 static bool position_known(const ProxyClient *client)
 {
@@ -63,6 +75,7 @@ static bool position_known(const ProxyClient *client)
         split->wrote_us = time_mono_us(); /* positions of another history are no measure */
     }
     if (split->wrote_us == 0) {
+        check_claim(split, primary);
         return true;
     }
     /* It was asked for behind the answer to the write. */
@@ -71,7 +84,7 @@ static bool position_known(const ProxyClient *client)
     }
     split->position = atomic_load(&primary->position);
     split->timeline = timeline;
-    split->wrote_us = 0;
+    split->wrote_us = split->claimed_us = 0;
     return true;
 }
 
@@ -80,6 +93,11 @@ static void ask(ProxyWorker *worker, bool primary)
     for (size_t i = primary ? PROXY_TARGET_PRIMARY : 1; i < PROXY_TARGETS_MAX; i++) {
         proxy_watch_ask(worker, i);
     }
+}
+
+static bool wants_primary(const ClientSplit *split)
+{
+    return split->wrote_us != 0 || split->claimed_us != 0;
 }
 
 static void parked_look(void *user)
@@ -93,14 +111,33 @@ static void parked_look(void *user)
     }
 }
 
+static void parked_fail(ProxyWorker *worker, int64_t now_us)
+{
+    for (ListNode *node = list_first(&worker->parked); node != NULL;) {
+        const ClientSplit *split = CONTAINER_OF(node, ClientSplit, node);
+        node = list_next(&worker->parked, node);
+        if (split->fails && now_us >= split->until_us) {
+            proxy_causal_expired(split->client);
+        }
+    }
+}
+
+/* Who may wait for seconds does not make the replicas answer as often for all of that. */
 static void park_tick(void *user)
 {
     ProxyWorker *worker = user;
+    int64_t now_us = time_mono_us();
     bool primary = false;
+    bool soon = worker->park_ticks++ % (SPLIT_LONG_TICK_MS / SPLIT_TICK_MS) == 0;
+    parked_fail(worker, now_us);
     LIST_FOR_EACH (&worker->parked, node) {
-        primary = primary || CONTAINER_OF(node, ClientSplit, node)->wrote_us != 0;
+        const ClientSplit *split = CONTAINER_OF(node, ClientSplit, node);
+        primary = primary || wants_primary(split);
+        soon = soon || now_us - split->since_us <= SPLIT_WAIT_US;
     }
-    ask(worker, primary);
+    if (soon) {
+        ask(worker, primary);
+    }
     parked_look(worker); /* some have waited for long enough */
 }
 
@@ -121,19 +158,22 @@ void proxy_split_positions_known(Proxy *proxy)
     }
 }
 
-/* False: it has waited for long enough. */
-static bool park(ProxyClient *client, bool known)
+bool proxy_split_wait(ProxyClient *client, int64_t wait_us, bool fails)
 {
     ProxyWorker *worker = client->worker;
     ClientSplit *split = client->split;
     int64_t now_us = time_mono_us();
-    if (split->until_us != 0 && now_us >= split->until_us) {
+    split->fails = fails;
+    if (split->until_us != 0 && now_us >= split->until_us && !fails) {
         split->until_us = 0;
+        proxy_meter_add(proxy_client_meter(client), STAT_REPLICA_WAITS_EXPIRED, 1);
         return false;
     }
     if (split->until_us == 0) {
-        split->until_us = now_us + SPLIT_WAIT_US;
-        ask(worker, !known);
+        split->since_us = now_us;
+        split->until_us = now_us + wait_us;
+        proxy_meter_add(proxy_client_meter(client), STAT_REPLICA_WAITS, 1);
+        ask(worker, wants_primary(split));
     }
     client->state = CLIENT_PARKED;
     stream_pause(client->stream);
@@ -198,13 +238,13 @@ static ProxyPool *replica_of(ProxyClient *client, bool *ret_waits)
 {
     ClientSplit *split = client->split;
     bool known = position_known(client);
-    ProxyPool *pool =
-        known ? proxy_route_replica(client->pool, split->position, split->timeline) : NULL;
+    const ReadFloor floor = {.position = split->position, .timeline = split->timeline};
+    ProxyPool *pool = known ? proxy_route_replica(client->pool, &floor) : NULL;
     *ret_waits = false;
     if (pool != NULL) {
         split->until_us = 0;
     } else if (proxy_route_replica_near(client->pool)) {
-        *ret_waits = park(client, known);
+        *ret_waits = proxy_split_wait(client, SPLIT_WAIT_US, false);
     } else {
         split->until_us = 0;
     }

@@ -20,17 +20,20 @@
  *
  *   nothing written --> (a write at the primary) --> wrote_us --> (a later answer) --> position
  *                              ^------------------------------------------------------'
+ *
+ * Tokens that bring what other sessions have written are causal_priv.h's.
  */
 #ifndef WEIR_PROXY_SPLIT_PRIV_H
 #define WEIR_PROXY_SPLIT_PRIV_H
 
 #include "proxy/line_priv.h"
 
-#define SPLIT_HOLD_MAX   ((size_t)16 << 10) /* of an answer; more is passed on as it comes */
-#define SPLIT_WAIT_US    20000
-#define SPLIT_TICK_MS    2 /* how often replicas are asked meanwhile */
-#define SPLIT_LEARNT_MAX 256
-#define SPLIT_LEARNT_MS  600000
+#define SPLIT_HOLD_MAX     ((size_t)16 << 10) /* of an answer; more is passed on as it comes */
+#define SPLIT_WAIT_US      20000
+#define SPLIT_TICK_MS      2  /* how often replicas are asked meanwhile */
+#define SPLIT_LONG_TICK_MS 20 /* and of who has waited longer than that */
+#define SPLIT_LEARNT_MAX   256
+#define SPLIT_LEARNT_MS    600000
 
 typedef enum SplitKind { SPLIT_PRIMARY, SPLIT_READ, SPLIT_TRANSACTION } SplitKind;
 
@@ -43,18 +46,21 @@ typedef struct SplitDefaults {
 SplitKind split_kind(const LineReader *reader, SplitDefaults defaults, Slice data,
                      LineRequest *ret_request);
 
-/* Of a client, from when its pool splits. */
+/* Of a client, from when its pool splits, or it has a token. */
 typedef struct ClientSplit {
     ProxyClient *client;
-    uint64_t position; /* what a replica must have replayed; 0: whatever it has */
-    uint32_t timeline; /* of `position` */
-    int64_t wrote_us;  /* may have written until then, at a position not known yet; 0: it is */
-    int64_t until_us;  /* waits no longer than that for a position; 0: does not wait */
-    ListNode node;     /* in worker->parked */
-    bool reading;      /* a READ is under way, and nothing of its answer was passed on */
-    bool again;        /* it will be asked again: what comes is dropped */
-    bool cancelled;    /* since it was begun */
-    bool suspect;      /* what is under way looks like a read, and may write */
+    uint64_t position;  /* what a replica must have replayed; 0: whatever it has */
+    uint32_t timeline;  /* of `position` */
+    int64_t wrote_us;   /* may have written until then, at a position not known yet; 0: it is */
+    int64_t claimed_us; /* since then `position` is a token's, and may not be there; 0: it is */
+    uint64_t system;    /* whose cluster that is, where there is no primary; 0: there is none */
+    int64_t since_us, until_us; /* waits no longer than that for a position; 0: does not wait */
+    ListNode node;              /* in worker->parked */
+    bool fails;                 /* when that is over */
+    bool reading;               /* a READ is under way, and nothing of its answer was passed on */
+    bool again;                 /* it will be asked again: what comes is dropped */
+    bool cancelled;             /* since it was begun */
+    bool suspect;               /* what is under way looks like a read, and may write */
     uint64_t digest;
     size_t left; /* of the request, still in the client's stream; goes on with it */
     size_t skip; /* the same, but was sent already */
@@ -66,6 +72,9 @@ void proxy_split_done(ProxyClient *client); /* none is fine */
 /* Where its next transaction, which begins with `data`, goes. NULL: it waits for a position,
  * paused. *ret_len: of a READ, how long it is; 0: it is none. */
 ProxyPool *proxy_split_route(ProxyClient *client, Slice data, size_t *ret_len);
+/* It waits for a replica that has what it must see, paused. False: it has, for long enough; where
+ * that `fails` it goes on waiting, and proxy_causal_expired comes. */
+bool proxy_split_wait(ProxyClient *client, int64_t wait_us, bool fails);
 /* `request` is a READ that goes to a replica. */
 void proxy_split_begin(ProxyClient *client, Slice request);
 /* So much was sent. True: the READ is complete, and what comes behind it must wait. */

@@ -66,6 +66,7 @@ typedef struct ProxyStanding {
     atomic_uint_fast64_t position; /* a replica: replayed so far; the primary: inserted so far */
     atomic_int_fast64_t asked_us;  /* `position` is of then, or later: stored behind it */
     atomic_uint_fast32_t timeline; /* 0: not known */
+    atomic_uint_fast64_t system;   /* the identifier of its cluster; 0: not known */
     atomic_bool asked;             /* somebody wants the position of now */
 } ProxyStanding;
 

@@ -5,7 +5,7 @@
 #include "proxy/split_priv.h"
 #include "proxy/watch_priv.h"
 
-#define COLUMNS 6
+#define COLUMNS 7
 
 struct ProxyWatch {
     ProxyServer *server; /* NULL: there is no connection that can be asked */
@@ -22,8 +22,9 @@ struct ProxyWatch {
 };
 
 /* Of one server, whichever it is: in recovery, position, caught up, receives, age of the last
- * transaction that was replayed in ms, timeline. A replica tells the timeline that it receives only
- * to whom pg_read_all_stats allows it; others hear that of its last restartpoint. */
+ * transaction that was replayed in ms, timeline, cluster. A replica tells the timeline that it
+ * receives only to whom pg_read_all_stats allows it; others hear that of what it has written out,
+ * or of its last restartpoint. */
 #define POSITION                                                                                   \
     "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"                                  \
     " ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn"
@@ -33,10 +34,12 @@ static const char full_query[] =
     " (SELECT count(*) FROM pg_stat_wal_receiver),"
     " (1000 * extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()))::int8,"
     " CASE WHEN pg_is_in_recovery() THEN coalesce((SELECT received_tli FROM pg_stat_wal_receiver),"
-    " (SELECT timeline_id FROM pg_control_checkpoint()))"
-    " ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END";
+    " greatest((SELECT timeline_id FROM pg_control_checkpoint()),"
+    " (SELECT min_recovery_end_timeline FROM pg_control_recovery())))"
+    " ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END,"
+    " (SELECT system_identifier FROM pg_control_system())";
 static const char position_query[] =
-    "SELECT pg_is_in_recovery()::int, " POSITION ", NULL, NULL, NULL, NULL";
+    "SELECT pg_is_in_recovery()::int, " POSITION ", NULL, NULL, NULL, NULL, NULL";
 
 /* ---- what all threads see ----------------------------------------------------------------------
  */
@@ -162,6 +165,7 @@ static void replica_seen(ProxyWorker *worker, size_t target, ProxyWatch *watch)
 {
     ProxyStanding *standing = standing_of(worker, target);
     int64_t lag_ms = lag_of(worker, watch, loop_now_ms(worker->loop));
+    atomic_store(&standing->system, (uint64_t)column(watch, 6, 0));
     atomic_store(&standing->timeline, (uint32_t)column(watch, 5, 0));
     atomic_store(&standing->lag_ms, lag_ms);
     replica_judge(worker, target, lag_ms);
@@ -176,6 +180,7 @@ static void primary_seen(ProxyWorker *worker, ProxyWatch *watch)
         return;
     }
     uint32_t timeline = (uint32_t)column(watch, 5, 0);
+    atomic_store(&standing->system, (uint64_t)column(watch, 6, 0));
     if (atomic_exchange(&standing->timeline, timeline) != timeline) {
         replicas_judge(worker);
     }
@@ -461,6 +466,7 @@ static void watch_end(ProxyWorker *worker, size_t target)
     side->probe = NULL;
     atomic_store(&standing_of(worker, target)->asked_us, 0);
     atomic_store(&standing_of(worker, target)->timeline, 0);
+    atomic_store(&standing_of(worker, target)->system, 0);
     atomic_store(&standing_of(worker, target)->silent, false);
     standing_set(worker, target, false, false);
     if (probe != NULL && probe->state != SERVER_DRAINING) {

@@ -203,6 +203,7 @@ void names_take_parse(Session *session, Exchange *exchange, const PgPiece *piece
         return;
     }
     Statement *statement = intern(exchange, tail);
+    causal_show(session, exchange, statement->effects.token, false, out);
     out->replaced = piece->raw.len;
     if (statement_set_has(&exchange->prepared, statement, exchange->batch)) {
         out->head = SLICE("C\0\0\0\13Sweir:\0");
@@ -265,6 +266,7 @@ bool names_take_bind(Session *session, Exchange *exchange, const PgPiece *piece,
     Slice portal = slice_from(bind->portal.data, bind->portal.len + 1); /* with its NUL */
     statement = statement_now(session, exchange, bind->statement, statement);
     learn_statement(exchange, statement);
+    causal_show(session, exchange, statement->effects.token, true, out);
     prepare(exchange, statement, out);
     session_note_text(session, exchange, &statement->effects, out);
     rename_target(exchange, piece, portal, bind->statement, statement, out);
@@ -283,6 +285,7 @@ unsigned names_take_target(Session *session, Exchange *exchange, const PgPiece *
     }
     if (statement != NULL && piece->type == 'D') {
         statement = statement_now(session, exchange, name, statement);
+        causal_show(session, exchange, statement->effects.token, false, out);
         prepare(exchange, statement, out);
         rename_target(exchange, piece, SLICE("S"), name, statement, out);
     }

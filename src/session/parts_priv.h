@@ -11,6 +11,7 @@
  *   walsender.c  replication connections
  *   loss.c       what the loss of the server connection leaves open
  *   gate.c       what keeps a success from its client
+ *   causal.c     what replicas must have, from session to session
  */
 #ifndef WEIR_SESSION_PARTS_PRIV_H
 #define WEIR_SESSION_PARTS_PRIV_H
@@ -71,6 +72,37 @@ bool gate_holds(const Session *session, Exchange *exchange, const PgPiece *piece
 /* True: it is a notice that a wait was cut, which is not passed on. */
 bool gate_takes(Exchange *exchange, const PgPiece *piece);
 void gate_answered(Exchange *exchange); /* all that was asked */
+
+/* ---- causal.c ----------------------------------------------------------------------------------
+ */
+
+void causal_begin(Exchange *exchange);
+/* This text is about to run, or what nobody has read. Only of use where `standby` or its token says
+ * so. They may set `problem`. */
+void causal_note_text(Exchange *exchange, const TextEffects *effects, SessionOut *out);
+void causal_note_unread(const Exchange *exchange, SessionOut *out);
+/* A Parse whose name is not followed; the text is behind `offset`. */
+void causal_note_kept(const Session *session, Exchange *exchange, const PgPiece *piece,
+                      size_t offset, SessionOut *out);
+/* The text noted last is the unnamed statement; and that is about to run. */
+void causal_note_parsed(Exchange *exchange);
+void causal_note_bound(const Exchange *exchange, SessionOut *out);
+void causal_note_error(Exchange *exchange); /* as of loss.c */
+/* The first part of the text noted last was sent before it was read. */
+void causal_note_late(const Exchange *exchange, SessionOut *out);
+void causal_put(const Session *session, Exchange *exchange, bool runs, SessionOut *out);
+/* In front of what parses or `runs` a text with these bits of SQL_TOKEN_; once in a step. */
+static inline void causal_show(const Session *session, Exchange *exchange, uint8_t token, bool runs,
+                               SessionOut *out)
+{
+    if ((token & SQL_TOKEN_SHOWN) != 0) {
+        causal_put(session, exchange, runs, out);
+    }
+}
+/* PostgreSQL is asked for what was set so far; what it says of the token; and that was all. */
+void causal_ask(Exchange *exchange);
+void causal_take(Exchange *exchange, Slice value);
+void causal_answered(Exchange *exchange, SessionOut *out);
 
 /* ---- pins.c ----------------------------------------------------------------------------
  */
@@ -157,7 +189,7 @@ void settings_executed(Exchange *exchange);
 bool settings_hold(const Exchange *exchange);
 /* From the server. */
 void settings_take_tag(Session *session, Exchange *exchange, Slice tag);
-void settings_take_own_tag(Exchange *exchange); /* of a message of ours */
+void settings_take_own_tag(Exchange *exchange, Slice tag); /* of a message of ours */
 /* True: it is an error of the proxy's own that is none of the client's business. */
 bool settings_take_error(Exchange *exchange, const FlightAnswer *answer);
 void settings_take_ready(Session *session, Exchange *exchange, const FlightAnswer *answer);

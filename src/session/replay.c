@@ -186,10 +186,10 @@ void settings_take_tag(Session *session, Exchange *exchange, Slice tag)
     }
 }
 
-/* A replay behind a ROLLBACK stands. */
-void settings_take_own_tag(Exchange *exchange)
+/* A replay behind a ROLLBACK stands. What SELECT does (causal.c) is none. */
+void settings_take_own_tag(Exchange *exchange, Slice tag)
 {
-    if (exchange->settings_state == SETTINGS_REPLAYED) {
+    if (exchange->settings_state == SETTINGS_REPLAYED && !slice_starts(tag, "SELECT")) {
         exchange->rolled_back = false;
     }
 }
@@ -211,12 +211,14 @@ bool settings_take_error(Exchange *exchange, const FlightAnswer *answer)
 void settings_take_row(Session *session, Exchange *exchange, const PgPiece *piece)
 {
     Settings *settings;
+    Slice token;
     if (!piece->last ||
         !settings_take_answer(exchange->setting_table, session->settings,
-                              buf_slice(&exchange->asked), piece->body, &settings)) {
+                              buf_slice(&exchange->asked), piece->body, &settings, &token)) {
         return;
     }
     exchange->answered = true;
+    causal_take(exchange, token);
     settings_unref(session->settings);
     session->settings = settings;
     settings_unref(exchange->applied);
@@ -230,6 +232,9 @@ void settings_end(Session *session, Exchange *exchange, SessionOut *out)
     } else if (settings_make_temporary(session->settings)) {
         session_pin(session, PIN_TEMPORARY, out);
         session->pinned_for_good = true;
+    }
+    if (exchange->answered) {
+        causal_answered(exchange, out);
     }
     if (exchange->touched.len == 0) {
         exchange->context = settings_id(session->settings);
@@ -294,5 +299,6 @@ bool settings_rest(Session *session, Exchange *exchange, SessionOut *out)
     out->behind = buf_slice(&exchange->own);
     exchange->asking = ASKING_SETTINGS;
     exchange->answered = false;
+    causal_ask(exchange);
     return false;
 }

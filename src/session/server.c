@@ -140,6 +140,7 @@ static bool take_error(Session *session, Exchange *exchange, const PgPiece *piec
         exchange->unnamed = UNNAMED_ABSENT;
     }
     loss_note_error(exchange);
+    causal_note_error(exchange);
     gate_note_error(exchange);
     if (answer->query_skipped) {
         sync_for_query(session, exchange, out);
@@ -165,7 +166,8 @@ static bool take_first(Session *session, Exchange *exchange, const PgPiece *piec
     case 'C':
         exchange->completed = exchange->completed || !answer->ours;
         if (answer->ours) {
-            settings_take_own_tag(exchange);
+            Slice body = piece->body;
+            settings_take_own_tag(exchange, slice_cut(&body, '\0'));
         } else if (!session->relay) {
             take_tag(session, exchange, piece);
         }

@@ -9,9 +9,11 @@
 #define SERVER_WANTED "ZENSKRCA"
 /* PostgreSQL ends the connection over it; unless its COPY has just failed: then it would be run,
  * and nobody knew under what. */
-#define NOT_IN_COPY       "QPBDCEF"
+#define NOT_IN_COPY "QPBDCEF"
 
-#define FLIGHT_BEFORE_MAX 3 /* messages: a Close for room, Close and Parse; and those of strays */
+/* In front of a message: a Close for room, Close and Parse, five of causal.c; and those of strays.
+ */
+#define FLIGHT_BEFORE_MAX 8
 
 void session_client_policy(PgPolicy *policy)
 {
@@ -67,6 +69,7 @@ void exchange_init(Exchange *exchange, StatementTable *table, SettingTable *sett
     buf_init(&exchange->touched, BUF_MAX_DEFAULT);
     buf_init(&exchange->asked, BUF_MAX_DEFAULT);
     buf_init(&exchange->own, BUF_MAX_DEFAULT);
+    buf_init(&exchange->causal.own, BUF_MAX_DEFAULT);
 }
 
 void exchange_done(Exchange *exchange)
@@ -78,6 +81,7 @@ void exchange_done(Exchange *exchange)
     buf_done(&exchange->touched);
     buf_done(&exchange->asked);
     buf_done(&exchange->own);
+    buf_done(&exchange->causal.own);
     statement_set_clear(&exchange->prepared);
     settings_unref(exchange->applied);
 }
@@ -140,6 +144,7 @@ void session_link(Session *session, Exchange *exchange, Handover handover, Sessi
     exchange->streaming = exchange->stream_done = false;
     loss_begin(exchange);
     gate_begin(exchange);
+    causal_begin(exchange);
     put_handover(exchange, session->relay ? HANDOVER_PLAIN : handover, out);
     settings_begin(session, exchange);
 }
@@ -198,6 +203,10 @@ void session_note_text(Session *session, Exchange *exchange, const TextEffects *
     if (exchange->gate.on) {
         gate_note_text(exchange, effects);
     }
+    if ((exchange->causal.standby || (effects->token | exchange->causal.token) != 0) &&
+        !session->relay) {
+        causal_note_text(exchange, effects, out);
+    }
     listen_note(session, exchange, effects);
     if (effects->pins != 0) {
         pins_note(session, exchange, effects, out);
@@ -216,6 +225,7 @@ static void text_feed(Session *session, Exchange *exchange, Slice text, bool las
         exchange->scanning = false;
         TextEffects effects = sql_scan_effects(&exchange->scan);
         session_note_text(session, exchange, &effects, out);
+        causal_note_late(exchange, out);
     }
 }
 
@@ -231,6 +241,8 @@ static void text_begin(Session *session, Exchange *exchange, Slice text, bool la
         session_note_text(session, exchange, &effects, out);
         return;
     }
+    exchange->causal.token = 0;
+    exchange->causal.follows = false;
     sql_scan_begin(&exchange->scan, exchange->dialect);
     exchange->scanning = true;
     text_feed(session, exchange, text, false, out);
@@ -240,6 +252,7 @@ static void take_query(Session *session, Exchange *exchange, const PgPiece *piec
 {
     exchange->unnamed = UNNAMED_ABSENT; /* the server drops it */
     text_begin(session, exchange, piece->body, piece->last, out);
+    causal_show(session, exchange, exchange->causal.token, true, out);
     names_note_deallocate(session, exchange, piece->body, piece->last, out);
 }
 
@@ -272,6 +285,7 @@ static void take_parse(Session *session, Exchange *exchange, const PgPiece *piec
     if (!readable || name.len > 0) {
         names_keep_parse(session, exchange, name, out);
         note_kept(exchange, piece, readable ? offset : piece->body.len);
+        causal_note_kept(session, exchange, piece, readable ? offset : piece->body.len, out);
         exchange->changed = true;
         return;
     }
@@ -280,6 +294,8 @@ static void take_parse(Session *session, Exchange *exchange, const PgPiece *piec
     exchange->gate.unnamed_wrote = exchange->gate.unnamed_slow = false;
     Slice text = slice_skip(piece->body, offset);
     text_begin(session, exchange, text, piece->last, out);
+    causal_note_parsed(exchange);
+    causal_show(session, exchange, exchange->causal.token, false, out);
     names_note_deallocate(session, exchange, text, piece->last, out);
     flight_push(&exchange->flight, 'P', 0);
 }
@@ -308,6 +324,8 @@ static void take_bind(Session *session, Exchange *exchange, const PgPiece *piece
         use_unnamed(session, exchange, out);
         loss_note_unnamed(exchange);
         gate_note_unnamed(exchange);
+        causal_note_bound(exchange, out);
+        causal_show(session, exchange, exchange->causal.unnamed, true, out);
         if (exchange->unnamed == UNNAMED_PARSED) {
             exchange->unnamed = UNNAMED_BOUND;
         }
@@ -316,6 +334,7 @@ static void take_bind(Session *session, Exchange *exchange, const PgPiece *piece
     if (!names_take_bind(session, exchange, piece, &bind, out)) {
         loss_note_unread(exchange);
         gate_note_unknown(exchange);
+        causal_note_unread(exchange, out);
         (void)names_refuse_reserved(session, bind.statement, out);
     }
 }
@@ -390,6 +409,7 @@ static void take_linked(Session *session, Exchange *exchange, const PgPiece *pie
     case 'F':
         session_pin(session, PIN_FUNCTION_CALL, out);
         gate_note_unread(exchange);
+        causal_note_unread(exchange, out);
         exchange->changed = true;
         break;
     default:
@@ -408,7 +428,8 @@ static void take_linked(Session *session, Exchange *exchange, const PgPiece *pie
         exchange->batch++;
         exchange->open = false;
         exchange->barrier = exchange->barrier || exchange->forgets || settings_hold(exchange) ||
-                            exchange->replica; /* the transaction may be over */
+                            exchange->replica ||      /* the transaction may be over */
+                            exchange->causal.pending; /* it may go elsewhere */
         exchange->forgets = false;
     }
 }

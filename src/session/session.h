@@ -33,6 +33,7 @@
 #ifndef WEIR_SESSION_H
 #define WEIR_SESSION_H
 
+#include "session/causal_priv.h"
 #include "session/flight_priv.h"
 #include "session/gate_priv.h"
 #include "session/listen_priv.h"
@@ -179,6 +180,7 @@ typedef struct Exchange {
     int16_t bound_len; /* and of this portal, which was bound last in the batch; -1: of none */
     char bound[BOUND_MAX];
     Gate gate;
+    Causal causal;
     /* What a text is parsed under (RULES P4): a list of settings, or something of its own. */
     uint64_t context;
     /* the server connection's */
@@ -233,6 +235,7 @@ typedef struct SessionOut {
     bool at_rest;         /* the server connection can serve somebody else */
     bool ready;           /* of STEP_FAILED */
     ListenNews news;
+    CausalNews causal; /* SET: to exchange->causal.set */
     const char *problem;
     const char *sqlstate;             /* of `problem`; NULL: 08P01 */
     Slice before[SESSION_BEFORE_MAX]; /* to the server, in front of the piece. Copy it at once */

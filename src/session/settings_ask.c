@@ -8,10 +8,13 @@ typedef struct Asked {
     bool set; /* it may have been given a value; else it was only led back */
 } Asked;
 
+#define CLEAR_TOKEN ", pg_catalog.set_config('" SQL_TOKEN_NAME "', '', false)"
+
 typedef struct Asking {
     Asked items[2 * SETTINGS_MAX];
     size_t len;
     bool too_many;
+    bool token; /* is one of them; behind all values comes that of CLEAR_TOKEN */
 } Asking;
 
 static void asking_add(Asking *asking, Slice name, bool set)
@@ -26,6 +29,7 @@ static void asking_add(Asking *asking, Slice name, bool set)
         asking->too_many = true;
         return;
     }
+    asking->token = asking->token || slice_is(name, SQL_TOKEN_NAME);
     asking->items[asking->len++] = (Asked){name, set};
 }
 
@@ -62,6 +66,7 @@ bool settings_put_ask(const Settings *settings, Slice touched, Buf *out)
         setting_put_literal(&text, asking.items[i].name);
         buf_append_str(&text, ", true)");
     }
+    buf_append_str(&text, asking.token ? CLEAR_TOKEN : "");
     pg_put_query(out, buf_slice(&text));
     buf_done(&text);
     return true;
@@ -83,6 +88,12 @@ typedef struct Pair {
 static int compare_pairs(const void *a, const void *b)
 {
     return slice_cmp(((const Pair *)a)->name, ((const Pair *)b)->name);
+}
+
+static Slice read_value(PgReader *reader)
+{
+    uint32_t len = pg_read_u32(reader);
+    return len != UINT32_MAX ? pg_read_bytes(reader, len) : (Slice){0};
 }
 
 static bool is_asked(const Asking *asking, Slice name)
@@ -136,22 +147,27 @@ Settings *settings_overlay(SettingTable *table, const Settings *settings, Slice 
 }
 
 bool settings_take_answer(SettingTable *table, Settings *settings, Slice touched, Slice row,
-                          Settings **ret_settings)
+                          Settings **ret_settings, Slice *ret_token)
 {
     Asking asking;
     Pair pairs[3 * SETTINGS_MAX];
     size_t count = 0;
     PgReader reader = {.rest = row};
     asking_of(settings, touched, &asking);
-    if (pg_read_u16(&reader) != asking.len) {
+    *ret_token = (Slice){0};
+    if (pg_read_u16(&reader) != asking.len + (asking.token ? 1 : 0)) {
         return false;
     }
     for (size_t i = 0; i < asking.len; i++) {
-        uint32_t len = pg_read_u32(&reader);
-        Slice value = len != UINT32_MAX ? pg_read_bytes(&reader, len) : (Slice){0};
-        if (is_kept(settings, &asking.items[i], value)) {
+        Slice value = read_value(&reader);
+        if (slice_is(asking.items[i].name, SQL_TOKEN_NAME)) {
+            *ret_token = value;
+        } else if (is_kept(settings, &asking.items[i], value)) {
             pairs[count++] = (Pair){asking.items[i].name, value};
         }
+    }
+    if (asking.token) {
+        (void)read_value(&reader);
     }
     Slice rest = settings_slice(settings);
     Pair old;

@@ -74,8 +74,9 @@ bool settings_make_temporary(const Settings *settings);
  * settings; nothing where there is nothing to ask. False: a name cannot be asked for. */
 NODISCARD bool settings_put_ask(const Settings *settings, Slice touched, Buf *out);
 /* The answer to it: the body of its DataRow. False: more than can be kept, or not an answer to
- * that. */
+ * that. SQL_TOKEN_NAME is none of the settings: with the question it is taken off the server, and
+ * *ret_token is its value, which points into the row; empty where it was not asked for. */
 NODISCARD bool settings_take_answer(SettingTable *table, Settings *settings, Slice touched,
-                                    Slice row, Settings **ret_settings);
+                                    Slice row, Settings **ret_settings, Slice *ret_token);
 
 #endif

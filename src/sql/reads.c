@@ -375,7 +375,8 @@ void sql_reads_word(SqlScan *scan, Slice word, bool quoted)
 void sql_reads_other(SqlScan *scan, char c)
 {
     if (c == '(' && scan->named_ &&
-        (scan->qualified_ || !is_callable((Slice){scan->word_, scan->word_len_}))) {
+        (scan->qualified_ ||
+         !(is_callable((Slice){scan->word_, scan->word_len_}) || sql_config_begins(scan)))) {
         scan->read_ = READ_NOT;
     }
     scan->dot_ = c == '.' && scan->named_;
@@ -391,8 +392,9 @@ void sql_reads_end(SqlScan *scan)
     TextEffects *effects = &scan->effects;
     bool plain = effects->pin == PIN_NONE && !effects->writes;
     bool control = plain && (scan->control_ == READ_SO_FAR || scan->read_ == READ_NONE);
-    effects->reads = scan->read_ == READ_SO_FAR && plain && !effects->alone && !effects->forgets &&
-                     scan->touched_len_ == 0;
-    effects->harmless = effects->reads || control;
+    bool reads = scan->read_ == READ_SO_FAR && plain && !effects->alone && !effects->forgets;
+    bool token = effects->token != 0; /* which no other server knows */
+    effects->reads = reads && scan->touched_len_ == 0 && !token;
+    effects->harmless = effects->reads || control || (reads && token);
     effects->begins = control ? scan->begin_ : 0;
 }

@@ -1,10 +1,12 @@
 /*
  * Which settings a text may change: SET, RESET, DISCARD ALL and set_config. Only the names are
- * read; what became of them PostgreSQL is asked for. What cannot be named pins.
+ * read; what became of them PostgreSQL is asked for. What cannot be named pins. And whether one of
+ * them is the proxy's own, or is shown: SHOW, current_setting.
  *
  *   SET -> (SESSION | LOCAL ->) name (. name)* -> TO | = -> value
  *       -> TIME ZONE | NAMES | SCHEMA | XML OPTION -> value
  *   RESET -> name (. name)* | ALL | TIME ZONE | SESSION AUTHORIZATION
+ *   SHOW -> name (. name)*
  */
 #include "sql/words_priv.h"
 
@@ -109,6 +111,9 @@ static void touch_name(SqlScan *scan, Slice name, bool reset)
     scan->quiets_ = scan->quiets_ || (!reset && slice_is(name, "client_min_messages"));
     if (slice_starts(name, "transaction_")) {
         return; /* ends with the transaction */
+    }
+    if (slice_is(name, SQL_TOKEN_NAME)) {
+        scan->effects.token |= scan->local_ ? SQL_TOKEN_LOCAL : SQL_TOKEN_SET;
     }
     if (!is_plain(name) || slice_is(name, "session_authorization") ||
         (scan->local_ && changes_reading(name))) {
@@ -229,6 +234,20 @@ static void take_discard(SqlScan *scan, Slice word)
     }
 }
 
+/* Only one name means anything. */
+static void show_name(SqlScan *scan, Slice part)
+{
+    if (scan->name_len_ + part.len >= SQL_WORD_MAX) {
+        scan->kind_ = KIND_QUIET;
+        return;
+    }
+    name_add(scan, part);
+    scan->kind_ = KIND_SHOW_NAME;
+    if (slice_is_nocase(name_slice(scan), SQL_TOKEN_NAME)) {
+        scan->effects.token |= SQL_TOKEN_SHOWN;
+    }
+}
+
 /* Behind the name: TO, or for SET ROLE the value. */
 static void take_behind_name(SqlScan *scan, Slice word, bool quoted)
 {
@@ -294,6 +313,13 @@ void sql_settings_take(SqlScan *scan, Slice word, bool quoted)
     case KIND_SKIP:
         scan->kind_ = KIND_QUIET;
         break;
+    case KIND_SHOW:
+        scan->name_len_ = 0;
+        show_name(scan, word);
+        break;
+    case KIND_SHOW_DOT:
+        show_name(scan, word);
+        break;
     default:
         break;
     }
@@ -320,6 +346,10 @@ static bool take_dot(SqlScan *scan)
         break;
     case KIND_SET_TO: /* names.x, schema.x */
         sql_statement_pin(scan, PIN_SETTING);
+        return true;
+    case KIND_SHOW_NAME:
+        show_name(scan, SLICE("."));
+        scan->kind_ = scan->kind_ == KIND_SHOW_NAME ? KIND_SHOW_DOT : scan->kind_;
         return true;
     default:
         return false;
@@ -350,6 +380,9 @@ void sql_settings_other(SqlScan *scan, char c)
         }
         break;
     case KIND_SKIP:
+    case KIND_SHOW:
+    case KIND_SHOW_NAME:
+    case KIND_SHOW_DOT:
         scan->kind_ = KIND_QUIET;
         break;
     default: /* nothing that PostgreSQL would run */
@@ -368,25 +401,62 @@ void sql_settings_end(SqlScan *scan)
     scan->local_ = false;
 }
 
-/* ---- set_config('name', …) ---------------------------------------------------------------------
+/* ---- set_config('name', …), current_setting('name' …) ------------------------------------------
  */
 
-enum { CONFIG_NONE, CONFIG_WORD, CONFIG_OPEN, CONFIG_NAME };
+enum { CONFIG_NONE, CONFIG_WORD, CONFIG_OPEN, CONFIG_NAME, CONFIG_SHOW_WORD, CONFIG_SHOW_OPEN };
 
 void sql_config_begin(SqlScan *scan)
 {
     scan->config_ = CONFIG_WORD;
 }
 
+void sql_config_begin_show(SqlScan *scan)
+{
+    scan->config_ = CONFIG_SHOW_WORD;
+}
+
+bool sql_config_begins(const SqlScan *scan)
+{
+    return scan->config_ == CONFIG_WORD || scan->config_ == CONFIG_SHOW_WORD;
+}
+
+static bool config_shows(const SqlScan *scan)
+{
+    return scan->config_ == CONFIG_SHOW_WORD || scan->config_ == CONFIG_SHOW_OPEN;
+}
+
+/* As any call of what is not on the list of reads.c. */
+static void config_is_no_read(SqlScan *scan)
+{
+    scan->read_ = READ_NOT;
+}
+
 static void config_unknown(SqlScan *scan)
 {
+    bool shows = config_shows(scan);
+    bool name = scan->config_ == CONFIG_SHOW_WORD; /* of a column */
     scan->config_ = CONFIG_NONE;
-    sql_scan_pin(scan, PIN_SETTING);
+    if (!name) {
+        config_is_no_read(scan);
+    }
+    if (!shows) {
+        sql_scan_pin(scan, PIN_SETTING);
+    }
 }
 
 bool sql_config_wants(const SqlScan *scan)
 {
-    return scan->config_ == CONFIG_OPEN;
+    return scan->config_ == CONFIG_OPEN || scan->config_ == CONFIG_SHOW_OPEN;
+}
+
+void sql_config_hidden(SqlScan *scan)
+{
+    bool shows = config_shows(scan);
+    config_unknown(scan);
+    if (!shows) {
+        sql_statement_pin(scan, PIN_SETTING);
+    }
 }
 
 void sql_config_take(SqlScan *scan)
@@ -400,9 +470,11 @@ void sql_config_other(SqlScan *scan, char c)
 {
     if (scan->config_ == CONFIG_WORD && c == '(') {
         scan->config_ = CONFIG_OPEN;
+    } else if (scan->config_ == CONFIG_SHOW_WORD && c == '(') {
+        scan->config_ = CONFIG_SHOW_OPEN;
     } else if (scan->config_ == CONFIG_NAME && c == ',') {
         scan->config_ = CONFIG_NONE;
-    } else if (scan->config_ != CONFIG_NONE && !(scan->config_ == CONFIG_OPEN && c == '\'')) {
+    } else if (scan->config_ != CONFIG_NONE && !(sql_config_wants(scan) && c == '\'')) {
         config_unknown(scan);
     }
 }
@@ -410,6 +482,15 @@ void sql_config_other(SqlScan *scan, char c)
 void sql_config_name(SqlScan *scan, Slice name)
 {
     bool local = scan->local_;
+    bool token = slice_is_nocase(name, SQL_TOKEN_NAME);
+    if (!token) {
+        config_is_no_read(scan);
+    }
+    if (config_shows(scan)) {
+        scan->config_ = CONFIG_NONE;
+        scan->effects.token |= token ? SQL_TOKEN_SHOWN : 0;
+        return;
+    }
     scan->config_ = CONFIG_NAME;
     scan->local_ = false; /* whichever it is: it is asked for */
     touch(scan, TOUCH_LOCAL, (Slice){0});

@@ -87,6 +87,8 @@ typedef struct TextEffects {
     bool locks;      /* takes advisory locks */
     bool quiets;     /* the client may not hear warnings any more: client_min_messages is set above
                         them, or what is run may do so unseen */
+    bool several;    /* statements */
+    uint8_t token;   /* bits of SQL_TOKEN_ */
     uint8_t begins;  /* one statement that begins a transaction: of which modes */
     Slice touched;   /* settings: for touched_next */
 } TextEffects;
@@ -98,6 +100,11 @@ enum {
     SQL_BEGINS_READ_WRITE = 4,
     SQL_BEGINS_SERIALIZABLE = 8,
 };
+
+/* The setting that is the proxy's own: what replicas must have (session/causal_priv.h). LOCAL: it
+ * is set to the end of the transaction only. */
+#define SQL_TOKEN_NAME "weir.causal_token"
+enum { SQL_TOKEN_SET = 1, SQL_TOKEN_SHOWN = 2, SQL_TOKEN_LOCAL = 4 };
 
 #define SQL_WORD_MAX    64 /* PostgreSQL keeps 63 bytes of a name */
 #define SQL_TAG_MAX     64 /* of a dollar quote; a longer one pins */
@@ -123,7 +130,7 @@ typedef struct SqlScan {
     uint8_t words_;      /* so far, counted to 2 */
     uint8_t before_;     /* the word just before, where it matters */
     uint8_t statements_; /* so far, counted to 2 */
-    uint8_t config_;     /* in a call of set_config */
+    uint8_t config_;     /* in a call of set_config or current_setting */
     bool local_;         /* SET LOCAL */
     bool quiets_;        /* client_min_messages is set, and not to what lets warnings pass */
     bool routine_;       /* CREATE FUNCTION or PROCEDURE, whose body may be BEGIN ATOMIC … END */
@@ -203,7 +210,7 @@ bool touched_next(Slice *touched, Touch *ret_touch, Slice *ret_name);
 NODISCARD bool touched_add(Buf *touched, Slice more);
 /* Whether values may have changed that outlive the transaction. */
 bool touched_lasts(Slice touched);
-bool touched_custom(Slice touched);
+bool touched_custom(Slice touched); /* but SQL_TOKEN_NAME, which is taken off the server */
 /* Whether the next text may be read otherwise. */
 bool touched_reading(Slice touched);
 

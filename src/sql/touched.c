@@ -64,7 +64,7 @@ bool touched_custom(Slice touched)
     Touch touch;
     Slice name;
     while (touched_next(&touched, &touch, &name)) {
-        if (setting_is_custom(name)) {
+        if (setting_is_custom(name) && !slice_is(name, SQL_TOKEN_NAME)) {
             return true;
         }
     }

@@ -19,7 +19,7 @@ static const FirstWord first_words[] = {
     {"rollback", KIND_END, 0, true},
     {"with", KIND_QUIET, 0, false},
     {"set", KIND_SET, 0, false},
-    {"show", KIND_QUIET, 0, false},
+    {"show", KIND_SHOW, 0, false},
     {"copy", KIND_WRITE, 0, false},
     {"savepoint", KIND_QUIET, 0, false},
     {"release", KIND_QUIET, 0, false},
@@ -177,6 +177,7 @@ static bool is_listening(Slice word)
 
 static void take_first(SqlScan *scan, Slice word)
 {
+    scan->effects.several = scan->effects.several || scan->statements_ > 0;
     scan->effects.alone = scan->effects.alone || scan->statements_ > 0;
     scan->effects.bare = scan->statements_ == 0 && is_bare(word);
     scan->effects.ends = scan->effects.ends || is_ending(word);
@@ -295,6 +296,10 @@ static void take_function(SqlScan *scan, Slice word)
     }
     if (slice_is(word, "set_config")) {
         sql_config_begin(scan);
+        return;
+    }
+    if (slice_is(word, "current_setting")) {
+        sql_config_begin_show(scan);
         return;
     }
     if (scan->effects.writes && slice_is(word, "pg_settings")) {
@@ -461,9 +466,10 @@ void sql_words_string(SqlScan *scan, Slice text)
 
 void sql_words_hidden_string(SqlScan *scan)
 {
-    if (sql_config_wants(scan) || is_search_path(scan)) {
+    if (sql_config_wants(scan)) {
+        sql_config_hidden(scan);
+    } else if (is_search_path(scan)) {
         sql_statement_pin(scan, PIN_SETTING);
-        scan->config_ = 0;
     }
 }
 

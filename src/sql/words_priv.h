@@ -1,5 +1,5 @@
 /* What the words of a statement mean to sql_scan: the tables, and one step per word
- * (words.c); and what SET, RESET, DISCARD and set_config change (settings.c). */
+ * (words.c); and what SET, RESET, DISCARD and set_config change, and SHOW shows (settings.c). */
 #ifndef WEIR_SQL_WORDS_PRIV_H
 #define WEIR_SQL_WORDS_PRIV_H
 
@@ -17,7 +17,7 @@ enum SqlKind {
     KIND_CREATE,
     KIND_ALTER,
     KIND_EXPLAIN, /* explains another statement */
-    KIND_SET,     /* from here on: SET, RESET and DISCARD, as of settings.c */
+    KIND_SET,     /* from here on: SET, RESET, DISCARD and SHOW, as of settings.c */
     KIND_RESET,
     KIND_DISCARD,
     KIND_SET_REST,      /* behind SET SESSION and SET LOCAL, which may have been a name */
@@ -33,6 +33,9 @@ enum SqlKind {
     KIND_RESET_DOT,
     KIND_SET_TO,    /* the value comes */
     KIND_SET_VALUE, /* a schema pg_temp in it would make tables temporary */
+    KIND_SHOW,
+    KIND_SHOW_NAME, /* behind a setting's name, or the beginning of one */
+    KIND_SHOW_DOT,
 };
 
 /* A name or keyword, in lower case; `quoted` ones are no keywords. */
@@ -54,16 +57,20 @@ void sql_reads_word(SqlScan *scan, Slice word, bool quoted);
 void sql_reads_other(SqlScan *scan, char c);
 void sql_reads_end(SqlScan *scan);
 
-/* The same steps for SET, RESET and DISCARD, once the kind says so. */
+/* The same steps for SET, RESET, DISCARD and SHOW, once the kind says so. */
 bool sql_settings_has(const SqlScan *scan);
 void sql_settings_take(SqlScan *scan, Slice word, bool quoted);
 void sql_settings_other(SqlScan *scan, char c);
 void sql_settings_end(SqlScan *scan);
 void sql_settings_level(SqlScan *scan, Slice level); /* the value, where `quiets_` is set */
-/* And for what stands behind the word set_config. */
+/* And for what stands behind the words set_config and current_setting. */
 void sql_config_begin(SqlScan *scan);
-void sql_config_take(SqlScan *scan);        /* a word, or the end */
+void sql_config_begin_show(SqlScan *scan);
+bool sql_config_begins(
+    const SqlScan *scan);            /* it was just read: its name decides whether it reads */
+void sql_config_take(SqlScan *scan); /* a word, or the end */
 bool sql_config_wants(const SqlScan *scan); /* the next string is the name */
+void sql_config_hidden(SqlScan *scan);      /* which is not spelled out */
 void sql_config_other(SqlScan *scan, char c);
 void sql_config_name(SqlScan *scan, Slice name);
 

@@ -50,7 +50,27 @@ static const struct {
     {'c', -1, {"", 0}},
     {'f', -1, {"x\0", 2}},
     {'F', -1, {"x", 1}},
+    /* Where there are tokens. */
+    {'Q', -1, {"set weir.causal_token = 'x'", 28}},
+    {'Q', -1, {"reset weir.causal_token", 24}},
+    {'Q', -1, {"set local weir.causal_token = 'x'", 34}},
+    {'Q', -1, {"show weir.causal_token", 23}},
+    {'Q', -1, {"commit", 7}},
+    {'P', -1, {"\0set weir.causal_token = 'x'\0\0\0", 31}},
+    {'P', -1, {"\0show weir.causal_token\0\0\0", 26}},
+    {'P', 0, {"a\0show weir.causal_token\0\0\0", 27}},
 };
+#define TOKEN_MESSAGES 8
+
+static inline void model_put_token(Buf *row, int token)
+{
+    if (token == TOKEN_NOBODY) {
+        pg_put_u32(row, 0);
+    } else {
+        pg_put_u32(row, 45);
+        buf_printf(row, "w1-0000000000000001-00000001-%016d", token);
+    }
+}
 
 static inline Slice body_of(const Entry *message, Buf *body)
 {
@@ -73,11 +93,18 @@ static inline Slice body_of(const Entry *message, Buf *body)
         pg_put_u32(body, message->channel ? 1 : UINT32_MAX);
         buf_append_str(body, message->channel ? "c" : "");
     } else if (message->asked) {
-        pg_put_u16(body, (uint16_t)strlen(message->columns));
+        pg_put_u16(body, (uint16_t)(strlen(message->columns) + (message->has_token ? 1 : 0)));
         for (const char *column = message->columns; *column != '\0'; column++) {
             bool custom = *column == 'a';
+            if (*column == 'w') {
+                model_put_token(body, message->token);
+                continue;
+            }
             model_put_value(body, custom ? message->settings.custom : message->settings.plain,
                             custom);
+        }
+        if (message->has_token) {
+            pg_put_u32(body, 0);
         }
     }
     return buf_slice(body);

@@ -4,6 +4,7 @@
 #define WEIR_FUZZ_MODEL_QUEUE_H
 
 #include "model_settings.h"
+#include "model_token.h"
 
 #define QUEUE_MAX 4096
 #define NAME_SIZE 16
@@ -23,6 +24,8 @@ typedef struct Entry {
     const char *tag;
     bool asked; /* a DataRow with the settings that were asked for */
     char columns[4];
+    bool has_token; /* one of them is the token */
+    int token;
     bool cut;          /* a success of a wait that was cut; or, of an 'N', the notice of one */
     bool pins_asked;   /* a DataRow with what pins */
     bool channel;      /* and there is one */

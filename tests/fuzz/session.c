@@ -12,183 +12,18 @@
  * without one while a cancel is on its way, or where the session hears none; no success of that is
  * passed on before the gate was opened. Where the server is a replica, no message of a batch goes
  * there before the one in front of it is answered, for that may have ended the transaction; and no
- * advisory lock.
+ * advisory lock. What shows the causal token shows what the proxy has put there, and no client's is
+ * left at rest; the proxy tells each that was set and committed; and a replica runs nothing behind
+ * one but what sets another, or ends the transaction.
  */
 #include <stdlib.h>
 
 #include "session/session.h"
 
-#include "model_listens.h"
 #include "model_messages.h"
+#include "model_world.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define NOBODY  2  /* the proxy itself, or no message in particular */
-#define HAS_MAX 64 /* statements on the server */
-#define NAMES   2  /* of a client: "a" and "b" */
-#define SET_MAX 2
-#define NO_TEXT (-1)
-
-typedef struct Has {
-    char name[NAME_SIZE];
-    int8_t text;
-    int8_t plain; /* the setting "t" when it was parsed */
-} Has;
-
-typedef struct World {
-    Session sessions[2];
-    Exchange exchange;
-    int linked; /* which client; -1: none */
-    Queue in;   /* to the server */
-    Queue out;  /* from it */
-    /* the server */
-    bool skip;
-    bool open;     /* messages since the last Sync that began an implicit transaction */
-    char copy;     /* 'Q' or 'E': reads COPY data for it */
-    uint8_t owner; /* of the copy */
-    char status;
-    bool dead;
-    Has has[HAS_MAX];
-    size_t has_len;
-    ModelSettings settings;
-    bool replayed;           /* the proxy set something in the transaction that is open */
-    char unnamed[TEXT_SIZE]; /* the unnamed statement, and the portal: there is one, by any name */
-    char portal[TEXT_SIZE];
-    bool bound;           /* there is a portal; none outlives its transaction */
-    int8_t own[2][NAMES]; /* what each client's names would stand for on a connection of its own */
-    ModelSettings own_settings[2];
-    unsigned seen[2];       /* values of "t" that the client has had, a bit each */
-    bool doubt;             /* something failed that a later batch in flight counted on */
-    Listens listens;        /* of the server */
-    Listens own_listens[2]; /* of each client on a connection of its own */
-    bool wrote;             /* something in the transaction that is open */
-    bool cut;               /* the wait of its commit was, and nothing tells so */
-    uint8_t cancels;        /* on their way */
-    bool gated, quiet;      /* of all connections */
-    bool noticed;           /* a notice has come, and nothing is proven since */
-    bool is_held;           /* at the gate: */
-    Entry held;
-    int32_t marking; /* the mark in the transaction that is open; 0: none */
-    Numbers hub[2]; /* what the shared connection is to tell each client, and marks, on their way */
-    enum { DEAF, SHARING, ON } ear[2];
-    Numbers queue[2], later[2]; /* what waits for the client */
-    Numbers due[2];
-    int32_t notified;
-    StatementTable *table;
-    SettingTable *settings_table;
-    SqlMemo *memo; /* NULL: none */
-    const uint8_t *data;
-    size_t size;
-} World;
-
-static uint8_t choose(World *w, uint8_t count)
-{
-    if (w->size == 0) {
-        return 0;
-    }
-    w->size--;
-    return (uint8_t)(*w->data++ % count);
-}
-
-/* ---- what is heard -----------------------------------------------------------------------------
- */
-
-/* The client gets it: it is the one that is due. */
-static void get(World *w, int client, int32_t number)
-{
-    ASSERT(numbers_pop(&w->due[client]) == number);
-}
-
-static void flush(World *w, int client)
-{
-    while (w->queue[client].len > 0) {
-        get(w, client, numbers_pop(&w->queue[client]));
-    }
-    while (w->later[client].len > 0) {
-        get(w, client, numbers_pop(&w->later[client]));
-    }
-}
-
-static bool is_shared(const World *w, int client)
-{
-    const Listening *listening = w->sessions[client].listening;
-    return listening != NULL && listening->state == LISTENING_SHARED;
-}
-
-static bool is_idle(const World *w, int client)
-{
-    const Exchange *exchange = &w->exchange;
-    return is_shared(w, client) &&
-           (w->linked != client ||
-            (exchange->status == 'I' && !exchange->open && exchange->asking == ASKING_NOTHING &&
-             flight_is_empty(&exchange->flight)));
-}
-
-static void hub_mark(World *w, int client, int32_t mark)
-{
-    const Listening *listening = w->sessions[client].listening;
-    if (listening == NULL || listening->marks != (uint64_t)mark || w->ear[client] == DEAF) {
-        return;
-    }
-    bool back = w->ear[client] == ON;
-    w->ear[client] = back ? DEAF : ON;
-    session_listen_passed(&w->sessions[client]);
-    if (back) {
-        flush(w, client);
-    }
-}
-
-/* The shared connection tells what comes next. */
-static void hub_hear(World *w, int client)
-{
-    if (w->hub[client].len == 0) {
-        return;
-    }
-    int32_t number = numbers_pop(&w->hub[client]);
-    if (number < 0) {
-        hub_mark(w, client, -number);
-    } else if (w->ear[client] == ON) {
-        numbers_push(&w->queue[client], number);
-        if (is_idle(w, client)) {
-            flush(w, client);
-        }
-    }
-}
-
-/* Somebody notifies: whoever listens is told, once it is between transactions, as all are here. */
-static void notify(World *w)
-{
-    if (w->status != 'I' || w->open || w->copy != '\0' || w->skip || w->notified > HEARD_MAX / 4) {
-        return;
-    }
-    w->notified++;
-    for (int client = 0; client < 2; client++) {
-        if (w->own_listens[client].channel) {
-            numbers_push(&w->due[client], w->notified);
-        }
-        numbers_push(&w->hub[client], w->notified);
-    }
-    if (w->listens.channel) {
-        queue_put(
-            &w->out,
-            (Entry){.type = 'A', .owner = NOBODY, .heard = "c", .number = (uint32_t)w->notified});
-    }
-}
-
-/* The mark reaches the shared connection, and, where it listens to it, this one. */
-static void mark(World *w)
-{
-    if (w->marking == 0) {
-        return;
-    }
-    numbers_push(&w->hub[w->linked], -w->marking);
-    if (w->listens.marks) {
-        queue_put(
-            &w->out,
-            (Entry){.type = 'A', .owner = NOBODY, .heard = "m", .number = (uint32_t)w->marking});
-    }
-    w->marking = 0;
-}
 
 /* ---- the server --------------------------------------------------------------------------------
  */
@@ -227,6 +62,7 @@ static void roll_back(World *w)
     w->replayed = w->bound = w->wrote = false;
     w->marking = 0;
     model_settings_roll_back(&w->settings);
+    model_token_roll_back(&w->token);
     listens_roll_back(&w->listens);
     if (w->linked >= 0) {
         listens_roll_back(&w->own_listens[w->linked]);
@@ -239,6 +75,7 @@ static void commit(World *w, bool said)
     w->replayed = w->bound = false;
     wait_for_standby(w, said);
     model_settings_commit(&w->settings);
+    model_token_commit(&w->token);
     listens_commit(&w->listens);
     mark(w);
     if (w->linked >= 0) {
@@ -263,6 +100,15 @@ static void check_settings(World *w, uint8_t owner)
 
 static void run_setting(World *w, uint8_t owner, const char *sql)
 {
+    if (sets_token(slice_of(sql))) {
+        bool set = slice_starts(slice_of(sql), "set ");
+        model_token_set(&w->token, set ? TOKEN_CLIENT + owner : TOKEN_NOBODY);
+        w->token_pending = true;
+        return;
+    }
+    if (slice_is(slice_of(sql), "discard all") || slice_is(slice_of(sql), "reset all")) {
+        model_token_set(&w->token, TOKEN_NOBODY);
+    }
     model_settings_run(&w->settings, slice_of(sql));
     if (owner == NOBODY) {
         w->replayed = true;
@@ -270,6 +116,16 @@ static void run_setting(World *w, uint8_t owner, const char *sql)
         model_settings_run(&w->own_settings[owner], slice_of(sql));
         w->seen[owner] |= 1U << w->settings.plain;
     }
+}
+
+/* A client's text runs, or is bound to be. */
+static void check_token(const World *w, Slice sql)
+{
+    if (w->exchange.flight.unsure || w->status == 'E') {
+        return;
+    }
+    ASSERT(!shows_token(sql) || model_token_value(&w->token) == TOKEN_PROXY);
+    ASSERT(!w->exchange.causal.standby || !w->token_pending || may_follow_token(sql));
 }
 
 static void say_tag(World *w, const char *tag, uint8_t owner)
@@ -327,13 +183,20 @@ static void serve_discard(World *w, uint8_t owner)
 }
 
 /* The proxy's question. */
-static void serve_ask(World *w, const char *sql)
+static void serve_ask(World *w, const Entry *question)
 {
-    Entry row = {.type = 'D', .owner = NOBODY, .asked = true, .settings = w->settings};
-    size_t count = 0;
-    for (const char *at = sql; (at = strstr(at, "current_setting('")) != NULL; at++) {
-        ASSERT(count < sizeof(row.columns));
-        row.columns[count++] = at[17];
+    Entry row = {.type = 'D',
+                 .owner = NOBODY,
+                 .asked = true,
+                 .settings = w->settings,
+                 .has_token = question->has_token,
+                 .token = model_token_value(&w->token)};
+    memcpy(row.columns, question->columns, sizeof(row.columns));
+    if (question->has_token) {
+        ASSERT(row.token == TOKEN_NOBODY || row.token == TOKEN_CLIENT + w->linked);
+        model_token_set(&w->token, TOKEN_NOBODY);
+        w->token_pending = false;
+        w->token_due = row.token != TOKEN_NOBODY;
     }
     say(w, "T", NOBODY);
     queue_put(&w->out, row);
@@ -372,8 +235,9 @@ static void serve_listen(World *w, const char *sql)
     say(w, "C", NOBODY);
 }
 
-static void serve_own_query(World *w, const char *sql)
+static void serve_own_query(World *w, const Entry *message)
 {
+    const char *sql = message->sql;
     if (strncmp(sql, "LISTEN", 6) == 0 || strncmp(sql, "UNLISTEN", 8) == 0) {
         serve_listen(w, sql);
         return;
@@ -385,7 +249,7 @@ static void serve_own_query(World *w, const char *sql)
     if (strncmp(sql, "SELECT", 6) == 0 && choose(w, 16) == 0) {
         fail(w, NOBODY, false);
     } else if (strncmp(sql, "SELECT", 6) == 0) {
-        serve_ask(w, sql);
+        serve_ask(w, message);
     } else {
         if (strncmp(sql, "SET SESSION", 11) == 0) {
             run_setting(w, NOBODY, "discard all");
@@ -400,6 +264,7 @@ static void serve_client_query(World *w, const Entry *message)
     uint8_t choice = choose(w, 11);
     uint8_t owner = message->owner;
     check_settings(w, owner);
+    check_token(w, slice_of(message->sql));
     w->wrote = w->wrote || slice_starts(slice_of(message->sql), "insert");
     if (choice >= 8 || (w->status == 'E' && choice != 6)) {
         fail(w, owner, false);
@@ -445,7 +310,7 @@ static void tell_cut(World *w)
 static void serve_query(World *w, const Entry *message)
 {
     if (message->owner == NOBODY) {
-        serve_own_query(w, message->sql);
+        serve_own_query(w, message);
     } else {
         serve_client_query(w, message);
     }
@@ -457,11 +322,27 @@ static void serve_query(World *w, const Entry *message)
     }
 }
 
+/* What it puts holds to the end of the transaction. */
+static void serve_put_token(World *w)
+{
+    if (w->status == 'E' || choose(w, 8) == 0) { /* the transaction has written something */
+        fail(w, NOBODY, true);
+        return;
+    }
+    w->token.named = true;
+    w->token.local = TOKEN_PROXY;
+    say(w, "D", NOBODY);
+    say_tag(w, "SELECT 1", NOBODY);
+}
+
 static void serve_execute(World *w, uint8_t owner)
 {
     static const char *const answers[] = {"DDC", "C", "I", "Ds", "HdcC"};
     uint8_t choice = owner == NOBODY ? 1 : choose(w, 9);
     check_settings(w, owner);
+    if (owner != NOBODY && shows_token(slice_of(w->portal))) {
+        check_token(w, slice_of(w->portal));
+    }
     if (!w->bound || (w->status == 'E' && choice != 6)) {
         fail(w, owner, true);
     } else if (strncmp(w->portal, "SET transaction_", 16) == 0) {
@@ -521,7 +402,10 @@ static bool names_follow(World *w, const Entry *message)
         if (works) {
             ASSERT(w->has_len < HAS_MAX);
             has = &w->has[w->has_len++];
-            *has = (Has){.text = message->text, .plain = (int8_t)w->settings.plain};
+            *has = (Has){.text = message->text,
+                         .plain = (int8_t)w->settings.plain,
+                         .shows = shows_token(slice_of(message->sql)),
+                         .puts = puts_token(slice_of(message->sql))};
             memcpy(has->name, message->name, NAME_SIZE);
         }
     } else if ((message->type == 'B' || message->type == 'D') && message->name[0] != '\0') {
@@ -547,11 +431,46 @@ static bool names_follow(World *w, const Entry *message)
     return works;
 }
 
+/* Names of the proxy's own, which are nothing to what the client has under way. */
+static bool serve_own_extended(World *w, const Entry *message)
+{
+    const Has *has = has_find(w, message->name);
+    if (message->owner != NOBODY || strcmp(message->name, "weir:token") != 0 ||
+        strchr("BE", message->type) == NULL) {
+        return false;
+    }
+    if (message->type == 'E') {
+        ASSERT(w->puts_token);
+        serve_put_token(w);
+        return true;
+    }
+    ASSERT(has != NULL && has->puts);
+    w->puts_token = true;
+    say(w, "2", NOBODY);
+    return true;
+}
+
+static void check_shown(World *w, const Entry *message)
+{
+    const Has *has = has_find(w, message->name);
+    bool unnamed = message->name[0] == '\0';
+    if (message->type == 'P' && has == NULL && shows_token(slice_of(message->sql))) {
+        ASSERT(w->token.named || w->status == 'E' || w->exchange.flight.unsure);
+    } else if (message->type == 'B' && message->owner != NOBODY) {
+        bool shows = has != NULL && has->shows;
+        check_token(w, slice_of(unnamed ? w->unnamed : shows ? "show weir." : ""));
+    }
+}
+
 static void serve_extended(World *w, Entry message)
 {
     static const char *const describes[] = {"tT", "tn", "T", "n"};
     w->open = true;
     bool ours_told = message.owner == NOBODY && message.type != 'C';
+    if (serve_own_extended(w, &message)) {
+        return;
+    }
+    check_shown(w, &message);
     if (message.owner != NOBODY && (message.type == 'P' || message.type == 'D')) {
         check_settings(w, message.owner);
     }
@@ -565,9 +484,17 @@ static void serve_extended(World *w, Entry message)
         }
         say(w, "1", message.owner);
     } else if (message.type == 'B') {
+        const Has *has = has_find(w, message.name);
+        bool shows = message.name[0] != '\0' && has->shows;
         w->bound = true;
-        memcpy(w->portal, message.name[0] == '\0' ? w->unnamed : "",
-               message.name[0] == '\0' ? TEXT_SIZE : 1);
+        memset(w->portal, 0, sizeof(w->portal));
+        memcpy(w->portal,
+               message.name[0] == '\0' ? w->unnamed
+               : shows                 ? "show weir."
+                                       : "",
+               message.name[0] == '\0' ? TEXT_SIZE
+               : shows                 ? 10
+                                       : 1);
         say(w, "2", message.owner);
     } else if (message.type == 'C') {
         say(w, "3", message.owner);
@@ -630,6 +557,7 @@ static void serve(World *w)
         serve_query(w, &message);
     } else if (message.type == 'F') {
         check_settings(w, message.owner);
+        check_token(w, SLICE("function"));
         w->wrote = true;
         if (choose(w, 2) == 0 && w->status != 'E') {
             say(w, "V", message.owner);
@@ -655,6 +583,18 @@ static void sql_keep(Entry *entry, Slice text)
     memcpy(entry->sql, text.data, len);
 }
 
+/* Which settings a question of the proxy's is about. */
+static void asked_keep(Entry *entry, Slice text)
+{
+    size_t count = 0;
+    for (const char *at = text.data; (at = strstr(at, "current_setting('")) != NULL; at++) {
+        ASSERT(count < sizeof(entry->columns) - 1);
+        entry->columns[count++] = at[17];
+        entry->has_token = entry->has_token || at[17] == 'w';
+    }
+    ASSERT(!entry->has_token || slice_has(text, "set_config('weir.causal_token', '', false)"));
+}
+
 /* Puts a message of the wire on the way to the server. */
 static void send_message(World *w, const PgPiece *piece, Entry meant)
 {
@@ -667,6 +607,9 @@ static void send_message(World *w, const PgPiece *piece, Entry meant)
     memset(entry.sql, 0, sizeof(entry.sql));
     if (piece->type == 'Q') {
         sql_keep(&entry, piece->body);
+        asked_keep(&entry, piece->body);
+    } else if (piece->type == 'E' && slice_starts(piece->body, "weir:token")) {
+        name = SLICE("weir:token");
     } else if (piece->type == 'P' && pg_get_parse(piece->body, &parse)) {
         name = parse.statement;
         sql_keep(&entry, parse.query);
@@ -716,6 +659,7 @@ static void check_rest(const World *w)
     ASSERT(!w->listens.channel && !w->listens.marks);
     ASSERT(w->own_listens[w->linked].channel == is_shared(w, w->linked));
     ASSERT(w->exchange.soiled || model_settings_are(&w->settings, w->exchange.applied));
+    ASSERT(w->token.session == TOKEN_NOBODY && !w->token_pending && !w->token_due);
 }
 
 /* As the data says, for all of it. */
@@ -746,6 +690,7 @@ static void server_anew(World *w)
     w->has_len = 0;
     w->unnamed[0] = '\0';
     model_settings_init(&w->settings);
+    model_token_init(&w->token);
     exchange_done(&w->exchange);
     exchange_init(&w->exchange, w->table, w->settings_table);
     w->exchange.prepared.max = SET_MAX;
@@ -846,6 +791,11 @@ static void hear(World *w)
         w->ear[w->linked] = DEAF;
     }
     send_behind(w, &out);
+    if (out.causal != CAUSAL_NO_NEWS) {
+        ASSERT(out.causal == CAUSAL_SET && w->token_due);
+        ASSERT(w->exchange.causal.set.position == (uint64_t)(TOKEN_CLIENT + w->linked));
+        w->token_due = false;
+    }
     if (out.learn) {
         queue_put(&w->in, (Entry){.type = 'Q', .owner = NOBODY, .sql = "SELECT what it hides"});
     }
@@ -873,6 +823,9 @@ static SessionStep give(World *w, int client, const PgPiece *piece, SessionOut *
         w->linked = client;
         session_link(session, &w->exchange, (Handover)choose(w, 3), out);
         w->exchange.replica = choose(w, 4) == 3;
+        w->exchange.causal.standby = w->exchange.replica || (w->tokens && choose(w, 2) == 1);
+        w->exchange.causal.known = w->tokens && choose(w, 2) == 1;
+        w->token_pending = w->token_due = false;
         w->noticed = false;
         if (choose(w, 8) == 7) {
             session_guard(&w->exchange);
@@ -885,7 +838,7 @@ static SessionStep give(World *w, int client, const PgPiece *piece, SessionOut *
 
 static void tell(World *w, int client)
 {
-    size_t which = choose(w, ARRAY_LEN(messages));
+    size_t which = choose(w, ARRAY_LEN(messages) - (w->tokens ? 0 : TOKEN_MESSAGES));
     if ((w->linked >= 0 && w->linked != client) || (w->linked < 0 && w->cancels > 0)) {
         return; /* it would wait */
     }
@@ -912,6 +865,7 @@ static void tell(World *w, int client)
         ASSERT(step != STEP_FORWARD || !unanswered || copying || exchange->flight.unsure);
         ASSERT(step != STEP_FORWARD || !slice_has(piece.body, "advisory"));
     }
+    ASSERT(step != STEP_FORWARD || !slice_starts(piece.body, "set local weir."));
     if (step == STEP_FORWARD) {
         buf_append_slice(&wire, out.head);
         buf_append_slice(&wire, slice_skip(piece.raw, out.replaced));
@@ -920,7 +874,7 @@ static void tell(World *w, int client)
                            .meant = messages[which].type,
                            .meant_name = messages[which].name,
                            .text = messages[which].type == 'P' && messages[which].name >= 0
-                                       ? (int8_t)(messages[which].body.data[9] - '0')
+                                       ? (int8_t)(piece.body.data[piece.body.len - 4] - '0')
                                        : 0});
         send_behind(w, &out);
         w->exchange.ddl = w->exchange.ddl || slice_has(messages[which].body, "insert");
@@ -952,6 +906,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     w.exchange.asks_catalog = true;
     w.exchange.memo = w.memo;
     model_settings_init(&w.settings);
+    model_token_init(&w.token);
+    w.tokens = size % 7 == 0;
     model_settings_init(&w.own_settings[0]);
     model_settings_init(&w.own_settings[1]);
     w.seen[0] = w.seen[1] = 1;

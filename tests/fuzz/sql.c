@@ -19,7 +19,8 @@ static SqlScan scan_all(Slice text, size_t cut, SqlDialect dialect)
 static bool same(const SqlScan *a, const SqlScan *b)
 {
     return a->effects.pin == b->effects.pin && a->effects.writes == b->effects.writes &&
-           a->effects.pins == b->effects.pins &&
+           a->effects.pins == b->effects.pins && a->effects.token == b->effects.token &&
+           a->effects.several == b->effects.several && a->effects.harmless == b->effects.harmless &&
            slice_eq(sql_scan_effects(a).touched, sql_scan_effects(b).touched);
 }
 
@@ -31,6 +32,7 @@ static void check_behind(const char *before, Slice text, const SqlScan *alone)
     sql_scan_feed(&scan, text);
     sql_scan_end(&scan);
     ASSERT(scan.effects.pin == alone->effects.pin && scan.effects.pins == alone->effects.pins);
+    ASSERT(scan.effects.token == alone->effects.token);
     ASSERT(slice_eq(sql_scan_effects(&scan).touched, sql_scan_effects(alone).touched));
 }
 
@@ -49,6 +51,8 @@ static void check_statements(Slice text, const SqlScan *whole)
             ASSERT(ended_alone == ended);
             sql_scan_end(&alone);
             ASSERT(whole->effects.pin != PIN_NONE || alone.effects.pin == PIN_NONE);
+            ASSERT((alone.effects.pins & ~whole->effects.pins) == 0);
+            ASSERT((alone.effects.token & ~whole->effects.token) == 0);
         }
         rest = slice_skip(rest, len);
     }
@@ -72,7 +76,8 @@ static void check_memo(Slice text, const SqlScan *whole)
                mine.chains == theirs.chains && mine.undoes == theirs.undoes &&
                mine.releases == theirs.releases && mine.ddl == theirs.ddl &&
                mine.reads == theirs.reads && mine.digest == theirs.digest &&
-               mine.pins == theirs.pins);
+               mine.pins == theirs.pins && mine.token == theirs.token &&
+               mine.several == theirs.several && mine.harmless == theirs.harmless);
     }
 }
 

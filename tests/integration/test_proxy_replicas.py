@@ -226,8 +226,8 @@ def test_the_admin_database_knows_them(reading):
             assert state['replica.r-1'] == 'AVAILABLE' and int(state['replica.r-1_lag_ms']) >= 0
             targets = {row[0]: row[1:] for row in admin.execute('SHOW TARGETS').fetchall()}
             assert set(targets) == {'r-1', 'r-2'}
-            role, state, reason, _, lag, servers, most, borrows, right = targets['r-1']
-            assert (role, state, reason, most) == ('READ_ONLY', 'AVAILABLE', '', 10)
+            role, state, reason, _, lag, servers, most, borrows, right, place = targets['r-1']
+            assert (role, state, reason, most) == ('READ_ONLY', 'AVAILABLE', '', 10) and place.startswith('w1-')
             assert lag >= 0 and servers >= 1 and borrows >= 3 and right is None
             config = {row[0]: row[1] for row in admin.execute('SHOW CONFIG').fetchall()}
             assert (config['pool.reads'], config['pool.replicas']) == ('replicas', 'r-1,r-2')

@@ -30,7 +30,10 @@ class Replica(Postgres):
         return {'id': name, 'socket_dir': str(self.folder), 'port': PORT, 'max_connections': max_connections}
 
     def catch_up(self):
-        position = self.primary.ask('SELECT pg_current_wal_flush_lsn()::text')[0][0]
+        self.catch_up_with(self.primary)
+
+    def catch_up_with(self, primary):
+        position = primary.ask('SELECT pg_current_wal_flush_lsn()::text')[0][0]
         wait_for(lambda: self.ask('SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn', position)[0][0],
                  'the replica does not catch up')
 

@@ -110,6 +110,27 @@ static void test_positions(void **state)
     assert_int_equal(lag_position_of_insert(0x30020a0), 0x30020a0);
 }
 
+static void test_floors(void **state)
+{
+    (void)state;
+    const ReadFloor none = {0};
+    const ReadFloor own = {.position = 500, .timeline = 2};
+    const ReadFloor token = {.position = 500, .timeline = 2, .later = true, .system = 7};
+    assert_true(floor_is_reached(NULL, 0, 0, 0));
+    assert_true(floor_is_reached(&none, 0, 0, 0));
+    assert_true(floor_is_reached(&own, 7, 2, 500));
+    assert_false(floor_is_reached(&own, 7, 2, 499));
+    assert_false(floor_is_reached(&own, 7, 1, 900)); /* another history, on either side */
+    assert_false(floor_is_reached(&own, 7, 3, 900));
+    assert_true(floor_is_reached(&token, 7, 2, 500));
+    assert_true(floor_is_reached(&token, 7, 3, 500)); /* which goes on from it */
+    assert_false(floor_is_reached(&token, 7, 2, 499));
+    assert_false(floor_is_reached(&token, 7, 3, 499));
+    assert_false(floor_is_reached(&token, 7, 1, 900));
+    assert_false(floor_is_reached(&token, 8, 2, 900)); /* another cluster */
+    assert_false(floor_is_reached(&token, 0, 0, 900)); /* nothing is known of it */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -119,6 +140,7 @@ int main(void)
         cmocka_unit_test(test_lag),
         cmocka_unit_test(test_long_lag),
         cmocka_unit_test(test_positions),
+        cmocka_unit_test(test_floors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

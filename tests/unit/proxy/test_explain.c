@@ -93,6 +93,12 @@ static void test_remarks(void **state)
         {"insert into t values (1)", "may move a sequence"},
         {"vacuum", "settings go ahead of it in a round trip of their own; may move a sequence"},
         {"unlisten *", "may end a pin"},
+        {"show weir.causal_token", "shows what the session has written, as a token"},
+        {"set weir.causal_token = ''",
+         "sets weir.causal_token; from the next transaction on replicas must have what the token "
+         "says"},
+        {"set local weir.causal_token = ''",
+         "sets weir.causal_token; is refused: weir.causal_token cannot be set LOCAL"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         Explain explain = {.rest = slice_of(cases[i].text)};

@@ -51,11 +51,50 @@ static void test_own_business(void **state)
     params_unref(list);
 }
 
+static void check_token(Slice packet, Slice left, const char *token)
+{
+    Buf value;
+    buf_init(&value, BUF_MAX_DEFAULT);
+    ParamList *list = params_take_token(params_of_start(packet), &value);
+    assert_string_equal(buf_str(&value), token);
+    assert_true(slice_eq(params_slice(list), left));
+    params_unref(list);
+    buf_done(&value);
+}
+
+/* The causal token makes no server connection different. */
+static void test_token(void **state)
+{
+    (void)state;
+    check_token(PACKET("options\0-c geqo=off\0timezone\0UTC\0"),
+                PACKET("options\0-c geqo=off\0timezone\0UTC\0"), "");
+    check_token(PACKET("Weir.Causal_Token\0a\0timezone\0UTC\0"), PACKET("timezone\0UTC\0"), "a");
+    check_token(PACKET("options\0-c weir.causal_token=a\0"), (Slice){0}, "a");
+    check_token(PACKET("options\0  -cWEIR.causal_token=a  \0"), (Slice){0}, "a");
+    check_token(PACKET("options\0--weir.causal-token=a\0"), (Slice){0}, "a");
+    check_token(PACKET("options\0-c geqo=off -c weir.causal_token=a  --jit=off\0"),
+                PACKET("options\0-c geqo=off --jit=off\0"), "a");
+    /* Spaces that a backslash keeps, in what is left, too; the last one counts. */
+    check_token(PACKET("options\0-c a.b=c\\ d -c weir.causal_token=a\\ b\0"),
+                PACKET("options\0-c a.b=c\\ d\0"), "a b");
+    check_token(PACKET("options\0--weir.causal_token=a --weir.causal_token=b\0"), (Slice){0}, "b");
+    check_token(PACKET("options\0--weir.causal_token=a\0weir.causal_token\0b\0"), (Slice){0}, "b");
+    /* What only looks like it. */
+    check_token(PACKET("options\0-c\0"), PACKET("options\0-c\0"), "");
+    check_token(PACKET("options\0-c weir.causal_token\0"),
+                PACKET("options\0-c weir.causal_token\0"), "");
+    check_token(PACKET("options\0-c weir.causal_tokens=a -W weir.causal_token=a\0"),
+                PACKET("options\0-c weir.causal_tokens=a -W weir.causal_token=a\0"), "");
+    check_token(PACKET("options\0-c -c weir.causal_token=a\0"),
+                PACKET("options\0-c -c weir.causal_token=a\0"), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replication),
         cmocka_unit_test(test_own_business),
+        cmocka_unit_test(test_token),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

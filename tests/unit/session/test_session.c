@@ -494,7 +494,7 @@ static void test_full_flight_waits(void **state)
         assert_true(sent < FLIGHT_MAX);
     }
     assert_before(&t, "H");
-    assert_true(sent >= FLIGHT_MAX - 4);
+    assert_true(sent >= FLIGHT_MAX - 9);
     all_forwarded(&t, "33333");
     assert_true(client(&t, 'C', "x") == STEP_FORWARD);
 }

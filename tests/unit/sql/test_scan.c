@@ -522,6 +522,71 @@ static void test_harmless(void **state)
     }
 }
 
+/* The proxy's own setting. */
+static void test_token(void **state)
+{
+    (void)state;
+    const SqlDialect dialect = {.wants_reads = true};
+    static const struct {
+        const char *text;
+        unsigned token;
+        bool harmless;
+    } cases[] = {
+        {"show weir.causal_token", SQL_TOKEN_SHOWN, true},
+        {"SHOW \"weir\" . /* x */ Causal_Token;", SQL_TOKEN_SHOWN, true},
+        {"show \"weir.causal_token\"", SQL_TOKEN_SHOWN, true},
+        {"show weir.causal_tokens", 0, true},
+        {"show weir", 0, true},
+        {"show a.weir.causal_token", 0, true},
+        {"show all", 0, true},
+        {"show transaction isolation level", 0, true},
+        {"show causal_token", 0, true},
+        {"select current_setting('weir.causal_token')", SQL_TOKEN_SHOWN, true},
+        {"select pg_catalog.current_setting('Weir.Causal_Token', true), a from t", SQL_TOKEN_SHOWN,
+         true},
+        {"select mine.current_setting('weir.causal_token')", SQL_TOKEN_SHOWN, false},
+        {"select current_setting('weir.causal_token'), mine()", SQL_TOKEN_SHOWN, false},
+        {"select current_setting('work_mem')", 0, false},
+        {"select current_setting($1)", 0, false},
+        {"select current_setting('weir.' || 'x')", 0, false},
+        {"select current_setting(E'weir.causal_token')", 0, false},
+        {"select current_setting", 0, true},
+        {"select current_setting from t where current_setting = 'weir.causal_token'", 0, true},
+        {"insert into t select current_setting('weir.causal_token')", SQL_TOKEN_SHOWN, false},
+        {"set weir.causal_token = 'a'", SQL_TOKEN_SET, true},
+        {"set session weir.causal_token to 'a'", SQL_TOKEN_SET, true},
+        {"reset weir.causal_token", SQL_TOKEN_SET, true},
+        {"set weir.causal_token_too = 'a'", 0, true},
+        {"set local weir.causal_token = 'a'", SQL_TOKEN_LOCAL, true},
+        {"select set_config('weir.causal_token', $1, false)", SQL_TOKEN_SET, true},
+        {"select set_config('weir.causal_token', $1, false), mine()", SQL_TOKEN_SET, false},
+        {"select set_config('weir.causal_token', $1, false), set_config('a.b', '', true)",
+         SQL_TOKEN_SET, false},
+        {"select mine.set_config('weir.causal_token', $1, false)", SQL_TOKEN_SET, false},
+        {"select set_config('a.b', 'weir.causal_token', false)", 0, false},
+        {"select 'show weir.causal_token'", 0, true},
+        {"show weir.causal_token; set weir.causal_token = ''", SQL_TOKEN_SHOWN | SQL_TOKEN_SET,
+         false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        for (size_t cut = 0; cut <= strlen(cases[i].text); cut++) {
+            const TextEffects effects = scan_cut(slice_of(cases[i].text), cut, dialect).effects;
+            if (effects.token != cases[i].token || effects.harmless != cases[i].harmless ||
+                (effects.token != 0 && effects.reads)) {
+                fail_msg("%s: token %u, harmless %d, reads %d", cases[i].text, effects.token,
+                         effects.harmless, effects.reads);
+            }
+            assert_true(effects.several == (strchr(cases[i].text, ';') != NULL &&
+                                            slice_ends(slice_of(cases[i].text), "''")));
+        }
+    }
+    /* As ever: what is shown pins nothing, and names nothing. */
+    check_touched(SLICE("show weir.causal_token"), PIN_NONE, "", dialect);
+    check_touched(SLICE("show a.b.c.d(='x'"), PIN_NONE, "", dialect);
+    check_touched(SLICE("select current_setting(E'a')"), PIN_NONE, "", dialect);
+    check_touched(SLICE("set weir.causal_token = 'a'"), PIN_NONE, "sweir.causal_token", dialect);
+}
+
 static void test_locks(void **state)
 {
     (void)state;
@@ -729,6 +794,7 @@ int main(void)
         cmocka_unit_test(test_reads_of_each_name),
         cmocka_unit_test(test_begins),
         cmocka_unit_test(test_harmless),
+        cmocka_unit_test(test_token),
         cmocka_unit_test(test_locks),
         cmocka_unit_test(test_dialects),
         cmocka_unit_test(test_statements),
