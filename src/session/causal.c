@@ -68,7 +68,7 @@ void causal_token_format(const CausalToken *token, char out[static CAUSAL_TOKEN_
 void causal_begin(Exchange *exchange)
 {
     Causal *causal = &exchange->causal;
-    causal->standby = causal->known = causal->shown = false;
+    causal->standby = causal->known = causal->nameless = causal->shown = false;
     causal->pending = causal->asked = false;
     causal->token = causal->unnamed = 0;
     causal->unnamed_follows = causal->follows = false;
@@ -85,6 +85,12 @@ static void refuse(SessionOut *out, const char *problem)
         out->problem = problem;
         out->sqlstate = "0A000";
     }
+}
+
+static void refuse_local(SessionOut *out)
+{
+    refuse(out, "SET LOCAL weir.causal_token has no effect: the server was chosen when the "
+                "transaction began; set it in front of the transaction, without LOCAL");
 }
 
 static void refuse_behind(SessionOut *out)
@@ -108,8 +114,7 @@ void causal_note_text(Exchange *exchange, const TextEffects *effects, SessionOut
     causal->token = effects->token;
     causal->follows = may_follow(effects);
     if ((effects->token & SQL_TOKEN_LOCAL) != 0) {
-        refuse(out, "SET LOCAL weir.causal_token has no effect: the server was chosen when the "
-                    "transaction began; set it in front of the transaction, without LOCAL");
+        refuse_local(out);
     }
     if ((effects->token & SQL_TOKEN_SHOWN) != 0 && effects->several) {
         refuse(out, "weir.causal_token must be shown by a request of its own, behind what is "
@@ -146,6 +151,13 @@ void causal_note_kept(const Session *session, Exchange *exchange, const PgPiece 
     if ((effects.token & SQL_TOKEN_SHOWN) != 0) {
         refuse(out, "weir.causal_token cannot be shown by a prepared statement whose name the "
                     "proxy does not follow; ask without a name");
+    }
+    if ((effects.token & SQL_TOKEN_LOCAL) != 0) {
+        refuse_local(out);
+    }
+    if ((effects.token & SQL_TOKEN_SET) != 0 && exchange->causal.standby) { /* whenever it runs */
+        refuse(out, "weir.causal_token cannot be set by a prepared statement whose name the proxy "
+                    "does not follow, where a replica serves; set it without a name");
     }
 }
 
@@ -195,11 +207,17 @@ void causal_note_late(const Exchange *exchange, SessionOut *out)
     " '', true) END"                                                                               \
     " FROM pg_catalog.pg_control_system() AS c, pg_catalog.pg_current_wal_insert_lsn() AS w(p)"
 
+/* Of a cluster whose name is not known. '' would say that nothing was written. */
+#define WRITTEN_NAMELESS                                                                           \
+    "SELECT pg_catalog.set_config('the causal token at a replica that does not say of which "      \
+    "cluster it is: ask in a transaction that may write', '', true)"
+
 static void put_messages(Exchange *exchange, Slice text, SessionOut *out)
 {
     static const char order[] = "CPBEC";
     Buf *own = &exchange->causal.own;
     buf_clear(own);
+    exchange->fronted = true;
     pg_put_close(own, 'S', SLICE(OWN_NAME));
     pg_put_parse(own, SLICE(OWN_NAME), text);
     pg_put_bind(own, SLICE(OWN_NAME), SLICE(OWN_NAME));
@@ -225,6 +243,10 @@ void causal_put(const Session *session, Exchange *exchange, bool runs, SessionOu
         put_messages(exchange, SLICE(WRITTEN_NOW), out);
         return;
     }
+    if (causal->nameless) {
+        put_messages(exchange, SLICE(WRITTEN_NAMELESS), out);
+        return;
+    }
     causal_token_format(&causal->written, written);
     buf_init(&text, BUF_MAX_DEFAULT);
     buf_printf(&text, "SELECT pg_catalog.set_config('" SQL_TOKEN_NAME "', '%s', true)", written);
@@ -248,11 +270,12 @@ void causal_take(Exchange *exchange, Slice value)
     }
 }
 
-void causal_answered(Exchange *exchange, SessionOut *out)
+void causal_answered(const Session *session, Exchange *exchange, SessionOut *out)
 {
     Causal *causal = &exchange->causal;
+    bool stays = causal->standby && session->pin != PIN_NONE; /* the answer itself may have told */
     out->causal = causal->news;
     causal->news = CAUSAL_NO_NEWS;
-    causal->pending = causal->pending && !causal->asked;
+    causal->pending = causal->pending && (stays || !causal->asked);
     causal->asked = false;
 }

@@ -17,7 +17,8 @@
  *   (none) -- a text sets it --> pending -- the transaction is over, and it was asked for --> news
  *
  * Which server runs a transaction was chosen before it was set there. So a replica runs nothing
- * more for a session in which it is pending, but the end of the transaction.
+ * more for a session in which it is pending, but the end of the transaction. A session that is
+ * pinned to a replica by then stays there, and it stays pending.
  *
  * The text: w1-SYSTEM-TIMELINE-POSITION, in hexadecimal digits, 16, 8 and 16 of them: the system
  * identifier of the cluster (pg_control_system), and a position in a timeline of its WAL.
@@ -44,8 +45,9 @@ typedef enum CausalNews { CAUSAL_NO_NEWS, CAUSAL_SET, CAUSAL_MALFORMED } CausalN
 /* Of an exchange. */
 typedef struct Causal {
     /* the shell's, behind session_link */
-    bool standby; /* a replica runs this transaction */
-    bool known;   /* `written` is all that the session has written, or was told */
+    bool standby;  /* a replica runs this transaction */
+    bool known;    /* `written` is all that the session has written, or was told */
+    bool nameless; /* that is something, in a cluster whose name is not known */
     CausalToken written;
     /* what was said */
     bool pending;

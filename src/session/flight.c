@@ -97,6 +97,11 @@ bool flight_is_empty(const Flight *flight)
     return flight->len == 0 && !flight->skipping && !flight->copying && !flight->unsure;
 }
 
+bool flight_is_awaited(const Flight *flight)
+{
+    return flight->len > 0;
+}
+
 void flight_push(Flight *flight, char type, unsigned marks)
 {
     ASSERT(!flight_is_full(flight));

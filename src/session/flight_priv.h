@@ -41,6 +41,9 @@ bool flight_is_full(const Flight *flight);
 char flight_head(const Flight *flight);
 bool flight_is_ours(const Flight *flight);
 bool flight_is_empty(const Flight *flight); /* nothing more will come unless asked for */
+/* Something of what was sent will be answered, whatever is sent behind it. What the server skips,
+ * or reads as COPY data, is not; and where nobody is sure, there may still be an answer. */
+bool flight_is_awaited(const Flight *flight);
 
 typedef struct FlightAnswer {
     bool ours;          /* not for the client */

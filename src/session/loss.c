@@ -187,7 +187,7 @@ void session_guard(Exchange *exchange)
 void loss_put_guard(Exchange *exchange, SessionOut *out)
 {
     exchange->guard = false;
-    exchange->guarded = true;
+    exchange->guarded = exchange->fronted = true;
     exchange->unnamed = UNNAMED_FOREIGN;
     exchange_push_replay(exchange, 1, FLIGHT_OURS | FLIGHT_TELL);
     session_put_before(out, SLICE("P\0\0\0\46\0SET transaction_read_only = on\0\0\0"

@@ -99,10 +99,11 @@ static inline void causal_show(const Session *session, Exchange *exchange, uint8
         causal_put(session, exchange, runs, out);
     }
 }
-/* PostgreSQL is asked for what was set so far; what it says of the token; and that was all. */
+/* PostgreSQL is asked for what was set so far; what it says of the token; and that was all. Of a
+ * session that stays where it is the token is pending for good. */
 void causal_ask(Exchange *exchange);
 void causal_take(Exchange *exchange, Slice value);
-void causal_answered(Exchange *exchange, SessionOut *out);
+void causal_answered(const Session *session, Exchange *exchange, SessionOut *out);
 
 /* ---- pins.c ----------------------------------------------------------------------------
  */

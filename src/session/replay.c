@@ -234,7 +234,7 @@ void settings_end(Session *session, Exchange *exchange, SessionOut *out)
         session->pinned_for_good = true;
     }
     if (exchange->answered) {
-        causal_answered(exchange, out);
+        causal_answered(session, exchange, out);
     }
     if (exchange->touched.len == 0) {
         exchange->context = settings_id(session->settings);

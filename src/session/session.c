@@ -134,6 +134,7 @@ void session_link(Session *session, Exchange *exchange, Handover handover, Sessi
     exchange->flight = (Flight){0};
     exchange->scanning = exchange->swallowing = exchange->wrote = false;
     exchange->forgets = exchange->barrier = exchange->open = exchange->releases = false;
+    exchange->fronted = false;
     exchange->ddl = exchange->learns = exchange->changed = exchange->replica = false;
     exchange->unnamed = UNNAMED_FOREIGN;
     exchange->status = 'I';
@@ -384,6 +385,19 @@ static bool has_room(const Exchange *exchange)
     return exchange->flight.len + most <= FLIGHT_MAX;
 }
 
+/* Where what stands in front of a Query fails, the server skips that, too, up to a Sync that comes
+ * only then (sync_for_query): it would skip what came behind it as well. */
+static void batch_end(Exchange *exchange, char type)
+{
+    bool unsynced = exchange->fronted && type != 'S';
+    exchange->batch++;
+    exchange->open = false;
+    exchange->barrier = exchange->barrier || exchange->forgets || settings_hold(exchange) ||
+                        unsynced || exchange->replica || /* the transaction may be over */
+                        exchange->causal.pending;        /* it may go elsewhere */
+    exchange->forgets = exchange->fronted = false;
+}
+
 static void take_linked(Session *session, Exchange *exchange, const PgPiece *piece, SessionOut *out)
 {
     unsigned marks = 0;
@@ -425,12 +439,7 @@ static void take_linked(Session *session, Exchange *exchange, const PgPiece *pie
         gate_note_unknown(exchange);
     }
     if (piece->type == 'S' || piece->type == 'Q' || piece->type == 'F') {
-        exchange->batch++;
-        exchange->open = false;
-        exchange->barrier = exchange->barrier || exchange->forgets || settings_hold(exchange) ||
-                            exchange->replica ||      /* the transaction may be over */
-                            exchange->causal.pending; /* it may go elsewhere */
-        exchange->forgets = false;
+        batch_end(exchange, piece->type);
     }
 }
 
@@ -480,7 +489,7 @@ static SessionStep take_first(Session *session, Exchange *exchange, const PgPiec
         out->problem = "unexpected message type during COPY from stdin";
         return STEP_REFUSE;
     }
-    exchange->barrier = exchange->barrier && !flight_is_empty(&exchange->flight);
+    exchange->barrier = exchange->barrier && flight_is_awaited(&exchange->flight);
     if (exchange->barrier && !exchange->flight.copying) { /* what is copied, the batch waits for */
         return STEP_WAIT;
     }

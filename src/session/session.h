@@ -138,6 +138,7 @@ typedef struct Exchange {
     bool ddl;        /* the catalog may be another when this is committed */
     bool learns;     /* it may be: it is asked for before its client says more */
     bool barrier;    /* it is under way: what comes next waits until it is known what is left */
+    bool fronted;    /* what may fail was put in front of a message of the batch, without a Sync */
     UnnamedState unnamed;
     char status;         /* of the last ReadyForQuery */
     uint64_t batch;      /* counts the ends of batches */

@@ -59,8 +59,10 @@ static const struct {
     {'P', -1, {"\0set weir.causal_token = 'x'\0\0\0", 31}},
     {'P', -1, {"\0show weir.causal_token\0\0\0", 26}},
     {'P', 0, {"a\0show weir.causal_token\0\0\0", 27}},
+    {'P', 0, {"a\0set weir.causal_token = 'x'\0\0\0", 32}},
+    {'Q', -1, {SETS_BOTH, sizeof(SETS_BOTH)}},
 };
-#define TOKEN_MESSAGES 8
+#define TOKEN_MESSAGES 10
 
 static inline void model_put_token(Buf *row, int token)
 {
@@ -98,10 +100,13 @@ static inline Slice body_of(const Entry *message, Buf *body)
             bool custom = *column == 'a';
             if (*column == 'w') {
                 model_put_token(body, message->token);
-                continue;
+            } else if (*column == 's') {
+                pg_put_u32(body, message->temporary ? 7 : 0);
+                buf_append_str(body, message->temporary ? "pg_temp" : "");
+            } else {
+                model_put_value(body, custom ? message->settings.custom : message->settings.plain,
+                                custom);
             }
-            model_put_value(body, custom ? message->settings.custom : message->settings.plain,
-                            custom);
         }
         if (message->has_token) {
             pg_put_u32(body, 0);

@@ -23,9 +23,10 @@ typedef struct Entry {
     /* from it */
     const char *tag;
     bool asked; /* a DataRow with the settings that were asked for */
-    char columns[4];
+    char columns[5];
     bool has_token; /* one of them is the token */
     int token;
+    bool temporary;    /* search_path has pg_temp */
     bool cut;          /* a success of a wait that was cut; or, of an 'N', the notice of one */
     bool pins_asked;   /* a DataRow with what pins */
     bool channel;      /* and there is one */

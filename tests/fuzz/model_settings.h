@@ -46,7 +46,7 @@ static inline bool model_is_setting(Slice text)
 {
     return slice_starts(text, "set ") || slice_starts(text, "SET ") ||
            slice_starts(text, "reset ") || slice_starts(text, "RESET ") ||
-           slice_starts(text, "discard all");
+           slice_starts(text, "discard all") || slice_starts(text, "select set_config(");
 }
 
 /* The digit at the end, or in quotes there; EMPTY: none. */

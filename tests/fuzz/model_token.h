@@ -1,7 +1,8 @@
 /*
  * A model of the setting "weir.causal_token" at the server: who has set what it shows. It is the
  * proxy's own for the transaction that shows it, a client's only from its SET to when it was asked
- * for, and no client's at rest.
+ * for, and no client's at rest. And of search_path, which may say in the same answer that the
+ * session is pinned.
  */
 #ifndef WEIR_FUZZ_MODEL_TOKEN_H
 #define WEIR_FUZZ_MODEL_TOKEN_H
@@ -13,7 +14,8 @@ enum { TOKEN_NOBODY, TOKEN_CLIENT, TOKEN_PROXY = TOKEN_CLIENT + 2 }; /* CLIENT a
 typedef struct ModelToken {
     bool named; /* otherwise nothing that shows it can be parsed */
     int session, before;
-    int local; /* -1: none */
+    int local;                   /* -1: none */
+    bool temporary, temporaries; /* search_path has pg_temp; and when the transaction began */
 } ModelToken;
 
 static inline void model_token_init(ModelToken *token)
@@ -36,18 +38,29 @@ static inline void model_token_set(ModelToken *token, int by)
 static inline void model_token_commit(ModelToken *token)
 {
     token->before = token->session;
+    token->temporaries = token->temporary;
     token->local = -1;
 }
 
 static inline void model_token_roll_back(ModelToken *token)
 {
     token->session = token->before;
+    token->temporary = token->temporaries;
     token->local = -1;
+}
+
+/* search_path to pg_temp, which no text says; and the token. */
+#define SETS_BOTH                                                                                  \
+    "select set_config('search_path', $1, false), set_config('weir.causal_token', $2, false)"
+
+static inline bool sets_both(Slice sql)
+{
+    return slice_starts(sql, "select set_config('search_path'");
 }
 
 static inline bool sets_token(Slice sql)
 {
-    return slice_starts(sql, "set weir.") || slice_starts(sql, "reset weir.");
+    return slice_starts(sql, "set weir.") || slice_starts(sql, "reset weir.") || sets_both(sql);
 }
 
 static inline bool shows_token(Slice sql)

@@ -18,8 +18,7 @@ typedef struct Has {
     char name[NAME_SIZE];
     int8_t text;
     int8_t plain; /* the setting "t" when it was parsed */
-    bool shows;   /* the token */
-    bool puts;
+    char sql[TEXT_SIZE];
 } Has;
 
 typedef struct World {
@@ -30,15 +29,19 @@ typedef struct World {
     Queue out;  /* from it */
     /* the server */
     bool skip;
-    bool open;     /* messages since the last Sync that began an implicit transaction */
-    char copy;     /* 'Q' or 'E': reads COPY data for it */
-    uint8_t owner; /* of the copy */
+    uint8_t skipper;  /* whose message failed */
+    bool skips_more;  /* and extended messages of the client were skipped */
+    unsigned owed[2]; /* ReadyForQuerys that the client waits for */
+    bool open;        /* messages since the last Sync that began an implicit transaction */
+    char copy;        /* 'Q' or 'E': reads COPY data for it */
+    uint8_t owner;    /* of the copy */
     char status;
     bool dead;
     Has has[HAS_MAX];
     size_t has_len;
     ModelSettings settings;
     bool tokens; /* there are messages of them */
+    bool kept;   /* no names are followed */
     ModelToken token;
     bool puts_token;         /* the proxy's portal does */
     bool token_pending;      /* this client has set one, and it was not asked for */
@@ -80,6 +83,43 @@ static inline uint8_t choose(World *w, uint8_t count)
     }
     w->size--;
     return (uint8_t)(*w->data++ % count);
+}
+
+/* ---- what the client is owed -------------------------------------------------------------------
+ */
+
+static inline void owe(World *w, int client, char type)
+{
+    w->owed[client] += strchr("QSF", type) != NULL ? 1 : 0;
+}
+
+static inline void owe_less(World *w, uint8_t client)
+{
+    ASSERT(client != NOBODY && (w->owed[client] > 0 || w->exchange.flight.unsure));
+    w->owed[client] -= w->owed[client] > 0 ? 1 : 0;
+}
+
+/* Behind a message of its own that has failed, or that it takes for that, it expects no answer to
+ * what is not a Sync. Behind one of the proxy's it does. */
+static inline void skip_message(World *w, const Entry *message)
+{
+    bool query = strchr("QF", message->type) != NULL;
+    if (message->owner == NOBODY) {
+        return;
+    }
+    if (query && (w->skipper == message->owner || w->skips_more)) {
+        owe_less(w, message->owner);
+    }
+    w->skips_more = w->skips_more || strchr("PBDCE", message->type) != NULL;
+}
+
+/* Nobody has anything more to say. */
+static inline void check_owed(const World *w)
+{
+    if (w->linked >= 0 && w->in.len == 0 && w->out.len == 0 && !w->is_held && w->copy == '\0' &&
+        !w->dead && !w->exchange.flight.unsure) {
+        ASSERT(w->owed[w->linked] == 0);
+    }
 }
 
 /* ---- what is heard -----------------------------------------------------------------------------

@@ -7,14 +7,15 @@
  * meet on a connection of its own, and whatever of its own is run meets the settings that it has
  * made (model_settings.h). What a client listens to (channel "c") is what it would listen to on its
  * own, on this connection or on the shared one, and in one place only; and of the notifications,
- * which are numbered, it gets each that it would get, once, and in order.
- * made (model_settings.h). Where commits wait for standbys, a wait may be cut: with a notice, or
- * without one while a cancel is on its way, or where the session hears none; no success of that is
- * passed on before the gate was opened. Where the server is a replica, no message of a batch goes
- * there before the one in front of it is answered, for that may have ended the transaction; and no
- * advisory lock. What shows the causal token shows what the proxy has put there, and no client's is
- * left at rest; the proxy tells each that was set and committed; and a replica runs nothing behind
- * one but what sets another, or ends the transaction.
+ * which are numbered, it gets each that it would get, once, and in order. Each batch gets its
+ * ReadyForQuery, and nothing is skipped but behind an error that the client knows for its own.
+ * Where commits wait for standbys, a wait may be cut: with a notice, or without one while a cancel
+ * is on its way, or where the session hears none; no success of that is passed on before the gate
+ * was opened. Where the server is a replica, no message of a batch goes there before the one in
+ * front of it is answered, for that may have ended the transaction; and no advisory lock. What
+ * shows the causal token shows what the proxy has put there, and no client's is left at rest; the
+ * proxy tells each that was set and committed; and a replica runs nothing behind one but what sets
+ * another, or ends the transaction, also of a session that has been pinned to it since.
  */
 #include <stdlib.h>
 
@@ -101,13 +102,20 @@ static void check_settings(World *w, uint8_t owner)
 static void run_setting(World *w, uint8_t owner, const char *sql)
 {
     if (sets_token(slice_of(sql))) {
-        bool set = slice_starts(slice_of(sql), "set ");
+        bool set = !slice_starts(slice_of(sql), "reset ");
         model_token_set(&w->token, set ? TOKEN_CLIENT + owner : TOKEN_NOBODY);
+        w->token.temporary = w->token.temporary || sets_both(slice_of(sql));
         w->token_pending = true;
+        return;
+    }
+    if (owner == NOBODY && text_has(slice_of(sql), "search_path")) {
+        ASSERT(!text_has(slice_of(sql), "pg_temp")); /* such a session is pinned */
+        w->replayed = true;
         return;
     }
     if (slice_is(slice_of(sql), "discard all") || slice_is(slice_of(sql), "reset all")) {
         model_token_set(&w->token, TOKEN_NOBODY);
+        w->token.temporary = false;
     }
     model_settings_run(&w->settings, slice_of(sql));
     if (owner == NOBODY) {
@@ -144,6 +152,8 @@ static void fail(World *w, uint8_t owner, bool extended)
     }
     say(w, "E", owner);
     w->skip = extended;
+    w->skipper = owner;
+    w->skips_more = false;
 }
 
 /* BEGIN, or what ends a transaction. */
@@ -190,12 +200,13 @@ static void serve_ask(World *w, const Entry *question)
                  .asked = true,
                  .settings = w->settings,
                  .has_token = question->has_token,
-                 .token = model_token_value(&w->token)};
+                 .token = model_token_value(&w->token),
+                 .temporary = w->token.temporary};
     memcpy(row.columns, question->columns, sizeof(row.columns));
     if (question->has_token) {
         ASSERT(row.token == TOKEN_NOBODY || row.token == TOKEN_CLIENT + w->linked);
         model_token_set(&w->token, TOKEN_NOBODY);
-        w->token_pending = false;
+        w->token_pending = w->token.temporary; /* then this server is all that it gets */
         w->token_due = row.token != TOKEN_NOBODY;
     }
     say(w, "T", NOBODY);
@@ -402,11 +413,9 @@ static bool names_follow(World *w, const Entry *message)
         if (works) {
             ASSERT(w->has_len < HAS_MAX);
             has = &w->has[w->has_len++];
-            *has = (Has){.text = message->text,
-                         .plain = (int8_t)w->settings.plain,
-                         .shows = shows_token(slice_of(message->sql)),
-                         .puts = puts_token(slice_of(message->sql))};
+            *has = (Has){.text = message->text, .plain = (int8_t)w->settings.plain};
             memcpy(has->name, message->name, NAME_SIZE);
+            memcpy(has->sql, message->sql, TEXT_SIZE);
         }
     } else if ((message->type == 'B' || message->type == 'D') && message->name[0] != '\0') {
         works = has != NULL;
@@ -444,7 +453,7 @@ static bool serve_own_extended(World *w, const Entry *message)
         serve_put_token(w);
         return true;
     }
-    ASSERT(has != NULL && has->puts);
+    ASSERT(has != NULL && puts_token(slice_of(has->sql)));
     w->puts_token = true;
     say(w, "2", NOBODY);
     return true;
@@ -457,8 +466,7 @@ static void check_shown(World *w, const Entry *message)
     if (message->type == 'P' && has == NULL && shows_token(slice_of(message->sql))) {
         ASSERT(w->token.named || w->status == 'E' || w->exchange.flight.unsure);
     } else if (message->type == 'B' && message->owner != NOBODY) {
-        bool shows = has != NULL && has->shows;
-        check_token(w, slice_of(unnamed ? w->unnamed : shows ? "show weir." : ""));
+        check_token(w, slice_of(unnamed ? w->unnamed : has != NULL ? has->sql : ""));
     }
 }
 
@@ -484,17 +492,9 @@ static void serve_extended(World *w, Entry message)
         }
         say(w, "1", message.owner);
     } else if (message.type == 'B') {
-        const Has *has = has_find(w, message.name);
-        bool shows = message.name[0] != '\0' && has->shows;
         w->bound = true;
-        memset(w->portal, 0, sizeof(w->portal));
-        memcpy(w->portal,
-               message.name[0] == '\0' ? w->unnamed
-               : shows                 ? "show weir."
-                                       : "",
-               message.name[0] == '\0' ? TEXT_SIZE
-               : shows                 ? 10
-                                       : 1);
+        memcpy(w->portal, message.name[0] == '\0' ? w->unnamed : has_find(w, message.name)->sql,
+               TEXT_SIZE);
         say(w, "2", message.owner);
     } else if (message.type == 'C') {
         say(w, "3", message.owner);
@@ -532,6 +532,8 @@ static void serve_copy(World *w, Entry message)
         copy_over(w, choose(w, 4) == 0);
     } else if (message.type == 'f') {
         copy_over(w, true);
+    } else if (message.type == 'S' && message.owner != NOBODY) {
+        owe_less(w, message.owner);
     } else if (message.type != 'S' && message.type != 'H') {
         w->dead = true;
     }
@@ -551,6 +553,7 @@ static void serve(World *w)
         transaction_end(w);
         say(w, "Z", message.owner);
     } else if (w->skip) {
+        skip_message(w, &message);
         return;
     } else if (message.type == 'Q') {
         w->open = false;
@@ -660,11 +663,13 @@ static void check_rest(const World *w)
     ASSERT(w->own_listens[w->linked].channel == is_shared(w, w->linked));
     ASSERT(w->exchange.soiled || model_settings_are(&w->settings, w->exchange.applied));
     ASSERT(w->token.session == TOKEN_NOBODY && !w->token_pending && !w->token_due);
+    ASSERT(!w->token.temporary && w->owed[w->linked] == 0);
 }
 
 /* As the data says, for all of it. */
 static void gate_anew(World *w)
 {
+    w->exchange.dialect.unsafe_encoding = w->kept;
     w->exchange.gate.on = w->gated;
     w->exchange.gate.quiet = w->quiet;
     w->cancels = 0;
@@ -778,6 +783,9 @@ static void hear(World *w)
         return;
     }
     check_cut(w, &message, step, proven);
+    if (message.type == 'Z' && step == STEP_FORWARD) {
+        owe_less(w, (uint8_t)w->linked);
+    }
     if (message.heard != NULL) {
         take_notification(w, &message, step, &out);
     } else {
@@ -856,7 +864,7 @@ static void tell(World *w, int client)
     ASSERT(pg_framer_next(&framer, &policy, buf_slice(&bytes), &piece) == WIRE_DONE);
     const Exchange *exchange = &w->exchange;
     bool unanswered = w->linked == client && !exchange->open && exchange->ended < exchange->batch &&
-                      !flight_is_empty(&exchange->flight);
+                      flight_is_awaited(&exchange->flight);
     bool copying = exchange->flight.copying;
     SessionStep step = give(w, client, &piece, &out);
     w->dead = w->dead || step == STEP_REFUSE;
@@ -867,6 +875,7 @@ static void tell(World *w, int client)
     }
     ASSERT(step != STEP_FORWARD || !slice_starts(piece.body, "set local weir."));
     if (step == STEP_FORWARD) {
+        owe(w, client, messages[which].type);
         buf_append_slice(&wire, out.head);
         buf_append_slice(&wire, slice_skip(piece.raw, out.replaced));
         send_bytes(w, buf_slice(&wire),
@@ -908,6 +917,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     model_settings_init(&w.settings);
     model_token_init(&w.token);
     w.tokens = size % 7 == 0;
+    w.kept = w.tokens && size / 7 % 4 == 3;
     model_settings_init(&w.own_settings[0]);
     model_settings_init(&w.own_settings[1]);
     w.seen[0] = w.seen[1] = 1;
@@ -950,6 +960,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             share(&w);
             break;
         }
+        check_owed(&w);
     }
     world_done(&w);
     return 0;

@@ -226,6 +226,84 @@ static void test_shown_by_prepared_statements(void **state)
     talk_free(t);
 }
 
+/* PostgreSQL skips what stands behind what fails, up to a Sync: of a Query there is none. */
+static void test_what_comes_behind_what_is_shown(void **state)
+{
+    (void)state;
+    char text[1024];
+    Talk *t = talk_new(false);
+    client(t, 'Q', "", "begin");
+    done(t, "BEGIN");
+    ready(t, 'T');
+    sent(t, text);
+    /* It works. */
+    assert_true(client(t, 'Q', "", "show weir.causal_token") == STEP_FORWARD);
+    assert_true(client(t, 'Q', "", "insert into t values (1)") == STEP_WAIT);
+    shown(t);
+    done(t, "SHOW");
+    assert_true(client(t, 'Q', "", "insert into t values (1)") == STEP_WAIT);
+    ready(t, 'T');
+    assert_true(client(t, 'Q', "", "insert into t values (1)") == STEP_FORWARD);
+    done(t, "INSERT 0 1");
+    ready(t, 'T');
+    assert_string_equal(sent(t, text), "CPBECQQ");
+    /* It does not: the Query is owed its ReadyForQuery, and what is behind it runs. */
+    assert_true(client(t, 'Q', "", "show weir.causal_token") == STEP_FORWARD);
+    assert_true(client(t, 'Q', "", "rollback") == STEP_WAIT);
+    says(t, '3', SLICE(""));
+    says(t, '1', SLICE(""));
+    says(t, '2', SLICE(""));
+    assert_true(says(t, 'E', SLICE("\0")) == STEP_FORWARD);
+    assert_true(client(t, 'Q', "", "rollback") == STEP_WAIT);
+    assert_string_equal(sent(t, text), "CPBECQS");
+    assert_true(ready(t, 'E') == STEP_FORWARD);
+    assert_true(client(t, 'Q', "", "rollback") == STEP_FORWARD);
+    done(t, "ROLLBACK");
+    assert_true(ready(t, 'I') == STEP_FORWARD && t->out.at_rest);
+    talk_free(t);
+}
+
+/* Behind a Sync of the client's own nothing has to wait; and that itself never does. */
+static void test_what_comes_behind_a_batch_that_shows(void **state)
+{
+    (void)state;
+    char text[1024];
+    Talk *t = talk_new(false);
+    client(t, 'P', "", "show weir.causal_token");
+    client(t, 'B', "", "");
+    client(t, 'E', "", "");
+    client(t, 'S', "", "");
+    assert_true(client(t, 'Q', "", "select 1") == STEP_FORWARD);
+    assert_true(client(t, 'Q', "", "select 1") == STEP_FORWARD);
+    talk_free(t);
+    t = talk_new(false);
+    client(t, 'P', "", "show weir.causal_token");
+    client(t, 'Q', "", "select 1"); /* in the same batch */
+    says(t, '3', SLICE(""));
+    assert_true(says(t, 'E', SLICE("\0")) == STEP_FORWARD);
+    assert_string_equal(sent(t, text), "CPBECPQ");
+    assert_true(client(t, 'S', "", "") == STEP_FORWARD);
+    assert_true(client(t, 'Q', "", "select 1") == STEP_FORWARD);
+    assert_true(ready(t, 'I') == STEP_FORWARD);
+    talk_free(t);
+}
+
+/* A replica cannot say '' where something was written; the primary knows. */
+static void test_shown_where_the_cluster_has_no_name(void **state)
+{
+    (void)state;
+    char text[1024];
+    for (int standby = 0; standby < 2; standby++) {
+        Talk *t = talk_new(standby == 1);
+        t->exchange.causal.nameless = true;
+        client(t, 'Q', "", "show weir.causal_token");
+        assert_string_equal(sent(t, text), "CPBECQ");
+        assert_true(slice_has(slice_of(text), standby == 1 ? "does not say of which cluster it is"
+                                                           : "pg_current_wal_insert_lsn"));
+        talk_free(t);
+    }
+}
+
 static void answers(Talk *t, const char *types)
 {
     for (; *types != '\0'; types++) {
@@ -404,6 +482,72 @@ static void test_what_a_replica_does_not_run(void **state)
     }
 }
 
+static void put_value(Buf *row, const char *value)
+{
+    pg_put_u32(row, (uint32_t)strlen(value));
+    buf_append_str(row, value);
+}
+
+/* That the session stays where it is shows only in what PostgreSQL says of its settings. */
+static void test_what_pins_in_the_answer(void **state)
+{
+    (void)state;
+    for (int standby = 0; standby < 2; standby++) {
+        Talk *t = talk_new(standby == 1);
+        Buf row;
+        client(t, 'Q', "",
+               "select set_config('search_path', $1, false),"
+               " set_config('weir.causal_token', $2, false)");
+        done(t, "SELECT 1");
+        ready(t, 'I');
+        assert_int_equal(t->session.pin, PIN_NONE);
+        buf_init(&row, BUF_MAX_DEFAULT);
+        pg_put_u16(&row, 3);
+        put_value(&row, "pg_temp");
+        put_value(&row, TOKEN);
+        put_value(&row, "");
+        says(t, 'D', buf_slice(&row));
+        buf_done(&row);
+        done(t, "SELECT 1");
+        ready(t, 'I');
+        assert_int_equal(t->session.pin, PIN_TEMPORARY);
+        assert_int_equal(t->out.causal, CAUSAL_SET);
+        if (standby == 0) { /* which has everything */
+            assert_true(client(t, 'Q', "", "select 1") == STEP_FORWARD);
+        } else {
+            assert_true(client(t, 'Q', "", "select 1") == STEP_REFUSE);
+            assert_string_equal(t->out.sqlstate, "0A000");
+        }
+        talk_free(t);
+    }
+}
+
+/* When it runs, by a name that is not followed, nobody knows. */
+static void test_statements_whose_names_are_not_followed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool primary, standby;
+    } cases[] = {
+        {"select 1", true, true},
+        {"set weir.causal_token = 'x'", true, false},
+        {"select set_config('weir.causal_token', $1, false)", true, false},
+        {"set local weir.causal_token = 'x'", false, false},
+        {"show weir.causal_token", false, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        for (int standby = 0; standby < 2; standby++) {
+            Talk *t = talk_new(standby == 1);
+            t->exchange.dialect.unsafe_encoding = true;
+            bool runs = standby == 1 ? cases[i].standby : cases[i].primary;
+            assert_int_equal(client(t, 'P', "a", cases[i].text), runs ? STEP_FORWARD : STEP_REFUSE);
+            assert_true(runs || strcmp(t->out.sqlstate, "0A000") == 0);
+            talk_free(t);
+        }
+    }
+}
+
 /* The unnamed statement may have been parsed before. */
 static void test_a_replica_and_the_unnamed_statement(void **state)
 {
@@ -526,10 +670,15 @@ int main(void)
         cmocka_unit_test(test_what_is_none),
         cmocka_unit_test(test_shown_as_it_is_known),
         cmocka_unit_test(test_shown_by_prepared_statements),
+        cmocka_unit_test(test_what_comes_behind_what_is_shown),
+        cmocka_unit_test(test_what_comes_behind_a_batch_that_shows),
+        cmocka_unit_test(test_shown_where_the_cluster_has_no_name),
         cmocka_unit_test(test_shown_by_the_unnamed_statement),
         cmocka_unit_test(test_set),
         cmocka_unit_test(test_set_with_others),
         cmocka_unit_test(test_what_a_replica_does_not_run),
+        cmocka_unit_test(test_what_pins_in_the_answer),
+        cmocka_unit_test(test_statements_whose_names_are_not_followed),
         cmocka_unit_test(test_a_replica_and_the_unnamed_statement),
         cmocka_unit_test(test_what_comes_behind),
         cmocka_unit_test(test_set_behind_another_setting),

@@ -187,6 +187,16 @@ static void test_errors_skip_to_sync(void **state)
     all_forwarded(&t, "ZI");
     assert_true(t.out.at_rest);
     assert_int_equal(t.session.pin, PIN_NONE); /* the unnamed statement never came to be */
+    /* Where each batch waits for the one in front of it: a Query that is skipped has no answer. */
+    t.exchange.replica = true;
+    client(&t, 'P', "select 1");
+    all_forwarded(&t, "E");
+    assert_true(client(&t, 'Q', "select 1") == STEP_FORWARD);
+    assert_true(client(&t, 'S', "") == STEP_FORWARD);
+    assert_true(client(&t, 'Q', "select 1") == STEP_WAIT);
+    all_forwarded(&t, "ZI");
+    assert_true(t.out.at_rest);
+    t.exchange.replica = false;
     /* An error with the next batch behind it. */
     client(&t, 'P', "select 1");
     client(&t, 'B', "");
