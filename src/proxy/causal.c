@@ -12,14 +12,10 @@ static const ProxyStanding *standing_of(const ProxyClient *client, size_t target
  */
 
 /* In a cluster whose name is not known it could not be told from another's. */
-static CausalToken written_of(const ProxyClient *client)
+static CausalToken written_of(const ClientSplit *split)
 {
-    const ClientSplit *split = client->split;
-    bool replicas = client->worker->config->reads == READS_REPLICAS;
-    uint64_t system =
-        replicas ? split->system : atomic_load(&standing_of(client, PROXY_TARGET_PRIMARY)->system);
-    return (CausalToken){.system = system,
-                         .position = system != 0 ? split->position : 0,
+    return (CausalToken){.system = split->system,
+                         .position = split->system != 0 ? split->position : 0,
                          .timeline = split->timeline};
 }
 
@@ -29,12 +25,13 @@ void proxy_causal_link(ProxyServer *server)
     const ClientSplit *split = client->split;
     Causal *causal = &server->exchange.causal;
     causal->standby = server->target != PROXY_TARGET_PRIMARY;
-    causal->known = false;
+    causal->known = causal->nameless = false;
     causal->written = (CausalToken){0};
     if (split != NULL && client->worker->config->reads != READS_PRIMARY) {
         bool open = split->wrote_us != 0 || split->claimed_us != 0 || split->suspect;
-        causal->written = written_of(client);
-        causal->known = !open && causal->written.position == split->position;
+        causal->written = written_of(split);
+        causal->nameless = causal->written.position != split->position;
+        causal->known = !open && !causal->nameless;
     }
 }
 
@@ -53,12 +50,11 @@ static void refuse_malformed(ProxyClient *client)
            "Set it to what SHOW " SQL_TOKEN_NAME " has answered, unchanged. '' asks for nothing.");
 }
 
-static void refuse_other(ProxyClient *client, const CausalToken *token)
+static void refuse_other(ProxyClient *client, const CausalToken *token, const char *why)
 {
     CLEANUP(mem_free_ptr)
-    char *detail = mem_printf("No replica of this endpoint is of the cluster with the system "
-                              "identifier %llu. Forget the token.",
-                              (unsigned long long)token->system);
+    char *detail = mem_printf("Its cluster has the system identifier %llu: %s. Forget the token.",
+                              (unsigned long long)token->system, why);
     refuse(client, "invalid value for parameter \"" SQL_TOKEN_NAME "\": it is of another cluster",
            detail);
 }
@@ -68,22 +64,23 @@ static void tell_split(ProxyClient *client, const CausalToken *token)
     ClientSplit *split = client->split;
     const ProxyStanding *primary = standing_of(client, PROXY_TARGET_PRIMARY);
     uint32_t timeline = (uint32_t)atomic_load(&primary->timeline);
-    bool here = timeline != 0 && token->timeline == timeline &&
-                token->system == atomic_load(&primary->system);
-    bool own = split->position == 0 || split->timeline == timeline;
+    uint64_t system = atomic_load(&primary->system);
+    bool here = timeline != 0 && token->timeline == timeline && token->system == system;
+    bool own = split->position == 0 || (split->timeline == timeline && split->system == system);
     uint64_t position = lag_position_of_insert(token->position);
     if (!here || !own || split->wrote_us != 0) {
         split->wrote_us = time_mono_us(); /* as if it had written it itself */
     } else if (position > split->position) {
         split->position = position;
         split->timeline = timeline;
+        split->system = system;
         split->claimed_us = position > atomic_load(&primary->position) ? time_mono_us() : 0;
     }
 }
 
 /* Whether a replica of that cluster is known; true, too, while none is of any, and where it makes
- * no difference. */
-static bool may_be_here(const ProxyClient *client, uint64_t system)
+ * no difference. False: the client is told so, and gone. */
+static bool may_be_here(ProxyClient *client, const CausalToken *token)
 {
     bool none = true;
     if (client->worker->config->reads != READS_REPLICAS) {
@@ -93,29 +90,35 @@ static bool may_be_here(const ProxyClient *client, uint64_t system)
         uint64_t known = proxy_config_uses(client->worker->config, i)
                              ? atomic_load(&standing_of(client, i)->system)
                              : 0;
-        if (known == system) {
+        if (known == token->system) {
             return true;
         }
         none = none && known == 0;
     }
+    if (!none) {
+        refuse_other(client, token, "no replica of this endpoint is of that");
+    }
     return none;
 }
 
-/* False: it is of another cluster than the one before. */
+/* False: it is of another cluster than the one before; the client is told so, and gone. */
 static bool tell_replicas(ProxyClient *client, const CausalToken *token)
 {
     ClientSplit *split = client->split;
-    if (split->system != 0 && split->system != token->system) {
+    bool anew = split->system != token->system;
+    if (anew && split->told && split->system != 0) {
+        refuse_other(client, token, "the session has had a token of another one before");
         return false;
     }
     uint64_t position = lag_position_of_insert(token->position);
     split->system = token->system;
-    split->position = position > split->position ? position : split->position;
-    split->timeline = token->timeline > split->timeline ? token->timeline : split->timeline;
+    split->position = anew || position > split->position ? position : split->position;
+    split->timeline = anew || token->timeline > split->timeline ? token->timeline : split->timeline;
     split->claimed_us = time_mono_us(); /* where it comes to have a primary */
     return true;
 }
 
+/* False: as of tell_replicas. */
 static bool tell(ProxyClient *client, const CausalToken *token)
 {
     ProxyReads reads = client->worker->config->reads;
@@ -128,9 +131,11 @@ static bool tell(ProxyClient *client, const CausalToken *token)
     }
     if (reads == READS_SPLIT) {
         tell_split(client, token);
-        return true;
+    } else if (!tell_replicas(client, token)) {
+        return false;
     }
-    return tell_replicas(client, token);
+    client->split->told = true;
+    return true;
 }
 
 bool proxy_causal_admit(ProxyClient *client, Slice value, CausalToken *ret_token)
@@ -140,8 +145,7 @@ bool proxy_causal_admit(ProxyClient *client, Slice value, CausalToken *ret_token
         refuse_malformed(client);
         return false;
     }
-    if (!may_be_here(client, token.system)) {
-        refuse_other(client, &token);
+    if (!may_be_here(client, &token)) {
         return false;
     }
     *ret_token = token;
@@ -164,8 +168,7 @@ bool proxy_causal_news(ProxyServer *server, CausalNews news)
         refuse_malformed(client);
         return false;
     }
-    if (!may_be_here(client, token.system) || !tell(client, &token)) {
-        refuse_other(client, &token);
+    if (!may_be_here(client, &token) || !tell(client, &token)) {
         return false;
     }
     proxy_meter_add(proxy_client_meter(client), STAT_TOKENS_SET, 1);
@@ -200,6 +203,20 @@ static void put_place(Buf *out, uint64_t position, uint32_t timeline)
                (unsigned)timeline);
 }
 
+static void put_standing(Buf *out, const char *id, const ProxyStanding *standing)
+{
+    uint32_t timeline = (uint32_t)atomic_load(&standing->timeline);
+    buf_printf(out, "; %s ", id);
+    if (timeline == 0) {
+        buf_append_str(out, "has not answered");
+    } else if (atomic_load(&standing->system) == 0) {
+        buf_append_str(out, "does not say of which cluster it is");
+    } else {
+        buf_append_str(out, "has ");
+        put_place(out, atomic_load(&standing->position), timeline);
+    }
+}
+
 static char *shortfall_new(const ProxyClient *client)
 {
     const ProxyConfig *config = client->worker->config;
@@ -209,10 +226,7 @@ static char *shortfall_new(const ProxyClient *client)
     put_place(&text, client->split->position, client->split->timeline);
     for (size_t i = 1; i < PROXY_TARGETS_MAX; i++) {
         if (proxy_config_uses(config, i)) {
-            const ProxyStanding *standing = standing_of(client, i);
-            buf_printf(&text, "; %s has ", proxy_config_target(config, i)->id);
-            put_place(&text, atomic_load(&standing->position),
-                      (uint32_t)atomic_load(&standing->timeline));
+            put_standing(&text, proxy_config_target(config, i)->id, standing_of(client, i));
         }
     }
     buf_append_str(&text, ". Try again later, or read at an endpoint that writes.");

@@ -107,7 +107,8 @@ ProxyPool *proxy_route(ProxyClient *client, Slice data, size_t *ret_read_len)
     if (reads == READS_SPLIT) {
         return proxy_split_route(client, data, ret_read_len);
     }
-    if (reads == READS_REPLICAS && client->split != NULL && client->split->position != 0) {
+    const ClientSplit *split = client->split; /* what it wrote while it could asks for nothing */
+    if (reads == READS_REPLICAS && split != NULL && split->told && split->system != 0) {
         return proxy_causal_route(client);
     }
     return proxy_route_welcome(client);

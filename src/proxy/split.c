@@ -70,8 +70,10 @@ static bool position_known(const ProxyClient *client)
 {
     ClientSplit *split = client->split;
     const ProxyStanding *primary = primary_of(client);
-    uint32_t timeline = (uint32_t)atomic_load_explicit(&primary->timeline, memory_order_relaxed);
-    if (split->wrote_us == 0 && split->position != 0 && split->timeline != timeline) {
+    uint32_t timeline = (uint32_t)atomic_load(&primary->timeline); /* stored behind the next */
+    uint64_t system = atomic_load(&primary->system);
+    bool other = split->timeline != timeline || split->system != system;
+    if (split->wrote_us == 0 && split->position != 0 && other) {
         split->wrote_us = time_mono_us(); /* positions of another history are no measure */
     }
     if (split->wrote_us == 0) {
@@ -84,6 +86,7 @@ static bool position_known(const ProxyClient *client)
     }
     split->position = atomic_load(&primary->position);
     split->timeline = timeline;
+    split->system = system;
     split->wrote_us = split->claimed_us = 0;
     return true;
 }
@@ -122,7 +125,8 @@ static void parked_fail(ProxyWorker *worker, int64_t now_us)
     }
 }
 
-/* Who may wait for seconds does not make the replicas answer as often for all of that. */
+/* For who may wait for seconds the replicas are not asked as often for all of that; nor is there
+ * much to look for meanwhile: what they answer makes all look by itself. */
 static void park_tick(void *user)
 {
     ProxyWorker *worker = user;
@@ -133,12 +137,12 @@ static void park_tick(void *user)
     LIST_FOR_EACH (&worker->parked, node) {
         const ClientSplit *split = CONTAINER_OF(node, ClientSplit, node);
         primary = primary || wants_primary(split);
-        soon = soon || now_us - split->since_us <= SPLIT_WAIT_US;
+        soon = soon || !split->fails || now_us - split->since_us <= SPLIT_WAIT_US;
     }
     if (soon) {
         ask(worker, primary);
+        parked_look(worker); /* some have waited for long enough */
     }
-    parked_look(worker); /* some have waited for long enough */
 }
 
 static void parked_posted(void *user)

@@ -51,9 +51,10 @@ typedef struct ClientSplit {
     ProxyClient *client;
     uint64_t position;  /* what a replica must have replayed; 0: whatever it has */
     uint32_t timeline;  /* of `position` */
+    uint64_t system;    /* and the cluster that it is a position in; 0: not known, or of none */
+    bool told;          /* by a token: of `replicas` nothing else is asked for */
     int64_t wrote_us;   /* may have written until then, at a position not known yet; 0: it is */
     int64_t claimed_us; /* since then `position` is a token's, and may not be there; 0: it is */
-    uint64_t system;    /* whose cluster that is, where there is no primary; 0: there is none */
     int64_t since_us, until_us; /* waits no longer than that for a position; 0: does not wait */
     ListNode node;              /* in worker->parked */
     bool fails;                 /* when that is over */

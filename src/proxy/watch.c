@@ -12,6 +12,8 @@ struct ProxyWatch {
     bool asking;         /* an answer is under way */
     bool again;          /* and then another one is wanted */
     bool full;           /* what is asked is more than the position */
+    bool narrow;         /* and as much as the role may be told */
+    bool narrowed;       /* just now: it is asked anew */
     int64_t asked_us;
     int64_t retry_at_ms;
     int64_t answered_ms;  /* the last whole answer; 0: none */
@@ -28,16 +30,27 @@ struct ProxyWatch {
 #define POSITION                                                                                   \
     "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"                                  \
     " ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn"
-static const char full_query[] =
-    "SELECT pg_is_in_recovery()::int, " POSITION ","
-    " (coalesce(pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn(), true))::int,"
-    " (SELECT count(*) FROM pg_stat_wal_receiver),"
+#define MEASURES                                                                                   \
+    "SELECT pg_is_in_recovery()::int, " POSITION ","                                               \
+    " (coalesce(pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn(), true))::int,"               \
+    " (SELECT count(*) FROM pg_stat_wal_receiver),"                                                \
     " (1000 * extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()))::int8,"
-    " CASE WHEN pg_is_in_recovery() THEN coalesce((SELECT received_tli FROM pg_stat_wal_receiver),"
-    " greatest((SELECT timeline_id FROM pg_control_checkpoint()),"
-    " (SELECT min_recovery_end_timeline FROM pg_control_recovery())))"
+#define TIMELINE(of_replica)                                                                       \
+    " CASE WHEN pg_is_in_recovery()"                                                               \
+    " THEN coalesce((SELECT received_tli FROM pg_stat_wal_receiver), " of_replica ")"              \
     " ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END,"
-    " (SELECT system_identifier FROM pg_control_system())";
+static const char full_query[] = MEASURES TIMELINE(
+    "greatest((SELECT timeline_id FROM pg_control_checkpoint()),"
+    " (SELECT min_recovery_end_timeline FROM pg_control_recovery()))") " (SELECT system_identifier "
+                                                                       "FROM pg_control_system())";
+/* Where functions that anybody may call by default were taken from the role: whether they are given
+ * back, in the place of the cluster. */
+static const char narrow_query[] = MEASURES TIMELINE(
+    "(SELECT timeline_id FROM pg_control_checkpoint())") " (has_function_privilege('pg_control_"
+                                                         "recovery()', 'EXECUTE')"
+                                                         " AND "
+                                                         "has_function_privilege('pg_control_"
+                                                         "system()', 'EXECUTE'))::int";
 static const char position_query[] =
     "SELECT pg_is_in_recovery()::int, " POSITION ", NULL, NULL, NULL, NULL, NULL";
 
@@ -68,6 +81,15 @@ static void standing_set(const ProxyWorker *worker, size_t target, bool serves, 
     if (served != serves || was_gone != gone) {
         proxy_workers_targets_changed(worker->proxy);
     }
+}
+
+/* Its position may be another's by now: without a timeline it is worth nothing. The number itself
+ * stays, for some thread may just be reading it. */
+static void standing_forget(ProxyStanding *standing)
+{
+    atomic_store(&standing->asked_us, 0);
+    atomic_store(&standing->timeline, 0);
+    atomic_store(&standing->system, 0);
 }
 
 static void is_down(ProxyWorker *worker, size_t target, const char *reason, const char *why)
@@ -229,8 +251,9 @@ static void ask(ProxyWorker *worker, ProxyWatch *watch, bool full)
         watch->again = true;
         return;
     }
+    const char *measures = watch->narrow ? narrow_query : full_query;
     buf_init(&query, BUF_MAX_DEFAULT);
-    pg_put_query(&query, slice_of(full ? full_query : position_query));
+    pg_put_query(&query, slice_of(full ? measures : position_query));
     stream_write(watch->server->stream, buf_slice(&query));
     buf_done(&query);
     watch->asking = true;
@@ -279,6 +302,10 @@ static bool take_row(ProxyWatch *watch, const PgPiece *piece)
 static void take_position(ProxyServer *server, ProxyWatch *watch)
 {
     ProxyWorker *worker = server->worker;
+    if (watch->full && watch->narrow) {
+        watch->narrow = column(watch, 6, 0) == 0;
+        watch->columns[6] = (Slice){0};
+    }
     position_publish(worker, server->target, watch);
     if (server->target != PROXY_TARGET_PRIMARY && column(watch, 0, 0) != 1) {
         is_down(worker, server->target, "INVALID_REPLICATION_STATE",
@@ -293,18 +320,33 @@ static void take_position(ProxyServer *server, ProxyWatch *watch)
     }
 }
 
+/* It did not answer. A role that may not ask for all of it asks for less. */
+static void take_error(ProxyServer *server, ProxyWatch *watch, const PgPiece *piece)
+{
+    PgError error;
+    if (!piece->last || !pg_get_error(piece->body, &error)) {
+        return;
+    }
+    if (watch->full && !watch->narrow && slice_is(error.sqlstate, "42501")) {
+        watch->narrow = watch->narrowed = true;
+        return;
+    }
+    CLEANUP(mem_free_ptr) char *why = mem_printf("%.*s", SLICE_FMT(error.message));
+    is_down(server->worker, server->target, "CONNECTION_FAILED", why);
+}
+
 static void answered(ProxyServer *server, ProxyWatch *watch)
 {
+    bool anew = watch->narrowed;
     loop_timer_stop(&watch->late);
-    watch->asking = false;
-    if (watch->again) {
-        ask(server->worker, watch, false);
+    watch->asking = watch->narrowed = false;
+    if (anew || watch->again) {
+        ask(server->worker, watch, anew);
     }
 }
 
 static bool take_piece(ProxyServer *server, ProxyWatch *watch, const PgPiece *piece)
 {
-    PgError error;
     if (!piece->first) {
         return true;
     }
@@ -318,10 +360,7 @@ static bool take_piece(ProxyServer *server, ProxyWatch *watch, const PgPiece *pi
         answered(server, watch);
         return true;
     case 'E':
-        if (piece->last && pg_get_error(piece->body, &error)) {
-            CLEANUP(mem_free_ptr) char *why = mem_printf("%.*s", SLICE_FMT(error.message));
-            is_down(server->worker, server->target, "CONNECTION_FAILED", why);
-        }
+        take_error(server, watch, piece);
         return true;
     default:
         return strchr("TCSNA", piece->type) != NULL;
@@ -392,7 +431,7 @@ void proxy_watch_begin(ProxyServer *server)
     server->state = SERVER_WATCH;
     stream_set_handlers(server->stream, &watch_handlers, server);
     watch->server = server;
-    watch->asking = false;
+    watch->asking = watch->narrow = watch->narrowed = false;
     ask(server->worker, watch, true);
 }
 
@@ -400,6 +439,9 @@ void proxy_watch_refused(ProxyServer *server, const char *reason, const char *me
 {
     ProxyWorker *worker = server->worker;
     is_down(worker, server->target, reason, message);
+    if (server->target != PROXY_TARGET_PRIMARY) {
+        standing_forget(standing_of(worker, server->target));
+    }
     /* It is there, and only cannot be measured: where nobody wants that, it serves. */
     bool serves =
         !passing && worker->config->reads == READS_REPLICAS && worker->config->lag_max_ms == 0;
@@ -464,9 +506,7 @@ static void watch_end(ProxyWorker *worker, size_t target)
         side->watch = NULL;
     }
     side->probe = NULL;
-    atomic_store(&standing_of(worker, target)->asked_us, 0);
-    atomic_store(&standing_of(worker, target)->timeline, 0);
-    atomic_store(&standing_of(worker, target)->system, 0);
+    standing_forget(standing_of(worker, target));
     atomic_store(&standing_of(worker, target)->silent, false);
     standing_set(worker, target, false, false);
     if (probe != NULL && probe->state != SERVER_DRAINING) {

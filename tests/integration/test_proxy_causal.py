@@ -289,6 +289,20 @@ def test_a_pipeline_of_batches(split, other, authority, cluster):
             cluster.catch_up()
 
 
+def test_what_stands_behind_one_that_shows_none(split):
+    """In the same pipeline: the error is that of the one Query, and each has its answer."""
+    with Wire(split.address, PORT, ANN['user'], ANN['password'], 'app') as wire:
+        for _ in range(3):
+            before, = wire.rows('SELECT n FROM k WHERE id = 4')
+            heard = wire.ask(query('BEGIN'), query('UPDATE k SET n = n + 10 WHERE id = 4'), query(SHOW), query(SHOW), query('ROLLBACK'),
+                             query('UPDATE k SET n = n + 1 WHERE id = 4 RETURNING n'), query(SHOW), query('SELECT n FROM k WHERE id = 4'))
+            assert [answer[1] for answer in heard if answer[0] == 'ReadyForQuery'] == ['T', 'T', 'E', 'E', 'I', 'I', 'I', 'I']
+            errors = [dict(answer[1])['message'] for answer in heard if answer[0] == 'ErrorResponse']
+            assert 'ask behind COMMIT' in errors[0] and 'current transaction is aborted' in errors[1] and len(errors) == 2
+            rows = [answer[1][0].decode() for answer in heard if answer[0] == 'DataRow']
+            assert rows[0] == rows[2] == str(int(before[0]) + 1) and parts_of(rows[1])
+
+
 def test_pairs_of_writers_and_readers(split, other, cluster):
     """Each reader, in the other process, reads at once what its writer has just told it; many reads are the replicas'."""
     errors, folders = [], []
@@ -336,6 +350,30 @@ def at_the_primary(connection, hidden):
     connection.execute('BEGIN')
     assert one(connection, hidden) == ''
     connection.execute('COMMIT')
+
+
+def test_a_statement_that_sets_it_and_pins(split, reader):
+    """It shows only in the answer that the session has to stay: at a replica it ends, at the primary it goes on."""
+    both = "SELECT set_config('search_path', %s, false), set_config('weir.causal_token', %s, false)"
+    with split.connect() as writer, split.connect() as told:
+        n, token = write(writer)
+        told.execute(both, ('pg_temp, public', token))
+        assert one(told, READ) == n
+        with reader.connect() as told_there:
+            told_there.execute(both, ('pg_temp, public', token))
+            with pytest.raises(psycopg.OperationalError, match='a replica was chosen already'):
+                one(told_there, READ)
+
+
+def test_a_prepared_statement_whose_name_is_not_followed(split, reader):
+    setting = "SELECT set_config('weir.causal_token', %s, false)"
+    with split.connect() as writer, split.connect(client_encoding='SJIS', prepare_threshold=0) as told:
+        n, token = write(writer)
+        told.execute(setting, (token,))
+        assert one(told, READ) == n
+        with reader.connect(client_encoding='SJIS', prepare_threshold=0) as told_there, \
+                pytest.raises(psycopg.OperationalError, match='name the proxy does not follow, where'):
+            told_there.execute(setting, (token,))
 
 
 # ---- tokens that are none, or of something else ---------------------------------------------------
@@ -504,6 +542,7 @@ def test_a_token_of_another_cluster_is_refused_where_nobody_writes(split, reader
 
 def test_what_comes_right_behind_at_a_replica(split, reader, cluster):
     """A replica was chosen before the token was known: what comes behind waits, or is refused; it never reads less."""
+    reader.configure({'connection_borrow_timeout_s': 20})  # who is refused leaves a server connection to be closed
     with split.connect() as writer, cluster.one.held_back():
         for _ in range(10):
             n, token = write(writer)
@@ -540,6 +579,87 @@ def test_programs_that_take_options(split, reader, cluster):
             assert run(reader, 'psql', '-Atc', READ, PGOPTIONS=f'-c weir.causal_token={token}')[0] == n
             assert f'1\t{n}' in run(reader, 'pg_dump', '-a', '-t', 'k', PGOPTIONS=f'-c weir.causal_token={token}')
     cluster.catch_up()
+
+
+def test_an_endpoint_that_does_not_split_any_more(split, cluster):
+    """Of replicas only a token asks for something: a session without one goes on, whatever it has written before."""
+    with split.connect() as writer, split.connect() as told, split.connect() as late:
+        tell(late, write(writer)[1])
+        cluster.catch_up()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(held_back(cluster))
+            n, token = write(writer)
+            tell(told, token)
+            for connection in (writer, told, late):
+                wait_for(lambda: one(connection, WHERE) in {str(cluster.primary.data), *replicas_of(cluster)}, 'nobody reads')
+            assert one(writer, READ) == one(told, READ) == n
+            split.configure({'reads': 'replicas', 'max_replica_lag_ms': 0})
+            wait_for(lambda: one(writer, WHERE) in replicas_of(cluster), 'the configuration is not there')
+            assert {one(writer, READ) for _ in range(5)} == {one(late, READ)} == {n - 1}
+            started = time.monotonic()
+            timer = threading.Timer(0.5, stack.close)
+            timer.start()
+            assert one(told, READ) == n  # waits, and goes on
+            assert time.monotonic() - started > 0.4
+            timer.join()
+            assert is_handed_on(one(told, SHOW), token)
+        cluster.catch_up()
+
+
+def places(admin):
+    return {row['id']: row['causal_token'] for row in admin.execute('SHOW TARGETS').fetchall()}
+
+
+def test_a_role_that_may_not_ask_which_cluster_it_is(weir, tmp_path, authority, own_cluster):
+    """Replicas serve as before there were tokens; who asks for what nobody can tell is told so; a GRANT is enough."""
+    prepare(own_cluster)
+    functions = ('pg_control_system()', 'pg_control_recovery()')
+    own_cluster.primary.run(*[f'REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC' for function in functions], database='postgres')
+    own_cluster.catch_up()
+    with proxy_before(weir, tmp_path / 'split', authority, own_cluster, 'split', admin_database='weir', stats_users=['ann']) as split, \
+            proxy_before(weir, tmp_path / 'reader', authority, own_cluster, 'replicas', connection_borrow_timeout_s=1) as reader, \
+            split.connect(dbname='weir', row_factory=dict_row) as admin, split.connect() as writer, split.connect() as told:
+        n, token = write(writer)
+        own_cluster.catch_up()
+        await_replicas(writer, own_cluster)
+        assert set(places(admin).values()) == {None}
+        tell(told, token)
+        assert one(told, READ) == n
+        assert one(writer, READ) == n
+        with pytest.raises(psycopg.Error, match='at a replica that does not say of which cluster it is: ask in a transaction that may write'):
+            writer.execute('BEGIN READ ONLY')
+            writer.execute(SHOW)
+        writer.execute('ROLLBACK')
+        assert one(writer, SHOW) != ''
+        with reader.connect() as there, pytest.raises(psycopg.OperationalError, match='r-1 does not say of which cluster it is; r-2 does'):
+            tell(there, token)
+            one(there, READ)
+        own_cluster.primary.run(*[f'GRANT EXECUTE ON FUNCTION {function} TO ann' for function in functions], database='postgres')
+        wait_for(lambda: None not in places(admin).values(), 'nobody asks again')
+        with reader.connect() as there:
+            tell(there, token)
+            assert one(there, READ) == n
+
+
+def test_a_replica_that_lets_nobody_measure_it(weir, tmp_path, authority, own_cluster):
+    """It serves where nobody cares how far behind it is; what it had before counts for nothing."""
+    prepare(own_cluster)
+    with proxy_before(weir, tmp_path / 'split', authority, own_cluster, 'split') as split, split.connect() as writer:
+        _, token = write(writer)
+    own_cluster.catch_up()
+    with proxy_before(weir, tmp_path / 'reader', authority, own_cluster, 'replicas', connection_borrow_timeout_s=1, max_replica_lag_ms=0,
+                      admin_database='weir', stats_users=['bob']) as reader, \
+            reader.connect(BOB, dbname='weir', row_factory=dict_row) as admin, reader.connect(BOB) as untold:
+        wait_for(lambda: None not in places(admin).values(), 'they do not answer')
+        own_cluster.primary.run('ALTER ROLE ann NOLOGIN')
+        own_cluster.catch_up()
+        for replica in own_cluster.replicas:
+            replica.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ann'")
+        wait_for(lambda: set(places(admin).values()) == {None}, 'it is still measured')
+        wait_for(lambda: one(untold, READ) >= 0, 'nobody serves')
+        with reader.connect(BOB) as told, pytest.raises(psycopg.OperationalError, match='r-1 has not answered; r-2 has not answered'):
+            tell(told, token)
+            one(told, READ)
 
 
 # ---- what is to be seen of it ---------------------------------------------------------------------
