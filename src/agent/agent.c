@@ -100,7 +100,9 @@ static void node_job_done(void *arg)
         return;
     }
     guard_watch(node);
-    fence_want(node->fence, node->work.has_rival, node->work.zone);
+    if (node->work.rivals_known) {
+        fence_want(node->fence, node->work.has_rival, node->work.redis, node->work.zone);
+    }
     if (node->wake) {
         node->wake = false;
         node_wake(node);
@@ -118,6 +120,7 @@ static void node_wake(AgentNode *node)
     loop_timer_stop(&node->timer);
     mem_free(node->job_goal);
     node->job_goal = mem_strdup(node->goal_text);
+    node->work.fenced = fence_holds(node->fence);
     Err err;
     if (!jobs_submit(node->agent->options.jobs, node_job_run, node_job_done, node, &node->job,
                      &err)) {
@@ -171,7 +174,7 @@ static void node_goal_set(Agent *agent, Slice id, Slice goal)
         node->work.reboot_epoch = -1;
         node->work.stop_asked = agent->stopping;
         memcpy(node->work.id, id.data, id.len);
-        node->fence = fence_new(&agent->options, node->work.id);
+        node->fence = node->work.fence = fence_new(&agent->options, node->work.id);
         map_set(agent->nodes, id, node);
     }
     mem_free(node->goal_text);

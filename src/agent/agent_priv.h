@@ -14,6 +14,13 @@
 #define NODE_ID_MAX   63
 #define PLANE_ACCOUNT "weir" /* of proxies and fronts, when started by root */
 
+/* A host's beat as it was seen last. */
+typedef struct HostBeat {
+    char key[HOST_NAME_SIZE + 16];
+    int64_t revision; /* 0: none was */
+    int64_t seen_ms;  /* of CLOCK_BOOTTIME: since when there was no other, as far as was listened */
+} HostBeat;
+
 /* ---- the failover record (cluster.c) -------------------------------------------------------- */
 
 /* *ret_revision is what cluster_write wants. ERR_NOT_FOUND: control has not made it yet. */
@@ -29,8 +36,10 @@ NODISCARD bool cluster_write(Store *store, const char *cluster, int64_t revision
 /* The same of a replication group. */
 NODISCARD bool cluster_group_read(Store *store, const char *cluster, GroupRecord *ret_record,
                                   int64_t *ret_revision, Err *err);
+/* With a beat: only while that is the last one of its host; NULL: whatever. */
 NODISCARD bool cluster_group_write(Store *store, const char *cluster, int64_t revision,
-                                   const GroupRecord *record, int64_t *ret_revision, Err *err);
+                                   const GroupRecord *record, const HostBeat *beat,
+                                   int64_t *ret_revision, Err *err);
 /* synchronous_standby_names (F4): "FIRST n (all of them)", or nothing. */
 void cluster_names(const HaSet *standbys, Buf *out);
 
@@ -98,6 +107,8 @@ typedef struct RedisPart {
     int64_t answered_ms;  /* the engine has, in this run; 0: not yet */
     int64_t heard_offset; /* of a replica: what it had */
     int64_t heard_ms;     /* when that was news last */
+    int64_t unlinked_ms;  /* its link does not stand since then; 0: it does */
+    int64_t looked_ms;    /* at its link, the last time */
     int64_t bid_term;     /* of the free term for which its offset is told */
     int64_t bid_offset;
     int64_t wish; /* the planned change that was seen last */
@@ -121,6 +132,8 @@ typedef struct RedisPart {
     HaSet leaving; /* those of the set that do not stream */
     int64_t left_offset;
 } RedisPart;
+
+typedef struct Fence Fence; /* fence_priv.h */
 
 /* Only the job in progress touches it. */
 typedef struct NodeWork {
@@ -148,8 +161,13 @@ typedef struct NodeWork {
     bool left_running; /* the engine that served has gone, and no other was started yet */
     bool end_told;     /* and users know of it */
     bool stop_asked;   /* set by the loop thread between jobs: the tier stops */
+    bool rivals_known; /* it was looked at since this process has begun: */
     bool has_rival;    /* it leads, and a node of another host could take its place */
+    bool redis;        /* it is one */
+    int64_t fence_ms;  /* the deadline of the guard that is started next; 0: none */
     char zone[2];      /* of its goal */
+    Fence *fence;      /* the node's, whose functions say who may call them */
+    bool fenced;       /* set by the loop thread between jobs: its guard has a deadline */
 } NodeWork;
 
 /* Brings the node one step nearer to its goal. Returns the milliseconds after which it wants to run

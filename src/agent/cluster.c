@@ -41,8 +41,27 @@ bool cluster_is_absent(Store *store, const char *cluster)
 /* Sets the record's members in `json`. */
 typedef void Put(const void *record, json_t *json);
 
+/* One compare more: that the beat is the same still; NULL: none. */
+static bool swap_while(Store *store, Slice key, int64_t revision, Slice text, const HostBeat *beat,
+                       int64_t *ret_revision, Err *err)
+{
+    if (beat == NULL) {
+        return store_update(store, key, revision, text, ret_revision, err);
+    }
+    const StoreCompare compares[] = {{.key = key, .revision = revision},
+                                     {.key = slice_of(beat->key), .revision = beat->revision}};
+    const StoreWrite writes[] = {{.kind = STORE_PUT, .key = key, .value = text}};
+    const StoreTxn txn = {.compares = compares,
+                          .compares_len = ARRAY_LEN(compares),
+                          .writes = writes,
+                          .writes_len = ARRAY_LEN(writes)};
+    bool committed = false;
+    return store_txn(store, &txn, &committed, ret_revision, err) &&
+           (committed || err_set(err, ERR_CONFLICT, "it has changed, or %s", beat->key));
+}
+
 static bool record_swap(Store *store, const char *cluster, int64_t revision, const void *record,
-                        Put *put, int64_t *ret_revision, Err *err)
+                        Put *put, const HostBeat *beat, int64_t *ret_revision, Err *err)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(record_free_ptr) json_t *json = NULL;
@@ -53,8 +72,8 @@ static bool record_swap(Store *store, const char *cluster, int64_t revision, con
         return err_set(err, ERR_CONFLICT, "record of cluster %s: it has changed", cluster);
     }
     put(record, json);
-    return store_update(store, slice_of(key), revision, record_format(arena, json), ret_revision,
-                        err) ||
+    return swap_while(store, slice_of(key), revision, record_format(arena, json), beat,
+                      ret_revision, err) ||
            err_wrap(err, "record of cluster %s", cluster);
 }
 
@@ -66,7 +85,7 @@ static void put_cluster(const void *record, json_t *json)
 bool cluster_write(Store *store, const char *cluster, int64_t revision, const HaRecord *record,
                    int64_t *ret_revision, Err *err)
 {
-    return record_swap(store, cluster, revision, record, put_cluster, ret_revision, err);
+    return record_swap(store, cluster, revision, record, put_cluster, NULL, ret_revision, err);
 }
 
 bool cluster_group_read(Store *store, const char *cluster, GroupRecord *ret_record,
@@ -88,9 +107,10 @@ static void put_group(const void *record, json_t *json)
 }
 
 bool cluster_group_write(Store *store, const char *cluster, int64_t revision,
-                         const GroupRecord *record, int64_t *ret_revision, Err *err)
+                         const GroupRecord *record, const HostBeat *beat, int64_t *ret_revision,
+                         Err *err)
 {
-    return record_swap(store, cluster, revision, record, put_group, ret_revision, err);
+    return record_swap(store, cluster, revision, record, put_group, beat, ret_revision, err);
 }
 
 void cluster_names(const HaSet *standbys, Buf *out)

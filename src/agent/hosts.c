@@ -59,7 +59,7 @@ static void entry_spec(HostEntry *entry, const json_t *record)
     entry->joined_ms = member_int(record, "joined_ms", 0);
 }
 
-static void entry_beat(HostEntry *entry, const json_t *record)
+static void entry_beat(HostEntry *entry, const json_t *record, int64_t revision)
 {
     const char *agent = member_str(record, "agent", "");
     int64_t count = member_int(record, "count", 0);
@@ -68,6 +68,7 @@ static void entry_beat(HostEntry *entry, const json_t *record)
         entry->missed = 0;
     }
     entry->count = count;
+    entry->revision = revision;
     snprintf(entry->agent, sizeof(entry->agent), "%s", agent);
     entry->host.memory_bytes = member_int(record, "memory_bytes", 0);
 }
@@ -99,7 +100,7 @@ static void hosts_change(Hosts *hosts, const StoreChange *change)
         if (entry != NULL && slice_is(rest, "spec")) {
             entry_spec(entry, record);
         } else if (entry != NULL && slice_is(rest, "beat")) {
-            entry_beat(entry, record);
+            entry_beat(entry, record, change->item.mod_revision);
         }
     }
     pthread_mutex_unlock(&hosts->mutex);
@@ -285,6 +286,22 @@ int64_t hosts_silent_ms(Hosts *hosts, const char *name)
     int64_t silent_ms = entry != NULL ? entry_silent_ms(hosts, entry) : 0;
     pthread_mutex_unlock(&hosts->mutex);
     return silent_ms;
+}
+
+bool hosts_beat(Hosts *hosts, const char *name, HostBeat *ret_beat)
+{
+    pthread_mutex_lock(&hosts->mutex);
+    const HostEntry *entry = host_entry_find(hosts, slice_of(name));
+    bool there = entry != NULL && entry->revision != 0 && strcmp(name, hosts->options->host) != 0;
+    if (there) {
+        int64_t listened_ms = time_boot_ms() - entry->missed * BEAT_MS;
+        *ret_beat =
+            (HostBeat){.revision = entry->revision,
+                       .seen_ms = listened_ms > entry->heard_ms ? listened_ms : entry->heard_ms};
+        snprintf(ret_beat->key, sizeof(ret_beat->key), HOSTS_PREFIX "%s/beat", entry->host.name);
+    }
+    pthread_mutex_unlock(&hosts->mutex);
+    return there;
 }
 
 bool hosts_agent_lives(Hosts *hosts, const char *agent)

@@ -16,6 +16,7 @@ typedef struct HostEntry {
     char agent[AGENT_ID_SIZE]; /* of the beat that was seen last */
     int64_t count;
     int64_t heard_ms; /* of CLOCK_BOOTTIME: when it changed */
+    int64_t revision; /* of that beat; 0: there was none */
     int64_t missed;   /* turns of ours since then */
     int64_t joined_ms;
 } HostEntry;

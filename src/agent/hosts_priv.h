@@ -19,6 +19,8 @@ NODISCARD bool hosts_net(Hosts *hosts, const char *name, char out[static HOST_NE
 char *hosts_node_address(const AgentOptions *options, Arena *arena, const json_t *goal);
 /* Since its last word was seen; 0 of this host, and of one that is not known. */
 int64_t hosts_silent_ms(Hosts *hosts, const char *name);
+/* False: there is no such host, it is this one, or it has said nothing yet. */
+NODISCARD bool hosts_beat(Hosts *hosts, const char *name, HostBeat *ret_beat);
 /* What an agent of this id wrote counts: it is this one, or it is another host's and beats. */
 bool hosts_agent_lives(Hosts *hosts, const char *agent);
 /* By no order; returns how many there are: none where this one was removed. */

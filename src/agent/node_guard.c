@@ -142,6 +142,7 @@ bool node_guard_start(NodeRun *run, const char *const *argv, const ProcessAccoun
         .argv = argv,
         .stop_signals = postgres ? "fast=INT,immediate=QUIT" : "fast=TERM",
         .death_signal = postgres ? "QUIT" : "KILL",
+        .fence_ms = run->work->fence_ms,
         .held_fd = options->net_fd,
         .log_fd = -1,
     };

@@ -344,6 +344,8 @@ static void note_rival(PgNode *node)
     const HaView *view = &node->view;
     bool leads = ha_id_eq(&view->record.leader, &view->self) && node_guard_runs(node->run);
     work->has_rival = false;
+    work->rivals_known = true;
+    work->redis = false;
     snprintf(work->zone, sizeof(work->zone), "%.1s", member_str(node->run->goal, "zone", "a"));
     leads = leads && hosts_are_several(work->options->hosts);
     for (size_t i = 0; i < view->peers_len && leads; i++) {

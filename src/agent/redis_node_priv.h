@@ -8,6 +8,7 @@
 #ifndef WEIR_AGENT_REDIS_NODE_PRIV_H
 #define WEIR_AGENT_REDIS_NODE_PRIV_H
 
+#include "agent/fence_priv.h"
 #include "agent/node_priv.h"
 
 typedef struct RedisNode {
@@ -21,9 +22,10 @@ typedef struct RedisNode {
     GroupView view;
     int64_t revision;   /* of the record in it */
     const char *leader; /* the address of the record's leader; NULL: it is this node, or unknown */
-    bool leader_silent; /* its agent says so */
-    bool hears;         /* it follows, and has heard from the leader's engine of late */
-    RedisSeen seen;     /* of an engine that answers */
+    HostBeat leader_beat; /* of its host, where that is another one; revision 0: not known */
+    bool leader_silent;   /* its agent says so */
+    bool hears;           /* it follows, and has heard from the leader's engine of late */
+    RedisSeen seen;       /* of an engine that answers */
     bool answers;
 } RedisNode;
 
@@ -51,6 +53,9 @@ const char *redis_address_of(const RedisNode *node, const HaId *member);
 bool redis_is_to_note(const GroupView *view, HaData data);
 /* A pause of writes that an agent before us has begun, or a step that failed, ends. */
 NODISCARD bool redis_forget_pause(RedisNode *node, Err *err);
+/* Who of this set could take this node's place from another host: the fence goes by it. `all`: and
+ * nobody else. */
+void redis_tell_rivals(const RedisNode *node, const HaSet *set, bool all);
 /* Carries out what was decided; not a WAIT. */
 NODISCARD bool redis_step_do(RedisNode *node, const GroupDecision *decision, Err *err);
 

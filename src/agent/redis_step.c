@@ -28,16 +28,17 @@ void redis_admit_note(RedisNode *node)
 /* ---- the record --------------------------------------------------------------------------------
  */
 
-static void tell_room(RedisNode *node, const GroupRecord *next, const char *why)
+static void tell_room(RedisNode *node, const char *why)
 {
     NodeRun *run = node->run;
-    if (next->phase == HA_PHASE_FREE && node->view.record.phase == HA_PHASE_LEADING) {
+    const HaId *leader = &node->view.record.leader;
+    if (ha_id_eq(leader, &node->view.self)) {
         run->role = "primary";
         node_tell_end(run, "a replica takes over");
-        node_event(run, "failover",
-                   arena_printf(run->arena, "Failover from primary node %s started: %s.",
-                                run->work->id, why));
     }
+    node_event(
+        run, "failover",
+        arena_printf(run->arena, "Failover from primary node %s started: %s.", leader->text, why));
 }
 
 /* What users hear of. ElastiCache's words where it has some. */
@@ -45,8 +46,8 @@ static void tell(RedisNode *node, const GroupRecord *next, const char *why)
 {
     const GroupRecord *before = &node->view.record;
     NodeRun *run = node->run;
-    if (next->phase == HA_PHASE_FREE && before->phase != HA_PHASE_FREE) {
-        tell_room(node, next, why);
+    if (next->phase == HA_PHASE_FREE && before->phase == HA_PHASE_LEADING) {
+        tell_room(node, why);
     }
     if (next->term != before->term) {
         run->work->part.took_from = before->leader;
@@ -64,9 +65,11 @@ static void tell(RedisNode *node, const GroupRecord *next, const char *why)
 static bool do_write(RedisNode *node, const GroupDecision *decision, Err *err)
 {
     NodeWork *work = node->run->work;
+    const HostBeat *beat = decision->lost ? &node->leader_beat : NULL;
     int64_t revision = 0;
+    redis_tell_rivals(node, &decision->record.set, false); /* from now on they may be */
     if (!cluster_group_write(work->options->store, node->cluster, node->revision, &decision->record,
-                             &revision, err)) {
+                             beat, &revision, err)) {
         work->part.revision = 0; /* whatever became of it (F2) */
         return err->code == ERR_CONFLICT;
     }
@@ -127,10 +130,15 @@ static bool start(RedisNode *node, const char *source, Err *err)
     return true;
 }
 
+/* One that others could replace is never without a deadline. */
 static bool do_start_leading(RedisNode *node, Err *err)
 {
-    return start(node, NULL, err) &&
-           node_mark_prepared(node->run, node->run->work->incarnation, HA_DATA_LED, err);
+    NodeWork *work = node->run->work;
+    TRY(!work->has_rival || fence_first(work->fence, &work->fence_ms, err));
+    bool ok = start(node, NULL, err) &&
+              node_mark_prepared(node->run, work->incarnation, HA_DATA_LED, err);
+    work->fence_ms = 0;
+    return ok;
 }
 
 /* Never without somebody to follow: it would be a primary. */
@@ -165,6 +173,13 @@ static bool follow(RedisNode *node, const char *source, Err *err)
 static bool do_source(RedisNode *node, Err *err)
 {
     return leader_is_placed(node, err) && follow(node, node->leader, err);
+}
+
+/* From now on it hears nothing, and says nothing that the leader could take for the word of one
+ * that follows. */
+static bool do_drop(RedisNode *node, Err *err)
+{
+    return follow(node, REDIS_NOWHERE, err);
 }
 
 static bool do_bid(RedisNode *node, Err *err)
@@ -285,6 +300,8 @@ bool redis_step_do(RedisNode *node, const GroupDecision *decision, Err *err)
         return do_start_following(node, err);
     case GROUP_STEP_SOURCE:
         return do_source(node, err);
+    case GROUP_STEP_DROP:
+        return do_drop(node, err);
     case GROUP_STEP_PROMOTE:
         return follow(node, NULL, err);
     case GROUP_STEP_BID:

@@ -13,6 +13,7 @@
 #define LAG_MAX_S   2                       /* so does a replica */
 #define FAILING_MIN 2                       /* starts in a row that came to nothing */
 #define GUARD_MS    300
+#define LOOKS_MS    1000 /* two looks that are farther apart may have missed something */
 
 /* ---- what is wanted ----------------------------------------------------------------------------
  */
@@ -176,8 +177,30 @@ static void view_engine(RedisNode *node, int64_t now_ms)
     view->failing = part->vain_starts >= FAILING_MIN;
     view->paused = redis_is_paused(part, now_ms);
     view->bond = part->bond;
+    view->fenced = work->fenced;
     view->offset = node->seen.offset;
     snprintf(view->history, sizeof(view->history), "%s", node->seen.history);
+}
+
+/* Of a leader on another host. A link counts as gone from the first look that finds it so, as long
+ * as looks follow each other closely. */
+static void view_lost(RedisNode *node, int64_t now_ms)
+{
+    RedisPart *part = &node->run->work->part;
+    GroupView *view = &node->view;
+    bool abroad = view->state == HA_STATE_FOLLOWING && node->leader_beat.revision != 0;
+    bool close = now_ms - part->looked_ms < LOOKS_MS;
+    int64_t silent_ms = now_ms - node->leader_beat.seen_ms;
+    part->looked_ms = now_ms;
+    if (!abroad || view->link_up) {
+        part->unlinked_ms = 0;
+    } else if (part->unlinked_ms == 0 || !close) {
+        part->unlinked_ms = now_ms;
+    }
+    int64_t unlinked_ms = part->unlinked_ms > 0 ? now_ms - part->unlinked_ms : 0;
+    view->lost_ms = silent_ms < unlinked_ms ? silent_ms : unlinked_ms;
+    bool hears = view->link_up && view->quiet_ms < GROUP_DEAF_MS;
+    view->deaf = abroad && view->source_right && silent_ms >= GROUP_DEAF_MS && !hears;
 }
 
 static void view_link(RedisNode *node, int64_t now_ms)
@@ -187,11 +210,13 @@ static void view_link(RedisNode *node, int64_t now_ms)
     view->whole = node->seen.whole;
     view->link_up = view->state == HA_STATE_FOLLOWING && node->seen.link_up;
     view->source_right = node->leader != NULL && strcmp(node->seen.source, node->leader) == 0;
-    if (node->seen.offset != part->heard_offset || part->heard_ms == 0) {
+    bool joined = view->link_up && part->unlinked_ms != 0;
+    if (node->seen.offset != part->heard_offset || part->heard_ms == 0 || joined) {
         part->heard_offset = node->seen.offset;
         part->heard_ms = now_ms;
     }
     view->quiet_ms = now_ms - part->heard_ms;
+    view_lost(node, now_ms);
     /* How old its last word is matters once the leader's agent has none: else each look would be
      * news. */
     node->hears = view->link_up && (!node->leader_silent || now_ms - part->heard_ms < HEARS_MS);
@@ -224,9 +249,22 @@ static void view_leader(RedisNode *node)
     CLEANUP(record_free_ptr) json_t *seen = node_neighbour(node->run, leader->text, "seen");
     bool heard = counts(node, seen);
     node->leader = ha_id_eq(leader, &view->self) ? NULL : redis_address_of(node, leader);
+    node->leader_beat.revision = 0;
+    CLEANUP(record_free_ptr) json_t *goal = node_neighbour(node->run, leader->text, "goal");
+    if (!hosts_beat(node->run->work->options->hosts, member_str(goal, "host", ""),
+                    &node->leader_beat)) {
+        node->leader_beat.revision = 0;
+    }
     node->leader_silent = heard && is_in_state(seen, HA_STATE_SILENT);
     view->leads_here = heard && is_in_state(seen, HA_STATE_LEADING) &&
                        member_int(seen, "term", 0) == view->record.term;
+}
+
+static bool is_abroad(const RedisNode *node, const HaId *member)
+{
+    const char *host = node->run->work->options->host;
+    CLEANUP(record_free_ptr) json_t *goal = node_neighbour(node->run, member->text, "goal");
+    return strcmp(member_str(goal, "host", host), host) != 0;
 }
 
 /* As which its leader sees it; NULL: it does not stream. A link that nobody has told the leader to
@@ -317,6 +355,7 @@ static void peer_read(RedisNode *node, GroupPeer *peer, int64_t now_ms)
     peer->whole = member_bool(seen, "whole", false);
     peer->bid_term = member_int(seen, "bid_term", 0);
     peer->offset = member_int(seen, "offset", -1);
+    peer->abroad = is_abroad(node, &peer->node);
     if (ha_id_is_empty(&peer->incarnation)) {
         return;
     }
@@ -385,6 +424,70 @@ static void view_leaving(RedisNode *node)
     node->view.left_offset = part->left_offset;
 }
 
+/* ---- who could take its place ------------------------------------------------------------------
+ */
+
+/* One of the set that is on this host is nobody's rival: it goes with its leader's agent. */
+static void rivals_add(const RedisNode *node, const HaSet *set, FenceRivals *rivals)
+{
+    const GroupView *view = &node->view;
+    for (size_t i = 0; i < set->len; i++) {
+        const char *address = ""; /* one that is no member any more: it confirms nothing */
+        bool abroad = !ha_id_eq(&set->items[i], &view->incarnation);
+        for (size_t j = 0; j < view->peers_len; j++) {
+            const GroupPeer *peer = &view->peers[j];
+            if (ha_id_eq(&peer->incarnation, &set->items[i])) {
+                abroad = peer->abroad;
+                address = redis_address_of(node, &peer->node);
+            }
+        }
+        if (abroad) {
+            fence_rivals_add(rivals, address != NULL ? address : "");
+        }
+    }
+}
+
+void redis_tell_rivals(const RedisNode *node, const HaSet *set, bool all)
+{
+    FenceRivals rivals = {0};
+    rivals_add(node, set, &rivals);
+    fence_rivals(node->run->work->fence, node->spec.admin_password, &rivals, all);
+}
+
+/* Somebody of another host who is in the set, or is about to be; or who left, and may still. */
+static bool has_rival(const GroupView *view)
+{
+    bool rival = false;
+    for (size_t i = 0; i < view->peers_len; i++) {
+        const GroupPeer *peer = &view->peers[i];
+        bool counts = peer->streaming || ha_set_has(&view->record.set, &peer->incarnation);
+        rival = rival || (peer->abroad && counts);
+    }
+    for (size_t i = 0; i < view->record.set.len; i++) {
+        bool known = ha_id_eq(&view->record.set.items[i], &view->incarnation);
+        for (size_t j = 0; j < view->peers_len; j++) {
+            known = known || ha_id_eq(&view->record.set.items[i], &view->peers[j].incarnation);
+        }
+        rival = rival || !known;
+    }
+    return rival;
+}
+
+/* One that was deposed keeps its deadline until it follows. */
+static void note_rivals(RedisNode *node)
+{
+    NodeWork *work = node->run->work;
+    const GroupView *view = &node->view;
+    bool leads = ha_id_eq(&view->record.leader, &view->self);
+    work->redis = work->rivals_known = true;
+    work->has_rival = hosts_are_several(work->options->hosts) &&
+                      ((leads && has_rival(view)) || (!leads && view->state == HA_STATE_LEADING));
+    snprintf(work->zone, sizeof(work->zone), "%.1s", member_str(node->run->goal, "zone", "a"));
+    if (leads && view->claimed) { /* nobody else makes the set grow */
+        redis_tell_rivals(node, &view->record.set, true);
+    }
+}
+
 bool redis_view_make(RedisNode *node, Err *err)
 {
     int64_t now_ms = time_boot_ms();
@@ -399,5 +502,6 @@ bool redis_view_make(RedisNode *node, Err *err)
     view_peers(node, now_ms);
     view_strangers(node);
     view_leaving(node);
+    note_rivals(node);
     return true;
 }

@@ -292,6 +292,8 @@ const char *const *redis_argv(Arena *arena, const RedisSpec *spec);
 #define REDIS_REPLICAS_MAX 16
 
 /* A replica as its primary sees it. */
+#define REDIS_NOWHERE "240.0.0.1" /* a source that is none: a reserved address (RFC 1112) */
+
 typedef struct RedisReplica {
     char address[64];
     bool online;    /* it streams */

@@ -186,14 +186,56 @@ static GroupDecision follow_free(const GroupView *view)
     return take(view, "the leader is gone");
 }
 
+/* ---- a leader whose host is lost (F15) ---------------------------------------------------------
+ */
+
+/* One that may have confirmed what nobody else has, in the set or not, and cannot be asked. */
+static bool one_is_missing(const GroupView *view)
+{
+    for (size_t i = 0; i < view->peers_len; i++) {
+        const GroupPeer *peer = &view->peers[i];
+        bool could = !ha_id_is_empty(&peer->incarnation) && (peer->has_data || !peer->known);
+        if (could && !is_heard(view, &peer->incarnation, false)) {
+            return true;
+        }
+    }
+    return !all_are_heard(view, false);
+}
+
+/* No agent is left there that could say that its engine has ended. By now its guard has ended it,
+ * whose deadline nobody has put off: the store had no word of that host, nor did its engine hear of
+ * this one, which does not follow it any more. */
+static bool leader_is_lost(const GroupView *view)
+{
+    return view->automatic && !view->source_right && view->lost_ms >= GROUP_LOST_MS &&
+           may_lead(view) && group_in_set(view) &&
+           !(group_is_counted(view) && one_is_missing(view));
+}
+
+/* Then it is as ever: those who may lead say what they have. */
+static GroupDecision set_free(const GroupView *view)
+{
+    GroupDecision decision = group_write(view, "its host is lost");
+    decision.record.phase = HA_PHASE_FREE;
+    decision.record.heir = (HaId){0};
+    decision.lost = true;
+    return decision;
+}
+
 /* ---- following ---------------------------------------------------------------------------------
  */
 
 static GroupDecision follow_following(const GroupView *view)
 {
     const GroupRecord *record = &view->record;
+    if (view->deaf) {
+        return group_do(GROUP_STEP_DROP, "nothing is heard from there");
+    }
     if (record->phase == HA_PHASE_FREE) {
         return follow_free(view);
+    }
+    if (leader_is_lost(view)) {
+        return set_free(view);
     }
     if (!view->source_right && view->leads_here) {
         return group_do(GROUP_STEP_SOURCE, "there is another leader");

@@ -41,9 +41,10 @@ static const HaEdge edges[] = {
     {FOLLOW, STATE(DOWN), STEP(START_FOLLOWING), STATE(STARTING)},
     {FOLLOW, STATE(STUCK), STEP(KILL), STATE(DOWN)},
     {FOLLOW, STATE(STARTING), STEP(WAIT), STATE(FOLLOWING)},
-    {FOLLOW, STATE(FOLLOWING), STEP(WRITE), STATE(FOLLOWING)}, /* takes the lead */
+    {FOLLOW, STATE(FOLLOWING), STEP(WRITE), STATE(FOLLOWING)}, /* takes the lead, or sets it free */
     {FOLLOW, STATE(FOLLOWING), STEP(BID), STATE(FOLLOWING)},
     {FOLLOW, STATE(FOLLOWING), STEP(SOURCE), STATE(FOLLOWING)},
+    {FOLLOW, STATE(FOLLOWING), STEP(DROP), STATE(FOLLOWING)}, /* it hears nobody */
     {FOLLOW, STATE(FOLLOWING), STEP(WAIT), STATE(FOLLOWING)},
     {FOLLOW, STATE(LEADING), STEP(SOURCE), STATE(FOLLOWING)}, /* it is deposed */
     {FOLLOW, STATE(SILENT), STEP(KILL), STATE(DOWN)},
@@ -67,8 +68,9 @@ static const HaEdge edges[] = {
 };
 
 static const char *const step_names[GROUP_STEPS] = {
-    "wait",  "write",  "make",   "start-leading", "start-following", "source", "promote", "bid",
-    "pause", "demote", "resume", "bind",          "alone",           "stop",   "kill",    "remove"};
+    "wait", "write",   "make", "start-leading", "start-following", "source",
+    "drop", "promote", "bid",  "pause",         "demote",          "resume",
+    "bind", "alone",   "stop", "kill",          "remove"};
 
 const HaTable group_table = {edges, ARRAY_LEN(edges), step_names};
 

@@ -23,11 +23,13 @@
 #define GROUP_TAKE_MS   3000  /* then it goes back to the leader */
 #define GROUP_CATCH_MS  2000  /* an heir has so long to catch up, while writes are paused */
 #define GROUP_WISH_MS   10000 /* and a wish so long to find somebody who is ready */
-#define GROUP_DRAIN_MS  40    /* for what was sent before the fronts began to hold, */
-#define GROUP_QUIET_MS  20    /* and until nothing was written for so long, */
-#define GROUP_BUSTLE_MS 300   /* or this is over */
-#define GROUP_SOON_MS   50    /* between looks, while something is on its way */
-#define GROUP_HURRY_MS  10    /* and while clients wait for it */
+#define GROUP_DEAF_MS   1500  /* nothing comes from the leader, and its host says nothing */
+#define GROUP_LOST_MS   (HA_FENCE_MS + HA_MARGIN_MS) /* then its guard has ended the leader */
+#define GROUP_DRAIN_MS  40  /* for what was sent before the fronts began to hold, */
+#define GROUP_QUIET_MS  20  /* and until nothing was written for so long, */
+#define GROUP_BUSTLE_MS 300 /* or this is over */
+#define GROUP_SOON_MS   50  /* between looks, while something is on its way */
+#define GROUP_HURRY_MS  10  /* and while clients wait for it */
 
 /* ---- the group's record ------------------------------------------------------------------------
  */
@@ -81,6 +83,7 @@ typedef struct GroupPeer {
     bool caught;      /* and it has all that was written before the leader was bound */
     int64_t acked;    /* and has said how much it has; -1: it does not stream */
     bool streamed;    /* it did when the leader, which has ended, was looked at last */
+    bool abroad;      /* its node is on another host */
     int64_t gone_ms;  /* for how long it does not stream */
 } GroupPeer;
 
@@ -114,9 +117,13 @@ typedef struct GroupView {
     bool link_up;        /* to whom it follows */
     bool source_right;   /* that is the record's leader */
     bool leads_here;     /* the leader's agent says that it takes writes, in this term */
+    bool deaf;           /* it follows one of whose engine, and host, which is another one, nothing
+                            was heard for GROUP_DEAF_MS */
+    int64_t lost_ms;     /* for how long neither that link stands nor that host says anything */
     bool bid;            /* its offset for this free term is told */
     int64_t quiet_ms;    /* since the offset was seen to change */
     bool paused;         /* LEADING: we have paused its writes */
+    bool fenced;         /* LEADING: its guard ends it HA_FENCE_MS behind its agent's last proof */
     GroupBond bond;      /* LEADING */
     bool admitted;       /* LEADING: nobody follows it, or could, but members */
     int64_t left_offset; /* LEADING: when those of the set that do not stream were seen to have
@@ -135,6 +142,7 @@ typedef enum GroupStep {
     GROUP_STEP_START_LEADING,   /* with what its data folder holds */
     GROUP_STEP_START_FOLLOWING, /* the record's leader */
     GROUP_STEP_SOURCE,          /* let it follow the record's leader */
+    GROUP_STEP_DROP,            /* let it follow nobody, and take no writes */
     GROUP_STEP_PROMOTE,         /* REPLICAOF NO ONE */
     GROUP_STEP_BID,             /* tell its offset for the term that is free */
     GROUP_STEP_PAUSE,           /* of writes; ends by itself */
@@ -146,11 +154,12 @@ typedef enum GroupStep {
     GROUP_STEP_KILL,
     GROUP_STEP_REMOVE,
 } GroupStep;
-#define GROUP_STEPS 16
+#define GROUP_STEPS 17
 
 typedef struct GroupDecision {
     GroupStep step;
     GroupRecord record; /* of WRITE */
+    bool lost;          /* of WRITE: only while the leader's host has not been heard again */
     const char *why;    /* a few words for people; of WAIT: what is waited for */
     int64_t again_ms;   /* of WAIT: look again after so long; 0: no need */
     bool done;          /* of WAIT: all is as it should be */

@@ -334,7 +334,8 @@ HaSet group_left(const GroupView *view)
 /* Those who stay, and those who have come, whose logs have what they have. In a durable group
  * nobody comes before it has what the leader may have acknowledged alone; it is bound by then, for
  * somebody streams. Nor while one streams that is no member: what that one confirms, nobody who
- * comes need have. */
+ * comes need have. From another host nobody comes before the leader's guard has a deadline: it
+ * could take the place of one that runs on. */
 static HaSet those_in_sync(const GroupView *view)
 {
     HaSet set = {.len = 0};
@@ -343,7 +344,8 @@ static HaSet those_in_sync(const GroupView *view)
         const GroupPeer *peer = &view->peers[i];
         bool is_in = ha_set_has(&view->record.set, &peer->incarnation);
         bool comes = peer->streaming && peer->follows && peer->in_history && peer->whole &&
-                     (!view->durable || (peer->caught && view->admitted));
+                     (!view->durable || (peer->caught && view->admitted)) &&
+                     (!peer->abroad || view->fenced);
         if (comes || (is_in && peer->gone_ms < GROUP_GONE_MS)) {
             ha_set_add(&set, &peer->incarnation);
         }

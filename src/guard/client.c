@@ -234,15 +234,20 @@ static void words_option(Words *words, const char *name, const char *value)
     vec_push(words, value);
 }
 
-/* The guard's command line behind the program. The ids are formatted into `uid` and `gid`. */
+/* The guard's command line behind the program. The numbers are formatted into `uid`, `gid` and
+ * `fence`. */
 static void spawn_words(const GuardSpec *spec, char uid[static 16], char gid[static 16],
-                        Words *words)
+                        char fence[static 24], Words *words)
 {
     vec_push(words, "guard");
     words_option(words, "--node", spec->node);
     words_option(words, "--run", spec->run);
     words_option(words, "--log", spec->log_path);
     words_option(words, "--cwd", spec->cwd);
+    if (spec->fence_ms > 0) {
+        snprintf(fence, 24, "%lld", (long long)spec->fence_ms);
+        words_option(words, "--fence", fence);
+    }
     words_option(words, "--stop-signals", spec->stop_signals);
     words_option(words, "--death-signal", spec->death_signal);
     if (spec->account.drop) {
@@ -273,11 +278,12 @@ static bool spawn_process(const GuardSpec *spec, pid_t *ret_pid, int *ret_pidfd,
     static const char *const plain_env[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", NULL};
     char program[PATH_MAX];
     char uid[16];
+    char fence[24];
     char gid[16];
     Words words = {0};
     own_program(program, sizeof(program));
     vec_push(&words, spec->program != NULL ? spec->program : program);
-    spawn_words(spec, uid, gid, &words);
+    spawn_words(spec, uid, gid, fence, &words);
     SpawnSpec process = {
         .argv = words.items,
         .env = spec->env != NULL ? spec->env : plain_env,

@@ -21,6 +21,7 @@
 #define TERM_STOP_MS   60000 /* SIGTERM to the guard: the first mode's time */
 #define KILL_REPEAT_MS 100   /* while reaping: children of children come to us one by one */
 #define LAST_WORDS_MS  500   /* for agents to read the report */
+#define FENCE_LOOK_MS  250   /* between looks at the deadline */
 #define EXIT_HELD      3     /* another guard holds the node */
 
 typedef struct GuardArgs {
@@ -28,6 +29,7 @@ typedef struct GuardArgs {
     const char *node;
     GuardModes modes;
     EngineSpec engine;
+    int64_t fence_ms; /* of CLOCK_BOOTTIME; 0: none */
 } GuardArgs;
 
 typedef struct Guard {
@@ -80,6 +82,9 @@ static bool args_option(GuardArgs *args, const char *name, const char *value, Er
         engine->cwd = value;
     } else if (strcmp(name, "--log") == 0) {
         engine->log_path = value;
+    } else if (strcmp(name, "--fence") == 0) {
+        return str_to_i64(slice_of(value), &args->fence_ms) ||
+               err_set(err, ERR_INVALID, "--fence takes milliseconds of CLOCK_BOOTTIME");
     } else if (strcmp(name, "--stop-signals") == 0) {
         return guard_modes_parse(slice_of(value), &args->modes, err);
     } else if (strcmp(name, "--death-signal") == 0) {
@@ -183,15 +188,26 @@ static void guard_kill_engine(Guard *guard)
 
 static void guard_fence_look(void *user);
 
-/* Where the host slept, the time is past when it wakes: no timer is trusted with it. */
-static void guard_fence_set(Guard *guard, int64_t until_ms)
+/* Where the host slept, the time is past when it wakes: no timer is trusted with it for long. */
+static void guard_fence_wait(Guard *guard, int64_t until_ms)
 {
     guard->fence_ms = until_ms;
     loop_timer_stop(&guard->fence);
     if (until_ms > 0 && guard->state <= GUARD_STOPPING) {
         int64_t left_ms = until_ms - time_boot_ms();
+        left_ms = left_ms < FENCE_LOOK_MS ? left_ms : FENCE_LOOK_MS;
         loop_timer_start(guard->loop, &guard->fence, left_ms > 0 ? left_ms : 0, 0, guard_fence_look,
                          guard);
+    }
+}
+
+/* One that is over cannot be put off any more: somebody may have gone by it. */
+static void guard_fence_set(Guard *guard, int64_t until_ms)
+{
+    if (guard->fence_ms > 0 && time_boot_ms() >= guard->fence_ms) {
+        guard_fence_look(guard);
+    } else if (until_ms == 0 || until_ms > guard->fence_ms) {
+        guard_fence_wait(guard, until_ms);
     }
 }
 
@@ -200,7 +216,7 @@ static void guard_fence_look(void *user)
 {
     Guard *guard = user;
     if (time_boot_ms() < guard->fence_ms) {
-        guard_fence_set(guard, guard->fence_ms);
+        guard_fence_wait(guard, guard->fence_ms);
     } else if (guard->state <= GUARD_STOPPING) {
         log_warn(MODULE, "%s: nobody says any more that it may run: it is ended", guard->args.node);
         guard->state = GUARD_STOPPING;
@@ -474,6 +490,7 @@ static bool guard_start(Guard *guard, Err *err)
     TRY(listener_new(guard->loop, guard->listen_fd, guard_on_accept, guard, &guard->listener, err));
     TRY(engine_start(&guard->args.engine, &guard->engine, err));
     guard->end.started_ms = time_wall_ms();
+    guard_fence_wait(guard, guard->args.fence_ms);
     return true;
 }
 

@@ -44,6 +44,7 @@ typedef struct GuardSpec {
     const char *const *argv;  /* the engine: an absolute path, and arguments without secrets */
     const char *const *env;   /* the engine's whole environment, NULL-terminated. NULL: PATH and
                                  LC_ALL=C */
+    int64_t fence_ms;         /* as guard_fence says it, from the start on; 0: none */
     int held_fd;              /* the guard keeps it open as its stdin; 0: none */
     int log_fd;               /* the guard's own log; -1: none. Stays the caller's */
 } GuardSpec;
@@ -69,7 +70,7 @@ NODISCARD bool guard_find(const char *run, const char *node, pid_t *ret_pid, Err
  *     stop kill 0        -> ok; SIGKILL to everything, at once
  *     signal HUP         -> ok
  *     fence UNTIL_MS     -> ok; when CLOCK_BOOTTIME is past it, SIGKILL to everything, unless
- * another fence came: the latest counts. 0 takes it away exited code=0 signal=0 asked=yes
+ * another fence came before: the farthest counts. 0 takes it away exited code=0 signal=0 asked=yes
  * started_ms=… ended_ms=… error=
  */
 #define GUARD_LINE_MAX 1400

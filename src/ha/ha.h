@@ -29,6 +29,7 @@
 #define HA_STARVED_MS 10000 /* a standby that answers nobody, and does not stand still */
 #define HA_WITNESS_MS 1500  /* a leader's agent, seen from another host: no word for so long */
 #define HA_RIGHT_MS   1000  /* how long a leader may answer behind its last probe (F9) */
+#define HA_FENCE_MS   3000  /* one with rivals on other hosts ends so long behind its last proof */
 #define HA_MARGIN_MS  250
 #define HA_TAKE_MS    3000  /* a leader that made room takes back what nobody took */
 #define HA_DRAIN_MS   40    /* proxies begin to hold within it, also on other hosts */

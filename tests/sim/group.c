@@ -31,6 +31,7 @@ static void begin(World *w)
         group->fronts[i].host = w->one_host ? 0 : i;
         front_start(w, i);
     }
+    group_fence_begin(w);
     group_client_begin(w);
 }
 
@@ -103,6 +104,7 @@ const SimKind group_kind = {
     .was_read = group_agent_read,
     .written = group_agent_written,
     .said = said,
+    .beaten = group_fence_taken,
     .faults = group_faults,
     .faults_len = SIM_GROUP_FAULTS,
     .calm = group_calm,

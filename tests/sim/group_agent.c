@@ -137,6 +137,10 @@ static void decide(World *w, int node, const Snapshot *snap)
     GroupCharge *charge = charge_of(w, node);
     charge->view = group_view_make(w, node, snap);
     note(w, node);
+    bool ours = ha_id_eq(&charge->view.record.leader, &charge->view.self);
+    if (ours && charge->view.claimed) { /* nobody else makes the set grow */
+        group_fence_rivals(w, &w->nodes[node], &charge->view.record.set, true);
+    }
     charge->basis_revision = snap->record_revision;
     if (reboot_is_due(w, node, snap)) {
         const GroupDecision stop = {.step = GROUP_STEP_STOP, .why = "a start anew"};
@@ -235,11 +239,12 @@ void group_agent_heard(World *w, int host, const Snapshot *snap)
         return;
     }
     bool changed = agent->snap.record_revision != snap->record_revision;
+    for (int i = 0; i < SIM_HOSTS; i++) {
+        const Word *word = &agent->snap.words[i];
+        bool same = word->life == snap->words[i].life && word->count == snap->words[i].count;
+        agent->beat_at[i] = same ? agent->beat_at[i] : w->now;
+    }
     for (int i = 0; i < w->nodes_len; i++) {
-        if (snap->said[i].beat != agent->beat_seen[i]) {
-            agent->beat_seen[i] = snap->said[i].beat;
-            agent->beat_at[i] = w->now;
-        }
         changed = changed || seen_differs(&snap->said[i], &agent->snap.said[i]) ||
                   memcmp(&snap->wants[i], &agent->snap.wants[i], sizeof(GroupGoal)) != 0;
     }
@@ -262,13 +267,18 @@ static void beat(World *w, const Event *event)
     Agent *agent = &w->agents[event->a];
     agent->beats++;
     if (w->now - agent->beat_last > 2 * BEAT_US) { /* it was stopped, and has heard nobody */
-        for (int i = 0; i < w->nodes_len; i++) {
+        for (int i = 0; i < SIM_HOSTS; i++) {
             agent->beat_at[i] = w->now;
         }
     }
     agent->beat_last = w->now;
+    if (!w->one_host) {
+        const Word word = {.life = agent->proc.gen, .count = agent->beats};
+        sim_store_beat(w, agent->host, &word);
+    }
     for (int i = 0; i < w->nodes_len; i++) {
         if (w->nodes[i].host == event->a) {
+            group_fence_look(w, &w->nodes[i]);
             group_agent_look_soon(w, i, roll(w, 0, MS));
         }
     }

@@ -5,14 +5,18 @@
  */
 #include "group_sim.h"
 
+#define WOKEN_US (100 * MS)
+
 /* ---- the record --------------------------------------------------------------------------------
  */
 
 /* A leader that was made a replica has seen that its heir has all of it. */
 static void check_room(World *w, const GroupRecord *before, const GroupRecord *after)
 {
-    const Redis *redis = &w->group->redis[node_by_id(w, &before->leader)];
-    bool stands = !redis->alive || redis->role == REDIS_REPLICA;
+    const Node *leader = &w->nodes[node_by_id(w, &before->leader)];
+    const Redis *redis = &w->group->redis[leader->index];
+    bool frozen = w->hosts[leader->host].paused_until > w->now; /* its deadline is over by then */
+    bool stands = !redis->alive || redis->dying || redis->role == REDIS_REPLICA || frozen;
     w->group->planned = redis->alive && !ha_id_is_empty(&after->heir);
     w->group->freed_at = w->now;
     if (!stands) {
@@ -70,10 +74,12 @@ void group_check_take(World *w, const Node *node, const GroupView *view)
 /* ---- what is lost ------------------------------------------------------------------------------
  */
 
+/* What waits in front of a cut link comes to nobody in time. */
 static bool is_in_pipe(World *w, const Node *node, uint32_t write)
 {
     const RedisSource *source = &redis_of(w, node)->source;
-    for (size_t i = 0; i < source->pipe.len; i++) {
+    bool cut = is_cut(w, w->nodes[w->group->writes.items[write].node].host, node->host);
+    for (size_t i = 0; i < source->pipe.len && !cut; i++) {
         if (source->pipe.items[i] == write) {
             return true;
         }
@@ -167,6 +173,13 @@ void group_check_open(World *w, const Node *node, bool promoted)
 /* ---- what is acknowledged ----------------------------------------------------------------------
  */
 
+/* A plain group's leader whose whole host has slept answers until its guard has looked. */
+static bool has_just_woken(const World *w, const GroupWrite *write)
+{
+    int64_t woken = w->hosts[w->nodes[write->node].host].paused_until;
+    return !w->group->durable && write->at >= woken && write->at - woken < WOKEN_US;
+}
+
 static void check_acting(World *w, const GroupOp *op)
 {
     GroupSim *group = w->group;
@@ -180,7 +193,8 @@ static void check_acting(World *w, const GroupOp *op)
              w->nodes[write->node].id.text, (long long)op->term);
     }
     *acting = write->node;
-    if (group->open_term > write->term && write->at > group->opened_at) {
+    if (group->open_term > write->term && write->at > group->opened_at &&
+        !has_just_woken(w, write)) {
         fail(w, "%s has carried out write %u for term %lld, and %s leads in term %lld",
              w->nodes[write->node].id.text, op->write, (long long)write->term,
              w->nodes[group->open_node].id.text, (long long)group->open_term);

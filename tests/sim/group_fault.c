@@ -27,6 +27,9 @@ static void kill_guard(World *w, bool alone)
     if (is_hosted(w, node) && redis_of(w, node)->alive) {
         trace(w, "%s: its guard is dead", node->id.text);
         redis_of(w, node)->guarded = false;
+        if (!w->one_host) { /* by the death signal; a fence without a guard is none */
+            redis_kill(w, node);
+        }
         group_agent_look_soon(w, node->index, roll(w, 300, 3 * MS));
     }
 }
@@ -230,6 +233,23 @@ static void half_open(World *w, bool alone)
     redis_link_try(w, &w->nodes[index], 0);
 }
 
+static void store_goes(World *w, const Event *event)
+{
+    (void)event;
+    fault_store(w, true);
+}
+
+/* On several hosts a leader proves by its replicas' words that it may go on: links are to be some
+ * seconds old for it. */
+static void lose_store(World *w, bool alone)
+{
+    if (alone && !w->one_host) {
+        later(w, 3500 * MS, store_goes, 0, 0);
+    } else {
+        fault_store(w, alone);
+    }
+}
+
 /* ---- all of them -------------------------------------------------------------------------------
  */
 
@@ -254,7 +274,7 @@ const Fault group_faults[SIM_GROUP_FAULTS] = {
     {"host isolated", 6, 20000 * MS, false, true, fault_isolate},
     {"slow", 10, 0, false, false, fault_slow},
     {"half open", 6, 0, false, false, half_open},
-    {"store away", 6, 500 * MS, true, false, fault_store},
+    {"store away", 6, 500 * MS, true, false, lose_store},
     {"control", 12, 0, false, false, group_control_act},
     {"planned change", 8, 1000 * MS, false, false, group_control_handover},
 };

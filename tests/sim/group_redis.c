@@ -69,6 +69,7 @@ void redis_start(World *w, Node *node, int source, int64_t term)
     proc_begin(w, &redis->proc);
     redis->alive = redis->guarded = true;
     redis->asked = redis->alone = redis->stopping = redis->knows_source = false;
+    redis->detached = false;
     redis->role = REDIS_LOADING;
     redis->loads_to = source < 0 ? REDIS_PRIMARY : REDIS_REPLICA;
     redis->term = term;
@@ -97,6 +98,7 @@ static void become_primary(World *w, Node *node, int64_t term)
     redis_history_new(w, node);
     redis->backlog = redis->backlog < 0 ? offset : redis->backlog;
     redis->role = REDIS_PRIMARY;
+    redis->detached = false;
     redis->term = term;
     trace(w, "%s: it is a primary, history %llu from %lld on", node->id.text,
           (unsigned long long)redis->history, (long long)offset);
@@ -106,7 +108,7 @@ static void become_primary(World *w, Node *node, int64_t term)
     redis->source.node = -1;
 }
 
-void redis_follow(World *w, Node *node, int source, int64_t term)
+void redis_replicaof(World *w, Node *node, int source, int64_t term)
 {
     Redis *redis = redis_of(w, node);
     if (source < 0) {
@@ -115,9 +117,10 @@ void redis_follow(World *w, Node *node, int source, int64_t term)
         }
         return;
     }
-    if (redis->role == REDIS_REPLICA && redis->source.node == source) {
+    if (redis->role == REDIS_REPLICA && redis->source.node == source && !redis->detached) {
         return;
     }
+    redis->detached = false;
     if (redis->role == REDIS_PRIMARY) { /* it may go on with its own stream, as the other has it */
         redis->role = REDIS_REPLICA;
         redis->knows_source = true;

@@ -9,6 +9,7 @@
 #ifndef WEIR_SIM_GROUP_H
 #define WEIR_SIM_GROUP_H
 
+#include "agent/fence_priv.h"
 #include "sim.h"
 
 #define GROUP_CLIENTS 4
@@ -93,6 +94,8 @@ typedef struct Redis {
     bool asked;           /* its last end was asked for: the guard has noted it */
     bool alone;           /* ECHO is allowed to the gate's user */
     int64_t term;         /* for whose sake it was started or promoted: for the checkers */
+    bool detached;        /* a replica's: it follows nobody */
+    int64_t fence_ms;     /* its guard's deadline, by its host's clock; 0: none */
     int64_t paused_until; /* CLIENT PAUSE */
     int64_t busy_until;   /* a script */
     uint64_t history;
@@ -113,7 +116,7 @@ typedef struct Redis {
 
 int64_t redis_offset(const World *w, const Node *node);
 void redis_start(World *w, Node *node, int source, int64_t term); /* -1: as a primary */
-void redis_follow(World *w, Node *node, int source, int64_t term);
+void redis_replicaof(World *w, Node *node, int source, int64_t term);
 void redis_stop(World *w, Node *node);
 void redis_kill(World *w, Node *node);            /* what is left of it is reaped */
 void redis_end(World *w, Node *node, bool power); /* at once */
@@ -184,6 +187,14 @@ typedef struct GroupCharge {
     int64_t answered_at;
     int64_t heard_offset;
     int64_t heard_at;
+    int64_t unlinked_at;
+    int64_t looked_at;
+    int leader_host;
+    Word leader_word; /* life 0: it is this host, or has said nothing */
+    bool has_rival;
+    bool rivals_known;
+    FenceRivals rivals;
+    RivalWatch watch;
     int64_t bid_term;
     int64_t bid_offset;
     int64_t wish;
@@ -214,6 +225,16 @@ void group_part_reset(GroupCharge *charge);
 bool group_has_data(const Node *node);
 bool group_is_empty(const Node *node);
 void group_history_text(uint64_t history, char out[static GROUP_HISTORY_SIZE]);
+
+/* ---- the leader's deadline (group_fence.c) ------------------------------------------------------
+ */
+
+void group_fence_begin(World *w);
+/* The store has taken a beat that was begun at `since`, by its host's clock. */
+void group_fence_taken(World *w, int host, int64_t since);
+void group_fence_look(World *w, Node *node);  /* its agent's */
+bool group_fence_start(World *w, Node *node); /* false: not now */
+void group_fence_rivals(World *w, const Node *node, const HaSet *set, bool all);
 
 /* ---- fronts and clients (group_front.c, group_gate.c, group_client.c) --------------------------
  */

@@ -79,7 +79,9 @@ static void do_write(World *w, int node, GroupCharge *charge)
     if (record->term > charge->basis.term) {
         group_check_take(w, &w->nodes[node], &charge->view);
     }
-    sim_store_write(w, node, charge->number, text, charge->basis_revision, charge->basis.term);
+    group_fence_rivals(w, &w->nodes[node], &record->set, false);
+    sim_store_write(w, node, charge->number, text, charge->basis_revision, charge->basis.term,
+                    charge->leader_host, charge->step.lost ? &charge->leader_word : NULL);
     mem_free(text);
     stage(w, node, WRITE_TIMEOUT_US, write_timeout, charge->number);
 }
@@ -129,7 +131,8 @@ static void spawned(World *w, const Event *event)
     GroupCharge *charge = charge_of(w, node->index);
     bool leads = charge->step.step == GROUP_STEP_START_LEADING;
     int64_t claim = charge->claim;
-    if (redis_of(w, node)->alive && !without(w, WITHOUT_REAPING)) {
+    bool waits = !group_fence_start(w, node) && leads;
+    if (waits || (redis_of(w, node)->alive && !without(w, WITHOUT_REAPING))) {
         step_end(w, node->index, STARTED_US);
         return;
     }
@@ -167,7 +170,11 @@ static void told(World *w, const Event *event)
         step_end(w, node->index, late ? 200 : 200 * MS);
         return;
     }
-    if (step == GROUP_STEP_BIND || step == GROUP_STEP_ALONE) {
+    if (step == GROUP_STEP_DROP) {
+        trace(w, "%s: it follows nobody", node->id.text);
+        redis_link_drop(w, node);
+        redis->detached = true;
+    } else if (step == GROUP_STEP_BIND || step == GROUP_STEP_ALONE) {
         redis->alone = step == GROUP_STEP_ALONE;
         charge->bond = redis->alone ? GROUP_BOND_ALONE : GROUP_BOND_BOUND;
         trace(w, "%s: it acknowledges %s", node->id.text, redis->alone ? "alone" : "with others");
@@ -175,7 +182,7 @@ static void told(World *w, const Event *event)
         redis->paused_until = w->now + PAUSE_US;
         charge->paused_at = w->now;
     } else {
-        redis_follow(w, node, source, charge->basis.term);
+        redis_replicaof(w, node, source, charge->basis.term);
     }
     if (step == GROUP_STEP_DEMOTE || step == GROUP_STEP_RESUME) {
         redis->paused_until = 0;
@@ -256,6 +263,7 @@ static void run_step(World *w, const Event *event)
         stage(w, index, roll_late(w, LATE_AGENT, 5 * MS, S), spawned, 0);
         return;
     case GROUP_STEP_SOURCE:
+    case GROUP_STEP_DROP:
     case GROUP_STEP_PROMOTE:
     case GROUP_STEP_PAUSE:
     case GROUP_STEP_DEMOTE:

@@ -39,7 +39,8 @@ static void ask(World *w, const Event *event)
     Node *node = &w->nodes[event->a];
     Redis *redis = redis_of(w, node);
     RedisSource *source = &redis->source;
-    if (redis->role != REDIS_REPLICA || source->phase != REDIS_LINK_NONE || source->node < 0) {
+    if (redis->role != REDIS_REPLICA || source->phase != REDIS_LINK_NONE || source->node < 0 ||
+        redis->detached) {
         return;
     }
     Node *from = &w->nodes[source->node];

@@ -9,6 +9,7 @@
 
 #define HEARS_US  ((GROUP_SILENT_MS - 100) * MS)
 #define LAG_MAX_S 2
+#define LOOKS_US  S /* two looks that are farther apart may have missed something */
 
 /* ---- what is wanted ----------------------------------------------------------------------------
  */
@@ -113,11 +114,31 @@ static void view_engine(World *w, Node *node, GroupCharge *charge, GroupView *vi
     view->asked = redis->asked && !charge->killed;
     view->paused = charge->paused_at != 0 && w->now - charge->paused_at < GROUP_PAUSED_US;
     view->bond = charge->bond;
+    view->fenced = redis->fence_ms != 0;
     if (answers) {
         bool primary = redis->role == REDIS_PRIMARY;
         view->offset = primary || redis->knows_source ? redis_offset(w, node) : 1;
         group_history_text(redis->history, view->history);
     }
+}
+
+/* Of a leader on another host. A link counts as gone from the first look that finds it so, as long
+ * as looks follow each other closely. */
+static void view_lost(const World *w, const Node *node, GroupCharge *charge, GroupView *view)
+{
+    bool abroad = view->state == HA_STATE_FOLLOWING && charge->leader_word.life != 0;
+    bool close = w->now - charge->looked_at < LOOKS_US;
+    int64_t heard_at = w->agents[node->host].beat_at[charge->leader_host];
+    charge->looked_at = w->now;
+    if (!abroad || view->link_up) {
+        charge->unlinked_at = 0;
+    } else if (charge->unlinked_at == 0 || !close) {
+        charge->unlinked_at = w->now;
+    }
+    int64_t since = charge->unlinked_at > heard_at ? charge->unlinked_at : heard_at;
+    view->lost_ms = charge->unlinked_at > 0 ? (w->now - since) / MS : 0;
+    bool hears = view->link_up && view->quiet_ms < GROUP_DEAF_MS;
+    view->deaf = abroad && view->source_right && w->now - heard_at >= GROUP_DEAF_MS * MS && !hears;
 }
 
 static void view_link(World *w, Node *node, GroupCharge *charge, GroupView *view)
@@ -126,13 +147,15 @@ static void view_link(World *w, Node *node, GroupCharge *charge, GroupView *view
     int leader = node_by_id(w, &view->record.leader);
     view->whole = !redis_of(w, node)->rewriting;
     view->link_up = view->state == HA_STATE_FOLLOWING && source->phase == REDIS_LINK_UP;
-    view->source_right =
-        view->state == HA_STATE_FOLLOWING && leader != node->index && source->node == leader;
-    if (view->offset != charge->heard_offset || charge->heard_at == 0) {
+    view->source_right = view->state == HA_STATE_FOLLOWING && leader != node->index &&
+                         source->node == leader && !redis_of(w, node)->detached;
+    bool joined = view->link_up && charge->unlinked_at != 0;
+    if (view->offset != charge->heard_offset || charge->heard_at == 0 || joined) {
         charge->heard_offset = view->offset;
         charge->heard_at = w->now;
     }
     view->quiet_ms = (w->now - charge->heard_at) / MS;
+    view_lost(w, node, charge, view);
     charge->hears =
         view->link_up && (!charge->leader_silent || w->now - charge->heard_at < HEARS_US);
 }
@@ -146,7 +169,9 @@ static bool counts(const World *w, const Agent *agent, int node, const GroupSeen
     if (w->nodes[node].host == agent->host) {
         return seen->life == agent->proc.gen;
     }
-    return seen->beat != 0 && w->now - agent->beat_at[node] < HA_WITNESS_MS * MS;
+    int host = w->nodes[node].host;
+    return seen->life != 0 && seen->life == agent->snap.words[host].life &&
+           w->now - agent->beat_at[host] < HA_WITNESS_MS * MS;
 }
 
 static void view_leader(const World *w, const Agent *agent, GroupCharge *charge,
@@ -155,6 +180,10 @@ static void view_leader(const World *w, const Agent *agent, GroupCharge *charge,
     int leader = node_by_id(w, &view->record.leader);
     const GroupSeen *seen = &snap->said[leader];
     bool heard = counts(w, agent, leader, seen);
+    charge->leader_host = w->nodes[leader].host;
+    charge->leader_word = charge->leader_host != agent->host
+                              ? agent->snap.words[charge->leader_host]
+                              : (Word){.count = 0};
     charge->leader_silent = heard && seen->state == HA_STATE_SILENT;
     view->leads_here = heard && seen->state == HA_STATE_LEADING && seen->term == view->record.term;
 }
@@ -230,6 +259,7 @@ static void peer_read(World *w, const Node *node, const Snapshot *snap, int inde
                         .known = counts(w, agent, index, seen),
                         .has_data = seen->data,
                         .whole = seen->whole,
+                        .abroad = w->nodes[index].host != node->host,
                         .bid_term = seen->bid_term,
                         .offset = seen->offset};
     if (seen->state != HA_STATE_EMPTY) {
@@ -284,6 +314,16 @@ static void view_leaving(World *w, const Node *node, GroupCharge *charge, GroupV
     view->left_offset = charge->left_offset;
 }
 
+static void note_rivals(const World *w, GroupCharge *charge, const GroupView *view)
+{
+    bool leads = ha_id_eq(&view->record.leader, &view->self);
+    bool rival = leads && view->record.set.len > 1;
+    for (size_t i = 0; i < view->peers_len && leads; i++) {
+        rival = rival || (view->peers[i].abroad && view->peers[i].streaming);
+    }
+    charge->has_rival = !w->one_host && (rival || (!leads && view->state == HA_STATE_LEADING));
+}
+
 GroupView group_view_make(World *w, int index, const Snapshot *snap)
 {
     Node *node = &w->nodes[index];
@@ -303,5 +343,6 @@ GroupView group_view_make(World *w, int index, const Snapshot *snap)
     }
     view.admitted = !a_stranger_streams(w, node, &view);
     view_leaving(w, node, charge, &view);
+    note_rivals(w, charge, &view);
     return view;
 }

@@ -322,6 +322,12 @@ typedef struct GroupSeen {
     int64_t bid_term; /* 0: none */
 } GroupSeen;
 
+/* A host's beat. */
+typedef struct Word {
+    uint64_t life; /* of its agent; 0: none yet */
+    int64_t count;
+} Word;
+
 typedef struct GroupGoal {
     bool run;
     bool gone;
@@ -343,6 +349,7 @@ typedef struct Snapshot {
             GroupRecord group;
             GroupSeen said[SIM_NODES];
             GroupGoal wants[SIM_NODES];
+            Word words[SIM_HOSTS];
         };
     };
 } Snapshot;
@@ -370,9 +377,10 @@ char *sim_record_text(void (*put)(const void *record, json_t *json), const void 
 void sim_store_begin(World *w);
 void sim_store_end(World *w);
 /* From an agent, of a record's text; the answer comes to the kind's `written` with the write's
- * number. */
+ * number. With a word: only while that is the last one of the host; NULL: whatever. */
 void sim_store_write(World *w, int node, int64_t number, const char *text, int64_t revision,
-                     int64_t term);
+                     int64_t term, int host, const Word *word);
+void sim_store_beat(World *w, int host, const Word *word); /* the answer comes to `beaten` */
 void sim_store_say(World *w, int node, const void *seen);  /* a Seen, a GroupSeen */
 void sim_store_want(World *w, int node, const void *goal); /* control's; at once */
 void sim_store_first(World *w, const char *text);          /* the record, as control makes it */
@@ -445,6 +453,7 @@ typedef struct Agent {
     int64_t beat_last;
     int64_t beat_seen[SIM_NODES];
     int64_t beat_at[SIM_NODES];
+    int64_t taken_ms; /* when the last word began that the store took, by its host's clock */
 } Agent;
 
 void agent_start(World *w, int host);
@@ -578,7 +587,8 @@ typedef struct SimKind {
     void (*heard)(World *w, int host, const Snapshot *snap);
     void (*was_read)(World *w, int node, int64_t number, const Snapshot *snap);
     void (*written)(World *w, int node, int64_t number, Outcome outcome, int64_t revision);
-    void (*said)(World *w, int node, int64_t since); /* it is in the store */
+    void (*said)(World *w, int node, int64_t since);   /* it is in the store */
+    void (*beaten)(World *w, int host, int64_t since); /* and so is a group's beat */
     const Fault *faults;
     size_t faults_len;
     void (*calm)(World *w); /* all faults have ended */

@@ -85,7 +85,8 @@ static void do_write(World *w, int node, Charge *charge)
     char *text = sim_record_text(put_record, record);
     trace(w, "%s: writes (term %lld, phase %d, set of %zu)", w->nodes[node].id.text,
           (long long)record->term, (int)record->phase, record->set.len);
-    sim_store_write(w, node, charge->number, text, charge->basis_revision, charge->basis.term);
+    sim_store_write(w, node, charge->number, text, charge->basis_revision, charge->basis.term, 0,
+                    NULL);
     mem_free(text);
     stage(w, node, WRITE_TIMEOUT_US, write_timeout, charge->number);
 }

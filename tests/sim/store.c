@@ -139,6 +139,9 @@ typedef struct Write {
     int64_t number;
     int64_t revision;
     int64_t term;
+    bool guarded; /* by the word of a host */
+    int word_of;
+    Word word;
     uint64_t life; /* of the agent */
     Outcome outcome;
     int64_t written;
@@ -170,7 +173,10 @@ static void apply(World *w, const Event *event)
         send_late(w, w->store.away_until - w->now, SIM_STORE, SIM_STORE, NULL, apply, 0, 1, copy);
         return;
     }
-    bool done = !away(w) && swap(w, write->text, write->revision, write->term);
+    const Word *word = &w->store.now.words[write->word_of];
+    bool same =
+        !write->guarded || (word->life == write->word.life && word->count == write->word.count);
+    bool done = !away(w) && same && swap(w, write->text, write->revision, write->term);
     trace(w, "store: %s's write behind %lld %s", w->nodes[write->node].id.text,
           (long long)write->revision, done ? "is done" : "is refused");
     if (done) {
@@ -187,7 +193,7 @@ static void apply(World *w, const Event *event)
 }
 
 void sim_store_write(World *w, int node, int64_t number, const char *text, int64_t revision,
-                     int64_t term)
+                     int64_t term, int word_of, const Word *word)
 {
     int host = w->nodes[node].host;
     size_t len = strlen(text) + 1;
@@ -199,6 +205,9 @@ void sim_store_write(World *w, int node, int64_t number, const char *text, int64
                          .number = number,
                          .revision = revision,
                          .term = term,
+                         .guarded = word != NULL,
+                         .word_of = word_of,
+                         .word = word != NULL ? *word : (Word){.count = 0},
                          .life = w->agents[host].proc.gen,
                          .len = len};
         memcpy(write->text, text, len);
@@ -245,6 +254,33 @@ void sim_store_say(World *w, int node, const void *seen)
     *what = (Say){.node = node, .life = w->agents[host].proc.gen, .since = host_now(w, host)};
     memcpy(what->seen, seen, w->kind->seen_size);
     send_to(w, host, SIM_STORE, NULL, say, 0, 0, what);
+}
+
+static void beaten(World *w, const Event *event)
+{
+    w->kind->beaten(w, (int)event->a, event->b);
+}
+
+static void beat(World *w, const Event *event)
+{
+    const Word *word = event->data;
+    Agent *agent = &w->agents[event->a];
+    if (away(w) || agent->proc.gen != word->life) {
+        return;
+    }
+    char key[64];
+    snprintf(key, sizeof(key), "host/h%d/beat", (int)event->a);
+    put(w, key, slice_from((const char *)word, sizeof(*word)));
+    w->store.now.words[event->a] = *word;
+    changed(w);
+    send_to(w, SIM_STORE, (int)event->a, &agent->proc, beaten, event->a, event->b, NULL);
+}
+
+void sim_store_beat(World *w, int host, const Word *word)
+{
+    Word *copy = mem_alloc(sizeof(Word));
+    *copy = *word;
+    send_to(w, host, SIM_STORE, NULL, beat, host, host_now(w, host), copy);
 }
 
 static void asked(World *w, const Event *event)

@@ -31,11 +31,15 @@ class Host(Tier):
         path.write_text(text)
         path.chmod(0o600)
 
+    @staticmethod
+    def signal_one(pid, signum):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signum)
+
     def signal_all(self, signum):
         pids = list(self.processes())
         for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signum)
+            self.signal_one(pid, signum)
         return pids
 
     def die(self):

@@ -63,6 +63,32 @@ static void test_who_was_slower_has_written_nothing(void **state)
     store_close(store);
 }
 
+/* It is set free in the place of a lost leader, and that one's host is heard again. */
+static void test_a_write_that_a_beat_forbids(void **state)
+{
+    (void)state;
+    Store *store = store_open_memory(NULL);
+    GroupRecord record;
+    int64_t revision;
+    int64_t ignored;
+    Err err;
+    HostBeat beat = {.key = "host/h1/beat"};
+    assert_true(store_create(store, SLICE("cluster/rg-1"),
+                             SLICE("{\"term\":1,\"leader\":\"n1\",\"phase\":\"leading\"}"), NULL,
+                             &err));
+    assert_true(store_create(store, SLICE("host/h1/beat"), SLICE("{}"), &beat.revision, &err));
+    assert_true(cluster_group_read(store, "rg-1", &record, &revision, &err));
+    int64_t heard;
+    assert_true(
+        store_update(store, SLICE("host/h1/beat"), beat.revision, SLICE("{}"), &heard, &err));
+    record.phase = HA_PHASE_FREE;
+    assert_false(cluster_group_write(store, "rg-1", revision, &record, &beat, &ignored, &err));
+    assert_int_equal(err.code, ERR_CONFLICT);
+    beat.revision = heard;
+    assert_true(cluster_group_write(store, "rg-1", revision, &record, &beat, &ignored, &err));
+    store_close(store);
+}
+
 static void test_without_a_record(void **state)
 {
     (void)state;
@@ -100,6 +126,7 @@ int main(void)
         cmocka_unit_test(test_a_write_keeps_what_is_not_its_own),
         cmocka_unit_test(test_only_the_store_says_that_it_is_absent),
         cmocka_unit_test(test_who_was_slower_has_written_nothing),
+        cmocka_unit_test(test_a_write_that_a_beat_forbids),
         cmocka_unit_test(test_without_a_record),
         cmocka_unit_test(test_all_are_named),
     };

@@ -306,6 +306,90 @@ static void test_a_replica_that_leaves_keeps_its_data_until_nobody_needs_it(void
     assert_int_equal(group_duty(&view), HA_DUTY_LEAVE);
 }
 
+/* ---- several hosts -----------------------------------------------------------------------------
+ */
+
+/* Neither its host nor its engine has been heard for so long that its guard has ended it. */
+static GroupView lost_view(void)
+{
+    GroupView view = follower_view();
+    view.link_up = view.leads_here = view.source_right = false;
+    view.peers[0].known = false;
+    view.peers[0].abroad = view.peers[1].abroad = true;
+    view.lost_ms = GROUP_LOST_MS;
+    return view;
+}
+
+static void test_a_lost_leader_s_term_is_set_free(void **state)
+{
+    (void)state;
+    GroupView view = lost_view();
+    GroupRecord record = written(&view);
+    assert_int_equal(record.phase, HA_PHASE_FREE);
+    assert_int_equal(record.term, 5);
+    assert_int_equal(record.set.len, 3);
+    assert_true(group_decide(&view).lost); /* only while nothing is heard from there */
+    GroupView other = view;
+    other.lost_ms--;
+    check(&other, GROUP_STEP_WAIT);
+    other = view;
+    other.automatic = false;
+    check(&other, GROUP_STEP_WAIT);
+    other = view;
+    other.source_right = true; /* it follows still */
+    check(&other, GROUP_STEP_WAIT);
+    other = view;
+    other.incarnation = ha_id("i9"); /* not in the set */
+    check(&other, GROUP_STEP_WAIT);
+    other = view;
+    other.whole = false;
+    check(&other, GROUP_STEP_WAIT);
+}
+
+static void test_a_durable_group_misses_nobody(void **state)
+{
+    (void)state;
+    GroupView view = lost_view();
+    view.durable = true;
+    assert_true(group_decide(&view).lost);
+    view.peers[1].known = view.peers[1].follows = false; /* on the host that is lost, too */
+    check(&view, GROUP_STEP_WAIT);
+    view.record.set.len = 2; /* it may have confirmed what n2 has not, also without being in it */
+    check(&view, GROUP_STEP_WAIT);
+    view.peers[1].known = true; /* its engine is down */
+    check(&view, GROUP_STEP_WAIT);
+    view.peers[1].has_data = false; /* and it had nothing yet */
+    assert_true(group_decide(&view).lost);
+    view.peers[1].has_data = true;
+    view.durable = false;
+    assert_true(group_decide(&view).lost);
+}
+
+static void test_one_that_hears_nothing_follows_nobody(void **state)
+{
+    (void)state;
+    GroupView view = follower_view();
+    view.deaf = true;
+    check(&view, GROUP_STEP_DROP);
+    view.record.phase = HA_PHASE_FREE; /* before it says what it has */
+    check(&view, GROUP_STEP_DROP);
+}
+
+static void test_nobody_comes_from_another_host_before_there_is_a_deadline(void **state)
+{
+    (void)state;
+    GroupView view = leader_view();
+    view.peers[1].abroad = true;
+    view.record.set.len = 2; /* n1, n2 */
+    assert_true(group_decide(&view).done);
+    view.fenced = true;
+    assert_int_equal(written(&view).set.len, 3);
+    view.fenced = false;
+    view.record.set.len = 3; /* who is in it stays */
+    ha_set_add(&view.record.set, &view.peers[1].incarnation);
+    assert_true(group_decide(&view).done);
+}
+
 /* Where the record names no history any more, what it has would count for nothing. */
 static void test_a_replica_notes_what_it_has_before_it_is_needed(void **state)
 {
@@ -660,6 +744,10 @@ int main(void)
         cmocka_unit_test(test_a_leader_that_fails_is_not_given_up_for_nobody),
         cmocka_unit_test(test_an_empty_leader_asks_who_is_there),
         cmocka_unit_test(test_a_replica_that_leaves_keeps_its_data_until_nobody_needs_it),
+        cmocka_unit_test(test_a_lost_leader_s_term_is_set_free),
+        cmocka_unit_test(test_a_durable_group_misses_nobody),
+        cmocka_unit_test(test_one_that_hears_nothing_follows_nobody),
+        cmocka_unit_test(test_nobody_comes_from_another_host_before_there_is_a_deadline),
         cmocka_unit_test(test_a_replica_notes_what_it_has_before_it_is_needed),
         cmocka_unit_test(test_another_history_begins_another_set),
         cmocka_unit_test(test_the_set_follows_what_the_leader_sees),

@@ -299,8 +299,8 @@ static void test_a_fence_that_is_not_moved_on(void **state)
     GuardStatus status;
     must(f, guard_status(f->run, NODE, PATIENCE_MS, &status, &f->err));
     assert_int_equal(status.state, GUARD_RUNNING);
-    kill(status.engine, SIGSTOP); /* it need not hear of it */
-    must(f, guard_fence(f->run, NODE, time_boot_ms() + 50, &f->err));
+    kill(status.engine, SIGSTOP);                                     /* it need not hear of it */
+    must(f, guard_fence(f->run, NODE, time_boot_ms() + 50, &f->err)); /* the farthest counts */
     GuardExit end = exit_record(f);
     assert_int_equal(end.end.signal, SIGKILL);
     assert_false(end.asked);
