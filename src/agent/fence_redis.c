@@ -1,16 +1,17 @@
 /*
  * What proves that a Redis may go on while the store takes no beats: its rivals' own words. A
- * replica says each second what it has, over the link that it follows by. Its agent sets the term
- * free no sooner than HA_FENCE_MS behind the last look that found that link up; so a word that came
- * over a link of that age is younger than the last such look.
+ * replica says each second what it has, as long as it follows; so one that confirms what was
+ * written at some moment had not taken the lead by then, however late its word comes. Its agent
+ * sets the term free no sooner than HA_FENCE_MS behind the first look that found the link gone.
+ * Pure: looks in, a time out; who asks the engine, and tells the guard, is fence.c.
  */
 #include "agent/fence_priv.h"
 
 #include <stdio.h>
 
-#define LINK_MS                                                                                    \
-    3000 /* so long a link is there before its words count: one that comes and goes                \
-            between two looks of the other agent proves nothing */
+/* So long a link is there before its words count: one that comes and goes between two looks of the
+ * other agent proves nothing. */
+#define LINK_MS   3000
 #define LAG_MAX_S 1
 
 void fence_rivals_add(FenceRivals *rivals, const char *address)

@@ -3,6 +3,7 @@
  *
  *   redis_node.c   the run: look, decide (src/group), do, until there is nothing to do
  *   redis_view.c   the snapshot that is decided on
+ *   redis_rivals.c who could take its place from another host
  *   redis_step.c   the steps
  */
 #ifndef WEIR_AGENT_REDIS_NODE_PRIV_H
@@ -56,6 +57,8 @@ NODISCARD bool redis_forget_pause(RedisNode *node, Err *err);
 /* Who of this set could take this node's place from another host: the fence goes by it. `all`: and
  * nobody else. */
 void redis_tell_rivals(const RedisNode *node, const HaSet *set, bool all);
+/* Behind each view: whether it needs a deadline, and because of whom. */
+void redis_note_rivals(RedisNode *node);
 /* Carries out what was decided; not a WAIT. */
 NODISCARD bool redis_step_do(RedisNode *node, const GroupDecision *decision, Err *err);
 

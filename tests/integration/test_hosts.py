@@ -8,7 +8,7 @@ import pytest
 from support.blocks import db_instance, proxy, secret
 from support.etcd import present
 from support.host_writer import Writer, endpoint
-from support.hosts import Hosts, can_be
+from support.hosts import three_hosts
 from support.inside import Inside
 from support.lasting import takes_minutes
 from support.tier_hosts import TierHosts
@@ -127,11 +127,7 @@ def test_the_store_is_away(hosts):
 
 @pytest.fixture(scope='module')
 def network():
-    """The hosts' cables end where the tests are."""
-    why = can_be()
-    if why:
-        pytest.skip(why)
-    with Hosts('h1', 'h2', 'h3') as made, made.inside('proxy'):
+    with three_hosts() as made:
         yield made
 
 

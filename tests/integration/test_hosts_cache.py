@@ -9,7 +9,7 @@ import redis
 from support.cache_group import CacheGroup, make_group
 from support.cache_ledger import CacheLedger
 from support.etcd import present
-from support.hosts import Hosts, can_be
+from support.hosts import three_hosts
 from support.inside import Inside
 from support.lasting import takes_minutes
 from support.tier_hosts import TierHosts
@@ -125,11 +125,7 @@ def test_a_lost_agent_does_not_keep_its_primary(hosts):
 
 @pytest.fixture(scope='module')
 def network():
-    """The hosts' cables end where the tests are."""
-    why = can_be()
-    if why:
-        pytest.skip(why)
-    with Hosts('h1', 'h2', 'h3') as made, made.inside('proxy'):
+    with three_hosts() as made:
         yield made
 
 

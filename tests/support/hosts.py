@@ -5,6 +5,8 @@ import ctypes
 import os
 import subprocess
 
+import pytest
+
 NETWORK = '10.88.0'
 CLONE_NEWNET = 0x40000000
 
@@ -99,3 +101,13 @@ class Hosts:
             yield
         finally:
             self.back(host)
+
+
+@contextlib.contextmanager
+def three_hosts():
+    """h1, h2 and h3, whose cables end where the caller is from then on; skips where there can be none."""
+    why = can_be()
+    if why:
+        pytest.skip(why)
+    with Hosts('h1', 'h2', 'h3') as made, made.inside('proxy'):
+        yield made
