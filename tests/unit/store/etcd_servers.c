@@ -164,10 +164,17 @@ void etcd_server_start(EtcdServers *servers, int number)
     servers->pids[number] = pid;
 }
 
+/* One that was stopped answers until all of its threads are. */
 void etcd_server_signal(EtcdServers *servers, int number, int number_of_signal)
 {
-    assert_true(servers->pids[number] > 0);
-    assert_int_equal(kill(servers->pids[number], number_of_signal), 0);
+    int status = 0;
+    pid_t pid = servers->pids[number];
+    assert_true(pid > 0);
+    assert_int_equal(kill(pid, number_of_signal), 0);
+    if (number_of_signal == SIGSTOP) {
+        assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+        assert_true(WIFSTOPPED(status));
+    }
 }
 
 void etcd_server_kill(EtcdServers *servers, int number)
