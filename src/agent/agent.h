@@ -11,16 +11,15 @@
 
 #include "crypto/crypto.h"
 #include "loop/loop.h"
+#include "model/model.h"
 #include "store/store.h"
 
 typedef struct Agent Agent;
 typedef struct Hosts Hosts;
 typedef struct Mirror Mirror;
 
-#define HOSTS_MAX      16
-#define HOST_NAME_SIZE 17 /* with the NUL: paths of sockets are short */
-#define HOST_NET_SIZE  8  /* "10.255" */
-#define AGENT_ID_SIZE  17
+#define HOSTS_MAX     16
+#define AGENT_ID_SIZE 17
 
 typedef struct AgentOptions {
     Loop *loop;

@@ -31,6 +31,7 @@ typedef struct ApiOptions {
     TlsContext *tls; /* both plain and TLS are served; NULL: plain only */
     Store *store;
     const uint8_t *master_key; /* AEAD_KEY_SIZE bytes; seals what specs keep secret */
+    Slice ca_cert_pem;         /* for whoever asks for /ca.pem */
     TierFacts tier;
     const char *tier_id;
     const char *host;     /* this host's name, for DescribeTier */
@@ -48,6 +49,9 @@ typedef struct ApiOptions {
     /* Whether a host of the tier is alive, and for how long no word of it was heard, on a job
      * thread. False: it is not known here. NULL: there is this host only. */
     bool (*host_heard)(void *context, const char *host, bool *ret_alive, int64_t *ret_silent_ms);
+    /* How a host that joins reaches the store: the members Store… of JoinHost's answer, the
+     * caller's. On a job thread. ERR_UNAVAILABLE: not yet, ask again. NULL: nobody joins. */
+    bool (*share_store)(void *context, json_t **ret_share, Err *err);
     int64_t (*now_ms)(void *context); /* NULL: time_wall_ms */
     void *context;                    /* of all callbacks */
 } ApiOptions;

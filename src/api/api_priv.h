@@ -56,7 +56,8 @@ typedef struct ApiContext {
     TierFacts tier;
     const AwsService *service;
     const AwsOperation *operation;
-    const char *access_key;
+    const char *access_key; /* or a token's id, see joins */
+    bool joins;             /* signed with a token (join.c), over TLS */
     int64_t now_ms;
     AwsFault *fault;
     Err broken; /* code != ERR_NONE: the store failed */
@@ -99,6 +100,11 @@ void spec_change(ApiContext *ctx, ResourceType type, const char *id, json_t *spe
  * deletes a record which others may refer to: it makes such changes follow one another even where
  * they touch different keys. */
 void references_hold(ApiContext *ctx);
+
+/* join.c: tokens sign as access keys do, and only JoinHost. Whether a key is a token's id; its
+ * secret, as long as it counts. */
+bool join_is_token(Slice access_key);
+NODISCARD bool join_secret(Api *api, Slice id, int64_t now_ms, Secret *ret_secret, Err *err);
 
 /* ---- refusing
  * ------------------------------------------------------------------------------------

@@ -65,6 +65,8 @@ typedef struct Request {
     const AwsHttp *http;
     Arena *arena;
     AwsCaller caller;
+    Secret join_secret; /* of the token that signs; empty: none does */
+    bool joins;
     AwsCall call;
     const ApiOperation *operation;
     json_t *input;
@@ -80,11 +82,25 @@ static int64_t api_now(const Api *api)
     return now_ms != NULL ? now_ms(api->options.context) : time_wall_ms();
 }
 
+/* Of the owner, or of a host that joins. */
+static const Secret *key_find(void *context, Slice access_key)
+{
+    Request *request = context;
+    const ApiOptions *options = &request->api->options;
+    Err err;
+    if (!join_is_token(access_key)) {
+        return options->key_find(options->context, access_key);
+    }
+    request->joins =
+        join_secret(request->api, access_key, request->now_ms, &request->join_secret, &err);
+    return request->joins ? &request->join_secret : NULL;
+}
+
 static bool request_verify(Request *request)
 {
     const ApiOptions *options = &request->api->options;
-    if (!aws_sigv4_verify(request->http, request->now_ms, options->key_find, options->context,
-                          &request->caller, &request->fault)) {
+    if (!aws_sigv4_verify(request->http, request->now_ms, key_find, request, &request->caller,
+                          &request->fault)) {
         return false;
     }
     snprintf(request->reply->access_key, sizeof(request->reply->access_key), "%s",
@@ -112,6 +128,12 @@ static bool request_route(Request *request)
     request->reply->operation = call.operation->name;
     request->operation = api_operation_find(call.service->name, call.operation->name);
     request->reply->wrote = request->operation != NULL && request->operation->writes;
+    if (request->joins &&
+        (request->operation == NULL || strcmp(request->operation->operation, "JoinHost") != 0)) {
+        Err err;
+        err_set(&err, ERR_DENIED, "A token is for joining, and for nothing else.");
+        return aws_fault_from_err(&request->fault, call.service, &err);
+    }
     return request->operation != NULL
                ? true
                : aws_fault_set(&request->fault, call.service, "UnsupportedOperation",
@@ -147,6 +169,7 @@ static void context_prepare(ApiContext *ctx, Request *request)
     ctx->service = request->call.service;
     ctx->operation = request->call.operation;
     ctx->access_key = request->caller.access_key;
+    ctx->joins = request->joins && request->http->tls;
 }
 
 /* A handler that says no set the fault; a store that failed overrules what it said. */
@@ -258,8 +281,24 @@ static void answer_change(Request *request)
     pthread_mutex_unlock(&api->writing);
 }
 
+/* The certificate of the authority, for whoever knows its digest (docs/hosts.md). */
+static bool answer_ca(const Api *api, const AwsHttp *http, ApiReply *reply)
+{
+    if (!slice_is(http->method, "GET") || !slice_is(http->path, "/ca.pem")) {
+        return false;
+    }
+    reply->status = 200;
+    reply->operation = "ca.pem";
+    reply->content_type = "application/x-pem-file";
+    buf_append_slice(&reply->body, api->options.ca_cert_pem);
+    return true;
+}
+
 void api_answer(Api *api, const AwsHttp *http, ApiReply *reply)
 {
+    if (answer_ca(api, http, reply)) {
+        return;
+    }
     Request request = {.api = api, .http = http, .reply = reply, .now_ms = api_now(api)};
     request.arena = arena_new();
     bool ok = request_verify(&request) && request_route(&request) && request_parse(&request);
@@ -270,5 +309,6 @@ void api_answer(Api *api, const AwsHttp *http, ApiReply *reply)
     }
     json_decref(request.input);
     json_decref(request.output);
+    secret_done(&request.join_secret);
     arena_free(request.arena);
 }

@@ -7,9 +7,8 @@
 
 #include "api/operations_priv.h"
 
-#define HOST_NAME_MAX 16
-#define GONE_MS       10000 /* so long silent before it may be taken for gone for good */
-#define NAMES_SHOWN   3
+#define GONE_MS     10000 /* so long silent before it may be taken for gone for good */
+#define NAMES_SHOWN 3
 
 /* ---- records -----------------------------------------------------------------------------------
  */
@@ -19,20 +18,15 @@ static const char *host_key(ApiContext *ctx, const char *name, const char *leaf)
     return arena_printf(ctx->arena, "host/%s/%s", name, leaf);
 }
 
-static bool name_is_good(const char *name)
-{
-    return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(name) &&
-           strlen(name) <= HOST_NAME_MAX;
-}
-
 /* NULL, with a fault: there is no such host. */
 static json_t *host_named(ApiContext *ctx, const json_t *input, const char **ret_name)
 {
     const char *name = member_str(input, "HostName", "");
     json_t *spec =
-        name_is_good(name) && name[0] != '\0' ? record_get(ctx, host_key(ctx, name, "spec")) : NULL;
+        host_name_check(name, NULL) ? record_get(ctx, host_key(ctx, name, "spec")) : NULL;
     if (spec == NULL) {
-        refuse(ctx, "ResourceNotFoundException", "There is no host \"%.*s\".", HOST_NAME_MAX, name);
+        refuse(ctx, "ResourceNotFoundException", "There is no host \"%.*s\".", HOST_NAME_SIZE - 1,
+               name);
     }
     *ret_name = name;
     return spec;

@@ -34,6 +34,7 @@ static Exchange *exchange_new(Api *api, const ApiHttpRequest *request, ApiHttpRe
         .headers = exchange->headers,
         .header_count = request->headers_len,
         .body = request->body,
+        .tls = request->tls,
     };
     api_reply_init(&exchange->reply);
     return exchange;

@@ -119,6 +119,8 @@
     X("weir", "StopTier", weir_stop_tier, WRITES)                                                  \
     X("weir", "ListNodes", weir_list_nodes, READS)                                                 \
     X("weir", "ListRemarks", weir_list_remarks, READS)                                             \
+    X("weir", "CreateJoinToken", weir_create_join_token, WRITES)                                   \
+    X("weir", "JoinHost", weir_join_host, WRITES)                                                  \
     X("weir", "ListHosts", weir_list_hosts, READS)                                                 \
     X("weir", "DrainHost", weir_drain_host, WRITES)                                                \
     X("weir", "UndrainHost", weir_undrain_host, WRITES)                                            \

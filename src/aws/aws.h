@@ -149,6 +149,7 @@ typedef struct AwsHttp {
     const AwsHeader *headers;
     size_t header_count;
     Slice body;
+    bool tls; /* it came so */
 } AwsHttp;
 
 /* The first header of this name; data == NULL when there is none. */

@@ -3,8 +3,10 @@
 
 static const CliCommand commands[] = {
     {"up", up_main, "start the tier and apply the files",
-     "--detach --var --var-file --engine-version-map --allow-chaos --output", OPERANDS_FILES},
-    {"down", down_main, "stop the tier", "--destroy --yes", OPERANDS_NONE},
+     "--detach --var --var-file --engine-version-map --allow-chaos --join --name --zone --net "
+     "--output",
+     OPERANDS_FILES},
+    {"down", down_main, "stop the tier", "--destroy --yes --all-hosts", OPERANDS_NONE},
     {"plan", plan_main, "what apply would change, attribute by attribute",
      "--var --var-file --replace --detailed-exitcode --output", OPERANDS_FILES},
     {"apply", apply_main, "make the tier as the Terraform files say",
@@ -15,7 +17,7 @@ static const CliCommand commands[] = {
     {"env", env_main, "environment for applications", "--output", OPERANDS_NONE},
     {"psql", psql_main, "psql at an instance, a proxy or an endpoint", "", OPERANDS_DATABASE},
     {"failover", failover_main, "let a standby or a replica lead", "--output", OPERANDS_DATABASE},
-    {"host", host_main, "hosts of the tier: list, drain, undrain, remove", "--wait --output",
+    {"host", host_main, "hosts of the tier: list, token, drain, undrain, remove", "--wait --output",
      OPERANDS_HOST},
     {"chaos", chaos_main, "a fault on purpose", "--for", OPERANDS_FAULT},
     {"drill", drill_main, "a fault under a load: what happened, and what was lost",

@@ -5,18 +5,21 @@
 
 #include "cli/up_priv.h"
 
-enum { OPTION_DESTROY = 256, OPTION_YES };
+enum { OPTION_DESTROY = 256, OPTION_YES, OPTION_ALL_HOSTS };
 
 typedef struct Down {
     bool destroy;
     bool yes;
+    bool all_hosts;
 } Down;
 
 static bool on_down_option(void *user, int val, const char *argument)
 {
     (void)argument;
     Down *down = user;
-    *(val == OPTION_DESTROY ? &down->destroy : &down->yes) = true;
+    *(val == OPTION_DESTROY ? &down->destroy
+      : val == OPTION_YES   ? &down->yes
+                            : &down->all_hosts) = true;
     return true;
 }
 
@@ -33,17 +36,34 @@ static bool is_ours(const Cli *cli, Err *err)
 static bool down_connect(Cli *cli, bool destroy, TierStart *ret_start, Err *err)
 {
     TRY(is_ours(cli, err));
+    if (!destroy && tier_is_supervised(cli)) {
+        return true;
+    }
     if (!tier_is_up(cli)) {
-        CLEANUP(mem_free_ptr) char *store = mem_printf("%s/weir.sqlite", cli->data_dir);
         if (!destroy && !tier_is_left(cli)) {
             return err_set(err, ERR_NOT_FOUND, "no tier is up in %s", cli->data_dir);
         }
-        if (!file_exists(store)) {
+        if (!tier_has_store(cli)) {
             return err_set(err, ERR_NOT_FOUND, "there is no tier in %s", cli->data_dir);
         }
         TRY(tier_start(cli, ret_start, err));
     }
     return tier_wait_for_api(cli, ret_start, err);
+}
+
+/* The resources are those of all hosts. */
+static bool check_alone(Cli *cli, Err *err)
+{
+    CLEANUP(record_free_ptr) json_t *output = cli_call(cli, "weir", "ListHosts", NULL, err);
+    size_t hosts = json_array_size(member_array(output, "Hosts"));
+    return output != NULL &&
+           (hosts <= 1 ||
+            err_set(
+                err, ERR_CONFLICT,
+                "the tier stands on %zu hosts, and nothing was removed: take this one out of it "
+                "with `weir host drain` and `weir host remove`, or add --all-hosts to remove "
+                "every resource of the tier, wherever it is, and then this host's data",
+                hosts));
 }
 
 static int down_run(Cli *cli, const Down *down)
@@ -59,6 +79,11 @@ static int down_run(Cli *cli, const Down *down)
         return err_exit_code(ERR_INVALID);
     }
     if (!down_connect(cli, down->destroy, &start, &err)) {
+        return cli_fail(&err);
+    }
+    if (down->destroy && !down->all_hosts && !check_alone(cli, &err)) {
+        Err ignored; /* what we brought up to ask goes again */
+        (void)!(start.pidfd < 0 || tier_stop(cli, &start, &ignored));
         return cli_fail(&err);
     }
     if ((down->destroy && !up_destroy_all(cli, &err)) || !tier_stop(cli, &start, &err)) {
@@ -80,13 +105,17 @@ int down_main(int argc, char **argv)
 {
     static const struct option options[] = {{"destroy", no_argument, NULL, OPTION_DESTROY},
                                             {"yes", no_argument, NULL, OPTION_YES},
+                                            {"all-hosts", no_argument, NULL, OPTION_ALL_HOSTS},
                                             {0}};
     Down down = {0};
     const CliSpec spec = {
-        .usage = "usage: weir down [--destroy --yes] [--data DIR]\n\n"
-                 "Stops the tier; its data stays.\n"
-                 "  --destroy --yes  removes every resource first, protected ones included and\n"
-                 "                   without final snapshots, and then the data directory\n",
+        .usage =
+            "usage: weir down [--destroy --yes [--all-hosts]] [--data DIR]\n\n"
+            "Stops the tier; its data stays.\n"
+            "  --destroy --yes  removes every resource first, protected ones included and\n"
+            "                   without final snapshots, and then the data directory\n"
+            "  --all-hosts      also where the tier has other hosts, whose engines are removed,\n"
+            "                   too; `weir down` stops what is left of each of them\n",
         .options = options,
         .on_option = on_down_option,
         .user = &down};

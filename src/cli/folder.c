@@ -16,10 +16,16 @@ static bool stays(int os_errno)
 
 bool up_folder_remove(const char *data_dir, Err *err)
 {
-    static const char *const ours[] = {
-        "weir.sqlite", "weir.sqlite-wal",  "weir.sqlite-shm", "weir.lock", "weir.log",
-        "master.key",  "host.json",        "client.json",     "ca.pem",    "net",
-        "pgpass",      "node-preload.cjs", "zone-a",          "zone-b",    "zone-c"};
+    static const char *const ours[] = {"weir.sqlite",     "weir.sqlite-wal",
+                                       "weir.sqlite-shm", "weir.sqlite.left",
+                                       "weir.lock",       "weir.log",
+                                       "master.key",      "host.json",
+                                       "store.moves",     "etcd",
+                                       "supervise.lock",  "client.json",
+                                       "ca.pem",          "net",
+                                       "pgpass",          "node-preload.cjs",
+                                       "zone-a",          "zone-b",
+                                       "zone-c"};
     for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
         CLEANUP(mem_free_ptr) char *path = mem_printf("%s/%s", data_dir, ours[i]);
         TRY(tree_remove(path, err));

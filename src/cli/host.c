@@ -1,4 +1,5 @@
-/* `weir host`: the hosts of a tier that stands on several; what they have, and how one leaves. */
+/* `weir host`: the hosts of a tier that stands on several; how one comes, what they have, and how
+ * one leaves. */
 #include <stdio.h>
 #include <time.h>
 
@@ -102,6 +103,64 @@ static bool host_list(Cli *cli, const HostCommand *command, Err *err)
     table_print(&table, stdout);
     table_done(&table);
     return true;
+}
+
+/* ---- joining -----------------------------------------------------------------------------------
+ */
+
+#define CA_MAX ((size_t)64 << 10)
+
+/* Who joins knows the API by its authority. */
+static bool ca_digest(const char *path, char out[static SHA256_HEX_SIZE], Err *err)
+{
+    Buf cert;
+    buf_init(&cert, CA_MAX);
+    bool ok = file_read(path, &cert, err);
+    if (ok) {
+        sha256_hex(buf_slice(&cert), out);
+    }
+    buf_done(&cert);
+    return ok;
+}
+
+static void token_print(const Cli *cli, const char *text, int64_t expires_ms)
+{
+    char when[TIME_ISO_SIZE];
+    time_format_iso(expires_ms, when);
+    if (cli->format == CLI_JSON) {
+        cli_print_json(json_pack("{s:s, s:s}", "Token", text, "ExpiresAt", when));
+        return;
+    }
+    printf("%s\n", text);
+    fflush(stdout);
+    fprintf(stderr,
+            "\nFor one host, until %.19sZ. It lets in whoever has it: keep it to yourself. On the "
+            "host:\n  weir up --join TOKEN --name NAME --zone ZONE [--net NET]\n",
+            when);
+}
+
+static bool host_token(Cli *cli, const HostCommand *command, Err *err)
+{
+    (void)command;
+    ClientSettings settings;
+    TRY(client_settings_load(cli->data_dir, &settings, err));
+    JoinToken token = {.endpoint = mem_strdup(settings.endpoint),
+                       .region = mem_strdup(settings.region)};
+    CLEANUP(record_free_ptr) json_t *output = NULL;
+    bool ok = ca_digest(settings.ca, token.ca_digest, err);
+    if (ok) {
+        output = cli_call(cli, "weir", "CreateJoinToken", NULL, err);
+        ok = output != NULL;
+    }
+    if (ok) {
+        token.id = mem_strdup(member_str(output, "TokenId", ""));
+        secret_set(&token.secret, slice_of(member_str(output, "Secret", "")));
+        CLEANUP(mem_free_ptr) char *text = join_token_format(&token);
+        token_print(cli, text, member_int(output, "ExpiresAt", 0));
+    }
+    join_token_done(&token);
+    client_settings_done(&settings);
+    return ok;
 }
 
 /* ---- draining ----------------------------------------------------------------------------------
@@ -214,10 +273,12 @@ static const struct {
     const char *word;
     bool (*run)(Cli *cli, const HostCommand *command, Err *err);
     bool named;
-} words[] = {{"list", host_list, false},
-             {"drain", host_drain, true},
-             {"undrain", host_undrain, true},
-             {"remove", host_remove, true}};
+    bool has_json;
+} words[] = {{"list", host_list, false, true},
+             {"token", host_token, false, true},
+             {"drain", host_drain, true, false},
+             {"undrain", host_undrain, true, false},
+             {"remove", host_remove, true, false}};
 
 static bool on_host_option(void *user, int val, const char *argument)
 {
@@ -236,16 +297,15 @@ static int misused(const char *word, const char *how)
 
 static int host_run(Cli *cli, const HostCommand *command)
 {
-    bool is_list = strcmp(command->word, "list") == 0;
     if (command->wait && strcmp(command->word, "drain") != 0) {
         return misused(command->word, "does not wait: take out --wait");
-    }
-    if (cli->format == CLI_JSON && !is_list) {
-        return misused(command->word, "has no JSON: take out -o json");
     }
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         if (strcmp(words[i].word, command->word) == 0) {
             Err err;
+            if (cli->format == CLI_JSON && !words[i].has_json) {
+                return misused(command->word, "has no JSON: take out -o json");
+            }
             if (words[i].named && command->name == NULL) {
                 return misused(command->word, "takes the name of a host");
             }
@@ -260,11 +320,13 @@ int host_main(int argc, char **argv)
     static const struct option options[] = {{"wait", no_argument, NULL, OPTION_WAIT}, {0}};
     HostCommand command = {0};
     const CliSpec spec = {
-        .usage = "usage: weir host list|drain|undrain|remove [NAME] [--wait] [--data DIR]\n"
+        .usage = "usage: weir host list|token|drain|undrain|remove [NAME] [--wait] [--data DIR]\n"
                  "       [-o table|json]\n\n"
                  "The hosts of a tier that stands on several.\n"
                  "  list [NAME]  what there is: zone, network, whether it is alive, and which\n"
                  "               engines it has; of one that drains, what each of them waits for\n"
+                 "  token        prints what lets one further host in, for an hour: there,\n"
+                 "               `weir up --join TOKEN --name NAME --zone ZONE [--net NET]`\n"
                  "  drain NAME   its engines move to other hosts: standbys and replicas are made\n"
                  "               anew there, leaders hand over first. Returns at once\n"
                  "    --wait     shows how they leave, and returns when none is left\n"

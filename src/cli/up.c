@@ -233,10 +233,16 @@ static int up_run(Cli *cli, Up *up, char **files)
     }
     up_signals(&signals);
     bool attached = tier_is_up(cli);
+    if (attached && up_host_is_asked(up)) {
+        err_set(&err, ERR_CONFLICT,
+                "the tier in %s is up already: `weir down` first, to change what host it is",
+                cli->data_dir);
+        return cli_fail(&err);
+    }
     if (attached) {
         say_who_watches(cli);
     }
-    if (!attached && !tier_start(cli, &start, &err)) {
+    if (!attached && (!up_host_prepare(up, cli, &err) || !tier_start(cli, &start, &err))) {
         return cli_fail(&err);
     }
     bool is_up = false;
@@ -264,7 +270,17 @@ static int up_run(Cli *cli, Up *up, char **files)
     return up_stop(cli, up, &start, status);
 }
 
-enum { OPTION_DETACH = 256, OPTION_VAR, OPTION_VAR_FILE, OPTION_VERSION_MAP, OPTION_CHAOS };
+enum {
+    OPTION_DETACH = 256,
+    OPTION_VAR,
+    OPTION_VAR_FILE,
+    OPTION_VERSION_MAP,
+    OPTION_CHAOS,
+    OPTION_JOIN,
+    OPTION_NAME,
+    OPTION_ZONE,
+    OPTION_NET
+};
 
 static bool on_up_option(void *user, int val, const char *argument)
 {
@@ -280,6 +296,14 @@ static bool on_up_option(void *user, int val, const char *argument)
             fprintf(stderr, "weir: %s\n", err.message);
             return false;
         }
+    } else if (val == OPTION_JOIN) {
+        up->join = argument;
+    } else if (val == OPTION_NAME) {
+        up->name = argument;
+    } else if (val == OPTION_ZONE) {
+        up->zone = argument;
+    } else if (val == OPTION_NET) {
+        up->net = argument;
     } else if (val == OPTION_VAR) {
         vec_push(&up->vars, argument);
     } else {
@@ -296,12 +320,17 @@ int up_main(int argc, char **argv)
         {"var-file", required_argument, NULL, OPTION_VAR_FILE},
         {"engine-version-map", required_argument, NULL, OPTION_VERSION_MAP},
         {"allow-chaos", no_argument, NULL, OPTION_CHAOS},
+        {"join", required_argument, NULL, OPTION_JOIN},
+        {"name", required_argument, NULL, OPTION_NAME},
+        {"zone", required_argument, NULL, OPTION_ZONE},
+        {"net", required_argument, NULL, OPTION_NET},
         {0}};
     Up up = {0};
     const CliSpec spec = {
         .usage =
             "usage: weir up [--detach] [--var NAME=VALUE] [--var-file FILE]\n"
             "               [--engine-version-map MAP] [--allow-chaos] [-o table|json]\n"
+            "               [--join TOKEN] [--name NAME] [--zone ZONE] [--net NET]\n"
             "               [--data DIR] [FILE…]\n\n"
             "Starts the tier in the data directory, applies the Terraform files, and stays in\n"
             "front until Ctrl-C, which stops the tier. Without files it starts what was\n"
@@ -314,6 +343,13 @@ int up_main(int argc, char **argv)
             "                    one that is not: 14=15, or 13=15,14=15. The tier keeps it;\n"
             "                    '' takes it back\n"
             "  --allow-chaos     lets weir chaos and weir drill inject faults\n"
+            "  --join TOKEN      makes this a further host of the tier whose `weir host token`\n"
+            "                    printed it; with the --name and the --zone (a, b or c) of the\n"
+            "                    host, and the --net that leads to it\n"
+            "  --net A.B         the /16 of this host's endpoints and engines: A.B.0.0/16 must\n"
+            "                    lead here (ip route add local A.B.0.0/16 dev lo). Without it a\n"
+            "                    free one of 127/8, which no other machine reaches\n"
+            "  --name, --zone    of the first host, too, where others are to join\n"
             "  --data DIR        names the tier (WEIR_DATA, else /var/lib/weir for root and\n"
             "                    ./.weir for others)\n",
         .operands_max = CLI_OPERANDS_ANY,

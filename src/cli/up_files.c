@@ -56,11 +56,11 @@ int up_files_check(Up *up, const Cli *cli, char **files)
         return 0;
     }
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    CLEANUP(mem_free_ptr) char *store = mem_printf("%s/weir.sqlite", cli->data_dir);
     PlanCommand command = command_of(up);
     Caller caller = fresh_caller(up->version_map);
-    return file_exists(store) ? check_alone(arena, &command, files)
-                              : plan_check_files(arena, &command, files, &caller);
+    return up->join != NULL || tier_has_store(cli)
+               ? check_alone(arena, &command, files)
+               : plan_check_files(arena, &command, files, &caller);
 }
 
 int up_files_apply(Up *up, Cli *cli)

@@ -10,8 +10,10 @@
 typedef struct Up {
     bool detach;
     bool allow_chaos;
-    const char *version_map; /* --engine-version-map; NULL: as it was */
-    VEC(const char *) vars;  /* NAME=VALUE */
+    const char *version_map;       /* --engine-version-map; NULL: as it was */
+    const char *join;              /* --join TOKEN; NULL, like those below: not said */
+    const char *name, *zone, *net; /* of this host */
+    VEC(const char *) vars;        /* NAME=VALUE */
     VEC(const char *) var_files;
     char **files; /* up_files_check's; NULL-terminated */
 } Up;
@@ -31,6 +33,8 @@ NODISCARD bool tier_start(const Cli *cli, TierStart *ret_start, Err *err);
 void tier_start_done(TierStart *start);
 /* No serve is up, and yet engines and endpoints may run: the tier was killed, and not stopped. */
 bool tier_is_left(const Cli *cli);
+/* Somebody starts serve again, and can be asked to stop the tier whatever becomes of the API. */
+bool tier_is_supervised(const Cli *cli);
 /* Whether a `weir up` looks after the tier, and stops it when it ends. */
 bool tier_is_watched(const Cli *cli);
 /* Connects when the API answers. Gives up when the supervisor has ended, and when a signal waits.
@@ -40,6 +44,18 @@ NODISCARD bool tier_wait_for_api(Cli *cli, const TierStart *start, Err *err);
 NODISCARD bool tier_stop(Cli *cli, const TierStart *start, Err *err);
 /* Whether a signal that ends the command waits already; up holds them back. */
 bool up_is_interrupted(void);
+
+/* ---- which host it is (up_host.c) --------------------------------------------------------------
+ */
+
+/* Whether the folder is of a tier that has been there before. */
+bool tier_has_store(const Cli *cli);
+/* Whether its store needs other hosts to be up, too. */
+bool tier_waits_for_hosts(const Cli *cli);
+/* Whether --join, --name, --zone or --net was said. */
+bool up_host_is_asked(const Up *up);
+/* Does what they say; the tier is not up. */
+NODISCARD bool up_host_prepare(const Up *up, const Cli *cli, Err *err);
 
 /* ---- what up and down are made of --------------------------------------------------------------
  */

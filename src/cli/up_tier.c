@@ -17,6 +17,8 @@
 #include "model/model.h"
 
 #define START_WAIT_MS 30000
+#define HOSTS_WAIT_MS 600000 /* for another host, which somebody has yet to bring up */
+#define HOSTS_SAY_MS  5000
 #define STOP_WAIT_MS  90000
 #define POLL_MS       50
 #define LOG_TAIL_MAX  ((size_t)64 << 10)
@@ -159,7 +161,16 @@ static void log_complaint(const Cli *cli, off_t offset, Err *err)
 
 bool tier_wait_for_api(Cli *cli, const TierStart *start, Err *err)
 {
-    for (int64_t end = time_mono_ms() + START_WAIT_MS; time_mono_ms() < end; pause_ms(POLL_MS)) {
+    bool waits = start->pidfd >= 0 && tier_waits_for_hosts(cli);
+    int64_t began_ms = time_mono_ms();
+    int64_t limit_ms = waits ? HOSTS_WAIT_MS : START_WAIT_MS;
+    for (; time_mono_ms() - began_ms < limit_ms; pause_ms(POLL_MS)) {
+        if (waits && time_mono_ms() - began_ms > HOSTS_SAY_MS) {
+            waits = false;
+            fputs("The tier's store needs most of its hosts: waiting until another one is brought "
+                  "up, too…\n",
+                  stderr);
+        }
         if (has_ended(start->pidfd)) {
             log_complaint(cli, start->log_offset, err);
             return false;
@@ -185,7 +196,7 @@ bool tier_wait_for_api(Cli *cli, const TierStart *start, Err *err)
     CLEANUP(mem_free_ptr)
     char *complaint = start->pidfd >= 0 ? complaint_new(cli, start->log_offset) : NULL;
     return err_set(err, ERR_TIMEOUT, "the API does not answer after %d s%s%s: see %s",
-                   START_WAIT_MS / 1000, complaint != NULL ? "; it said last: " : "",
+                   (int)(limit_ms / 1000), complaint != NULL ? "; it said last: " : "",
                    complaint != NULL ? complaint : "", path);
 }
 
@@ -207,16 +218,48 @@ static bool stop_ask(Cli *cli, Err *err)
     return output != NULL || err->code == ERR_UNSETTLED;
 }
 
-/* Our own supervisor is asked by signal: it hears that from its first moment on, while nobody
- * answers the API yet. */
+bool tier_is_supervised(const Cli *cli)
+{
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/" SUPERVISE_LOCK, cli->data_dir);
+    pid_t pid;
+    return file_lock_holder(path, &pid, NULL) && pid > 0;
+}
+
+/* Ours, which may not have its lock yet, or whoever has it. -1: nobody could be asked. */
+static int supervisor_ask(const Cli *cli, const TierStart *start)
+{
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/" SUPERVISE_LOCK, cli->data_dir);
+    pid_t pid = 0;
+    int pidfd = -1;
+    if (start->pidfd >= 0 && !has_ended(start->pidfd)) {
+        pidfd = fcntl(start->pidfd, F_DUPFD_CLOEXEC, 0);
+    } else if (file_lock_holder(path, &pid, NULL) && pid > 0) {
+        pidfd = pidfd_open(pid, 0);
+    }
+    if (pidfd >= 0 && pidfd_send_signal(pidfd, SIGTERM, NULL, 0) != 0) {
+        fd_close(&pidfd);
+    }
+    return pidfd;
+}
+
+/* The supervisor is asked by signal: it hears that from its first moment on, and also while nobody
+ * answers the API, or nobody has a store. A serve without one is asked through the API. */
 bool tier_stop(Cli *cli, const TierStart *start, Err *err)
 {
-    bool ours = start->pidfd >= 0 && !has_ended(start->pidfd) &&
-                pidfd_send_signal(start->pidfd, SIGTERM, NULL, 0) == 0;
-    TRY(ours || !tier_is_up(cli) || stop_ask(cli, err));
+    CLEANUP(fd_close) int supervisor = -1;
+    bool asked = false;
     for (int64_t end = time_mono_ms() + STOP_WAIT_MS; time_mono_ms() < end; pause_ms(POLL_MS)) {
-        if ((!ours || has_ended(start->pidfd)) && !tier_is_up(cli)) {
+        if (supervisor >= 0 && !has_ended(supervisor)) {
+            continue;
+        }
+        fd_close(&supervisor);
+        supervisor = supervisor_ask(cli, start);
+        if (supervisor < 0 && !tier_is_up(cli)) {
             return true;
+        }
+        if (supervisor < 0 && !asked) {
+            asked = true;
+            TRY(stop_ask(cli, err));
         }
     }
     CLEANUP(mem_free_ptr) char *path = log_path(cli);

@@ -8,11 +8,13 @@
 #define WEIR_CLIENT_H
 
 #include "aws/aws.h"
+#include "model/model.h"
 
 /* ---- where and as whom ------------------------------------------------------------------------
  */
 
 #define CLIENT_FILE                "client.json"
+#define SUPERVISE_LOCK             "supervise.lock" /* held by whoever starts serve again */
 #define CLIENT_PATIENCE_DEFAULT_MS ((int64_t)5000)
 #define CLIENT_TIMEOUT_DEFAULT_MS  ((int64_t)60000)
 
@@ -35,6 +37,52 @@ NODISCARD bool client_settings_load(const char *data_dir, ClientSettings *ret_se
 /* Writes that file, mode 0600. */
 NODISCARD bool client_settings_save(const char *data_dir, const ClientSettings *settings, Err *err);
 void client_settings_done(ClientSettings *settings);
+
+/* ---- which host ---------------------------------------------------------------------------------
+ */
+
+#define CLIENT_HOST_FILE "host.json"
+#define CLIENT_ETCD_MAX  7 /* endpoints */
+
+/* DATA/host.json (docs/hosts.md). */
+typedef struct HostFile {
+    char name[HOST_NAME_SIZE];
+    char zone[2];
+    char net[HOST_NET_SIZE]; /* "": a free one of 127/8 */
+    char *tier;              /* its id; NULL: the store says */
+    json_t *etcd;            /* where the store is; NULL: in a file here */
+} HostFile;
+
+/* ERR_NOT_FOUND: there is none, and the host is the only one of its tier. */
+NODISCARD bool host_file_load(const char *data_dir, HostFile *ret_file, Err *err);
+NODISCARD bool host_file_save(const char *data_dir, const HostFile *file, Err *err);
+void host_file_done(HostFile *file);
+
+/* What lets a further host into a tier: where its API is, how to know it, and what to sign with.
+ * One line of text: ADDRESS:PORT/REGION/ID/SECRET/DIGEST. */
+typedef struct JoinToken {
+    char *endpoint; /* https://10.101.0.1:4566 */
+    char *region;
+    char *id;
+    Secret secret;
+    char ca_digest[SHA256_HEX_SIZE]; /* of the CA's certificate, as GET /ca.pem gives it */
+} JoinToken;
+
+/* The caller's, and secret. */
+char *join_token_format(const JoinToken *token);
+NODISCARD bool join_token_parse(const char *text, JoinToken *ret_token, Err *err);
+void join_token_done(JoinToken *token);
+
+/* Makes the folder one of a further host of the token's tier: gets the master key, and how to reach
+ * the store, and writes DATA/host.json last. May be called again after a failure, and does nothing
+ * where the host has joined. Blocks, up to minutes where the tier moves its store first.
+ * ERR_CONFLICT: the folder is of another host, or of a tier. ERR_INVALID: the token, or what the
+ * host shall be called. ERR_DENIED: the token is used up, or the API is not the token's. */
+typedef struct JoinWish {
+    const char *token;
+    const char *name, *zone, *net; /* net "": a free one of 127/8 */
+} JoinWish;
+NODISCARD bool client_join(const char *data_dir, const JoinWish *wish, Err *err);
 
 /* ---- calls --------------------------------------------------------------------------------------
  */

@@ -44,5 +44,7 @@ const char *http_host(const Http *http); /* the Host header: with the port */
 /* Sends a POST to the endpoint. The reply's body replaces what is in `reply`. `err` is set unless
  * the outcome is OUTCOME_REPLY. */
 Outcome http_post(Http *http, const HttpRequest *request, int *ret_status, Buf *reply, Err *err);
+/* GET endpoint + path, whoever answers: what comes must be known by something else. */
+NODISCARD bool http_get_unverified(const char *endpoint, const char *path, Buf *reply, Err *err);
 
 #endif

@@ -208,3 +208,34 @@ Outcome http_post(Http *http, const HttpRequest *request, int *ret_status, Buf *
     *ret_status = (int)status;
     return outcome;
 }
+
+bool http_get_unverified(const char *endpoint, const char *path, Buf *reply, Err *err)
+{
+    const ClientSettings settings = {.endpoint = mem_strdup(endpoint),
+                                     .timeout_ms = CLIENT_TIMEOUT_DEFAULT_MS};
+    Http *http = NULL;
+    char problem[CURL_ERROR_SIZE] = "";
+    long status = 0;
+    bool ok = http_open(&settings, &http, err);
+    mem_free(settings.endpoint);
+    TRY(ok);
+    CLEANUP(mem_free_ptr) char *url = mem_printf("%s%s", endpoint, path);
+    set_connection(http, true, problem);
+    curl_easy_setopt(http->curl, CURLOPT_URL, url);
+    curl_easy_setopt(http->curl, CURLOPT_SSL_VERIFYPEER, 0L);
+    curl_easy_setopt(http->curl, CURLOPT_SSL_VERIFYHOST, 0L);
+    curl_easy_setopt(http->curl, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(http->curl, CURLOPT_WRITEDATA, reply);
+    CURLcode code = curl_easy_perform(http->curl);
+    curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_setopt(http->curl, CURLOPT_ERRORBUFFER, NULL);
+    if (code != CURLE_OK) {
+        describe(http, code, problem, err);
+        ok = false;
+    } else if (status != 200) {
+        ok = err_set(err, ERR_INVALID, "%s answers %ld: it is not the API of a tier of Weir", url,
+                     status);
+    }
+    http_close(http);
+    return ok;
+}

@@ -122,6 +122,16 @@ char zone_parse(const TierFacts *tier, Slice name);
 NODISCARD bool endpoint_address(const char *net, const char *host,
                                 char out[static MODEL_ADDRESS_SIZE]);
 
+/* Hosts of a tier (docs/hosts.md). */
+#define HOST_NAME_SIZE 17 /* with the NUL: paths of sockets are short */
+#define HOST_NET_SIZE  8  /* "10.255" */
+/* ERR_INVALID says what is wrong. A name is small letters, digits and hyphens; a zone one of
+ * MODEL_ZONES; a net the first two numbers of a /16, or "" where one of 127/8 is to be found. */
+NODISCARD bool host_name_check(const char *name, Err *err);
+NODISCARD bool host_zone_check(const char *zone, Err *err);
+NODISCARD bool host_net_check(const char *net, Err *err);
+bool host_net_is_loopback(const char *net); /* which no other machine reaches */
+
 /* What a resource without one of its own uses. Neither is in the store. */
 json_t *default_security_group_new(void); /* the spec of the VPC's default group */
 char *default_parameter_group(Arena *arena, const char *family); /* "default.postgres15" */

@@ -5,17 +5,20 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/api.h"
 #include "engine/engine.h"
+#include "serve/etcd_own_priv.h"
 #include "serve/serve_priv.h"
 
 #define LISTENERS_MAX 3
 
 struct ApiRunner {
+    Loop *loop;
     const Tier *tier;
     Arena *arena; /* what the options point to */
     Api *api;
@@ -23,8 +26,8 @@ struct ApiRunner {
     LoopTimer tls_renew;
     int fds[LISTENERS_MAX];
     size_t fds_len;
-    LoopFn *stop;
-    void *stop_user;
+    ApiRunnerEvents events;
+    _Atomic bool move_told; /* why the store could not move, to whoever asked for it */
     Agent *agent;
 };
 
@@ -40,7 +43,7 @@ static const Secret *key_find(void *context, Slice access_key)
 static void on_stop(void *context)
 {
     ApiRunner *runner = context;
-    runner->stop(runner->stop_user);
+    runner->events.stop(runner->events.user);
 }
 
 /* -1 unless it is a file. */
@@ -125,6 +128,26 @@ static bool host_heard(void *context, const char *host, bool *ret_alive, int64_t
         }
     }
     return false;
+}
+
+/* Over SQLite there is no store for two: it moves, which is done by the next start of serve. */
+static bool store_move(ApiRunner *runner, Err *err)
+{
+    const char *failed = runner->tier->move_error;
+    if (failed != NULL && !atomic_exchange(&runner->move_told, true)) {
+        return err_set(err, ERR_CONFLICT,
+                       "the tier's store cannot move to etcd, and stays where it is: %s", failed);
+    }
+    TRY(etcd_own_installed(err) && tier_move_ask(runner->tier, err));
+    loop_post(runner->loop, runner->events.again, runner->events.user);
+    return err_set(err, ERR_UNAVAILABLE, "the tier moves its store to etcd first; ask again");
+}
+
+static bool share_store(void *context, json_t **ret_share, Err *err)
+{
+    ApiRunner *runner = context;
+    return runner->tier->etcd != NULL ? tier_store_share(runner->tier, ret_share, err)
+                                      : store_move(runner, err);
 }
 
 /* ---- what is installed -------------------------------------------------------------------------
@@ -214,14 +237,14 @@ static bool listen_all(ApiRunner *runner, Err *err)
     return true;
 }
 
-bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, LoopFn *stop, void *stop_user,
+bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, const ApiRunnerEvents *events,
                     ApiRunner **ret_runner, Err *err)
 {
     ApiRunner *runner = mem_alloc(sizeof(ApiRunner));
     runner->tier = tier;
     runner->arena = arena_new();
-    runner->stop = stop;
-    runner->stop_user = stop_user;
+    runner->loop = loop;
+    runner->events = *events;
     if (!tls_make(runner, err)) {
         api_runner_free(runner);
         return false;
@@ -232,6 +255,7 @@ bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, LoopFn *stop, void
         .tls = runner->tls,
         .store = tier->store,
         .master_key = tier->master_key,
+        .ca_cert_pem = buf_slice(&tier->ca_cert_pem),
         .tier = {.account = MODEL_ACCOUNT_ID, .region = tier->region, .net = tier->net},
         .tier_id = tier->id,
         .host = tier->host,
@@ -243,6 +267,7 @@ bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, LoopFn *stop, void
         .stop = on_stop,
         .inject = inject,
         .host_heard = host_heard,
+        .share_store = share_store,
         .context = runner,
     };
     if (!api_new(&options, &runner->api, err) || !listen_all(runner, err)) {

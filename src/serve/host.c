@@ -1,93 +1,44 @@
 /*
- * This host among those of its tier (docs/hosts.md): DATA/host.json, which a join writes, and the
- * record by which the others know it. Without the file it is the only one.
+ * This host among those of its tier (docs/hosts.md): what DATA/host.json says of it and of the
+ * store, and the record by which the others know it. Without the file it is the only one.
  */
 #include <stdio.h>
-#include <sys/stat.h>
 
-#include "serve/tier_priv.h"
+#include "client/client.h"
+#include "serve/etcd_own_priv.h"
 
-#define FILE_MAX_BYTES ((size_t)64 << 10)
-#define NAME_MAX_BYTES (sizeof((Tier){0}.host) - 1)
 #define RECORDS_MAX    1000
-
-static char *file_path(const Tier *tier)
-{
-    return mem_printf("%s/host.json", tier->data_dir);
-}
-
-static bool name_is_good(const char *name)
-{
-    size_t len = strlen(name);
-    bool good = len > 0 && len <= NAME_MAX_BYTES && name[0] != '-';
-    for (size_t i = 0; i < len && good; i++) {
-        good = (name[i] >= 'a' && name[i] <= 'z') || (name[i] >= '0' && name[i] <= '9') ||
-               name[i] == '-';
-    }
-    return good;
-}
-
-static bool zone_is_good(const char *zone)
-{
-    return strlen(zone) == 1 && strchr(MODEL_ZONES, zone[0]) != NULL;
-}
-
-/* "10.77": what stands in front of the host parts of addresses. */
-static bool net_is_good(const char *net)
-{
-    char address[MODEL_ADDRESS_SIZE];
-    NetAddr parsed;
-    return strlen(net) < HOST_NET_SIZE && endpoint_address(net, "0.1", address) &&
-           net_addr_parse(address, 0, &parsed, NULL);
-}
-
-static bool host_take(Tier *tier, const char *path, const json_t *file, Err *err)
-{
-    const char *name = member_str(file, "name", "");
-    const char *zone = member_str(file, "zone", "");
-    const json_t *etcd = member_object(file, "etcd");
-    if (!name_is_good(name)) {
-        return err_set(err, ERR_INVALID,
-                       "%s: name must be 1 to %zu small letters, digits and hyphens", path,
-                       NAME_MAX_BYTES);
-    }
-    if (!zone_is_good(zone)) {
-        return err_set(err, ERR_INVALID, "%s: zone must be one of the letters %s", path,
-                       MODEL_ZONES);
-    }
-    const char *net = member_str(file, "net", "");
-    if (net[0] != '\0' && !net_is_good(net)) {
-        return err_set(err, ERR_INVALID,
-                       "%s: net must be the first two numbers of a /16 that leads here, \"10.77\"",
-                       path);
-    }
-    size_t count = json_array_size(member_array(etcd, "endpoints"));
-    if (count < 1 || count > TIER_ETCD_MAX) {
-        return err_set(err, ERR_INVALID, "%s: etcd.endpoints must be 1 to %d addresses", path,
-                       TIER_ETCD_MAX);
-    }
-    snprintf(tier->host, sizeof(tier->host), "%s", name);
-    tier->zone[0] = zone[0];
-    snprintf(tier->net, sizeof(tier->net), "%s", net);
-    tier->etcd = json_deep_copy(etcd);
-    return true;
-}
+#define FILE_MAX_BYTES ((size_t)64 << 10)
 
 bool tier_host_open(Tier *tier, Err *err)
 {
-    CLEANUP(mem_free_ptr) char *path = file_path(tier);
+    HostFile file;
+    Err failed;
     snprintf(tier->host, sizeof(tier->host), "%s", TIER_HOST);
-    if (!file_exists(path)) {
-        return true;
+    if (!host_file_load(tier->data_dir, &file, &failed)) {
+        return failed.code == ERR_NOT_FOUND || err_set(err, failed.code, "%s", failed.message);
     }
-    CLEANUP(record_free_ptr) json_t *file = NULL;
-    Buf text;
-    buf_init(&text, FILE_MAX_BYTES);
-    bool ok = file_read(path, &text, err) &&
-              (record_parse(buf_slice(&text), &file, err) || err_wrap(err, "%s", path)) &&
-              host_take(tier, path, file, err);
-    buf_done(&text);
-    return ok;
+    snprintf(tier->host, sizeof(tier->host), "%s", file.name);
+    snprintf(tier->zone, sizeof(tier->zone), "%s", file.zone);
+    snprintf(tier->net, sizeof(tier->net), "%s", file.net);
+    snprintf(tier->net_given, sizeof(tier->net_given), "%s", file.net);
+    tier->id = mem_strdup(file.tier);
+    tier->etcd = json_incref(file.etcd);
+    host_file_done(&file);
+    return true;
+}
+
+bool tier_etcd_is_own(const Tier *tier)
+{
+    return member_bool(tier->etcd, "own", false);
+}
+
+/* A path in host.json that is not absolute lies in the folder. NULL: none. */
+static const char *etcd_file(const Tier *tier, Arena *arena, const char *name)
+{
+    const char *path = member_str(tier->etcd, name, NULL);
+    return path == NULL || path[0] == '/' ? path
+                                          : arena_printf(arena, "%s/%s", tier->data_dir, path);
 }
 
 bool tier_store_open(Tier *tier, Err *err)
@@ -96,7 +47,8 @@ bool tier_store_open(Tier *tier, Err *err)
         CLEANUP(mem_free_ptr) char *path = mem_printf("%s/weir.sqlite", tier->data_dir);
         return store_open_sqlite(path, NULL, &tier->store, err);
     }
-    const char *endpoints[TIER_ETCD_MAX + 1] = {NULL};
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *endpoints[CLIENT_ETCD_MAX + 1] = {NULL};
     size_t i;
     json_t *endpoint;
     json_array_foreach (member_array(tier->etcd, "endpoints"), i, endpoint) {
@@ -104,12 +56,47 @@ bool tier_store_open(Tier *tier, Err *err)
     }
     const StoreEtcdOptions options = {.endpoints = endpoints,
                                       .root = member_str(tier->etcd, "root", "/weir/"),
-                                      .ca = member_str(tier->etcd, "ca", NULL),
-                                      .cert = member_str(tier->etcd, "cert", NULL),
-                                      .key = member_str(tier->etcd, "key", NULL),
+                                      .ca = etcd_file(tier, arena, "ca"),
+                                      .cert = etcd_file(tier, arena, "cert"),
+                                      .key = etcd_file(tier, arena, "key"),
                                       .keep_history =
                                           member_bool(tier->etcd, "keep_history", false)};
     return store_open_etcd(&options, NULL, &tier->store, err);
+}
+
+/* The text of one of those files as a member of `share`; there may be none. */
+static bool share_file(const Tier *tier, const char *name, const char *member, json_t *share,
+                       Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(buf_done) Buf text;
+    const char *path = etcd_file(tier, arena, name);
+    buf_init(&text, FILE_MAX_BYTES);
+    TRY(path == NULL || file_read(path, &text, err));
+    if (path != NULL) {
+        json_object_set_new(share, member, json_string(buf_str(&text)));
+    }
+    return true;
+}
+
+bool tier_store_share(const Tier *tier, json_t **ret_share, Err *err)
+{
+    bool own = tier_etcd_is_own(tier);
+    json_t *share =
+        json_pack("{s:O, s:s, s:b, s:b}", "StoreEndpoints", member_array(tier->etcd, "endpoints"),
+                  "StoreRoot", member_str(tier->etcd, "root", "/weir/"), "StoreKeepHistory",
+                  member_bool(tier->etcd, "keep_history", false), "StoreOwn", own);
+    ASSERT(share != NULL);
+    bool ok = own ? etcd_own_share(tier, share, err)
+                  : share_file(tier, "ca", "StoreCa", share, err) &&
+                        share_file(tier, "cert", "StoreCert", share, err) &&
+                        share_file(tier, "key", "StoreKey", share, err);
+    if (!ok) {
+        json_decref(share);
+        return false;
+    }
+    *ret_share = share;
+    return true;
 }
 
 /* A name that is used up has this record for good. */

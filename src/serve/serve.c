@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "client/client.h"
+#include "serve/etcd_own_priv.h"
 #include "serve/serve.h"
 #include "serve/serve_priv.h"
 
@@ -32,6 +34,7 @@ typedef struct Serve {
     Agent *agent;
     ControlRunner *control;
     ApiRunner *api;
+    EtcdKeeper *etcd;        /* NULL: the store is not kept by an etcd of Weir's */
     LoopProcess *supervisor; /* NULL: nobody starts us again */
     char *program;
     int exit_code;
@@ -69,15 +72,29 @@ static void on_removed(void *user)
     stop_tier(serve);
 }
 
-static void on_signal(void *user, int signo)
+/* The next one finds everything as it is. */
+static void end(Serve *serve)
+{
+    log_info("serve", "ending; engines and endpoints stay up");
+    serve->exit_code = EXIT_AGAIN;
+    loop_stop(serve->loop);
+}
+
+/* Where its store is, or who keeps it, is another matter from now on. */
+static void on_again(void *user)
 {
     Serve *serve = user;
+    if (!serve->stopping) {
+        end(serve);
+    }
+}
+
+static void on_signal(void *user, int signo)
+{
     if (signo == SIGINT) {
-        stop_tier(serve);
+        stop_tier(user);
     } else {
-        log_info("serve", "ending; engines and endpoints stay up");
-        serve->exit_code = EXIT_AGAIN;
-        loop_stop(serve->loop);
+        end(user);
     }
 }
 
@@ -114,12 +131,16 @@ static bool serve_start(Serve *serve, Err *err)
     TRY(jobs_new(serve->loop, NODE_THREADS_MAX, JOB_QUEUE_MAX, &serve->node_jobs, err));
     /* The API's addresses first: no engine is started for an API that nobody can reach. It answers
      * nothing before the loop runs. */
-    return tier_publish(&serve->tier, err) &&
-           api_runner_new(serve->loop, serve->jobs, &serve->tier, stop_tier, serve, &serve->api,
-                          err) &&
-           agent_start(serve, err) && api_runner_set_agent(serve->api, serve->agent) &&
-           control_runner_new(serve->loop, serve->jobs, &serve->tier, serve->agent, &serve->control,
-                              err);
+    const ApiRunnerEvents events = {.stop = stop_tier, .again = on_again, .user = serve};
+    TRY(tier_publish(&serve->tier, err) &&
+        api_runner_new(serve->loop, serve->jobs, &serve->tier, &events, &serve->api, err) &&
+        agent_start(serve, err) && api_runner_set_agent(serve->api, serve->agent) &&
+        control_runner_new(serve->loop, serve->jobs, &serve->tier, serve->agent, &serve->control,
+                           err));
+    if (tier_etcd_is_own(&serve->tier)) {
+        etcd_keeper_new(serve->loop, serve->jobs, &serve->tier, on_again, serve, &serve->etcd);
+    }
+    return true;
 }
 
 /* ---- the supervisor ----------------------------------------------------------------------------
@@ -161,6 +182,17 @@ static void supervisor_watch(Serve *serve, bool supervised)
     }
 }
 
+/* The store's own member goes last. */
+static void etcd_end(Serve *serve)
+{
+    Err err;
+    store_close(serve->tier.store);
+    serve->tier.store = NULL;
+    if (!etcd_own_stop(&serve->tier, &err)) {
+        log_error("serve", "etcd: %s", err.message);
+    }
+}
+
 /* Jobs first: whatever still runs may use everything else. */
 static void serve_end(Serve *serve)
 {
@@ -170,12 +202,14 @@ static void serve_end(Serve *serve)
     api_runner_free(serve->api);
     control_runner_free(serve->control);
     agent_free(serve->agent);
+    etcd_keeper_free(serve->etcd);
     loop_process_unwatch(serve->supervisor);
     loop_free(serve->loop);
     if (serve->tier.removed) { /* also what no goal names any more */
         tier_halt(serve->tier.run_dir);
     }
     if (stopped) {
+        etcd_end(serve);
         tier_run_remove(&serve->tier);
     }
     tier_close(&serve->tier);
@@ -241,14 +275,27 @@ static int serve_run(const char *data_dir, int net_fd)
     return serve.exit_code;
 }
 
+/* False: it was said why. */
+static bool join(const char *data_dir, const JoinWish *wish)
+{
+    Err err;
+    bool ok = client_join(data_dir, wish, &err);
+    if (!ok) {
+        log_error("serve", "%s: %s", err_code_name(err.code), err.message);
+    }
+    return ok;
+}
+
 int serve_main(int argc, char **argv)
 {
-    static const struct option options[] = {{"data", required_argument, NULL, 'd'},
-                                            {"net-fd", required_argument, NULL, 'n'},
-                                            {"verbose", no_argument, NULL, 'v'},
-                                            {0}};
+    static const struct option options[] = {
+        {"data", required_argument, NULL, 'd'}, {"net-fd", required_argument, NULL, 'n'},
+        {"verbose", no_argument, NULL, 'v'},    {"join", required_argument, NULL, 'j'},
+        {"name", required_argument, NULL, 'N'}, {"zone", required_argument, NULL, 'z'},
+        {"net", required_argument, NULL, 'a'},  {0}};
     const char *data_dir = NULL;
     int64_t net_fd = -1;
+    JoinWish wish = {.name = "", .zone = "", .net = ""};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (option == 'd') {
             data_dir = optarg;
@@ -257,12 +304,25 @@ int serve_main(int argc, char **argv)
             fcntl((int)net_fd, F_SETFD, FD_CLOEXEC);
         } else if (option == 'v') {
             log_set_level(LOG_DEBUG);
+        } else if (option == 'j') {
+            wish.token = optarg;
+        } else if (option == 'N') {
+            wish.name = optarg;
+        } else if (option == 'z') {
+            wish.zone = optarg;
+        } else if (option == 'a') {
+            wish.net = optarg;
         } else {
             return EXIT_UNUSABLE;
         }
     }
     if (data_dir == NULL || optind != argc) {
-        fputs("usage: weir serve --data DIR [--verbose]\n", stderr);
+        fputs("usage: weir serve --data DIR [--verbose]\n"
+              "                  [--join TOKEN --name NAME --zone ZONE [--net NET]]\n",
+              stderr);
+        return EXIT_UNUSABLE;
+    }
+    if (wish.token != NULL && !join(data_dir, &wish)) {
         return EXIT_UNUSABLE;
     }
     return serve_run(data_dir, (int)net_fd);

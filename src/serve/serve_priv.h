@@ -15,12 +15,18 @@ NODISCARD bool control_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, Agen
                                   ControlRunner **ret_runner, Err *err);
 void control_runner_free(ControlRunner *runner); /* the jobs are over; NULL is fine */
 
-/* The API: its listeners, and what it asks of this host. `stop` is called on the loop's thread when
- * somebody asked for the tier to stop. */
+/* The API: its listeners, and what it asks of this host. */
 typedef struct ApiRunner ApiRunner;
 
-NODISCARD bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, LoopFn *stop,
-                              void *stop_user, ApiRunner **ret_runner, Err *err);
+/* On the loop's thread. */
+typedef struct ApiRunnerEvents {
+    LoopFn *stop;  /* somebody asked for the tier to stop */
+    LoopFn *again; /* serve is to start again: the store moves then (move.c) */
+    void *user;
+} ApiRunnerEvents;
+
+NODISCARD bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier,
+                              const ApiRunnerEvents *events, ApiRunner **ret_runner, Err *err);
 /* Who knows the hosts; before the loop runs. True. */
 bool api_runner_set_agent(ApiRunner *runner, Agent *agent);
 void api_runner_free(ApiRunner *runner); /* the jobs are over; NULL is fine */

@@ -2,8 +2,9 @@
  * The supervisor of `weir serve`: starts it, and starts it again whenever it ends without having
  * been asked to. It keeps the socket by which serve holds the tier's network, so that no other tier
  * takes it meanwhile. It knows little else, so that there is little in it that could fail. A serve
- * whose supervisor has ended starts another one, which adopts it. SIGTERM and SIGINT stop the tier;
- * SIGHUP is ignored (a terminal that goes away does not take the tier along).
+ * whose supervisor has ended starts another one, which adopts it. There is one: it holds
+ * DATA/supervise.lock, by which it is found. SIGTERM and SIGINT stop the tier; SIGHUP is ignored (a
+ * terminal that goes away does not take the tier along).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client/client.h"
 #include "serve/serve.h"
 #include "serve/serve_priv.h"
 
@@ -40,8 +42,22 @@ typedef struct Supervisor {
     int adopted; /* pidfd of a serve that is not our child; -1: none */
     bool served; /* some serve got as far as serving */
     int net_fd;  /* not yet bound before the first serve has found a net */
+    int lock_fd;
     bool stopping;
 } Supervisor;
+
+/* Kept for life. */
+static bool lock_take(Supervisor *supervisor, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/" SUPERVISE_LOCK, supervisor->data_dir);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    supervisor->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (supervisor->lock_fd < 0) {
+        return err_set_errno(err, errno, "cannot use the data directory %s", supervisor->data_dir);
+    }
+    return fcntl(supervisor->lock_fd, F_SETLK, &lock) == 0 ||
+           err_set(err, ERR_CONFLICT, "the tier in %s is already up", supervisor->data_dir);
+}
 
 /* The child takes its ends when its loop does, and has a group of its own: a Ctrl-C in the terminal
  * is for whoever owns the terminal. */
@@ -169,7 +185,7 @@ int supervise_main(int argc, char **argv)
 {
     static const struct option options[] = {
         {"data", required_argument, NULL, 'd'}, {"adopt", required_argument, NULL, 'a'}, {0}};
-    Supervisor supervisor = {.adopted = -1};
+    Supervisor supervisor = {.adopted = -1, .lock_fd = -1};
     int64_t adopt = 0;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (option == 'd') {
@@ -188,6 +204,12 @@ int supervise_main(int argc, char **argv)
     sigaddset(&supervisor.signals, SIGINT);
     sigaddset(&supervisor.signals, SIGCHLD);
     sigprocmask(SIG_BLOCK, &supervisor.signals, NULL);
+    Err err;
+    if (!lock_take(&supervisor, &err)) {
+        log_error("supervise", "%s: %s", err_code_name(err.code), err.message); /* for weir up */
+        fd_close(&supervisor.lock_fd);
+        return 2;
+    }
     supervisor.program = file_own_program();
     if (adopt > 0) { /* the socket is our standard input, see serve.c */
         supervisor.net_fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, NET_FD);
@@ -198,6 +220,7 @@ int supervise_main(int argc, char **argv)
     }
     int status = supervise(&supervisor);
     fd_close(&supervisor.net_fd);
+    fd_close(&supervisor.lock_fd);
     free(supervisor.program);
     return status;
 }

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "client/client.h"
-#include "serve/tier_priv.h"
+#include "serve/etcd_own_priv.h"
 
 #define KEY_FILE_SIZE (2 * AEAD_KEY_SIZE + 1)
 #define RUN_BASE_MAX  32
@@ -61,7 +61,9 @@ bool tier_folder_check(const char *path, const char *account, Err *err)
 /* What an earlier serve left that was killed while it wrote. */
 static void folder_sweep(const Tier *tier)
 {
-    static const char *const ours[] = {"master.key", "client.json", "ca.pem", "net"};
+    static const char *const ours[] = {"master.key",   "client.json", "ca.pem",
+                                       "net",          "host.json",   "etcd/cert.pem",
+                                       "etcd/key.pem", "etcd/ca.pem", "etcd/ca.key"};
     for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
         CLEANUP(mem_free_ptr) char *path = mem_printf("%s/%s", tier->data_dir, ours[i]);
         file_write_sweep(path);
@@ -165,7 +167,7 @@ static bool record_make(Tier *tier, const char *key, const json_t *record, Err *
     return store_create(tier->store, slice_of(key), record_format(arena, record), NULL, err);
 }
 
-static bool tier_record(Tier *tier, Err *err)
+bool tier_record_open(Tier *tier, Err *err)
 {
     CLEANUP(record_free_ptr) json_t *record = NULL;
     if (!record_load(tier, "tier", &record, err)) {
@@ -186,8 +188,17 @@ static bool tier_record(Tier *tier, Err *err)
             "that made it",
             tier->data_dir, (int)member_int(record, "format", 0), TIER_FORMAT);
     }
-    tier->id = mem_strdup(member_str(record, "id", ""));
+    const char *id = member_str(record, "id", "");
+    if (tier->id != NULL && strcmp(tier->id, id) != 0) {
+        return err_set(err, ERR_CONFLICT,
+                       "the store is of the tier %s, and the data directory %s of the tier %s", id,
+                       tier->data_dir, tier->id);
+    }
+    if (tier->id == NULL) {
+        tier->id = mem_strdup(id);
+    }
     tier->created_ms = member_int(record, "created_ms", 0);
+    mem_free(tier->region);
     tier->region = mem_strdup(member_str(record, "region", TIER_REGION));
     return true;
 }
@@ -300,18 +311,59 @@ static bool run_open(Tier *tier, Err *err)
     return dir_make(tier->run_dir, 0711, err);
 }
 
+bool tier_place_open(Tier *tier, int net_fd, Err *err)
+{
+    if (tier->run_dir != NULL) {
+        return true;
+    }
+    return tier_net_open(tier, net_fd, err) && run_open(tier, err);
+}
+
 /* ---- all of it ---------------------------------------------------------------------------------
  */
+
+/* What the store was before it moved. */
+static void sqlite_leave(const Tier *tier)
+{
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/weir.sqlite", tier->data_dir);
+    CLEANUP(mem_free_ptr) char *left = mem_printf("%s.left", path);
+    if (file_exists(path) && rename(path, left) != 0) {
+        log_warn("serve", "%s, which does not count any more, stays where it is: %s", path,
+                 strerror(errno));
+    }
+}
+
+/* The member of etcd on this host first: without it there may be no majority. Where it cannot run,
+ * the others may still serve. */
+static bool store_begin(Tier *tier, int net_fd, Err *err)
+{
+    Err failed;
+    if (tier_move_is_asked(tier)) {
+        tier_move(tier, net_fd);
+    }
+    if (!tier_etcd_is_own(tier)) {
+        return true;
+    }
+    sqlite_leave(tier);
+    TRY(tier_place_open(tier, net_fd, err));
+    if (!etcd_own_has_data(tier)) {
+        return etcd_own_certs_renew(tier, err);
+    }
+    if (!etcd_own_start(tier, NULL, false, &failed)) {
+        log_error("serve", "%s", failed.message);
+    }
+    return true;
+}
 
 bool tier_open(const char *data_dir, int net_fd, Tier *ret_tier, Err *err)
 {
     Tier tier = {.lock_fd = -1, .net_fd = -1, .mark_fd = -1};
     buf_init(&tier.ca_cert_pem, BUF_MAX_DEFAULT);
-    bool ok =
-        folder_open(&tier, data_dir, err) && tier_host_open(&tier, err) && key_open(&tier, err);
-    ok = ok && tier_store_open(&tier, err) && tier_record(&tier, err) &&
+    bool ok = folder_open(&tier, data_dir, err) && tier_host_open(&tier, err) &&
+              key_open(&tier, err) && store_begin(&tier, net_fd, err);
+    ok = ok && tier_store_open(&tier, err) && tier_record_open(&tier, err) &&
          authority_open(&tier, err) && access_key_open(&tier, err) &&
-         tier_net_open(&tier, net_fd, err) && tier_host_record(&tier, err) && run_open(&tier, err);
+         tier_place_open(&tier, net_fd, err) && tier_host_record(&tier, err);
     if (!ok) {
         ret_tier->removed = tier.removed;
         tier_close(&tier);
@@ -332,6 +384,7 @@ void tier_close(Tier *tier)
     fd_close(&tier->mark_fd);
     fd_close(&tier->lock_fd);
     json_decref(tier->etcd);
+    mem_free(tier->move_error);
     mem_free(tier->id);
     mem_free(tier->region);
     mem_free(tier->run_dir);

@@ -13,8 +13,6 @@
 #define ACCESS_KEY_SIZE 21
 #define TIER_HOST       "local" /* the first one, and the only one of a tier that nobody joined */
 
-#define TIER_ETCD_MAX   7 /* endpoints */
-
 typedef struct Tier {
     char *data_dir; /* absolute */
     char *run_dir;
@@ -23,8 +21,10 @@ typedef struct Tier {
     char host[HOST_NAME_SIZE]; /* its name among those of the tier */
     char zone[2];              /* the letter; "": it stands for all zones */
     json_t *etcd;              /* where the store is, as DATA/host.json has it; NULL: here */
+    char *move_error;          /* why the store did not move to etcd; NULL: it was not to */
     int64_t created_ms;
-    char net[8]; /* "127.1" */
+    char net_given[HOST_NET_SIZE]; /* DATA/host.json's; "": found by ourselves */
+    char net[HOST_NET_SIZE];       /* "127.1" */
     unsigned net_number;
     bool removed; /* the tier does not have this host any more: its name is used up */
     bool first;   /* the lowest net: also at 127.0.0.1 */
@@ -48,10 +48,18 @@ void tier_close(Tier *tier);
 /* Removes the runtime folder, when nothing of the tier runs any more. */
 void tier_run_remove(const Tier *tier);
 
+/* The record of the tier itself, made where there is none; the store is open. Again: checked. */
+NODISCARD bool tier_record_open(Tier *tier, Err *err);
+/* The network and the runtime folder; the tier's id is known. Again: nothing. */
+NODISCARD bool tier_place_open(Tier *tier, int net_fd, Err *err);
+bool tier_etcd_is_own(const Tier *tier); /* Weir runs it (etcd_own_priv.h) */
+
 /* host.c: reads DATA/host.json, opens the store that it names, and tells the other hosts of this
  * one. */
 NODISCARD bool tier_host_open(Tier *tier, Err *err);
 NODISCARD bool tier_store_open(Tier *tier, Err *err);
+/* The members Store… of JoinHost's answer, the caller's; the store is etcd. */
+NODISCARD bool tier_store_share(const Tier *tier, json_t **ret_share, Err *err);
 /* ERR_DENIED, with `removed` set: the host was removed from its tier. */
 NODISCARD bool tier_host_record(Tier *tier, Err *err);
 

@@ -149,6 +149,33 @@ NODISCARD bool store_update(Store *store, Slice key, int64_t revision, Slice val
 NODISCARD bool store_remove(Store *store, Slice key, int64_t revision, int64_t *ret_revision,
                             Err *err);
 
+/* ---- members of etcd ----------------------------------------------------------------------------
+ */
+
+/* Who keeps the store. ERR_UNSUPPORTED from each of these where it is not etcd. */
+typedef struct StoreMember {
+    uint64_t id;
+    const char *name;     /* "": it was added, and has not started yet */
+    const char *peer_url; /* the first one */
+    bool learner;         /* it gets everything, and does not vote */
+} StoreMember;
+
+typedef struct StoreMembers {
+    StoreMember *items;
+    size_t len;
+} StoreMembers;
+
+/* As the member that is asked knows them. In the arena. */
+NODISCARD bool store_members(Store *store, Arena *arena, StoreMembers *ret_members, Err *err);
+/* A further member, as a learner: nothing waits for it. ERR_EXISTS: there is one of this URL.
+ * ERR_CONFLICT: another one learns already. */
+NODISCARD bool store_member_add(Store *store, const char *peer_url, Err *err);
+/* Makes a learner vote. ERR_UNAVAILABLE: it does not have all yet; ERR_EXISTS: it votes. */
+NODISCARD bool store_member_promote(Store *store, uint64_t id, Err *err);
+/* It is somewhere else now. */
+NODISCARD bool store_member_move(Store *store, uint64_t id, const char *peer_url, Err *err);
+NODISCARD bool store_member_remove(Store *store, uint64_t id, Err *err);
+
 /* ---- watching ---------------------------------------------------------------------------------
  */
 

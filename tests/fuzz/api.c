@@ -31,7 +31,11 @@ static void ask(Api *api, const Secret *key, const char *service, Slice target, 
     if (target.len > 0) {
         headers[count++] = (AwsHeader){SLICE("X-Amz-Target"), target};
     }
-    AwsHttp http = {SLICE("POST"), SLICE("/"), {0}, headers, count, body};
+    AwsHttp http = {.method = SLICE("POST"),
+                    .path = SLICE("/"),
+                    .headers = headers,
+                    .header_count = count,
+                    .body = body};
     AwsSigner signer = {SLICE("K"), key, SLICE("eu-west-1"), slice_of(service)};
     Buf authorization;
     buf_init(&authorization, BUF_MAX_DEFAULT);

@@ -90,8 +90,8 @@ class Tier:
     def down(self, **options):
         return self.command('down', **options)
 
-    def destroy(self, **options):
-        return self.command('down', '--destroy', '--yes', **options)
+    def destroy(self, *words, **options):
+        return self.command('down', '--destroy', '--yes', *words, **options)
 
     # ---- clients -------------------------------------------------------------------------------
 

@@ -16,17 +16,13 @@ from support.watch import wait_until
 class Host(Tier):
     """A host: a Tier in all that a command does."""
 
-    def __init__(self, weir, etcd, number, key, net=''):
-        name, zone = f'h{number + 1}', 'abc'[number]
+    def __init__(self, weir, name):
         super().__init__(weir)
         self.name = name
-        self.data.mkdir(mode=0o711)
-        self._write('master.key', key)
-        self._write('host.json', json.dumps({'name': name, 'zone': zone, 'net': net, 'etcd': {
-            'endpoints': etcd.endpoints[number:] + etcd.endpoints[:number],  # its own first
-            'ca': str(etcd.ca), 'cert': str(etcd.cert), 'key': str(etcd.key)}}))
 
-    def _write(self, name, text):
+    def write(self, name, text):
+        """A file in its folder, before it is up."""
+        self.data.mkdir(mode=0o711, exist_ok=True)
         path = self.data / name
         path.write_text(text)
         path.chmod(0o600)
@@ -47,6 +43,16 @@ class Host(Tier):
         while self.signal_all(signal.SIGSTOP) != self.signal_all(signal.SIGSTOP):
             pass
         wait_until(lambda: not self.signal_all(signal.SIGKILL), f'{self.name} is dead')
+
+
+def host_over(weir, etcd, number, key, net=''):
+    """A host over an etcd of the operator's."""
+    host = Host(weir, f'h{number + 1}')
+    host.write('master.key', key)
+    host.write('host.json', json.dumps({'name': host.name, 'zone': 'abc'[number], 'net': net, 'etcd': {
+        'endpoints': etcd.endpoints[number:] + etcd.endpoints[:number],  # its own first
+        'ca': str(etcd.ca), 'cert': str(etcd.cert), 'key': str(etcd.key)}}))
+    return host
 
 
 class EtcdOnHosts(Etcd):
@@ -75,7 +81,7 @@ class TierHosts:
         names = [f'h{number + 1}' for number in range(count)]
         self.network = network
         self.etcd = Etcd(folder, count) if network is None else EtcdOnHosts(folder, network, names)
-        self.hosts = [Host(weir, self.etcd, number, key, '' if network is None else self.net(number))
+        self.hosts = [host_over(weir, self.etcd, number, key, '' if network is None else self.net(number))
                       for number in range(count)]
 
     @staticmethod
@@ -127,7 +133,7 @@ class TierHosts:
                 for host in self.hosts[1:]:
                     self.up(host)
                 with self.inside(self.hosts[0]):
-                    self.hosts[0].destroy()
+                    self.hosts[0].destroy('--all-hosts')
                 for host in self.hosts[1:]:
                     with self.inside(host):
                         host.down()

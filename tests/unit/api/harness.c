@@ -57,6 +57,16 @@ static bool log_read(void *context, const char *node_id, int64_t offset, size_t 
     return true;
 }
 
+static bool share_store(void *context, json_t **ret_share, Err *err)
+{
+    const Harness *harness = context;
+    if (harness->share == NULL) {
+        return err_set(err, ERR_UNAVAILABLE, "the store moves");
+    }
+    *ret_share = harness_json(harness->share);
+    return true;
+}
+
 int harness_setup(void **state)
 {
     Harness *harness = mem_alloc(sizeof(*harness));
@@ -77,6 +87,8 @@ int harness_setup(void **state)
         .logs = {log_stat, log_read},
         .stop = harness_stop,
         .host_heard = host_heard,
+        .share_store = share_store,
+        .ca_cert_pem = SLICE("the authority"),
         .now_ms = harness_now,
         .context = harness,
     };
@@ -236,8 +248,14 @@ static void send_signed(Harness *harness, const char *service, AwsHeader *header
     Secret secret = {0};
     buf_init(&authorization, BUF_MAX_DEFAULT);
     secret_set(&secret, slice_of(secret_key));
-    AwsHttp http = {SLICE("POST"), SLICE("/"), {0}, headers, count, body};
-    AwsSigner signer = {SLICE(HARNESS_KEY), &secret, slice_of(region), slice_of(service)};
+    AwsHttp http = {.method = SLICE("POST"),
+                    .path = SLICE("/"),
+                    .headers = headers,
+                    .header_count = count,
+                    .body = body,
+                    .tls = harness->tls};
+    const char *access_key = harness->access_key != NULL ? harness->access_key : HARNESS_KEY;
+    AwsSigner signer = {slice_of(access_key), &secret, slice_of(region), slice_of(service)};
     aws_sigv4_sign(&http, &signer, harness->now_ms, date, &authorization);
     headers[count] = (AwsHeader){SLICE("X-Amz-Date"), slice_of(date)};
     headers[count + 1] = (AwsHeader){SLICE("Authorization"), buf_slice(&authorization)};
@@ -292,7 +310,8 @@ void harness_send(Harness *harness, const char *operation, const char *input,
     if (invocation != NULL) {
         headers[count++] = (AwsHeader){SLICE("amz-sdk-invocation-id"), slice_of(invocation)};
     }
-    send_signed(harness, call.service->signing, headers, count, buf_slice(&body), "very secret",
+    const char *signs = harness->signs_with != NULL ? harness->signs_with : "very secret";
+    send_signed(harness, call.service->signing, headers, count, buf_slice(&body), signs,
                 HARNESS_REGION, reply);
     json_decref(value);
     buf_done(&body);

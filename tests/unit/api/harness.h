@@ -17,7 +17,11 @@ typedef struct Harness {
     int64_t now_ms;
     const char *log_text; /* of every node; NULL: no logs */
     int stops;
-    json_t *silent; /* by host, for how many ms; NULL: all are alive */
+    const char *access_key; /* of whoever signs; NULL: HARNESS_KEY */
+    const char *signs_with; /* their secret; NULL: the owner's */
+    bool tls;               /* how requests come */
+    const char *share;      /* what the store is shared by; NULL: not yet */
+    json_t *silent;         /* by host, for how many ms; NULL: all are alive */
     /* Kept between steps: "$NAME" in a step's input stands for it. */
     json_t *variables;
 } Harness;

@@ -1,0 +1,106 @@
+/*
+ * Which host of its tier a folder is: what `weir up` is told at its first start, by --name, --zone
+ * and --net, and how a further one joins, by --join (docs/hosts.md).
+ */
+#include <stdio.h>
+
+#include "cli/up_priv.h"
+
+#define NAME_ALONE "local" /* who was never called anything else */
+
+bool tier_has_store(const Cli *cli)
+{
+    HostFile file;
+    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/weir.sqlite", cli->data_dir);
+    if (file_exists(path)) {
+        return true;
+    }
+    bool has = host_file_load(cli->data_dir, &file, NULL);
+    if (has) {
+        has = file.etcd != NULL;
+        host_file_done(&file);
+    }
+    return has;
+}
+
+bool tier_waits_for_hosts(const Cli *cli)
+{
+    HostFile file;
+    if (!host_file_load(cli->data_dir, &file, NULL)) {
+        return false;
+    }
+    bool waits = member_bool(file.etcd, "own", false) &&
+                 json_array_size(member_array(file.etcd, "endpoints")) > 1;
+    host_file_done(&file);
+    return waits;
+}
+
+bool up_host_is_asked(const Up *up)
+{
+    return up->join != NULL || up->name != NULL || up->zone != NULL || up->net != NULL;
+}
+
+static bool join(const Up *up, const Cli *cli, Err *err)
+{
+    if (up->name == NULL || up->zone == NULL) {
+        return err_set(err, ERR_INVALID,
+                       "--join needs the host's --name, and the --zone that it is in");
+    }
+    const JoinWish wish = {.token = up->join,
+                           .name = up->name,
+                           .zone = up->zone,
+                           .net = up->net != NULL ? up->net : ""};
+    TRY(client_join(cli->data_dir, &wish, err));
+    fprintf(stderr, "The host is %s of the tier now.\n", up->name);
+    return true;
+}
+
+/* What is not said stays; the name of a host that has something stays, too. */
+static bool take(HostFile *file, const Up *up, bool has_store, Err *err)
+{
+    const char *name = up->name != NULL        ? up->name
+                       : file->name[0] != '\0' ? file->name
+                                               : NAME_ALONE;
+    const char *before = file->name[0] != '\0' ? file->name : NAME_ALONE;
+    const char *zone = up->zone != NULL ? up->zone : file->zone;
+    const char *net = up->net != NULL ? up->net : file->net;
+    if (has_store && strcmp(name, before) != 0) {
+        return err_set(
+            err, ERR_CONFLICT,
+            "this host is %s of its tier, which knows it by that name: leave --name out, "
+            "or choose another --data folder",
+            before);
+    }
+    if (zone[0] == '\0') {
+        return err_set(err, ERR_INVALID, "say the --zone that the host is in, too");
+    }
+    TRY(host_name_check(name, err) && host_zone_check(zone, err) && host_net_check(net, err));
+    char copy[HOST_NAME_SIZE];
+    snprintf(copy, sizeof(copy), "%s", name); /* it may be in the file already */
+    memcpy(file->name, copy, sizeof(copy));
+    file->zone[0] = zone[0];
+    snprintf(copy, sizeof(copy), "%s", net);
+    snprintf(file->net, sizeof(file->net), "%.7s", copy);
+    return true;
+}
+
+static bool name_host(const Up *up, const Cli *cli, Err *err)
+{
+    HostFile file = {0};
+    Err failed;
+    if (!host_file_load(cli->data_dir, &file, &failed) && failed.code != ERR_NOT_FOUND) {
+        return err_set(err, failed.code, "%s", failed.message);
+    }
+    bool ok = take(&file, up, tier_has_store(cli), err) && dir_make(cli->data_dir, 0711, err) &&
+              host_file_save(cli->data_dir, &file, err);
+    host_file_done(&file);
+    return ok;
+}
+
+bool up_host_prepare(const Up *up, const Cli *cli, Err *err)
+{
+    if (!up_host_is_asked(up)) {
+        return true;
+    }
+    return up->join != NULL ? join(up, cli, err) : name_host(up, cli, err);
+}

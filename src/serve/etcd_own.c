@@ -1,0 +1,278 @@
+/*
+ * The etcd that Weir runs on this host (docs/hosts.md): its folder, its certificates, its process.
+ * An authority of its own says who may come in: members, and the serves of the tier. It runs under
+ * a guard, as engines do, and like them outlives serve.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "engine/engine.h"
+#include "guard/guard.h"
+#include "serve/etcd_own_priv.h"
+
+#define PROGRAM     "/usr/bin/etcd" /* Debian's etcd-server */
+#define ACCOUNT     "etcd"
+#define NODE        "etcd" /* among the guards of the tier */
+#define STOP_MS     (10 * MS_PER_S)
+#define ORPHANS_MS  (10 * MS_PER_S)
+#define LOG         "log/etcd.log"
+#define TEXT_MAX    ((size_t)64 << 10)
+#define CLIENT_PORT 2379
+#define PEER_PORT   2380
+
+/* ---- places ------------------------------------------------------------------------------------
+ */
+
+static char *place(const Tier *tier, const char *leaf)
+{
+    return mem_printf("%s/etcd/%s", tier->data_dir, leaf);
+}
+
+char *etcd_own_peer_url(const char *net)
+{
+    return mem_printf("https://%s.0.1:%d", net, PEER_PORT);
+}
+
+char *etcd_own_endpoint(const char *peer_url)
+{
+    Slice rest = slice_of(peer_url);
+    const char *colon = strrchr(peer_url, ':');
+    size_t host = colon != NULL ? (size_t)(colon - peer_url) : rest.len;
+    return mem_printf("%.*s:%d", (int)host, peer_url, CLIENT_PORT);
+}
+
+bool etcd_own_has_data(const Tier *tier)
+{
+    CLEANUP(mem_free_ptr) char *path = place(tier, "data/member");
+    return file_exists(path);
+}
+
+bool etcd_own_installed(Err *err)
+{
+    return access(PROGRAM, X_OK) == 0 ||
+           err_set(err, ERR_NOT_FOUND,
+                   "a tier of several hosts keeps its store in etcd, which is not installed: "
+                   "apt-get install etcd-server");
+}
+
+/* ---- files -------------------------------------------------------------------------------------
+ */
+
+/* For us and for the account. */
+static bool file_give(const char *path, Slice text, const ProcessAccount *account, Err *err)
+{
+    return account->drop ? file_write_as(path, text, 0640, geteuid(), account->gid, err)
+                         : file_write(path, text, 0600, err);
+}
+
+static bool folder_make(const Tier *tier, const char *leaf, const ProcessAccount *account, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *path = place(tier, leaf);
+    TRY(dir_make(path, 0700, err));
+    return !account->drop || chown(path, account->uid, account->gid) == 0 ||
+           err_set_errno(err, errno, "cannot give %s to the account %s", path, ACCOUNT);
+}
+
+static bool folders_make(const Tier *tier, const ProcessAccount *account, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *root = mem_printf("%s/etcd", tier->data_dir);
+    return dir_make(root, 0711, err) && folder_make(tier, "data", account, err) &&
+           folder_make(tier, "log", account, err);
+}
+
+bool etcd_own_authority_make(const Tier *tier, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *root = mem_printf("%s/etcd", tier->data_dir);
+    CLEANUP(mem_free_ptr) char *cert_path = place(tier, "ca.pem");
+    CLEANUP(mem_free_ptr) char *key_path = place(tier, "ca.key");
+    CLEANUP(mem_free_ptr) char *name = mem_printf("Weir store %s", tier->id);
+    CLEANUP(secret_done) Secret key = {0};
+    CLEANUP(buf_done) Buf cert;
+    buf_init(&cert, TEXT_MAX);
+    return dir_make(root, 0711, err) && cert_ca_make(name, &cert, &key, err) &&
+           file_write(key_path, secret_reveal(&key), 0600, err) &&
+           file_write(cert_path, buf_slice(&cert), 0644, err);
+}
+
+static bool authority_read(const Tier *tier, Buf *cert, Buf *key, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *cert_path = place(tier, "ca.pem");
+    CLEANUP(mem_free_ptr) char *key_path = place(tier, "ca.key");
+    return file_read(cert_path, cert, err) && file_read(key_path, key, err);
+}
+
+static bool cert_write(const Tier *tier, const ProcessAccount *account, Slice ca, Slice ca_key,
+                       Err *err)
+{
+    CLEANUP(mem_free_ptr) char *own = mem_printf("%s.0.1", tier->net);
+    CLEANUP(mem_free_ptr) char *ca_path = place(tier, "ca.pem");
+    CLEANUP(mem_free_ptr) char *cert_path = place(tier, "cert.pem");
+    CLEANUP(mem_free_ptr) char *key_path = place(tier, "key.pem");
+    const char *const names[] = {own, "127.0.0.1", NULL};
+    const CertSpec spec = {.common_name = tier->host,
+                           .names = names,
+                           .server = true,
+                           .client = true,
+                           .valid_days = CERT_END_DAYS};
+    CLEANUP(secret_done) Secret key = {0};
+    CLEANUP(buf_done) Buf cert;
+    buf_init(&cert, TEXT_MAX);
+    return cert_issue(ca, ca_key, &spec, &cert, &key, err) &&
+           file_give(ca_path, ca, account, err) &&
+           file_give(key_path, secret_reveal(&key), account, err) &&
+           file_give(cert_path, buf_slice(&cert), account, err);
+}
+
+/* etcd reads its files for every connection anew, and so do we. */
+bool etcd_own_certs_renew(const Tier *tier, Err *err)
+{
+    ProcessAccount account;
+    CLEANUP(buf_done) Buf cert;
+    CLEANUP(buf_done) Buf key;
+    buf_init(&cert, TEXT_MAX);
+    buf_init(&key, TEXT_MAX);
+    bool ok = engine_account(ACCOUNT, &account, err) && folders_make(tier, &account, err) &&
+              authority_read(tier, &cert, &key, err) &&
+              cert_write(tier, &account, buf_slice(&cert), buf_slice(&key), err);
+    if (key.data != NULL) {
+        crypto_wipe(key.data, key.len);
+    }
+    return ok;
+}
+
+/* ---- the process -------------------------------------------------------------------------------
+ */
+
+static const char **arguments(const Tier *tier, Arena *arena, const char *cluster, bool first)
+{
+    const char *root = arena_printf(arena, "%s/etcd", tier->data_dir);
+    const char *peer = arena_printf(arena, "https://%s.0.1:%d", tier->net, PEER_PORT);
+    const char *client = arena_printf(arena, "https://%s.0.1:%d", tier->net, CLIENT_PORT);
+    const char *ca = arena_printf(arena, "%s/ca.pem", root);
+    const char *cert = arena_printf(arena, "%s/cert.pem", root);
+    const char *key = arena_printf(arena, "%s/key.pem", root);
+    /* Who a member is its certificate says: its address on the way to another one may be any that
+     * this host has. */
+    const char *const words[] = {PROGRAM,
+                                 "--name",
+                                 arena_printf(arena, "%s", tier->host),
+                                 "--data-dir",
+                                 arena_printf(arena, "%s/data", root),
+                                 "--listen-client-urls",
+                                 client,
+                                 "--advertise-client-urls",
+                                 client,
+                                 "--listen-peer-urls",
+                                 peer,
+                                 "--initial-advertise-peer-urls",
+                                 peer,
+                                 "--initial-cluster",
+                                 arena_printf(arena, "%s", cluster),
+                                 "--initial-cluster-state",
+                                 first ? "new" : "existing",
+                                 "--initial-cluster-token",
+                                 arena_printf(arena, "%s", tier->id),
+                                 "--client-cert-auth",
+                                 "--trusted-ca-file",
+                                 ca,
+                                 "--cert-file",
+                                 cert,
+                                 "--key-file",
+                                 key,
+                                 "--peer-client-cert-auth",
+                                 "--peer-trusted-ca-file",
+                                 ca,
+                                 "--peer-cert-file",
+                                 cert,
+                                 "--peer-key-file",
+                                 key,
+                                 "--experimental-peer-skip-client-san-verification",
+                                 "--logger",
+                                 "zap",
+                                 "--log-outputs",
+                                 "stderr",
+                                 NULL};
+    const char **copy = ARENA_ARRAY(arena, const char *, ARRAY_LEN(words));
+    memcpy(copy, words, sizeof(words));
+    return copy;
+}
+
+bool etcd_own_runs(const Tier *tier)
+{
+    pid_t pid;
+    return guard_find(tier->run_dir, NODE, &pid, NULL);
+}
+
+bool etcd_own_start(const Tier *tier, const char *cluster, bool first, Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(mem_free_ptr) char *data = place(tier, "data");
+    CLEANUP(mem_free_ptr) char *log = place(tier, LOG);
+    CLEANUP(mem_free_ptr) char *program = file_own_program();
+    ProcessAccount account;
+    size_t killed = 0;
+    pid_t pid;
+    if (etcd_own_runs(tier)) {
+        return true;
+    }
+    TRY(etcd_own_installed(err) && engine_account(ACCOUNT, &account, err) &&
+        etcd_own_certs_renew(tier, err) && guard_kill_orphans(data, ORPHANS_MS, &killed, err));
+    CLEANUP(mem_free_ptr) char *own = etcd_own_peer_url(tier->net);
+    const char *alone = arena_printf(arena, "%s=%s", tier->host, own);
+    const GuardSpec spec = {
+        .program = program,
+        .run = tier->run_dir,
+        .node = NODE,
+        .log_path = log,
+        .cwd = data,
+        .account = account,
+        .argv = arguments(tier, arena, cluster != NULL ? cluster : alone, first),
+        .stop_signals = "fast=TERM",
+        .death_signal = "KILL",
+        .held_fd = tier->mark_fd >= 0 ? tier->mark_fd : 0,
+        .log_fd = -1,
+    };
+    return guard_spawn(&spec, &pid, err) || err_wrap(err, "starting etcd");
+}
+
+void etcd_own_log_bound(const Tier *tier)
+{
+    CLEANUP(mem_free_ptr) char *log = place(tier, LOG);
+    Err err;
+    if (file_exists(log) && !file_bound(log, LOG_BYTES_MAX, &err)) {
+        log_warn("serve", "%s", err.message);
+    }
+}
+
+bool etcd_own_stop(const Tier *tier, Err *err)
+{
+    GuardExit end;
+    return !etcd_own_runs(tier) || guard_stop(tier->run_dir, NODE, "fast", STOP_MS, &end, err);
+}
+
+bool etcd_own_data_remove(const Tier *tier, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *path = place(tier, "data");
+    return etcd_own_stop(tier, err) && tree_remove(path, err);
+}
+
+/* ---- what a host that joins is given -----------------------------------------------------------
+ */
+
+bool etcd_own_share(const Tier *tier, json_t *share, Err *err)
+{
+    CLEANUP(buf_done) Buf cert;
+    CLEANUP(buf_done) Buf key;
+    buf_init(&cert, TEXT_MAX);
+    buf_init(&key, TEXT_MAX);
+    bool ok = authority_read(tier, &cert, &key, err);
+    if (ok) {
+        json_object_set_new(share, "StoreCa", json_string(buf_str(&cert)));
+        json_object_set_new(share, "StoreCaKey", json_string(buf_str(&key)));
+    }
+    if (key.data != NULL) {
+        crypto_wipe(key.data, key.len);
+    }
+    return ok;
+}

@@ -1,0 +1,205 @@
+/*
+ * The first join: the tier's store goes from SQLite to an etcd of its own. serve does it when it
+ * starts, before anything of it runs, so that nobody writes meanwhile; engines and endpoints go on.
+ * host.json is written last, and decides: without it SQLite counts, and what etcd has is thrown
+ * away by the next attempt; with it etcd does.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/client.h"
+#include "serve/etcd_own_priv.h"
+
+#define PAGE_MAX     64 /* keys of a transaction */
+#define PAGE_BYTES   ((size_t)512 << 10)
+#define START_MS     (30 * MS_PER_S)
+#define START_TRY_MS 200
+#define ROOT         "/weir/"
+
+static char *mark_path(const Tier *tier)
+{
+    return mem_printf("%s/store.moves", tier->data_dir);
+}
+
+bool tier_move_ask(const Tier *tier, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *path = mark_path(tier);
+    return file_write(path, SLICE("to etcd\n"), 0600, err);
+}
+
+bool tier_move_is_asked(const Tier *tier)
+{
+    CLEANUP(mem_free_ptr) char *path = mark_path(tier);
+    return file_exists(path);
+}
+
+static void mark_remove(const Tier *tier)
+{
+    CLEANUP(mem_free_ptr) char *path = mark_path(tier);
+    if (unlink(path) != 0 && errno != ENOENT) {
+        log_warn("serve", "cannot remove %s", path);
+    }
+}
+
+/* ---- copying -----------------------------------------------------------------------------------
+ */
+
+/* Keys of one transaction: as many as fit. */
+typedef struct Batch {
+    StoreCompare compares[PAGE_MAX];
+    StoreWrite writes[PAGE_MAX];
+    size_t len;
+    size_t bytes;
+} Batch;
+
+static bool batch_send(Store *to, Batch *batch, Err *err)
+{
+    const StoreTxn txn = {.compares = batch->compares,
+                          .compares_len = batch->len,
+                          .writes = batch->writes,
+                          .writes_len = batch->len};
+    bool committed = true;
+    int64_t revision;
+    TRY(batch->len == 0 || store_txn(to, &txn, &committed, &revision, err));
+    batch->len = batch->bytes = 0;
+    return committed || err_set(err, ERR_CONFLICT, "the new etcd is not empty");
+}
+
+/* What a lease keeps ends with the serve that had it, which is gone. */
+static bool page_copy(Store *to, const StoreRange *page, Err *err)
+{
+    Batch batch = {.len = 0};
+    for (size_t i = 0; i < page->len; i++) {
+        const StoreItem *item = &page->items[i];
+        if (item->lease != 0) {
+            continue;
+        }
+        if (batch.len == PAGE_MAX || batch.bytes + item->key.len + item->value.len > PAGE_BYTES) {
+            TRY(batch_send(to, &batch, err));
+        }
+        batch.compares[batch.len] = (StoreCompare){.key = item->key};
+        batch.writes[batch.len++] =
+            (StoreWrite){.kind = STORE_PUT, .key = item->key, .value = item->value};
+        batch.bytes += item->key.len + item->value.len;
+    }
+    return batch_send(to, &batch, err);
+}
+
+static bool page_compare(Store *to, const StoreRange *page, size_t *ret_same, Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    for (size_t i = 0; i < page->len; i++) {
+        const StoreItem *item = &page->items[i];
+        StoreItem copy;
+        if (item->lease != 0) {
+            continue;
+        }
+        TRY(store_get(to, item->key, arena, &copy, err));
+        if (!slice_eq(copy.value, item->value)) {
+            return err_set(err, ERR_INTERNAL, "the copy of %.*s differs", SLICE_FMT(item->key));
+        }
+        (*ret_same)++;
+        arena_reset(arena);
+    }
+    return true;
+}
+
+static bool copy_all(Store *from, Store *to, size_t *ret_keys, Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    StoreRange page = {.more = true};
+    Slice after = {0};
+    *ret_keys = 0;
+    while (page.more) {
+        TRY(store_range(from, (Slice){0}, after, PAGE_MAX, arena, &page, err) &&
+            page_copy(to, &page, err) && page_compare(to, &page, ret_keys, err));
+        after = page.len > 0 ? page.items[page.len - 1].key : after;
+    }
+    return true;
+}
+
+/* ---- the new store -----------------------------------------------------------------------------
+ */
+
+static json_t *etcd_settings(const Tier *tier)
+{
+    CLEANUP(mem_free_ptr) char *peer = etcd_own_peer_url(tier->net);
+    CLEANUP(mem_free_ptr) char *endpoint = etcd_own_endpoint(peer);
+    return json_pack("{s:[s], s:s, s:b, s:s, s:s, s:s}", "endpoints", endpoint, "root", ROOT, "own",
+                     1, "ca", "etcd/ca.pem", "cert", "etcd/cert.pem", "key", "etcd/key.pem");
+}
+
+/* Until it serves: it has just been started. */
+static bool target_open(Tier *tier, Err *err)
+{
+    const struct timespec pause = {.tv_nsec = START_TRY_MS * 1000000L};
+    int64_t end_ms = time_mono_ms() + START_MS;
+    while (!tier_store_open(tier, err)) {
+        if (time_mono_ms() > end_ms || !etcd_own_runs(tier)) {
+            return err_wrap(err, "the new etcd does not serve (%s/etcd/log)", tier->data_dir);
+        }
+        nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
+static bool target_make(Tier *tier, Err *err)
+{
+    return etcd_own_installed(err) && etcd_own_data_remove(tier, err) &&
+           etcd_own_authority_make(tier, err) && etcd_own_start(tier, NULL, true, err) &&
+           target_open(tier, err);
+}
+
+static bool decide(const Tier *tier, Err *err)
+{
+    HostFile file = {.tier = tier->id, .etcd = tier->etcd};
+    snprintf(file.name, sizeof(file.name), "%s", tier->host);
+    snprintf(file.zone, sizeof(file.zone), "%s", tier->zone);
+    snprintf(file.net, sizeof(file.net), "%s", tier->net_given);
+    return host_file_save(tier->data_dir, &file, err);
+}
+
+static bool move(Tier *tier, int net_fd, Err *err)
+{
+    size_t keys = 0;
+    TRY(tier_store_open(tier, err) && tier_record_open(tier, err) &&
+        tier_place_open(tier, net_fd, err));
+    Store *from = tier->store;
+    int64_t began_ms = time_mono_ms();
+    tier->store = NULL;
+    tier->etcd = etcd_settings(tier);
+    if (tier->zone[0] == '\0') { /* it stood for all of them */
+        tier->zone[0] = MODEL_ZONES[0];
+    }
+    bool ok =
+        target_make(tier, err) && copy_all(from, tier->store, &keys, err) && decide(tier, err);
+    store_close(from);
+    store_close(tier->store);
+    tier->store = NULL;
+    if (ok) {
+        log_info("serve", "the store is in etcd now: %zu keys in %lld ms", keys,
+                 (long long)(time_mono_ms() - began_ms));
+    }
+    return ok;
+}
+
+void tier_move(Tier *tier, int net_fd)
+{
+    Err err, ignored;
+    bool moved = tier->etcd != NULL || move(tier, net_fd, &err);
+    mark_remove(tier);
+    if (moved) {
+        return;
+    }
+    store_close(tier->store);
+    tier->store = NULL;
+    log_error("serve", "the store stays where it is: %s", err.message);
+    tier->move_error = mem_strdup(err.message);
+    json_decref(tier->etcd);
+    tier->etcd = NULL;
+    if (!etcd_own_stop(tier, &ignored)) {
+        log_warn("serve", "%s", ignored.message);
+    }
+}
