@@ -187,8 +187,8 @@ void fence_free(Fence *fence)
 
 void fence_want(Fence *fence, bool wanted, bool redis, const char *zone)
 {
-    fence->redis = redis;
-    if (!fence->in_job && zone[0] != '\0') {
+    if (!fence->in_job && zone[0] != '\0') { /* neither changes; the job reads both */
+        fence->redis = redis;
         snprintf(fence->zone, sizeof(fence->zone), "%.1s", zone);
     }
     fence->wanted = wanted && fence->zone[0] != '\0';
