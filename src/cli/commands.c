@@ -4,7 +4,7 @@
 static const CliCommand commands[] = {
     {"up", up_main, "start the tier and apply the files",
      "--detach --var --var-file --engine-version-map --allow-chaos --join --name --zone --net "
-     "--output",
+     "--no-engines --output",
      OPERANDS_FILES},
     {"down", down_main, "stop the tier", "--destroy --yes --all-hosts", OPERANDS_NONE},
     {"plan", plan_main, "what apply would change, attribute by attribute",

@@ -279,7 +279,8 @@ enum {
     OPTION_JOIN,
     OPTION_NAME,
     OPTION_ZONE,
-    OPTION_NET
+    OPTION_NET,
+    OPTION_NO_ENGINES
 };
 
 static bool on_up_option(void *user, int val, const char *argument)
@@ -304,6 +305,8 @@ static bool on_up_option(void *user, int val, const char *argument)
         up->zone = argument;
     } else if (val == OPTION_NET) {
         up->net = argument;
+    } else if (val == OPTION_NO_ENGINES) {
+        up->no_engines = true;
     } else if (val == OPTION_VAR) {
         vec_push(&up->vars, argument);
     } else {
@@ -324,6 +327,7 @@ int up_main(int argc, char **argv)
         {"name", required_argument, NULL, OPTION_NAME},
         {"zone", required_argument, NULL, OPTION_ZONE},
         {"net", required_argument, NULL, OPTION_NET},
+        {"no-engines", no_argument, NULL, OPTION_NO_ENGINES},
         {0}};
     Up up = {0};
     const CliSpec spec = {
@@ -331,6 +335,7 @@ int up_main(int argc, char **argv)
             "usage: weir up [--detach] [--var NAME=VALUE] [--var-file FILE]\n"
             "               [--engine-version-map MAP] [--allow-chaos] [-o table|json]\n"
             "               [--join TOKEN] [--name NAME] [--zone ZONE] [--net NET]\n"
+            "               [--no-engines]\n"
             "               [--data DIR] [FILE…]\n\n"
             "Starts the tier in the data directory, applies the Terraform files, and stays in\n"
             "front until Ctrl-C, which stops the tier. Without files it starts what was\n"
@@ -349,6 +354,7 @@ int up_main(int argc, char **argv)
             "  --net A.B         the /16 of this host's endpoints and engines: A.B.0.0/16 must\n"
             "                    lead here (ip route add local A.B.0.0/16 dev lo). Without it a\n"
             "                    free one of 127/8, which no other machine reaches\n"
+            "  --no-engines      the host that joins takes none: it has a vote in the store alone\n"
             "  --name, --zone    of the first host, too, where others are to join\n"
             "  --data DIR        names the tier (WEIR_DATA, else /var/lib/weir for root and\n"
             "                    ./.weir for others)\n",

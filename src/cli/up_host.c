@@ -49,7 +49,8 @@ static bool join(const Up *up, const Cli *cli, Err *err)
     const JoinWish wish = {.token = up->join,
                            .name = up->name,
                            .zone = up->zone,
-                           .net = up->net != NULL ? up->net : ""};
+                           .net = up->net != NULL ? up->net : "",
+                           .no_engines = up->no_engines};
     TRY(client_join(cli->data_dir, &wish, err));
     fprintf(stderr, "The host is %s of the tier now.\n", up->name);
     return true;
@@ -99,6 +100,11 @@ static bool name_host(const Up *up, const Cli *cli, Err *err)
 
 bool up_host_prepare(const Up *up, const Cli *cli, Err *err)
 {
+    if (up->no_engines && up->join == NULL) {
+        return err_set(err, ERR_INVALID,
+                       "--no-engines is for a host that joins; of one that is there `weir host "
+                       "drain` takes them away");
+    }
     if (!up_host_is_asked(up)) {
         return true;
     }

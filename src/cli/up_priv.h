@@ -13,6 +13,7 @@ typedef struct Up {
     const char *version_map;       /* --engine-version-map; NULL: as it was */
     const char *join;              /* --join TOKEN; NULL, like those below: not said */
     const char *name, *zone, *net; /* of this host */
+    bool no_engines;               /* it has a place in the store alone */
     VEC(const char *) vars;        /* NAME=VALUE */
     VEC(const char *) var_files;
     char **files; /* up_files_check's; NULL-terminated */

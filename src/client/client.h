@@ -50,6 +50,7 @@ typedef struct HostFile {
     char zone[2];
     char net[HOST_NET_SIZE]; /* "": a free one of 127/8 */
     char *tier;              /* its id; NULL: the store says */
+    bool no_engines;         /* it begins as one that drains */
     json_t *etcd;            /* where the store is; NULL: in a file here */
 } HostFile;
 
@@ -81,6 +82,7 @@ void join_token_done(JoinToken *token);
 typedef struct JoinWish {
     const char *token;
     const char *name, *zone, *net; /* net "": a free one of 127/8 */
+    bool no_engines;               /* it takes none until it is undrained */
 } JoinWish;
 NODISCARD bool client_join(const char *data_dir, const JoinWish *wish, Err *err);
 

@@ -149,7 +149,8 @@ static bool etcd_write(const char *data_dir, const json_t *answer, HostFile *fil
 
 static bool answer_write(const char *data_dir, const JoinWish *wish, const json_t *answer, Err *err)
 {
-    HostFile file = {.tier = mem_strdup(member_str(answer, "TierId", NULL))};
+    HostFile file = {.tier = mem_strdup(member_str(answer, "TierId", NULL)),
+                     .no_engines = wish->no_engines};
     snprintf(file.name, sizeof(file.name), "%s", wish->name);
     snprintf(file.zone, sizeof(file.zone), "%s", wish->zone);
     snprintf(file.net, sizeof(file.net), "%s", wish->net);

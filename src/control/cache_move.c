@@ -1,5 +1,6 @@
 /*
- * Moving the nodes of a replication group off hosts that drain (docs/hosts.md): one replica at a
+ * Moving the nodes of a replication group off hosts that drain, and off those that have several of
+ * them while another has none (docs/hosts.md): one replica at a
  * time is removed and made anew elsewhere, and then the primary hands over to one of them. As with
  * instances, each round says anew from the records what is to be done next.
  */
@@ -155,6 +156,11 @@ bool cache_node_leaves(const Group *group, const char *node)
     return false;
 }
 
+static bool is_crowded(const Group *group, const char *host)
+{
+    return host[0] != '\0' && host_crowds(group->world, host, cache_cluster_name(group));
+}
+
 void cache_move(Group *group)
 {
     const json_t *members = member_array(group->spec, "members");
@@ -170,6 +176,9 @@ void cache_move(Group *group)
             move_replica(group, node);
         } else if (host_drains(group->world, host)) {
             move_primary(group, node);
+        } else if (!leads(group, node) && is_crowded(group, host) &&
+                   why_replica_stays(group, node) == NULL) {
+            move_replica(group, node);
         }
     }
 }

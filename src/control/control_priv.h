@@ -81,7 +81,9 @@ bool host_lives(const World *world, const char *host);
 bool host_is_removed(const World *world, const char *host);
 /* Some host but this one takes new nodes. */
 bool host_other(const World *world, const char *apart);
-/* Of a node on a host that drains: what is done about it, or what it waits for. */
+/* The host has several engines of the cluster, and another one, which takes new nodes, none. */
+bool host_crowds(const World *world, const char *host, const char *cluster);
+/* Of a node that leaves its host: what is done about it, or what it waits for. */
 PRINTF_LIKE(4, 5)
 void host_note(World *world, const char *host, const char *node, const char *format, ...);
 /* Tells what was noted, and forgets what is left of hosts that were removed. */

@@ -127,6 +127,17 @@ bool host_other(const World *world, const char *apart)
     return false;
 }
 
+bool host_crowds(const World *world, const char *host, const char *cluster)
+{
+    for (size_t i = 0; i < world->facts->hosts_len; i++) {
+        const ControlHost *other = &world->facts->hosts[i];
+        if (takes_nodes(world, other) && engines_on(world, other->name, cluster) == 0) {
+            return engines_on(world, host, cluster) > 1;
+        }
+    }
+    return false;
+}
+
 char host_zone(const World *world, const char *host, char zone)
 {
     const ControlHost *found = host_find(world, host);
@@ -144,7 +155,7 @@ int64_t hosts_memory(const World *world)
     return least;
 }
 
-/* ---- what is told of those that drain ----------------------------------------------------------
+/* ---- what is told of those that leave ----------------------------------------------------------
  */
 
 void host_note(World *world, const char *host, const char *node, const char *format, ...)

@@ -1,5 +1,6 @@
 /*
- * Moving an instance off a host that drains (docs/hosts.md). Nothing of it is remembered: each
+ * Moving an instance off a host that drains, and its standby off the host of its leader where there
+ * is another one (docs/hosts.md). Nothing of it is remembered: each
  * round says anew, from the records alone, which node leaves its host now, so that control may be
  * killed, and the host undrained, at any point. What is taken away is never the leader: it hands
  * over first.
@@ -69,6 +70,15 @@ static const char *why_standby_stays(const Instance *instance, const char *first
     return why_no_copy(instance);
 }
 
+/* Beside its leader, where both would be lost at once, as long as no other host was there. */
+static bool sits_beside(const Instance *instance, const char *first, const char *second)
+{
+    World *world = instance->world;
+    const char *host = instance_node_host(world, second);
+    return host[0] != '\0' && strcmp(host, instance_node_host(world, first)) == 0 &&
+           why_standby_stays(instance, first, second) == NULL;
+}
+
 static void move_second(Instance *instance, const char *first, const char *second)
 {
     World *world = instance->world;
@@ -79,6 +89,9 @@ static void move_second(Instance *instance, const char *first, const char *secon
         const char *why = why_standby_stays(instance, first, second);
         instance->second_leaves = why == NULL;
         note(instance, second, why != NULL ? why : how_it_leaves(instance, second));
+    } else if (sits_beside(instance, first, second)) {
+        instance->second_leaves = true;
+        host_note(world, host, second, "%s", how_it_leaves(instance, second));
     }
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "client/client.h"
+#include "engine/engine.h"
 #include "serve/etcd_own_priv.h"
 
 #define RECORDS_MAX    1000
@@ -24,6 +25,7 @@ bool tier_host_open(Tier *tier, Err *err)
     snprintf(tier->net_given, sizeof(tier->net_given), "%s", file.net);
     tier->id = mem_strdup(file.tier);
     tier->etcd = json_incref(file.etcd);
+    tier->no_engines = file.no_engines;
     host_file_done(&file);
     return true;
 }
@@ -140,13 +142,42 @@ static bool check_room(Tier *tier, Arena *arena, Err *err)
                          HOSTS_MAX, tier->host);
 }
 
-/* Unless it was removed meanwhile. */
+static void on_missing(const Err *err)
+{
+    log_warn("serve", "%s", err->message);
+}
+
+/* An engine that is placed where its programs are not would stay there, and never run. */
+static bool takes_engines(const Tier *tier, Arena *arena)
+{
+    if (tier->no_engines) {
+        return false;
+    }
+    EngineVersions versions = engine_versions_find(arena, on_missing);
+    bool has[2] = {false};
+    for (size_t i = 0; i < versions.len; i++) {
+        has[strcmp(versions.items[i].engine, "redis") == 0] = true;
+    }
+    if (!has[0] || !has[1]) {
+        log_warn(
+            "serve",
+            "host %s takes no engines, for one of them is not installed; once it is: weir host "
+            "undrain %s",
+            tier->host, tier->host);
+    }
+    return has[0] && has[1];
+}
+
+/* Unless it was removed meanwhile. Of several hosts one may be there for the store alone. */
 static bool host_join(Tier *tier, Arena *arena, const char *key, Err *err)
 {
     TRY(check_room(tier, arena, err));
     CLEANUP(record_free_ptr)
     json_t *record = json_pack("{s:s, s:s, s:I}", "zone", tier->zone, "net", tier->net, "joined_ms",
                                (json_int_t)time_wall_ms());
+    if (tier->etcd != NULL && !takes_engines(tier, arena)) {
+        json_object_set_new(record, "draining", json_true());
+    }
     const StoreCompare absent[] = {{.key = slice_of(key)},
                                    {.key = slice_of(removed_key(arena, tier))}};
     const StoreWrite write = {

@@ -154,7 +154,7 @@ static bool target_make(Tier *tier, Err *err)
 
 static bool decide(const Tier *tier, Err *err)
 {
-    HostFile file = {.tier = tier->id, .etcd = tier->etcd};
+    HostFile file = {.tier = tier->id, .etcd = tier->etcd, .no_engines = tier->no_engines};
     snprintf(file.name, sizeof(file.name), "%s", tier->host);
     snprintf(file.zone, sizeof(file.zone), "%s", tier->zone);
     snprintf(file.net, sizeof(file.net), "%s", tier->net_given);

@@ -288,11 +288,15 @@ static bool join(const char *data_dir, const JoinWish *wish)
 
 int serve_main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"data", required_argument, NULL, 'd'}, {"net-fd", required_argument, NULL, 'n'},
-        {"verbose", no_argument, NULL, 'v'},    {"join", required_argument, NULL, 'j'},
-        {"name", required_argument, NULL, 'N'}, {"zone", required_argument, NULL, 'z'},
-        {"net", required_argument, NULL, 'a'},  {0}};
+    static const struct option options[] = {{"data", required_argument, NULL, 'd'},
+                                            {"net-fd", required_argument, NULL, 'n'},
+                                            {"verbose", no_argument, NULL, 'v'},
+                                            {"join", required_argument, NULL, 'j'},
+                                            {"name", required_argument, NULL, 'N'},
+                                            {"zone", required_argument, NULL, 'z'},
+                                            {"net", required_argument, NULL, 'a'},
+                                            {"no-engines", no_argument, NULL, 'e'},
+                                            {0}};
     const char *data_dir = NULL;
     int64_t net_fd = -1;
     JoinWish wish = {.name = "", .zone = "", .net = ""};
@@ -312,13 +316,16 @@ int serve_main(int argc, char **argv)
             wish.zone = optarg;
         } else if (option == 'a') {
             wish.net = optarg;
+        } else if (option == 'e') {
+            wish.no_engines = true;
         } else {
             return EXIT_UNUSABLE;
         }
     }
     if (data_dir == NULL || optind != argc) {
         fputs("usage: weir serve --data DIR [--verbose]\n"
-              "                  [--join TOKEN --name NAME --zone ZONE [--net NET]]\n",
+              "                  [--join TOKEN --name NAME --zone ZONE [--net NET]\n"
+              "                   [--no-engines]]\n",
               stderr);
         return EXIT_UNUSABLE;
     }

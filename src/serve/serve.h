@@ -7,11 +7,11 @@
 #define WEIR_SERVE_H
 
 /*
- * `weir serve --data DIR [--verbose] [--join TOKEN --name NAME --zone ZONE [--net NET]]`. With a
- * token it joins the token's tier first (docs/hosts.md), where it has not yet. On SIGTERM it ends
- * and leaves everything running (RULES O1, O2); on SIGINT, and when StopTier asks, it stops the
- * tier first. Exit status: 0 the tier was stopped on request, 2 the arguments or the data directory
- * cannot be used (starting again would not help), 1 otherwise.
+ * `weir serve --data DIR [--verbose] [--join TOKEN --name NAME --zone ZONE [--net NET]
+ * [--no-engines]]`. With a token it joins the token's tier first (docs/hosts.md), where it has not
+ * yet. On SIGTERM it ends and leaves everything running (RULES O1, O2); on SIGINT, and when
+ * StopTier asks, it stops the tier first. Exit status: 0 the tier was stopped on request, 2 the
+ * arguments or the data directory cannot be used (starting again would not help), 1 otherwise.
  */
 int serve_main(int argc, char **argv);
 

@@ -19,6 +19,7 @@ typedef struct Tier {
     char *id;
     char *region;
     char host[HOST_NAME_SIZE]; /* its name among those of the tier */
+    bool no_engines;           /* as it joins: DATA/host.json */
     char zone[2];              /* the letter; "": it stands for all zones */
     json_t *etcd;              /* where the store is, as DATA/host.json has it; NULL: here */
     char *move_error;          /* why the store did not move to etcd; NULL: it was not to */

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from support.blocks import db_instance, proxy, secret
+from support.cache_group import CacheGroup, make_group
 from support.etcd import present
 from support.host_writer import Writer
 from support.inside import Inside
@@ -19,13 +20,14 @@ pytestmark = [pytest.mark.timeout(1800), pytest.mark.skipif(not present(), reaso
 
 USAGE, DENIED, CONFLICT = 2, 4, 5
 VOTES, LEARNS = True, False
-MAIN = db_instance('main', db_name='shop') + secret('login', 'dbadmin', 'password-1') + proxy('pool', 'login') + '''
+POOL = secret('login', 'dbadmin', 'password-1') + proxy('pool', 'login') + '''
 resource "aws_db_proxy_target" "pool" {
   db_proxy_name          = aws_db_proxy.pool.name
   target_group_name      = "default"
   db_instance_identifier = aws_db_instance.main.identifier
 }
 '''
+MAIN = db_instance('main', db_name='shop') + POOL
 
 
 @pytest.fixture
@@ -117,6 +119,41 @@ def test_it_grows_to_three_and_shrinks_again(tier, main_tf):
     tier.end()
 
 
+def places(asked, resource):
+    """{role: host} of its nodes, once all of them run."""
+    nodes = Inside(asked).nodes(resource)
+    return {node['Role']: node['Host'] for node in nodes} if all(node['State'] == 'running' for node in nodes) else {}
+
+
+def test_two_hosts_and_a_small_third_one(tier, tmp_path):
+    """What stood on one host is on two once there are two, and outlives either; the third one has a vote alone."""
+    path = tmp_path / 'main.tf'
+    path.write_text(db_instance('main', db_name='shop', multi_az=True) + POOL)
+    tier.begin(path)
+    h1 = tier[0]
+    make_group(h1, 'cache', 2)
+    CacheGroup(Inside(h1), 'cache')
+    assert places(h1, 'main') == {'primary': 'h1', 'standby': 'h1'}
+    writer = Writer(h1)
+    writer.start()
+    h2 = tier.join('h2', 'b')
+    wait_until(lambda: places(h1, 'main') == {'primary': 'h1', 'standby': 'h2'}, 'the standby is on h2', 180)
+    wait_until(lambda: places(h1, 'cache') == {'primary': 'h1', 'replica': 'h2'}, 'the replica is on h2', 180)
+    tier.join('h3', 'c', words=['--no-engines'])
+    tier.await_members(h1, {'h1': VOTES, 'h2': VOTES, 'h3': VOTES})
+    assert [host['Draining'] for host in h2.json('host', 'list')] == [False, False, True]
+    Inside(h2).wait_settled('main', 'cache')
+    writer.end()
+    assert writer.acknowledged and not writer.errors
+    h1.die()
+    wait_until(lambda: places(h2, 'main').get('primary') == 'h2', 'h2 leads')
+    writer.check(h2)
+    h1.up()
+    Inside(h1).wait_settled('main', 'cache')
+    writer.check(*tier.hosts)
+    tier.end()
+
+
 def test_tokens(tier):
     tier.begin()
     token = tier.token()
@@ -144,6 +181,7 @@ def test_tokens(tier):
     (['--join', 'x'], USAGE, '--join needs'),
     (['--join', 'x', '--name', 'h2', '--zone', 'b'], USAGE, 'not a token'),
     (['--zone', 'q'], USAGE, 'one of the letters'),
+    (['--no-engines'], USAGE, 'for a host that joins'),
     (['--net', '10.1'], USAGE, 'say the --zone'),
     (['--name', 'H 1', '--zone', 'a'], USAGE, 'small letters'),
     (['--net', '10', '--zone', 'a'], USAGE, '/16'),

@@ -32,11 +32,12 @@ class TierJoined:
     def token(self, host=None):
         return (host or self.hosts[0]).command('host', 'token').stdout.strip()
 
-    def join(self, name, zone, token=None, **options):
+    def join(self, name, zone, token=None, words=(), **options):
         """A further host, which is up; the command where it is not to be checked."""
         host = Host(self.weir, name)
         self.hosts.append(host)
-        done = host.command('up', '--detach', '--join', token or self.token(), '--name', name, '--zone', zone, **options)
+        done = host.command('up', '--detach', '--join', token or self.token(), '--name', name, '--zone', zone, *words,
+                            **options)
         host.learn_run_folders()
         return done if 'check' in options else host
 

@@ -35,12 +35,29 @@ typedef struct Tier {
     ControlHost hosts[3];
 } Tier;
 
-static Tier tier_with(const char *key, const char *spec)
+static Tier tier_of_hosts(void)
 {
     Tier tier = {.store = store_open_memory(NULL),
                  .hosts = {{.name = "h1", .zone = 'a', .alive = true, .memory_bytes = 64 * GIB},
                            {.name = "h2", .zone = 'b', .alive = true, .memory_bytes = 64 * GIB},
                            {.name = "h3", .zone = 'c', .alive = true, .memory_bytes = 64 * GIB}}};
+    return tier;
+}
+
+static Tier tier_with(const char *key, const char *spec)
+{
+    Tier tier = tier_of_hosts();
+    put(tier.store, key, spec);
+    round_of(tier.store, tier.hosts, 3);
+    return tier;
+}
+
+/* As long as there was no other host everything was placed on the first one. */
+static Tier tier_crowded(const char *key, const char *spec)
+{
+    Tier tier = tier_of_hosts();
+    tier.hosts[1].alive = tier.hosts[2].alive = false;
+    tier.hosts[1].silent_ms = tier.hosts[2].silent_ms = 60000;
     put(tier.store, key, spec);
     round_of(tier.store, tier.hosts, 3);
     return tier;
@@ -233,6 +250,66 @@ static void test_undrained_half_way(void **state)
     assert_node(tier.store, "db-app-2", "h2", "b");
     assert_peers(&tier, "db-app-1", 1);
     assert_false(exists(&tier, "status/host/h2"));
+    store_close(tier.store);
+}
+
+/* ---- a host that has come ----------------------------------------------------------------------
+ */
+
+static Tier tier_crowded_pair(void)
+{
+    Tier tier = tier_crowded("spec/db-instance/app", multi_az);
+    see_leader(&tier, "db-app-1", "a", "b");
+    see_node(tier.store, "db-app-2", "b", "");
+    put(tier.store, "cluster/db-app", "{\"leader\":\"db-app-1\",\"set\":[\"a\",\"b\"],\"term\":1}");
+    return tier;
+}
+
+/* A standby does not stay beside its leader; who leads does not move. */
+static void test_a_standby_goes_to_a_new_host(void **state)
+{
+    (void)state;
+    Tier tier = tier_crowded_pair();
+    look(&tier);
+    assert_node(tier.store, "db-app-2", "h1", "a");
+    assert_false(is_gone(&tier, "db-app-2"));
+    tier.hosts[1].alive = tier.hosts[1].draining = true; /* it takes none */
+    look(&tier);
+    assert_false(is_gone(&tier, "db-app-2"));
+    tier.hosts[1].draining = false;
+    look(&tier);
+    assert_true(is_gone(&tier, "db-app-2"));
+    assert_false(is_gone(&tier, "db-app-1"));
+    assert_note(&tier, "h1", "db-app-2", "it leaves");
+    see_node_in(tier.store, "db-app-2", "gone", "");
+    look(&tier);
+    look(&tier);
+    assert_node(tier.store, "db-app-2", "h2", "b");
+    tier.hosts[2].alive = true; /* a third one changes nothing for a pair that is apart */
+    look(&tier);
+    assert_node(tier.store, "db-app-2", "h2", "b");
+    assert_false(is_gone(&tier, "db-app-2"));
+    assert_false(exists(&tier, "status/host/h1"));
+    store_close(tier.store);
+}
+
+/* It is not taken away where its leader does not serve, or that is all there is. */
+static void test_a_standby_stays_beside_its_leader(void **state)
+{
+    (void)state;
+    Tier tier = tier_crowded_pair();
+    tier.hosts[1].alive = true;
+    put(tier.store, "cluster/db-app",
+        "{\"leader\":\"db-app-1\",\"set\":[\"a\",\"b\"],\"term\":1,\"phase\":\"yielding\"}");
+    look(&tier);
+    assert_false(is_gone(&tier, "db-app-2"));
+    put(tier.store, "cluster/db-app", "{\"leader\":\"db-app-1\",\"set\":[\"a\",\"b\"],\"term\":1}");
+    tier.hosts[1].alive = false;
+    look(&tier);
+    assert_false(is_gone(&tier, "db-app-2"));
+    tier.hosts[1].alive = true;
+    look(&tier);
+    assert_true(is_gone(&tier, "db-app-2"));
     store_close(tier.store);
 }
 
@@ -655,6 +732,30 @@ static void test_a_group_replica_moves(void **state)
     store_close(tier.store);
 }
 
+/* One at a time, as long as there is a host that has none. */
+static void test_a_group_spreads(void **state)
+{
+    (void)state;
+    Tier tier = tier_crowded("spec/replication-group/c", cache);
+    group_record(&tier, "c-001", "[\"a\",\"b\"]", 0);
+    see_node(tier.store, "c-001", "a", ",\"ha\":\"leading\",\"term\":1");
+    see_node(tier.store, "c-002", "b", ",\"ha\":\"following\",\"term\":1");
+    look(&tier);
+    assert_false(is_gone(&tier, "c-002"));
+    tier.hosts[1].alive = tier.hosts[2].alive = true;
+    look(&tier);
+    assert_true(is_gone(&tier, "c-002"));
+    assert_false(is_gone(&tier, "c-001"));
+    see_node_in(tier.store, "c-002", "gone", "");
+    look(&tier);
+    look(&tier);
+    assert_node(tier.store, "c-002", "h2", "b");
+    look(&tier);
+    assert_false(is_gone(&tier, "c-002"));
+    assert_false(is_gone(&tier, "c-001"));
+    store_close(tier.store);
+}
+
 /* It would take no writes until it has another one. */
 static void test_the_replica_of_a_strict_group_waits(void **state)
 {
@@ -765,6 +866,8 @@ int main(void)
         cmocka_unit_test(test_a_standby_waits),
         cmocka_unit_test(test_a_leaving_standby_takes_over),
         cmocka_unit_test(test_undrained_half_way),
+        cmocka_unit_test(test_a_standby_goes_to_a_new_host),
+        cmocka_unit_test(test_a_standby_stays_beside_its_leader),
         cmocka_unit_test(test_a_leader_hands_over),
         cmocka_unit_test(test_a_leader_waits_for_its_standby),
         cmocka_unit_test(test_a_single_node_moves),
@@ -783,6 +886,7 @@ int main(void)
         cmocka_unit_test(test_a_leader_of_a_removed_host),
         cmocka_unit_test(test_a_node_stays_on_an_unknown_host),
         cmocka_unit_test(test_a_group_replica_moves),
+        cmocka_unit_test(test_a_group_spreads),
         cmocka_unit_test(test_the_replica_of_a_strict_group_waits),
         cmocka_unit_test(test_a_group_primary_moves),
         cmocka_unit_test(test_a_group_waits_for_a_late_beat),
