@@ -18,7 +18,6 @@ typedef struct Agent Agent;
 typedef struct Hosts Hosts;
 typedef struct Mirror Mirror;
 
-#define HOSTS_MAX     16
 #define AGENT_ID_SIZE 17
 
 typedef struct AgentOptions {

@@ -52,6 +52,9 @@ typedef struct ApiOptions {
     /* How a host that joins reaches the store: the members Store… of JoinHost's answer, the
      * caller's. On a job thread. ERR_UNAVAILABLE: not yet, ask again. NULL: nobody joins. */
     bool (*share_store)(void *context, json_t **ret_share, Err *err);
+    /* Before a host is removed: it keeps no part of the store any more that others need. On a job
+     * thread, and once more may do no harm. NULL: it never does. */
+    bool (*release_host)(void *context, const char *host, Err *err);
     int64_t (*now_ms)(void *context); /* NULL: time_wall_ms */
     void *context;                    /* of all callbacks */
 } ApiOptions;

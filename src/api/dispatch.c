@@ -67,6 +67,7 @@ typedef struct Request {
     AwsCaller caller;
     Secret join_secret; /* of the token that signs; empty: none does */
     bool joins;
+    Err key_err; /* why its secret is not known */
     AwsCall call;
     const ApiOperation *operation;
     json_t *input;
@@ -87,12 +88,11 @@ static const Secret *key_find(void *context, Slice access_key)
 {
     Request *request = context;
     const ApiOptions *options = &request->api->options;
-    Err err;
     if (!join_is_token(access_key)) {
         return options->key_find(options->context, access_key);
     }
-    request->joins =
-        join_secret(request->api, access_key, request->now_ms, &request->join_secret, &err);
+    request->joins = join_secret(request->api, access_key, request->now_ms, &request->join_secret,
+                                 &request->key_err);
     return request->joins ? &request->join_secret : NULL;
 }
 
@@ -101,7 +101,11 @@ static bool request_verify(Request *request)
     const ApiOptions *options = &request->api->options;
     if (!aws_sigv4_verify(request->http, request->now_ms, key_find, request, &request->caller,
                           &request->fault)) {
-        return false;
+        ErrCode code = request->key_err.code; /* that the store is away says nothing of a token */
+        return code == ERR_NONE || code == ERR_NOT_FOUND || code == ERR_DENIED
+                   ? false
+                   : aws_fault_set(&request->fault, NULL, "ServiceUnavailable",
+                                   "The store does not say whether the token counts. Try again.");
     }
     snprintf(request->reply->access_key, sizeof(request->reply->access_key), "%s",
              request->caller.access_key);

@@ -320,7 +320,16 @@ bool weir_remove_host(ApiContext *ctx, json_t *input, json_t **ret_output)
         return refuse(ctx, "InvalidRequestException", "No other host is alive: %s cannot go.",
                       name);
     }
+    if (alive && strcmp(name, ctx->api->options.host) == 0) {
+        return refuse(ctx, "InvalidRequestException",
+                      "Host %s is the one that is asked: ask another one of the tier.", name);
+    }
     TRY(alive ? check_alive(ctx, name, spec) : check_silent(ctx, name, silent_ms));
+    Err err;
+    const ApiOptions *options = &ctx->api->options;
+    if (options->release_host != NULL && !options->release_host(options->context, name, &err)) {
+        return refuse_err(ctx, &err);
+    }
     record_delete(ctx, host_key(ctx, name, "spec"));
     record_put(ctx, arena_printf(ctx->arena, "removed-host/%s", name),
                context_own(ctx, json_pack("{s:I}", "removed_ms", (json_int_t)ctx->now_ms)));

@@ -109,71 +109,94 @@ bool weir_create_join_token(ApiContext *ctx, json_t *input, json_t **ret_output)
 /* ---- joining -----------------------------------------------------------------------------------
  */
 
-static bool wish_read(ApiContext *ctx, json_t *input, const char **ret_name, const char **ret_net)
+typedef struct Wish {
+    const char *name, *zone, *net; /* net "": it finds one of 127/8 */
+    const char *attempt;           /* by which the host knows its own record */
+    bool no_engines;
+    json_t *token;
+} Wish;
+
+static bool wish_read(ApiContext *ctx, json_t *input, Wish *wish)
 {
     Err err;
-    const char *zone;
-    *ret_net = member_str(input, "Network", "");
-    return input_required(ctx, input, "HostName", ret_name) &&
-           input_required(ctx, input, "Zone", &zone) &&
-           ((host_name_check(*ret_name, &err) && host_zone_check(zone, &err) &&
-             host_net_check(*ret_net, &err)) ||
+    wish->net = member_str(input, "Network", "");
+    wish->no_engines = input_flag(input, "NoEngines");
+    return input_required(ctx, input, "HostName", &wish->name) &&
+           input_required(ctx, input, "Zone", &wish->zone) &&
+           input_required(ctx, input, "Attempt", &wish->attempt) &&
+           ((host_name_check(wish->name, &err) && host_zone_check(wish->zone, &err) &&
+             host_net_check(wish->net, &err)) ||
             refuse_err(ctx, &err));
 }
 
 /* Over the loopback all hosts are on one machine, or none is. */
-static bool check_reach(ApiContext *ctx, const char *name, const char *net)
+static bool check_reach(ApiContext *ctx, const Wish *wish)
 {
     bool here = host_net_is_loopback(ctx->tier.net);
-    bool there = net[0] == '\0' || host_net_is_loopback(net);
+    bool there = wish->net[0] == '\0' || host_net_is_loopback(wish->net);
     if (here && !there) {
         return refuse(ctx, "InvalidRequestException",
-                      "This host's net is %s, which no other machine reaches: give it one of its "
-                      "own first (weir down, `\"net\"` in host.json, weir up), or join on the same "
-                      "machine, without a net.",
-                      ctx->tier.net);
+                      "The tier's host %s has the net %s, which no other machine reaches: give it "
+                      "one of its own first (there, `weir down`, and `weir up --zone a --net "
+                      "10.101`), or join on the same machine, without a net.",
+                      ctx->api->options.host, ctx->tier.net);
     }
     if (!here && there) {
         return refuse(ctx, "InvalidParameterException",
                       "Host %s needs a net that leads to it, as the others have (--net 10.102).",
-                      name);
+                      wish->name);
     }
     return true;
 }
 
-/* Nobody else has the net. */
-static bool check_net(ApiContext *ctx, const char *name, const char *net)
+/* Nobody else has the net, and agents know so many hosts. */
+static bool check_others(ApiContext *ctx, const Wish *wish)
 {
+    size_t hosts = 0;
+    const char *own = arena_printf(ctx->arena, "host/%s/spec", wish->name);
     RecordList list = record_list(ctx, "host/");
-    for (size_t i = 0; i < list.len && net[0] != '\0'; i++) {
-        const char *own = arena_printf(ctx->arena, "host/%s/spec", name);
-        if (strcmp(list.items[i].key, own) != 0 &&
-            strcmp(member_str(list.items[i].value, "net", ""), net) == 0) {
-            return refuse(ctx, "InvalidRequestException",
-                          "The net %s is that of another host (%s).", net, list.items[i].key);
+    references_hold(ctx); /* another one may ask for the same net */
+    for (size_t i = 0; i < list.len; i++) {
+        const char *key = list.items[i].key;
+        if (!slice_ends(slice_of(key), "/spec") || strcmp(key, own) == 0) {
+            continue;
+        }
+        hosts++;
+        if (wish->net[0] != '\0' &&
+            strcmp(member_str(list.items[i].value, "net", ""), wish->net) == 0) {
+            return refuse(ctx, "InvalidRequestException", "The net %s is that of another host.",
+                          wish->net);
         }
     }
-    return true;
+    return hosts < HOSTS_MAX
+               ? true
+               : refuse(ctx, "InvalidRequestException",
+                        "The tier has %d hosts, and takes no more: remove one first.", HOSTS_MAX);
 }
 
-/* The same host may ask again, until it is there. */
-static bool check_name(ApiContext *ctx, const char *name, const json_t *token)
+/* The same attempt may ask again, for its answer may have been lost. A name that was given and
+ * never used, for its host has not come up, is given anew. */
+static bool check_name(ApiContext *ctx, const Wish *wish)
 {
-    const char *user = member_str(token, "host", NULL);
-    if (record_get(ctx, arena_printf(ctx->arena, "removed-host/%s", name)) != NULL) {
+    const char *user = member_str(wish->token, "attempt", NULL);
+    bool again = user != NULL && strcmp(user, wish->attempt) == 0;
+    if (user != NULL && !again) {
+        return refuse(ctx, "InvalidRequestException",
+                      "The token has been used, by host %s: make another one (weir host token).",
+                      member_str(wish->token, "host", ""));
+    }
+    if (record_get(ctx, arena_printf(ctx->arena, "removed-host/%s", wish->name)) != NULL) {
         return refuse(ctx, "InvalidRequestException",
                       "A host %s was removed from this tier, and a name is not used again: choose "
                       "another one.",
-                      name);
+                      wish->name);
     }
-    if (user != NULL && strcmp(user, name) != 0) {
-        return refuse(ctx, "InvalidRequestException",
-                      "The token has been used by host %s: make another one (weir host token).",
-                      user);
-    }
-    bool taken = record_get(ctx, arena_printf(ctx->arena, "host/%s/spec", name)) != NULL;
-    return !taken || refuse(ctx, "InvalidRequestException",
-                            "The tier has a host %s already: choose another name.", name);
+    const json_t *spec = record_get(ctx, arena_printf(ctx->arena, "host/%s/spec", wish->name));
+    bool came = record_get(ctx, arena_printf(ctx->arena, "host/%s/beat", wish->name)) != NULL ||
+                member_str(spec, "join", NULL) == NULL;
+    return spec == NULL || !came ||
+           refuse(ctx, "InvalidRequestException",
+                  "The tier has a host %s already: choose another name.", wish->name);
 }
 
 static json_t *share(ApiContext *ctx)
@@ -197,25 +220,37 @@ static json_t *share(ApiContext *ctx)
     return answer;
 }
 
+/* The host is one of the tier's from here on, and silent until it comes up. */
+static void host_put(ApiContext *ctx, const Wish *wish)
+{
+    json_t *spec =
+        context_own(ctx, json_pack("{s:s, s:s, s:I, s:s}", "zone", wish->zone, "net", wish->net,
+                                   "joined_ms", (json_int_t)ctx->now_ms, "join", wish->attempt));
+    if (wish->no_engines) {
+        json_object_set_new(spec, "draining", json_true());
+    }
+    record_put(ctx, arena_printf(ctx->arena, "host/%s/spec", wish->name), spec);
+}
+
 bool weir_join_host(ApiContext *ctx, json_t *input, json_t **ret_output)
 {
-    const char *name, *net;
+    Wish wish = {0};
     if (!ctx->joins) {
         return refuse(ctx, "InvalidRequestException",
                       "A host joins by a token, and over TLS: see `weir host token`.");
     }
     const char *key = token_key(ctx->arena, slice_of(ctx->access_key));
-    json_t *token = record_get(ctx, key);
-    TRY(wish_read(ctx, input, &name, &net) && check_name(ctx, name, token) &&
-        check_reach(ctx, name, net) && check_net(ctx, name, net));
+    wish.token = record_get(ctx, key);
+    TRY(wish_read(ctx, input, &wish) && check_name(ctx, &wish) && check_reach(ctx, &wish) &&
+        check_others(ctx, &wish));
     json_t *answer = share(ctx);
     if (answer == NULL) {
         return false;
     }
-    if (member_str(token, "host", NULL) == NULL) {
-        json_object_set_new(token, "host", json_string(name));
-        record_put(ctx, key, token);
-    }
+    json_object_set_new(wish.token, "host", json_string(wish.name));
+    json_object_set_new(wish.token, "attempt", json_string(wish.attempt));
+    record_put(ctx, key, wish.token);
+    host_put(ctx, &wish);
     *ret_output = answer;
     return true;
 }

@@ -231,20 +231,27 @@ static int up_run(Cli *cli, Up *up, char **files)
     if (status != 0) {
         return status;
     }
-    up_signals(&signals);
     bool attached = tier_is_up(cli);
-    if (attached && up_host_is_asked(up)) {
+    bool made_folder = !file_exists(cli->data_dir);
+    if ((attached || tier_is_supervised(cli)) && up_host_is_asked(up)) {
         err_set(&err, ERR_CONFLICT,
                 "the tier in %s is up already: `weir down` first, to change what host it is",
                 cli->data_dir);
         return cli_fail(&err);
     }
+    if (!attached && !up_host_prepare(up, cli, &err)) {
+        Err ignored;
+        (void)!(!made_folder || up_folder_remove(cli->data_dir, &ignored));
+        return cli_fail(&err);
+    }
+    up_signals(&signals);
     if (attached) {
         say_who_watches(cli);
     }
-    if (!attached && (!up_host_prepare(up, cli, &err) || !tier_start(cli, &start, &err))) {
+    if (!attached && !tier_start(cli, &start, &err)) {
         return cli_fail(&err);
     }
+    start.made_folder = start.made_folder || made_folder;
     bool is_up = false;
     status = up_bring(cli, up, &start, &is_up);
     if (attached) {

@@ -5,8 +5,7 @@
 #include <stdio.h>
 
 #include "cli/up_priv.h"
-
-#define NAME_ALONE "local" /* who was never called anything else */
+#include "engine/engine.h"
 
 bool tier_has_store(const Cli *cli)
 {
@@ -23,14 +22,35 @@ bool tier_has_store(const Cli *cli)
     return has;
 }
 
+/* Whether the endpoint "https://10.101.0.1:2379" is at the address of the API that this host had
+ * when it was up; before its first time nothing is. */
+static bool is_here(const Cli *cli, const char *endpoint)
+{
+    ClientSettings settings;
+    if (!client_settings_load(cli->data_dir, &settings, NULL)) {
+        return false;
+    }
+    const char *port = strrchr(settings.endpoint, ':');
+    size_t len = port != NULL ? (size_t)(port - settings.endpoint) : 0;
+    bool here = len > 0 && strncmp(endpoint, settings.endpoint, len + 1) == 0;
+    client_settings_done(&settings);
+    return here;
+}
+
 bool tier_waits_for_hosts(const Cli *cli)
 {
     HostFile file;
+    bool waits = false;
+    size_t i;
+    json_t *endpoint;
     if (!host_file_load(cli->data_dir, &file, NULL)) {
         return false;
     }
-    bool waits = member_bool(file.etcd, "own", false) &&
-                 json_array_size(member_array(file.etcd, "endpoints")) > 1;
+    if (member_bool(file.etcd, "own", false)) {
+        json_array_foreach (member_array(file.etcd, "endpoints"), i, endpoint) {
+            waits = waits || !is_here(cli, json_string_value(endpoint));
+        }
+    }
     host_file_done(&file);
     return waits;
 }
@@ -42,15 +62,22 @@ bool up_host_is_asked(const Up *up)
 
 static bool join(const Up *up, const Cli *cli, Err *err)
 {
+    Err missing;
     if (up->name == NULL || up->zone == NULL) {
         return err_set(err, ERR_INVALID,
                        "--join needs the host's --name, and the --zone that it is in");
     }
+    bool complete = engine_all_installed(&missing);
+    if (!complete && !up->no_engines) {
+        fprintf(stderr, "The host takes no engines: %s. Once it is there: weir host undrain %s\n",
+                missing.message, up->name);
+    }
+    fputs("Joining the tier; one that stood on one host moves its store to etcd first…\n", stderr);
     const JoinWish wish = {.token = up->join,
                            .name = up->name,
                            .zone = up->zone,
                            .net = up->net != NULL ? up->net : "",
-                           .no_engines = up->no_engines};
+                           .no_engines = up->no_engines || !complete};
     TRY(client_join(cli->data_dir, &wish, err));
     fprintf(stderr, "The host is %s of the tier now.\n", up->name);
     return true;
@@ -61,8 +88,8 @@ static bool take(HostFile *file, const Up *up, bool has_store, Err *err)
 {
     const char *name = up->name != NULL        ? up->name
                        : file->name[0] != '\0' ? file->name
-                                               : NAME_ALONE;
-    const char *before = file->name[0] != '\0' ? file->name : NAME_ALONE;
+                                               : HOST_NAME_ALONE;
+    const char *before = file->name[0] != '\0' ? file->name : HOST_NAME_ALONE;
     const char *zone = up->zone != NULL ? up->zone : file->zone;
     const char *net = up->net != NULL ? up->net : file->net;
     if (has_store && strcmp(name, before) != 0) {
@@ -71,6 +98,12 @@ static bool take(HostFile *file, const Up *up, bool has_store, Err *err)
             "this host is %s of its tier, which knows it by that name: leave --name out, "
             "or choose another --data folder",
             before);
+    }
+    if (strcmp(net, file->net) != 0 && member_bool(file->etcd, "own", false)) {
+        return err_set(err, ERR_CONFLICT,
+                       "the other hosts of the tier know this one by its net %s: leave --net out, "
+                       "or take the host out and join it anew under another name",
+                       file->net[0] != '\0' ? file->net : "of 127/8");
     }
     if (zone[0] == '\0') {
         return err_set(err, ERR_INVALID, "say the --zone that the host is in, too");

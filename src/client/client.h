@@ -50,7 +50,7 @@ typedef struct HostFile {
     char zone[2];
     char net[HOST_NET_SIZE]; /* "": a free one of 127/8 */
     char *tier;              /* its id; NULL: the store says */
-    bool no_engines;         /* it begins as one that drains */
+    char *join;              /* what it was let in by; NULL: it was there from the beginning */
     json_t *etcd;            /* where the store is; NULL: in a file here */
 } HostFile;
 
@@ -80,7 +80,7 @@ void join_token_done(JoinToken *token);
  * ERR_CONFLICT: the folder is of another host, or of a tier. ERR_INVALID: the token, or what the
  * host shall be called. ERR_DENIED: the token is used up, or the API is not the token's. */
 typedef struct JoinWish {
-    const char *token;
+    const char *token;             /* or "@FILE", or "-" for what comes in */
     const char *name, *zone, *net; /* net "": a free one of 127/8 */
     bool no_engines;               /* it takes none until it is undrained */
 } JoinWish;

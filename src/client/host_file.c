@@ -16,6 +16,7 @@ void host_file_done(HostFile *file)
 {
     json_decref(file->etcd);
     mem_free(file->tier);
+    mem_free(file->join);
     *file = (HostFile){0};
 }
 
@@ -43,7 +44,7 @@ static bool file_take(const json_t *root, HostFile *file, Err *err)
     const json_t *etcd = member_object(root, "etcd");
     file->etcd = json_deep_copy(etcd);
     file->tier = mem_strdup(member_str(root, "tier", NULL));
-    file->no_engines = member_bool(root, "no_engines", false);
+    file->join = mem_strdup(member_str(root, "join", NULL));
     return text_take(root, "name", file->name, sizeof(file->name), host_name_check, err) &&
            text_take(root, "zone", file->zone, sizeof(file->zone), host_zone_check, err) &&
            text_take(root, "net", file->net, sizeof(file->net), host_net_check, err) &&
@@ -72,12 +73,10 @@ bool host_file_save(const char *data_dir, const HostFile *file, Err *err)
 {
     CLEANUP(mem_free_ptr) char *path = file_path(data_dir);
     CLEANUP(record_free_ptr)
-    json_t *root = json_pack("{s:s, s:s, s:s, s:s*, s:O*}", "name", file->name, "zone", file->zone,
-                             "net", file->net, "tier", file->tier, "etcd", file->etcd);
+    json_t *root =
+        json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:O*}", "name", file->name, "zone", file->zone,
+                  "net", file->net, "tier", file->tier, "join", file->join, "etcd", file->etcd);
     ASSERT(root != NULL);
-    if (file->no_engines) {
-        json_object_set_new(root, "no_engines", json_true());
-    }
     char *text = json_dumps(root, JSON_INDENT(1));
     bool ok = file_write(path, slice_of(text), 0600, err);
     mem_free(text);

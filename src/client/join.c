@@ -8,9 +8,11 @@
 
 #include "client/client_priv.h"
 
-#define CA_MAX        ((size_t)64 << 10)
-#define LATER_MS      500 /* between two questions to a tier that moves its store */
-#define LATER_WAIT_MS (120 * MS_PER_S)
+#define CA_MAX         ((size_t)64 << 10)
+#define TOKEN_TEXT_MAX ((size_t)4 << 10)
+#define ATTEMPT_LENGTH 16
+#define LATER_MS       500 /* between two questions to a tier that moves its store */
+#define LATER_WAIT_MS  (120 * MS_PER_S)
 
 /* ---- the folder --------------------------------------------------------------------------------
  */
@@ -73,7 +75,7 @@ static bool ca_fetch(const char *data_dir, const JoinToken *token, Err *err)
 }
 
 static bool join_ask(const char *data_dir, const JoinToken *token, const JoinWish *wish,
-                     json_t **ret_answer, Err *err)
+                     const char *attempt, json_t **ret_answer, Err *err)
 {
     Client *client = NULL;
     ClientSettings settings = {.endpoint = mem_strdup(token->endpoint),
@@ -83,7 +85,8 @@ static bool join_ask(const char *data_dir, const JoinToken *token, const JoinWis
                                .patience_ms = CLIENT_PATIENCE_DEFAULT_MS,
                                .timeout_ms = CLIENT_TIMEOUT_DEFAULT_MS};
     CLEANUP(record_free_ptr)
-    json_t *input = json_pack("{s:s, s:s}", "HostName", wish->name, "Zone", wish->zone);
+    json_t *input = json_pack("{s:s, s:s, s:s, s:b}", "HostName", wish->name, "Zone", wish->zone,
+                              "Attempt", attempt, "NoEngines", wish->no_engines);
     if (wish->net[0] != '\0') {
         json_object_set_new(input, "Network", json_string(wish->net));
     }
@@ -96,13 +99,14 @@ static bool join_ask(const char *data_dir, const JoinToken *token, const JoinWis
 }
 
 /* A tier over SQLite says "later" until its store has moved, and nothing while it starts again. The
- * same host may ask twice, so an answer that was lost is asked for anew. */
+ * same attempt may ask twice, so an answer that was lost is asked for anew. */
 static bool join_ask_on(const char *data_dir, const JoinToken *token, const JoinWish *wish,
-                        json_t **ret_answer, Err *err)
+                        const char *attempt, json_t **ret_answer, Err *err)
 {
     const struct timespec pause = {.tv_nsec = LATER_MS * 1000000L};
     int64_t end_ms = time_mono_ms() + LATER_WAIT_MS;
-    while (!join_ask(data_dir, token, wish, ret_answer, err)) {
+    while (!ca_fetch(data_dir, token, err) ||
+           !join_ask(data_dir, token, wish, attempt, ret_answer, err)) {
         bool later =
             err->code == ERR_UNAVAILABLE || err->code == ERR_UNSETTLED || err->code == ERR_TIMEOUT;
         if (!later || time_mono_ms() > end_ms) {
@@ -124,10 +128,11 @@ static bool etcd_write(const char *data_dir, const json_t *answer, HostFile *fil
     bool own = member_bool(answer, "StoreOwn", false);
     static const struct {
         const char *member, *file;
-    } texts[] = {{"StoreCa", "etcd/ca.pem"},
-                 {"StoreCaKey", "etcd/ca.key"},
-                 {"StoreCert", "etcd/cert.pem"},
-                 {"StoreKey", "etcd/key.pem"}};
+        const char *name; /* in host.json */
+    } texts[] = {{"StoreCa", "etcd/ca.pem", "ca"},
+                 {"StoreCaKey", "etcd/ca.key", NULL},
+                 {"StoreCert", "etcd/cert.pem", "cert"},
+                 {"StoreKey", "etcd/key.pem", "key"}};
     TRY(dir_make(folder, 0711, err));
     file->etcd =
         json_pack("{s:O, s:s, s:b, s:b, s:s}", "endpoints", member_array(answer, "StoreEndpoints"),
@@ -139,18 +144,22 @@ static bool etcd_write(const char *data_dir, const json_t *answer, HostFile *fil
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         const char *text = member_str(answer, texts[i].member, NULL);
         TRY(text == NULL || text_write(data_dir, texts[i].file, text, err));
+        if (text != NULL && texts[i].name != NULL) {
+            json_object_set_new(file->etcd, texts[i].name, json_string(texts[i].file));
+        }
     }
-    if (own || member_str(answer, "StoreCert", NULL) != NULL) {
-        json_object_set_new(file->etcd, "cert", json_string("etcd/cert.pem"));
-        json_object_set_new(file->etcd, "key", json_string("etcd/key.pem"));
+    if (own) { /* serve makes it */
+        json_object_set_new(file->etcd, "cert", json_string("etcd/host.pem"));
+        json_object_set_new(file->etcd, "key", json_string("etcd/host.pem"));
     }
     return true;
 }
 
-static bool answer_write(const char *data_dir, const JoinWish *wish, const json_t *answer, Err *err)
+static bool answer_write(const char *data_dir, const JoinWish *wish, const char *attempt,
+                         const json_t *answer, Err *err)
 {
     HostFile file = {.tier = mem_strdup(member_str(answer, "TierId", NULL)),
-                     .no_engines = wish->no_engines};
+                     .join = mem_strdup(attempt)};
     snprintf(file.name, sizeof(file.name), "%s", wish->name);
     snprintf(file.zone, sizeof(file.zone), "%s", wish->zone);
     snprintf(file.net, sizeof(file.net), "%s", wish->net);
@@ -160,20 +169,37 @@ static bool answer_write(const char *data_dir, const JoinWish *wish, const json_
     return ok;
 }
 
+/* As it was given, from a file, or from what comes in: an argument is seen by all. */
+static bool token_read(const char *text, JoinToken *ret_token, Err *err)
+{
+    const char *path = text[0] == '@' ? text + 1 : strcmp(text, "-") == 0 ? "/dev/stdin" : NULL;
+    if (path == NULL) {
+        return join_token_parse(text, ret_token, err);
+    }
+    Buf line;
+    buf_init(&line, TOKEN_TEXT_MAX);
+    bool ok = file_read(path, &line, err) && join_token_parse(buf_str(&line), ret_token, err);
+    crypto_wipe(line.data, line.len);
+    buf_done(&line);
+    return ok;
+}
+
 bool client_join(const char *data_dir, const JoinWish *wish, Err *err)
 {
     bool joined;
     JoinToken token;
+    char attempt[ATTEMPT_LENGTH + 1];
     CLEANUP(record_free_ptr) json_t *answer = NULL;
     TRY(host_name_check(wish->name, err) && host_zone_check(wish->zone, err) &&
         host_net_check(wish->net, err) && folder_check(data_dir, wish, &joined, err));
     if (joined) {
         return true;
     }
-    TRY(join_token_parse(wish->token, &token, err));
-    bool ok = dir_make(data_dir, 0711, err) && ca_fetch(data_dir, &token, err) &&
-              join_ask_on(data_dir, &token, wish, &answer, err) &&
-              answer_write(data_dir, wish, answer, err);
+    TRY(token_read(wish->token, &token, err));
+    random_id(attempt, ATTEMPT_LENGTH);
+    bool ok = dir_make(data_dir, 0711, err) &&
+              join_ask_on(data_dir, &token, wish, attempt, &answer, err) &&
+              answer_write(data_dir, wish, attempt, answer, err);
     join_token_done(&token);
     return ok;
 }

@@ -60,6 +60,8 @@ char *engine_last_words(const char *log_path);
  * on_missing, which may be NULL, is called for an engine that is not there. Runs programs: blocks.
  */
 EngineVersions engine_versions_find(Arena *arena, void (*on_missing)(const Err *err));
+/* Whether there is one of each. ERR_NOT_FOUND says which is missing. Runs programs: blocks. */
+NODISCARD bool engine_all_installed(Err *err);
 
 /* ---- PostgreSQL ------------------------------------------------------------------------------ */
 

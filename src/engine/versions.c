@@ -23,3 +23,11 @@ EngineVersions engine_versions_find(Arena *arena, void (*on_missing)(const Err *
     }
     return (EngineVersions){.items = items, .len = len};
 }
+
+bool engine_all_installed(Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    PgInstalls postgres = {0};
+    RedisInstall redis = {0};
+    return pg_installs_find(arena, &postgres, err) && redis_install_find(arena, &redis, err);
+}

@@ -1,4 +1,6 @@
 /* What a host of a tier may be called, and where it may stand (docs/hosts.md). Pure. */
+#include <stdio.h>
+
 #include "model/model.h"
 
 bool host_name_check(const char *name, Err *err)
@@ -28,8 +30,13 @@ bool host_net_check(const char *net, Err *err)
     Slice rest = slice_of(net);
     Slice first = slice_cut(&rest, '.');
     uint64_t high = 0, low = 0;
-    bool good = net[0] == '\0' || (strlen(net) < HOST_NET_SIZE && str_to_u64(first, &high) &&
-                                   str_to_u64(rest, &low) && high > 0 && high < 224 && low <= 255);
+    char plain[HOST_NET_SIZE];
+    bool good = net[0] == '\0' || (str_to_u64(first, &high) && str_to_u64(rest, &low) && high > 0 &&
+                                   high < 224 && low <= 255);
+    if (good && net[0] != '\0') { /* one form of each, since nets are compared as texts */
+        snprintf(plain, sizeof(plain), "%u.%u", (unsigned)high & 0xffU, (unsigned)low & 0xffU);
+        good = strcmp(plain, net) == 0;
+    }
     return good || err_set(err, ERR_INVALID,
                            "the net of a host is the first two numbers of a /16 that leads to it "
                            "alone, \"10.77\", not \"%.40s\"",

@@ -138,7 +138,7 @@ static bool store_move(ApiRunner *runner, Err *err)
         return err_set(err, ERR_CONFLICT,
                        "the tier's store cannot move to etcd, and stays where it is: %s", failed);
     }
-    TRY(etcd_own_installed(err) && tier_move_ask(runner->tier, err));
+    TRY(etcd_own_installed(runner->tier, err) && tier_move_ask(runner->tier, err));
     loop_post(runner->loop, runner->events.again, runner->events.user);
     return err_set(err, ERR_UNAVAILABLE, "the tier moves its store to etcd first; ask again");
 }
@@ -148,6 +148,13 @@ static bool share_store(void *context, json_t **ret_share, Err *err)
     ApiRunner *runner = context;
     return runner->tier->etcd != NULL ? tier_store_share(runner->tier, ret_share, err)
                                       : store_move(runner, err);
+}
+
+/* Before a host goes for good. */
+static bool release_host(void *context, const char *host, Err *err)
+{
+    const ApiRunner *runner = context;
+    return !tier_etcd_is_own(runner->tier) || etcd_member_release(runner->tier, host, err);
 }
 
 /* ---- what is installed -------------------------------------------------------------------------
@@ -268,6 +275,7 @@ bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, const ApiRunnerEve
         .inject = inject,
         .host_heard = host_heard,
         .share_store = share_store,
+        .release_host = release_host,
         .context = runner,
     };
     if (!api_new(&options, &runner->api, err) || !listen_all(runner, err)) {

@@ -1,8 +1,6 @@
 /*
- * Keeps this host's etcd running, and the members of etcd those of the tier's hosts: the first
- * three have one (docs/hosts.md, "etcd under guard"). Each look does what is missing, one step of
- * it; the members themselves are the only record of how far it is. Any serve may be killed at any
- * step.
+ * Keeps this host's etcd running, and carries out what is decided of its members (etcd_decide.c):
+ * one step at each look. Any serve may be killed at any step.
  */
 #include <stdio.h>
 
@@ -12,88 +10,92 @@
 
 #define LOOK_MS       1000
 #define MEMBERS_EVERY 3 /* looks */
+#define CERT_EVERY    86400
 
 struct EtcdKeeper {
-    Loop *loop;
     Jobs *jobs;
     const Tier *tier;
-    LoopFn *again;
-    void *user;
     LoopTimer timer;
-    LoopTimer renew;
     bool in_job;
-    bool changed; /* the job's: host.json has other endpoints than we run with */
+    /* The job's. */
+    json_t *endpoints; /* where the store is asked */
+    bool ran;          /* at the last look */
     unsigned looks;
     char told[sizeof((Err){0}.message)]; /* the last trouble, so that it is said once */
 };
 
-/* ---- who is a member ---------------------------------------------------------------------------
+/* ---- what is known -----------------------------------------------------------------------------
  */
 
-/* This host's, by where it is, or by its name where its net has changed; NULL: none. */
-static const StoreMember *member_own(const Tier *tier, const StoreMembers *members)
-{
-    CLEANUP(mem_free_ptr) char *url = etcd_own_peer_url(tier->net);
-    for (size_t i = 0; i < members->len; i++) {
-        const StoreMember *member = &members->items[i];
-        if (strcmp(member->peer_url, url) == 0 || strcmp(member->name, tier->host) == 0) {
-            return member;
-        }
-    }
-    return NULL;
-}
-
-static const StoreMember *learner(const StoreMembers *members)
-{
-    for (size_t i = 0; i < members->len; i++) {
-        if (members->items[i].learner) {
-            return &members->items[i];
-        }
-    }
-    return NULL;
-}
-
 /* ERR_NOT_FOUND is an answer, and so "no". */
-static bool is_removed(const Tier *tier, const char *host, bool *ret_removed, Err *err)
+static bool is_removed(const Tier *tier, Arena *arena, const char *host, bool *ret_removed,
+                       Err *err)
 {
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     StoreItem item;
     *ret_removed = store_get(tier->store, slice_of(arena_printf(arena, "removed-host/%s", host)),
                              arena, &item, err);
     return *ret_removed || err->code == ERR_NOT_FOUND;
 }
 
-/* Somebody else may have been faster. */
-static bool remove_removed(const Tier *tier, const StoreMembers *members, bool *ret_changed,
-                           Err *err)
+static bool removed_find(const Tier *tier, Arena *arena, EtcdView *view, Err *err)
 {
-    for (size_t i = 0; i < members->len; i++) {
-        const StoreMember *member = &members->items[i];
+    for (size_t i = 0; i < view->members.len && view->removed == NULL; i++) {
+        const char *name = view->members.items[i].name;
         bool removed = false;
-        if (member->name[0] == '\0' || strcmp(member->name, tier->host) == 0) {
-            continue;
-        }
-        TRY(is_removed(tier, member->name, &removed, err));
-        if (removed) {
-            log_info("serve", "host %s was removed, and its member of etcd with it", member->name);
-            TRY(store_member_remove(tier->store, member->id, err) || err->code == ERR_NOT_FOUND);
-            *ret_changed = true;
-        }
+        TRY(name[0] == '\0' || is_removed(tier, arena, name, &removed, err));
+        view->removed = removed ? name : NULL;
     }
     return true;
 }
 
-/* ---- becoming one ------------------------------------------------------------------------------
+static bool hosts_find(const Tier *tier, Arena *arena, EtcdView *view, Err *err)
+{
+    StoreRange range;
+    VEC(EtcdHost) hosts = {0};
+    TRY(store_range(tier->store, SLICE("host/"), (Slice){0}, 2 * HOSTS_MAX + 1, arena, &range,
+                    err));
+    for (size_t i = 0; i < range.len; i++) {
+        CLEANUP(record_free_ptr) json_t *record = NULL;
+        Slice rest = slice_skip(range.items[i].key, strlen("host/"));
+        Slice name = slice_cut(&rest, '/');
+        if (!slice_is(rest, "spec")) {
+            continue;
+        }
+        TRY(record_parse(range.items[i].value, &record, err));
+        CLEANUP(mem_free_ptr) char *url = etcd_own_peer_url(member_str(record, "net", ""));
+        const EtcdHost host = {.name = arena_slice_str(arena, name),
+                               .url = arena_slice_str(arena, slice_of(url)),
+                               .draining = member_bool(record, "draining", false)};
+        arena_vec_push(arena, &hosts, host);
+    }
+    view->hosts = hosts.items;
+    view->hosts_len = hosts.len;
+    return true;
+}
+
+static bool view_take(const Tier *tier, Arena *arena, EtcdView *view, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *url = etcd_own_peer_url(tier->net);
+    *view = (EtcdView){.host = tier->host,
+                       .url = arena_slice_str(arena, slice_of(url)),
+                       .installed = etcd_own_installed(tier, NULL),
+                       .has_data = etcd_own_has_data(tier),
+                       .runs = etcd_own_runs(tier)};
+    return store_members(tier->store, arena, &view->members, err) &&
+           removed_find(tier, arena, view, err) && hosts_find(tier, arena, view, err);
+}
+
+/* ---- carrying it out ---------------------------------------------------------------------------
  */
 
-/* "h1=https://10.101.0.1:2380,…"; what has not started has no name yet. */
-static const char *cluster_text(const Tier *tier, const StoreMembers *members, Arena *arena)
+/* "h1=https://10.101.0.1:2380,…"; what has not started has no name yet, and needs none here. */
+static const char *cluster_text(const EtcdView *view, Arena *arena)
 {
-    const StoreMember *own = member_own(tier, members);
+    const StoreMember *own = etcd_member_own(view);
     const char *text = "";
-    for (size_t i = 0; i < members->len; i++) {
-        const StoreMember *member = &members->items[i];
-        const char *name = member == own             ? tier->host
+    for (size_t i = 0; i < view->members.len; i++) {
+        const StoreMember *member = &view->members.items[i];
+        const char *name = member == own             ? view->host
                            : member->name[0] != '\0' ? member->name
                                                      : "unnamed";
         text = arena_printf(arena, "%s%s%s=%s", text, i > 0 ? "," : "", name, member->peer_url);
@@ -101,17 +103,17 @@ static const char *cluster_text(const Tier *tier, const StoreMembers *members, A
     return text;
 }
 
-/* What an earlier membership left is of no use to a new one. */
-static bool become(const Tier *tier, Err *err)
+/* Somebody else may have been faster. */
+static bool member_remove(const Tier *tier, const StoreMember *member, Err *err)
 {
-    CLEANUP(mem_free_ptr) char *url = etcd_own_peer_url(tier->net);
-    log_info("serve", "this host gets a member of etcd");
-    TRY(etcd_own_installed(err) && etcd_own_data_remove(tier, err));
-    return store_member_add(tier->store, url, err);
+    if (!store_member_remove(tier->store, member->id, err)) {
+        return err->code == ERR_NOT_FOUND;
+    }
+    log_info("serve", "the member of etcd at %s is taken out", member->peer_url);
+    return true;
 }
 
-/* One that has everything votes once there are three. */
-static bool promote(const Tier *tier, const StoreMember *member, Err *err)
+static bool member_promote(const Tier *tier, const StoreMember *member, Err *err)
 {
     if (!store_member_promote(tier->store, member->id, err)) {
         return err->code == ERR_EXISTS;
@@ -120,72 +122,125 @@ static bool promote(const Tier *tier, const StoreMember *member, Err *err)
     return true;
 }
 
-/* One step at most. */
-static bool members_step(const Tier *tier, const StoreMembers *members, Arena *arena, Err *err)
+/* What an earlier membership left is of no use to a new one. */
+static bool member_add(const Tier *tier, const EtcdView *view, Err *err)
 {
-    CLEANUP(mem_free_ptr) char *url = etcd_own_peer_url(tier->net);
-    const StoreMember *own = member_own(tier, members);
-    const StoreMember *learns = learner(members);
-    if (own == NULL) {
-        if (members->len >= ETCD_OWN_MEMBERS) { /* also where somebody took ours out */
-            return !etcd_own_has_data(tier) || etcd_own_data_remove(tier, err);
+    TRY(etcd_own_data_remove(tier, err) && store_member_add(tier->store, view->url, err));
+    log_info("serve", "this host gets a member of etcd");
+    return true;
+}
+
+static bool step_take(const Tier *tier, const EtcdView *view, Arena *arena, Err *err)
+{
+    EtcdStep step = etcd_decide(view);
+    switch (step.kind) {
+    case ETCD_STEP_NONE:
+        return true;
+    case ETCD_STEP_REMOVE:
+        return member_remove(tier, step.member, err);
+    case ETCD_STEP_PROMOTE:
+        return member_promote(tier, step.member, err);
+    case ETCD_STEP_ADD:
+        return member_add(tier, view, err);
+    case ETCD_STEP_START:
+        return view->has_data ? etcd_own_go_on(tier, err)
+                              : etcd_own_join(tier, cluster_text(view, arena), err);
+    case ETCD_STEP_CLEAR:
+        return etcd_own_data_remove(tier, err);
+    }
+    UNREACHABLE();
+}
+
+static const StoreMember *member_named(const StoreMembers *members, const char *host)
+{
+    for (size_t i = 0; i < members->len; i++) {
+        if (strcmp(members->items[i].name, host) == 0) {
+            return &members->items[i];
         }
-        return learns != NULL ? promote(tier, learns, err) : become(tier, err);
     }
-    if (strcmp(own->peer_url, url) != 0) {
-        return store_member_move(tier->store, own->id, url, err);
+    return NULL;
+}
+
+/* The answer may come from the very one that goes: whether it is gone the others say. */
+bool etcd_member_release(const Tier *tier, const char *host, Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    StoreMembers members;
+    Err failed;
+    TRY(store_members(tier->store, arena, &members, err));
+    const StoreMember *member = member_named(&members, host);
+    if (member == NULL) {
+        return true;
     }
-    if (!etcd_own_runs(tier)) {
-        const char *cluster = etcd_own_has_data(tier) ? NULL : cluster_text(tier, members, arena);
-        return etcd_own_start(tier, cluster, false, err);
+    if (etcd_is_last_voter(&members, member)) {
+        return err_set(err, ERR_UNAVAILABLE,
+                       "host %s still keeps the tier's store alone: a host that drains hands it to "
+                       "another one; try again in a moment",
+                       host);
     }
-    return !own->learner || members->len < ETCD_OWN_MEMBERS || promote(tier, own, err);
+    if (member_remove(tier, member, &failed)) {
+        return true;
+    }
+    TRY(store_members(tier->store, arena, &members, err));
+    return member_named(&members, host) == NULL ||
+           err_set(err, failed.code, "host %s keeps its part of the store: %s", host,
+                   failed.message);
 }
 
 /* ---- where the store is asked ------------------------------------------------------------------
  */
 
-/* This host's member first; who learns is not asked. */
-static json_t *endpoints_of(const Tier *tier, const StoreMembers *members)
+/* Those that vote, this host's first. One that learns serves nobody, but may vote at any moment,
+ * and then be the only one: this host's comes last until then. */
+static json_t *endpoints_of(const EtcdView *view)
 {
     json_t *endpoints = json_array();
-    const StoreMember *own = member_own(tier, members);
-    for (size_t i = 0; i < members->len; i++) {
-        const StoreMember *member = &members->items[i];
+    const StoreMember *own = etcd_member_own(view);
+    for (size_t i = 0; i < view->members.len; i++) {
+        const StoreMember *member = &view->members.items[i];
         CLEANUP(mem_free_ptr) char *endpoint = etcd_own_endpoint(member->peer_url);
-        if (member->learner) {
-            continue;
+        if (!member->learner) {
+            json_array_insert_new(endpoints, member == own ? 0 : json_array_size(endpoints),
+                                  json_string(endpoint));
         }
-        if (member == own) {
-            json_array_insert_new(endpoints, 0, json_string(endpoint));
-        } else {
-            json_array_append_new(endpoints, json_string(endpoint));
-        }
+    }
+    if (own != NULL && own->learner) {
+        CLEANUP(mem_free_ptr) char *endpoint = etcd_own_endpoint(own->peer_url);
+        json_array_append_new(endpoints, json_string(endpoint));
     }
     return endpoints;
 }
 
+/* For the next start. */
 static bool endpoints_write(const Tier *tier, json_t *endpoints, Err *err)
 {
     HostFile file;
     TRY(host_file_load(tier->data_dir, &file, err));
+    bool same = json_equal(endpoints, member_array(file.etcd, "endpoints"));
     json_object_set(file.etcd, "endpoints", endpoints);
-    bool ok = host_file_save(tier->data_dir, &file, err);
+    bool ok = same || host_file_save(tier->data_dir, &file, err);
     host_file_done(&file);
     return ok;
 }
 
-static bool endpoints_keep(EtcdKeeper *keeper, const StoreMembers *members, Err *err)
+/* One that has gone is passed over until then. */
+static bool endpoints_keep(EtcdKeeper *keeper, const EtcdView *view, Err *err)
 {
     const Tier *tier = keeper->tier;
-    CLEANUP(record_free_ptr) json_t *endpoints = endpoints_of(tier, members);
+    CLEANUP(record_free_ptr) json_t *endpoints = endpoints_of(view);
     size_t len = json_array_size(endpoints);
-    if (len == 0 || len > CLIENT_ETCD_MAX ||
-        json_equal(endpoints, member_array(tier->etcd, "endpoints"))) {
+    if (len == 0 || len > CLIENT_ETCD_MAX || json_equal(endpoints, keeper->endpoints)) {
         return true;
     }
     TRY(endpoints_write(tier, endpoints, err));
-    keeper->changed = true;
+    const StoreMember *own = etcd_member_own(view);
+    for (size_t i = 0; i < len; i++) {
+        bool first = i == 0 && own != NULL && !own->learner;
+        TRY(store_endpoint_add(tier->store, json_string_value(json_array_get(endpoints, i)), first,
+                               err));
+    }
+    json_decref(keeper->endpoints);
+    keeper->endpoints = json_incref(endpoints);
     return true;
 }
 
@@ -196,27 +251,39 @@ static bool members_look(EtcdKeeper *keeper, Err *err)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     const Tier *tier = keeper->tier;
-    StoreMembers members;
-    bool changed = false;
+    EtcdView view;
     bool removed = false;
-    TRY(store_members(tier->store, arena, &members, err) &&
-        remove_removed(tier, &members, &changed, err) &&
-        is_removed(tier, tier->host, &removed, err));
-    return removed || changed ||
-           (members_step(tier, &members, arena, err) && endpoints_keep(keeper, &members, err));
+    TRY(view_take(tier, arena, &view, err) && is_removed(tier, arena, tier->host, &removed, err));
+    /* Where to ask comes first: the step may take away whoever was asked. */
+    return removed || (endpoints_keep(keeper, &view, err) && step_take(tier, &view, arena, err));
+}
+
+/* Without a word of the store: it may be this host's that is missing. */
+static bool process_look(EtcdKeeper *keeper, Err *err)
+{
+    const Tier *tier = keeper->tier;
+    etcd_own_log_bound(tier);
+    if (!etcd_own_has_data(tier)) {
+        return true;
+    }
+    if (keeper->ran && !etcd_own_runs(tier)) {
+        log_warn("serve", "etcd on this host has ended (%s/etcd/log), and is started again",
+                 tier->data_dir);
+    }
+    TRY(etcd_own_go_on(tier, err));
+    keeper->ran = true;
+    return true;
 }
 
 static void look_run(void *arg, const Job *job)
 {
     (void)job;
     EtcdKeeper *keeper = arg;
-    const Tier *tier = keeper->tier;
     Err err = {0};
-    bool ok = !etcd_own_has_data(tier) || etcd_own_start(tier, NULL, false, &err);
-    etcd_own_log_bound(tier);
-    if (ok && keeper->looks++ % MEMBERS_EVERY == 0) {
-        ok = members_look(keeper, &err);
-    }
+    unsigned look = keeper->looks++;
+    bool ok = (look % CERT_EVERY != 0 || etcd_own_cert_keep(keeper->tier, &err)) &&
+              process_look(keeper, &err) &&
+              (look % MEMBERS_EVERY != 0 || members_look(keeper, &err));
     if (!ok && strcmp(err.message, keeper->told) != 0) {
         log_warn("serve", "etcd on this host: %s", err.message);
     }
@@ -227,11 +294,6 @@ static void look_done(void *arg)
 {
     EtcdKeeper *keeper = arg;
     keeper->in_job = false;
-    if (keeper->changed) {
-        keeper->changed = false;
-        log_info("serve", "the members of etcd have changed: serve starts again with them");
-        keeper->again(keeper->user);
-    }
 }
 
 static void on_look(void *user)
@@ -242,44 +304,20 @@ static void on_look(void *user)
     }
 }
 
-static void renew_run(void *arg, const Job *job)
-{
-    (void)job;
-    const EtcdKeeper *keeper = arg;
-    Err err;
-    if (!etcd_own_certs_renew(keeper->tier, &err)) {
-        log_warn("serve", "etcd keeps its certificate: %s", err.message);
-    }
-}
-
-static void renew_done(void *arg)
-{
-    (void)arg;
-}
-
-static void on_renew(void *user)
-{
-    EtcdKeeper *keeper = user;
-    if (!jobs_submit(keeper->jobs, renew_run, renew_done, keeper, NULL, NULL)) {
-        log_warn("serve", "etcd keeps its certificate: too much to do");
-    }
-}
-
-void etcd_keeper_new(Loop *loop, Jobs *jobs, const Tier *tier, LoopFn *again, void *user,
-                     EtcdKeeper **ret_keeper)
+EtcdKeeper *etcd_keeper_new(Loop *loop, Jobs *jobs, const Tier *tier)
 {
     EtcdKeeper *keeper = mem_alloc(sizeof(EtcdKeeper));
-    *keeper = (EtcdKeeper){.loop = loop, .jobs = jobs, .tier = tier, .again = again, .user = user};
+    *keeper = (EtcdKeeper){.jobs = jobs, .tier = tier};
+    keeper->endpoints = json_deep_copy(member_array(tier->etcd, "endpoints"));
     loop_timer_start(loop, &keeper->timer, LOOK_MS, LOOK_MS, on_look, keeper);
-    loop_timer_start(loop, &keeper->renew, CERT_RENEW_MS, CERT_RENEW_MS, on_renew, keeper);
-    *ret_keeper = keeper;
+    return keeper;
 }
 
 void etcd_keeper_free(EtcdKeeper *keeper)
 {
     if (keeper != NULL) {
         loop_timer_stop(&keeper->timer);
-        loop_timer_stop(&keeper->renew);
+        json_decref(keeper->endpoints);
         mem_free(keeper);
     }
 }

@@ -1,5 +1,5 @@
 /*
- * The etcd that Weir runs on this host (docs/hosts.md): its folder, its certificates, its process.
+ * The etcd that Weir runs on this host (docs/hosts.md): its folder, its certificate, its process.
  * An authority of its own says who may come in: members, and the serves of the tier. It runs under
  * a guard, as engines do, and like them outlives serve.
  */
@@ -42,22 +42,34 @@ char *etcd_own_endpoint(const char *peer_url)
     return mem_printf("%.*s:%d", (int)host, peer_url, CLIENT_PORT);
 }
 
+/* The log is there, whole, once it has begun as a member; what comes before it may be half made. */
 bool etcd_own_has_data(const Tier *tier)
 {
-    CLEANUP(mem_free_ptr) char *path = place(tier, "data/member");
+    CLEANUP(mem_free_ptr) char *path = place(tier, "data/member/wal");
     return file_exists(path);
 }
 
-bool etcd_own_installed(Err *err)
+bool etcd_own_installed(const Tier *tier, Err *err)
 {
     return access(PROGRAM, X_OK) == 0 ||
-           err_set(err, ERR_NOT_FOUND,
-                   "a tier of several hosts keeps its store in etcd, which is not installed: "
-                   "apt-get install etcd-server");
+           err_set(
+               err, ERR_CONFLICT,
+               "a tier of several hosts keeps its store in etcd, which is not installed on host "
+               "%s: there, apt-get install etcd-server",
+               tier->host);
 }
 
 /* ---- files -------------------------------------------------------------------------------------
  */
+
+/* A host without the program has no account of it, and its files are for serve alone. */
+static ProcessAccount account_of(void)
+{
+    ProcessAccount account;
+    return engine_account(ACCOUNT, &account, NULL)
+               ? account
+               : (ProcessAccount){.uid = geteuid(), .gid = getegid(), .drop = false};
+}
 
 /* For us and for the account. */
 static bool file_give(const char *path, Slice text, const ProcessAccount *account, Err *err)
@@ -74,23 +86,18 @@ static bool folder_make(const Tier *tier, const char *leaf, const ProcessAccount
            err_set_errno(err, errno, "cannot give %s to the account %s", path, ACCOUNT);
 }
 
-static bool folders_make(const Tier *tier, const ProcessAccount *account, Err *err)
-{
-    CLEANUP(mem_free_ptr) char *root = mem_printf("%s/etcd", tier->data_dir);
-    return dir_make(root, 0711, err) && folder_make(tier, "data", account, err) &&
-           folder_make(tier, "log", account, err);
-}
-
 bool etcd_own_authority_make(const Tier *tier, Err *err)
 {
     CLEANUP(mem_free_ptr) char *root = mem_printf("%s/etcd", tier->data_dir);
     CLEANUP(mem_free_ptr) char *cert_path = place(tier, "ca.pem");
     CLEANUP(mem_free_ptr) char *key_path = place(tier, "ca.key");
+    CLEANUP(mem_free_ptr) char *host_path = place(tier, "host.pem");
     CLEANUP(mem_free_ptr) char *name = mem_printf("Weir store %s", tier->id);
     CLEANUP(secret_done) Secret key = {0};
     CLEANUP(buf_done) Buf cert;
     buf_init(&cert, TEXT_MAX);
-    return dir_make(root, 0711, err) && cert_ca_make(name, &cert, &key, err) &&
+    return dir_make(root, 0711, err) && tree_remove(host_path, err) &&
+           cert_ca_make(name, &cert, &key, err) &&
            file_write(key_path, secret_reveal(&key), 0600, err) &&
            file_write(cert_path, buf_slice(&cert), 0644, err);
 }
@@ -102,13 +109,13 @@ static bool authority_read(const Tier *tier, Buf *cert, Buf *key, Err *err)
     return file_read(cert_path, cert, err) && file_read(key_path, key, err);
 }
 
-static bool cert_write(const Tier *tier, const ProcessAccount *account, Slice ca, Slice ca_key,
-                       Err *err)
+/* Certificate and key are one file, so that none is ever beside another's. */
+static bool cert_write(const Tier *tier, Slice ca, Slice ca_key, Err *err)
 {
     CLEANUP(mem_free_ptr) char *own = mem_printf("%s.0.1", tier->net);
     CLEANUP(mem_free_ptr) char *ca_path = place(tier, "ca.pem");
-    CLEANUP(mem_free_ptr) char *cert_path = place(tier, "cert.pem");
-    CLEANUP(mem_free_ptr) char *key_path = place(tier, "key.pem");
+    CLEANUP(mem_free_ptr) char *path = place(tier, "host.pem");
+    const ProcessAccount account = account_of();
     const char *const names[] = {own, "127.0.0.1", NULL};
     const CertSpec spec = {.common_name = tier->host,
                            .names = names,
@@ -116,25 +123,40 @@ static bool cert_write(const Tier *tier, const ProcessAccount *account, Slice ca
                            .client = true,
                            .valid_days = CERT_END_DAYS};
     CLEANUP(secret_done) Secret key = {0};
-    CLEANUP(buf_done) Buf cert;
-    buf_init(&cert, TEXT_MAX);
-    return cert_issue(ca, ca_key, &spec, &cert, &key, err) &&
-           file_give(ca_path, ca, account, err) &&
-           file_give(key_path, secret_reveal(&key), account, err) &&
-           file_give(cert_path, buf_slice(&cert), account, err);
+    CLEANUP(buf_done) Buf text;
+    buf_init(&text, TEXT_MAX);
+    bool ok = cert_issue(ca, ca_key, &spec, &text, &key, err);
+    buf_append_slice(&text, secret_reveal(&key));
+    ok = ok && file_give(ca_path, ca, &account, err) &&
+         file_give(path, buf_slice(&text), &account, err);
+    crypto_wipe(text.data, text.len);
+    return ok;
+}
+
+static bool cert_is_good(const Tier *tier)
+{
+    CLEANUP(mem_free_ptr) char *path = place(tier, "host.pem");
+    CLEANUP(buf_done) Buf text;
+    buf_init(&text, TEXT_MAX);
+    bool good = file_read(path, &text, NULL) && !cert_is_due(buf_slice(&text), time_wall_ms());
+    if (text.data != NULL) {
+        crypto_wipe(text.data, text.len);
+    }
+    return good;
 }
 
 /* etcd reads its files for every connection anew, and so do we. */
-bool etcd_own_certs_renew(const Tier *tier, Err *err)
+bool etcd_own_cert_keep(const Tier *tier, Err *err)
 {
-    ProcessAccount account;
+    if (cert_is_good(tier)) {
+        return true;
+    }
     CLEANUP(buf_done) Buf cert;
     CLEANUP(buf_done) Buf key;
     buf_init(&cert, TEXT_MAX);
     buf_init(&key, TEXT_MAX);
-    bool ok = engine_account(ACCOUNT, &account, err) && folders_make(tier, &account, err) &&
-              authority_read(tier, &cert, &key, err) &&
-              cert_write(tier, &account, buf_slice(&cert), buf_slice(&key), err);
+    bool ok = authority_read(tier, &cert, &key, err) &&
+              cert_write(tier, buf_slice(&cert), buf_slice(&key), err);
     if (key.data != NULL) {
         crypto_wipe(key.data, key.len);
     }
@@ -144,58 +166,48 @@ bool etcd_own_certs_renew(const Tier *tier, Err *err)
 /* ---- the process -------------------------------------------------------------------------------
  */
 
-static const char **arguments(const Tier *tier, Arena *arena, const char *cluster, bool first)
+/* Who a member is its certificate says: its address on the way to another one may be any that this
+ * host has. */
+static const char **arguments(const Tier *tier, Arena *arena, const char *cluster,
+                              const char *state)
 {
     const char *root = arena_printf(arena, "%s/etcd", tier->data_dir);
     const char *peer = arena_printf(arena, "https://%s.0.1:%d", tier->net, PEER_PORT);
     const char *client = arena_printf(arena, "https://%s.0.1:%d", tier->net, CLIENT_PORT);
     const char *ca = arena_printf(arena, "%s/ca.pem", root);
-    const char *cert = arena_printf(arena, "%s/cert.pem", root);
-    const char *key = arena_printf(arena, "%s/key.pem", root);
-    /* Who a member is its certificate says: its address on the way to another one may be any that
-     * this host has. */
-    const char *const words[] = {PROGRAM,
-                                 "--name",
-                                 arena_printf(arena, "%s", tier->host),
-                                 "--data-dir",
-                                 arena_printf(arena, "%s/data", root),
-                                 "--listen-client-urls",
-                                 client,
-                                 "--advertise-client-urls",
-                                 client,
-                                 "--listen-peer-urls",
-                                 peer,
-                                 "--initial-advertise-peer-urls",
-                                 peer,
-                                 "--initial-cluster",
-                                 arena_printf(arena, "%s", cluster),
-                                 "--initial-cluster-state",
-                                 first ? "new" : "existing",
-                                 "--initial-cluster-token",
-                                 arena_printf(arena, "%s", tier->id),
-                                 "--client-cert-auth",
-                                 "--trusted-ca-file",
-                                 ca,
-                                 "--cert-file",
-                                 cert,
-                                 "--key-file",
-                                 key,
-                                 "--peer-client-cert-auth",
-                                 "--peer-trusted-ca-file",
-                                 ca,
-                                 "--peer-cert-file",
-                                 cert,
-                                 "--peer-key-file",
-                                 key,
-                                 "--experimental-peer-skip-client-san-verification",
-                                 "--logger",
-                                 "zap",
-                                 "--log-outputs",
-                                 "stderr",
-                                 NULL};
-    const char **copy = ARENA_ARRAY(arena, const char *, ARRAY_LEN(words));
-    memcpy(copy, words, sizeof(words));
-    return copy;
+    const char *pem = arena_printf(arena, "%s/host.pem", root);
+    const char *pairs[][2] = {
+        {"--name", tier->host},
+        {"--data-dir", arena_printf(arena, "%s/data", root)},
+        {"--listen-client-urls", client},
+        {"--advertise-client-urls", client},
+        {"--listen-peer-urls", peer},
+        {"--initial-advertise-peer-urls", peer},
+        {"--initial-cluster", cluster},
+        {"--initial-cluster-state", state},
+        {"--initial-cluster-token", tier->id},
+        {"--trusted-ca-file", ca},
+        {"--cert-file", pem},
+        {"--key-file", pem},
+        {"--peer-trusted-ca-file", ca},
+        {"--peer-cert-file", pem},
+        {"--peer-key-file", pem},
+        {"--logger", "zap"},
+        {"--log-outputs", "stderr"},
+    };
+    static const char *const flags[] = {"--client-cert-auth", "--peer-client-cert-auth",
+                                        "--experimental-peer-skip-client-san-verification"};
+    VEC(const char *) words = {0};
+    arena_vec_push(arena, &words, PROGRAM);
+    for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+        arena_vec_push(arena, &words, pairs[i][0]);
+        arena_vec_push(arena, &words, pairs[i][1]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
+        arena_vec_push(arena, &words, flags[i]);
+    }
+    arena_vec_push(arena, &words, NULL);
+    return words.items;
 }
 
 bool etcd_own_runs(const Tier *tier)
@@ -204,22 +216,28 @@ bool etcd_own_runs(const Tier *tier)
     return guard_find(tier->run_dir, NODE, &pid, NULL);
 }
 
-bool etcd_own_start(const Tier *tier, const char *cluster, bool first, Err *err)
+/* Nothing of an earlier one is in its folder then. */
+static bool reap(const Tier *tier, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *data = place(tier, "data");
+    size_t killed = 0;
+    return !file_exists(data) || guard_kill_orphans(data, ORPHANS_MS, &killed, err);
+}
+
+static bool start(const Tier *tier, const char *cluster, const char *state, Err *err)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(mem_free_ptr) char *data = place(tier, "data");
     CLEANUP(mem_free_ptr) char *log = place(tier, LOG);
     CLEANUP(mem_free_ptr) char *program = file_own_program();
     ProcessAccount account;
-    size_t killed = 0;
     pid_t pid;
     if (etcd_own_runs(tier)) {
         return true;
     }
-    TRY(etcd_own_installed(err) && engine_account(ACCOUNT, &account, err) &&
-        etcd_own_certs_renew(tier, err) && guard_kill_orphans(data, ORPHANS_MS, &killed, err));
-    CLEANUP(mem_free_ptr) char *own = etcd_own_peer_url(tier->net);
-    const char *alone = arena_printf(arena, "%s=%s", tier->host, own);
+    TRY(etcd_own_installed(tier, err) && engine_account(ACCOUNT, &account, err) &&
+        reap(tier, err) && folder_make(tier, "data", &account, err) &&
+        folder_make(tier, "log", &account, err) && etcd_own_cert_keep(tier, err));
     const GuardSpec spec = {
         .program = program,
         .run = tier->run_dir,
@@ -227,13 +245,38 @@ bool etcd_own_start(const Tier *tier, const char *cluster, bool first, Err *err)
         .log_path = log,
         .cwd = data,
         .account = account,
-        .argv = arguments(tier, arena, cluster != NULL ? cluster : alone, first),
+        .argv = arguments(tier, arena, cluster, state),
         .stop_signals = "fast=TERM",
         .death_signal = "KILL",
         .held_fd = tier->mark_fd >= 0 ? tier->mark_fd : 0,
         .log_fd = -1,
     };
     return guard_spawn(&spec, &pid, err) || err_wrap(err, "starting etcd");
+}
+
+static char *cluster_of_one(const Tier *tier)
+{
+    CLEANUP(mem_free_ptr) char *url = etcd_own_peer_url(tier->net);
+    return mem_printf("%s=%s", tier->host, url);
+}
+
+bool etcd_own_begin(const Tier *tier, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *cluster = cluster_of_one(tier);
+    return start(tier, cluster, "new", err);
+}
+
+bool etcd_own_join(const Tier *tier, const char *cluster, Err *err)
+{
+    return start(tier, cluster, "existing", err);
+}
+
+/* What it was told about others when it began is in its data. */
+bool etcd_own_go_on(const Tier *tier, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *cluster = cluster_of_one(tier);
+    ASSERT(etcd_own_has_data(tier));
+    return start(tier, cluster, "existing", err);
 }
 
 void etcd_own_log_bound(const Tier *tier)
@@ -254,7 +297,7 @@ bool etcd_own_stop(const Tier *tier, Err *err)
 bool etcd_own_data_remove(const Tier *tier, Err *err)
 {
     CLEANUP(mem_free_ptr) char *path = place(tier, "data");
-    return etcd_own_stop(tier, err) && tree_remove(path, err);
+    return etcd_own_stop(tier, err) && reap(tier, err) && tree_remove(path, err);
 }
 
 /* ---- what a host that joins is given -----------------------------------------------------------

@@ -8,46 +8,99 @@
 #include "loop/loop.h"
 #include "serve/tier_priv.h"
 
-#define ETCD_OWN_MEMBERS 3 /* so many hosts have one */
-
-/* ERR_NOT_FOUND says what to install. */
-NODISCARD bool etcd_own_installed(Err *err);
+/* ERR_CONFLICT says what to install, and where. */
+NODISCARD bool etcd_own_installed(const Tier *tier, Err *err);
 
 /* The authority of the members and their clients: made where the store begins, and got by a join.
  */
 NODISCARD bool etcd_own_authority_make(const Tier *tier, Err *err);
 /* Adds StoreCa and StoreCaKey, for a host that joins. */
 NODISCARD bool etcd_own_share(const Tier *tier, json_t *share, Err *err);
-/* A certificate for this host's net, of members and of serve. */
-NODISCARD bool etcd_own_certs_renew(const Tier *tier, Err *err);
+/* Makes DATA/etcd/host.pem, the certificate of this host's member and of its serve, where it is not
+ * there or ages. */
+NODISCARD bool etcd_own_cert_keep(const Tier *tier, Err *err);
 
 /* "https://10.101.0.1:2380", by which members know each other; and where clients ask the one that
  * has it. The caller's. */
 char *etcd_own_peer_url(const char *net);
 char *etcd_own_endpoint(const char *peer_url);
 
-/* It was a member already. */
-bool etcd_own_has_data(const Tier *tier);
+bool etcd_own_has_data(const Tier *tier); /* it has been a member */
 bool etcd_own_runs(const Tier *tier);
-/* Starts it, unless it runs. `cluster`: all members as --initial-cluster has them, where it has no
- * data yet; NULL: it does, or is the `first`. */
-NODISCARD bool etcd_own_start(const Tier *tier, const char *cluster, bool first, Err *err);
+/* Each starts it, unless it runs: as the first member of all; as one that was just added
+ * (`cluster`: all of them, as --initial-cluster has them); as the one that it has been. */
+NODISCARD bool etcd_own_begin(const Tier *tier, Err *err);
+NODISCARD bool etcd_own_join(const Tier *tier, const char *cluster, Err *err);
+NODISCARD bool etcd_own_go_on(const Tier *tier, Err *err);
 NODISCARD bool etcd_own_stop(const Tier *tier, Err *err);
 /* Stops it, and takes away what it has. */
 NODISCARD bool etcd_own_data_remove(const Tier *tier, Err *err);
 void etcd_own_log_bound(const Tier *tier);
 
-/* move.c: the store goes from SQLite to an etcd on this host. */
+/* ---- members (etcd_decide.c): pure -------------------------------------------------------------
+ */
+
+#define ETCD_OWN_MEMBERS 3 /* so many hosts have one */
+
+typedef struct EtcdHost {
+    const char *name;
+    const char *url; /* of a member there */
+    bool draining;
+} EtcdHost;
+
+/* What is known in one look. */
+typedef struct EtcdView {
+    const char *host;     /* this one */
+    const char *url;      /* its member's, where it has one */
+    StoreMembers members; /* as etcd tells */
+    const EtcdHost *hosts;
+    size_t hosts_len;
+    const char *removed; /* the name of a member whose host was removed; NULL: there is none */
+    bool installed;      /* this host could have one */
+    bool has_data;
+    bool runs;
+} EtcdView;
+
+typedef enum EtcdStepKind {
+    ETCD_STEP_NONE,
+    ETCD_STEP_REMOVE,  /* takes `member` out */
+    ETCD_STEP_PROMOTE, /* `member` votes from now on */
+    ETCD_STEP_ADD,     /* this host gets one, as a learner, with nothing of an earlier one */
+    ETCD_STEP_START,   /* the one that was added */
+    ETCD_STEP_CLEAR,   /* it is none any more: what it had is of no use */
+} EtcdStepKind;
+
+typedef struct EtcdStep {
+    EtcdStepKind kind;
+    const StoreMember *member;
+} EtcdStep;
+
+EtcdStep etcd_decide(const EtcdView *view);
+/* This host's; NULL: none. */
+const StoreMember *etcd_member_own(const EtcdView *view);
+
+/* Without it nobody would vote. */
+bool etcd_is_last_voter(const StoreMembers *members, const StoreMember *member);
+
+/* ---- the first join (move.c) -------------------------------------------------------------------
+ */
+
 NODISCARD bool tier_move_ask(const Tier *tier, Err *err); /* the next start of serve does it */
 bool tier_move_is_asked(const Tier *tier);
-/* Before anything else runs. What fails leaves the tier as it was, and is in tier->move_error. */
+/* The store goes from SQLite to an etcd on this host, before anything else runs. What fails leaves
+ * the tier as it was, and is in tier->move_error. */
 void tier_move(Tier *tier, int net_fd);
 
-/* etcd_keeper.c: keeps it running, and its members those of the tier's hosts. `again` is called, on
- * the loop's thread, when serve is to start again with other endpoints. */
+/* ---- etcd_keeper.c -----------------------------------------------------------------------------
+ */
+
+/* Keeps it running, its members those of the tier's hosts, and where the store is asked those that
+ * vote. */
 typedef struct EtcdKeeper EtcdKeeper;
-void etcd_keeper_new(Loop *loop, Jobs *jobs, const Tier *tier, LoopFn *again, void *user,
-                     EtcdKeeper **ret_keeper);
+EtcdKeeper *etcd_keeper_new(Loop *loop, Jobs *jobs, const Tier *tier);
 void etcd_keeper_free(EtcdKeeper *keeper); /* the jobs are over; NULL is fine */
+/* Takes the member of a host out, before the host is removed: nothing that the store needs goes.
+ * ERR_UNAVAILABLE: those that are left could not serve, or do not have all yet. */
+NODISCARD bool etcd_member_release(const Tier *tier, const char *host, Err *err);
 
 #endif

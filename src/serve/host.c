@@ -5,7 +5,6 @@
 #include <stdio.h>
 
 #include "client/client.h"
-#include "engine/engine.h"
 #include "serve/etcd_own_priv.h"
 
 #define RECORDS_MAX    1000
@@ -15,7 +14,7 @@ bool tier_host_open(Tier *tier, Err *err)
 {
     HostFile file;
     Err failed;
-    snprintf(tier->host, sizeof(tier->host), "%s", TIER_HOST);
+    snprintf(tier->host, sizeof(tier->host), "%s", HOST_NAME_ALONE);
     if (!host_file_load(tier->data_dir, &file, &failed)) {
         return failed.code == ERR_NOT_FOUND || err_set(err, failed.code, "%s", failed.message);
     }
@@ -25,7 +24,7 @@ bool tier_host_open(Tier *tier, Err *err)
     snprintf(tier->net_given, sizeof(tier->net_given), "%s", file.net);
     tier->id = mem_strdup(file.tier);
     tier->etcd = json_incref(file.etcd);
-    tier->no_engines = file.no_engines;
+    tier->join = mem_strdup(file.join);
     host_file_done(&file);
     return true;
 }
@@ -81,14 +80,17 @@ static bool share_file(const Tier *tier, const char *name, const char *member, j
     return true;
 }
 
+/* Where to ask is what the file says: members may have changed since we started. */
 bool tier_store_share(const Tier *tier, json_t **ret_share, Err *err)
 {
+    HostFile file;
     bool own = tier_etcd_is_own(tier);
+    TRY(host_file_load(tier->data_dir, &file, err));
     json_t *share =
-        json_pack("{s:O, s:s, s:b, s:b}", "StoreEndpoints", member_array(tier->etcd, "endpoints"),
+        json_pack("{s:O?, s:s, s:b, s:b}", "StoreEndpoints", member_array(file.etcd, "endpoints"),
                   "StoreRoot", member_str(tier->etcd, "root", "/weir/"), "StoreKeepHistory",
                   member_bool(tier->etcd, "keep_history", false), "StoreOwn", own);
-    ASSERT(share != NULL);
+    host_file_done(&file);
     bool ok = own ? etcd_own_share(tier, share, err)
                   : share_file(tier, "ca", "StoreCa", share, err) &&
                         share_file(tier, "cert", "StoreCert", share, err) &&
@@ -142,42 +144,13 @@ static bool check_room(Tier *tier, Arena *arena, Err *err)
                          HOSTS_MAX, tier->host);
 }
 
-static void on_missing(const Err *err)
-{
-    log_warn("serve", "%s", err->message);
-}
-
-/* An engine that is placed where its programs are not would stay there, and never run. */
-static bool takes_engines(const Tier *tier, Arena *arena)
-{
-    if (tier->no_engines) {
-        return false;
-    }
-    EngineVersions versions = engine_versions_find(arena, on_missing);
-    bool has[2] = {false};
-    for (size_t i = 0; i < versions.len; i++) {
-        has[strcmp(versions.items[i].engine, "redis") == 0] = true;
-    }
-    if (!has[0] || !has[1]) {
-        log_warn(
-            "serve",
-            "host %s takes no engines, for one of them is not installed; once it is: weir host "
-            "undrain %s",
-            tier->host, tier->host);
-    }
-    return has[0] && has[1];
-}
-
-/* Unless it was removed meanwhile. Of several hosts one may be there for the store alone. */
+/* Unless it was removed meanwhile. */
 static bool host_join(Tier *tier, Arena *arena, const char *key, Err *err)
 {
     TRY(check_room(tier, arena, err));
     CLEANUP(record_free_ptr)
     json_t *record = json_pack("{s:s, s:s, s:I}", "zone", tier->zone, "net", tier->net, "joined_ms",
                                (json_int_t)time_wall_ms());
-    if (tier->etcd != NULL && !takes_engines(tier, arena)) {
-        json_object_set_new(record, "draining", json_true());
-    }
     const StoreCompare absent[] = {{.key = slice_of(key)},
                                    {.key = slice_of(removed_key(arena, tier))}};
     const StoreWrite write = {
@@ -191,6 +164,24 @@ static bool host_join(Tier *tier, Arena *arena, const char *key, Err *err)
            err_set(err, ERR_UNAVAILABLE, "another one writes the record of host %s", tier->host);
 }
 
+/* A host that was let in is known by what let it in: another machine of its name is none. */
+static bool check_same(const Tier *tier, const json_t *record, Err *err)
+{
+    const char *join = member_str(record, "join", NULL);
+    return join == NULL || (tier->join != NULL && strcmp(join, tier->join) == 0) ||
+           err_set(err, ERR_CONFLICT,
+                   "the tier has another host %s, which joined it after this one, or in its place: "
+                   "remove this data folder, and join under another name",
+                   tier->host);
+}
+
+static bool record_is(const Tier *tier, const json_t *record)
+{
+    return strcmp(member_str(record, "net", ""), tier->net) == 0 &&
+           strcmp(member_str(record, "zone", ""), tier->zone) == 0 &&
+           (tier->join == NULL || member_str(record, "join", NULL) != NULL);
+}
+
 /* Others of the tier reach it by its net, which may be another one than last time. */
 bool tier_host_record(Tier *tier, Err *err)
 {
@@ -202,10 +193,12 @@ bool tier_host_record(Tier *tier, Err *err)
     if (!store_get(tier->store, slice_of(key), arena, &item, err)) {
         return err->code == ERR_NOT_FOUND && host_join(tier, arena, key, err);
     }
-    TRY(record_parse(item.value, &record, err));
-    if (strcmp(member_str(record, "net", ""), tier->net) == 0 &&
-        strcmp(member_str(record, "zone", ""), tier->zone) == 0) {
+    TRY(record_parse(item.value, &record, err) && check_same(tier, record, err));
+    if (record_is(tier, record)) {
         return true;
+    }
+    if (tier->join != NULL) {
+        json_object_set_new(record, "join", json_string(tier->join));
     }
     json_object_set_new(record, "net", json_string(tier->net));
     json_object_set_new(record, "zone", json_string(tier->zone));

@@ -128,7 +128,7 @@ static json_t *etcd_settings(const Tier *tier)
     CLEANUP(mem_free_ptr) char *peer = etcd_own_peer_url(tier->net);
     CLEANUP(mem_free_ptr) char *endpoint = etcd_own_endpoint(peer);
     return json_pack("{s:[s], s:s, s:b, s:s, s:s, s:s}", "endpoints", endpoint, "root", ROOT, "own",
-                     1, "ca", "etcd/ca.pem", "cert", "etcd/cert.pem", "key", "etcd/key.pem");
+                     1, "ca", "etcd/ca.pem", "cert", "etcd/host.pem", "key", "etcd/host.pem");
 }
 
 /* Until it serves: it has just been started. */
@@ -147,18 +147,29 @@ static bool target_open(Tier *tier, Err *err)
 
 static bool target_make(Tier *tier, Err *err)
 {
-    return etcd_own_installed(err) && etcd_own_data_remove(tier, err) &&
-           etcd_own_authority_make(tier, err) && etcd_own_start(tier, NULL, true, err) &&
+    return etcd_own_installed(tier, err) && etcd_own_data_remove(tier, err) &&
+           etcd_own_authority_make(tier, err) && etcd_own_begin(tier, err) &&
            target_open(tier, err);
 }
 
-static bool decide(const Tier *tier, Err *err)
+/* Where the write fails behind its rename, host.json is there all the same: what it says counts. */
+static bool decide(Tier *tier, Err *err)
 {
-    HostFile file = {.tier = tier->id, .etcd = tier->etcd, .no_engines = tier->no_engines};
+    static const char zone[] = {MODEL_ZONES[0], 0};
+    HostFile file = {.tier = tier->id, .join = tier->join, .etcd = tier->etcd};
+    HostFile there;
     snprintf(file.name, sizeof(file.name), "%s", tier->host);
-    snprintf(file.zone, sizeof(file.zone), "%s", tier->zone);
+    snprintf(file.zone, sizeof(file.zone), "%s", tier->zone[0] != '\0' ? tier->zone : zone);
     snprintf(file.net, sizeof(file.net), "%s", tier->net_given);
-    return host_file_save(tier->data_dir, &file, err);
+    bool ok = host_file_save(tier->data_dir, &file, err);
+    if (!ok && host_file_load(tier->data_dir, &there, NULL)) {
+        ok = there.etcd != NULL;
+        host_file_done(&there);
+    }
+    if (ok) { /* it stood for all of them, perhaps */
+        snprintf(tier->zone, sizeof(tier->zone), "%s", file.zone);
+    }
+    return ok;
 }
 
 static bool move(Tier *tier, int net_fd, Err *err)
@@ -170,9 +181,6 @@ static bool move(Tier *tier, int net_fd, Err *err)
     int64_t began_ms = time_mono_ms();
     tier->store = NULL;
     tier->etcd = etcd_settings(tier);
-    if (tier->zone[0] == '\0') { /* it stood for all of them */
-        tier->zone[0] = MODEL_ZONES[0];
-    }
     bool ok =
         target_make(tier, err) && copy_all(from, tier->store, &keys, err) && decide(tier, err);
     store_close(from);
@@ -185,12 +193,12 @@ static bool move(Tier *tier, int net_fd, Err *err)
     return ok;
 }
 
+/* Asked for once: whoever joins asks again, also where this does not come to its end. */
 void tier_move(Tier *tier, int net_fd)
 {
     Err err, ignored;
-    bool moved = tier->etcd != NULL || move(tier, net_fd, &err);
     mark_remove(tier);
-    if (moved) {
+    if (tier->etcd != NULL || move(tier, net_fd, &err)) {
         return;
     }
     store_close(tier->store);
@@ -199,7 +207,7 @@ void tier_move(Tier *tier, int net_fd)
     tier->move_error = mem_strdup(err.message);
     json_decref(tier->etcd);
     tier->etcd = NULL;
-    if (!etcd_own_stop(tier, &ignored)) {
+    if (tier->run_dir != NULL && !etcd_own_stop(tier, &ignored)) {
         log_warn("serve", "%s", ignored.message);
     }
 }

@@ -194,6 +194,12 @@ static bool net_choose(Tier *tier, Err *err)
     if (last > 0) {
         TRY(last_take(tier, last, &taken, err));
     }
+    if (last > 0 && !taken && tier_etcd_is_own(tier)) {
+        return err_set(err, ERR_UNAVAILABLE,
+                       "the other hosts of the tier know this one by the network 127.%u, which "
+                       "another tier holds now: stop that one first",
+                       last);
+    }
     TRY(taken || net_choose_new(tier, &taken, err));
     return taken ||
            err_set(err, ERR_LIMIT, "all %d networks of 127/8 are held by other tiers", NETS_MAX);

@@ -14,6 +14,7 @@
 
 #include "agent/agent.h"
 #include "client/client.h"
+#include "engine/engine.h"
 #include "serve/etcd_own_priv.h"
 #include "serve/serve.h"
 #include "serve/serve_priv.h"
@@ -80,7 +81,7 @@ static void end(Serve *serve)
     loop_stop(serve->loop);
 }
 
-/* Where its store is, or who keeps it, is another matter from now on. */
+/* The store moves then. */
 static void on_again(void *user)
 {
     Serve *serve = user;
@@ -138,7 +139,7 @@ static bool serve_start(Serve *serve, Err *err)
         control_runner_new(serve->loop, serve->jobs, &serve->tier, serve->agent, &serve->control,
                            err));
     if (tier_etcd_is_own(&serve->tier)) {
-        etcd_keeper_new(serve->loop, serve->jobs, &serve->tier, on_again, serve, &serve->etcd);
+        serve->etcd = etcd_keeper_new(serve->loop, serve->jobs, &serve->tier);
     }
     return true;
 }
@@ -270,20 +271,24 @@ static int serve_run(const char *data_dir, int net_fd)
     } else {
         log_error("serve", "%s: %s", err_code_name(err.code), err.message);
         serve.exit_code = exit_code_of(&err);
+        if (serve.exit_code == EXIT_UNUSABLE) {
+            tier_etcd_take_back(&serve.tier);
+        }
     }
     serve_end(&serve);
     return serve.exit_code;
 }
 
-/* False: it was said why. */
-static bool join(const char *data_dir, const JoinWish *wish)
+/* The exit status, where it cannot. */
+static int join(const char *data_dir, JoinWish *wish)
 {
     Err err;
-    bool ok = client_join(data_dir, wish, &err);
-    if (!ok) {
-        log_error("serve", "%s: %s", err_code_name(err.code), err.message);
+    wish->no_engines = wish->no_engines || !engine_all_installed(NULL);
+    if (client_join(data_dir, wish, &err)) {
+        return 0;
     }
-    return ok;
+    log_error("serve", "%s: %s", err_code_name(err.code), err.message);
+    return exit_code_of(&err);
 }
 
 int serve_main(int argc, char **argv)
@@ -329,8 +334,9 @@ int serve_main(int argc, char **argv)
               stderr);
         return EXIT_UNUSABLE;
     }
-    if (wish.token != NULL && !join(data_dir, &wish)) {
-        return EXIT_UNUSABLE;
+    int joined = wish.token != NULL ? join(data_dir, &wish) : 0;
+    if (joined != 0) {
+        return joined;
     }
     return serve_run(data_dir, (int)net_fd);
 }

@@ -303,7 +303,7 @@ static bool run_open(Tier *tier, Err *err)
     char *folder = geteuid() == 0        ? mem_strdup("/run/weir")
                    : run_base_fits(base) ? mem_printf("%s/weir", base)
                                          : mem_printf("/tmp/weir-%u", geteuid());
-    bool alone = strcmp(tier->host, TIER_HOST) == 0;
+    bool alone = strcmp(tier->host, HOST_NAME_ALONE) == 0;
     tier->run_dir = alone ? mem_printf("%s/%s", folder, tier->id)
                           : mem_printf("%s/%s-%s", folder, tier->id, tier->host);
     TRY(dir_make(folder, 0711, err));
@@ -335,24 +335,54 @@ static void sqlite_leave(const Tier *tier)
 
 /* The member of etcd on this host first: without it there may be no majority. Where it cannot run,
  * the others may still serve. */
-static bool store_begin(Tier *tier, int net_fd, Err *err)
+static bool own_etcd_begin(Tier *tier, int net_fd, Err *err)
 {
     Err failed;
-    if (tier_move_is_asked(tier)) {
-        tier_move(tier, net_fd);
-    }
-    if (!tier_etcd_is_own(tier)) {
+    sqlite_leave(tier);
+    TRY(tier_place_open(tier, net_fd, err) && etcd_own_cert_keep(tier, err));
+    if (!etcd_own_has_data(tier)) {
         return true;
     }
-    sqlite_leave(tier);
-    TRY(tier_place_open(tier, net_fd, err));
-    if (!etcd_own_has_data(tier)) {
-        return etcd_own_certs_renew(tier, err);
-    }
-    if (!etcd_own_start(tier, NULL, false, &failed)) {
+    tier->etcd_begun = !etcd_own_runs(tier);
+    if (!etcd_own_go_on(tier, &failed)) {
         log_error("serve", "%s", failed.message);
     }
     return true;
+}
+
+static bool store_begin(Tier *tier, int net_fd, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *sqlite = mem_printf("%s/weir.sqlite", tier->data_dir);
+    CLEANUP(mem_free_ptr) char *left = mem_printf("%s.left", sqlite);
+    if (tier_move_is_asked(tier)) {
+        tier_move(tier, net_fd);
+    }
+    if (tier_etcd_is_own(tier)) {
+        return own_etcd_begin(tier, net_fd, err);
+    }
+    return tier->etcd != NULL || file_exists(sqlite) || !file_exists(left) ||
+           err_set(err, ERR_CONFLICT,
+                   "the tier's store has moved to etcd, and %s/host.json does not say so any more: "
+                   "put it back as it was",
+                   tier->data_dir);
+}
+
+/* A move that was cut off leaves one that nobody asks. */
+static void stray_etcd_stop(const Tier *tier)
+{
+    Err err;
+    if (!tier_etcd_is_own(tier) && !etcd_own_stop(tier, &err)) {
+        log_warn("serve", "etcd: %s", err.message);
+    }
+}
+
+/* Nobody would find it who could stop it: `weir down` starts serve, which fails again. */
+void tier_etcd_take_back(const Tier *tier)
+{
+    Err err;
+    if (tier->etcd_begun && !etcd_own_stop(tier, &err)) {
+        log_warn("serve", "etcd: %s", err.message);
+    }
 }
 
 bool tier_open(const char *data_dir, int net_fd, Tier *ret_tier, Err *err)
@@ -366,9 +396,13 @@ bool tier_open(const char *data_dir, int net_fd, Tier *ret_tier, Err *err)
          tier_place_open(&tier, net_fd, err) && tier_host_record(&tier, err);
     if (!ok) {
         ret_tier->removed = tier.removed;
+        if (err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT) { /* else it comes again */
+            tier_etcd_take_back(&tier);
+        }
         tier_close(&tier);
         return false;
     }
+    stray_etcd_stop(&tier);
     *ret_tier = tier;
     return true;
 }
@@ -385,6 +419,7 @@ void tier_close(Tier *tier)
     fd_close(&tier->lock_fd);
     json_decref(tier->etcd);
     mem_free(tier->move_error);
+    mem_free(tier->join);
     mem_free(tier->id);
     mem_free(tier->region);
     mem_free(tier->run_dir);

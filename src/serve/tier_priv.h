@@ -11,17 +11,16 @@
 #define TIER_REGION     "eu-west-1" /* a valid name that is not us-east-1 */
 #define TIER_API_PORT   4566
 #define ACCESS_KEY_SIZE 21
-#define TIER_HOST       "local" /* the first one, and the only one of a tier that nobody joined */
-
 typedef struct Tier {
     char *data_dir; /* absolute */
     char *run_dir;
     char *id;
     char *region;
     char host[HOST_NAME_SIZE]; /* its name among those of the tier */
-    bool no_engines;           /* as it joins: DATA/host.json */
+    char *join;                /* what it was let in by; NULL: it was there from the beginning */
     char zone[2];              /* the letter; "": it stands for all zones */
     json_t *etcd;              /* where the store is, as DATA/host.json has it; NULL: here */
+    bool etcd_begun;           /* this serve has started the member of this host */
     char *move_error;          /* why the store did not move to etcd; NULL: it was not to */
     int64_t created_ms;
     char net_given[HOST_NET_SIZE]; /* DATA/host.json's; "": found by ourselves */
@@ -53,6 +52,8 @@ void tier_run_remove(const Tier *tier);
 NODISCARD bool tier_record_open(Tier *tier, Err *err);
 /* The network and the runtime folder; the tier's id is known. Again: nothing. */
 NODISCARD bool tier_place_open(Tier *tier, int net_fd, Err *err);
+/* Stops the member of this host, where this serve has started it: it cannot go on. */
+void tier_etcd_take_back(const Tier *tier);
 bool tier_etcd_is_own(const Tier *tier); /* Weir runs it (etcd_own_priv.h) */
 
 /* host.c: reads DATA/host.json, opens the store that it names, and tells the other hosts of this

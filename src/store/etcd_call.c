@@ -34,14 +34,16 @@ static bool forgot_error(Err *err)
                    "anew; restart Weir on this host once it is known which data is right");
 }
 
-bool etcd_believe(Etcd *etcd, size_t endpoint, const EtcdHeader *header, int64_t floor, Err *err)
+/* `whole`: its revision is what the servers had reached. */
+static bool believe(Etcd *etcd, size_t endpoint, const EtcdHeader *header, int64_t floor,
+                    bool whole, Err *err)
 {
     pthread_mutex_lock(&etcd->lock);
     bool ours = etcd->cluster_id == 0 || etcd->cluster_id == header->cluster_id;
     if (ours) {
         etcd->cluster_id = header->cluster_id;
         etcd->forgot = etcd->forgot || header->revision < floor;
-        etcd->known[endpoint] = true;
+        etcd->known[endpoint] = etcd->known[endpoint] || whole;
         if (header->revision > etcd->revision_seen) {
             etcd->revision_seen = header->revision;
         }
@@ -55,6 +57,11 @@ bool etcd_believe(Etcd *etcd, size_t endpoint, const EtcdHeader *header, int64_t
                        etcd->settings.endpoints[endpoint], (unsigned long long)header->cluster_id);
     }
     return !forgot || forgot_error(err);
+}
+
+bool etcd_believe(Etcd *etcd, size_t endpoint, const EtcdHeader *header, int64_t floor, Err *err)
+{
+    return believe(etcd, endpoint, header, floor, true, err);
 }
 
 static bool etcd_trusted(Etcd *etcd, Err *err)
@@ -74,6 +81,30 @@ static size_t preferred(Etcd *etcd)
     size_t endpoint = etcd->preferred;
     pthread_mutex_unlock(&etcd->lock);
     return endpoint;
+}
+
+size_t etcd_endpoints(Etcd *etcd)
+{
+    pthread_mutex_lock(&etcd->lock);
+    size_t len = etcd->settings.endpoints_len;
+    pthread_mutex_unlock(&etcd->lock);
+    return len;
+}
+
+bool store_endpoint_add(Store *store, const char *endpoint, bool first, Err *err)
+{
+    Etcd *etcd = store->etcd;
+    size_t index;
+    if (etcd == NULL) {
+        return err_set(err, ERR_UNSUPPORTED, "the store is not kept by etcd");
+    }
+    pthread_mutex_lock(&etcd->lock);
+    bool ok = etcd_settings_add(&etcd->settings, endpoint, &index, err);
+    if (ok && first) {
+        etcd->preferred = index;
+    }
+    pthread_mutex_unlock(&etcd->lock);
+    return ok;
 }
 
 void etcd_leave(Etcd *etcd, size_t endpoint)
@@ -125,7 +156,7 @@ static bool read_reply(Etcd *etcd, const EtcdCall *call, size_t endpoint, Slice 
     }
     EtcdHeader header;
     if (!etcd_read_header(reply, &header, err) ||
-        !etcd_believe(etcd, endpoint, &header, call->weak ? 0 : floor, err)) {
+        !believe(etcd, endpoint, &header, call->weak ? 0 : floor, !call->weak, err)) {
         json_decref(reply);
         return false;
     }
@@ -235,7 +266,7 @@ bool etcd_call(Etcd *etcd, const EtcdCall *call, json_t **ret_reply, size_t *ret
             bool tells = failed.code == ERR_EXISTS || failed.code == ERR_NOT_FOUND;
             return fail(call, unknown && !tells, &failed, err);
         }
-        if (tries % settings->endpoints_len == 0) {
+        if (tries % etcd_endpoints(etcd) == 0) {
             pause_ms(ETCD_ROUND_PAUSE_MS);
         }
     }

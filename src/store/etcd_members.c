@@ -96,15 +96,6 @@ bool store_member_promote(Store *store, uint64_t id, Err *err)
     return change(store, "/v3/cluster/member/promote", &body, err);
 }
 
-bool store_member_move(Store *store, uint64_t id, const char *peer_url, Err *err)
-{
-    Buf body;
-    TRY(is_etcd(store, err));
-    buf_init(&body, BODY_MAX);
-    buf_printf(&body, "{\"ID\":\"%llu\",\"peerURLs\":[\"%s\"]}", (unsigned long long)id, peer_url);
-    return change(store, "/v3/cluster/member/update", &body, err);
-}
-
 bool store_member_remove(Store *store, uint64_t id, Err *err)
 {
     Buf body;

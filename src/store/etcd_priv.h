@@ -39,6 +39,9 @@ typedef struct EtcdSettings {
 
 NODISCARD bool etcd_settings_make(const StoreEtcdOptions *options, EtcdSettings *ret_settings,
                                   Err *err);
+/* One more at the end, unless it is there; those before it stay where they are. */
+NODISCARD bool etcd_settings_add(EtcdSettings *settings, const char *endpoint, size_t *ret_index,
+                                 Err *err);
 void etcd_settings_done(EtcdSettings *settings);
 
 /* ---- one request (etcd_http.c) ----------------------------------------------------------------
@@ -133,7 +136,7 @@ NODISCARD bool etcd_read_event(const json_t *event, Slice root, BatchOp *ret_op,
 typedef struct EtcdWatch EtcdWatch;
 
 typedef struct Etcd {
-    EtcdSettings settings;
+    EtcdSettings settings; /* endpoints are added under the lock, and stay */
     Slice root;
     EtcdWatch *watch;
     int64_t lease_retry_ms; /* under the store's `writing`, of time_mono_ms */
@@ -166,6 +169,7 @@ NODISCARD bool etcd_call(Etcd *etcd, const EtcdCall *call, json_t **ret_reply, s
 NODISCARD bool etcd_believe(Etcd *etcd, size_t endpoint, const EtcdHeader *header, int64_t floor,
                             Err *err);
 int64_t etcd_floor(Etcd *etcd);
+size_t etcd_endpoints(Etcd *etcd); /* how many there are: more come (store_endpoint_add) */
 /* It does not serve: calls begin with the next one, unless they do already. */
 void etcd_leave(Etcd *etcd, size_t endpoint);
 void etcd_below(Etcd *etcd, int64_t revision);

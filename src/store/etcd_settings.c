@@ -104,6 +104,28 @@ static bool endpoints_check(const char *const *endpoints, size_t *ret_len, Err *
     return len > 0 || err_set(err, ERR_INVALID, "no endpoint of etcd was given");
 }
 
+static char *endpoint_copy(const char *endpoint)
+{
+    size_t bytes = strlen(endpoint);
+    bytes -= endpoint[bytes - 1] == '/';
+    return mem_printf("%.*s", (int)bytes, endpoint);
+}
+
+bool etcd_settings_add(EtcdSettings *settings, const char *endpoint, size_t *ret_index, Err *err)
+{
+    TRY(endpoint_check(endpoint, err));
+    for (*ret_index = 0; *ret_index < settings->endpoints_len; (*ret_index)++) {
+        if (strcmp(settings->endpoints[*ret_index], endpoint) == 0) {
+            return true;
+        }
+    }
+    if (settings->endpoints_len == ETCD_ENDPOINTS_MAX) {
+        return err_set(err, ERR_LIMIT, "at most %d endpoints of etcd", ETCD_ENDPOINTS_MAX);
+    }
+    settings->endpoints[settings->endpoints_len++] = endpoint_copy(endpoint);
+    return true;
+}
+
 bool etcd_settings_make(const StoreEtcdOptions *options, EtcdSettings *ret_settings, Err *err)
 {
     size_t len = 0;
@@ -123,9 +145,7 @@ bool etcd_settings_make(const StoreEtcdOptions *options, EtcdSettings *ret_setti
         .compact_ms = chosen(options->compact_ms, COMPACT_DEFAULT_MS),
     };
     for (size_t i = 0; i < len; i++) {
-        size_t bytes = strlen(options->endpoints[i]);
-        bytes -= options->endpoints[i][bytes - 1] == '/';
-        settings.endpoints[i] = mem_printf("%.*s", (int)bytes, options->endpoints[i]);
+        settings.endpoints[i] = endpoint_copy(options->endpoints[i]);
     }
     *ret_settings = settings;
     return true;

@@ -222,7 +222,7 @@ static void stream_end(EtcdWatch *watch)
 static void drop(EtcdWatch *watch, const Err *why, bool blame)
 {
     const EtcdSettings *settings = &watch->etcd->settings;
-    if (watch->state == WATCH_FOLLOWING || watch->failures == settings->endpoints_len) {
+    if (watch->state == WATCH_FOLLOWING || watch->failures == etcd_endpoints(watch->etcd)) {
         log_warn("store", "the watch at %s has ended: %s", settings->endpoints[watch->endpoint],
                  why->message);
     }
@@ -231,10 +231,10 @@ static void drop(EtcdWatch *watch, const Err *why, bool blame)
     watch->behind_since_ms = 0;
     if (blame) {
         etcd_leave(watch->etcd, watch->endpoint);
-        watch->endpoint = (watch->endpoint + 1) % settings->endpoints_len;
+        watch->endpoint = (watch->endpoint + 1) % etcd_endpoints(watch->etcd);
         watch->failures++;
     }
-    int64_t rounds = (int64_t)(watch->failures / settings->endpoints_len);
+    int64_t rounds = (int64_t)(watch->failures / etcd_endpoints(watch->etcd));
     int64_t pause = rounds * PAUSE_MS < PAUSE_MAX_MS ? rounds * PAUSE_MS : PAUSE_MAX_MS;
     watch->state = WATCH_PAUSED;
     watch->until_ms = time_mono_ms() + pause;

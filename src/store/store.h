@@ -165,6 +165,10 @@ typedef struct StoreMembers {
     size_t len;
 } StoreMembers;
 
+/* One more place where the store is asked, from now on; `first`: before the others. ERR_LIMIT:
+ * there are too many. Any thread. */
+NODISCARD bool store_endpoint_add(Store *store, const char *endpoint, bool first, Err *err);
+
 /* As the member that is asked knows them. In the arena. */
 NODISCARD bool store_members(Store *store, Arena *arena, StoreMembers *ret_members, Err *err);
 /* A further member, as a learner: nothing waits for it. ERR_EXISTS: there is one of this URL.
@@ -172,8 +176,6 @@ NODISCARD bool store_members(Store *store, Arena *arena, StoreMembers *ret_membe
 NODISCARD bool store_member_add(Store *store, const char *peer_url, Err *err);
 /* Makes a learner vote. ERR_UNAVAILABLE: it does not have all yet; ERR_EXISTS: it votes. */
 NODISCARD bool store_member_promote(Store *store, uint64_t id, Err *err);
-/* It is somewhere else now. */
-NODISCARD bool store_member_move(Store *store, uint64_t id, const char *peer_url, Err *err);
 NODISCARD bool store_member_remove(Store *store, uint64_t id, Err *err);
 
 /* ---- watching ---------------------------------------------------------------------------------

@@ -43,27 +43,57 @@ static void test_a_host_joins(void **state)
     json_t *token = token_make(harness);
     sign_with(harness, token);
     const Step steps[] = {
-        {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b'}", NULL,
+        {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b', 'Attempt': 'x'}", NULL,
          "{'TierId': 't1', 'MasterKey': '*', 'StoreEndpoints': ['https://10.1.0.1:2379'], "
          "'StoreOwn': true, 'StoreCa': 'CA', 'StoreCaKey': 'KEY'}"},
         /* The answer may have been lost. */
-        {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b'}", NULL, "{'TierId': 't1'}"},
-        {"weir:JoinHost", "{'HostName': 'h3', 'Zone': 'b'}", "InvalidRequestException",
-         "has been used by host h2"},
+        {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b', 'Attempt': 'x'}", NULL,
+         "{'TierId': 't1'}"},
+        {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b', 'Attempt': 'y'}",
+         "InvalidRequestException", "has been used, by host h2"},
     };
     RUN_STEPS(harness, steps);
-    harness_put(harness, "host/h2/spec", "{'zone': 'b', 'net': '127.6', 'joined_ms': 6}");
-    const Step late = {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b'}",
+    json_t *spec = harness_get(harness, "host/h2/spec"); /* it is a host from here on */
+    assert_string_equal(member_str(spec, "join", ""), "x");
+    assert_false(member_bool(spec, "draining", false));
+    json_decref(spec);
+    harness_put(harness, "host/h2/beat", "{'count': 1}");
+    const Step late = {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b', 'Attempt': 'x'}",
                        "InvalidRequestException", "has a host h2 already"};
     run_step(harness, &late);
     json_decref(token);
+}
+
+/* Whoever used it up may not have come to its end: another token gives the name again. */
+static void test_a_name_that_nobody_came_up_with(void **state)
+{
+    Harness *harness = *state;
+    json_t *first = token_make(harness);
+    json_t *second = token_make(harness);
+    const Step lost = {"weir:JoinHost",
+                       "{'HostName': 'h2', 'Zone': 'b', 'Attempt': 'x', 'NoEngines': true}", NULL,
+                       "{'TierId': 't1'}"};
+    const Step again = {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'c', 'Attempt': 'y'}", NULL,
+                        "{'TierId': 't1'}"};
+    sign_with(harness, first);
+    run_step(harness, &lost);
+    json_t *spec = harness_get(harness, "host/h2/spec");
+    assert_true(member_bool(spec, "draining", false));
+    json_decref(spec);
+    sign_with(harness, second);
+    run_step(harness, &again);
+    spec = harness_get(harness, "host/h2/spec");
+    assert_string_equal(member_str(spec, "join", ""), "y");
+    json_decref(spec);
+    json_decref(first);
+    json_decref(second);
 }
 
 static void test_a_token_is_for_joining_only(void **state)
 {
     Harness *harness = *state;
     json_t *token = token_make(harness);
-    const Step owner = {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b'}",
+    const Step owner = {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b', 'Attempt': 'x'}",
                         "InvalidRequestException", "joins by a token"};
     run_step(harness, &owner);
     sign_with(harness, token);
@@ -84,7 +114,7 @@ static void test_nothing_without_tls(void **state)
     json_t *token = token_make(harness);
     sign_with(harness, token);
     harness->tls = false;
-    const Step step = {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b'}",
+    const Step step = {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b', 'Attempt': 'x'}",
                        "InvalidRequestException", "over TLS"};
     run_step(harness, &step);
     json_decref(token);
@@ -96,7 +126,7 @@ static void test_a_token_ends(void **state)
     json_t *token = token_make(harness);
     sign_with(harness, token);
     harness->now_ms += HOUR_MS;
-    const Step step = {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b'}",
+    const Step step = {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b', 'Attempt': 'x'}",
                        "UnrecognizedClientException", NULL};
     run_step(harness, &step);
     sign_as_owner(harness);
@@ -114,7 +144,7 @@ static void test_a_wrong_secret(void **state)
     json_t *token = token_make(harness);
     sign_with(harness, token);
     harness->signs_with = "another one";
-    const Step step = {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b'}",
+    const Step step = {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b', 'Attempt': 'x'}",
                        "InvalidSignatureException", NULL};
     run_step(harness, &step);
     json_decref(token);
@@ -127,27 +157,29 @@ static void test_what_is_refused(void **state)
     harness_put(harness, "removed-host/old", "{'removed_ms': 1}");
     sign_with(harness, token);
     const Step steps[] = {
-        {"weir:JoinHost", "{'HostName': 'H2', 'Zone': 'b'}", "InvalidParameterException",
-         "small letters"},
-        {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'z'}", "InvalidParameterException", "abc"},
-        {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b', 'Network': '10'}",
+        {"weir:JoinHost", "{'HostName': 'H2', 'Zone': 'b', 'Attempt': 'x'}",
+         "InvalidParameterException", "small letters"},
+        {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'z', 'Attempt': 'x'}",
+         "InvalidParameterException", "abc"},
+        {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b', 'Network': '10', 'Attempt': 'x'}",
          "InvalidParameterException", "/16"},
-        {"weir:JoinHost", "{'HostName': 'h1', 'Zone': 'b'}", "InvalidRequestException",
-         "has a host h1 already"},
-        {"weir:JoinHost", "{'HostName': 'old', 'Zone': 'b'}", "InvalidRequestException",
-         "was removed"},
-        {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b', 'Network': '10.2'}",
+        {"weir:JoinHost", "{'HostName': 'h1', 'Zone': 'b', 'Attempt': 'x'}",
+         "InvalidRequestException", "has a host h1 already"},
+        {"weir:JoinHost", "{'HostName': 'old', 'Zone': 'b', 'Attempt': 'x'}",
+         "InvalidRequestException", "was removed"},
+        {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b', 'Network': '10.2', 'Attempt': 'x'}",
          "InvalidRequestException", "which no other machine reaches"},
-        {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b', 'Network': '127.5'}",
+        {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b', 'Network': '127.5', 'Attempt': 'x'}",
          "InvalidRequestException", "that of another host"},
     };
     RUN_STEPS(harness, steps);
     harness->share = NULL;
-    const Step later = {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b'}", "ServiceUnavailable",
-                        "the store moves"};
+    const Step later = {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b', 'Attempt': 'x'}",
+                        "ServiceUnavailable", "the store moves"};
     run_step(harness, &later);
     harness->share = shared; /* and none of it has used the token up */
-    const Step good = {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b'}", NULL, "{}"};
+    const Step good = {"weir:JoinHost", "{'HostName': 'h2', 'Zone': 'b', 'Attempt': 'x'}", NULL,
+                       "{}"};
     run_step(harness, &good);
     json_decref(token);
 }
@@ -194,10 +226,15 @@ static void test_the_authority(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        JOIN_TEST(test_a_host_joins),         JOIN_TEST(test_a_token_is_for_joining_only),
-        JOIN_TEST(test_nothing_without_tls),  JOIN_TEST(test_a_token_ends),
-        JOIN_TEST(test_a_wrong_secret),       JOIN_TEST(test_what_is_refused),
-        JOIN_TEST(test_the_secret_is_sealed), JOIN_TEST(test_so_many_tokens),
+        JOIN_TEST(test_a_host_joins),
+        JOIN_TEST(test_a_name_that_nobody_came_up_with),
+        JOIN_TEST(test_a_token_is_for_joining_only),
+        JOIN_TEST(test_nothing_without_tls),
+        JOIN_TEST(test_a_token_ends),
+        JOIN_TEST(test_a_wrong_secret),
+        JOIN_TEST(test_what_is_refused),
+        JOIN_TEST(test_the_secret_is_sealed),
+        JOIN_TEST(test_so_many_tokens),
         JOIN_TEST(test_the_authority),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
