@@ -13,6 +13,7 @@ from support.cache_group import CacheGroup, make_group
 from support.etcd import present
 from support.host_writer import Writer
 from support.inside import Inside
+from support.lasting import takes_minutes
 from support.tier_hosts import Host
 from support.tier_joined import TierJoined, forged, key_of
 from support.watch import wait_until
@@ -60,6 +61,7 @@ def etcd_pids(host):
     return host.find('^/usr/bin/etcd ')
 
 
+@takes_minutes
 def test_it_grows_to_three_and_shrinks_again(tier, main_tf):
     tier.begin(main_tf)
     h1 = tier[0]
@@ -151,6 +153,7 @@ def test_two_hosts_and_a_small_third_one(tier, tmp_path):
     tier.end()
 
 
+@takes_minutes
 def test_the_first_host_is_replaced(tier, main_tf):
     """It is the only one that votes; who learns does before it goes."""
     tier.begin(main_tf)
