@@ -1,14 +1,13 @@
 /*
- * This host among those of its tier (docs/hosts.md): what DATA/host.json says of it and of the
- * store, and the record by which the others know it. Without the file it is the only one.
+ * This host among those of its tier (docs/hosts.md): what DATA/host.json says of it, and the record
+ * by which the others know it. Without the file it is the only one.
  */
 #include <stdio.h>
 
 #include "client/client.h"
-#include "serve/etcd_own_priv.h"
+#include "serve/tier_priv.h"
 
-#define RECORDS_MAX    1000
-#define FILE_MAX_BYTES ((size_t)64 << 10)
+#define RECORDS_MAX 1000
 
 bool tier_host_open(Tier *tier, Err *err)
 {
@@ -26,80 +25,6 @@ bool tier_host_open(Tier *tier, Err *err)
     tier->etcd = json_incref(file.etcd);
     tier->join = mem_strdup(file.join);
     host_file_done(&file);
-    return true;
-}
-
-bool tier_etcd_is_own(const Tier *tier)
-{
-    return member_bool(tier->etcd, "own", false);
-}
-
-/* A path in host.json that is not absolute lies in the folder. NULL: none. */
-static const char *etcd_file(const Tier *tier, Arena *arena, const char *name)
-{
-    const char *path = member_str(tier->etcd, name, NULL);
-    return path == NULL || path[0] == '/' ? path
-                                          : arena_printf(arena, "%s/%s", tier->data_dir, path);
-}
-
-bool tier_store_open(Tier *tier, Err *err)
-{
-    if (tier->etcd == NULL) {
-        CLEANUP(mem_free_ptr) char *path = mem_printf("%s/weir.sqlite", tier->data_dir);
-        return store_open_sqlite(path, NULL, &tier->store, err);
-    }
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    const char *endpoints[CLIENT_ETCD_MAX + 1] = {NULL};
-    size_t i;
-    json_t *endpoint;
-    json_array_foreach (member_array(tier->etcd, "endpoints"), i, endpoint) {
-        endpoints[i] = json_string_value(endpoint);
-    }
-    const StoreEtcdOptions options = {.endpoints = endpoints,
-                                      .root = member_str(tier->etcd, "root", "/weir/"),
-                                      .ca = etcd_file(tier, arena, "ca"),
-                                      .cert = etcd_file(tier, arena, "cert"),
-                                      .key = etcd_file(tier, arena, "key"),
-                                      .keep_history =
-                                          member_bool(tier->etcd, "keep_history", false)};
-    return store_open_etcd(&options, NULL, &tier->store, err);
-}
-
-/* The text of one of those files as a member of `share`; there may be none. */
-static bool share_file(const Tier *tier, const char *name, const char *member, json_t *share,
-                       Err *err)
-{
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    CLEANUP(buf_done) Buf text;
-    const char *path = etcd_file(tier, arena, name);
-    buf_init(&text, FILE_MAX_BYTES);
-    TRY(path == NULL || file_read(path, &text, err));
-    if (path != NULL) {
-        json_object_set_new(share, member, json_string(buf_str(&text)));
-    }
-    return true;
-}
-
-/* Where to ask is what the file says: members may have changed since we started. */
-bool tier_store_share(const Tier *tier, json_t **ret_share, Err *err)
-{
-    HostFile file;
-    bool own = tier_etcd_is_own(tier);
-    TRY(host_file_load(tier->data_dir, &file, err));
-    json_t *share =
-        json_pack("{s:O?, s:s, s:b, s:b}", "StoreEndpoints", member_array(file.etcd, "endpoints"),
-                  "StoreRoot", member_str(tier->etcd, "root", "/weir/"), "StoreKeepHistory",
-                  member_bool(tier->etcd, "keep_history", false), "StoreOwn", own);
-    host_file_done(&file);
-    bool ok = own ? etcd_own_share(tier, share, err)
-                  : share_file(tier, "ca", "StoreCa", share, err) &&
-                        share_file(tier, "cert", "StoreCert", share, err) &&
-                        share_file(tier, "key", "StoreKey", share, err);
-    if (!ok) {
-        json_decref(share);
-        return false;
-    }
-    *ret_share = share;
     return true;
 }
 

@@ -322,75 +322,12 @@ bool tier_place_open(Tier *tier, int net_fd, Err *err)
 /* ---- all of it ---------------------------------------------------------------------------------
  */
 
-/* What the store was before it moved. */
-static void sqlite_leave(const Tier *tier)
-{
-    CLEANUP(mem_free_ptr) char *path = mem_printf("%s/weir.sqlite", tier->data_dir);
-    CLEANUP(mem_free_ptr) char *left = mem_printf("%s.left", path);
-    if (file_exists(path) && rename(path, left) != 0) {
-        log_warn("serve", "%s, which does not count any more, stays where it is: %s", path,
-                 strerror(errno));
-    }
-}
-
-/* The member of etcd on this host first: without it there may be no majority. Where it cannot run,
- * the others may still serve. */
-static bool own_etcd_begin(Tier *tier, int net_fd, Err *err)
-{
-    Err failed;
-    sqlite_leave(tier);
-    TRY(tier_place_open(tier, net_fd, err) && etcd_own_cert_keep(tier, err));
-    if (!etcd_own_has_data(tier)) {
-        return true;
-    }
-    tier->etcd_begun = !etcd_own_runs(tier);
-    if (!etcd_own_go_on(tier, &failed)) {
-        log_error("serve", "%s", failed.message);
-    }
-    return true;
-}
-
-static bool store_begin(Tier *tier, int net_fd, Err *err)
-{
-    CLEANUP(mem_free_ptr) char *sqlite = mem_printf("%s/weir.sqlite", tier->data_dir);
-    CLEANUP(mem_free_ptr) char *left = mem_printf("%s.left", sqlite);
-    if (tier_move_is_asked(tier)) {
-        tier_move(tier, net_fd);
-    }
-    if (tier_etcd_is_own(tier)) {
-        return own_etcd_begin(tier, net_fd, err);
-    }
-    return tier->etcd != NULL || file_exists(sqlite) || !file_exists(left) ||
-           err_set(err, ERR_CONFLICT,
-                   "the tier's store has moved to etcd, and %s/host.json does not say so any more: "
-                   "put it back as it was",
-                   tier->data_dir);
-}
-
-/* A move that was cut off leaves one that nobody asks. */
-static void stray_etcd_stop(const Tier *tier)
-{
-    Err err;
-    if (!tier_etcd_is_own(tier) && !etcd_own_stop(tier, &err)) {
-        log_warn("serve", "etcd: %s", err.message);
-    }
-}
-
-/* Nobody would find it who could stop it: `weir down` starts serve, which fails again. */
-void tier_etcd_take_back(const Tier *tier)
-{
-    Err err;
-    if (tier->etcd_begun && !etcd_own_stop(tier, &err)) {
-        log_warn("serve", "etcd: %s", err.message);
-    }
-}
-
 bool tier_open(const char *data_dir, int net_fd, Tier *ret_tier, Err *err)
 {
     Tier tier = {.lock_fd = -1, .net_fd = -1, .mark_fd = -1};
     buf_init(&tier.ca_cert_pem, BUF_MAX_DEFAULT);
     bool ok = folder_open(&tier, data_dir, err) && tier_host_open(&tier, err) &&
-              key_open(&tier, err) && store_begin(&tier, net_fd, err);
+              key_open(&tier, err) && tier_store_begin(&tier, net_fd, err);
     ok = ok && tier_store_open(&tier, err) && tier_record_open(&tier, err) &&
          authority_open(&tier, err) && access_key_open(&tier, err) &&
          tier_place_open(&tier, net_fd, err) && tier_host_record(&tier, err);
@@ -402,7 +339,7 @@ bool tier_open(const char *data_dir, int net_fd, Tier *ret_tier, Err *err)
         tier_close(&tier);
         return false;
     }
-    stray_etcd_stop(&tier);
+    tier_etcd_stray_stop(&tier);
     *ret_tier = tier;
     return true;
 }

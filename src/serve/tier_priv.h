@@ -52,18 +52,22 @@ void tier_run_remove(const Tier *tier);
 NODISCARD bool tier_record_open(Tier *tier, Err *err);
 /* The network and the runtime folder; the tier's id is known. Again: nothing. */
 NODISCARD bool tier_place_open(Tier *tier, int net_fd, Err *err);
-/* Stops the member of this host, where this serve has started it: it cannot go on. */
-void tier_etcd_take_back(const Tier *tier);
-bool tier_etcd_is_own(const Tier *tier); /* Weir runs it (etcd_own_priv.h) */
-
-/* host.c: reads DATA/host.json, opens the store that it names, and tells the other hosts of this
- * one. */
+/* host.c: what DATA/host.json says, and what the other hosts are told of this one. ERR_DENIED from
+ * the latter, with `removed` set: the host was removed from its tier. */
 NODISCARD bool tier_host_open(Tier *tier, Err *err);
+NODISCARD bool tier_host_record(Tier *tier, Err *err);
+
+/* tier_store.c: moves the store first, where that was asked for, and starts the member of etcd on
+ * this host, where there is one. */
+NODISCARD bool tier_store_begin(Tier *tier, int net_fd, Err *err);
 NODISCARD bool tier_store_open(Tier *tier, Err *err);
+bool tier_etcd_is_own(const Tier *tier); /* Weir runs it (etcd_own_priv.h) */
+/* Stops the member of this host where this serve, which cannot go on, has started it; where nobody
+ * asks it, for a move was cut off. */
+void tier_etcd_take_back(const Tier *tier);
+void tier_etcd_stray_stop(const Tier *tier);
 /* The members Store… of JoinHost's answer, the caller's; the store is etcd. */
 NODISCARD bool tier_store_share(const Tier *tier, json_t **ret_share, Err *err);
-/* ERR_DENIED, with `removed` set: the host was removed from its tier. */
-NODISCARD bool tier_host_record(Tier *tier, Err *err);
 
 /* Takes the net of the last time where that is possible, else the next free one. */
 NODISCARD bool tier_net_open(Tier *tier, int lock_fd, Err *err);
