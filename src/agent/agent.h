@@ -55,6 +55,9 @@ typedef struct AgentHost {
     char zone; /* 0: it stands for all of them */
     bool alive;
     bool draining;
+    bool seat;                       /* it could have a member of the store's etcd */
+    char engines[HOST_ENGINES_SIZE]; /* majors that are installed there: "postgres 15, redis 7" */
+    int64_t joined_ms;
     int64_t silent_ms;    /* since its last word was seen, while this one listened */
     int64_t memory_bytes; /* 0: not known */
 } AgentHost;

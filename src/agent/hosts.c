@@ -56,6 +56,10 @@ static void entry_spec(HostEntry *entry, const json_t *record)
     entry->joined = entry->read = true;
     entry->host.zone = member_str(record, "zone", "")[0];
     entry->host.draining = member_bool(record, "draining", false);
+    entry->host.seat = member_bool(record, "seat", false);
+    entry->host.joined_ms = member_int(record, "joined_ms", 0);
+    snprintf(entry->host.engines, sizeof(entry->host.engines), "%s",
+             member_str(record, "engines", ""));
     entry->joined_ms = member_int(record, "joined_ms", 0);
 }
 

@@ -35,7 +35,10 @@ typedef struct PlaneHeir {
 typedef struct Plane {
     Planes *planes;
     char id[PLANE_NAME_MAX + 1];
-    json_t *goal;     /* NULL: gone from the store */
+    json_t *goal;
+    bool listed;      /* when all goals were read last */
+    bool ended;       /* no process of it is left, and none shall be */
+    bool orphan;      /* no goal names it any more: it ends, and nothing is written of it */
     int64_t epoch;    /* revision of the goal: what the process is told and reports back */
     Stream *stream;   /* NULL: not connected */
     PlaneConfig told; /* on this connection */

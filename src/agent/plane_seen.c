@@ -45,15 +45,12 @@ static void seen_job_done(void *arg)
     Plane *plane = arg;
     plane->in_job = false;
     plane->report_changed = plane->report_changed || plane->job_failed; /* once more */
-    if (plane->goal == NULL) {
-        planes_drop(plane);
-    }
 }
 
 void plane_seen_write(Plane *plane)
 {
     int64_t now = loop_now_ms(plane->planes->options.loop);
-    if (!plane->report_changed || plane->in_job ||
+    if (plane->orphan || !plane->report_changed || plane->in_job ||
         now - plane->seen_written_ms < SEEN_INTERVAL_MS) {
         return;
     }

@@ -68,8 +68,7 @@ static bool is_told(const Plane *plane)
 
 void plane_config_send(Plane *plane)
 {
-    if (plane->stream == NULL || plane->goal == NULL || plane->stop_asked_ms != 0 ||
-        is_told(plane)) {
+    if (plane->stream == NULL || plane->orphan || plane->stop_asked_ms != 0 || is_told(plane)) {
         return;
     }
     Err err;

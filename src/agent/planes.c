@@ -1,9 +1,10 @@
 /*
  * Data-plane processes, seen from the agent: goals come from the store, and each plane is looked
  * after by them. A process that is missing is started; one that runs is never started twice; one
- * whose plane is gone is stopped. plane_process.c finds and starts it, plane_talk.c tells it its
- * configuration, plane_seen.c writes what it reports.
+ * whose plane is gone is stopped, also where this host was away when it went. plane_process.c finds
+ * and starts it, plane_talk.c tells it its configuration, plane_seen.c writes what it reports.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <unistd.h>
 
@@ -54,7 +55,8 @@ static void plane_look(Plane *plane)
 {
     int64_t now = loop_now_ms(plane->planes->options.loop);
     if (member_bool(plane->goal, "gone", false)) {
-        if (plane_halt(plane)) {
+        plane->ended = plane_halt(plane);
+        if (plane->ended) {
             CLEANUP(mem_free_ptr) char *lock = plane_lock_path(plane);
             unlink(lock);
             plane_report(plane, "applied", json_integer(plane->epoch), false);
@@ -71,6 +73,20 @@ static void plane_look(Plane *plane)
         plane_upgrade_look(plane);
     }
     plane_seen_write(plane);
+}
+
+static void orphans_drop(Planes *planes)
+{
+    size_t cursor = 0;
+    Slice id;
+    void *value;
+    while (map_next(planes->planes, &cursor, &id, &value)) {
+        Plane *plane = value;
+        if (plane->orphan && plane->ended && !plane->in_job) {
+            planes_drop(plane);
+            cursor = 0;
+        }
+    }
 }
 
 /* Ours, and those of the processes. */
@@ -105,6 +121,7 @@ static void on_look(void *user)
     while (!planes->stopping && map_next(planes->planes, &cursor, &id, &value)) {
         plane_look(value);
     }
+    orphans_drop(planes);
 }
 
 bool planes_stop(Planes *planes)
@@ -138,12 +155,8 @@ void planes_drop(Plane *plane)
     mem_free(plane);
 }
 
-static void goal_set(Planes *planes, Slice id, const StoreItem *item)
+static Plane *plane_get(Planes *planes, Slice id)
 {
-    json_t *goal = NULL;
-    if (id.len > PLANE_NAME_MAX || !record_parse(item->value, &goal, NULL)) {
-        return;
-    }
     Plane *plane = map_get(planes->planes, id);
     if (plane == NULL) {
         plane = mem_alloc(sizeof(Plane));
@@ -155,8 +168,28 @@ static void goal_set(Planes *planes, Slice id, const StoreItem *item)
         memcpy(plane->id, id.data, id.len);
         map_set(planes->planes, id, plane);
     }
+    return plane;
+}
+
+/* Its process may still run: the goal may have gone while nobody here looked. */
+static void goal_forget(Plane *plane)
+{
+    json_decref(plane->goal);
+    plane->goal = json_pack("{s:b}", "gone", 1);
+    plane->orphan = true;
+}
+
+static void goal_set(Planes *planes, Slice id, const StoreItem *item)
+{
+    json_t *goal = NULL;
+    if (id.len > PLANE_NAME_MAX || !record_parse(item->value, &goal, NULL)) {
+        return;
+    }
+    Plane *plane = plane_get(planes, id);
     json_decref(plane->goal);
     plane->goal = goal;
+    plane->listed = true;
+    plane->orphan = plane->ended = false;
     plane->epoch = item->mod_revision;
     plane_config_send(plane);
     if (!planes->stopping) {
@@ -175,11 +208,43 @@ static void goal_change(Planes *planes, const StoreChange *change)
     if (change->kind == STORE_PUT) {
         goal_set(planes, id, &change->item);
     } else if (plane != NULL) {
-        json_decref(plane->goal);
-        plane->goal = NULL;
-        if (!plane->in_job) {
-            planes_drop(plane);
+        goal_forget(plane);
+    }
+}
+
+static void listed_forget(Planes *planes, bool unlisted_go)
+{
+    size_t cursor = 0;
+    Slice id;
+    void *value;
+    while (map_next(planes->planes, &cursor, &id, &value)) {
+        Plane *plane = value;
+        if (unlisted_go && !plane->listed && !plane->orphan) {
+            goal_forget(plane);
         }
+        plane->listed = plane->listed && unlisted_go;
+    }
+}
+
+/* Those that run here from before, and whose goal is gone. */
+static void orphans_find(Planes *planes)
+{
+    CLEANUP(mem_free_ptr) char *folder = mem_printf("%s/plane", planes->options.run_dir);
+    DIR *dir = opendir(folder);
+    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
+        Slice name = slice_of(entry->d_name);
+        if (!slice_ends(name, ".lock") || name.len - strlen(".lock") > PLANE_NAME_MAX) {
+            continue;
+        }
+        Slice id = slice_from(name.data, name.len - strlen(".lock"));
+        if (map_get(planes->planes, id) == NULL) {
+            log_warn("agent", "process %.*s is of an endpoint that is gone, and ends",
+                     SLICE_FMT(id));
+            goal_forget(plane_get(planes, id));
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
     }
 }
 
@@ -189,10 +254,12 @@ static bool goals_load(Planes *planes, int64_t *ret_revision, Err *err)
     StoreRange range;
     TRY(store_range(planes->options.store, SLICE("plane/"), (Slice){0}, 100000, arena, &range,
                     err));
+    listed_forget(planes, false);
     for (size_t i = 0; i < range.len; i++) {
         const StoreChange change = {.kind = STORE_PUT, .item = range.items[i]};
         goal_change(planes, &change);
     }
+    listed_forget(planes, true);
     *ret_revision = range.revision;
     return true;
 }
@@ -266,6 +333,7 @@ bool planes_new(const AgentOptions *options, Planes **ret_planes, Err *err)
         planes_free(planes);
         return false;
     }
+    orphans_find(planes);
     loop_timer_start(options->loop, &planes->timer, LOOK_MS, LOOK_MS, on_look, planes);
     *ret_planes = planes;
     return true;

@@ -21,6 +21,7 @@ struct Api {
     ApiOptions options;
     pthread_mutex_t writing; /* one change at a time in this process; others are met by CAS */
     ReplayCache *replay;     /* under `writing` */
+    _Atomic int joining;     /* tokens that are looked up, before anybody has proven anything */
     ApiHttp *http;           /* NULL: none */
 };
 
@@ -57,6 +58,7 @@ typedef struct ApiContext {
     const AwsService *service;
     const AwsOperation *operation;
     const char *access_key; /* or a token's id, see joins */
+    bool tls;               /* it came so */
     bool joins;             /* signed with a token (join.c), over TLS */
     int64_t now_ms;
     AwsFault *fault;

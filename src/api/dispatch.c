@@ -173,6 +173,7 @@ static void context_prepare(ApiContext *ctx, Request *request)
     ctx->service = request->call.service;
     ctx->operation = request->call.operation;
     ctx->access_key = request->caller.access_key;
+    ctx->tls = request->http->tls;
     ctx->joins = request->joins && request->http->tls;
 }
 

@@ -4,6 +4,7 @@
  * no wire but in the token; what JoinHost gives goes over TLS only.
  */
 #include <ctype.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "api/operations_priv.h"
@@ -12,6 +13,7 @@
 #define TOKEN_LENGTH  16 /* of the id, with the prefix */
 #define SECRET_LENGTH 32
 #define TOKEN_MS      (3600 * MS_PER_S)
+#define LOOKUPS_MAX   2
 #define TOKENS_MAX    16 /* that have not ended */
 
 static const char *token_key(Arena *arena, Slice id)
@@ -36,7 +38,7 @@ static bool token_counts(const json_t *record, int64_t now_ms)
     return now_ms < member_int(record, "expires_ms", 0);
 }
 
-bool join_secret(Api *api, Slice id, int64_t now_ms, Secret *ret_secret, Err *err)
+static bool secret_find(Api *api, Slice id, int64_t now_ms, Secret *ret_secret, Err *err)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(record_free_ptr) json_t *record = NULL;
@@ -49,6 +51,16 @@ bool join_secret(Api *api, Slice id, int64_t now_ms, Secret *ret_secret, Err *er
     }
     return secret_unseal(api->options.master_key, slice_of(key),
                          slice_of(member_str(record, "secret", "")), ret_secret, err);
+}
+
+/* A store that is away holds each of them up: strangers must not hold up everybody. */
+bool join_secret(Api *api, Slice id, int64_t now_ms, Secret *ret_secret, Err *err)
+{
+    bool room = atomic_fetch_add(&api->joining, 1) < LOOKUPS_MAX;
+    bool ok = room ? secret_find(api, id, now_ms, ret_secret, err)
+                   : err_set(err, ERR_UNAVAILABLE, "other tokens are looked up");
+    atomic_fetch_sub(&api->joining, 1);
+    return ok;
 }
 
 /* ---- making one --------------------------------------------------------------------------------
@@ -85,6 +97,10 @@ bool weir_create_join_token(ApiContext *ctx, json_t *input, json_t **ret_output)
     char secret[SECRET_LENGTH + 1];
     if (ctx->api->options.share_store == NULL) {
         return refuse(ctx, "InvalidRequestException", "Nobody can join this tier.");
+    }
+    if (!ctx->tls) {
+        return refuse(ctx, "InvalidRequestException",
+                      "A token lets its holder into the tier: it is given over TLS only.");
     }
     if (tokens_trim(ctx) >= TOKENS_MAX) {
         return refuse(ctx, "InvalidRequestException",

@@ -247,7 +247,9 @@ static bool host_drain(Cli *cli, const HostCommand *command, Err *err)
         return true;
     }
     TRY(drain_wait(cli, command->name, err));
-    printf("Host %s has no engine any more.\n", command->name);
+    printf("Host %s has no engine any more. Before it is switched off: weir host remove %s, on "
+           "another host.\n",
+           command->name, command->name);
     return true;
 }
 

@@ -43,8 +43,9 @@ bool tier_waits_for_hosts(const Cli *cli)
     bool waits = false;
     size_t i;
     json_t *endpoint;
-    if (!host_file_load(cli->data_dir, &file, NULL)) {
-        return false;
+    CLEANUP(mem_free_ptr) char *settings = mem_printf("%s/" CLIENT_FILE, cli->data_dir);
+    if (!file_exists(settings) || !host_file_load(cli->data_dir, &file, NULL)) {
+        return false; /* who comes up for the first time has just been let in by others */
     }
     if (member_bool(file.etcd, "own", false)) {
         json_array_foreach (member_array(file.etcd, "endpoints"), i, endpoint) {

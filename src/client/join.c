@@ -3,7 +3,10 @@
  * store; docs/hosts.md has the steps. host.json comes last: without it nothing has joined, and what
  * is there else is written again by the next attempt.
  */
+#include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "client/client_priv.h"
@@ -21,7 +24,6 @@
 static bool folder_check(const char *data_dir, const JoinWish *wish, bool *ret_joined, Err *err)
 {
     HostFile file;
-    CLEANUP(mem_free_ptr) char *store = mem_printf("%s/weir.sqlite", data_dir);
     *ret_joined = false;
     if (host_file_load(data_dir, &file, err)) {
         bool same = strcmp(file.name, wish->name) == 0 && strcmp(file.zone, wish->zone) == 0 &&
@@ -37,11 +39,35 @@ static bool folder_check(const char *data_dir, const JoinWish *wish, bool *ret_j
         return same;
     }
     TRY(err->code == ERR_NOT_FOUND);
-    return !file_exists(store) ||
-           err_set(err, ERR_CONFLICT,
-                   "the folder %s has a tier of its own, whose data a join would leave behind: "
-                   "choose another --data folder",
-                   data_dir);
+    static const char *const left[] = {"weir.sqlite", "weir.sqlite.left", "etcd/data",
+                                       "zone-a",      "zone-b",           "zone-c"};
+    for (size_t i = 0; i < ARRAY_LEN(left); i++) {
+        CLEANUP(mem_free_ptr) char *path = mem_printf("%s/%s", data_dir, left[i]);
+        if (file_exists(path)) {
+            return err_set(err, ERR_CONFLICT,
+                           "the folder %s has something of another tier (%s), whose key a join "
+                           "would overwrite: choose another --data folder",
+                           data_dir, left[i]);
+        }
+    }
+    return true;
+}
+
+/* Before anything is asked for: a net that does not lead here would be the tier's for good. */
+static bool net_check(const char *net, Err *err)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET};
+    CLEANUP(mem_free_ptr) char *text = mem_printf("%s.0.1", net);
+    if (net[0] == '\0') {
+        return true;
+    }
+    CLEANUP(fd_close) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return (fd >= 0 && inet_pton(AF_INET, text, &addr.sin_addr) == 1 &&
+            bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) == 0) ||
+           err_set(err, ERR_INVALID,
+                   "the net %s.0.0/16 does not lead to this machine (%s): run `ip route add local "
+                   "%s.0.0/16 dev lo`",
+                   net, strerror(errno), net);
 }
 
 static bool text_write(const char *data_dir, const char *name, const char *text, Err *err)
@@ -133,7 +159,8 @@ static bool etcd_write(const char *data_dir, const json_t *answer, HostFile *fil
                  {"StoreCaKey", "etcd/ca.key", NULL},
                  {"StoreCert", "etcd/cert.pem", "cert"},
                  {"StoreKey", "etcd/key.pem", "key"}};
-    TRY(dir_make(folder, 0711, err));
+    CLEANUP(mem_free_ptr) char *stale = mem_printf("%s/host.pem", folder);
+    TRY(dir_make(folder, 0711, err) && tree_remove(stale, err));
     file->etcd =
         json_pack("{s:O, s:s, s:b, s:b, s:s}", "endpoints", member_array(answer, "StoreEndpoints"),
                   "root", member_str(answer, "StoreRoot", ""), "keep_history",
@@ -195,7 +222,7 @@ bool client_join(const char *data_dir, const JoinWish *wish, Err *err)
     if (joined) {
         return true;
     }
-    TRY(token_read(wish->token, &token, err));
+    TRY(net_check(wish->net, err) && token_read(wish->token, &token, err));
     random_id(attempt, ATTEMPT_LENGTH);
     bool ok = dir_make(data_dir, 0711, err) &&
               join_ask_on(data_dir, &token, wish, attempt, &answer, err) &&

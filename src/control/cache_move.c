@@ -1,8 +1,8 @@
 /*
  * Moving the nodes of a replication group off hosts that drain, and off those that have several of
- * them while another has none (docs/hosts.md): one replica at a
- * time is removed and made anew elsewhere, and then the primary hands over to one of them. As with
- * instances, each round says anew from the records what is to be done next.
+ * them while another has none (docs/hosts.md): one replica at a time is removed and made anew
+ * elsewhere, and then the primary hands over to one of them. As with instances, each round says
+ * anew from the records what is to be done next.
  */
 #include "control/cache_priv.h"
 
@@ -156,9 +156,11 @@ bool cache_node_leaves(const Group *group, const char *node)
     return false;
 }
 
-static bool is_crowded(const Group *group, const char *host)
+/* One that leaves goes on leaving, also where the other host is silent for a moment. */
+static bool spreads(const Group *group, const char *node, const char *host)
 {
-    return host[0] != '\0' && host_crowds(group->world, host, cache_cluster_name(group));
+    return host[0] != '\0' && (instance_node_leaves(group->world, node) ||
+                               host_crowds(group->world, host, cache_cluster_name(group)));
 }
 
 void cache_move(Group *group)
@@ -176,7 +178,7 @@ void cache_move(Group *group)
             move_replica(group, node);
         } else if (host_drains(group->world, host)) {
             move_primary(group, node);
-        } else if (!leads(group, node) && is_crowded(group, host) &&
+        } else if (!leads(group, node) && spreads(group, node, host) &&
                    why_replica_stays(group, node) == NULL) {
             move_replica(group, node);
         }

@@ -16,7 +16,8 @@ typedef struct ControlHost {
     char zone; /* 0: it stands for all of them */
     bool alive;
     bool draining;
-    int64_t silent_ms; /* of one that is not: for how long, as far as this host has listened */
+    const char *engines; /* what is installed there, as a text; NULL: not known */
+    int64_t silent_ms;   /* of one that is not: for how long, as far as this host has listened */
     int64_t memory_bytes;
 } ControlHost;
 

@@ -81,7 +81,9 @@ bool host_lives(const World *world, const char *host);
 bool host_is_removed(const World *world, const char *host);
 /* Some host but this one takes new nodes. */
 bool host_other(const World *world, const char *apart);
-/* The host has several engines of the cluster, and another one, which takes new nodes, none. */
+/* Another one takes new nodes, on which the same engines are installed. */
+bool host_twin(const World *world, const char *host);
+/* The host has several engines of the cluster, and such another one none. */
 bool host_crowds(const World *world, const char *host, const char *cluster);
 /* Of a node that leaves its host: what is done about it, or what it waits for. */
 PRINTF_LIKE(4, 5)

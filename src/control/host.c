@@ -127,11 +127,32 @@ bool host_other(const World *world, const char *apart)
     return false;
 }
 
+/* Whoever ran here runs there, too. */
+static bool is_like(const World *world, const char *host, const ControlHost *other)
+{
+    const ControlHost *found = host_find(world, host);
+    const char *here = found != NULL && found->engines != NULL ? found->engines : "";
+    return strcmp(here, other->engines != NULL ? other->engines : "") == 0;
+}
+
+bool host_twin(const World *world, const char *host)
+{
+    for (size_t i = 0; i < world->facts->hosts_len; i++) {
+        const ControlHost *other = &world->facts->hosts[i];
+        if (takes_nodes(world, other) && strcmp(other->name, host) != 0 &&
+            is_like(world, host, other)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool host_crowds(const World *world, const char *host, const char *cluster)
 {
     for (size_t i = 0; i < world->facts->hosts_len; i++) {
         const ControlHost *other = &world->facts->hosts[i];
-        if (takes_nodes(world, other) && engines_on(world, other->name, cluster) == 0) {
+        if (takes_nodes(world, other) && is_like(world, host, other) &&
+            engines_on(world, other->name, cluster) == 0) {
             return engines_on(world, host, cluster) > 1;
         }
     }

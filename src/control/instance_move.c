@@ -1,9 +1,8 @@
 /*
  * Moving an instance off a host that drains, and its standby off the host of its leader where there
- * is another one (docs/hosts.md). Nothing of it is remembered: each
- * round says anew, from the records alone, which node leaves its host now, so that control may be
- * killed, and the host undrained, at any point. What is taken away is never the leader: it hands
- * over first.
+ * is another one (docs/hosts.md). Nothing of it is remembered: each round says anew, from the
+ * records alone, which node leaves its host now, so that control may be killed, and the host
+ * undrained, at any point. What is taken away is never the leader: it hands over first.
  */
 #include "control/instance_priv.h"
 
@@ -70,13 +69,35 @@ static const char *why_standby_stays(const Instance *instance, const char *first
     return why_no_copy(instance);
 }
 
+/* A standby of another instance is on its way: one at a time, for while it is nobody could take
+ * over there, and all of them would be copied at once. */
+static bool another_moves(World *world, const char *second)
+{
+    WorldKeys keys = world_keys(world, "node/");
+    for (size_t i = 0; i < keys.len; i++) {
+        const json_t *goal = world_get(world, keys.items[i]);
+        Slice rest = slice_of(keys.items[i]);
+        (void)slice_cut(&rest, '/');
+        const char *node = arena_slice_str(world->arena, slice_cut(&rest, '/'));
+        const char *state = member_str(instance_node_seen(world, node), "state", "");
+        bool standby = slice_is(rest, "goal") && strcmp(node, second) != 0 &&
+                       strcmp(member_str(goal, "role", ""), "standby") == 0 &&
+                       strcmp(member_str(goal, "desired", "running"), "running") == 0;
+        if (standby && (member_bool(goal, "gone", false) || strcmp(state, "running") != 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Beside its leader, where both would be lost at once, as long as no other host was there. */
 static bool sits_beside(const Instance *instance, const char *first, const char *second)
 {
     World *world = instance->world;
     const char *host = instance_node_host(world, second);
     return host[0] != '\0' && strcmp(host, instance_node_host(world, first)) == 0 &&
-           why_standby_stays(instance, first, second) == NULL;
+           host_twin(world, host) && why_standby_stays(instance, first, second) == NULL &&
+           (instance_node_leaves(world, second) || !another_moves(world, second));
 }
 
 static void move_second(Instance *instance, const char *first, const char *second)

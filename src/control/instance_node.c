@@ -198,7 +198,9 @@ static void node_leave(Instance *instance, const char *node)
         const char *host = instance_node_host(world, node);
         world_event(world, RESOURCE_DB_INSTANCE, instance->id, "maintenance",
                     arena_printf(world->arena, "Node %s leaves host %s, which %s.", node, host,
-                                 host_is_removed(world, host) ? "was removed" : "drains"));
+                                 host_is_removed(world, host) ? "was removed"
+                                 : host_drains(world, host)   ? "drains"
+                                                              : "has its leader, too"));
     }
     instance_node_remove(world, node, false); /* once the set is without it */
     world->busy = true;

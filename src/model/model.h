@@ -123,10 +123,11 @@ NODISCARD bool endpoint_address(const char *net, const char *host,
                                 char out[static MODEL_ADDRESS_SIZE]);
 
 /* Hosts of a tier (docs/hosts.md). */
-#define HOSTS_MAX       16
-#define HOST_NAME_ALONE "local" /* the first one, where nobody called it anything else */
-#define HOST_NAME_SIZE  17      /* with the NUL: paths of sockets are short */
-#define HOST_NET_SIZE   8       /* "10.255" */
+#define HOSTS_MAX         16
+#define HOST_NAME_ALONE   "local" /* the first one, where nobody called it anything else */
+#define HOST_NAME_SIZE    17      /* with the NUL: paths of sockets are short */
+#define HOST_ENGINES_SIZE 96
+#define HOST_NET_SIZE     8 /* "10.255" */
 /* ERR_INVALID says what is wrong. A name is small letters, digits and hyphens; a zone one of
  * MODEL_ZONES; a net the first two numbers of a /16, or "" where one of 127/8 is to be found. */
 NODISCARD bool host_name_check(const char *name, Err *err);

@@ -96,6 +96,7 @@ static void round_run(void *arg, const Job *job)
                                  .zone = seen[i].zone,
                                  .alive = seen[i].alive,
                                  .draining = seen[i].draining,
+                                 .engines = seen[i].engines,
                                  .silent_ms = seen[i].silent_ms,
                                  .memory_bytes = seen[i].memory_bytes};
     }

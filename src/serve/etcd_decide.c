@@ -61,43 +61,81 @@ static const StoreMember *left_over(const EtcdView *view)
     return NULL;
 }
 
-static bool drains(const EtcdView *view, const char *host)
+/* Of a member: by its name, or, as long as it has not started, by where it is to be. */
+static const EtcdHost *host_of(const EtcdView *view, const StoreMember *member)
 {
     for (size_t i = 0; i < view->hosts_len; i++) {
-        if (strcmp(view->hosts[i].name, host) == 0) {
-            return view->hosts[i].draining;
+        const EtcdHost *host = &view->hosts[i];
+        if (strcmp(host->name, member->name) == 0 ||
+            (member->name[0] == '\0' && strcmp(host->url, member->peer_url) == 0)) {
+            return host;
+        }
+    }
+    return NULL;
+}
+
+/* Some host is there that could have a member, and has none. */
+static bool somebody_waits(const EtcdView *view)
+{
+    for (size_t i = 0; i < view->hosts_len; i++) {
+        const EtcdHost *host = &view->hosts[i];
+        bool has = false;
+        for (size_t k = 0; k < view->members.len; k++) {
+            has = has || host_of(view, &view->members.items[k]) == host;
+        }
+        if (host->alive && host->seat && !has) {
+            return true;
         }
     }
     return false;
 }
 
+/* Of two: one that does not drain, then whoever was there first. */
+static bool comes_first(const EtcdView *view, const StoreMember *own, const StoreMember *other)
+{
+    static const EtcdHost unknown = {.draining = true};
+    const EtcdHost *a = host_of(view, own);
+    const EtcdHost *b = host_of(view, other);
+    a = a != NULL ? a : &unknown;
+    b = b != NULL ? b : &unknown;
+    if (a->draining != b->draining) {
+        return !a->draining;
+    }
+    return a->joined_ms != b->joined_ms ? a->joined_ms < b->joined_ms
+                                        : strcmp(own->name, other->name) < 0;
+}
+
 /* Two that vote stop where either is lost; one that votes and one that learns, only where the
- * former is. So of two hosts one votes: one that stays, and then the first by name. */
+ * former is. So of two one votes, unless a third one is there to come: then both do. Only who
+ * learns itself makes itself vote, for it is certainly alive. */
 static EtcdStep of_two(const EtcdView *view, const StoreMember *own)
 {
     const StoreMember *other =
         own == &view->members.items[0] ? &view->members.items[1] : &view->members.items[0];
-    bool own_drains = drains(view, own->name);
-    bool first =
-        own_drains != drains(view, other->name) ? !own_drains : strcmp(own->name, other->name) < 0;
     if (other->name[0] == '\0' || own->name[0] == '\0') { /* it has yet to start */
         return (EtcdStep){ETCD_STEP_NONE, NULL};
     }
-    if (own->learner && first) {
-        return (EtcdStep){ETCD_STEP_PROMOTE, own};
+    bool wants = somebody_waits(view);
+    bool first = comes_first(view, own, other);
+    if (own->learner) {
+        return (EtcdStep){wants || first ? ETCD_STEP_PROMOTE : ETCD_STEP_NONE, own};
     }
     bool both = voters(&view->members) == 2;
-    return (EtcdStep){both && !first ? ETCD_STEP_REMOVE : ETCD_STEP_NONE, own};
+    return (EtcdStep){both && !first && !wants ? ETCD_STEP_REMOVE : ETCD_STEP_NONE, own};
 }
 
+/* One learns at a time; one that is lost would hold up all others. */
 static EtcdStep without_one(const EtcdView *view)
 {
     const StoreMember *learns = learner(&view->members);
     if (view->members.len >= ETCD_OWN_MEMBERS || !view->installed) {
         return (EtcdStep){view->has_data ? ETCD_STEP_CLEAR : ETCD_STEP_NONE, NULL};
     }
-    /* One learns at a time. */
-    return learns != NULL ? (EtcdStep){ETCD_STEP_PROMOTE, learns} : (EtcdStep){ETCD_STEP_ADD, NULL};
+    if (learns == NULL) {
+        return (EtcdStep){ETCD_STEP_ADD, NULL};
+    }
+    const EtcdHost *host = host_of(view, learns);
+    return (EtcdStep){host == NULL || host->gone ? ETCD_STEP_REMOVE : ETCD_STEP_NONE, learns};
 }
 
 EtcdStep etcd_decide(const EtcdView *view)
@@ -119,8 +157,7 @@ EtcdStep etcd_decide(const EtcdView *view)
     if (own->learner && view->members.len >= ETCD_OWN_MEMBERS) {
         return (EtcdStep){ETCD_STEP_PROMOTE, own};
     }
-    bool two = view->hosts_len == 2 && view->members.len == 2;
-    return two ? of_two(view, own) : (EtcdStep){ETCD_STEP_NONE, NULL};
+    return view->members.len == 2 ? of_two(view, own) : (EtcdStep){ETCD_STEP_NONE, NULL};
 }
 
 bool etcd_is_last_voter(const StoreMembers *members, const StoreMember *member)

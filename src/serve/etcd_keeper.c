@@ -11,10 +11,12 @@
 #define LOOK_MS       1000
 #define MEMBERS_EVERY 3 /* looks */
 #define CERT_EVERY    86400
+#define GONE_MS       10000 /* so long silent: another host may have its place */
 
 struct EtcdKeeper {
-    Jobs *jobs;
+    Jobs *jobs; /* its own: requests may hold up all others */
     const Tier *tier;
+    Agent *agent; /* knows the hosts */
     LoopTimer timer;
     bool in_job;
     /* The job's. */
@@ -48,41 +50,37 @@ static bool removed_find(const Tier *tier, Arena *arena, EtcdView *view, Err *er
     return true;
 }
 
-static bool hosts_find(const Tier *tier, Arena *arena, EtcdView *view, Err *err)
+static void host_add(Arena *arena, const AgentHost *seen, EtcdHost *host)
 {
-    StoreRange range;
-    VEC(EtcdHost) hosts = {0};
-    TRY(store_range(tier->store, SLICE("host/"), (Slice){0}, 2 * HOSTS_MAX + 1, arena, &range,
-                    err));
-    for (size_t i = 0; i < range.len; i++) {
-        CLEANUP(record_free_ptr) json_t *record = NULL;
-        Slice rest = slice_skip(range.items[i].key, strlen("host/"));
-        Slice name = slice_cut(&rest, '/');
-        if (!slice_is(rest, "spec")) {
-            continue;
-        }
-        TRY(record_parse(range.items[i].value, &record, err));
-        CLEANUP(mem_free_ptr) char *url = etcd_own_peer_url(member_str(record, "net", ""));
-        const EtcdHost host = {.name = arena_slice_str(arena, name),
-                               .url = arena_slice_str(arena, slice_of(url)),
-                               .draining = member_bool(record, "draining", false)};
-        arena_vec_push(arena, &hosts, host);
-    }
-    view->hosts = hosts.items;
-    view->hosts_len = hosts.len;
-    return true;
+    CLEANUP(mem_free_ptr) char *url = etcd_own_peer_url(seen->net);
+    *host = (EtcdHost){.name = arena_slice_str(arena, slice_of(seen->name)),
+                       .url = arena_slice_str(arena, slice_of(url)),
+                       .seat = seen->seat,
+                       .draining = seen->draining,
+                       .alive = seen->alive,
+                       .gone = !seen->alive && seen->silent_ms > GONE_MS,
+                       .joined_ms = seen->joined_ms};
 }
 
-static bool view_take(const Tier *tier, Arena *arena, EtcdView *view, Err *err)
+/* What is here last: the members may have been long in coming. */
+static bool view_take(EtcdKeeper *keeper, Arena *arena, EtcdView *view, Err *err)
 {
+    const Tier *tier = keeper->tier;
     CLEANUP(mem_free_ptr) char *url = etcd_own_peer_url(tier->net);
-    *view = (EtcdView){.host = tier->host,
-                       .url = arena_slice_str(arena, slice_of(url)),
-                       .installed = etcd_own_installed(tier, NULL),
-                       .has_data = etcd_own_has_data(tier),
-                       .runs = etcd_own_runs(tier)};
-    return store_members(tier->store, arena, &view->members, err) &&
-           removed_find(tier, arena, view, err) && hosts_find(tier, arena, view, err);
+    AgentHost seen[HOSTS_MAX];
+    EtcdHost *hosts = ARENA_ARRAY(arena, EtcdHost, HOSTS_MAX);
+    *view = (EtcdView){.host = tier->host, .url = arena_slice_str(arena, slice_of(url))};
+    TRY(store_members(tier->store, arena, &view->members, err) &&
+        removed_find(tier, arena, view, err));
+    view->hosts = hosts;
+    view->hosts_len = agent_hosts(keeper->agent, seen);
+    for (size_t i = 0; i < view->hosts_len; i++) {
+        host_add(arena, &seen[i], &hosts[i]);
+    }
+    view->installed = etcd_own_installed(tier, NULL);
+    view->has_data = etcd_own_has_data(tier);
+    view->runs = etcd_own_runs(tier);
+    return true;
 }
 
 /* ---- carrying it out ---------------------------------------------------------------------------
@@ -130,9 +128,8 @@ static bool member_add(const Tier *tier, const EtcdView *view, Err *err)
     return true;
 }
 
-static bool step_take(const Tier *tier, const EtcdView *view, Arena *arena, Err *err)
+static bool step_take(const Tier *tier, const EtcdView *view, EtcdStep step, Arena *arena, Err *err)
 {
-    EtcdStep step = etcd_decide(view);
     switch (step.kind) {
     case ETCD_STEP_NONE:
         return true;
@@ -252,10 +249,17 @@ static bool members_look(EtcdKeeper *keeper, Err *err)
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     const Tier *tier = keeper->tier;
     EtcdView view;
+    Err failed;
     bool removed = false;
-    TRY(view_take(tier, arena, &view, err) && is_removed(tier, arena, tier->host, &removed, err));
+    TRY(view_take(keeper, arena, &view, err) && is_removed(tier, arena, tier->host, &removed, err));
+    if (removed || view.hosts_len == 0) {
+        return true;
+    }
     /* Where to ask comes first: the step may take away whoever was asked. */
-    return removed || (endpoints_keep(keeper, &view, err) && step_take(tier, &view, arena, err));
+    bool kept = endpoints_keep(keeper, &view, &failed);
+    EtcdStep step = etcd_decide(&view);
+    TRY((!kept && step.kind == ETCD_STEP_REMOVE) || step_take(tier, &view, step, arena, err));
+    return kept || err_set(err, failed.code, "%s", failed.message);
 }
 
 /* Without a word of the store: it may be this host's that is missing. */
@@ -304,10 +308,14 @@ static void on_look(void *user)
     }
 }
 
-EtcdKeeper *etcd_keeper_new(Loop *loop, Jobs *jobs, const Tier *tier)
+EtcdKeeper *etcd_keeper_new(Loop *loop, const Tier *tier, Agent *agent, Err *err)
 {
+    Jobs *jobs;
+    if (!jobs_new(loop, 1, 1, &jobs, err)) {
+        return NULL;
+    }
     EtcdKeeper *keeper = mem_alloc(sizeof(EtcdKeeper));
-    *keeper = (EtcdKeeper){.jobs = jobs, .tier = tier};
+    *keeper = (EtcdKeeper){.jobs = jobs, .tier = tier, .agent = agent};
     keeper->endpoints = json_deep_copy(member_array(tier->etcd, "endpoints"));
     loop_timer_start(loop, &keeper->timer, LOOK_MS, LOOK_MS, on_look, keeper);
     return keeper;
@@ -317,6 +325,7 @@ void etcd_keeper_free(EtcdKeeper *keeper)
 {
     if (keeper != NULL) {
         loop_timer_stop(&keeper->timer);
+        jobs_free(keeper->jobs);
         json_decref(keeper->endpoints);
         mem_free(keeper);
     }

@@ -45,7 +45,11 @@ void etcd_own_log_bound(const Tier *tier);
 typedef struct EtcdHost {
     const char *name;
     const char *url; /* of a member there */
+    bool seat;       /* it could have one */
     bool draining;
+    bool alive;
+    bool gone; /* silent for long */
+    int64_t joined_ms;
 } EtcdHost;
 
 /* What is known in one look. */
@@ -97,8 +101,9 @@ void tier_move(Tier *tier, int net_fd);
 /* Keeps it running, its members those of the tier's hosts, and where the store is asked those that
  * vote. */
 typedef struct EtcdKeeper EtcdKeeper;
-EtcdKeeper *etcd_keeper_new(Loop *loop, Jobs *jobs, const Tier *tier);
-void etcd_keeper_free(EtcdKeeper *keeper); /* the jobs are over; NULL is fine */
+EtcdKeeper *etcd_keeper_new(Loop *loop, const Tier *tier, Agent *agent, Err *err);
+void etcd_keeper_free(
+    EtcdKeeper *keeper); /* before the loop, the store and the agent; NULL is fine */
 /* Takes the member of a host out, before the host is removed: nothing that the store needs goes.
  * ERR_UNAVAILABLE: those that are left could not serve, or do not have all yet. */
 NODISCARD bool etcd_member_release(const Tier *tier, const char *host, Err *err);

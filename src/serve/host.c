@@ -5,7 +5,8 @@
 #include <stdio.h>
 
 #include "client/client.h"
-#include "serve/tier_priv.h"
+#include "engine/engine.h"
+#include "serve/etcd_own_priv.h"
 
 #define RECORDS_MAX 1000
 
@@ -47,8 +48,8 @@ static bool refuse_removed(Tier *tier, Arena *arena, Err *err)
     tier->removed = true;
     return err_set(err, ERR_DENIED,
                    "the host %s was removed from its tier at %.19sZ, and a name is not used again: "
-                   "to join anew, give the host another name in host.json, in a data folder that "
-                   "has nothing else but master.key",
+                   "to join anew, wipe this data folder, and join under another name, with a new "
+                   "token",
                    tier->host, when);
 }
 
@@ -69,13 +70,41 @@ static bool check_room(Tier *tier, Arena *arena, Err *err)
                          HOSTS_MAX, tier->host);
 }
 
+/* "postgres 15, redis 7" */
+static const char *engines_text(Arena *arena)
+{
+    EngineVersions versions = engine_versions_find(arena, NULL);
+    const char *text = "";
+    for (size_t i = 0; i < versions.len; i++) {
+        char major[MODEL_VERSION_SIZE];
+        engine_major(versions.items[i].version, major);
+        text = arena_printf(arena, "%s%s%s %s", text, i > 0 ? ", " : "", versions.items[i].engine,
+                            major);
+    }
+    return text;
+}
+
+/* What others go by, as it is now. */
+static void record_fill(const Tier *tier, Arena *arena, json_t *record)
+{
+    json_object_set_new(record, "net", json_string(tier->net));
+    json_object_set_new(record, "zone", json_string(tier->zone));
+    json_object_set_new(record, "engines", json_string(engines_text(arena)));
+    if (tier->join != NULL) {
+        json_object_set_new(record, "join", json_string(tier->join));
+    }
+    if (tier_etcd_is_own(tier)) {
+        json_object_set_new(record, "seat", json_boolean(etcd_own_installed(tier, NULL)));
+    }
+}
+
 /* Unless it was removed meanwhile. */
 static bool host_join(Tier *tier, Arena *arena, const char *key, Err *err)
 {
     TRY(check_room(tier, arena, err));
     CLEANUP(record_free_ptr)
-    json_t *record = json_pack("{s:s, s:s, s:I}", "zone", tier->zone, "net", tier->net, "joined_ms",
-                               (json_int_t)time_wall_ms());
+    json_t *record = json_pack("{s:I}", "joined_ms", (json_int_t)time_wall_ms());
+    record_fill(tier, arena, record);
     const StoreCompare absent[] = {{.key = slice_of(key)},
                                    {.key = slice_of(removed_key(arena, tier))}};
     const StoreWrite write = {
@@ -100,13 +129,6 @@ static bool check_same(const Tier *tier, const json_t *record, Err *err)
                    tier->host);
 }
 
-static bool record_is(const Tier *tier, const json_t *record)
-{
-    return strcmp(member_str(record, "net", ""), tier->net) == 0 &&
-           strcmp(member_str(record, "zone", ""), tier->zone) == 0 &&
-           (tier->join == NULL || member_str(record, "join", NULL) != NULL);
-}
-
 /* Others of the tier reach it by its net, which may be another one than last time. */
 bool tier_host_record(Tier *tier, Err *err)
 {
@@ -119,14 +141,8 @@ bool tier_host_record(Tier *tier, Err *err)
         return err->code == ERR_NOT_FOUND && host_join(tier, arena, key, err);
     }
     TRY(record_parse(item.value, &record, err) && check_same(tier, record, err));
-    if (record_is(tier, record)) {
-        return true;
-    }
-    if (tier->join != NULL) {
-        json_object_set_new(record, "join", json_string(tier->join));
-    }
-    json_object_set_new(record, "net", json_string(tier->net));
-    json_object_set_new(record, "zone", json_string(tier->zone));
-    return store_update(tier->store, slice_of(key), item.mod_revision, record_format(arena, record),
-                        NULL, err);
+    CLEANUP(record_free_ptr) json_t *before = json_deep_copy(record);
+    record_fill(tier, arena, record);
+    return json_equal(before, record) || store_update(tier->store, slice_of(key), item.mod_revision,
+                                                      record_format(arena, record), NULL, err);
 }

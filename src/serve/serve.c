@@ -139,7 +139,8 @@ static bool serve_start(Serve *serve, Err *err)
         control_runner_new(serve->loop, serve->jobs, &serve->tier, serve->agent, &serve->control,
                            err));
     if (tier_etcd_is_own(&serve->tier)) {
-        serve->etcd = etcd_keeper_new(serve->loop, serve->jobs, &serve->tier);
+        serve->etcd = etcd_keeper_new(serve->loop, &serve->tier, serve->agent, err);
+        return serve->etcd != NULL;
     }
     return true;
 }
@@ -198,12 +199,12 @@ static void etcd_end(Serve *serve)
 static void serve_end(Serve *serve)
 {
     bool stopped = serve->exit_code == EXIT_STOPPED;
+    etcd_keeper_free(serve->etcd);
     jobs_free(serve->jobs);
     jobs_free(serve->node_jobs);
     api_runner_free(serve->api);
     control_runner_free(serve->control);
     agent_free(serve->agent);
-    etcd_keeper_free(serve->etcd);
     loop_process_unwatch(serve->supervisor);
     loop_free(serve->loop);
     if (serve->tier.removed) { /* also what no goal names any more */
@@ -233,7 +234,7 @@ static int exit_code_of(const Err *err)
     bool lasting = err->code == ERR_INVALID || err->code == ERR_DENIED ||
                    err->code == ERR_CONFLICT || err->code == ERR_EXISTS ||
                    err->code == ERR_NOT_FOUND || err->os_errno == EADDRINUSE ||
-                   err->os_errno == ENOSPC;
+                   err->os_errno == EADDRNOTAVAIL || err->os_errno == ENOSPC;
     return lasting ? EXIT_UNUSABLE : EXIT_AGAIN;
 }
 

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "client/client.h"
-#include "serve/etcd_own_priv.h"
+#include "serve/tier_priv.h"
 
 #define KEY_FILE_SIZE (2 * AEAD_KEY_SIZE + 1)
 #define RUN_BASE_MAX  32
@@ -61,9 +61,8 @@ bool tier_folder_check(const char *path, const char *account, Err *err)
 /* What an earlier serve left that was killed while it wrote. */
 static void folder_sweep(const Tier *tier)
 {
-    static const char *const ours[] = {"master.key",   "client.json", "ca.pem",
-                                       "net",          "host.json",   "etcd/cert.pem",
-                                       "etcd/key.pem", "etcd/ca.pem", "etcd/ca.key"};
+    static const char *const ours[] = {"master.key", "client.json",   "ca.pem",      "net",
+                                       "host.json",  "etcd/host.pem", "etcd/ca.pem", "etcd/ca.key"};
     for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
         CLEANUP(mem_free_ptr) char *path = mem_printf("%s/%s", tier->data_dir, ours[i]);
         file_write_sweep(path);

@@ -45,7 +45,7 @@ def test_refused_in_one_line(weir, run, words, said):
     (['status', 'main'], '`weir status` takes no argument "main"', 'weir status [--data DIR] [-o table|json]'),
     (['events', 'main'], '`weir events` takes no argument "main"', 'weir events [--follow] '),
     (['env', 'main'], '`weir env` takes no argument "main"', 'eval "$(weir env [--data DIR])"\n       weir env '),
-    (['down', 'main', '--destroy', '--yes'], '`weir down` takes no argument "main"', 'weir down [--destroy --yes] '),
+    (['down', 'main', '--destroy', '--yes'], '`weir down` takes no argument "main"', 'weir down [--destroy --yes [--all-hosts]] '),
     (['logs', 'main', 'cache'], '`weir logs` takes no argument "cache"', 'weir logs [--lines N] '),
     (['logs'], 'an argument of `weir logs` is missing', 'weir logs [--lines N] '),
     (['psql'], 'an argument of `weir psql` is missing', 'weir psql [--data DIR] NAME [ARGUMENT…]\n'),

@@ -150,7 +150,21 @@ def test_two_hosts_and_a_small_third_one(tier, tmp_path):
     h1.up()
     Inside(h1).wait_settled('main', 'cache')
     writer.check(*tier.hosts)
+    an_endpoint_goes_while_a_host_is_away(h1, h2)
     tier.end()
+
+
+def an_endpoint_goes_while_a_host_is_away(asked, away):
+    """Its process there ends once the host looks again."""
+    before = away.find('weir proxy --id')
+    for signum in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in away.find('weir (supervise|serve --data)'):
+            Host.signal_one(pid, signum)
+    asked.aws('rds').delete_db_proxy(DBProxyName='pool')
+    wait_until(lambda: not asked.json('status')['proxies'], 'the proxy is gone')
+    assert away.find('weir proxy --id') == before
+    away.up()
+    wait_until(lambda: len(away.find('weir proxy --id')) == len(before) - 1, 'its process has ended, too')
 
 
 @takes_minutes
