@@ -179,9 +179,9 @@ bool etcd_member_release(const Tier *tier, const char *host, Err *err)
         return true;
     }
     TRY(store_members(tier->store, arena, &members, err));
+    ErrCode code = failed.code == ERR_UNSETTLED ? ERR_UNAVAILABLE : failed.code; /* look again */
     return member_named(&members, host) == NULL ||
-           err_set(err, failed.code, "host %s keeps its part of the store: %s", host,
-                   failed.message);
+           err_set(err, code, "host %s keeps its part of the store: %s", host, failed.message);
 }
 
 /* ---- where the store is asked ------------------------------------------------------------------
