@@ -82,7 +82,7 @@ static bool another_moves(World *world, const char *second)
         const char *state = member_str(instance_node_seen(world, node), "state", "");
         bool standby = slice_is(rest, "goal") && strcmp(node, second) != 0 &&
                        strcmp(member_str(goal, "role", ""), "standby") == 0 &&
-                       strcmp(member_str(goal, "desired", "running"), "running") == 0;
+                       member_bool(goal, "run", true);
         if (standby && (member_bool(goal, "gone", false) || strcmp(state, "running") != 0)) {
             return true;
         }

@@ -293,6 +293,39 @@ static void test_a_standby_goes_to_a_new_host(void **state)
     store_close(tier.store);
 }
 
+/* One at a time: while another instance's is being made nobody could take over there. */
+static void test_standbys_go_one_at_a_time(void **state)
+{
+    (void)state;
+    Tier tier = tier_crowded_pair();
+    put(tier.store, "node/db-other-2/goal",
+        "{\"kind\":\"postgres\",\"role\":\"standby\",\"host\":\"h1\",\"run\":true}");
+    put(tier.store, "node/db-other-2/seen", "{\"state\":\"starting\"}");
+    tier.hosts[1].alive = true;
+    look(&tier);
+    assert_false(is_gone(&tier, "db-app-2"));
+    put(tier.store, "node/db-other-2/seen", "{\"state\":\"running\"}");
+    look(&tier);
+    assert_true(is_gone(&tier, "db-app-2"));
+    store_close(tier.store);
+}
+
+/* Nor to a host that has other engines than where it is. */
+static void test_a_standby_stays_where_its_engine_is(void **state)
+{
+    (void)state;
+    Tier tier = tier_crowded_pair();
+    tier.hosts[0].engines = "postgres 15, redis 7";
+    tier.hosts[1].engines = "redis 7";
+    tier.hosts[1].alive = true;
+    look(&tier);
+    assert_false(is_gone(&tier, "db-app-2"));
+    tier.hosts[1].engines = tier.hosts[0].engines;
+    look(&tier);
+    assert_true(is_gone(&tier, "db-app-2"));
+    store_close(tier.store);
+}
+
 /* It is not taken away where its leader does not serve, or that is all there is. */
 static void test_a_standby_stays_beside_its_leader(void **state)
 {
@@ -867,6 +900,8 @@ int main(void)
         cmocka_unit_test(test_a_leaving_standby_takes_over),
         cmocka_unit_test(test_undrained_half_way),
         cmocka_unit_test(test_a_standby_goes_to_a_new_host),
+        cmocka_unit_test(test_standbys_go_one_at_a_time),
+        cmocka_unit_test(test_a_standby_stays_where_its_engine_is),
         cmocka_unit_test(test_a_standby_stays_beside_its_leader),
         cmocka_unit_test(test_a_leader_hands_over),
         cmocka_unit_test(test_a_leader_waits_for_its_standby),
