@@ -109,13 +109,12 @@ int down_main(int argc, char **argv)
                                             {0}};
     Down down = {0};
     const CliSpec spec = {
-        .usage =
-            "usage: weir down [--destroy --yes [--all-hosts]] [--data DIR]\n\n"
-            "Stops the tier; its data stays.\n"
-            "  --destroy --yes  removes every resource first, protected ones included and\n"
-            "                   without final snapshots, and then the data directory\n"
-            "  --all-hosts      also where the tier has other hosts, whose engines are removed,\n"
-            "                   too; `weir down` stops what is left of each of them\n",
+        .usage = "usage: weir down [--destroy --yes [--all-hosts]] [--data DIR]\n\n"
+                 "Stops the tier; its data stays.\n"
+                 "  --destroy --yes  removes every resource first, protected ones included and\n"
+                 "                   without final snapshots, and then the data directory\n"
+                 "  --all-hosts      also where the tier has other hosts, whose engines are\n"
+                 "                   removed, too; `weir down` stops what is left of each\n",
         .options = options,
         .on_option = on_down_option,
         .user = &down};
