@@ -296,6 +296,7 @@ def test_a_store_that_moves_is_cut_off_anywhere(tier, main_tf):
     tier.end()
 
 
+@takes_minutes
 def test_a_store_that_cannot_move_stays(tier, main_tf):
     """etcd's port is somebody else's: the join is refused with the reason, and the tier goes on over SQLite."""
     tier.begin(main_tf)
