@@ -45,11 +45,19 @@ static bool member_read(const json_t *tree, Arena *arena, StoreMember *ret_membe
     return true;
 }
 
+/* etcd's list is the asked member's own, and may be older than what is known elsewhere. A read that
+ * needs a majority makes it catch up first: whoever is missing then is no member. */
+static bool catch_up(Store *store, Arena *arena, Err *err)
+{
+    StoreItem item;
+    return store_get(store, SLICE("tier"), arena, &item, err) || err->code == ERR_NOT_FOUND;
+}
+
 bool store_members(Store *store, Arena *arena, StoreMembers *ret_members, Err *err)
 {
     json_t *reply;
     Buf body;
-    TRY(is_etcd(store, err));
+    TRY(is_etcd(store, err) && catch_up(store, arena, err));
     buf_init(&body, BODY_MAX);
     buf_append_str(&body, "{}");
     TRY(ask(store, "/v3/cluster/member/list", &body, false, &reply, err));

@@ -169,7 +169,7 @@ typedef struct StoreMembers {
  * there are too many. Any thread. */
 NODISCARD bool store_endpoint_add(Store *store, const char *endpoint, bool first, Err *err);
 
-/* As the member that is asked knows them. In the arena. */
+/* All changes that were over when it was called are in it. In the arena. */
 NODISCARD bool store_members(Store *store, Arena *arena, StoreMembers *ret_members, Err *err);
 /* A further member, as a learner: nothing waits for it. ERR_EXISTS: there is one of this URL.
  * ERR_CONFLICT: another one learns already. */
