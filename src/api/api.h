@@ -24,6 +24,14 @@ typedef struct ApiLogs {
                  Err *err);
 } ApiLogs;
 
+typedef enum HostStoreMember {
+    HOST_MEMBER_UNKNOWN,
+    HOST_MEMBER_NONE,
+    HOST_MEMBER_LEARNER, /* it has everything, and does not vote */
+    HOST_MEMBER_VOTER,
+    HOST_MEMBER_SOLE_VOTER, /* without it the tier decides nothing */
+} HostStoreMember;
+
 /* Everything is borrowed and must outlive the Api. */
 typedef struct ApiOptions {
     Loop *loop;      /* NULL: no HTTP, only api_answer */
@@ -49,6 +57,9 @@ typedef struct ApiOptions {
     /* Whether a host of the tier is alive, and for how long no word of it was heard, on a job
      * thread. False: it is not known here. NULL: there is this host only. */
     bool (*host_heard)(void *context, const char *host, bool *ret_alive, int64_t *ret_silent_ms);
+    /* What the host is to the store, where hosts of the tier keep it. Any thread. NULL: they do
+     * not. */
+    HostStoreMember (*store_member)(void *context, const char *host);
     /* How a host that joins reaches the store: the members Store… of JoinHost's answer, the
      * caller's. On a job thread. ERR_UNAVAILABLE: not yet, ask again. NULL: nobody joins. */
     bool (*share_store)(void *context, json_t **ret_share, Err *err);

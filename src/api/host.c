@@ -129,16 +129,29 @@ static json_t *nodes_view(ApiContext *ctx, const char *host)
     return nodes;
 }
 
+static const char *store_member_text(ApiContext *ctx, const char *name)
+{
+    static const char *const texts[] = {[HOST_MEMBER_UNKNOWN] = NULL,
+                                        [HOST_MEMBER_NONE] = "none",
+                                        [HOST_MEMBER_LEARNER] = "learner",
+                                        [HOST_MEMBER_VOTER] = "voter",
+                                        [HOST_MEMBER_SOLE_VOTER] = "sole-voter"};
+    const ApiOptions *options = &ctx->api->options;
+    return options->store_member != NULL ? texts[options->store_member(options->context, name)]
+                                         : NULL;
+}
+
 static json_t *host_view(ApiContext *ctx, const char *name, const json_t *spec)
 {
     int64_t silent_ms;
     bool alive = host_heard(ctx, name, &silent_ms);
-    json_t *view = json_pack(
-        "{s:s, s:s, s:s, s:s, s:b, s:I, s:o}", "HostName", name, "Zone",
-        member_str(spec, "zone", ""), "Network",
-        arena_printf(ctx->arena, "%s.0.0/16", member_str(spec, "net", "")), "State",
-        alive ? "alive" : "silent", "Draining", member_bool(spec, "draining", false), "JoinedAt",
-        (json_int_t)member_int(spec, "joined_ms", 0), "Nodes", nodes_view(ctx, name));
+    json_t *view =
+        json_pack("{s:s, s:s, s:s, s:s, s:b, s:s*, s:I, s:o}", "HostName", name, "Zone",
+                  member_str(spec, "zone", ""), "Network",
+                  arena_printf(ctx->arena, "%s.0.0/16", member_str(spec, "net", "")), "State",
+                  alive ? "alive" : "silent", "Draining", member_bool(spec, "draining", false),
+                  "StoreMember", store_member_text(ctx, name), "JoinedAt",
+                  (json_int_t)member_int(spec, "joined_ms", 0), "Nodes", nodes_view(ctx, name));
     if (!alive) {
         json_object_set_new(view, "SilentSince", json_integer(ctx->now_ms - silent_ms));
     }

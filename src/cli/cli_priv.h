@@ -66,7 +66,7 @@ bool cli_terminal(FILE *out);
 /* Whether to colour what goes to this stream: such a terminal, and no NO_COLOR. */
 bool cli_colors(FILE *out);
 
-#define TABLE_COLUMNS_MAX 8
+#define TABLE_COLUMNS_MAX 9
 
 /* Rows of text, aligned when printed. Cells are copied. */
 typedef struct Table {

@@ -5,6 +5,8 @@
 
 #include "cli/up_priv.h"
 
+#define HOSTS_TIMEOUT_MS 2000
+
 enum { OPTION_DESTROY = 256, OPTION_YES, OPTION_ALL_HOSTS };
 
 typedef struct Down {
@@ -66,6 +68,52 @@ static bool check_alone(Cli *cli, Err *err)
                 hosts));
 }
 
+/* The store is asked here alone, says what this host knows. */
+static bool votes_alone(const HostFile *file)
+{
+    CLEANUP(mem_free_ptr) char *here = mem_printf("https://%s.0.1:", file->net);
+    const json_t *endpoints = member_array(file->etcd, "endpoints");
+    const char *first = json_string_value(json_array_get(endpoints, 0));
+    return member_bool(file->etcd, "own", false) && json_array_size(endpoints) == 1 &&
+           slice_starts(slice_of(first), here);
+}
+
+/* How many hosts the tier has; 0: nobody says. It is not worth to wait for. */
+static size_t hosts_count(const Cli *cli)
+{
+    ClientSettings settings;
+    Client *client = NULL;
+    Err ignored;
+    CLEANUP(record_free_ptr) json_t *output = NULL;
+    if (!client_settings_load(cli->data_dir, &settings, &ignored)) {
+        return 0;
+    }
+    settings.patience_ms = 0;
+    settings.timeout_ms = HOSTS_TIMEOUT_MS;
+    bool ok = client_open(&settings, &client, &ignored) &&
+              client_call(client, "weir", "ListHosts", NULL, &output, NULL, &ignored);
+    client_close(client);
+    client_settings_done(&settings);
+    return ok ? json_array_size(member_array(output, "Hosts")) : 0;
+}
+
+/* Those that stay up go on as they are; but none of them can decide anything. */
+static void warn_of_others(const Cli *cli)
+{
+    HostFile file;
+    if (!host_file_load(cli->data_dir, &file, NULL)) {
+        return;
+    }
+    if (votes_alone(&file) && hosts_count(cli) > 1) {
+        fprintf(stderr,
+                "weir: host %s alone votes in the tier's store: until it is up again nothing is "
+                "taken over on the other hosts, and their API is silent. To take it away for "
+                "longer: `weir up`, and `weir host drain %s --wait`\n",
+                file.name, file.name);
+    }
+    host_file_done(&file);
+}
+
 static int down_run(Cli *cli, const Down *down)
 {
     Err err;
@@ -85,6 +133,9 @@ static int down_run(Cli *cli, const Down *down)
         Err ignored; /* what we brought up to ask goes again */
         (void)!(start.pidfd < 0 || tier_stop(cli, &start, &ignored));
         return cli_fail(&err);
+    }
+    if (!down->destroy) {
+        warn_of_others(cli);
     }
     if ((down->destroy && !up_destroy_all(cli, &err)) || !tier_stop(cli, &start, &err)) {
         return cli_fail(&err);

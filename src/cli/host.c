@@ -50,6 +50,21 @@ static const char *state_text(Arena *arena, const json_t *host)
     return arena_printf(arena, "%s since %.19sZ", state, when);
 }
 
+/* What it is to the tier's store, where hosts keep that. */
+static const char *member_text(const json_t *host)
+{
+    static const struct {
+        const char *member, *text;
+    } texts[] = {{"sole-voter", "votes alone"}, {"voter", "votes"}, {"learner", "learns"}};
+    const char *member = member_str(host, "StoreMember", "");
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        if (strcmp(texts[i].member, member) == 0) {
+            return texts[i].text;
+        }
+    }
+    return "";
+}
+
 static void add_host(Arena *arena, Table *table, const json_t *host)
 {
     size_t i;
@@ -61,12 +76,14 @@ static void add_host(Arena *arena, Table *table, const json_t *host)
                            member_str(host, "Network", ""),
                            state_text(arena, host),
                            member_bool(host, "Draining", false) ? "drains" : "",
+                           member_text(host),
                            count,
                            "",
                            ""};
     table_row(table, cells);
     json_array_foreach ((json_t *)(uintptr_t)nodes, i, node) {
         const char *const more[] = {"",
+                                    "",
                                     "",
                                     "",
                                     "",
@@ -90,8 +107,8 @@ static bool host_list(Cli *cli, const HostCommand *command, Err *err)
         cli_print_json(json_incref(hosts));
         return true;
     }
-    static const char *const head[] = {"HOST",  "ZONE",    "NET", "STATE",
-                                       "DRAIN", "ENGINES", "OF",  "NOTE"};
+    static const char *const head[] = {"HOST",  "ZONE",    "NET", "STATE", "DRAIN",
+                                       "STORE", "ENGINES", "OF",  "NOTE"};
     Table table;
     table_init(&table, ARRAY_LEN(head), 3);
     table_row(&table, head);
@@ -191,14 +208,46 @@ static void told_free(Map *told)
     map_free(told);
 }
 
-/* *ret_left: how many engines are there. */
+static bool is_member(const json_t *host, const char *member)
+{
+    return strcmp(member_str(host, "StoreMember", ""), member) == 0;
+}
+
+/* It alone votes, and another one that does not drain has everything by now, or will. */
+static bool hands_vote_over(const json_t *hosts, const json_t *host)
+{
+    size_t i;
+    json_t *other;
+    bool learns = false;
+    json_array_foreach ((json_t *)(uintptr_t)hosts, i, other) {
+        learns = learns || (is_member(other, "learner") && !member_bool(other, "Draining", false));
+    }
+    return learns && is_member(host, "sole-voter");
+}
+
+static const json_t *host_named(const json_t *hosts, const char *name)
+{
+    size_t i;
+    json_t *host;
+    json_array_foreach ((json_t *)(uintptr_t)hosts, i, host) {
+        if (strcmp(member_str(host, "HostName", ""), name) == 0) {
+            return host;
+        }
+    }
+    return NULL;
+}
+
+/* *ret_left: how many things are there that have yet to leave. */
 static bool look(Cli *cli, const char *name, Map *told, size_t *ret_left, Err *err)
 {
-    CLEANUP(record_free_ptr) json_t *hosts = hosts_load(cli, name, err);
+    CLEANUP(record_free_ptr) json_t *hosts = hosts_load(cli, NULL, err);
     if (hosts == NULL) {
         return false;
     }
-    const json_t *host = json_array_get(hosts, 0);
+    const json_t *host = host_named(hosts, name);
+    if (host == NULL) {
+        return err_set(err, ERR_CONFLICT, "host %s was removed by somebody else", name);
+    }
     if (!member_bool(host, "Draining", false)) {
         return err_set(err, ERR_CONFLICT, "host %s does not drain any more: somebody ended it",
                        name);
@@ -208,7 +257,7 @@ static bool look(Cli *cli, const char *name, Map *told, size_t *ret_left, Err *e
     json_array_foreach (member_array(host, "Nodes"), i, node) {
         tell(told, node);
     }
-    *ret_left = json_array_size(member_array(host, "Nodes"));
+    *ret_left = json_array_size(member_array(host, "Nodes")) + hands_vote_over(hosts, host);
     return true;
 }
 
@@ -222,7 +271,7 @@ static bool drain_wait(Cli *cli, const char *name, Err *err)
     while (ok && left > 0) {
         ok = look(cli, name, told, &left, err);
         if (ok && left > 0 && time_mono_ms() > end_ms) {
-            ok = err_set(err, ERR_TIMEOUT, "host %s still has engines: see `weir host list`", name);
+            ok = err_set(err, ERR_TIMEOUT, "host %s is still needed: see `weir host list`", name);
         }
         if (ok && left > 0) {
             nanosleep(&pause, NULL);
@@ -325,13 +374,15 @@ int host_main(int argc, char **argv)
         .usage = "usage: weir host list|token|drain|undrain|remove [NAME] [--wait] [--data DIR]\n"
                  "       [-o table|json]\n\n"
                  "The hosts of a tier that stands on several.\n"
-                 "  list [NAME]  what there is: zone, network, whether it is alive, and which\n"
-                 "               engines it has; of one that drains, what each of them waits for\n"
+                 "  list [NAME]  what there is: zone, network, whether it is alive, whether it\n"
+                 "               votes in the tier's store, and which engines it has; of one that\n"
+                 "               drains, what each of them waits for\n"
                  "  token        prints what lets one further host in, for an hour: `weir up`\n"
                  "               takes it there\n"
                  "  drain NAME   its engines move to other hosts: standbys and replicas are made\n"
                  "               anew there, leaders hand over first. Returns at once\n"
-                 "    --wait     shows how they leave, and returns when none is left\n"
+                 "    --wait     shows how they leave, and returns when none is left, and the\n"
+                 "               store does not need the host any more\n"
                  "  undrain NAME ends that; nothing moves back\n"
                  "  remove NAME  takes the host out of the tier for good; its name is not used\n"
                  "               again. Refused while it is alive and has engines or does not\n"

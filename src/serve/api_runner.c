@@ -12,7 +12,6 @@
 
 #include "api/api.h"
 #include "engine/engine.h"
-#include "serve/etcd_own_priv.h"
 #include "serve/serve_priv.h"
 
 #define LISTENERS_MAX 3
@@ -29,6 +28,7 @@ struct ApiRunner {
     ApiRunnerEvents events;
     _Atomic bool move_told; /* why the store could not move, to whoever asked for it */
     Agent *agent;
+    EtcdKeeper *etcd; /* NULL: no host of the tier keeps the store */
 };
 
 /* ---- what the API asks of the host -------------------------------------------------------------
@@ -128,6 +128,12 @@ static bool host_heard(void *context, const char *host, bool *ret_alive, int64_t
         }
     }
     return false;
+}
+
+static HostStoreMember store_member(void *context, const char *host)
+{
+    const ApiRunner *runner = context;
+    return runner->etcd != NULL ? etcd_keeper_member(runner->etcd, host) : HOST_MEMBER_UNKNOWN;
 }
 
 /* Over SQLite there is no store for two: it moves, which is done by the next start of serve. */
@@ -274,6 +280,7 @@ bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, const ApiRunnerEve
         .stop = on_stop,
         .inject = inject,
         .host_heard = host_heard,
+        .store_member = store_member,
         .share_store = share_store,
         .release_host = release_host,
         .context = runner,
@@ -287,10 +294,10 @@ bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier, const ApiRunnerEve
     return true;
 }
 
-bool api_runner_set_agent(ApiRunner *runner, Agent *agent)
+void api_runner_set_hosts(ApiRunner *runner, Agent *agent, EtcdKeeper *etcd)
 {
     runner->agent = agent;
-    return true;
+    runner->etcd = etcd;
 }
 
 void api_runner_free(ApiRunner *runner)

@@ -164,3 +164,10 @@ bool etcd_is_last_voter(const StoreMembers *members, const StoreMember *member)
 {
     return !member->learner && voters(members) == 1;
 }
+
+HostStoreMember etcd_member_kind(const StoreMembers *members, const StoreMember *member)
+{
+    return member->learner                       ? HOST_MEMBER_LEARNER
+           : etcd_is_last_voter(members, member) ? HOST_MEMBER_SOLE_VOTER
+                                                 : HOST_MEMBER_VOTER;
+}

@@ -2,6 +2,7 @@
  * Keeps this host's etcd running, and carries out what is decided of its members (etcd_decide.c):
  * one step at each look. Any serve may be killed at any step.
  */
+#include <pthread.h>
 #include <stdio.h>
 
 #include "client/client.h"
@@ -12,6 +13,12 @@
 #define MEMBERS_EVERY 3 /* looks */
 #define CERT_EVERY    86400
 #define GONE_MS       10000 /* so long silent: another host may have its place */
+
+/* What a host is to the store. */
+typedef struct HostMember {
+    char host[HOST_NAME_SIZE];
+    HostStoreMember kind;
+} HostMember;
 
 struct EtcdKeeper {
     Jobs *jobs; /* its own: requests may hold up all others */
@@ -24,6 +31,11 @@ struct EtcdKeeper {
     bool ran;          /* at the last look */
     unsigned looks;
     char told[sizeof((Err){0}.message)]; /* the last trouble, so that it is said once */
+    /* Of the last look; any thread's, under the lock. */
+    pthread_mutex_t lock;
+    bool looked;
+    HostMember members[ETCD_OWN_MEMBERS];
+    size_t members_len;
 };
 
 /* ---- what is known -----------------------------------------------------------------------------
@@ -81,6 +93,32 @@ static bool view_take(EtcdKeeper *keeper, Arena *arena, EtcdView *view, Err *err
     view->has_data = etcd_own_has_data(tier);
     view->runs = etcd_own_runs(tier);
     return true;
+}
+
+/* For whoever asks. */
+static void members_show(EtcdKeeper *keeper, const StoreMembers *members)
+{
+    pthread_mutex_lock(&keeper->lock);
+    keeper->looked = true;
+    keeper->members_len = 0;
+    for (size_t i = 0; i < members->len && keeper->members_len < ETCD_OWN_MEMBERS; i++) {
+        const StoreMember *member = &members->items[i];
+        HostMember *shown = &keeper->members[keeper->members_len++];
+        snprintf(shown->host, sizeof(shown->host), "%s", member->name);
+        shown->kind = etcd_member_kind(members, member);
+    }
+    pthread_mutex_unlock(&keeper->lock);
+}
+
+HostStoreMember etcd_keeper_member(EtcdKeeper *keeper, const char *host)
+{
+    pthread_mutex_lock(&keeper->lock);
+    HostStoreMember kind = keeper->looked ? HOST_MEMBER_NONE : HOST_MEMBER_UNKNOWN;
+    for (size_t i = 0; i < keeper->members_len; i++) {
+        kind = strcmp(keeper->members[i].host, host) == 0 ? keeper->members[i].kind : kind;
+    }
+    pthread_mutex_unlock(&keeper->lock);
+    return kind;
 }
 
 /* ---- carrying it out ---------------------------------------------------------------------------
@@ -252,6 +290,7 @@ static bool members_look(EtcdKeeper *keeper, Err *err)
     Err failed;
     bool removed = false;
     TRY(view_take(keeper, arena, &view, err) && is_removed(tier, arena, tier->host, &removed, err));
+    members_show(keeper, &view.members);
     if (removed || view.hosts_len == 0) {
         return true;
     }
@@ -316,6 +355,7 @@ EtcdKeeper *etcd_keeper_new(Loop *loop, const Tier *tier, Agent *agent, Err *err
     }
     EtcdKeeper *keeper = mem_alloc(sizeof(EtcdKeeper));
     *keeper = (EtcdKeeper){.jobs = jobs, .tier = tier, .agent = agent};
+    pthread_mutex_init(&keeper->lock, NULL);
     keeper->endpoints = json_deep_copy(member_array(tier->etcd, "endpoints"));
     loop_timer_start(loop, &keeper->timer, LOOK_MS, LOOK_MS, on_look, keeper);
     return keeper;
@@ -326,6 +366,7 @@ void etcd_keeper_free(EtcdKeeper *keeper)
     if (keeper != NULL) {
         loop_timer_stop(&keeper->timer);
         jobs_free(keeper->jobs);
+        pthread_mutex_destroy(&keeper->lock);
         json_decref(keeper->endpoints);
         mem_free(keeper);
     }

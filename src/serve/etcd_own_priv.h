@@ -5,6 +5,7 @@
 #ifndef WEIR_SERVE_ETCD_OWN_PRIV_H
 #define WEIR_SERVE_ETCD_OWN_PRIV_H
 
+#include "api/api.h"
 #include "loop/loop.h"
 #include "serve/tier_priv.h"
 
@@ -85,6 +86,7 @@ const StoreMember *etcd_member_own(const EtcdView *view);
 
 /* Without it nobody would vote. */
 bool etcd_is_last_voter(const StoreMembers *members, const StoreMember *member);
+HostStoreMember etcd_member_kind(const StoreMembers *members, const StoreMember *member);
 
 /* ---- the first join (move.c) -------------------------------------------------------------------
  */
@@ -104,6 +106,8 @@ typedef struct EtcdKeeper EtcdKeeper;
 EtcdKeeper *etcd_keeper_new(Loop *loop, const Tier *tier, Agent *agent, Err *err);
 void etcd_keeper_free(
     EtcdKeeper *keeper); /* before the loop, the store and the agent; NULL is fine */
+/* As of its last look. Any thread. */
+HostStoreMember etcd_keeper_member(EtcdKeeper *keeper, const char *host);
 /* Takes the member of a host out, before the host is removed: nothing that the store needs goes.
  * ERR_UNAVAILABLE: those that are left could not serve, or do not have all yet. */
 NODISCARD bool etcd_member_release(const Tier *tier, const char *host, Err *err);

@@ -15,7 +15,6 @@
 #include "agent/agent.h"
 #include "client/client.h"
 #include "engine/engine.h"
-#include "serve/etcd_own_priv.h"
 #include "serve/serve.h"
 #include "serve/serve_priv.h"
 
@@ -135,13 +134,14 @@ static bool serve_start(Serve *serve, Err *err)
     const ApiRunnerEvents events = {.stop = stop_tier, .again = on_again, .user = serve};
     TRY(tier_publish(&serve->tier, err) &&
         api_runner_new(serve->loop, serve->jobs, &serve->tier, &events, &serve->api, err) &&
-        agent_start(serve, err) && api_runner_set_agent(serve->api, serve->agent) &&
+        agent_start(serve, err) &&
         control_runner_new(serve->loop, serve->jobs, &serve->tier, serve->agent, &serve->control,
                            err));
     if (tier_etcd_is_own(&serve->tier)) {
         serve->etcd = etcd_keeper_new(serve->loop, &serve->tier, serve->agent, err);
-        return serve->etcd != NULL;
+        TRY(serve->etcd != NULL);
     }
+    api_runner_set_hosts(serve->api, serve->agent, serve->etcd);
     return true;
 }
 

@@ -5,6 +5,7 @@
 #include "agent/agent.h"
 #include "control/control.h"
 #include "loop/loop.h"
+#include "serve/etcd_own_priv.h"
 #include "serve/tier_priv.h"
 
 /* Runs control's rounds: after each change of the store, and now and then. Loop thread; the rounds
@@ -27,8 +28,8 @@ typedef struct ApiRunnerEvents {
 
 NODISCARD bool api_runner_new(Loop *loop, Jobs *jobs, const Tier *tier,
                               const ApiRunnerEvents *events, ApiRunner **ret_runner, Err *err);
-/* Who knows the hosts; before the loop runs. True. */
-bool api_runner_set_agent(ApiRunner *runner, Agent *agent);
+/* Who knows the hosts, and which of them keep the store (NULL: none does); before the loop runs. */
+void api_runner_set_hosts(ApiRunner *runner, Agent *agent, EtcdKeeper *etcd);
 void api_runner_free(ApiRunner *runner); /* the jobs are over; NULL is fine */
 
 /* chaos.c: does it to the node, and adds how many processes it met. Blocks. ERR_INVALID: there is

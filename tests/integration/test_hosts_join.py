@@ -57,6 +57,10 @@ def engine_on(host):
     return pid
 
 
+def members_shown(asked):
+    return {host['HostName']: host.get('StoreMember') for host in asked.json('host', 'list')}
+
+
 def etcd_pids(host):
     return host.find('^/usr/bin/etcd ')
 
@@ -182,8 +186,10 @@ def test_the_first_host_is_replaced(tier, main_tf):
     assert itself.returncode == CONFLICT and 'is the one that is asked' in itself.stderr
     writer = Writer(h2)
     writer.start()
+    assert members_shown(h2) == {'h1': 'sole-voter', 'h2': 'learner'}
     h2.command('host', 'drain', 'h1', '--wait')
-    tier.await_members(h2, {'h1': LEARNS, 'h2': VOTES})  # the vote leaves, too
+    assert members_shown(h2) != {'h1': 'sole-voter', 'h2': 'learner'}  # the vote leaves, too
+    tier.await_members(h2, {'h1': LEARNS, 'h2': VOTES})
     h2.command('host', 'remove', 'h1')
     h1.assert_stopped()
     tier.hosts.remove(h1)
@@ -219,6 +225,12 @@ def test_tokens(tier):
     tier[1].down()
     tier[1].command(*same)  # it has joined: this brings it up
     assert names(tier[0]) == ['h1', 'h2']
+    wait_until(lambda: members_shown(tier[0]) == {'h1': 'sole-voter', 'h2': 'learner'}, 'the list says who votes')
+    assert 'votes alone' in tier[0].command('host', 'list').stdout
+    assert 'alone votes' not in tier[1].command('down').stderr
+    assert 'alone votes' in tier[0].command('down').stderr
+    tier[0].up()
+    tier[1].up()
     tier.end()
 
 

@@ -33,6 +33,12 @@ static bool host_heard(void *context, const char *host, bool *ret_alive, int64_t
     return true;
 }
 
+static HostStoreMember store_member(void *context, const char *host)
+{
+    (void)context;
+    return strcmp(host, "h1") == 0 ? HOST_MEMBER_SOLE_VOTER : HOST_MEMBER_LEARNER;
+}
+
 static bool log_stat(void *context, const char *node_id, int64_t *ret_bytes,
                      int64_t *ret_written_ms, Err *err)
 {
@@ -87,6 +93,7 @@ int harness_setup(void **state)
         .logs = {log_stat, log_read},
         .stop = harness_stop,
         .host_heard = host_heard,
+        .store_member = store_member,
         .share_store = share_store,
         .ca_cert_pem = SLICE("the authority"),
         .now_ms = harness_now,

@@ -48,10 +48,11 @@ static void test_list(void **state)
     const Step steps[] = {
         {"weir:ListHosts", NULL, NULL,
          "{'Hosts': [{'HostName': 'h1', 'Zone': 'a', 'Network': '10.1.0.0/16', 'State': 'alive', "
-         "'Draining': false, 'Nodes': [{'NodeId': 'db-a-1', 'ResourceId': 'app', 'Role': "
+         "'Draining': false, 'StoreMember': 'sole-voter', 'Nodes': [{'NodeId': 'db-a-1', "
+         "'ResourceId': 'app', 'Role': "
          "'primary', 'State': 'running'}]}, {'HostName': 'h2', 'State': 'silent', 'Nodes': "
          "[{'NodeId': 'db-a-2', 'Note': 'it waits'}, {'NodeId': 'db-r-1', 'Role': 'replica'}]}, "
-         "{'HostName': 'h3', 'Nodes': []}]}"},
+         "{'HostName': 'h3', 'StoreMember': 'learner', 'Nodes': []}]}"},
         {"weir:ListHosts", "{'HostName': 'h3'}", NULL, "{'Hosts': [{'HostName': 'h3'}]}"},
         {"weir:ListHosts", "{'HostName': 'h9'}", NULL, "{'Hosts': []}"},
     };
