@@ -75,6 +75,11 @@ static json_t *expand_credentials(Expander *expander, const json_t *object, int 
                 member_str(object, "context", ""));
         return NULL;
     }
+    if (pg_is_own_role(member_str(parsed, "username", ""))) {
+        err_set(expander->err, ERR_INVALID, "the secret %s is of the role %s, which is Weir's own",
+                member_str(object, "context", ""), member_str(parsed, "username", ""));
+        return NULL;
+    }
     json_t *user = json_copy((json_t *)(uintptr_t)object);
     json_object_del(user, "$credentials");
     json_object_del(user, "context");
@@ -159,15 +164,16 @@ static json_t *expand_target(Expander *expander, const json_t *object, const cha
     return expand_object(expander, rest, depth + 1);
 }
 
-/* Where commits wait for standbys, the plane is told who may ask whether they do: over the socket
- * of this host, for the role logs in as the planes' account. */
-static void tell_pulse(json_t *target)
+/* Where commits wait for standbys, the plane is told who may ask whether they do; and not to let
+ * anybody answer who may not have heard that a standby on another host leads (RULES F9). */
+static void tell_pulse(json_t *target, bool several_hosts)
 {
-    if (member_bool(target, "synchronous", false) &&
-        json_object_get(target, "socket_dir") != NULL) {
-        json_object_set_new(target, "probe_user", json_string(PG_PULSE_USER));
-    } else if (json_is_object(target)) {
-        json_object_del(target, "synchronous");
+    if (!member_bool(target, "synchronous", false)) {
+        return;
+    }
+    json_object_set_new(target, "probe_user", json_string(PG_PULSE_USER));
+    if (several_hosts) {
+        json_object_set_new(target, "right_to_answer", json_string("enforced"));
     }
 }
 
@@ -177,8 +183,9 @@ static json_t *expand_leader(Expander *expander, const json_t *object, int depth
         plane_leader(expander->options, expander->arena, member_str(object, "$leader", ""));
     json_t *target =
         node != NULL ? expand_target(expander, object, "$leader", node, depth) : json_null();
-    tell_pulse(target);
-    if (json_is_object(target) && hosts_are_several(expander->options->hosts)) {
+    bool several = hosts_are_several(expander->options->hosts);
+    tell_pulse(target, several);
+    if (json_is_object(target) && several) {
         json_object_set_new(target, "deposed", plane_peers_new(expander->options, node));
     }
     return target;

@@ -71,6 +71,9 @@ NODISCARD bool engine_all_installed(Err *err);
     "rdsproxyadmin" /* of the data plane; peer authentication only, and no rights */
 #define PG_PORT 5432
 
+/* One of these: PostgreSQL lets Weir's processes in by it without a password. */
+bool pg_is_own_role(const char *name);
+
 typedef struct PgInstall {
     int major;
     const char *version; /* "15.18" */

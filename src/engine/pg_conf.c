@@ -160,6 +160,17 @@ static const char hba_text[] =
     "hostssl replication  " PG_REPLICATION_USER "    all              cert\n"
     "hostssl postgres     " PG_REPLICATION_USER "    all              cert\n";
 
+bool pg_is_own_role(const char *name)
+{
+    static const char *const roles[] = {PG_SUPERUSER, PG_REPLICATION_USER, PG_PULSE_USER};
+    for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
+        if (strcmp(roles[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool conf_file(const PgSpec *spec, const char *name, Slice text, bool *changed, Err *err)
 {
     CLEANUP(mem_free_ptr) char *path = mem_printf("%s/%s", spec->paths.conf, name);

@@ -177,6 +177,7 @@ typedef struct ProxyConfig {
     uint32_t silent_client_s, silent_server_s;
     int64_t upgrade_drain_ms;
     ProxyTarget target; /* the writer: number 0 */
+    bool relay_trusts;  /* whom the target lets in without a proof comes in */
     /* pool only */
     ProxyTarget replicas[PROXY_REPLICAS_MAX]; /* numbers 1 and up; those without an id are none */
     ProxyReads reads;

@@ -82,6 +82,15 @@ static const StreamHandlers relay_client_handlers = {
     .on_closed = relay_client_on_closed,
 };
 
+/* Another host's process comes so, to ask what `probe_user` is for. */
+static bool may_come_unproven(const ProxyClient *client, Slice start_params)
+{
+    const ProxyConfig *config = client->worker->config;
+    const char *probe_user = config->target.probe_user;
+    return config->relay_trusts || (client->login->link && probe_user != NULL &&
+                                    slice_is(pg_params_get(start_params, "user"), probe_user));
+}
+
 bool proxy_relay_start(ProxyClient *client, Slice start_params)
 {
     ProxyWorker *worker = client->worker;
@@ -100,6 +109,7 @@ bool proxy_relay_start(ProxyClient *client, Slice start_params)
         return false;
     }
     put_hello(server, start_params, client->login->replication);
+    server->proven = may_come_unproven(client, start_params);
     client->server = server;
     client->framer = (PgFramer){0};
     client->state = CLIENT_RELAY_LOGIN;
@@ -166,6 +176,25 @@ static void take_ready(ProxyServer *server)
     proxy_client_start_session(client);
 }
 
+/* PostgreSQL lets somebody in without a proof for what this process is (peer), or whoever it is
+ * (trust): through a relay that would be everybody who reaches it. Then the client is refused. */
+static void take_auth(ProxyServer *server, const PgPiece *piece)
+{
+    ProxyClient *client = server->client;
+    PgAuth auth;
+    bool read = piece->last && pg_get_auth(piece->body, &auth);
+    server->proven = server->proven || !read || auth.kind != PG_AUTH_OK;
+    if (server->proven) {
+        stream_write_ref(client->stream, piece->raw);
+        return;
+    }
+    log_warn("proxy", "PostgreSQL let a client in without a proof of who it is; it was refused");
+    proxy_client_fatal(client, "28000",
+                       "this role cannot log in through this endpoint: PostgreSQL asks for no "
+                       "proof of who comes as it",
+                       "Its pg_hba.conf has trust, peer or ident for it.");
+}
+
 /* Of the answer to that, nothing is the client's. */
 static bool take_defaults(ProxyServer *server, const PgPiece *piece)
 {
@@ -191,6 +220,10 @@ static bool take_piece(ProxyServer *server, const PgPiece *piece)
     }
     if (piece->first && piece->type == 'Z') {
         take_ready(server);
+        return true;
+    }
+    if (piece->first && piece->type == 'R') {
+        take_auth(server, piece);
         return true;
     }
     stream_write_ref(client->stream, piece->raw);

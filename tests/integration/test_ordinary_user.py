@@ -1,8 +1,10 @@
 """The example tier as an account without rights has it: it comes up, answers, refuses by name what takes root, and
 leaves nothing."""
+import json
 import pwd
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from support.account import account_tier, needs_root
@@ -52,6 +54,15 @@ def test_clients_answer(example):
     assert answer(example, 'psql', 'app-read-replica-0', '-wAtc', 'SELECT pg_is_in_recovery()') == 't'
     assert answer(example, 'redis-cli', 'app-redis-cluster', 'PING') == 'PONG'
     assert answer(example, 'run', '--no-aws-hosts', '--', 'sh', '-c', 'echo "$PGPASSFILE"') == f'{example.data}/pgpass'
+
+
+def test_nobody_comes_as_a_role_of_weirs_own(example):
+    """All is one account's here, so that PostgreSQL takes the endpoint's process for Weir itself."""
+    instances = json.loads(answer(example, 'status', '-o', 'json'))['instances']
+    for host in (instance['Endpoint']['Address'] for instance in instances):
+        for role in ('rdsadmin', 'rdsproxyadmin', 'rdsrepladmin'):
+            with pytest.raises(psycopg.OperationalError, match='cannot log in|rejects connection'):
+                psycopg.connect(host=host, user=role, dbname='postgres', password='x', sslmode='require')
 
 
 def test_what_takes_root_is_refused_by_name(example):

@@ -8,6 +8,7 @@ import pytest
 
 from support.alone import PASSWORD, PORT, Proxy, authority, server
 from support.certs import Authority
+from support.watch import wait_until
 
 pytestmark = pytest.mark.timeout(120)
 LINK_PORT = 5433
@@ -64,10 +65,13 @@ def local(server):
 
 @pytest.fixture(scope='module', autouse=True)
 def passwords(server):
-    """Also at the Unix socket."""
+    """Also at the Unix socket, but of the role that asks whether commits wait."""
     file = server.ask('SHOW hba_file')[0]
+    rules = ("('local postgres pulse trust')", "('local all all scram-sha-256')", "('host all all all scram-sha-256')")
     with psycopg.connect(**server.settings(), autocommit=True) as admin:
-        admin.execute(f"COPY (VALUES ('local all all scram-sha-256'), ('host all all all scram-sha-256')) TO '{file}'")
+        admin.execute('DROP ROLE IF EXISTS pulse')
+        admin.execute('CREATE ROLE pulse LOGIN')
+        admin.execute(f"COPY (VALUES {', '.join(rules)}) TO '{file}'")
         admin.execute('SELECT pg_reload_conf()')
 
 
@@ -111,6 +115,51 @@ def test_a_pool_of_another_host(linked):
     with connect(far) as connection:
         assert connection.execute('SELECT current_user, inet_server_addr() IS NULL').fetchone() == ('ann', True)
     check_cancels(far)
+
+
+PULSE = {'synchronous': True, 'probe_user': 'pulse', 'right_to_answer': 'enforced'}
+
+
+@pytest.mark.parametrize('kind', ['pool', 'relay'])
+def test_the_right_to_answer_is_asked_for_by_the_link(hosts, server, kind):
+    """Without an answer nobody gets one; and by the role that asks, only a process of the tier comes in."""
+    hosts.near.config['relay']['target'] = {**local(server), **PULSE}
+    hosts.near.start()
+    target = {**hosts.target(), **PULSE}
+    if kind == 'relay':
+        config = {'kind': 'relay', 'relay': {'target': target}}
+    else:
+        target['max_connections'] = 5
+        config = {'kind': 'pool', 'pool': {'target': target, 'users': [{'user': 'ann', 'password': PASSWORD}],
+                                           'connection_borrow_timeout_s': 5}}
+    far = hosts.make('far', config).start()
+    with connect(far) as connection:
+        assert connection.execute('SELECT current_user').fetchone() == ('ann',)
+    wait_until(lambda: server.ask("SELECT count(*) FROM pg_stat_activity WHERE usename = 'pulse'")[0] >= 2,
+               'both processes ask')
+    if kind == 'relay':
+        with pytest.raises(psycopg.OperationalError, match='cannot log in through this endpoint'):
+            connect(far, user='pulse', dbname='postgres')
+    target['probe_user'] = 'nobody'
+    blind = hosts.make('blind', config).start()
+    with pytest.raises(psycopg.OperationalError, match='not available|may not answer|timed out|borrow'):
+        connect(blind).execute('SELECT 1')
+
+
+@pytest.mark.parametrize('trusts', [False, True])
+def test_whom_postgresql_asks_for_nothing(hosts, server, trusts):
+    """A relay shows PostgreSQL who the relay is, not who its client is."""
+    hosts.near.config['relay'] = {'target': local(server), 'allow_trust': trusts}
+    del hosts.near.config['security_rules']
+    hosts.near.start()
+    if trusts:
+        with connect(hosts.near, user='pulse', dbname='postgres') as connection:
+            assert connection.execute('SELECT current_user').fetchone() == ('pulse',)
+        return
+    with pytest.raises(psycopg.OperationalError, match='cannot log in through this endpoint'):
+        connect(hosts.near, user='pulse', dbname='postgres')
+    wait_until(lambda: server.ask("SELECT count(*) FROM pg_stat_activity WHERE usename = 'pulse'") == (0,), 'it is gone')
+    connect(hosts.near).close()
 
 
 @pytest.mark.parametrize('name', ['somebody', 'weir-plane of others'])

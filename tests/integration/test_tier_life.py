@@ -352,6 +352,14 @@ def test_the_master_user_cannot_become_more(live, statement):
         live.sql(live.node('main', 'primary'), statement, user='dbadmin', database='shop')
 
 
+@pytest.mark.parametrize('role', ['rdsadmin', 'rdsproxyadmin', 'rdsrepladmin'])
+def test_nobody_comes_as_a_role_of_weirs_own(live, role):
+    """The endpoint's process may, for what it is; who reaches the endpoint may not."""
+    main = next(item for item in live.tier.json('status')['instances'] if item['DBInstanceIdentifier'] == 'main')
+    with pytest.raises(psycopg.OperationalError, match='cannot log in|rejects connection|Peer authentication failed'):
+        psycopg.connect(host=main['Endpoint']['Address'], user=role, dbname='postgres', password='x', sslmode='require')
+
+
 def test_nobody_else_cuts_a_wait_short(live):
     """RULES F6, in databases that were there before, and in those that are made of any template."""
     main = live.node('main', 'primary')
