@@ -197,6 +197,48 @@ static bool ends_answer(Flight *flight, char type)
     return false;
 }
 
+/* Of `answers`, those that flight_pass knows. */
+static bool passes(char type, bool ends)
+{
+    static const bool rows[256] = {['1'] = true, ['2'] = true, ['3'] = true, ['t'] = true,
+                                   ['n'] = true, ['T'] = true, ['D'] = true, ['d'] = true};
+    return rows[(uint8_t)type] || (ends && type == 'C');
+}
+
+/* The tag of a statement that says nothing of settings, statements or transactions. */
+static bool is_plain_tag(Slice body)
+{
+    return slice_starts(body, "SELECT ") || slice_starts(body, "INSERT ") ||
+           slice_starts(body, "UPDATE ") || slice_starts(body, "DELETE ");
+}
+
+size_t flight_pass(Flight *flight, Slice data, bool ends, bool *ret_completed)
+{
+    size_t at = 0;
+    bool sure = !flight->unsure && !flight->copying && !flight->sync_in_copy;
+    while (sure && flight->len > 0 && data.len - at >= PG_HEADER_SIZE) {
+        Slice rest = slice_skip(data, at);
+        uint8_t head = flight->entries[flight->first & MASK];
+        char type = rest.data[0];
+        size_t len = pg_message_len(rest.data);
+        if (head > TYPE_BITS || !passes(type, ends) || len < PG_HEADER_SIZE || len > rest.len) {
+            break;
+        }
+        bool ended = (answers[(uint8_t)type].ends & TO(head)) != 0;
+        if ((!ended && (answers[(uint8_t)type].inside & TO(head)) == 0) ||
+            (type == 'C' &&
+             !is_plain_tag((Slice){rest.data + PG_HEADER_SIZE, len - PG_HEADER_SIZE}))) {
+            break;
+        }
+        *ret_completed = *ret_completed || type == 'C';
+        at += len;
+        if (ended) {
+            pop(flight);
+        }
+    }
+    return at;
+}
+
 void flight_answer(Flight *flight, char type, FlightAnswer *ret_answer)
 {
     *ret_answer = (FlightAnswer){.ours = head_has(flight, FLIGHT_OURS)};

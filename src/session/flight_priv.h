@@ -57,6 +57,11 @@ typedef struct FlightAnswer {
     bool query_skipped; /* what failed is ours, and keeps a Query behind it from being run */
 } FlightAnswer;
 
+/* Of whole messages of the server at the front of `data`, those that belong to a request of the
+ * client's and say nothing that anybody else has to know: how many bytes. They are answered; each
+ * of the others is for flight_answer. `ends`: the ends of statements are among them, where their
+ * tags are those of plain reads and writes; *ret_completed: one was. */
+size_t flight_pass(Flight *flight, Slice data, bool ends, bool *ret_completed);
 /* A message of the server begins. */
 void flight_answer(Flight *flight, char type, FlightAnswer *ret_answer);
 

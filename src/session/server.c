@@ -188,6 +188,19 @@ static bool take_first(Session *session, Exchange *exchange, const PgPiece *piec
     }
 }
 
+size_t session_server_pass(const Session *session, Exchange *exchange, Slice data)
+{
+    bool completed = false;
+    if (session->walsender) {
+        return 0;
+    }
+    size_t len = flight_pass(&exchange->flight, data, !exchange->gate.on, &completed);
+    exchange->completed = exchange->completed || completed;
+    exchange->swallowing = exchange->swallowing && len == 0;
+    exchange->gate.passed = exchange->gate.passed && len == 0;
+    return len;
+}
+
 SessionStep session_server_piece(Session *session, Exchange *exchange, const PgPiece *piece,
                                  SessionOut *out)
 {

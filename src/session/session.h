@@ -353,6 +353,10 @@ void session_gate_cancel(Exchange *exchange, bool done);
 /* A piece from the client; exchange is NULL while it has no server connection. */
 SessionStep session_client_piece(Session *session, Exchange *exchange, const PgPiece *piece,
                                  SessionOut *out);
+/* Of whole messages from the server at the front of `data`, those that are the client's as they
+ * are, and of which nobody has to know more: how many bytes. What comes behind them is for
+ * session_server_piece; and so could they be, for the same. */
+size_t session_server_pass(const Session *session, Exchange *exchange, Slice data);
 /* A piece from the server, after its login. */
 SessionStep session_server_piece(Session *session, Exchange *exchange, const PgPiece *piece,
                                  SessionOut *out);

@@ -54,6 +54,14 @@ typedef struct PgPiece {
     Slice body;        /* raw without the header */
 } PgPiece;
 
+/* How long the message is of which this is the header, with it. Below PG_HEADER_SIZE: it is none.
+ */
+static inline size_t pg_message_len(const char *header)
+{
+    const unsigned char *b = (const unsigned char *)header + 1;
+    return 1 + (size_t)((uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3]);
+}
+
 /* The next message, or piece of a long one, at the front of `in`. It takes raw.len bytes. */
 WireResult pg_framer_next(PgFramer *framer, const PgPolicy *policy, Slice in, PgPiece *ret_piece);
 /* Between messages: another message may be put on the line here. */
