@@ -6,6 +6,24 @@
 
 const uint8_t master_key[AEAD_KEY_SIZE] = {7};
 
+const char instance_spec[] =
+    "{\"DBInstanceIdentifier\":\"app\",\"DbiResourceId\":\"db-app\",\"Engine\":\"postgres\","
+    "\"EngineVersion\":\"15.1\",\"DBInstanceClass\":\"db.r6g.large\",\"AllocatedStorage\":100,"
+    "\"MasterUsername\":\"dbadmin\",\"master_password\":\"x\",\"password_epoch\":1,"
+    "\"DBName\":\"app\",\"DbInstancePort\":5432,\"MultiAZ\":true,\"generation\":1,"
+    "\"VpcSecurityGroupIds\":[\"sg-1\"],\"desired_state\":\"running\",\"reboot_epoch\":0}";
+
+const char replica_spec[] =
+    "{\"DBInstanceIdentifier\":\"app-r\",\"DbiResourceId\":\"db-r\",\"Engine\":\"postgres\","
+    "\"EngineVersion\":\"15.1\",\"DBInstanceClass\":\"db.t3.small\",\"AllocatedStorage\":100,"
+    "\"MasterUsername\":\"dbadmin\",\"DbInstancePort\":5432,\"source\":\"db-app\","
+    "\"generation\":1,\"desired_state\":\"running\",\"reboot_epoch\":0}";
+
+static const char group_spec[] =
+    "{\"GroupId\":\"sg-1\",\"ingress\":[{\"IpProtocol\":\"tcp\",\"FromPort\":5432,\"ToPort\":5432,"
+    "\"CidrIpv4\":\"10.0.0.0/8\"},{\"IpProtocol\":\"tcp\",\"FromPort\":1,\"ToPort\":2,"
+    "\"CidrIpv4\":\"11.0.0.0/8\"}]}";
+
 bool round_of(Store *store, const ControlHost *hosts, size_t hosts_len)
 {
     const ControlFacts facts = {.host = hosts[0].name,
@@ -117,4 +135,39 @@ void assert_node(Store *store, const char *node, const char *host, const char *z
     assert_member(store, key, "host", host);
     assert_member(store, key, "zone", zone);
     mem_free(key);
+}
+
+static int64_t store_revision(Store *store)
+{
+    Arena *arena = arena_new();
+    StoreRange range;
+    assert_true(store_range(store, SLICE(""), (Slice){0}, 1000, arena, &range, NULL));
+    arena_free(arena);
+    return range.revision;
+}
+
+void assert_settled(Store *store)
+{
+    int64_t before = store_revision(store);
+    round_once(store);
+    assert_int_equal(store_revision(store), before);
+}
+
+Store *store_with_instance(void)
+{
+    Store *store = store_open_memory(NULL);
+    put(store, "spec/security-group/sg-1", group_spec);
+    put(store, "spec/db-instance/app", instance_spec);
+    round_once(store);
+    return store;
+}
+
+void make_available(Store *store)
+{
+    see_node(store, "db-app-1", "a",
+             ",\"standbys\":[{\"name\":\"weir_b\",\"sync_state\":\"sync\"}]");
+    see_node(store, "db-app-2", "b", "");
+    see_plane(store, "relay-db-app");
+    put(store, "cluster/db-app", "{\"leader\":\"db-app-1\",\"set\":[\"a\",\"b\"],\"term\":1}");
+    round_once(store);
 }

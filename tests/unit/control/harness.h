@@ -9,6 +9,8 @@
 #define GIB ((int64_t)1 << 30)
 
 extern const uint8_t master_key[AEAD_KEY_SIZE];
+extern const char instance_spec[]; /* "app" (db-app): Multi-AZ, behind the security group sg-1 */
+extern const char replica_spec[];  /* "app-r" (db-r): a read replica of it */
 
 /* One round; whether something is on its way. */
 bool round_of(Store *store, const ControlHost *hosts, size_t hosts_len);
@@ -27,5 +29,10 @@ void see_plane(Store *store, const char *plane);
 
 void assert_member(Store *store, const char *key, const char *member, const char *expected);
 void assert_node(Store *store, const char *node, const char *host, const char *zone);
+void assert_settled(Store *store); /* one more round writes nothing */
+
+/* With the instance "app" after the first round; and what its agents say once all is well. */
+Store *store_with_instance(void);
+void make_available(Store *store);
 
 #endif
