@@ -1,10 +1,7 @@
-/* What nodes of a replication group do next: each rule on its own, and what holds of whatever a
- * snapshot may say. */
+/* What nodes of a replication group do next: each rule of who leads and who follows on its own. */
 #include <stdio.h>
 
 #include "views.h"
-
-#define TRIES 300000
 
 static void test_all_is_well(void **state)
 {
@@ -170,142 +167,6 @@ static void test_only_who_has_it_all_may(void **state)
     check(&view, GROUP_STEP_WAIT); /* not in the set */
 }
 
-/* ---- empty folders -----------------------------------------------------------------------------
- */
-
-static void test_an_empty_leader_makes_room_for_who_has_data(void **state)
-{
-    (void)state;
-    GroupView view = leader_view();
-    view.state = HA_STATE_EMPTY;
-    view.incarnation = ha_id("");
-    view.has_data = false;
-    view.automatic = false; /* and would rather stay */
-    for (size_t i = 0; i < view.peers_len; i++) {
-        view.peers[i].follows = view.peers[i].in_history = false; /* all have started anew */
-    }
-    view.peers[1].has_data = false;
-    GroupRecord record = written(&view);
-    assert_int_equal(record.phase, HA_PHASE_FREE);
-    assert_string_equal(record.history, "");
-    assert_int_equal(record.set.len, 1);
-    assert_true(ha_set_has(&record.set, &view.peers[0].incarnation));
-
-    view.record = record;
-    view.phase_ms = 100000;
-    check(&view, GROUP_STEP_WAIT); /* however long */
-    view.state = HA_STATE_DOWN;    /* and in a folder that was made anew */
-    view.incarnation = ha_id("i9");
-    check(&view, GROUP_STEP_WAIT);
-    view.record.phase = HA_PHASE_LEADING;
-    view.claimed = true;
-    assert_int_equal(written(&view).phase, HA_PHASE_FREE);
-
-    GroupView other = free_view();
-    other.record = record;
-    snprintf(other.history, sizeof(other.history), "whatever");
-    check(&other, GROUP_STEP_BID);
-    other.has_data = false;
-    check(&other, GROUP_STEP_WAIT);
-}
-
-/* What they have is still of the record's history, and is compared as ever. */
-static void test_an_empty_leader_makes_room_as_one_that_has_died(void **state)
-{
-    (void)state;
-    GroupView view = leader_view();
-    view.state = HA_STATE_EMPTY;
-    view.incarnation = ha_id("");
-    view.has_data = false;
-    view.durable = true;
-    assert_string_equal(written(&view).history, "h1");
-    assert_int_equal(written(&view).set.len, 3);
-    view.peers[0].has_data = view.peers[1].has_data = false; /* they have not noted it yet */
-    assert_string_equal(written(&view).history, "h1");
-    view.peers[1].follows = false;
-    check(&view, GROUP_STEP_WAIT); /* it is not there to be compared */
-    view.state_ms = GROUP_TAKE_MS;
-    check(&view, GROUP_STEP_WAIT); /* and one that is to note it */
-    view.peers[0].has_data = view.peers[1].has_data = true;
-    assert_string_equal(written(&view).history, "");
-}
-
-static void test_an_empty_leader_waits_for_word_of_all(void **state)
-{
-    (void)state;
-    GroupView view = leader_view();
-    view.state = HA_STATE_EMPTY;
-    view.has_data = false;
-    view.state_ms = 1000000;
-    view.peers[0].has_data = view.peers[1].has_data = false;
-    view.peers[0].in_history = view.peers[1].in_history = false;
-    view.peers[1].known = false;
-    check(&view, GROUP_STEP_WAIT);
-    view.peers[1].known = true;
-    check(&view, GROUP_STEP_MAKE); /* nobody has anything */
-}
-
-static void test_a_leader_that_cannot_load_its_data_makes_room(void **state)
-{
-    (void)state;
-    GroupView view = leader_view();
-    view.state = HA_STATE_DOWN;
-    view.peers[0].in_history = view.peers[1].in_history = false;
-    check(&view, GROUP_STEP_START_LEADING);
-    view.failing = true;
-    view.record = written(&view);
-    assert_string_equal(view.record.history, "");
-    view.peers[0].follows = view.peers[1].follows = false; /* they are on their way */
-    check(&view, GROUP_STEP_WAIT);
-    view.phase_ms = GROUP_TAKE_MS;
-    assert_int_equal(written(&view).phase, HA_PHASE_LEADING);
-}
-
-/* A replica that is gone, or on its way, is no reason not to try again. */
-static void test_a_leader_that_fails_is_not_given_up_for_nobody(void **state)
-{
-    (void)state;
-    GroupView view = leader_view();
-    view.automatic = false;
-    view.state = HA_STATE_DOWN;
-    view.failing = true;
-    view.peers[0].follows = view.peers[1].follows = false;
-    check(&view, GROUP_STEP_START_LEADING);
-    view.peers[0].known = view.peers[1].known = false;
-    view.state_ms = GROUP_GONE_MS;
-    check(&view, GROUP_STEP_START_LEADING);
-    view.record.phase = HA_PHASE_FREE;
-    assert_int_equal(written(&view).phase, HA_PHASE_LEADING); /* and at once */
-}
-
-static void test_an_empty_leader_asks_who_is_there(void **state)
-{
-    (void)state;
-    GroupView view = leader_view();
-    view.state = HA_STATE_EMPTY;
-    view.incarnation = ha_id("");
-    view.has_data = false;
-    view.peers[1].known = view.peers[1].follows = false; /* its host is gone for good */
-    assert_string_equal(written(&view).history, "h1");
-    view.peers[0].follows = false;
-    check(&view, GROUP_STEP_WAIT);
-}
-
-static void test_a_replica_that_leaves_keeps_its_data_until_nobody_needs_it(void **state)
-{
-    (void)state;
-    GroupView view = follower_view();
-    view.gone = true;
-    assert_int_equal(group_duty(&view), HA_DUTY_REST); /* it confirms nothing any more */
-    view.leads_here = false;
-    assert_int_equal(group_duty(&view), HA_DUTY_FOLLOW); /* it may have to lead */
-    view.deleted = true;
-    assert_int_equal(group_duty(&view), HA_DUTY_LEAVE);
-    view.deleted = false;
-    view.record.set = (HaSet){.len = 0};
-    assert_int_equal(group_duty(&view), HA_DUTY_LEAVE);
-}
-
 /* ---- several hosts -----------------------------------------------------------------------------
  */
 
@@ -388,29 +249,6 @@ static void test_nobody_comes_from_another_host_before_there_is_a_deadline(void 
     view.record.set.len = 3; /* who is in it stays */
     ha_set_add(&view.record.set, &view.peers[1].incarnation);
     assert_true(group_decide(&view).done);
-}
-
-/* Where the record names no history any more, what it has would count for nothing. */
-static void test_a_replica_notes_what_it_has_before_it_is_needed(void **state)
-{
-    (void)state;
-    GroupView view = leader_view();
-    view.automatic = false;
-    view.state = HA_STATE_DOWN;
-    view.failing = true;
-    view.peers[0].has_data = view.peers[1].has_data = false;
-    view.peers[1].in_history = false;
-    check(&view, GROUP_STEP_START_LEADING);
-    GroupView empty = view;
-    empty.state = HA_STATE_EMPTY;
-    empty.has_data = false;
-    empty.incarnation = ha_id("");
-    empty.peers[0].follows = false;
-    check(&empty, GROUP_STEP_WAIT); /* and never anew */
-    view.peers[0].has_data = empty.peers[0].has_data = true;
-    assert_string_equal(written(&view).history, "");
-    GroupRecord room = written(&empty);
-    assert_true(ha_set_has(&room.set, &empty.peers[0].incarnation));
 }
 
 /* ---- leading and following ---------------------------------------------------------------------
@@ -568,161 +406,6 @@ static void test_a_leader_that_leaves_hands_over_first(void **state)
     check(&view, GROUP_STEP_STOP);
 }
 
-/* ---- whatever a snapshot may say ---------------------------------------------------------------
- */
-
-static uint64_t seed = 1;
-
-static uint64_t any(uint64_t below)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (seed >> 33) % below;
-}
-
-static HaId any_id(const char *prefix)
-{
-    char text[8];
-    snprintf(text, sizeof(text), "%s%d", prefix, 1 + (int)any(3));
-    return ha_id(any(5) == 0 ? "" : text);
-}
-
-static GroupView any_view(void)
-{
-    static const HaState states[] = {HA_STATE_EMPTY,    HA_STATE_DOWN,      HA_STATE_STUCK,
-                                     HA_STATE_STARTING, HA_STATE_FOLLOWING, HA_STATE_LEADING,
-                                     HA_STATE_SILENT};
-    GroupView view = any(2) == 0 ? leader_view() : follower_view();
-    view.state = states[any(ARRAY_LEN(states))];
-    view.run = any(8) != 0;
-    view.gone = any(8) == 0;
-    view.deleted = any(8) == 0;
-    view.automatic = any(4) != 0;
-    view.durable = any(2) == 0;
-    view.strict = any(4) == 0;
-    view.bond = (GroupBond)any(3);
-    view.admitted = any(4) != 0;
-    view.handover = (int64_t)any(3);
-    view.claimed = any(2) == 0;
-    view.has_data = any(2) == 0;
-    view.asked = any(4) == 0;
-    view.failing = any(8) == 0;
-    view.busy = any(4) == 0;
-    view.link_up = any(2) == 0;
-    view.bid = any(2) == 0;
-    view.whole = any(4) != 0;
-    view.left_offset = (int64_t)any(5) - 1;
-    view.paused = any(2) == 0;
-    view.offset = (int64_t)any(4);
-    view.phase_ms = (int64_t)any(4000);
-    view.state_ms = (int64_t)any(40000);
-    view.wish_ms = (int64_t)any(20000);
-    view.record.phase = (HaPhase)any(3);
-    view.record.handover = (int64_t)any(3);
-    view.record.heir = any_id("n");
-    view.record.history[0] = any(4) == 0 ? '\0' : 'h';
-    view.record.set = (HaSet){.len = 0};
-    for (size_t i = 0; i < 3; i++) {
-        HaId id = any_id("i");
-        ha_set_add(&view.record.set, &id);
-    }
-    for (size_t i = 0; i < view.peers_len; i++) {
-        GroupPeer *peer = &view.peers[i];
-        peer->known = any(4) != 0;
-        peer->has_data = any(2) == 0;
-        peer->follows = any(2) == 0;
-        peer->in_history = any(2) == 0;
-        peer->whole = any(4) != 0;
-        peer->offset = (int64_t)any(4);
-        peer->bid_term = any(2) == 0 ? view.record.term : 0;
-        peer->streaming = any(2) == 0;
-        peer->caught = any(2) == 0;
-        peer->acked = peer->streaming ? (int64_t)any(4) : -1;
-        peer->streamed = any(4) == 0;
-        peer->gone_ms = peer->streaming ? 0 : (int64_t)any(2000);
-    }
-    return view;
-}
-
-static bool some_peer_has_data(const GroupView *view)
-{
-    for (size_t i = 0; i < view->peers_len; i++) {
-        const GroupPeer *peer = &view->peers[i];
-        if (peer->has_data || peer->in_history || !peer->known) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Of a member of the set whether it has said what it has, and that is no more than `offset`. */
-static bool has_said(const GroupView *view, const HaId *incarnation, int64_t offset)
-{
-    for (size_t i = 0; i < view->peers_len; i++) {
-        const GroupPeer *peer = &view->peers[i];
-        if (ha_id_eq(&peer->incarnation, incarnation)) {
-            return ha_id_eq(&peer->node, &view->record.leader) ||
-                   (peer->follows && peer->in_history && peer->bid_term == view->record.term &&
-                    peer->offset <= offset);
-        }
-    }
-    return ha_id_eq(incarnation, &view->incarnation);
-}
-
-/* What holds of durable groups besides. */
-static void durable_invariants(const GroupView *view, const GroupDecision *decision)
-{
-    const GroupRecord *next = &decision->record;
-    const HaSet *set = &view->record.set;
-    bool writes = decision->step == GROUP_STEP_WRITE;
-    assert_false(decision->step == GROUP_STEP_ALONE &&
-                 (!view->durable || view->strict || !view->claimed || set->len > 1));
-    if (!view->durable) {
-        return;
-    }
-    for (size_t i = 0; writes && i < view->peers_len; i++) {
-        const HaId *incarnation = &view->peers[i].incarnation;
-        bool joins = next->phase == HA_PHASE_LEADING && next->term == view->record.term &&
-                     ha_set_has(&next->set, incarnation) && !ha_set_has(set, incarnation);
-        assert_false(joins &&
-                     (view->bond != GROUP_BOND_BOUND || !view->peers[i].caught || !view->admitted));
-    }
-    bool takes = writes && next->term != view->record.term;
-    if (!takes || view->record.history[0] == '\0' || ha_id_eq(&view->record.heir, &view->self)) {
-        return;
-    }
-    assert_true(set->len > 1);
-    for (size_t i = 1; i < set->len; i++) {
-        assert_true(has_said(view, &set->items[i], view->offset));
-    }
-}
-
-static void test_whatever_a_snapshot_says(void **state)
-{
-    (void)state;
-    for (int i = 0; i < TRIES; i++) {
-        GroupView view = any_view();
-        GroupDecision decision = group_decide(&view); /* asserts that the table has it */
-        const GroupRecord *next = &decision.record;
-        bool writes = decision.step == GROUP_STEP_WRITE;
-        bool starts = decision.step == GROUP_STEP_START_LEADING;
-        /* Nobody leads without a write of one's own (F2). */
-        assert_false((starts || decision.step == GROUP_STEP_PROMOTE) && !view.claimed);
-        /* Nor with what a start would not find again. */
-        bool takes = writes && next->term != view.record.term;
-        assert_false((takes || decision.step == GROUP_STEP_PROMOTE) && !view.whole);
-        /* Nobody starts as primary with nothing, while a member has something, or may have. */
-        assert_false(starts && !view.has_data && some_peer_has_data(&view));
-        /* A term begins only where it is free, and its set is the new leader alone (F4). */
-        assert_false(takes && (view.record.phase != HA_PHASE_FREE || next->set.len > 1));
-        assert_false(writes && next->term < view.record.term);
-        /* Free: nothing of the leader takes writes any more. */
-        bool frees = writes && next->phase == HA_PHASE_FREE && view.record.phase != HA_PHASE_FREE;
-        assert_false(frees && view.state != HA_STATE_DOWN && view.state != HA_STATE_EMPTY &&
-                     view.state != HA_STATE_FOLLOWING);
-        durable_invariants(&view, &decision);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -737,18 +420,10 @@ int main(void)
         cmocka_unit_test(test_the_one_that_has_the_most_takes_it),
         cmocka_unit_test(test_nobody_is_waited_for_for_ever),
         cmocka_unit_test(test_only_who_has_it_all_may),
-        cmocka_unit_test(test_an_empty_leader_makes_room_for_who_has_data),
-        cmocka_unit_test(test_an_empty_leader_makes_room_as_one_that_has_died),
-        cmocka_unit_test(test_an_empty_leader_waits_for_word_of_all),
-        cmocka_unit_test(test_a_leader_that_cannot_load_its_data_makes_room),
-        cmocka_unit_test(test_a_leader_that_fails_is_not_given_up_for_nobody),
-        cmocka_unit_test(test_an_empty_leader_asks_who_is_there),
-        cmocka_unit_test(test_a_replica_that_leaves_keeps_its_data_until_nobody_needs_it),
         cmocka_unit_test(test_a_lost_leader_s_term_is_set_free),
         cmocka_unit_test(test_a_durable_group_misses_nobody),
         cmocka_unit_test(test_one_that_hears_nothing_follows_nobody),
         cmocka_unit_test(test_nobody_comes_from_another_host_before_there_is_a_deadline),
-        cmocka_unit_test(test_a_replica_notes_what_it_has_before_it_is_needed),
         cmocka_unit_test(test_another_history_begins_another_set),
         cmocka_unit_test(test_the_set_follows_what_the_leader_sees),
         cmocka_unit_test(test_a_deposed_leader_follows),
@@ -758,7 +433,6 @@ int main(void)
         cmocka_unit_test(test_a_change_that_takes_too_long_is_given_up),
         cmocka_unit_test(test_a_wish_that_nobody_can_fulfil_ends),
         cmocka_unit_test(test_a_leader_that_leaves_hands_over_first),
-        cmocka_unit_test(test_whatever_a_snapshot_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
