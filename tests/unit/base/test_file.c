@@ -3,28 +3,11 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../unit.h"
-
-static int folder_make(void **state)
-{
-    const char *base = getenv("TMPDIR");
-    char *path = mem_printf("%s/weir-test-file-XXXXXX", base != NULL ? base : "/tmp");
-    *state = mkdtemp(path);
-    return *state == NULL ? -1 : 0;
-}
-
-static int folder_remove(void **state)
-{
-    Err err;
-    bool ok = tree_remove(*state, &err) && !file_exists(*state);
-    mem_free(*state);
-    return ok ? 0 : -1;
-}
+#include "../folder.h"
 
 static mode_t mode_of(const char *path)
 {
@@ -301,8 +284,6 @@ static void test_lock_holder(void **state)
     close(ready[0]);
     close(ready[1]);
 }
-
-#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, folder_make, folder_remove)
 
 int main(void)
 {

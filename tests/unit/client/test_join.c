@@ -1,28 +1,11 @@
 /* host.json, the token of a join, and folders that no host can join with. */
-#include <stdlib.h>
 #include <sys/stat.h>
 
-#include "../unit.h"
+#include "../folder.h"
 #include "client/client.h"
 
 #define DIGEST "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define TOKEN  "10.101.0.1:4566/eu-west-1/JOINABCDEFGHIJKL/secretsecret/" DIGEST
-
-static int folder_make(void **state)
-{
-    char *folder = mem_strdup("/tmp/weir-test-join-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    *state = folder;
-    return 0;
-}
-
-static int folder_remove(void **state)
-{
-    Err err;
-    assert_true(tree_remove(*state, &err));
-    mem_free(*state);
-    return 0;
-}
 
 static void write_file(const char *folder, const char *name, const char *text)
 {
@@ -155,14 +138,12 @@ static void test_wrong_wishes(void **state)
     assert_false(has_file(*state, CLIENT_HOST_FILE));
 }
 
-#define FOLDER_TEST(name) cmocka_unit_test_setup_teardown(name, folder_make, folder_remove)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FOLDER_TEST(test_a_host_file_comes_back),   FOLDER_TEST(test_wrong_host_files),
-        cmocka_unit_test(test_a_token_comes_back),  cmocka_unit_test(test_what_is_no_token),
-        FOLDER_TEST(test_folders_that_cannot_join), FOLDER_TEST(test_wrong_wishes),
+        IN_FOLDER(test_a_host_file_comes_back),    IN_FOLDER(test_wrong_host_files),
+        cmocka_unit_test(test_a_token_comes_back), cmocka_unit_test(test_what_is_no_token),
+        IN_FOLDER(test_folders_that_cannot_join),  IN_FOLDER(test_wrong_wishes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

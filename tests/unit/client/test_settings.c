@@ -1,26 +1,9 @@
 /* client.json, and settings that no client can be opened with. */
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../unit.h"
+#include "../folder.h"
 #include "client/client.h"
-
-static int folder_make(void **state)
-{
-    char *folder = mem_strdup("/tmp/weir-test-client-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    *state = folder;
-    return 0;
-}
-
-static int folder_remove(void **state)
-{
-    Err err;
-    assert_true(tree_remove(*state, &err));
-    mem_free(*state);
-    return 0;
-}
 
 static void write_settings(const char *folder, const char *text)
 {
@@ -175,9 +158,9 @@ static void test_calls_that_are_not_sent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_save_and_load, folder_make, folder_remove),
-        cmocka_unit_test_setup_teardown(test_without_a_ca, folder_make, folder_remove),
-        cmocka_unit_test_setup_teardown(test_bad_files, folder_make, folder_remove),
+        IN_FOLDER(test_save_and_load),
+        IN_FOLDER(test_without_a_ca),
+        IN_FOLDER(test_bad_files),
         cmocka_unit_test(test_endpoints),
         cmocka_unit_test(test_calls_that_are_not_sent),
     };

@@ -1,14 +1,12 @@
 /* Certificates: what they say, checked by the openssl command; names as data; bad input. */
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../unit.h"
+#include "../folder.h"
 #include "crypto/crypto.h"
 
 typedef struct Fixture {
-    char dir[64];
+    char *dir;
     Buf ca;
     Secret ca_key;
     Buf cert;
@@ -19,8 +17,7 @@ static int setup(void **state)
 {
     Fixture *fixture = mem_alloc(sizeof(Fixture));
     Err err;
-    snprintf(fixture->dir, sizeof(fixture->dir), "/tmp/weir-cert-XXXXXX");
-    assert_non_null(mkdtemp(fixture->dir));
+    fixture->dir = folder_make();
     buf_init(&fixture->ca, BUF_MAX_DEFAULT);
     buf_init(&fixture->cert, BUF_MAX_DEFAULT);
     assert_true(cert_ca_make("Weir test CA", &fixture->ca, &fixture->ca_key, &err));
@@ -31,8 +28,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     Fixture *fixture = *state;
-    Err err;
-    assert_true(tree_remove(fixture->dir, &err));
+    folder_remove(fixture->dir);
     buf_done(&fixture->ca);
     buf_done(&fixture->cert);
     secret_done(&fixture->ca_key);

@@ -1,9 +1,8 @@
 /* What Weir writes for PostgreSQL: who wins, what is quoted, what a clone must not bring along. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
-#include "../unit.h"
+#include "../folder.h"
 
 #include "engine/engine.h"
 
@@ -111,8 +110,7 @@ static void test_configure(void **state)
 {
     (void)state;
     Arena *arena = arena_new();
-    char root[] = "/tmp/weir-test-XXXXXX";
-    assert_non_null(mkdtemp(root));
+    char *root = folder_make();
     PgSpec spec = spec_new(arena, root);
     spec.follows = true;
     spec.source_address = "127.1.128.2";
@@ -136,7 +134,7 @@ static void test_configure(void **state)
     assert_true(pg_configure(&spec, &changed, &err));
     assert_true(changed);
     assert_true(file_exists(signal));
-    assert_true(tree_remove(root, NULL));
+    folder_remove(root);
     arena_free(arena);
 }
 
@@ -144,8 +142,7 @@ static void test_only_standbys_get_in_by_tcp(void **state)
 {
     (void)state;
     Arena *arena = arena_new();
-    char root[] = "/tmp/weir-test-XXXXXX";
-    assert_non_null(mkdtemp(root));
+    char *root = folder_make();
     PgSpec spec = spec_new(arena, root);
     assert_true(dir_make(spec.paths.conf, 0700, NULL));
     bool changed = false;
@@ -165,7 +162,7 @@ static void test_only_standbys_get_in_by_tcp(void **state)
         assert_false(slice_ends(line, "trust"));
     }
     assert_int_equal(tcp_lines, 2);
-    assert_true(tree_remove(root, NULL));
+    folder_remove(root);
     arena_free(arena);
 }
 

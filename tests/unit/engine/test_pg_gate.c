@@ -1,12 +1,11 @@
 /* The gate in front of a PostgreSQL leads to the engine that it was opened for, and to no later
  * one. */
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "../unit.h"
+#include "../folder.h"
 
 #include "engine/engine.h"
 
@@ -42,8 +41,7 @@ static void test_gate(void **state)
     (void)state;
     Arena *arena = arena_new();
     Err err;
-    char run[] = "/tmp/weir-test-XXXXXX";
-    assert_non_null(mkdtemp(run));
+    char *run = folder_make();
     const EnginePaths paths = engine_paths(arena, "/d", run, "node");
     assert_true(dir_make(paths.socket_dir, 0700, &err));
 
@@ -70,7 +68,7 @@ static void test_gate(void **state)
     assert_int_equal(stat(paths.client_dir, &info), 0);
     assert_int_equal(info.st_mode & 07777, 0750);
     close(second);
-    assert_true(tree_remove(run, &err));
+    folder_remove(run);
     arena_free(arena);
 }
 

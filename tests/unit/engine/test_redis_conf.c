@@ -1,5 +1,5 @@
 /* What Weir writes for Redis: TLS only, ours win, passwords as digests in the ACL file. */
-#include "../unit.h"
+#include "../folder.h"
 
 #include "engine/engine.h"
 
@@ -79,8 +79,7 @@ static void test_the_gates_user(void **state)
 {
     (void)state;
     Arena *arena = arena_new();
-    char folder[] = "/tmp/weir-test-XXXXXX";
-    assert_non_null(mkdtemp(folder));
+    char *folder = folder_make();
     RedisSpec spec = spec_new(arena);
     const char *rule = "resetchannels -@all +ping +wait +command";
     assert_non_null(
@@ -101,7 +100,7 @@ static void test_the_gates_user(void **state)
     assert_non_null(strstr(buf_str(&text), rule));
     assert_null(strstr(buf_str(&text), "echo"));
     buf_done(&text);
-    assert_true(tree_remove(folder, &err));
+    folder_remove(folder);
     arena_free(arena);
 }
 

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -11,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../unit.h"
+#include "../folder.h"
 
 #include "engine/engine.h"
 
@@ -23,7 +22,7 @@ static const char *const all_hosts[] = {"h1", "h2"};
 
 typedef struct Server {
     Arena *arena;
-    char folder[32];
+    char *folder;
     RedisSpec spec;
     pid_t pid;
 } Server;
@@ -45,8 +44,7 @@ static void server_run(const Server *server)
 
 static Server server_open(void)
 {
-    Server server = {.arena = arena_new(), .folder = "/tmp/weir-test-XXXXXX"};
-    assert_non_null(mkdtemp(server.folder));
+    Server server = {.arena = arena_new(), .folder = folder_make()};
     server.spec = (RedisSpec){.listen_address = "127.1.128.1",
                               .host = "h1",
                               .hosts = all_hosts,
@@ -78,11 +76,10 @@ static Server server_open(void)
 
 static void server_close(Server *server)
 {
-    Err err;
     int status;
     kill(server->pid, SIGKILL);
     waitpid(server->pid, &status, 0);
-    assert_true(tree_remove(server->folder, &err));
+    folder_remove(server->folder);
     arena_free(server->arena);
 }
 

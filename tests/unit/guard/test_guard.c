@@ -8,13 +8,12 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../unit.h"
+#include "../folder.h"
 #include "guard/guard.h"
 
 #define NODE        "node-1"
@@ -32,9 +31,7 @@ typedef struct Fixture {
 static int setup(void **state)
 {
     Fixture *f = mem_alloc(sizeof(Fixture));
-    const char *base = getenv("TMPDIR");
-    f->folder = mem_printf("%s/weir-test-guard-XXXXXX", base != NULL ? base : "/tmp");
-    assert_non_null(mkdtemp(f->folder));
+    f->folder = folder_make();
     assert_int_equal(chmod(f->folder, 0711), 0);
     f->run = mem_printf("%s/run", f->folder);
     f->data = mem_printf("%s/data", f->folder);
@@ -69,8 +66,7 @@ static int teardown(void **state)
     for (int i = 0; i < PATIENCE_MS / 5 && guard_find(f->run, NODE, &f->guard, NULL); i++) {
         poll(NULL, 0, 5);
     }
-    ok = tree_remove(f->folder, &err) && ok;
-    mem_free(f->folder);
+    folder_remove(f->folder);
     mem_free(f->run);
     mem_free(f->data);
     mem_free(f->log);

@@ -1,14 +1,13 @@
 /* Addresses, listening sockets, listeners, connecting, who the peer is. */
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "../folder.h"
 #include "stream_fixture.h"
 
 typedef struct Fixture {
     Loop *loop;
-    char dir[64];
+    char *dir;
     int listen_fd;
     NetAddr addr;
     Listener *listener;
@@ -22,8 +21,7 @@ static int setup(void **state)
     Fixture *fixture = mem_alloc(sizeof(Fixture));
     Err err;
     assert_true(any_loop_new(&fixture->loop, &err));
-    snprintf(fixture->dir, sizeof(fixture->dir), "/tmp/weir-net-XXXXXX");
-    assert_non_null(mkdtemp(fixture->dir));
+    fixture->dir = folder_make();
     end_init(&fixture->server, fixture->loop);
     end_init(&fixture->client, fixture->loop);
     fixture->listen_fd = -1;
@@ -34,13 +32,12 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     Fixture *fixture = *state;
-    Err err;
     end_done(&fixture->server);
     end_done(&fixture->client);
     listener_free(fixture->listener);
     fd_close(&fixture->listen_fd);
     loop_free(fixture->loop);
-    assert_true(tree_remove(fixture->dir, &err));
+    folder_remove(fixture->dir);
     mem_free(fixture);
     return 0;
 }

@@ -3,12 +3,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../unit.h"
+#include "../folder.h"
 #include "any_loop.h"
 
 #define NOBODY 65534
@@ -17,7 +16,7 @@ typedef struct Fixture {
     Loop *loop;
     CommandResult result;
     Err err;
-    char dir[64];
+    char *dir;
     int calls;
     ProcessExit end;
     int signo;
@@ -29,8 +28,7 @@ static int setup(void **state)
     Fixture *fixture = mem_alloc(sizeof(Fixture));
     Err err;
     assert_true(any_loop_new(&fixture->loop, &err));
-    snprintf(fixture->dir, sizeof(fixture->dir), "/tmp/weir-process-XXXXXX");
-    assert_non_null(mkdtemp(fixture->dir));
+    fixture->dir = folder_make();
     *state = fixture;
     return 0;
 }
@@ -38,10 +36,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     Fixture *fixture = *state;
-    Err err;
     command_result_done(&fixture->result);
     loop_free(fixture->loop);
-    assert_true(tree_remove(fixture->dir, &err));
+    folder_remove(fixture->dir);
     mem_free(fixture);
     return 0;
 }

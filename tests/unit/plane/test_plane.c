@@ -1,16 +1,15 @@
 /* The plane's side of the agent's socket, against an agent on the same loop. */
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../unit.h"
+#include "../folder.h"
 
 #include "plane/plane.h"
 
 typedef struct World {
     Loop *loop;
-    char run[64];
+    char *run;
     int listen_fd;
     Listener *listener;
     Stream *agent; /* the agent's end */
@@ -80,8 +79,7 @@ static void agent_listen(World *w)
 static void world_init(World *w)
 {
     Err err;
-    *w = (World){.run = "/tmp/weir-plane-XXXXXX"};
-    assert_non_null(mkdtemp(w->run));
+    *w = (World){.run = folder_make()};
     assert_true(loop_new(&w->loop, &err));
     buf_init(&w->heard, BUF_MAX_DEFAULT);
     agent_listen(w);
@@ -92,14 +90,13 @@ static void world_init(World *w)
 
 static void world_done(World *w)
 {
-    Err err;
     plane_free(w->plane);
     succession_free(w->succession);
     listener_free(w->listener);
     fd_close(&w->listen_fd);
     loop_free(w->loop);
     buf_done(&w->heard);
-    assert_true(tree_remove(w->run, &err));
+    folder_remove(w->run);
 }
 
 /* Turns the loop until the plane has said `text`, for a second at most. */

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../folder.h"
 #include "crypto/crypto.h"
 #include "store/etcd_priv.h"
 
@@ -196,11 +197,9 @@ void etcd_server_wipe(EtcdServers *servers, int number)
 EtcdServers *etcd_servers_new(int count, const char *const *flags)
 {
     EtcdServers *servers = mem_alloc(sizeof(EtcdServers));
-    const char *base = getenv("TMPDIR");
     servers->count = count;
     servers->flags = flags;
-    servers->folder = mem_printf("%s/weir-test-etcd-XXXXXX", base != NULL ? base : "/tmp");
-    assert_non_null(mkdtemp(servers->folder));
+    servers->folder = folder_make();
     make_certificates(servers);
     for (int i = 0; i < count; i++) {
         servers->endpoints[i] = mem_printf("https://%s:%d", address(), PORT_FIRST + i);
@@ -216,17 +215,17 @@ void etcd_servers_free(EtcdServers *servers)
     if (servers == NULL) {
         return;
     }
-    Err err;
     for (int i = 0; i < servers->count; i++) {
         if (servers->pids[i] > 0) {
             etcd_server_kill(servers, i);
         }
         mem_free(servers->endpoints[i]);
     }
-    if (getenv("WEIR_TEST_KEEP") == NULL && !tree_remove(servers->folder, &err)) {
-        fail_msg("%s", err.message);
+    if (getenv("WEIR_TEST_KEEP") == NULL) {
+        folder_remove(servers->folder);
+    } else {
+        mem_free(servers->folder);
     }
-    mem_free(servers->folder);
     mem_free(servers->ca);
     mem_free(servers->cert);
     mem_free(servers->key);

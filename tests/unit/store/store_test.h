@@ -3,9 +3,8 @@
 #define WEIR_TESTS_STORE_TEST_H
 
 #include <stdatomic.h>
-#include <stdlib.h>
 
-#include "../unit.h"
+#include "../folder.h"
 #include "etcd_servers.h"
 #include "store/store.h"
 
@@ -54,10 +53,8 @@ static inline void fixture_open(Fixture *f)
 static inline Fixture *fixture_new(FixtureKind kind)
 {
     Fixture *f = mem_alloc(sizeof(Fixture));
-    const char *base = getenv("TMPDIR");
     f->kind = kind;
-    f->folder = mem_printf("%s/weir-test-store-XXXXXX", base != NULL ? base : "/tmp");
-    assert_non_null(mkdtemp(f->folder));
+    f->folder = folder_make();
     f->path = mem_printf(kind == FIXTURE_ETCD ? "%s/" : "%s/weir.sqlite", f->folder);
     f->arena = arena_new();
     atomic_store(&f->now_ms, 1000);
@@ -67,14 +64,12 @@ static inline Fixture *fixture_new(FixtureKind kind)
 static inline int fixture_free(void **state)
 {
     Fixture *f = *state;
-    Err err;
     store_close(f->store);
     arena_free(f->arena);
-    bool ok = tree_remove(f->folder, &err);
-    mem_free(f->folder);
+    folder_remove(f->folder);
     mem_free(f->path);
     mem_free(f);
-    return ok ? 0 : -1;
+    return 0;
 }
 
 static inline void must(Fixture *f, bool ok)
