@@ -1,4 +1,4 @@
-/* What a start packet asks for. */
+/* What a start packet asks for, as a list of settings, and how that changes. */
 #include "../unit.h"
 
 #include "proxy/params_priv.h"
@@ -51,6 +51,52 @@ static void test_own_business(void **state)
     params_unref(list);
 }
 
+static void test_start_params(void **state)
+{
+    (void)state;
+    ParamList *a = params_of_start(
+        SLICE("user\0ann\0TimeZone\0UTC\0client_encoding\0UTF8\0database\0d\0timezone\0CET\0\0"));
+    ParamList *b = params_of_start(
+        SLICE("CLIENT_ENCODING\0UTF8\0user\0bob\0TIMEZONE\0CET\0_pq_.x\0001\0replication\0no\0\0"));
+    assert_true(params_equal(a, b));
+    assert_true(slice_eq(params_slice(a), SLICE("client_encoding\0UTF8\0timezone\0CET\0")));
+    ParamList *c = params_of_start(SLICE("client_encoding\0LATIN1\0timezone\0CET\0\0"));
+    assert_false(params_equal(a, c));
+    params_unref(a);
+    params_unref(b);
+    params_unref(c);
+}
+
+static void test_param_changes(void **state)
+{
+    (void)state;
+    ParamList *empty = params_new((Slice){0});
+    ParamList *one = params_with(empty, SLICE("b"), SLICE("1"));
+    ParamList *two = params_with(one, SLICE("a"), SLICE("2"));
+    ParamList *three = params_with(two, SLICE("B"), SLICE("3"));
+    assert_true(slice_eq(params_slice(two), SLICE("a\0002\0b\0001\0")));
+    assert_slice(params_value(three, "b"), "3");
+    assert_null(params_value(three, "x").data);
+    Buf out;
+    buf_init(&out, BUF_MAX_DEFAULT);
+    params_put_changes(two, two, &out);
+    assert_int_equal(out.len, 0);
+    params_put_changes(one, two, &out);
+    assert_true(slice_eq(buf_slice(&out), SLICE("S\0\0\0\x8"
+                                                "a\0002\0")));
+    buf_clear(&out);
+    params_put_changes(NULL, two, &out);
+    assert_int_equal(out.len, 18);
+    buf_done(&out);
+    CLEANUP(mem_free_ptr) char *lengthy = mem_alloc(PARAMS_BYTES_MAX + 1);
+    memset(lengthy, 'x', PARAMS_BYTES_MAX);
+    assert_null(params_with(two, SLICE("c"), slice_of(lengthy)));
+    ParamList *lists[] = {empty, one, two, three};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        params_unref(lists[i]);
+    }
+}
+
 static void check_token(Slice packet, Slice left, const char *token)
 {
     Buf value;
@@ -92,8 +138,8 @@ static void test_token(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_replication),
-        cmocka_unit_test(test_own_business),
+        cmocka_unit_test(test_replication),  cmocka_unit_test(test_own_business),
+        cmocka_unit_test(test_start_params), cmocka_unit_test(test_param_changes),
         cmocka_unit_test(test_token),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
