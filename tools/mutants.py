@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Switches off one tracker of `weir proxy` after the other, or a rule of failover, and sees that a test fails without it:
-two hundred clients that do everything at random, or the file of tests that is named.
+two hundred clients that do everything at random, or the files of tests that are named.
 
     tools/mutants.py [--seconds N] [NAME…]
 
@@ -24,7 +24,7 @@ SHARED = 'tests/integration/test_proxy_shared.py'
 ALONE = 'tests/integration/test_proxy_alone.py'
 LISTEN = 'tests/integration/test_proxy_listen_stress.py'
 HISTORY = 'tests/integration/test_history.py'
-CAUSAL = 'tests/integration/test_proxy_causal.py'
+CAUSAL = ('tests/integration/test_proxy_causal.py', 'tests/integration/test_proxy_causal_reader.py')
 IN_PLACE = 'tests/integration/test_cache_failover.py::test_without_automatic_failover_it_stays'
 # name: file in src, what stands there, what the mutant has instead; and the tests, where it is not MIX
 MUTANTS = {
@@ -73,21 +73,21 @@ MUTANTS = {
                                                'session_listen_passed(&client->session);\n    if (false)', LISTEN),
     'what may be done is called undone': ('session/loss.c', 'return unknown ? LOSS_UNKNOWN', 'return unknown && false ? LOSS_UNKNOWN',
                                           HISTORY),
-    'a token is not told': ('session/replay.c', '    causal_take(exchange, token);\n', '    (void)token;\n', CAUSAL),
-    'a token of elsewhere is any position': ('proxy/causal.c', 'if (!here || !own || ', 'if ((!here && false) || !own || ', CAUSAL),
-    'a token ahead of all is waited for': ('proxy/split.c', 'split->claimed_us == 0 || ', 'true || ', CAUSAL),
-    'a replica goes on behind a token': ('session/causal.c', 'causal->pending && causal->standby && !causal->follows', 'false', CAUSAL),
-    'what comes behind a token does not wait': ('session/session.c', 'exchange->causal.pending;        /* it', 'false;        /* it', CAUSAL),
+    'a token is not told': ('session/replay.c', '    causal_take(exchange, token);\n', '    (void)token;\n', *CAUSAL),
+    'a token of elsewhere is any position': ('proxy/causal.c', 'if (!here || !own || ', 'if ((!here && false) || !own || ', *CAUSAL),
+    'a token ahead of all is waited for': ('proxy/split.c', 'split->claimed_us == 0 || ', 'true || ', *CAUSAL),
+    'a replica goes on behind a token': ('session/causal.c', 'causal->pending && causal->standby && !causal->follows', 'false', *CAUSAL),
+    'what comes behind a token does not wait': ('session/session.c', 'exchange->causal.pending;        /* it', 'false;        /* it', *CAUSAL),
     'what fails in front of a query takes what is behind it along': ('session/session.c', 'unsynced || exchange->replica ||',
-                                                                     '(unsynced && false) || exchange->replica ||', CAUSAL),
-    'a session is pinned to a replica with a token': ('session/causal.c', '(stays || !causal->asked)', '((stays && false) || !causal->asked)', CAUSAL),
+                                                                     '(unsynced && false) || exchange->replica ||', *CAUSAL),
+    'a session is pinned to a replica with a token': ('session/causal.c', '(stays || !causal->asked)', '((stays && false) || !causal->asked)', *CAUSAL),
     'a kept statement sets a token at a replica': ('session/causal.c', '(effects.token & SQL_TOKEN_SET) != 0 && exchange->causal.standby',
-                                                   'false', CAUSAL),
-    'what was written counts where nobody writes': ('proxy/route.c', 'split != NULL && split->told && ', 'split != NULL && ', CAUSAL),
-    'a token is what was written before': ('session/causal.c', 'causal->known && !exchange->changed && ', 'causal->known && ', CAUSAL),
+                                                   'false', *CAUSAL),
+    'what was written counts where nobody writes': ('proxy/route.c', 'split != NULL && split->told && ', 'split != NULL && ', *CAUSAL),
+    'a token is what was written before': ('session/causal.c', 'causal->known && !exchange->changed && ', 'causal->known && ', *CAUSAL),
     'a token does not know of its transaction': ('session/causal.c', 'pg_current_xact_id_if_assigned() IS NULL"', 'pg_backend_pid() IS NOT NULL"',
-                                                 CAUSAL),
-    'a token stays for strangers': ('session/settings_ask.c', "', '', false)\"", "', 'w1-', false)\"", CAUSAL),
+                                                 *CAUSAL),
+    'a token stays for strangers': ('session/settings_ask.c', "', '', false)\"", "', 'w1-', false)\"", *CAUSAL),
     'Redis may not load its transactions': ('engine/redis_conf.c', 'off resetpass ~* &* +@all', 'off resetpass ~* &* -@all',
                                             IN_PLACE),
     'who ends soon cannot load its data': ('agent/redis_view.c', 'node->seen.loading ? part->vain_starts : 0', 'part->vain_starts',
@@ -115,7 +115,7 @@ def survives(folder, tests, seconds):
     """Whether the tests pass with the program in the folder."""
     environment = {**os.environ, 'WEIR_BIN': str(folder / 'build/weir'), 'WEIR_MIX_SECONDS': str(seconds),
                    'WEIR_LISTEN_SECONDS': str(seconds)}
-    done = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-x', tests], cwd=ROOT,
+    done = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-x', *tests], cwd=ROOT,
                           env=environment, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):
         sys.exit(f'pytest ended with {done.returncode}:\n{done.stdout}{done.stderr}')
@@ -135,7 +135,7 @@ def mutate(folder, name, seconds):
     try:
         build(folder)
         print(name, flush=True)
-        return not survives(folder, *tests or [MIX], seconds)
+        return not survives(folder, tests or [MIX], seconds)
     finally:
         path.write_text(text)
 
