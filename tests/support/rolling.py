@@ -6,8 +6,10 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import psycopg
+import pytest
 
 from support.alone import PORT, Proxy
 from support.watch import wait_until
@@ -73,6 +75,65 @@ class Rolling(Proxy):
         return ends
 
 
+class Load:
+    """Clients that connect and query without a pause; every failure is kept."""
+
+    def __init__(self, proxy, **options):
+        self.proxy = proxy
+        self.options = options
+        self.failures = []
+        self.connects = self.queries = 0
+        self.stopping = threading.Event()
+        self.threads = []
+
+    def _run(self, work, number):
+        while not self.stopping.is_set():
+            try:
+                work(number)
+            except Exception as error:  # pylint: disable=broad-except
+                self.failures.append(f'{work.__name__}: {error!r}')
+                return
+
+    def short(self, number):
+        """A connection for two queries."""
+        with self.proxy.connect(**self.options) as connection:
+            self.connects += 1
+            assert connection.execute('SELECT %s::int', (number,)).fetchone() == (number,)
+            with connection.transaction():
+                assert connection.execute('SELECT 2').fetchone() == (2,)
+            self.queries += 2
+
+    def steady(self, number):
+        """A connection that stays, whichever process it is with."""
+        with self.proxy.connect(**self.options) as connection:
+            while not self.stopping.is_set():
+                assert connection.execute('SELECT %s::int', (number,)).fetchone() == (number,)
+                self.queries += 1
+                time.sleep(0.001)
+
+    def raw(self, _):
+        """A connect and the first byte of an answer, as fast as it goes."""
+        with socket.create_connection((self.proxy.address, PORT), 10) as peer:
+            peer.settimeout(10)
+            peer.sendall(b'\0\0\0\x08\x04\xd2\x16\x2f')
+            assert peer.recv(1) in (b'S', b'N')
+            self.connects += 1
+        time.sleep(0.002)
+
+    def __enter__(self):
+        for work, count in ((self.short, 3), (self.steady, 3), (self.raw, 1)):
+            for number in range(count):
+                thread = threading.Thread(target=self._run, args=(work, number))
+                thread.start()
+                self.threads.append(thread)
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(60)
+
+
 class Watch:
     """Looks again and again how many connections a PostgreSQL has from the proxy, of those that were there at the look
     before as well: a backend shows itself a moment before its application_name. Those that watch a target are in no
@@ -130,3 +191,13 @@ class Impostor:
 
 def gone(process):
     return wait_until(lambda: process.poll() is not None, f'{process.pid} ends: {process.log}', 20)
+
+
+@pytest.fixture
+def proxy(weir, tmp_path, server):
+    made = Rolling(weir, tmp_path, server)
+    made.server = server
+    yield made
+    ends = made.close()
+    assert all(end in (0, -signal.SIGKILL) for end in ends), (ends, made.lines)
+    assert f'@weir-proxy/{made.address}' not in open('/proc/net/unix', encoding='ascii').read()
