@@ -1,6 +1,6 @@
 /*
  * Two clients share one server connection; the input decides who does what. The server is a model
- * of PostgreSQL's main loop (tcop/postgres.c): what it skips, ignores and answers, and which
+ * of PostgreSQL's main loop (model_server.h): what it skips, ignores and answers, and which
  * statements it has by name. Checked: each answer reaches the client whose message it answers and
  * nobody else, the proxy's own are dropped, a connection that is said to be at rest has nothing in
  * it, whatever was sent; and a client that binds, describes or prepares a name meets what it would
@@ -17,568 +17,15 @@
  * proxy tells each that was set and committed; and a replica runs nothing behind one but what sets
  * another, or ends the transaction, also of a session that has been pinned to it since.
  */
-#include <stdlib.h>
-
 #include "session/session.h"
 
 #include "model_messages.h"
-#include "model_world.h"
+#include "model_server.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* ---- the server --------------------------------------------------------------------------------
+/* ---- to the server -----------------------------------------------------------------------------
  */
-
-static void say(World *w, const char *types, uint8_t owner)
-{
-    for (; *types != '\0'; types++) {
-        bool tells = *types == 'C' || *types == 'Z';
-        queue_put(&w->out, (Entry){.type = *types,
-                                   .owner = owner,
-                                   .status = w->status,
-                                   .cut = tells && owner != NOBODY && w->cut});
-        w->cut = w->cut && *types != 'Z';
-    }
-}
-
-/* The wait of a commit: for something that was written. What commits by a text that does not say so
- * (serve_transaction) is not read as one: there the server tells of a cut. */
-static void wait_for_standby(World *w, bool said)
-{
-    const Gate *gate = &w->exchange.gate;
-    bool wrote = w->wrote;
-    w->wrote = false;
-    if (!gate->on || !wrote || w->linked < 0 || choose(w, 3) != 0) {
-        return;
-    }
-    if ((w->cancels > 0 || (gate->quiet && said)) && choose(w, 2) == 0) {
-        w->cut = true;
-    } else {
-        queue_put(&w->out, (Entry){.type = 'N', .owner = NOBODY, .cut = true});
-    }
-}
-
-static void roll_back(World *w)
-{
-    w->replayed = w->bound = w->wrote = false;
-    w->marking = 0;
-    model_settings_roll_back(&w->settings);
-    model_token_roll_back(&w->token);
-    listens_roll_back(&w->listens);
-    if (w->linked >= 0) {
-        listens_roll_back(&w->own_listens[w->linked]);
-        model_settings_roll_back(&w->own_settings[w->linked]);
-    }
-}
-
-static void commit(World *w, bool said)
-{
-    w->replayed = w->bound = false;
-    wait_for_standby(w, said);
-    model_settings_commit(&w->settings);
-    model_token_commit(&w->token);
-    listens_commit(&w->listens);
-    mark(w);
-    if (w->linked >= 0) {
-        listens_commit(&w->own_listens[w->linked]);
-        model_settings_commit(&w->own_settings[w->linked]);
-    }
-}
-
-/* Something of the client's is run, or would be on a connection of its own. */
-static void check_settings(World *w, uint8_t owner)
-{
-    if (owner == NOBODY || w->exchange.flight.unsure || w->status == 'E') {
-        return;
-    }
-    const ModelSettings *own = &w->own_settings[owner];
-    ASSERT(own->plain == w->settings.plain);
-    /* What a rollback leaves of a custom setting goes with the server connection. */
-    ASSERT(own->custom == w->settings.custom ||
-           (own->custom == EMPTY && w->settings.custom == UNNAMED));
-    w->seen[owner] |= 1U << own->plain;
-}
-
-static void run_setting(World *w, uint8_t owner, const char *sql)
-{
-    if (sets_token(slice_of(sql))) {
-        bool set = !slice_starts(slice_of(sql), "reset ");
-        model_token_set(&w->token, set ? TOKEN_CLIENT + owner : TOKEN_NOBODY);
-        w->token.temporary = w->token.temporary || sets_both(slice_of(sql));
-        w->token_pending = true;
-        return;
-    }
-    if (owner == NOBODY && text_has(slice_of(sql), "search_path")) {
-        ASSERT(!text_has(slice_of(sql), "pg_temp")); /* such a session is pinned */
-        w->replayed = true;
-        return;
-    }
-    if (slice_is(slice_of(sql), "discard all") || slice_is(slice_of(sql), "reset all")) {
-        model_token_set(&w->token, TOKEN_NOBODY);
-        w->token.temporary = false;
-    }
-    model_settings_run(&w->settings, slice_of(sql));
-    if (owner == NOBODY) {
-        w->replayed = true;
-    } else {
-        model_settings_run(&w->own_settings[owner], slice_of(sql));
-        w->seen[owner] |= 1U << w->settings.plain;
-    }
-}
-
-/* A client's text runs, or is bound to be. */
-static void check_token(const World *w, Slice sql)
-{
-    if (w->exchange.flight.unsure || w->status == 'E') {
-        return;
-    }
-    ASSERT(!shows_token(sql) || model_token_value(&w->token) == TOKEN_PROXY);
-    ASSERT(!w->exchange.causal.standby || !w->token_pending || may_follow_token(sql));
-}
-
-static void say_tag(World *w, const char *tag, uint8_t owner)
-{
-    bool cut = owner != NOBODY && w->cut;
-    queue_put(&w->out, (Entry){.type = 'C', .owner = owner, .tag = tag, .cut = cut});
-}
-
-static void fail(World *w, uint8_t owner, bool extended)
-{
-    w->doubt = true; /* until everything in flight is over */
-    if (w->status == 'T') {
-        w->status = 'E';
-    } else if (w->status == 'I') {
-        roll_back(w);
-    }
-    say(w, "E", owner);
-    w->skip = extended;
-    w->skipper = owner;
-    w->skips_more = false;
-}
-
-/* BEGIN, or what ends a transaction. */
-static void serve_transaction(World *w, uint8_t owner)
-{
-    uint8_t choice = choose(w, 4);
-    if (w->status == 'I') {
-        w->status = 'T';
-        say_tag(w, "BEGIN", owner);
-    } else if (w->status == 'T' && choice == 0) {
-        say_tag(w, "ROLLBACK", owner); /* to a savepoint, which nothing was set behind */
-    } else if (w->status == 'T' && choice < 3) {
-        w->status = 'I';
-        commit(w, false);
-        say_tag(w, "COMMIT", owner);
-    } else {
-        w->status = 'I';
-        roll_back(w);
-        say_tag(w, "ROLLBACK", owner);
-    }
-}
-
-/* Outside of a transaction only. */
-static void serve_discard(World *w, uint8_t owner)
-{
-    if (w->status != 'I' || w->replayed) {
-        fail(w, owner, false);
-        return;
-    }
-    w->has_len = 0;
-    run_setting(w, owner, "discard all");
-    run_listen(&w->listens, SLICE("discard all"));
-    run_listen(&w->own_listens[owner], SLICE("discard all"));
-    memset(w->own[owner], NO_TEXT, sizeof(w->own[owner]));
-    w->doubt = w->doubt || w->in.len > 0; /* a pipeline that went on counted on them */
-    say_tag(w, "DISCARD ALL", owner);
-}
-
-/* The proxy's question. */
-static void serve_ask(World *w, const Entry *question)
-{
-    Entry row = {.type = 'D',
-                 .owner = NOBODY,
-                 .asked = true,
-                 .settings = w->settings,
-                 .has_token = question->has_token,
-                 .token = model_token_value(&w->token),
-                 .temporary = w->token.temporary};
-    memcpy(row.columns, question->columns, sizeof(row.columns));
-    if (question->has_token) {
-        ASSERT(row.token == TOKEN_NOBODY || row.token == TOKEN_CLIENT + w->linked);
-        model_token_set(&w->token, TOKEN_NOBODY);
-        w->token_pending = w->token.temporary; /* then this server is all that it gets */
-        w->token_due = row.token != TOKEN_NOBODY;
-    }
-    say(w, "T", NOBODY);
-    queue_put(&w->out, row);
-    say(w, "C", NOBODY);
-}
-
-/* What the proxy asks for itself. */
-static void serve_pins(World *w)
-{
-    say(w, "T", NOBODY);
-    queue_put(
-        &w->out,
-        (Entry){.type = 'D', .owner = NOBODY, .pins_asked = true, .channel = w->listens.channel});
-    say(w, "C", NOBODY);
-}
-
-static void serve_listen(World *w, const char *sql)
-{
-    const char *notify_at = strstr(sql, ".");
-    ASSERT(w->status == 'I' && !w->open);
-    bool shares = strncmp(sql, "LISTEN \"m\"", 10) == 0;
-    if (shares && choose(w, 8) == 0) {
-        fail(w, NOBODY, false);
-        return;
-    }
-    if (strstr(sql, "UNLISTEN *") != NULL) {
-        w->listens.next_channel = w->listens.next_marks = false;
-    } else if (strstr(sql, "UNLISTEN \"m\"") != NULL) {
-        w->listens.next_marks = false;
-    } else {
-        w->listens.next_channel = w->listens.next_channel || strstr(sql, "LISTEN \"c\"") != NULL;
-        w->listens.next_marks = true;
-        ASSERT(notify_at != NULL);
-        w->marking = (int32_t)strtol(notify_at + 1, NULL, 10);
-    }
-    say(w, "C", NOBODY);
-}
-
-static void serve_own_query(World *w, const Entry *message)
-{
-    const char *sql = message->sql;
-    if (strncmp(sql, "LISTEN", 6) == 0 || strncmp(sql, "UNLISTEN", 8) == 0) {
-        serve_listen(w, sql);
-        return;
-    }
-    if (strncmp(sql, "SELECT o.o", 10) == 0 && choose(w, 16) != 0) {
-        serve_pins(w);
-        return;
-    }
-    if (strncmp(sql, "SELECT", 6) == 0 && choose(w, 16) == 0) {
-        fail(w, NOBODY, false);
-    } else if (strncmp(sql, "SELECT", 6) == 0) {
-        serve_ask(w, message);
-    } else {
-        if (strncmp(sql, "SET SESSION", 11) == 0) {
-            run_setting(w, NOBODY, "discard all");
-        }
-        say(w, "C", NOBODY);
-    }
-}
-
-static void serve_client_query(World *w, const Entry *message)
-{
-    static const char *const answers[] = {"TDDC", "C", "I", "TDCTDC", "HddcC", "NC"};
-    uint8_t choice = choose(w, 11);
-    uint8_t owner = message->owner;
-    check_settings(w, owner);
-    check_token(w, slice_of(message->sql));
-    w->wrote = w->wrote || slice_starts(slice_of(message->sql), "insert");
-    if (choice >= 8 || (w->status == 'E' && choice != 6)) {
-        fail(w, owner, false);
-    } else if (slice_is(slice_of(message->sql), "discard all")) {
-        serve_discard(w, owner);
-    } else if (model_is_setting(slice_of(message->sql))) {
-        run_setting(w, owner, message->sql);
-        say_tag(w, "SET", owner);
-    } else if (is_listening(slice_of(message->sql))) {
-        run_listen(&w->listens, slice_of(message->sql));
-        run_listen(&w->own_listens[owner], slice_of(message->sql));
-        say_tag(w, "LISTEN", owner);
-    } else if (choice < 6) {
-        say(w, answers[choice], owner);
-    } else if (choice == 6) {
-        serve_transaction(w, owner);
-    } else {
-        say(w, "G", owner);
-        w->copy = 'Q';
-        w->owner = owner;
-    }
-}
-
-static void transaction_end(World *w)
-{
-    if (w->status == 'I') {
-        commit(w, true);     /* where it failed, there is nothing left to be committed */
-        w->portal[0] = '\0'; /* it lives no longer than its transaction */
-    }
-}
-
-/* A Query's commit stands in front of the word of its last statement, if it has one. */
-static void tell_cut(World *w)
-{
-    Entry *last =
-        w->out.len > 0 ? &w->out.entries[(w->out.first + w->out.len - 1) % QUEUE_MAX] : NULL;
-    if (w->cut && last != NULL && last->type == 'C' && last->owner != NOBODY) {
-        last->cut = true;
-        w->cut = false;
-    }
-}
-
-static void serve_query(World *w, const Entry *message)
-{
-    if (message->owner == NOBODY) {
-        serve_own_query(w, message);
-    } else {
-        serve_client_query(w, message);
-    }
-    w->unnamed[0] = '\0';
-    if (w->copy == '\0') {
-        transaction_end(w);
-        tell_cut(w);
-        say(w, "Z", message->owner);
-    }
-}
-
-/* What it puts holds to the end of the transaction. */
-static void serve_put_token(World *w)
-{
-    if (w->status == 'E' || choose(w, 8) == 0) { /* the transaction has written something */
-        fail(w, NOBODY, true);
-        return;
-    }
-    w->token.named = true;
-    w->token.local = TOKEN_PROXY;
-    say(w, "D", NOBODY);
-    say_tag(w, "SELECT 1", NOBODY);
-}
-
-static void serve_execute(World *w, uint8_t owner)
-{
-    static const char *const answers[] = {"DDC", "C", "I", "Ds", "HdcC"};
-    uint8_t choice = owner == NOBODY ? 1 : choose(w, 9);
-    check_settings(w, owner);
-    if (owner != NOBODY && shows_token(slice_of(w->portal))) {
-        check_token(w, slice_of(w->portal));
-    }
-    if (!w->bound || (w->status == 'E' && choice != 6)) {
-        fail(w, owner, true);
-    } else if (strncmp(w->portal, "SET transaction_", 16) == 0) {
-        say(w, "C", owner); /* what is sent again is read only */
-    } else if (model_is_setting(slice_of(w->portal))) {
-        run_setting(w, owner, w->portal);
-        say_tag(w, "SET", owner);
-    } else if (is_listening(slice_of(w->portal))) {
-        run_listen(&w->listens, slice_of(w->portal));
-        run_listen(&w->own_listens[owner], slice_of(w->portal));
-        say_tag(w, "LISTEN", owner);
-    } else if (choice < 5) {
-        say(w, answers[choice], owner);
-    } else if (choice == 5) {
-        say(w, "G", owner);
-        w->copy = 'E';
-        w->owner = owner;
-    } else if (choice == 6) {
-        serve_transaction(w, owner);
-    } else {
-        fail(w, owner, true);
-    }
-}
-
-/* ---- names on the server -----------------------------------------------------------------------
- */
-
-static Has *has_find(World *w, const char *name)
-{
-    for (size_t i = 0; i < w->has_len; i++) {
-        if (strcmp(w->has[i].name, name) == 0) {
-            return &w->has[i];
-        }
-    }
-    return NULL;
-}
-
-static void has_remove(World *w, const char *name)
-{
-    Has *has = has_find(w, name);
-    if (has != NULL) {
-        *has = w->has[--w->has_len];
-    }
-}
-
-/* The client's own namespace follows what it meant, and the two must agree. False: the server finds
- * a mistake. */
-static bool names_follow(World *w, const Entry *message)
-{
-    Has *has = message->name[0] != '\0' ? has_find(w, message->name) : NULL;
-    int8_t *own = message->meant_name >= 0 && message->owner != NOBODY
-                      ? &w->own[message->owner][message->meant_name]
-                      : NULL;
-    bool works = true;
-    if (message->type == 'P' && message->name[0] != '\0') {
-        works = has == NULL;
-        if (works) {
-            ASSERT(w->has_len < HAS_MAX);
-            has = &w->has[w->has_len++];
-            *has = (Has){.text = message->text, .plain = (int8_t)w->settings.plain};
-            memcpy(has->name, message->name, NAME_SIZE);
-            memcpy(has->sql, message->sql, TEXT_SIZE);
-        }
-    } else if ((message->type == 'B' || message->type == 'D') && message->name[0] != '\0') {
-        works = has != NULL;
-    } else if (message->type == 'C' && message->name[0] != '\0') {
-        has_remove(w, message->name);
-    }
-    if (own == NULL) {
-        return works;
-    }
-    if (message->meant == 'P') {
-        ASSERT(w->doubt || works == (*own == NO_TEXT));
-        *own = works ? message->text : *own;
-    } else if (message->meant == 'C') {
-        *own = NO_TEXT;
-    } else {
-        ASSERT(w->doubt || works == (*own != NO_TEXT));
-        ASSERT(w->doubt || !works || has->text == *own);
-        /* Parsed under settings that the client has had. */
-        ASSERT(!works || w->exchange.flight.unsure ||
-               (w->seen[message->owner] & 1U << has->plain) != 0);
-    }
-    return works;
-}
-
-/* Names of the proxy's own, which are nothing to what the client has under way. */
-static bool serve_own_extended(World *w, const Entry *message)
-{
-    const Has *has = has_find(w, message->name);
-    if (message->owner != NOBODY || strcmp(message->name, "weir:token") != 0 ||
-        strchr("BE", message->type) == NULL) {
-        return false;
-    }
-    if (message->type == 'E') {
-        ASSERT(w->puts_token);
-        serve_put_token(w);
-        return true;
-    }
-    ASSERT(has != NULL && puts_token(slice_of(has->sql)));
-    w->puts_token = true;
-    say(w, "2", NOBODY);
-    return true;
-}
-
-static void check_shown(World *w, const Entry *message)
-{
-    const Has *has = has_find(w, message->name);
-    bool unnamed = message->name[0] == '\0';
-    if (message->type == 'P' && has == NULL && shows_token(slice_of(message->sql))) {
-        ASSERT(w->token.named || w->status == 'E' || w->exchange.flight.unsure);
-    } else if (message->type == 'B' && message->owner != NOBODY) {
-        check_token(w, slice_of(unnamed ? w->unnamed : has != NULL ? has->sql : ""));
-    }
-}
-
-static void serve_extended(World *w, Entry message)
-{
-    static const char *const describes[] = {"tT", "tn", "T", "n"};
-    w->open = true;
-    bool ours_told = message.owner == NOBODY && message.type != 'C';
-    if (serve_own_extended(w, &message)) {
-        return;
-    }
-    check_shown(w, &message);
-    if (message.owner != NOBODY && (message.type == 'P' || message.type == 'D')) {
-        check_settings(w, message.owner);
-    }
-    if ((message.owner != NOBODY || ours_told) && choose(w, 8) == 0) {
-        fail(w, message.owner, true);
-    } else if (!names_follow(w, &message)) {
-        fail(w, message.owner, true);
-    } else if (message.type == 'P') {
-        if (message.name[0] == '\0') {
-            memcpy(w->unnamed, message.sql, TEXT_SIZE);
-        }
-        say(w, "1", message.owner);
-    } else if (message.type == 'B') {
-        w->bound = true;
-        memcpy(w->portal, message.name[0] == '\0' ? w->unnamed : has_find(w, message.name)->sql,
-               TEXT_SIZE);
-        say(w, "2", message.owner);
-    } else if (message.type == 'C') {
-        say(w, "3", message.owner);
-    } else if (message.type == 'D') {
-        say(w, describes[choose(w, 4)], message.owner);
-    } else {
-        serve_execute(w, message.owner);
-    }
-}
-
-static void copy_over(World *w, bool failed)
-{
-    char copy = w->copy;
-    w->copy = '\0';
-    if (failed) {
-        fail(w, w->owner, copy == 'E');
-    } else {
-        say(w, "C", w->owner);
-    }
-    if (copy == 'Q') {
-        transaction_end(w);
-        tell_cut(w);
-        say(w, "Z", w->owner);
-    }
-}
-
-/* Sync and Flush are ignored; any other message breaks the connection. */
-static void serve_copy(World *w, Entry message)
-{
-    if (message.type == 'd') {
-        if (choose(w, 4) == 0) {
-            copy_over(w, true);
-        }
-    } else if (message.type == 'c') {
-        copy_over(w, choose(w, 4) == 0);
-    } else if (message.type == 'f') {
-        copy_over(w, true);
-    } else if (message.type == 'S' && message.owner != NOBODY) {
-        owe_less(w, message.owner);
-    } else if (message.type != 'S' && message.type != 'H') {
-        w->dead = true;
-    }
-}
-
-static void serve(World *w)
-{
-    Entry message = queue_pop(&w->in);
-    if (w->copy != '\0') {
-        serve_copy(w, message);
-    } else if (message.type == 'S') {
-        bool late = !w->skip && choose(w, 8) == 0; /* the commit fails */
-        w->skip = w->open = false;
-        if (late) {
-            fail(w, message.owner, false);
-        }
-        transaction_end(w);
-        say(w, "Z", message.owner);
-    } else if (w->skip) {
-        skip_message(w, &message);
-        return;
-    } else if (message.type == 'Q') {
-        w->open = false;
-        serve_query(w, &message);
-    } else if (message.type == 'F') {
-        check_settings(w, message.owner);
-        check_token(w, SLICE("function"));
-        w->wrote = true;
-        if (choose(w, 2) == 0 && w->status != 'E') {
-            say(w, "V", message.owner);
-        } else {
-            fail(w, message.owner, false);
-        }
-        transaction_end(w);
-        say(w, "Z", message.owner);
-    } else if (strchr("PBDCE", message.type) != NULL) {
-        serve_extended(w, message);
-    }
-    if (choose(w, 16) == 0) {
-        queue_push(&w->out, "NSA"[choose(w, 3)], NOBODY, 0);
-    }
-}
-
-/* ---- the proxy
- * ----------------------------------------------------------------------------------- */
 
 static void sql_keep(Entry *entry, Slice text)
 {
@@ -650,6 +97,17 @@ static void send_before(World *w, const SessionOut *out)
     }
 }
 
+/* What goes to the server at once, for what it has said. */
+static void send_behind(World *w, const SessionOut *out)
+{
+    bool sync = out->behind.len > 0 && out->behind.data[0] == 'S';
+    send_bytes(w, out->behind,
+               (Entry){.owner = sync ? (uint8_t)w->linked : NOBODY, .meant_name = -1});
+}
+
+/* ---- the connection ----------------------------------------------------------------------------
+ */
+
 static void check_rest(const World *w)
 {
     ASSERT(!w->skip && w->copy == '\0' && w->status == 'I' && !w->open && !w->replayed);
@@ -704,13 +162,8 @@ static void server_anew(World *w)
     gate_anew(w);
 }
 
-/* What goes to the server at once, for what it has said. */
-static void send_behind(World *w, const SessionOut *out)
-{
-    bool sync = out->behind.len > 0 && out->behind.data[0] == 'S';
-    send_bytes(w, out->behind,
-               (Entry){.owner = sync ? (uint8_t)w->linked : NOBODY, .meant_name = -1});
-}
+/* ---- from the server ---------------------------------------------------------------------------
+ */
 
 static void check_heard(const World *w, const Entry *message, SessionStep step)
 {
@@ -818,6 +271,9 @@ static void hear(World *w)
     w->doubt = w->exchange.flight.unsure || (w->doubt && (w->in.len > 0 || w->out.len > 0));
 }
 
+/* ---- from the clients --------------------------------------------------------------------------
+ */
+
 static SessionStep give(World *w, int client, const PgPiece *piece, SessionOut *out)
 {
     Session *session = &w->sessions[client];
@@ -891,6 +347,9 @@ static void tell(World *w, int client)
     buf_done(&bytes);
     buf_done(&wire);
 }
+
+/* ---- the world ---------------------------------------------------------------------------------
+ */
 
 static void world_done(World *w)
 {
