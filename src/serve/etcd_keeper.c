@@ -139,16 +139,6 @@ static const char *cluster_text(const EtcdView *view, Arena *arena)
     return text;
 }
 
-/* Somebody else may have been faster. */
-static bool member_remove(const Tier *tier, const StoreMember *member, Err *err)
-{
-    if (!store_member_remove(tier->store, member->id, err)) {
-        return err->code == ERR_NOT_FOUND;
-    }
-    log_info("serve", "the member of etcd at %s is taken out", member->peer_url);
-    return true;
-}
-
 static bool member_promote(const Tier *tier, const StoreMember *member, Err *err)
 {
     if (!store_member_promote(tier->store, member->id, err)) {
@@ -172,7 +162,7 @@ static bool step_take(const Tier *tier, const EtcdView *view, EtcdStep step, Are
     case ETCD_STEP_NONE:
         return true;
     case ETCD_STEP_REMOVE:
-        return member_remove(tier, step.member, err);
+        return etcd_member_remove(tier, step.member, err);
     case ETCD_STEP_PROMOTE:
         return member_promote(tier, step.member, err);
     case ETCD_STEP_ADD:
@@ -184,42 +174,6 @@ static bool step_take(const Tier *tier, const EtcdView *view, EtcdStep step, Are
         return etcd_own_data_remove(tier, err);
     }
     UNREACHABLE();
-}
-
-static const StoreMember *member_named(const StoreMembers *members, const char *host)
-{
-    for (size_t i = 0; i < members->len; i++) {
-        if (strcmp(members->items[i].name, host) == 0) {
-            return &members->items[i];
-        }
-    }
-    return NULL;
-}
-
-/* The answer may come from the very one that goes: whether it is gone the others say. */
-bool etcd_member_release(const Tier *tier, const char *host, Err *err)
-{
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    StoreMembers members;
-    Err failed;
-    TRY(store_members(tier->store, arena, &members, err));
-    const StoreMember *member = member_named(&members, host);
-    if (member == NULL) {
-        return true;
-    }
-    if (etcd_is_last_voter(&members, member)) {
-        return err_set(err, ERR_UNAVAILABLE,
-                       "host %s still keeps the tier's store alone: a host that drains hands it to "
-                       "another one; try again in a moment",
-                       host);
-    }
-    if (member_remove(tier, member, &failed)) {
-        return true;
-    }
-    TRY(store_members(tier->store, arena, &members, err));
-    ErrCode code = failed.code == ERR_UNSETTLED ? ERR_UNAVAILABLE : failed.code; /* look again */
-    return member_named(&members, host) == NULL ||
-           err_set(err, code, "host %s keeps its part of the store: %s", host, failed.message);
 }
 
 /* ---- where the store is asked ------------------------------------------------------------------

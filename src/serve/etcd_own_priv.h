@@ -108,6 +108,12 @@ void etcd_keeper_free(
     EtcdKeeper *keeper); /* before the loop, the store and the agent; NULL is fine */
 /* As of its last look. Any thread. */
 HostStoreMember etcd_keeper_member(EtcdKeeper *keeper, const char *host);
+
+/* ---- etcd_release.c ----------------------------------------------------------------------------
+ */
+
+/* Takes it out; somebody else may have been faster. */
+NODISCARD bool etcd_member_remove(const Tier *tier, const StoreMember *member, Err *err);
 /* Takes the member of a host out, before the host is removed: nothing that the store needs goes.
  * ERR_UNAVAILABLE: those that are left could not serve, or do not have all yet. */
 NODISCARD bool etcd_member_release(const Tier *tier, const char *host, Err *err);
