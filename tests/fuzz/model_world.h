@@ -27,6 +27,7 @@ typedef struct World {
     int linked; /* which client; -1: none */
     Queue in;   /* to the server */
     Queue out;  /* from it */
+    bool runs;  /* what came last was tried as part of a run of messages */
     /* the server */
     bool skip;
     uint8_t skipper;  /* whose message failed */
