@@ -143,11 +143,12 @@ def write_while_the_replica_stands_still(group):
 
 
 def until_the_replica_leads(group):
-    """On a loaded machine it may be found dead first, and then nobody takes over."""
+    """On a loaded machine it may be found dead first, and then nobody takes over; or all was on its way already, and the
+    replica has it."""
     for _ in range(TRIES):
         told, lost, changed = write_while_the_replica_stands_still(group)
         print(f'{told} told, {lost} lost, {"the replica leads" if changed else "in place"}')
-        if changed or lost:
+        if lost or (changed and told < WRITERS):
             return told, lost
     return pytest.skip('the machine is too slow to see it')
 
