@@ -139,11 +139,12 @@ static void test_a_member_that_has_another_address(void **state)
     here_close(&here);
 }
 
-/* With a second host a leader's process is told whom to leave. */
+/* With a second host a leader's process is told whom to leave, and to hold answers where another
+ * one may lead by now. */
 static void test_a_second_host(void **state)
 {
     (void)state;
-    static const char config[] = "{\"target\":{\"$leader\":\"c\"}}";
+    static const char config[] = "{\"target\":{\"$leader\":\"c\",\"synchronous\":true}}";
     Here here;
     here_open(&here);
     char *aim = NULL;
@@ -152,8 +153,9 @@ static void test_a_second_host(void **state)
     change(&here, "cluster/c",
            "{\"term\":1,\"leader\":\"c-1\",\"phase\":\"leading\",\"set\":[],\"writes\":0}");
     expect(&here, config, &aim,
-           "{\"target\":{\"deposed\":[\"c-2\"],\"id\":\"c-1\","
-           "\"socket_dir\":\"/run/x/clients/c-1\"}}",
+           "{\"target\":{\"deposed\":[\"c-2\"],\"id\":\"c-1\",\"probe_user\":\"rdsproxyadmin\","
+           "\"right_to_answer\":\"enforced\",\"socket_dir\":\"/run/x/clients/c-1\","
+           "\"synchronous\":true}}",
            true);
     Arena *arena = arena_new();
     StoreItem item;
@@ -165,7 +167,9 @@ static void test_a_second_host(void **state)
         loop_turn(here.loop, 20);
     }
     expect(&here, config, &aim,
-           "{\"target\":{\"id\":\"c-1\",\"socket_dir\":\"/run/x/clients/c-1\"}}", true);
+           "{\"target\":{\"id\":\"c-1\",\"probe_user\":\"rdsproxyadmin\","
+           "\"socket_dir\":\"/run/x/clients/c-1\",\"synchronous\":true}}",
+           true);
     mem_free(aim);
     here_close(&here);
 }
