@@ -1,5 +1,6 @@
 /* What only a worker's own thread can see: clients, server connections, and who waits in pools. */
 #include "proxy/admin_priv.h"
+#include "proxy/cancel_priv.h"
 #include "proxy/hub_priv.h"
 
 /* ---- what rows share ---------------------------------------------------------------------------

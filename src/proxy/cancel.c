@@ -6,6 +6,7 @@
  * signal would hit the wrong query. The requester's connection is closed last, so that whoever
  * waits for that knows that the request was delivered.
  */
+#include "proxy/cancel_priv.h"
 #include "proxy/split_priv.h"
 
 #define CANCEL_MS 5000

@@ -4,6 +4,7 @@
  * the whole exchange before it hears of it. Who fails often hears of it later and later
  * (throttle_priv.h); nobody else waits for that.
  */
+#include "proxy/cancel_priv.h"
 #include "proxy/login_priv.h"
 #include "proxy/route_priv.h"
 #include "proxy/traffic_priv.h"

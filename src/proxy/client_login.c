@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 
+#include "proxy/cancel_priv.h"
 #include "proxy/causal_priv.h"
 #include "proxy/login_priv.h"
 #include "proxy/traffic_priv.h"

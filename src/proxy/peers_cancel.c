@@ -3,6 +3,7 @@
  * remembered until it is answered, its process is gone, or it has taken too long; the serving
  * process stands between two that are leaving.
  */
+#include "proxy/cancel_priv.h"
 #include "proxy/peers_priv.h"
 #include "proxy/proxy_priv.h"
 

@@ -31,10 +31,13 @@
 #include "proxy/meter_priv.h"
 #include "proxy/params_priv.h"
 #include "proxy/peers_priv.h"
+#include "proxy/place_priv.h"
+#include "proxy/pulse_priv.h"
 #include "proxy/quota_priv.h"
 #include "proxy/target_priv.h"
 #include "proxy/throttle_priv.h"
 #include "proxy/trial_priv.h"
+#include "proxy/welcome_priv.h"
 #include "session/session.h"
 
 #define PROXY_LOGIN_MS        30000 /* from a client's connect to its authentication */
@@ -52,7 +55,6 @@
 #define PROXY_IDLE_LOOKS      16   /* at connections, for one with the client's settings */
 #define PROXY_CHECK_WAITER_MS 10   /* and so is a client that has waited for longer */
 #define PROXY_DRAIN_MS        3000 /* the agent kills after 5 s */
-#define PROXY_CANCELS_MAX     4    /* under way for one server connection */
 #define PROXY_PENDING_MAX     ((size_t)64 << 20) /* to one peer; a stream is paused long before */
 
 typedef struct Proxy Proxy;
@@ -73,36 +75,6 @@ typedef struct ProxyRun {
     size_t at;   /* understood so far */
     size_t sent; /* of it, passed on or dropped */
 } ProxyRun;
-
-/* ---- what servers say at login ------------------------------------------------------------------
- */
-
-/* What transactions are where neither they nor the session say: by the role, the database, the
- * configuration of the primary, and the init_query; and what a session hears, and for how long its
- * statements run. Asked for at each login there (defaults.c), where reads are split, or commits
- * wait for standbys. */
-typedef struct ProxyDefaults {
-    bool known;
-    bool read_only;
-    char isolation[20];
-    bool quiet;         /* it hears no warnings */
-    int64_t timeout_us; /* statement_timeout; 0: none */
-    int64_t run; /* of its engine (pulse_priv.h), which only a connection has; 0: not known */
-} ProxyDefaults;
-
-typedef struct ProxyWelcomes {
-    pthread_mutex_t lock; /* taken at a first login */
-    Map *map;             /* from the key of a pool to a Welcome that nobody else holds */
-} ProxyWelcomes;
-
-void proxy_welcomes_init(ProxyWelcomes *welcomes);
-void proxy_welcomes_done(ProxyWelcomes *welcomes);
-/* The server has nobody's settings, and reports what it would at a login; those who wait for that
- * are let in. Nothing where it is of a configuration before; a replica's counts where there is no
- * other. */
-void proxy_welcome_take(ProxyServer *server);
-void proxy_welcomes_forget(ProxyWelcomes *welcomes);
-void proxy_welcome_find(ProxyWelcomes *welcomes, ProxyPool *pool); /* sets it if known */
 
 /* ---- clients -----------------------------------------------------------------------------------
  */
@@ -230,28 +202,6 @@ typedef enum ServerState {
     SERVER_DRAINING,  /* we have said goodbye; it counts until PostgreSQL has closed */
 } ServerState;
 
-/* place.c: where a connection leads. It is kept from when that was opened: by now the target may
- * have left the configuration, and another one have its number; cancel requests go to the same. */
-typedef struct ProxyPlace {
-    char *id;
-    char *at;   /* the address, which names its place in the budget elsewhere */
-    char *host; /* NULL: a Unix socket */
-    NetAddr addr;
-    TargetTls tls;
-    TlsContext *context; /* NULL: no TLS */
-} ProxyPlace;
-
-void proxy_place_init(ProxyPlace *place, const ProxyWorker *worker, size_t target);
-void proxy_place_done(ProxyPlace *place);
-/* TLS, in front of anything that is said there: a request, one byte of answer, the handshake; to a
- * link the handshake alone. At on_open. True: wait, for TLS comes first, and on_open again when it
- * is there. */
-bool proxy_place_tls_ask(const ProxyPlace *place, Stream *stream);
-/* At the on_read after that: of the answer the first byte is done with. ERR_UNSUPPORTED: it is no.
- */
-NODISCARD bool proxy_place_tls_begin(const ProxyPlace *place, Stream *stream, Slice answer,
-                                     Err *err);
-
 /* Of a request that may have to be sent again (resend.c). */
 typedef enum ProxyKeeps { KEEPS_NOTHING, KEEPS_SOME, KEEPS_REQUEST } ProxyKeeps;
 
@@ -377,13 +327,6 @@ NODISCARD bool proxy_server_only_learns(const ProxyServer *server);
 NODISCARD bool proxy_server_learn_on(ProxyServer *server);
 void proxy_server_learn_abandon(
     ProxyServer *server); /* it does not come to an end; where it does */
-
-/* defaults.c: of a login that has come as far as to ask. True: what comes until ReadyForQuery is
- * for proxy_defaults_take, which is false where that is malformed. */
-bool proxy_defaults_ask(ProxyServer *server);
-NODISCARD bool proxy_defaults_take(ProxyServer *server, const PgPiece *piece);
-/* Into the start packet of a replica. */
-void proxy_defaults_put(const ProxyServer *server, Buf *params);
 
 /* server_login.c: up to IDLE */
 extern const StreamHandlers proxy_server_login_handlers;
@@ -527,17 +470,6 @@ bool proxy_admin_start(ProxyClient *client, const char *user);
 void proxy_admin_end(ProxyClient *client);           /* not in there is fine */
 void proxy_admin_requests_done(ProxyWorker *worker); /* all threads have ended */
 
-/* ---- cancel requests
- * ----------------------------------------------------------------------------- */
-
-#define CANCEL_KEY_SIZE        4
-#define CANCEL_SLOT_BITS       17 /* PROXY_CLIENTS_MAX fit in */
-#define CANCEL_GENERATION_BITS 10
-uint32_t proxy_client_pid(const ProxyClient *client); /* that it is told */
-void proxy_cancel_request(ProxyClient *client, uint32_t pid, Slice key);
-/* Main thread, for another process: `done` is called there, once. */
-void proxy_cancel_local(Proxy *proxy, uint32_t pid, Slice key, PeersCancelledFn *done, void *user);
-
 /* ---- workers
  * ------------------------------------------------------------------------------------- */
 
@@ -653,29 +585,6 @@ void proxy_sides_apply(ProxyWorker *worker, const ProxyConfig *old); /* before i
 void proxy_side_idle_retire(ProxyWorker *worker, size_t target);     /* what lies idle there */
 void proxy_side_retire(ProxyWorker *worker, size_t target); /* and the others, once they are free */
 void proxy_sides_retire(ProxyWorker *worker); /* all server connections, but those that watch */
-
-/* pulse_priv.h */
-typedef struct ProxyPulse {
-    /* Any thread reads. */
-    atomic_int_fast64_t begun_us; /* of the last one that was acknowledged; 0: none of this `run` */
-    atomic_int_fast64_t run;      /* of whom it was; 0: nobody */
-    atomic_int_fast64_t took_us;
-    atomic_uint_fast64_t count; /* acknowledged so far */
-    atomic_bool rests;          /* nobody uses the primary */
-    atomic_bool wanted;
-    /* Worker 0's. */
-    ProxyServer *session; /* NULL: none, not even one that is being opened */
-    ProxyServer *server;  /* the same, once it can be asked */
-    bool asking;          /* an answer is under way */
-    bool again;           /* and another one is wanted then */
-    bool cut;             /* its wait was: it proves nothing */
-    bool failed;
-    bool complained;
-    int64_t asked_us, asked_run;
-    uint64_t queries; /* of all workers, when they were last seen to grow */
-    int64_t used_ms;  /* then; 0: never looked */
-    LoopTimer timer;
-} ProxyPulse;
 
 /* ---- the process
  * ----------------------------------------------------------------------------------- */

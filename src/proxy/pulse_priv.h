@@ -22,7 +22,13 @@
 #ifndef WEIR_PROXY_PULSE_PRIV_H
 #define WEIR_PROXY_PULSE_PRIV_H
 
-#include "proxy/proxy_priv.h"
+#include <stdatomic.h>
+
+#include "loop/loop.h"
+
+typedef struct Proxy Proxy;
+typedef struct ProxyServer ProxyServer;
+typedef struct ProxyWorker ProxyWorker;
 
 #define PULSE_MS       250
 #define PULSE_RIGHT_MS 1000
@@ -32,6 +38,28 @@
 #define ENGINE_RUN_SQL                                                                             \
     "pg_catalog.int8(pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())"         \
     " OPERATOR(pg_catalog.*) 1000000)"
+
+typedef struct ProxyPulse {
+    /* Any thread reads. */
+    atomic_int_fast64_t begun_us; /* of the last one that was acknowledged; 0: none of this `run` */
+    atomic_int_fast64_t run;      /* of whom it was; 0: nobody */
+    atomic_int_fast64_t took_us;
+    atomic_uint_fast64_t count; /* acknowledged so far */
+    atomic_bool rests;          /* nobody uses the primary */
+    atomic_bool wanted;
+    /* Worker 0's. */
+    ProxyServer *session; /* NULL: none, not even one that is being opened */
+    ProxyServer *server;  /* the same, once it can be asked */
+    bool asking;          /* an answer is under way */
+    bool again;           /* and another one is wanted then */
+    bool cut;             /* its wait was: it proves nothing */
+    bool failed;
+    bool complained;
+    int64_t asked_us, asked_run;
+    uint64_t queries; /* of all workers, when they were last seen to grow */
+    int64_t used_ms;  /* then; 0: never looked */
+    LoopTimer timer;
+} ProxyPulse;
 
 /* Worker 0: there is a configuration, for the first time or another. */
 void proxy_pulse_apply(ProxyWorker *worker);
