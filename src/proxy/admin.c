@@ -3,6 +3,8 @@
  * time: while a request is on its way the stream is paused, with what follows still in it.
  */
 #include "proxy/admin_priv.h"
+#include "proxy/client_priv.h"
+#include "proxy/server_priv.h"
 
 typedef enum AdminNext { ADMIN_GO_ON, ADMIN_WAIT, ADMIN_GONE } AdminNext;
 

@@ -4,6 +4,7 @@
  * one, which runs to its end.
  */
 #include "proxy/admin_priv.h"
+#include "proxy/client_priv.h"
 
 static void take_parse(AdminSession *session, Slice body, Buf *out)
 {

@@ -1,7 +1,9 @@
 /* What only a worker's own thread can see: clients, server connections, and who waits in pools. */
 #include "proxy/admin_priv.h"
 #include "proxy/cancel_priv.h"
+#include "proxy/client_priv.h"
 #include "proxy/hub_priv.h"
+#include "proxy/server_priv.h"
 
 /* ---- what rows share ---------------------------------------------------------------------------
  */

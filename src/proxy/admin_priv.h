@@ -19,7 +19,7 @@
 #ifndef WEIR_PROXY_ADMIN_PRIV_H
 #define WEIR_PROXY_ADMIN_PRIV_H
 
-#include "proxy/proxy_priv.h"
+#include "proxy/client_priv.h"
 
 #define ADMIN_MESSAGE_MAX    ((uint32_t)8 << 10)
 #define ADMIN_STATEMENTS_MAX 100               /* of one client; one more is refused */

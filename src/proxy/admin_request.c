@@ -4,6 +4,7 @@
  * What is left of them when the process ends is freed by that worker.
  */
 #include "proxy/admin_priv.h"
+#include "proxy/client_priv.h"
 
 static AdminRequest *request_new(ProxyClient *client)
 {

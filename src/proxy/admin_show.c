@@ -3,8 +3,10 @@
 #include <stdlib.h>
 
 #include "proxy/admin_priv.h"
+#include "proxy/client_priv.h"
 #include "proxy/metrics_priv.h"
 #include "proxy/pulse_priv.h"
+#include "proxy/server_priv.h"
 
 /* ---- small ones --------------------------------------------------------------------------------
  */

@@ -5,6 +5,7 @@
  */
 #include "proxy/admin_priv.h"
 #include "proxy/metrics_priv.h"
+#include "proxy/worker_priv.h"
 
 /* ---- PgBouncer's statistics --------------------------------------------------------------------
  */

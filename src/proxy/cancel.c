@@ -7,6 +7,8 @@
  * waits for that knows that the request was delivered.
  */
 #include "proxy/cancel_priv.h"
+#include "proxy/client_priv.h"
+#include "proxy/server_priv.h"
 #include "proxy/split_priv.h"
 
 #define CANCEL_MS 5000

@@ -1,6 +1,8 @@
 /* See causal_priv.h. */
 #include "proxy/causal_priv.h"
+#include "proxy/client_priv.h"
 #include "proxy/login_priv.h"
+#include "proxy/server_priv.h"
 #include "proxy/split_priv.h"
 
 static const ProxyStanding *standing_of(const ProxyClient *client, size_t target)

@@ -15,6 +15,7 @@
 #define WEIR_PROXY_CAUSAL_PRIV_H
 
 #include "proxy/route_priv.h"
+#include "session/session.h"
 
 #define CAUSAL_WAIT_US ((int64_t)5000000) /* for a replica; borrow_ms, where that is less */
 

@@ -6,8 +6,10 @@
 #include <stdio.h>
 
 #include "proxy/causal_priv.h"
+#include "proxy/client_priv.h"
 #include "proxy/hub_priv.h"
 #include "proxy/route_priv.h"
+#include "proxy/server_priv.h"
 #include "proxy/split_priv.h"
 #include "proxy/traffic_priv.h"
 

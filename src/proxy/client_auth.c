@@ -5,6 +5,7 @@
  * (throttle_priv.h); nobody else waits for that.
  */
 #include "proxy/cancel_priv.h"
+#include "proxy/client_priv.h"
 #include "proxy/login_priv.h"
 #include "proxy/route_priv.h"
 #include "proxy/traffic_priv.h"

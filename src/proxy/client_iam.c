@@ -1,6 +1,7 @@
 /* The tokens of clients whose role has auth iam. What is proven is an access key; which of them may
  * be which role is not told apart. */
 #include "aws/aws.h"
+#include "proxy/client_priv.h"
 #include "proxy/login_priv.h"
 
 static const Secret *key_find(void *context, Slice access_key)

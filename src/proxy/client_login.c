@@ -7,6 +7,7 @@
 
 #include "proxy/cancel_priv.h"
 #include "proxy/causal_priv.h"
+#include "proxy/client_priv.h"
 #include "proxy/login_priv.h"
 #include "proxy/traffic_priv.h"
 

@@ -4,7 +4,9 @@
  * serializable, and servers report little of it: so each login at the primary asks. Replicas are
  * told, for a configuration of theirs must not change what a session is.
  */
-#include "proxy/proxy_priv.h"
+#include "proxy/pulse_priv.h"
+#include "proxy/server_priv.h"
+#include "proxy/welcome_priv.h"
 
 static const char query[] = "SELECT pg_catalog.current_setting('default_transaction_read_only'),"
                             " pg_catalog.current_setting('default_transaction_isolation'),"

@@ -1,7 +1,9 @@
 /* What clients hear by a hub: see hub_priv.h. */
 #include <stdio.h>
 
+#include "proxy/client_priv.h"
 #include "proxy/hub_priv.h"
+#include "proxy/server_priv.h"
 #include "proxy/traffic_priv.h"
 
 static void news_again(void *user);

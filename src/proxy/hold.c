@@ -1,5 +1,6 @@
 /* See hold_priv.h. */
 #include "proxy/hold_priv.h"
+#include "proxy/server_priv.h"
 #include "proxy/traffic_priv.h"
 
 static void hold_tick(void *user);

@@ -2,7 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proxy/client_priv.h"
 #include "proxy/hub_priv.h"
+#include "proxy/server_priv.h"
 #include "proxy/traffic_priv.h"
 
 /* ---- what is said to PostgreSQL ----------------------------------------------------------------

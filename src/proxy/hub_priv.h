@@ -28,6 +28,7 @@
 #define WEIR_PROXY_HUB_PRIV_H
 
 #include "proxy/proxy_priv.h"
+#include "session/session.h"
 
 #define HUB_CHANNELS_MAX 20000 /* of one; with more, clients keep their own connections */
 #define HUB_IDLE_MS      10000 /* without a client it ends */

@@ -3,7 +3,9 @@
  * give. A worker tells the main thread what has become more or less, and asks there; the main
  * thread speaks with the serving process. Between the two a place is counted by the serving one.
  */
+#include "proxy/client_priv.h"
 #include "proxy/peers_parts_priv.h"
+#include "proxy/server_priv.h"
 
 /* ---- what is held ------------------------------------------------------------------------------
  */

@@ -2,6 +2,7 @@
  * What a leaving process asks the serving one for, and what it is told of those who wait elsewhere.
  * Workers ask the main thread, and it the other process.
  */
+#include "proxy/client_priv.h"
 #include "proxy/peers_parts_priv.h"
 
 /* ---- asking ------------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
  * Lines: see line_priv.h. A line's exchange is followed as any other, by a session that stands for
  * all its clients: requests have no names and no state, so that nothing of it is any client's own.
  */
+#include "proxy/client_priv.h"
 #include "proxy/last_word_priv.h"
+#include "proxy/server_priv.h"
 #include "proxy/split_priv.h"
 #include "proxy/traffic_priv.h"
 

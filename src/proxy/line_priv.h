@@ -19,6 +19,7 @@
 #define WEIR_PROXY_LINE_PRIV_H
 
 #include "proxy/proxy_priv.h"
+#include "session/session.h"
 
 #define LINE_DEPTH       64 /* requests in flight */
 #define LINE_SPREAD      8  /* with more, another line is begun, if there may be */

@@ -5,7 +5,7 @@
 #ifndef WEIR_PROXY_LOGIN_PRIV_H
 #define WEIR_PROXY_LOGIN_PRIV_H
 
-#include "proxy/proxy_priv.h"
+#include "proxy/client_priv.h"
 
 #define MD5_RESPONSE_SIZE 36 /* "md5", 32 digits and a NUL */
 #define MD5_SALT_SIZE     4

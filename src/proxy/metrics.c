@@ -3,6 +3,7 @@
 
 #include "proxy/metrics_priv.h"
 #include "proxy/pulse_priv.h"
+#include "proxy/worker_priv.h"
 
 #define COUNT   .unit = "Count"
 #define MICROS  .unit = "Microseconds"

@@ -6,6 +6,7 @@
 #ifndef WEIR_PROXY_METRICS_PRIV_H
 #define WEIR_PROXY_METRICS_PRIV_H
 
+#include "proxy/meter_priv.h"
 #include "proxy/proxy_priv.h"
 
 typedef enum MetricKind {

@@ -5,6 +5,7 @@
  * the other way round when it is given back.
  */
 #include "proxy/peers_parts_priv.h"
+#include "proxy/pool_priv.h"
 
 /* ---- names -------------------------------------------------------------------------------------
  */

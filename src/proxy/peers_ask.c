@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "proxy/peers_parts_priv.h"
+#include "proxy/pool_priv.h"
 
 static void ask_done(PeerAsk *ask)
 {

@@ -1,6 +1,6 @@
-/* Where a server connection leads, whatever the configuration says of its target by now: see
- * ProxyPlace. */
-#include "proxy/proxy_priv.h"
+/* See place_priv.h. */
+#include "proxy/place_priv.h"
+#include "proxy/worker_priv.h"
 
 void proxy_place_init(ProxyPlace *place, const ProxyWorker *worker, size_t number)
 {

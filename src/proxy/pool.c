@@ -2,9 +2,11 @@
  * Pools of server connections: which there are, what lies idle in them, and who gets one that is
  * free. Who waits is in pool_wait.c, and how room is made between pools and workers in pool_room.c.
  */
+#include "proxy/client_priv.h"
 #include "proxy/hold_priv.h"
 #include "proxy/line_priv.h"
 #include "proxy/pool_parts_priv.h"
+#include "proxy/server_priv.h"
 
 /* ---- pools by key ------------------------------------------------------------------------------
  */

@@ -8,7 +8,7 @@
  *   - an idle connection is closed at once, by whichever worker has one
  *   - a place that is free is left to the worker where somebody has waited longer
  */
-#include "proxy/proxy_priv.h"
+#include "proxy/server_priv.h"
 
 #define LIMIT_ASK_MS 5 /* between requests to other workers to close idle connections */
 

@@ -2,7 +2,7 @@
 #ifndef WEIR_PROXY_POOL_PARTS_PRIV_H
 #define WEIR_PROXY_POOL_PARTS_PRIV_H
 
-#include "proxy/proxy_priv.h"
+#include "proxy/pool_priv.h"
 
 /* pool.c: NULL: none lies idle. */
 ProxyServer *proxy_worker_idle_oldest(ProxyWorker *worker, size_t target);

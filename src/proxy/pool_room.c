@@ -7,8 +7,10 @@
  * connection that nobody here wants is closed for it, here or on another worker. Who waits for a
  * limit of its own (pool_limits.c) is passed over.
  */
+#include "proxy/client_priv.h"
 #include "proxy/line_priv.h"
 #include "proxy/pool_parts_priv.h"
+#include "proxy/server_priv.h"
 
 /* The longest wait for the target on another worker (QUOTA_OTHERS: in another process), as a time;
  * 0: nobody waits. */

@@ -2,6 +2,7 @@
  * Clients that wait for a server connection: first come, first served in their pool, up to the
  * borrow timeout.
  */
+#include "proxy/client_priv.h"
 #include "proxy/pool_parts_priv.h"
 #include "proxy/route_priv.h"
 

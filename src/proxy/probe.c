@@ -2,7 +2,7 @@
  * Whether targets live. Those that are watched tell (watch_priv.h); of a primary that is not, those
  * who use it know, and otherwise worker 0 looks.
  */
-#include "proxy/proxy_priv.h"
+#include "proxy/server_priv.h"
 
 /* A look is a connection as any other: it counts for the budget and for the limits of its user and
  * database. False: it may not be had now. */

@@ -9,7 +9,7 @@
 
 #include "proxy/explain_priv.h"
 #include "proxy/proxy.h"
-#include "proxy/proxy_priv.h"
+#include "proxy/worker_priv.h"
 
 #define STATUS_MS  1000
 #define GIVE_UP_MS 200 /* so that the refusal reaches the agent */

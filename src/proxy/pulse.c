@@ -4,6 +4,7 @@
 #include "proxy/hold_priv.h"
 #include "proxy/metrics_priv.h"
 #include "proxy/pulse_priv.h"
+#include "proxy/server_priv.h"
 
 #define COLUMNS 2
 

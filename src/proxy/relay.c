@@ -4,7 +4,9 @@
  * PostgreSQL's. From the first ReadyForQuery on it is a session like any other, that keeps its
  * server connection.
  */
+#include "proxy/client_priv.h"
 #include "proxy/login_priv.h"
+#include "proxy/server_priv.h"
 #include "proxy/traffic_priv.h"
 
 static void put_param(Buf *list, const char *name, const char *value)

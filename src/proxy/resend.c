@@ -6,6 +6,8 @@
  * nothing else is. One that its client has cancelled is not; nor is what a replica does not answer,
  * which has rules of its own (split.c).
  */
+#include "proxy/client_priv.h"
+#include "proxy/server_priv.h"
 #include "proxy/split_priv.h"
 
 void proxy_resend_begin(ProxyServer *server)

@@ -1,5 +1,6 @@
 /* See route_priv.h. */
 #include "proxy/causal_priv.h"
+#include "proxy/client_priv.h"
 #include "proxy/route_priv.h"
 #include "proxy/split_priv.h"
 

@@ -4,8 +4,10 @@
  * there that counts for max_connections.
  */
 #include "proxy/causal_priv.h"
+#include "proxy/client_priv.h"
 #include "proxy/hold_priv.h"
 #include "proxy/hub_priv.h"
+#include "proxy/server_priv.h"
 #include "proxy/split_priv.h"
 #include "proxy/traffic_priv.h"
 #include "proxy/watch_priv.h"

@@ -2,7 +2,8 @@
  * A server connection that has just come to rest asks what its database hides (catalog_priv.h),
  * where that is due, before it serves the next client.
  */
-#include "proxy/proxy_priv.h"
+#include "proxy/client_priv.h"
+#include "proxy/server_priv.h"
 
 #define BEHIND_MAX_MS ((int64_t)3600 * 1000) /* of a replica, where there is no bound */
 

@@ -3,7 +3,9 @@
  * and where it goes when the client needs it no more.
  */
 #include "proxy/causal_priv.h"
+#include "proxy/client_priv.h"
 #include "proxy/hub_priv.h"
+#include "proxy/server_priv.h"
 #include "proxy/traffic_priv.h"
 #include "proxy/watch_priv.h"
 

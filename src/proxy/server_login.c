@@ -7,6 +7,7 @@
 
 #include "proxy/pulse_priv.h"
 #include "proxy/route_priv.h"
+#include "proxy/server_priv.h"
 #include "proxy/traffic_priv.h"
 #include "proxy/watch_priv.h"
 

@@ -3,7 +3,8 @@
  * hears whether it may repeat what it had begun (RULES F12, src/session/loss.c), and stays where
  * nothing else was lost.
  */
-#include "proxy/traffic_priv.h"
+#include "proxy/client_priv.h"
+#include "proxy/server_priv.h"
 
 bool proxy_server_mid_answer(const ProxyServer *server)
 {

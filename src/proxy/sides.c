@@ -5,6 +5,7 @@
 #include "proxy/hub_priv.h"
 #include "proxy/line_priv.h"
 #include "proxy/pulse_priv.h"
+#include "proxy/server_priv.h"
 #include "proxy/watch_priv.h"
 
 bool proxy_worker_has_target(const ProxyWorker *worker, size_t target)

@@ -1,7 +1,9 @@
 /* See split_priv.h. */
 #include "proxy/causal_priv.h"
+#include "proxy/client_priv.h"
 #include "proxy/last_word_priv.h"
 #include "proxy/route_priv.h"
+#include "proxy/server_priv.h"
 #include "proxy/split_priv.h"
 #include "proxy/watch_priv.h"
 

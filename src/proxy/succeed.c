@@ -3,7 +3,7 @@
  * begins again, and how long it goes on as a leaving process. Main thread.
  */
 #include "proxy/peers_priv.h"
-#include "proxy/proxy_priv.h"
+#include "proxy/worker_priv.h"
 
 #define LEFT_LOOK_MS 50 /* whether the last client has gone */
 

@@ -1,4 +1,6 @@
 /* Connections as they are counted: see traffic_priv.h. */
+#include "proxy/client_priv.h"
+#include "proxy/server_priv.h"
 #include "proxy/traffic_priv.h"
 
 void proxy_traffic_client_come(ProxyClient *client)

@@ -8,7 +8,8 @@
 #ifndef WEIR_PROXY_TRAFFIC_PRIV_H
 #define WEIR_PROXY_TRAFFIC_PRIV_H
 
-#include "proxy/proxy_priv.h"
+#include "proxy/client_priv.h"
+#include "proxy/server_priv.h"
 
 /* ---- on the way of a query ---------------------------------------------------------------------
  */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "proxy/choice_priv.h"
+#include "proxy/server_priv.h"
 #include "proxy/split_priv.h"
 #include "proxy/watch_priv.h"
 

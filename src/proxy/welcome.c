@@ -1,6 +1,7 @@
 /* What servers say at login, shared by the workers: a client whose like another worker has seen is
  * let in without a server connection. Looked up once per pool and worker. */
-#include "proxy/proxy_priv.h"
+#include "proxy/server_priv.h"
+#include "proxy/welcome_priv.h"
 
 #define WELCOMES_MAX 1000 /* then it starts over: clients choose what their settings are */
 

@@ -2,6 +2,7 @@
 #include "../unit.h"
 
 #include "proxy/metrics_priv.h"
+#include "proxy/worker_priv.h"
 
 /* CloudWatch's metrics of RDS Proxy ("Monitoring RDS Proxy metrics with Amazon CloudWatch"). */
 static const char *const rds_names[] = {
