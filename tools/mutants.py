@@ -52,7 +52,7 @@ MUTANTS = {
                             '    case KIND_PREPARE_TWO'),
     'everybody is unpinned': ('session/pins.c', 'slice_is(pg_read_bytes(&reader, 1), "f")',
                               'pg_read_bytes(&reader, 1).len == 1'),
-    'who leaves is not rolled back': ('proxy/server.c', "if (server->exchange.status == 'I') {", 'if (true) {'),
+    'who leaves is not rolled back': ('proxy/server_orphan.c', "if (server->exchange.status == 'I') {", 'if (true) {'),
     'settings are not told': ('proxy/server_link.c', '    tell(client, server->params);\n', ''),
     'unnamed statements are for everybody': ('session/session.c', 'if (exchange->unnamed == UNNAMED_FOREIGN && ',
                                              'if (false && ', PROTOCOL),

@@ -109,7 +109,7 @@ static inline ProxySide *proxy_server_side(const ProxyServer *server)
     return &server->worker->sides[server->target];
 }
 
-/* server.c: in use */
+/* server.c: its life */
 /* Opens a connection to the target of a pool, for a relay's client, or as a probe of `target`. */
 ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient *relay_client,
                                size_t target);
@@ -117,11 +117,14 @@ ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient
 ProxyServer *proxy_server_open_pulse(ProxyWorker *worker, const char *user);
 ProxyTargetState *proxy_server_target(const ProxyServer *server); /* what is known of its target */
 void proxy_server_unlink(ProxyServer *server); /* from its client; without one is fine */
-/* The client has left: back to the pool if nothing is left behind, closed otherwise. */
-void proxy_server_abandon(ProxyServer *server);
 void proxy_server_retire(ProxyServer *server); /* says goodbye; do not touch it any more */
-void proxy_server_lost(ProxyServer *server, const char *why); /* its stream is gone; frees it */
+
+/* server_read.c: in use */
 extern const StreamHandlers proxy_server_handlers;
+
+/* server_orphan.c: the client has left. Back to the pool if nothing is left behind, closed
+ * otherwise. */
+void proxy_server_abandon(ProxyServer *server);
 
 /* server_link.c: from one client to the next */
 void proxy_server_link(ProxyServer *server, ProxyClient *client);
@@ -152,29 +155,16 @@ static inline void proxy_resend_passed(ProxyServer *server)
     }
 }
 
-/* server_lost.c: of a server with a client. Whether that stays, and was told; otherwise *ret_loss
- * says what it loses. */
-bool proxy_loss_survived(ProxyServer *server, const char *why, SessionLoss *ret_loss);
+/* server_lost.c */
+void proxy_server_lost(ProxyServer *server, const char *why); /* its stream is gone; frees it */
 /* The client has half of a message: whatever came behind it would be taken for the rest. */
 bool proxy_server_mid_answer(const ProxyServer *server);
-/* The engine ends, and nobody has asked it to: to a client a lost connection, and the engine's
- * words say less than ours of what became of its transaction. */
-bool proxy_loss_is_engine_end(const PgPiece *piece);
 /* The commit of the client's did not wait for the standbys to the end (RULES F6): the success that
  * follows is none. */
 bool proxy_loss_is_cut_wait(const PgPiece *piece);
 
 /* server_learn.c */
 void proxy_server_available(ProxyServer *server); /* free: to the next in turn, or it learns */
-NODISCARD bool proxy_server_learn_take(ProxyServer *server, const PgPiece *piece);
-/* For a client that waits (SessionOut.learn), a piece of the answer, whether that is all that is on
- * its way, and where it leaves meanwhile: true, the server goes on without it. */
-void proxy_server_learn_linked(ProxyServer *server);
-void proxy_server_learn_linked_take(ProxyServer *server, const PgPiece *piece);
-NODISCARD bool proxy_server_only_learns(const ProxyServer *server);
-NODISCARD bool proxy_server_learn_on(ProxyServer *server);
-void proxy_server_learn_abandon(
-    ProxyServer *server); /* it does not come to an end; where it does */
 
 /* server_login.c: up to IDLE */
 extern const StreamHandlers proxy_server_login_handlers;
