@@ -26,6 +26,240 @@ static void run_flush(ProxyServer *server, ProxyRun *run)
     run->sent = run->at;
 }
 
+/* The piece goes nowhere, nor does anything that still stands in front of it. */
+static void run_skip(ProxyRun *run, const PgPiece *piece)
+{
+    run->at += piece->raw.len;
+    run->sent = run->at;
+}
+
+static bool take_setting(ProxyServer *server, const PgPiece *piece)
+{
+    Slice name;
+    Slice value;
+    return piece->last && pg_get_parameter(piece->body, &name, &value) &&
+           proxy_server_set_param(server, name, value);
+}
+
+static void note_fatal(ProxyServer *server, const PgPiece *piece)
+{
+    PgError error;
+    if (piece->last && pg_get_error(piece->body, &error)) {
+        server->fatal =
+            server->fatal || slice_is(error.severity, "FATAL") || slice_is(error.severity, "PANIC");
+    }
+}
+
+/* The engine ends, and nobody has asked it to: to a client a lost connection, and the engine's
+ * words say less than ours of what became of its transaction. */
+static bool is_engine_end(const PgPiece *piece)
+{
+    PgError error;
+    return piece->type == 'E' && piece->first && piece->last && pg_get_error(piece->body, &error) &&
+           slice_is(error.severity, "FATAL") &&
+           (slice_is(error.sqlstate, "57P02") ||
+            slice_is(error.message, "terminating connection due to unexpected postmaster exit"));
+}
+
+static SessionStep step_of(ProxyServer *server, const PgPiece *piece, SessionOut *out)
+{
+    Gate *gate = &server->exchange.gate;
+    if (gate->slow) {
+        gate->took_us = time_mono_us() - gate->slow_us; /* not of the turn's clock, which is late */
+    }
+    return session_server_piece(&server->client->session, &server->exchange, piece, out);
+}
+
+/* The client's ReadyForQuery: what it has to hear in front of that. False: it is not to hear this
+ * one, for it is asked again. */
+static bool take_ready(ProxyServer *server, ProxyRun *run)
+{
+    ProxyClient *client = server->client;
+    proxy_traffic_answered(server);
+    proxy_resend_answered(server);
+    if (proxy_split_ready(client)) {
+        return false;
+    }
+    if (client->told != server->params || server->told_before != NULL) {
+        run_flush(server, run);
+        proxy_server_tell_params(server);
+    }
+    if (client->ear != NULL && server->exchange.status == 'I' && proxy_ear_may_flush(client)) {
+        run_flush(server, run);
+        proxy_ear_flush(client->ear);
+    }
+    return true;
+}
+
+/* What it says of its settings, and of its end. False: it is malformed. */
+static bool take_report(ProxyServer *server, const PgPiece *piece, SessionStep *step)
+{
+    if (piece->type == 'S') {
+        TRY(take_setting(server, piece));
+        *step = server->pool != NULL ? STEP_DROP : *step; /* told in front of ReadyForQuery */
+    } else if (piece->type == 'E') {
+        note_fatal(server, piece);
+        proxy_split_error(server, piece);
+    }
+    return true;
+}
+
+static void keep_notification(ProxyClient *client, const PgPiece *piece, const SessionOut *out)
+{
+    Buf message;
+    buf_init(&message, BUF_MAX_DEFAULT);
+    buf_append_slice(&message, out->head);
+    buf_append_slice(&message, slice_skip(piece->raw, out->replaced));
+    proxy_ear_keep(client, buf_slice(&message));
+    buf_done(&message);
+}
+
+/* To the client, as it is or with another beginning, or past it. */
+static void pass_on(ProxyServer *server, ProxyRun *run, const PgPiece *piece, SessionStep step,
+                    const SessionOut *out)
+{
+    ProxyClient *client = server->client;
+    if (step == STEP_DROP) {
+        run_flush(server, run);
+        run->sent += piece->raw.len;
+        if (out->news == LISTEN_KEEP) {
+            keep_notification(client, piece, out);
+        }
+    } else if (out->replaced > 0) {
+        run_flush(server, run);
+        proxy_resend_passed(server);
+        stream_write(client->stream, out->head);
+        run->sent += out->replaced;
+    }
+    run->at += piece->raw.len;
+}
+
+static void take_news(ProxyServer *server, const SessionOut *out)
+{
+    if (out->pinned != PIN_NONE) {
+        proxy_client_note_pins(server->client, out);
+    }
+    if (out->unpinned) {
+        proxy_client_unpinned(server->client);
+    }
+    if (out->ddl && server->pool != NULL && server->pool->catalog != NULL) {
+        catalog_entry_stale(server->pool->catalog, loop_now_ms(server->worker->loop));
+    }
+    if (out->learn) {
+        proxy_server_learn_linked(server);
+    }
+}
+
+static void after_answer(ProxyServer *server)
+{
+    ProxyClient *client = server->client;
+    if (client->wants_room && !flight_is_full(&server->exchange.flight)) {
+        client->wants_room = false;
+        proxy_client_resume(client);
+    }
+}
+
+/* What follows from a piece, once it is done with. The server may be another client's then, or
+ * gone, and so may the client. */
+static void follow(ProxyServer *server, ProxyRun *run, const SessionOut *out)
+{
+    ProxyClient *client = server->client;
+    if (out->behind.len > 0) {
+        stream_write(server->stream, out->behind);
+    }
+    take_news(server, out);
+    if (out->causal != CAUSAL_NO_NEWS && !proxy_causal_news(server, out->causal)) {
+        return;
+    }
+    after_answer(server);
+    if (out->news != LISTEN_NO_NEWS) {
+        proxy_ear_news(client, out->news);
+    }
+    if (out->at_rest) {
+        run_flush(server, run);
+        server->retired = server->retired || !exchange_is_clean(&server->exchange);
+        proxy_server_release(server);
+        proxy_client_drain(client);
+    } else if (server->worker->draining && session_streams(&client->session, &server->exchange)) {
+        run_flush(server, run);
+        proxy_client_drain(client);
+    }
+}
+
+/* False: the server breaks the protocol; problem says how. Where the piece has to wait, the server
+ * is held. On the way of every message: no step has another caller, so that they are inlined. */
+static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece,
+                        const char **ret_problem)
+{
+    SessionOut out;
+    bool learns = server->learns;
+    if (is_engine_end(piece)) {
+        run_flush(server, run);
+        run_skip(run, piece);
+        return true;
+    }
+    if (!server->exchange.gate.on && proxy_loss_is_cut_wait(piece)) {
+        *ret_problem = "its commit did not wait for the standby: a failover may undo it";
+        return false;
+    }
+    SessionStep step = step_of(server, piece, &out);
+    *ret_problem = out.problem;
+    if (step == STEP_REFUSE) {
+        return false;
+    }
+    if (step == STEP_GATE) {
+        run_flush(server, run);
+        proxy_hold_gate(server);
+        return true;
+    }
+    if (learns) {
+        proxy_server_learn_linked_take(server, piece);
+    }
+    if (piece->first && !take_report(server, piece, &step)) {
+        *ret_problem = "the server sent a malformed or endless ParameterStatus";
+        return false;
+    }
+    bool again = piece->type == 'Z' && step == STEP_FORWARD && !take_ready(server, run);
+    pass_on(server, run, piece, again ? STEP_DROP : step, &out);
+    if (again) {
+        proxy_split_again(server->client);
+    }
+    follow(server, run, &out);
+    return true;
+}
+
+static bool take_line(ProxyServer *server, ProxyRun *run, const PgPiece *piece,
+                      const char **ret_problem)
+{
+    *ret_problem = "the server sent a malformed ParameterStatus";
+    if (piece->first && piece->type == 'S') {
+        proxy_line_read_end(server, run);
+        proxy_line_reports(server);
+        run_skip(run, piece);
+        return take_setting(server, piece);
+    }
+    return proxy_line_piece(server, run, piece, ret_problem);
+}
+
+static bool take_hub(ProxyServer *server, ProxyRun *run, const PgPiece *piece,
+                     const char **ret_problem)
+{
+    if (piece->first && piece->type == 'E') {
+        note_fatal(server, piece);
+    }
+    return proxy_hub_piece(server, run, piece, ret_problem);
+}
+
+/* An answer to us alone. False: it is malformed. */
+static bool take_own(ProxyServer *server, ProxyRun *run, const PgPiece *piece)
+{
+    run_skip(run, piece);
+    if (piece->first && piece->type == 'E') {
+        note_fatal(server, piece);
+    }
+    return !piece->first || piece->type != 'S' || take_setting(server, piece);
+}
+
 /* Nobody asked: settings and notices may come, and the words with which it ends. */
 static bool take_unasked(ProxyServer *server, const PgPiece *piece)
 {
@@ -49,225 +283,27 @@ static bool take_unasked(ProxyServer *server, const PgPiece *piece)
     }
 }
 
-static bool take_setting(ProxyServer *server, const PgPiece *piece)
-{
-    Slice name;
-    Slice value;
-    return piece->last && pg_get_parameter(piece->body, &name, &value) &&
-           proxy_server_set_param(server, name, value);
-}
-
-static void note_fatal(ProxyServer *server, const PgPiece *piece)
-{
-    PgError error;
-    if (piece->last && pg_get_error(piece->body, &error)) {
-        server->fatal =
-            server->fatal || slice_is(error.severity, "FATAL") || slice_is(error.severity, "PANIC");
-    }
-}
-
-static void after_answer(ProxyServer *server)
-{
-    ProxyClient *client = server->client;
-    if (client->wants_room && !flight_is_full(&server->exchange.flight)) {
-        client->wants_room = false;
-        proxy_client_resume(client);
-    }
-}
-
-static void keep_notification(ProxyClient *client, const PgPiece *piece, const SessionOut *out)
-{
-    Buf message;
-    buf_init(&message, BUF_MAX_DEFAULT);
-    buf_append_slice(&message, out->head);
-    buf_append_slice(&message, slice_skip(piece->raw, out->replaced));
-    proxy_ear_keep(client, buf_slice(&message));
-    buf_done(&message);
-}
-
-static SessionStep step_of(ProxyServer *server, const PgPiece *piece, SessionOut *out)
-{
-    Gate *gate = &server->exchange.gate;
-    if (gate->slow) {
-        gate->took_us = time_mono_us() - gate->slow_us; /* not of the turn's clock, which is late */
-    }
-    return session_server_piece(&server->client->session, &server->exchange, piece, out);
-}
-
-static void take_news(ProxyServer *server, const SessionOut *out)
-{
-    if (out->pinned != PIN_NONE) {
-        proxy_client_note_pins(server->client, out);
-    }
-    if (out->unpinned) {
-        proxy_client_unpinned(server->client);
-    }
-    if (out->ddl && server->pool != NULL && server->pool->catalog != NULL) {
-        catalog_entry_stale(server->pool->catalog, loop_now_ms(server->worker->loop));
-    }
-    if (out->learn) {
-        proxy_server_learn_linked(server);
-    }
-}
-
-/* The engine ends, and nobody has asked it to: to a client a lost connection, and the engine's
- * words say less than ours of what became of its transaction. */
-static bool is_engine_end(const PgPiece *piece)
-{
-    PgError error;
-    return piece->type == 'E' && piece->first && piece->last && pg_get_error(piece->body, &error) &&
-           slice_is(error.severity, "FATAL") &&
-           (slice_is(error.sqlstate, "57P02") ||
-            slice_is(error.message, "terminating connection due to unexpected postmaster exit"));
-}
-
-/* False: the server breaks the protocol; problem says how. Where the piece has to wait, the server
- * is held. */
-static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece,
-                        const char **ret_problem)
-{
-    ProxyClient *client = server->client;
-    SessionOut out;
-    bool learns = server->learns;
-    if (is_engine_end(piece)) {
-        run_flush(server, run);
-        run->at += piece->raw.len;
-        run->sent = run->at;
-        return true;
-    }
-    if (!server->exchange.gate.on && proxy_loss_is_cut_wait(piece)) {
-        *ret_problem = "its commit did not wait for the standby: a failover may undo it";
-        return false;
-    }
-    SessionStep step = step_of(server, piece, &out);
-    *ret_problem = out.problem;
-    if (step == STEP_REFUSE) {
-        return false;
-    }
-    if (step == STEP_GATE) {
-        run_flush(server, run);
-        proxy_hold_gate(server);
-        return true;
-    }
-    if (learns) {
-        proxy_server_learn_linked_take(server, piece);
-    }
-    if (piece->type == 'Z' && step == STEP_FORWARD) {
-        proxy_traffic_answered(server);
-        proxy_resend_answered(server);
-    }
-    if (piece->first && piece->type == 'S') {
-        if (!take_setting(server, piece)) {
-            *ret_problem = "the server sent a malformed or endless ParameterStatus";
-            return false;
-        }
-        step = server->pool != NULL ? STEP_DROP : step; /* told in front of ReadyForQuery */
-    }
-    if (piece->first && piece->type == 'E') {
-        note_fatal(server, piece);
-        proxy_split_error(server, piece);
-    }
-    bool again = piece->type == 'Z' && step == STEP_FORWARD && proxy_split_ready(client);
-    step = again ? STEP_DROP : step;
-    if (piece->type == 'Z' && step == STEP_FORWARD &&
-        (client->told != server->params || server->told_before != NULL)) {
-        run_flush(server, run);
-        proxy_server_tell_params(server);
-    }
-    if (piece->type == 'Z' && step == STEP_FORWARD && client->ear != NULL &&
-        server->exchange.status == 'I' && proxy_ear_may_flush(client)) {
-        run_flush(server, run);
-        proxy_ear_flush(client->ear);
-    }
-    if (step == STEP_DROP) {
-        run_flush(server, run);
-        run->sent += piece->raw.len;
-        if (out.news == LISTEN_KEEP) {
-            keep_notification(client, piece, &out);
-        }
-    } else if (out.replaced > 0) {
-        run_flush(server, run);
-        proxy_resend_passed(server);
-        stream_write(client->stream, out.head);
-        run->sent += out.replaced;
-    }
-    run->at += piece->raw.len;
-    if (again) {
-        proxy_split_again(client);
-    }
-    if (out.behind.len > 0) {
-        stream_write(server->stream, out.behind);
-    }
-    take_news(server, &out);
-    if (out.causal != CAUSAL_NO_NEWS && !proxy_causal_news(server, out.causal)) {
-        return true;
-    }
-    after_answer(server);
-    if (out.news != LISTEN_NO_NEWS) {
-        proxy_ear_news(client, out.news);
-    }
-    if (out.at_rest) {
-        run_flush(server, run);
-        server->retired = server->retired || !exchange_is_clean(&server->exchange);
-        proxy_server_release(server);
-        proxy_client_drain(client);
-    } else if (server->worker->draining && session_streams(&client->session, &server->exchange)) {
-        run_flush(server, run);
-        proxy_client_drain(client);
-    }
-    return true;
-}
-
-/* An answer to us alone. False: it is malformed. */
-static bool take_own(ProxyServer *server, ProxyRun *run, const PgPiece *piece)
-{
-    run->at += piece->raw.len;
-    run->sent = run->at;
-    if (piece->first && piece->type == 'E') {
-        note_fatal(server, piece);
-    }
-    return !piece->first || piece->type != 'S' || take_setting(server, piece);
-}
-
-static bool take_line(ProxyServer *server, ProxyRun *run, const PgPiece *piece,
-                      const char **ret_problem)
-{
-    *ret_problem = "the server sent a malformed ParameterStatus";
-    if (piece->first && piece->type == 'S') {
-        proxy_line_read_end(server, run);
-        proxy_line_reports(server);
-        run->at += piece->raw.len;
-        run->sent = run->at;
-        return take_setting(server, piece);
-    }
-    return proxy_line_piece(server, run, piece, ret_problem);
-}
-
 static bool take_piece(ProxyServer *server, ProxyRun *run, const PgPiece *piece,
                        const char **ret_problem)
 {
     if (server->state == SERVER_LINKED) {
         return take_linked(server, run, piece, ret_problem);
     }
-    if (server->state == SERVER_ORPHAN) {
-        *ret_problem = "the server sent a malformed message";
-        return take_own(server, run, piece) && proxy_server_orphan_take(server, piece);
-    }
     if (server->state == SERVER_LINE) {
         return take_line(server, run, piece, ret_problem);
     }
     if (server->state == SERVER_LISTENING) {
-        if (piece->first && piece->type == 'E') {
-            note_fatal(server, piece);
-        }
-        return proxy_hub_piece(server, run, piece, ret_problem);
+        return take_hub(server, run, piece, ret_problem);
+    }
+    if (server->state == SERVER_ORPHAN) {
+        *ret_problem = "the server sent a malformed message";
+        return take_own(server, run, piece) && proxy_server_orphan_take(server, piece);
     }
     if (server->state == SERVER_LEARNING) {
         *ret_problem = "the server's answer about its catalog is malformed";
         return take_own(server, run, piece) && proxy_server_learn_take(server, piece);
     }
-    run->at += piece->raw.len;
-    run->sent = run->at;
+    run_skip(run, piece);
     *ret_problem = "the server sent what nobody asked for";
     TRY(take_unasked(server, piece));
     if (server->fatal) {
