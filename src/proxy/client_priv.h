@@ -76,24 +76,27 @@ static inline ProxyMeter *proxy_client_meter(const ProxyClient *client)
     return client->pool != NULL ? client->pool->meter : client->worker->meters.items[0];
 }
 
-/* client.c: in session */
+/* client.c: in session, to its end */
 void proxy_client_start_session(ProxyClient *client); /* login is done, and the client was told */
-void proxy_client_resume(ProxyClient *client);
-/* A request that was taken from it goes by itself, on a connection of its own. */
-void proxy_client_again(ProxyClient *client, Slice request);
-size_t proxy_client_feed(ProxyClient *client,
-                         Slice data);              /* as if read; returns what was consumed */
-void proxy_client_idle_rearm(ProxyClient *client); /* the limit has changed */
+void proxy_client_idle_rearm(ProxyClient *client);    /* the limit has changed */
+void proxy_client_pinned(ProxyClient *client, PinReason reason);
+void proxy_client_note_pins(ProxyClient *client, const SessionOut *out); /* it was pinned */
+void proxy_client_unpinned(ProxyClient *client);
 /* The client is told, and gone: do not touch it any more. */
 void proxy_client_fatal(ProxyClient *client, const char *sqlstate, const char *message,
                         const char *detail);
 void proxy_client_refuse(ProxyClient *client, const PgError *error);
 void proxy_client_close(ProxyClient *client); /* without a word */
 void proxy_client_gone(ProxyClient *client);  /* its stream is gone already */
-void proxy_client_pinned(ProxyClient *client, PinReason reason);
-void proxy_client_note_pins(ProxyClient *client, const SessionOut *out); /* it was pinned */
-void proxy_client_unpinned(ProxyClient *client);
 void proxy_client_drain(ProxyClient *client); /* closes it where it has nothing under way */
+
+/* client_read.c: what it says */
+extern const StreamHandlers proxy_client_handlers;
+size_t proxy_client_feed(ProxyClient *client, Slice data); /* as if read; what was consumed */
+void proxy_client_resume(ProxyClient *client);
+/* A request that was taken from it goes by itself, on a connection of its own. */
+void proxy_client_again(ProxyClient *client, Slice request);
+void proxy_client_resend_free(ProxyClient *client); /* none is fine */
 
 /* client_login.c, client_auth.c: up to the session */
 void proxy_client_accept(ProxyWorker *worker, int fd, const ProxySocket *socket);
