@@ -26,12 +26,6 @@ void proxy_client_login_done(ProxyClient *client)
     client->login = NULL;
 }
 
-static void send_buf(ProxyClient *client, Buf *out)
-{
-    stream_write(client->stream, buf_slice(out));
-    buf_done(out);
-}
-
 /* ---- the start packet
  * ---------------------------------------------------------------------------- */
 
@@ -52,7 +46,7 @@ static void negotiate(ProxyClient *client, const PgStart *start)
         Buf out;
         buf_init(&out, BUF_MAX_DEFAULT);
         pg_put_negotiate(&out, 0, unknown, count);
-        send_buf(client, &out);
+        login_send(client, &out);
     }
 }
 

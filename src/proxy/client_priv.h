@@ -98,7 +98,7 @@ void proxy_client_resume(ProxyClient *client);
 void proxy_client_again(ProxyClient *client, Slice request);
 void proxy_client_resend_free(ProxyClient *client); /* none is fine */
 
-/* client_login.c, client_auth.c: up to the session */
+/* client_login.c, client_enter.c: up to the session */
 void proxy_client_accept(ProxyWorker *worker, int fd, const ProxySocket *socket);
 void proxy_client_login_done(ProxyClient *client); /* frees `login` */
 /* The pool knows what a server says at login: tell it, and begin. */

@@ -1,6 +1,7 @@
 /*
- * A client between its connect and its session: what client_login.c (connection, TLS, start packet)
- * and client_auth.c (who it is) share.
+ * A client between its connect and its session: what client_login.c (connection, TLS, start
+ * packet), client_auth.c and client_iam.c (who it is), client_deny.c and client_enter.c (what
+ * follows from that) share.
  */
 #ifndef WEIR_PROXY_LOGIN_PRIV_H
 #define WEIR_PROXY_LOGIN_PRIV_H
@@ -39,13 +40,34 @@ typedef enum LoginStep {
     LOGIN_GONE,  /* the client is no more, or is not listened to any more */
 } LoginStep;
 
-/* `user`, `database` and `params` are known: asks for a proof, or looks at the certificate. */
+/* What is said at login. */
+static inline void login_send(ProxyClient *client, Buf *out)
+{
+    stream_write(client->stream, buf_slice(out));
+    buf_done(out);
+}
+
+/* client_auth.c: `user`, `database` and `params` are known: asks for a proof, or looks at the
+ * certificate. */
 LoginStep proxy_auth_begin(ProxyClient *client);
 /* In CLIENT_AUTH: the client's next message. */
 LoginStep proxy_auth_step(ProxyClient *client, Slice data, size_t *ret_used);
 void proxy_auth_done(ProxyClient *client); /* frees and wipes its part of `login` */
 
-/* client_iam.c: whether the token lets the client in as `login->user`. */
-NODISCARD bool proxy_iam_verify(const ProxyClient *client, Slice token, Err *err);
+/* client_iam.c: asks for a token, and looks at it. */
+LoginStep proxy_iam_begin(ProxyClient *client);
+LoginStep proxy_iam_take(ProxyClient *client, Slice body);
+
+/* client_enter.c: it has proven who it is. It is told so, and becomes one of its pool's. */
+LoginStep proxy_auth_pass(ProxyClient *client);
+LoginStep proxy_auth_passed(ProxyClient *client); /* it was told */
+
+/* client_deny.c: whether it may try to prove it, to be asked in front of whatever it says. False:
+ * it was refused, and is gone. */
+NODISCARD bool proxy_auth_may_try(ProxyClient *client);
+/* It has not proven it. */
+LoginStep proxy_auth_deny(ProxyClient *client, const PgError *error);
+LoginStep proxy_auth_deny_password(ProxyClient *client);
+LoginStep proxy_auth_broken(ProxyClient *client, const char *message); /* it breaks the protocol */
 
 #endif

@@ -204,7 +204,7 @@ static void scram_begin(ProxyServer *server)
     send_buf(server, &out);
 }
 
-/* Without a password the keys come from a client's own login: see keep_keys in client_auth.c. */
+/* Without a password the keys come from a client's own login: see keep_keys in client_enter.c. */
 static Slice login_password(const ProxyServer *server, const ProxyUser *user)
 {
     if (server->previous && secret_is_set(&user->previous)) {
