@@ -169,8 +169,6 @@ void proxy_server_available(ProxyServer *server); /* free: to the next in turn, 
 /* server_login.c: up to IDLE */
 extern const StreamHandlers proxy_server_login_handlers;
 void proxy_server_login_late(void *server); /* its timer */
-void proxy_server_login_failed(ProxyServer *server, const PgError *error);
-void proxy_server_connect_failed(ProxyServer *server, const Err *err);
 
 /* relay.c */
 extern const StreamHandlers proxy_relay_server_handlers;
