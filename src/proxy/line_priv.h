@@ -32,13 +32,18 @@
 #define LINE_IDLE_MS     1000
 #define LINE_LIFE_MS     10000
 
-/* The request at the front of `data`, which the client has sent while it has no server connection,
- * and which goes to this pool of its home. Returns how many bytes it took; 0: it is not for a line.
- * The client waits. */
+/* line.c: the request at the front of `data`, which the client has sent while it has no server
+ * connection, and which goes to this pool of its home. Returns how many bytes it took; 0: it is not
+ * for a line. The client waits. */
 size_t proxy_line_take(ProxyClient *client, ProxyPool *pool, Slice data);
 /* A connection becomes free, and many wait. False: it had better serve one of them. */
 bool proxy_line_for_waiters(ProxyServer *server);
-/* A piece of what the line's server says. */
+/* Gives a line to the target up that has no requests, for somebody who waits. False: there is none.
+ */
+bool proxy_lines_yield(ProxyWorker *worker, size_t target);
+void proxy_lines_trim(ProxyWorker *worker);
+
+/* line_answer.c: a piece of what the line's server says. */
 NODISCARD bool proxy_line_piece(ProxyServer *server, ProxyRun *run, const PgPiece *piece,
                                 const char **ret_problem);
 void proxy_line_reports(const ProxyServer *server);           /* another value of a setting */
@@ -47,10 +52,6 @@ void proxy_line_read_end(ProxyServer *server, ProxyRun *run); /* of one read: it
 void proxy_line_lost(ProxyServer *server);
 /* The client's request is cancelled. */
 void proxy_line_cancel(ProxyClient *client);
-/* Gives a line to the target up that has no requests, for somebody who waits. False: there is none.
- */
-bool proxy_lines_yield(ProxyWorker *worker, size_t target);
-void proxy_lines_trim(ProxyWorker *worker);
 
 /* line_request.c: pure. What a request is read by: whose it is, and texts that came lately. */
 typedef struct LineReader {
