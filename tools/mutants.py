@@ -69,7 +69,7 @@ MUTANTS = {
     'any function is shared': ('sql/reads.c', 'compare_names) != NULL;', 'compare_names) != (void *)1;', SHARED),
     'a shared connection writes': ('proxy/line.c', 'default_transaction_read_only', 'default_transaction_deferrable', SHARED),
     'settings do not keep from sharing': ('proxy/line.c', 'line->settings == client->session.settings &&', '', SHARED),
-    'the shared connection is heard at once': ('proxy/ear.c', 'session_listen_passed(&client->session);\n    if (ear->state != EAR_ON)',
+    'the shared connection is heard at once': ('proxy/ear_hear.c', 'session_listen_passed(&client->session);\n    if (ear->state != EAR_ON)',
                                                'session_listen_passed(&client->session);\n    if (false)', LISTEN),
     'what may be done is called undone': ('session/loss.c', 'return unknown ? LOSS_UNKNOWN', 'return unknown && false ? LOSS_UNKNOWN',
                                           HISTORY),

@@ -1,16 +1,15 @@
-/* What clients hear by a hub: see hub_priv.h. */
+/*
+ * A client's ear at a hub: see hub_priv.h. Which channels it has there, how it comes to it and
+ * back, and what becomes of it when the hub is lost. What it hears is ear_hear.c's.
+ */
 #include <stdio.h>
 
 #include "proxy/client_priv.h"
-#include "proxy/hub_priv.h"
+#include "proxy/ear_parts_priv.h"
 #include "proxy/server_priv.h"
-#include "proxy/traffic_priv.h"
 
 static void news_again(void *user);
 static void again(void *user);
-
-/* ---- channels ----------------------------------------------------------------------------------
- */
 
 static void sub_free(HubSub *sub)
 {
@@ -81,9 +80,6 @@ static bool subscribe(ProxyEar *ear)
     return fits;
 }
 
-/* ---- life --------------------------------------------------------------------------------------
- */
-
 static void ear_count(ProxyEar *ear)
 {
     bool on = ear->state == EAR_ON;
@@ -93,7 +89,7 @@ static void ear_count(ProxyEar *ear)
     }
 }
 
-static void ear_set(ProxyEar *ear, EarState state)
+void proxy_ear_set(ProxyEar *ear, EarState state)
 {
     ear->state = state;
     ear_count(ear);
@@ -120,7 +116,7 @@ static void leave_hub(ProxyEar *ear)
         proxy_hub_sweep_soon(ear->hub);
         ear->hub = NULL;
     }
-    ear_set(ear, EAR_DEAF);
+    proxy_ear_set(ear, EAR_DEAF);
 }
 
 static void enter_hub(ProxyEar *ear, ProxyHub *hub)
@@ -147,19 +143,6 @@ void proxy_ear_free(ProxyClient *client)
     mem_free(ear);
 }
 
-static void close_slow(void *user)
-{
-    ProxyEar *ear = user;
-    PgError error = {
-        .severity = SLICE("FATAL"),
-        .sqlstate = SLICE("53400"),
-        .message = SLICE("terminating connection because the client does not read its "
-                         "notifications"),
-        .detail = SLICE("More than 1 MiB of notifications waits for it."),
-        .hint = SLICE("Read the connection while it is idle, and keep transactions short.")};
-    proxy_client_refuse(ear->client, &error);
-}
-
 static void close_lost(void *user)
 {
     ProxyEar *ear = user;
@@ -168,17 +151,13 @@ static void close_lost(void *user)
                        "been missed.");
 }
 
-/* Soon: others are in the middle of what they do with their clients. */
-static void close_soon(ProxyEar *ear, LoopFn *fn)
+void proxy_ear_close_soon(ProxyEar *ear, LoopFn *fn)
 {
     if (!ear->closing) {
         ear->closing = true;
         loop_defer(ear->client->worker->loop, &ear->defer, fn, ear);
     }
 }
-
-/* ---- to the hub, and back ----------------------------------------------------------------------
- */
 
 /* The session's own connection becomes the hub. */
 static bool adopt(ProxyEar *ear)
@@ -193,7 +172,7 @@ static bool adopt(ProxyEar *ear)
     session_listen_give(&client->session, slice_of(hub->mark), slice_of(tag));
     enter_hub(ear, hub);
     ASSERT(subscribe(ear)); /* there is room in a new one */
-    ear_set(ear, EAR_ON);
+    proxy_ear_set(ear, EAR_ON);
     proxy_client_unpinned(client);
     if (stream_paused(client->stream)) {
         proxy_client_resume(client);
@@ -210,16 +189,16 @@ static void share(ProxyEar *ear)
     SessionOut out;
     snprintf(tag, sizeof(tag), "%llx", (unsigned long long)client->handle);
     if (!subs_fit(ear)) { /* others were found while the hub was asked for those */
-        ear_set(ear, EAR_DEAF);
+        proxy_ear_set(ear, EAR_DEAF);
         loop_timer_start(client->worker->loop, &ear->timer, HUB_REST_MS, 0, news_again, ear);
         return;
     }
     if (server == NULL || !session_listen_share(&client->session, &server->exchange,
                                                 slice_of(ear->hub->mark), slice_of(tag), &out)) {
-        ear_set(ear, EAR_DEAF); /* it will be found again */
+        proxy_ear_set(ear, EAR_DEAF); /* it will be found again */
         return;
     }
-    ear_set(ear, EAR_SHARING);
+    proxy_ear_set(ear, EAR_SHARING);
     stream_write(server->stream, out.behind);
 }
 
@@ -238,7 +217,7 @@ static void join(ProxyEar *ear)
         return;
     }
     enter_hub(ear, hub);
-    ear_set(ear, EAR_JOINING);
+    proxy_ear_set(ear, EAR_JOINING);
     if (!subscribe(ear)) {
         leave_hub(ear);
         loop_timer_start(client->worker->loop, &ear->timer, HUB_RETRY_MS, 0, news_again, ear);
@@ -289,7 +268,7 @@ void proxy_ear_news(ProxyClient *client, ListenNews news)
         found(client);
         break;
     case LISTEN_FAILED:
-        ear_set(client->ear, EAR_DEAF);
+        proxy_ear_set(client->ear, EAR_DEAF);
         loop_timer_start(client->worker->loop, &client->ear->timer, HUB_RETRY_MS, 0, news_again,
                          client->ear);
         break;
@@ -298,7 +277,7 @@ void proxy_ear_news(ProxyClient *client, ListenNews news)
         break;
     case LISTEN_BACK:
         if (client->ear->state == EAR_LOST) {
-            ear_set(client->ear, EAR_DEAF);
+            proxy_ear_set(client->ear, EAR_DEAF);
         }
         break;
     case LISTEN_HANDED:
@@ -309,150 +288,19 @@ void proxy_ear_news(ProxyClient *client, ListenNews news)
     }
 }
 
-/* ---- notifications -----------------------------------------------------------------------------
- */
-
-/* Whether it is between transactions, with nothing on its way. */
-static bool is_idle(const ProxyClient *client)
-{
-    const Session *session = &client->session;
-    const Exchange *exchange = client->server != NULL ? &client->server->exchange : NULL;
-    if (session->listening == NULL || session->listening->state != LISTENING_SHARED) {
-        return false;
-    }
-    return exchange == NULL ||
-           (exchange->status == 'I' && !exchange->open && !session->mid_message &&
-            exchange->asking == ASKING_NOTHING && flight_is_empty(&exchange->flight));
-}
-
-static void deliver(ProxyEar *ear, Slice bytes, bool lasting)
-{
-    ProxyClient *client = ear->client;
-    if (stream_pending(client->stream) + bytes.len > HUB_QUEUE_MAX) {
-        close_soon(ear, close_slow);
-        return;
-    }
-    if (lasting) {
-        stream_write_ref(client->stream, bytes);
-    } else {
-        stream_write(client->stream, bytes);
-    }
-    client->active_ms = loop_now_ms(client->worker->loop);
-    proxy_meter_add(proxy_client_meter(client), STAT_BYTES_OUT, (int64_t)bytes.len);
-}
-
-static void put(ProxyEar *ear, Buf *queue, Slice bytes)
-{
-    if (ear->queue.len + ear->later.len + bytes.len > HUB_QUEUE_MAX) {
-        close_soon(ear, close_slow);
-        return;
-    }
-    buf_append_slice(queue, bytes);
-}
-
-static void flush_queue(ProxyEar *ear, Buf *queue)
-{
-    if (queue->len > 0) {
-        deliver(ear, buf_slice(queue), false);
-        buf_done(queue);
-        buf_init(queue, HUB_QUEUE_MAX);
-    }
-}
-
-void proxy_ear_flush(ProxyEar *ear)
-{
-    flush_queue(ear, &ear->queue);
-    flush_queue(ear, &ear->later);
-}
-
-/* The number of a server connection may be that of this client by chance. */
-static void put_without_pid(ProxyEar *ear, Slice message)
-{
-    char copy[SESSION_HEAD_MAX];
-    ASSERT(message.len <= sizeof(copy)); /* or it would not have come in one piece */
-    memcpy(copy, message.data, message.len);
-    memset(copy + PG_HEADER_SIZE, 0, sizeof(uint32_t));
-    put(ear, &ear->queue, slice_from(copy, message.len));
-}
-
-void proxy_ear_hear(ProxyEar *ear, uint32_t pid, Slice message)
-{
-    if (ear->state != EAR_ON || ear->closing) {
-        return;
-    }
-    bool idle = is_idle(ear->client);
-    proxy_meter_add(proxy_client_meter(ear->client), STAT_NOTIFICATIONS, 1);
-    if (pid == ear->client->session.pid) {
-        put_without_pid(ear, message);
-    } else if (idle && ear->queue.len == 0) {
-        deliver(ear, message, true);
-    } else {
-        put(ear, &ear->queue, message);
-    }
-    if (idle) {
-        proxy_ear_flush(ear);
-    }
-}
-
-void proxy_ear_keep(ProxyClient *client, Slice message)
-{
-    put(client->ear, &client->ear->later, message);
-}
-
-bool proxy_ear_may_flush(const ProxyClient *client)
-{
-    const Listening *listening = client->session.listening;
-    return client->ear->queue.len > 0 && listening != NULL &&
-           listening->state == LISTENING_SHARED && client->ear->state == EAR_ON;
-}
-
-/* The client may wait for this; and what it has from its own connection waits, where that is the
- * one that listens now. */
-static void pass(ProxyEar *ear)
-{
-    ProxyClient *client = ear->client;
-    session_listen_passed(&client->session);
-    if (ear->state != EAR_ON) {
-        proxy_ear_flush(ear);
-    }
-    client->wants_room = false;
-    proxy_client_resume(client);
-}
-
-/* The hub has passed the mark: in front of it, and behind it, somebody else tells the client. */
-void proxy_ear_mark(ProxyEar *ear)
-{
-    bool back = ear->state == EAR_ON;
-    if (back || ear->state == EAR_SHARING) {
-        ear_set(ear, back ? EAR_DEAF : EAR_ON);
-        pass(ear);
-    }
-}
-
-/* Its client's own connection is the hub: no mark was sent before this. */
-void proxy_ear_ready(ProxyEar *ear)
-{
-    if (ear->state == EAR_ON) {
-        pass(ear);
-    }
-}
-
-/* ---- without a hub -----------------------------------------------------------------------------
- */
-
 void proxy_ear_hub_lost(ProxyEar *ear)
 {
     bool heard = ear->state == EAR_ON || ear->state == EAR_SHARING;
     subs_clear(ear);
     list_remove(&ear->hub->ears, &ear->node);
     ear->hub = NULL;
-    ear_set(ear, EAR_DEAF);
+    proxy_ear_set(ear, EAR_DEAF);
     if (heard && ear->client->worker->config->keep_listening) {
-        ear_set(ear, EAR_LOST);
-        pass(ear);
+        proxy_ear_set(ear, EAR_LOST);
+        proxy_ear_pass(ear);
         loop_timer_start(ear->client->worker->loop, &ear->timer, HUB_REST_MS, 0, again, ear);
     } else if (heard) {
-        close_soon(ear, close_lost);
+        proxy_ear_close_soon(ear, close_lost);
     } else {
         loop_timer_start(ear->client->worker->loop, &ear->timer, HUB_RETRY_MS, 0, news_again, ear);
     }

@@ -4,8 +4,8 @@
  * worker, so that no notification crosses threads, and there is no lock.
  *
  * A hub is not opened: it is the first listening client's own connection to the primary (replicas
- * do not listen), at rest, which goes on
- * listening for everybody; so there always is one to be had, and nothing changes for that client.
+ * do not listen), at rest, which goes on listening for everybody; so there always is one to be had,
+ * and nothing changes for that client.
  * Fewer than half of the budget, and of what a user or a database may have, are hubs: beyond that,
  * clients keep their own connections, as pinned ones.
  *
@@ -92,7 +92,7 @@ struct ProxyHub {
     LoopDefer sweep;
 };
 
-/* ---- hub.c -------------------------------------------------------------------------------------
+/* ---- hubs (hub.c) ------------------------------------------------------------------------------
  */
 
 /* The one that fits the server connection, and has room; NULL: there is none. */
@@ -110,24 +110,25 @@ NODISCARD bool proxy_hub_piece(ProxyServer *server, ProxyRun *run, const PgPiece
 void proxy_hub_lost(ProxyServer *server); /* it is no hub any more; without one is fine */
 void proxy_hubs_trim(ProxyWorker *worker);
 
-/* ---- ear.c -------------------------------------------------------------------------------------
+/* ---- ears --------------------------------------------------------------------------------------
  */
 
-/* What the session says of its channels. Call it when the piece is done with. */
+/* ear.c: what the session says of its channels. Call it when the piece is done with. */
 void proxy_ear_news(ProxyClient *client, ListenNews news);
-void proxy_ear_keep(ProxyClient *client, Slice message);
-/* The hub listens to one more of its channels; to marks. */
-void proxy_ear_listened(ProxyEar *ear);
-void proxy_ear_ready(ProxyEar *ear);
-void proxy_ear_hear(ProxyEar *ear, uint32_t pid, Slice message);
-void proxy_ear_mark(ProxyEar *ear);
+void proxy_ear_listened(ProxyEar *ear); /* the hub listens to one more of its channels */
 void proxy_ear_hub_lost(ProxyEar *ear);
-/* The client is between transactions, or about to be: it gets what waits for it. */
-void proxy_ear_flush(ProxyEar *ear);
 void proxy_ear_linked(ProxyEar *ear); /* its client has got a server connection */
 /* It was about to listen anew on its server connection, which is lost: another one will do. */
 bool proxy_ear_survives(const ProxyClient *client);
+void proxy_ear_free(ProxyClient *client); /* without one is fine */
+
+/* ear_hear.c: a notification by the hub, and one by its own server connection. */
+void proxy_ear_hear(ProxyEar *ear, uint32_t pid, Slice message);
+void proxy_ear_keep(ProxyClient *client, Slice message);
+void proxy_ear_ready(ProxyEar *ear); /* the hub listens to marks */
+void proxy_ear_mark(ProxyEar *ear);
+/* The client is between transactions, or about to be: it gets what waits for it. */
+void proxy_ear_flush(ProxyEar *ear);
 bool proxy_ear_may_flush(const ProxyClient *client); /* at a ReadyForQuery of its transaction */
-void proxy_ear_free(ProxyClient *client);            /* without one is fine */
 
 #endif
