@@ -24,9 +24,6 @@ void proxy_auth_done(ProxyClient *client)
     }
 }
 
-/* ---- certificates ------------------------------------------------------------------------------
- */
-
 static LoginStep deny_certificate(ProxyClient *client, const ProxyUser *user, Slice shown)
 {
     bool none = shown.len == 0;
@@ -62,9 +59,6 @@ static LoginStep cert_check(ProxyClient *client, const ProxyUser *user)
     buf_done(&name);
     return step;
 }
-
-/* ---- md5 ---------------------------------------------------------------------------------------
- */
 
 /* As much work for everybody: a role without a previous password has the same one twice, and an
  * unknown one has two that nobody knows. */
@@ -108,9 +102,6 @@ static LoginStep md5_take(ProxyClient *client, Slice body)
     }
     return proxy_auth_pass(client);
 }
-
-/* ---- SCRAM -------------------------------------------------------------------------------------
- */
 
 static void put_nonce(char out[static SCRAM_NONCE_RAW * 2])
 {
@@ -193,9 +184,6 @@ static LoginStep scram_take(ProxyClient *client, Slice body)
     }
     return last ? proxy_auth_passed(client) : LOGIN_TAKEN;
 }
-
-/* ---- which of them -----------------------------------------------------------------------------
- */
 
 LoginStep proxy_auth_begin(ProxyClient *client)
 {
