@@ -20,7 +20,6 @@
 #define PEERS_CANCELS_MAX 1024 /* under way to other processes */
 #define PEERS_CANCEL_MS   6000
 #define PEERS_WAITS_MAX   512 /* quotas told of at once */
-#define GENERATION_BITS   10
 
 typedef struct Proxy Proxy;
 typedef struct ProxyWorker ProxyWorker;

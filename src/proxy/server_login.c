@@ -78,7 +78,9 @@ static bool take_error(ProxyServer *server, const PgPiece *piece)
         char *what =
             mem_printf("the proxy's initialization query failed: %.*s", SLICE_FMT(error.message));
         error.message = slice_of(what);
-        proxy_health_bad(&proxy_server_target(server)->health, "CONNECTION_FAILED", what);
+        if (!proxy_watch_judges(server)) {
+            proxy_health_bad(&proxy_server_target(server)->health, "CONNECTION_FAILED", what);
+        }
         proxy_server_login_failed(server, &error);
         return false;
     }

@@ -198,7 +198,7 @@ static bool take_linked(ProxyServer *server, ProxyRun *run, const PgPiece *piece
         run_skip(run, piece);
         return true;
     }
-    if (!server->exchange.gate.on && proxy_loss_is_cut_wait(piece)) {
+    if (piece->type == 'N' && !server->exchange.gate.on && proxy_loss_is_cut_wait(piece)) {
         *ret_problem = "its commit did not wait for the standby: a failover may undo it";
         return false;
     }
@@ -312,6 +312,17 @@ static bool take_piece(ProxyServer *server, ProxyRun *run, const PgPiece *piece,
     return true;
 }
 
+/* Rows, mostly: whole messages of which nobody has to know more. */
+static void take_run(ProxyServer *server, ProxyRun *run)
+{
+    const ProxyClient *client = server->client;
+    if (server->state == SERVER_LINKED && pg_framer_idle(&server->framer) && !server->learns &&
+        !client->wants_room) {
+        run->at += session_server_pass(&client->session, &server->exchange,
+                                       slice_skip(run->data, run->at));
+    }
+}
+
 static void server_broken(ProxyServer *server, const char *problem)
 {
     log_warn("proxy", "a server connection is closed: %s", problem);
@@ -338,6 +349,7 @@ static size_t server_on_read(void *user, Stream *stream, Slice data)
         const char *problem = "the server sent a message of an impossible length";
         bool asks = server->exchange.asking != ASKING_NOTHING || server->state == SERVER_LEARNING;
         const PgPolicy *policy = asks ? &worker->ask_policy : &worker->server_policy;
+        take_run(server, &run);
         const PgFramer before = server->framer;
         size_t at = run.at;
         WireResult result =
