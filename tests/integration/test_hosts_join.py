@@ -186,7 +186,7 @@ def test_the_first_host_is_replaced(tier, main_tf):
     assert itself.returncode == CONFLICT and 'is the one that is asked' in itself.stderr
     writer = Writer(h2)
     writer.start()
-    assert members_shown(h2) == {'h1': 'sole-voter', 'h2': 'learner'}
+    wait_until(lambda: members_shown(h2) == {'h1': 'sole-voter', 'h2': 'learner'}, 'the list says who votes')
     h2.command('host', 'drain', 'h1', '--wait')
     assert members_shown(h2) != {'h1': 'sole-voter', 'h2': 'learner'}  # the vote leaves, too
     tier.await_members(h2, {'h1': LEARNS, 'h2': VOTES})
