@@ -32,7 +32,7 @@ const char *chaos_way_back(const char *fault)
     return NULL;
 }
 
-bool chaos_find_node(Cli *cli, const char *name, char **ret_node, Err *err)
+bool chaos_find_node(Cli *cli, const LeaderKind *kind, const char *name, char **ret_node, Err *err)
 {
     CLEANUP(record_free_ptr) json_t *nodes = cli_list(cli, "weir", "ListNodes", "Nodes", err);
     const char *found = NULL;
@@ -43,9 +43,10 @@ bool chaos_find_node(Cli *cli, const char *name, char **ret_node, Err *err)
     }
     json_array_foreach (nodes, i, node) {
         const char *id = member_str(node, "NodeId", "");
+        bool fits = kind == NULL || strcmp(member_str(node, "ResourceType", ""), kind->type) == 0;
         bool leads = strcmp(member_str(node, "Role", ""), "primary") == 0 &&
                      strcmp(member_str(node, "ResourceId", ""), name) == 0;
-        found = leads || strcmp(id, name) == 0 ? id : found;
+        found = fits && (leads || strcmp(id, name) == 0) ? id : found;
     }
     if (found == NULL) {
         return err_set(err, ERR_NOT_FOUND,
@@ -93,7 +94,7 @@ static bool chaos_run(Cli *cli, Chaos *chaos, const char *name, Err *err)
     if (chaos->seconds > 0 && back == NULL) {
         return err_set(err, ERR_INVALID, "%s is not taken back: leave out --for", chaos->fault);
     }
-    TRY(chaos_find_node(cli, name, &chaos->node, err));
+    TRY(chaos_find_node(cli, NULL, name, &chaos->node, err));
     TRY(chaos_ask(cli, chaos->fault, chaos->node, &processes, err));
     say_done(chaos, chaos->fault, processes);
     if (back == NULL) {

@@ -116,6 +116,8 @@ void screen_fit(const Screen *screen, const char *text, Buf *out);
 /* {"instances": […], "proxies": […], "endpoints": […] (of proxies), "caches": […], "nodes": […],
  * "remarks": […]}: what the API says, by resource. */
 json_t *view_load(Cli *cli, Err *err);
+/* The item of a list whose member has this value; NULL: none has. */
+const json_t *view_find(const json_t *list, const char *member, const char *value);
 
 /* What has a status, in the order in which it is shown. */
 typedef struct ViewKind {
@@ -158,8 +160,26 @@ int completion_main(int argc, char **argv);
 
 typedef struct LoginList LoginList;
 
-/* A node by its name, or the primary of an instance or a cache; the caller's (chaos.c). */
-NODISCARD bool chaos_find_node(Cli *cli, const char *name, char **ret_node, Err *err);
+/* What has a primary: an instance, or a replication group (failover.c). */
+typedef struct LeaderKind {
+    const char *type; /* of its nodes' resource */
+    const char *word; /* of the output of `weir failover` */
+    const char *service;
+    const char *describe;
+    const char *list;
+    const char *name; /* the member that is its identifier */
+    const char *status;
+} LeaderKind;
+
+extern const LeaderKind leader_instance, leader_group;
+/* Whether the API says that it is. */
+NODISCARD bool leader_is_available(Cli *cli, const LeaderKind *kind, const char *name, bool *ret_is,
+                                   Err *err);
+
+/* A node by its name, or the primary of an instance or a cache, or only of one kind of them (NULL:
+ * any); the caller's (chaos.c). */
+NODISCARD bool chaos_find_node(Cli *cli, const LeaderKind *kind, const char *name, char **ret_node,
+                               Err *err);
 /* The fault that takes this one back; NULL: there is none. */
 const char *chaos_way_back(const char *fault);
 /* Does a fault to it. */

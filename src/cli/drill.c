@@ -36,18 +36,6 @@ typedef struct Drill {
 /* ---- whose instance ----------------------------------------------------------------------------
  */
 
-static const json_t *named(const json_t *list, const char *member, const char *name)
-{
-    size_t i;
-    json_t *item;
-    json_array_foreach ((json_t *)(uintptr_t)list, i, item) {
-        if (strcmp(member_str(item, member, ""), name) == 0) {
-            return item;
-        }
-    }
-    return NULL;
-}
-
 static bool instance_of_proxy(Cli *cli, Arena *arena, const char *proxy, const char **ret_instance,
                               Err *err)
 {
@@ -68,13 +56,13 @@ static bool instance_find(Cli *cli, Arena *arena, Drill *drill, Err *err)
         return false;
     }
     const json_t *endpoint =
-        named(member_array(view, "endpoints"), "DBProxyEndpointName", drill->name);
+        view_find(member_array(view, "endpoints"), "DBProxyEndpointName", drill->name);
     const char *proxy = endpoint != NULL ? member_str(endpoint, "DBProxyName", "") : drill->name;
-    if (named(member_array(view, "instances"), "DBInstanceIdentifier", drill->name) != NULL) {
+    if (view_find(member_array(view, "instances"), "DBInstanceIdentifier", drill->name) != NULL) {
         drill->instance = drill->name;
         return true;
     }
-    if (named(member_array(view, "proxies"), "DBProxyName", proxy) == NULL) {
+    if (view_find(member_array(view, "proxies"), "DBProxyName", proxy) == NULL) {
         return err_set(err, ERR_NOT_FOUND,
                        "there is no instance, proxy or endpoint \"%s\": see `weir status`",
                        drill->name);
@@ -85,17 +73,17 @@ static bool instance_find(Cli *cli, Arena *arena, Drill *drill, Err *err)
 /* Whether it is as it was asked to be, with all of its nodes. */
 static bool instance_is_whole(Cli *cli, const char *instance)
 {
-    CLEANUP(record_free_ptr)
-    json_t *output = cli_call(cli, "rds", "DescribeDBInstances",
-                              json_pack("{s:s}", "DBInstanceIdentifier", instance), NULL);
+    const LeaderKind *kind = &leader_instance;
+    bool whole = false;
     CLEANUP(record_free_ptr) json_t *nodes = cli_list(cli, "weir", "ListNodes", "Nodes", NULL);
-    const json_t *described = json_array_get(member_array(output, "DBInstances"), 0);
-    bool whole =
-        nodes != NULL && strcmp(member_str(described, "DBInstanceStatus", ""), "available") == 0;
+    if (nodes == NULL || !leader_is_available(cli, kind, instance, &whole, NULL)) {
+        return false;
+    }
     size_t i;
     json_t *node;
     json_array_foreach (nodes, i, node) {
-        bool ours = strcmp(member_str(node, "ResourceId", ""), instance) == 0;
+        bool ours = strcmp(member_str(node, "ResourceId", ""), instance) == 0 &&
+                    strcmp(member_str(node, "ResourceType", ""), kind->type) == 0;
         whole = whole && (!ours || strcmp(member_str(node, "State", ""), "running") == 0);
     }
     return whole;
@@ -314,7 +302,7 @@ static int drill_do(Cli *cli, Drill *drill)
     Err err;
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     bool ok = cli_connect(cli, &err) && instance_find(cli, arena, drill, &err) &&
-              chaos_find_node(cli, drill->instance, &drill->node, &err) &&
+              chaos_find_node(cli, &leader_instance, drill->instance, &drill->node, &err) &&
               login_psql_environment(cli, drill->name, &err) && drill_run(cli, drill, &err);
     int status = !ok ? cli_fail(&err) : drill_report(cli, drill) ? 0 : 1;
     drill_load_done(&drill->load);

@@ -8,27 +8,16 @@
 #define WAIT_MS    (120 * MS_PER_S)
 #define STARTED_MS 3000 /* within which it says that it has begun */
 
-/* What can be told to change its leader. */
-typedef struct Kind {
-    const char *type; /* of its nodes' resource */
-    const char *word; /* of the output */
-    const char *service;
-    const char *describe;
-    const char *list;
-    const char *name; /* the member that is its identifier */
-    const char *status;
-} Kind;
-
-static const Kind instance = {"db-instance",         "instance",    "rds",
-                              "DescribeDBInstances", "DBInstances", "DBInstanceIdentifier",
-                              "DBInstanceStatus"};
-static const Kind group = {
+const LeaderKind leader_instance = {"db-instance",         "instance",    "rds",
+                                    "DescribeDBInstances", "DBInstances", "DBInstanceIdentifier",
+                                    "DBInstanceStatus"};
+const LeaderKind leader_group = {
     "replication-group",  "group", "elasticache", "DescribeReplicationGroups", "ReplicationGroups",
     "ReplicationGroupId", "Status"};
 
 typedef struct Change {
     const char *name;
-    const Kind *kind;
+    const LeaderKind *kind;
     char *before; /* the node that led */
     char *after;
     int64_t took_ms;
@@ -46,12 +35,12 @@ static bool leader_find(Cli *cli, Change *change, char **ret_node, Err *err)
         if (strcmp(member_str(node, "ResourceId", ""), change->name) != 0) {
             continue;
         }
-        bool cache = strcmp(member_str(node, "ResourceType", ""), group.type) == 0;
+        bool cache = strcmp(member_str(node, "ResourceType", ""), leader_group.type) == 0;
         if (change->kind == NULL || (change->before == NULL && !cache)) {
-            change->kind = cache ? &group : &instance;
+            change->kind = cache ? &leader_group : &leader_instance;
         }
     }
-    change->kind = change->kind != NULL ? change->kind : &instance;
+    change->kind = change->kind != NULL ? change->kind : &leader_instance;
     json_array_foreach (nodes, i, node) {
         if (*ret_node == NULL && strcmp(member_str(node, "ResourceId", ""), change->name) == 0 &&
             strcmp(member_str(node, "ResourceType", ""), change->kind->type) == 0 &&
@@ -62,10 +51,9 @@ static bool leader_find(Cli *cli, Change *change, char **ret_node, Err *err)
     return nodes != NULL;
 }
 
-static bool is_available(Cli *cli, const Change *change, bool *ret_is, Err *err)
+bool leader_is_available(Cli *cli, const LeaderKind *kind, const char *name, bool *ret_is, Err *err)
 {
-    const Kind *kind = change->kind;
-    json_t *input = json_pack("{s:s}", kind->name, change->name);
+    json_t *input = json_pack("{s:s}", kind->name, name);
     CLEANUP(record_free_ptr)
     json_t *output = cli_call(cli, kind->service, kind->describe, input, err);
     const json_t *found = json_array_get(member_array(output, kind->list), 0);
@@ -79,7 +67,7 @@ static bool change_wait(Cli *cli, Change *change, Err *err)
     int64_t begun_ms = time_mono_ms();
     for (;;) {
         bool available = false;
-        TRY(is_available(cli, change, &available, err));
+        TRY(leader_is_available(cli, change->kind, change->name, &available, err));
         mem_free(change->after);
         TRY(leader_find(cli, change, &change->after, err));
         change->took_ms = time_mono_ms() - begun_ms;
@@ -98,11 +86,12 @@ static bool change_wait(Cli *cli, Change *change, Err *err)
 
 static json_t *change_ask(Cli *cli, const Change *change, Err *err)
 {
-    if (change->kind == &group) {
-        json_t *input = json_pack("{s:s, s:s}", group.name, change->name, "NodeGroupId", "0001");
+    if (change->kind == &leader_group) {
+        json_t *input =
+            json_pack("{s:s, s:s}", leader_group.name, change->name, "NodeGroupId", "0001");
         return cli_call(cli, "elasticache", "TestFailover", input, err);
     }
-    json_t *input = json_pack("{s:s, s:b}", instance.name, change->name, "ForceFailover", 1);
+    json_t *input = json_pack("{s:s, s:b}", leader_instance.name, change->name, "ForceFailover", 1);
     return cli_call(cli, "rds", "RebootDBInstance", input, err);
 }
 
@@ -129,7 +118,8 @@ static int change_print(const Cli *cli, const Change *change)
     } else if (done) {
         printf("%s: %s leads in the place of %s; available with its %s after %.1f s.\n",
                change->name, change->after, change->before,
-               change->kind == &group ? "replicas" : "standby", (double)change->took_ms / MS_PER_S);
+               change->kind == &leader_group ? "replicas" : "standby",
+               (double)change->took_ms / MS_PER_S);
     } else {
         fprintf(stderr,
                 "weir: %s still leads %s: nobody else was ready to. `weir status` and `weir events "

@@ -28,6 +28,18 @@ json_t *view_load(Cli *cli, Err *err)
     return NULL;
 }
 
+const json_t *view_find(const json_t *list, const char *member, const char *value)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach ((json_t *)(uintptr_t)list, i, item) {
+        if (strcmp(member_str(item, member, ""), value) == 0) {
+            return item;
+        }
+    }
+    return NULL;
+}
+
 const char *view_instance_endpoint(Arena *arena, const json_t *instance)
 {
     const json_t *endpoint = member_object(instance, "Endpoint");
