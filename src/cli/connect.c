@@ -79,18 +79,6 @@ static bool psql_run(Cli *cli, char **arguments, Err *err)
 /* ---- redis-cli ---------------------------------------------------------------------------------
  */
 
-static const json_t *cache_named(const json_t *caches, const char *name)
-{
-    size_t i;
-    json_t *cache;
-    json_array_foreach ((json_t *)(uintptr_t)caches, i, cache) {
-        if (strcmp(member_str(cache, "ReplicationGroupId", ""), name) == 0) {
-            return cache;
-        }
-    }
-    return NULL;
-}
-
 /* A token of somebody else's cache would make this one refuse the session. */
 static bool token_use(Cli *cli, Arena *arena, const json_t *cache, Err *err)
 {
@@ -105,36 +93,55 @@ static bool token_use(Cli *cli, Arena *arena, const json_t *cache, Err *err)
     return true;
 }
 
-static bool redis_cli_run(Cli *cli, char **arguments, Err *err)
+static const char *const *redis_cli_argv(Arena *arena, const char *host, int port, bool tls,
+                                         const char *ca)
 {
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *const argv[] = {"redis-cli",
+                                "-h",
+                                arena_strdup(arena, host),
+                                "-p",
+                                arena_printf(arena, "%d", port),
+                                tls ? "--tls" : NULL,
+                                ca != NULL ? "--cacert" : NULL,
+                                ca != NULL ? arena_strdup(arena, ca) : NULL,
+                                NULL};
+    const char **copy = ARENA_ARRAY(arena, const char *, ARRAY_LEN(argv));
+    memcpy(copy, argv, sizeof(argv));
+    return copy;
+}
+
+bool login_redis_cli(Cli *cli, Arena *arena, const char *name, const char *const **ret_argv,
+                     Err *err)
+{
     CLEANUP(record_free_ptr)
     json_t *caches =
         cli_list(cli, "elasticache", "DescribeReplicationGroups", "ReplicationGroups", err);
     if (caches == NULL) {
         return false;
     }
-    const json_t *cache = cache_named(caches, arguments[0]);
+    const json_t *cache = view_find(caches, "ReplicationGroupId", name);
     const char *host;
     int port;
     if (cache == NULL) {
-        return err_set(err, ERR_NOT_FOUND, "there is no cache \"%s\": see `weir status`",
-                       arguments[0]);
+        return err_set(err, ERR_NOT_FOUND, "there is no cache \"%s\": see `weir status`", name);
     }
     if (!view_cache_endpoint(cache, "PrimaryEndpoint", &host, &port)) {
-        return err_set(err, ERR_CONFLICT, "%s has no endpoint yet: see `weir status`",
-                       arguments[0]);
+        return err_set(err, ERR_CONFLICT, "%s has no endpoint yet: see `weir status`", name);
     }
     ClientSettings settings;
-    TRY(client_settings_load(cli->data_dir, &settings, err));
+    TRY(token_use(cli, arena, cache, err) && client_settings_load(cli->data_dir, &settings, err));
     bool tls = member_bool(cache, "TransitEncryptionEnabled", false);
-    const char *const argv[] = {
-        "redis-cli",          "-h",       host,        "-p", arena_printf(arena, "%d", port),
-        tls ? "--tls" : NULL, "--cacert", settings.ca, NULL};
-    bool ok =
-        token_use(cli, arena, cache, err) && program_run("redis-cli", argv, arguments + 1, err);
+    *ret_argv = redis_cli_argv(arena, host, port, tls, settings.ca);
     client_settings_done(&settings);
-    return ok;
+    return true;
+}
+
+static bool redis_cli_run(Cli *cli, char **arguments, Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *const *argv;
+    return login_redis_cli(cli, arena, arguments[0], &argv, err) &&
+           program_run(argv[0], argv, arguments + 1, err);
 }
 
 /* ---- both --------------------------------------------------------------------------------------

@@ -36,6 +36,11 @@ void logins_pgpass(const LoginList *logins, Buf *out);
 /* Lets our environment lead psql to the instance, the proxy or the endpoint of this name. */
 NODISCARD bool login_psql_environment(Cli *cli, const char *name, Err *err);
 
+/* The beginning of a command line, in the arena and ended by NULL, that leads redis-cli to the
+ * cache of this name; with its token in our environment, or none. */
+NODISCARD bool login_redis_cli(Cli *cli, Arena *arena, const char *name,
+                               const char *const **ret_argv, Err *err);
+
 /* The auth token of a replication group, as described; *ret_token is NULL where it has none. */
 NODISCARD bool login_cache_token(const Caller *caller, Arena *arena, const json_t *group,
                                  const char **ret_token, Err *err);
