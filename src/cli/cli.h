@@ -14,6 +14,7 @@ typedef enum CliOperands {
     OPERANDS_FILES,
     OPERANDS_DATABASE, /* an instance, a proxy or an endpoint of one */
     OPERANDS_CACHE,
+    OPERANDS_LEADER, /* a database or a cache */
     OPERANDS_COMMAND,
     OPERANDS_LOG, /* whatever has one */
     OPERANDS_SHELL,

@@ -11,6 +11,7 @@
 static const char *const members_of[] = {
     [OPERANDS_DATABASE] = "DBInstanceIdentifier|DBProxyName|DBProxyEndpointName",
     [OPERANDS_CACHE] = "ReplicationGroupId",
+    [OPERANDS_LEADER] = "DBInstanceIdentifier|DBProxyName|DBProxyEndpointName|ReplicationGroupId",
     [OPERANDS_LOG] =
         "NodeId|DBInstanceIdentifier|DBProxyName|DBProxyEndpointName|ReplicationGroupId",
 };

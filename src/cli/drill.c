@@ -32,6 +32,8 @@ static bool login_psql(Cli *cli, Arena *arena, const char *name, const char *con
 
 static const DrillKind instances = {
     .leader = &leader_instance, .word = "instance", .protocol = &drill_psql, .login = login_psql};
+static const DrillKind caches = {
+    .leader = &leader_group, .word = "cache", .protocol = &drill_redis, .login = login_redis_cli};
 
 /* ---- whose primary -----------------------------------------------------------------------------
  */
@@ -49,6 +51,7 @@ static bool instance_of_proxy(Cli *cli, Arena *arena, const char *proxy, const c
             err_set(err, ERR_CONFLICT, "the proxy %s has no target to try anything on", proxy));
 }
 
+/* Of an instance and a cache of one name, the instance, as for `weir failover`. */
 static bool resource_find(Cli *cli, Arena *arena, Drill *drill, Err *err)
 {
     CLEANUP(record_free_ptr) json_t *view = view_load(cli, err);
@@ -64,11 +67,14 @@ static bool resource_find(Cli *cli, Arena *arena, Drill *drill, Err *err)
     if (view_find(member_array(view, "instances"), "DBInstanceIdentifier", name) != NULL) {
         return true;
     }
-    if (view_find(member_array(view, "proxies"), "DBProxyName", proxy) == NULL) {
-        return err_set(err, ERR_NOT_FOUND,
-                       "there is no instance, proxy or endpoint \"%s\": see `weir status`", name);
+    if (view_find(member_array(view, "proxies"), "DBProxyName", proxy) != NULL) {
+        return instance_of_proxy(cli, arena, proxy, &drill->resource, err);
     }
-    return instance_of_proxy(cli, arena, proxy, &drill->resource, err);
+    drill->kind = &caches;
+    return view_find(member_array(view, "caches"), "ReplicationGroupId", name) != NULL ||
+           err_set(err, ERR_NOT_FOUND,
+                   "there is no instance, proxy, endpoint or cache \"%s\": see `weir status`",
+                   name);
 }
 
 /* Whether it is as it was asked to be, with all of its nodes. */
@@ -204,14 +210,14 @@ int drill_main(int argc, char **argv)
     const CliSpec spec = {
         .usage = "usage: weir drill NAME [--fault FAULT] [--writers N] [-o table|json]\n"
                  "                  [--data DIR]\n\n"
-                 "Writes to an instance, a proxy or an endpoint, does a fault to the instance's\n"
-                 "primary, and says in milliseconds what happened, and what became of each row\n"
-                 "that was acknowledged: right after the recovery, and again when all nodes\n"
-                 "are there. The tier must be up with --allow-chaos. The rows are in a table of\n"
-                 "their own, which is removed. Exit status 1: something was lost, or did not\n"
-                 "recover.\n"
+                 "Writes to an instance, a proxy, an endpoint of one, or a cache, does a fault to\n"
+                 "the primary, and says in milliseconds what happened, and what became of each\n"
+                 "write that was acknowledged: right after the recovery, and again when all nodes\n"
+                 "are there. The tier must be up with --allow-chaos. What is written is in a\n"
+                 "table, or in keys, of its own, which are removed. Exit status 1: something was\n"
+                 "lost, or did not recover.\n"
                  "  --fault FAULT  one of `weir chaos --help`; kill-node\n"
-                 "  --writers N    each a psql of its own; 6\n",
+                 "  --writers N    each a psql or a redis-cli of its own; 6\n",
         .operands_min = 1,
         .operands_max = 1,
         .has_json = true,

@@ -6,6 +6,7 @@
  *   drill_load.c     the writers, whatever the engine
  *   drill_program.c  their programs: children with pipes
  *   drill_psql.c     what is said to psql, and what it says
+ *   drill_redis.c    the same of redis-cli
  */
 #ifndef WEIR_CLI_DRILL_PRIV_H
 #define WEIR_CLI_DRILL_PRIV_H
@@ -34,7 +35,7 @@ void drill_program_end(DrillProgram *program);
 /* One to its end: what it says is in `out`. An exit status other than 0 is an error with that. */
 NODISCARD bool drill_program_run(const char *const *argv, Buf *out, Err *err);
 
-/* ---- protocols (drill_psql.c) --------------------------------------------------
+/* ---- protocols (drill_psql.c, drill_redis.c) --------------------------------------------------
  */
 
 /* What a line from a writer's client says. */
@@ -65,7 +66,7 @@ typedef struct DrillProtocol {
     void (*found)(Slice text, DrillFoundFn *found, void *user);
 } DrillProtocol;
 
-extern const DrillProtocol drill_psql;
+extern const DrillProtocol drill_psql, drill_redis;
 
 /* ---- the load (drill_load.c) ------------------------------------------------------------------
  */
@@ -130,7 +131,7 @@ typedef struct DrillKind {
 typedef struct Drill {
     const char *fault;
     int64_t writers;
-    const char *name; /* where the load goes: an instance, a proxy or an endpoint of one */
+    const char *name; /* where the load goes: a cache, an instance, a proxy or an endpoint of one */
     const DrillKind *kind;
     const char *resource; /* whose primary has the fault; in the arena */
     char *node;

@@ -78,6 +78,28 @@ static json_t *timeline_sorted(Cli *cli, const Drill *drill)
 /* ---- what became of it -------------------------------------------------------------------------
  */
 
+/* Whether its parameter group says that a write is acknowledged when a replica has it
+ * (docs/failover.md). Without an answer it counts as such. */
+static bool is_durable(Cli *cli, const Drill *drill)
+{
+    CLEANUP(record_free_ptr)
+    json_t *described = cli_call(cli, "elasticache", "DescribeCacheClusters",
+                                 json_pack("{s:s}", "CacheClusterId", drill->node), NULL);
+    const json_t *cluster = json_array_get(member_array(described, "CacheClusters"), 0);
+    const char *group =
+        member_str(member_object(cluster, "CacheParameterGroup"), "CacheParameterGroupName", NULL);
+    if (group == NULL) {
+        return true;
+    }
+    CLEANUP(record_free_ptr)
+    json_t *output =
+        cli_call(cli, "elasticache", "DescribeCacheParameters",
+                 json_pack("{s:s, s:s}", "CacheParameterGroupName", group, "Source", "user"), NULL);
+    const json_t *durable =
+        view_find(member_array(output, "Parameters"), "ParameterName", "weir.durable");
+    return output == NULL || strcmp(member_str(durable, "ParameterValue", "off"), "off") != 0;
+}
+
 static int64_t gap_ms(const Drill *drill)
 {
     return drill->recovered ? drill->load.gap_to_ms - drill->load.gap_from_ms : -1;
@@ -101,7 +123,7 @@ static void print_errors(const DrillLoad *load)
     printf("; connections lost: %" PRId64 "\n", load->lost_connections);
 }
 
-static void print_text(const Drill *drill, const json_t *timeline)
+static void print_text(Cli *cli, const Drill *drill, const json_t *timeline)
 {
     const DrillLoad *load = &drill->load;
     const char *unit = load->protocol->unit;
@@ -120,6 +142,11 @@ static void print_text(const Drill *drill, const json_t *timeline)
     printf("Of %" PRId64 " acknowledged %ss %" PRId64 " are lost, %" PRId64
            " when all nodes were there again; %" PRId64 " are there that nobody wrote.\n",
            load->acked, unit, drill->lost, drill->lost_again, drill->alien + drill->alien_again);
+    if (drill->kind->leader == &leader_group && drill->lost + drill->lost_again > 0 &&
+        !is_durable(cli, drill)) {
+        printf("A plain group may lose what was acknowledged right before the fault; weir.durable "
+               "in its parameter group prevents that.\n");
+    }
 }
 
 bool drill_report(Cli *cli, const Drill *drill)
@@ -138,7 +165,7 @@ bool drill_report(Cli *cli, const Drill *drill)
             "lost_connections", (json_int_t)load->lost_connections, "errors", codes_json(load),
             "healed_ms", (json_int_t)drill->healed_ms, "good", (int)good));
     } else {
-        print_text(drill, timeline);
+        print_text(cli, drill, timeline);
         json_decref(timeline);
     }
     return good;

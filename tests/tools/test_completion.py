@@ -48,6 +48,7 @@ def test_commands_and_their_options(offered, weir, run):
 
 @pytest.mark.parametrize('words, names', [
     (['psql', ''], {'main', 'pool', 'web'}), (['psql', 'po'], {'pool'}), (['redis-cli', ''], {'cache'}),
+    (['drill', ''], {'main', 'pool', 'web', 'cache'}), (['failover', ''], {'main', 'pool', 'web', 'cache'}),
     (['logs', ''], {'main', 'pool', 'web', 'cache', 'db-1-1'}), (['events', '--source', 'm'], {'main'}),
     (['psql', 'main', ''], set()), (['status', ''], set()), (['status', '-o', ''], {'table', 'json'}),
     (['completion', ''], {'bash', 'zsh'}), (['up', 'view'], {'view.json'}), (['proxy', ''], {'explain'}),

@@ -78,8 +78,41 @@ static void test_psql(void **state)
     found_is(&drill_psql, SLICE(""), "");
 }
 
+/* Each reply is one line, whatever it says; any other line is about a connection that is gone. */
+static void test_redis(void **state)
+{
+    (void)state;
+    static const Said said[] = {
+        {"18", 17, NULL, true, false},
+        {"1", 0, NULL, true, false},
+        {"READONLY You can't write against a read only replica.", DRILL_NO_NUMBER, "READONLY", true,
+         false},
+        {"UNAVAILABLE Weir: the primary is lost; whether this was carried out is not known",
+         DRILL_NO_NUMBER, "UNAVAILABLE", true, false},
+        {"ERR unknown command", DRILL_NO_NUMBER, "ERR", true, false},
+        {"Error: Server closed the connection", DRILL_NO_NUMBER, NULL, false, true},
+        {"Could not connect to Redis at 127.1.0.3:6379: Connection refused", DRILL_NO_NUMBER, NULL,
+         false, true},
+        {"Could not negotiate a TLS connection: x", DRILL_NO_NUMBER, NULL, false, true},
+        {"AUTH failed: WRONGPASS invalid username-password pair", DRILL_NO_NUMBER, NULL, false,
+         true},
+        {"I/O error", DRILL_NO_NUMBER, NULL, false, true},
+        {"", DRILL_NO_NUMBER, NULL, false, false}, /* behind an error */
+        {0}};
+    lines_are(&drill_redis, said);
+    request_is(&drill_redis, "SETRANGE weir_drill_a:1 17 1\n");
+    arguments_are(drill_redis.make,
+                  "[-e] [EVAL] [for _, key in ipairs(KEYS) do redis.call('SET', key, '', 'EX', "
+                  "ARGV[1]) end] [2] [weir_drill_a:0] [weir_drill_a:1] [86400]");
+    arguments_are(drill_redis.read, "[-e] [MGET] [weir_drill_a:0] [weir_drill_a:1]");
+    arguments_are(drill_redis.remove, "[-e] [UNLINK] [weir_drill_a:0] [weir_drill_a:1]");
+    found_is(&drill_redis, SLICE("11\0001\n\0001\n"), "0:0 0:1 0:3 1:1 ");
+    found_is(&drill_redis, SLICE("\n1\n"), "1:0 "); /* the first one is not there */
+    found_is(&drill_redis, SLICE("\n\n"), "");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_psql)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_psql), cmocka_unit_test(test_redis)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
