@@ -1,8 +1,9 @@
 /*
- * A node that nobody reaches over the network, nor it them: what comes for its address is dropped,
- * and what comes from it, without a word, as on a cable that is cut. Its Unix socket, and so its
- * agent, still has it. By nft, in a table of the node's own, so that it is mended by one command
- * whatever became of us: nft delete table inet weir-NODE.
+ * A node that nobody reaches over the network: what comes for its address is dropped, and what
+ * comes from it, without a word, as on a cable that is cut. Its Unix socket, and so its agent,
+ * still has it; and so has it whom it connects to itself, for that it does by the host's address.
+ * By nft, in a table of the node's own, so that it is mended by one command whatever became of us:
+ * nft delete table inet weir-NODE.
  */
 #include <unistd.h>
 
