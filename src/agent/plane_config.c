@@ -29,6 +29,9 @@ static json_t *expand_string(Expander *expander, const char *text)
     if (strncmp(text, "$run/", 5) == 0) {
         return json_string(arena_printf(expander->arena, "%s/%s", options->run_dir, text + 5));
     }
+    if (strcmp(text, "$own_roles") == 0) {
+        return json_pack("[s, s, s]", PG_SUPERUSER, PG_REPLICATION_USER, PG_PULSE_USER);
+    }
     if (strcmp(text, "$ca") == 0) {
         return json_stringn(options->ca_cert_pem.data, options->ca_cert_pem.len);
     }
@@ -164,16 +167,11 @@ static json_t *expand_target(Expander *expander, const json_t *object, const cha
     return expand_object(expander, rest, depth + 1);
 }
 
-/* Where commits wait for standbys, the plane is told who may ask whether they do; and not to let
- * anybody answer who may not have heard that a standby on another host leads (RULES F9). */
-static void tell_pulse(json_t *target, bool several_hosts)
+/* Where commits wait for standbys, the plane is told who may ask whether they do. */
+static void tell_pulse(json_t *target)
 {
-    if (!member_bool(target, "synchronous", false)) {
-        return;
-    }
-    json_object_set_new(target, "probe_user", json_string(PG_PULSE_USER));
-    if (several_hosts) {
-        json_object_set_new(target, "right_to_answer", json_string("enforced"));
+    if (member_bool(target, "synchronous", false)) {
+        json_object_set_new(target, "probe_user", json_string(PG_PULSE_USER));
     }
 }
 
@@ -183,9 +181,8 @@ static json_t *expand_leader(Expander *expander, const json_t *object, int depth
         plane_leader(expander->options, expander->arena, member_str(object, "$leader", ""));
     json_t *target =
         node != NULL ? expand_target(expander, object, "$leader", node, depth) : json_null();
-    bool several = hosts_are_several(expander->options->hosts);
-    tell_pulse(target, several);
-    if (json_is_object(target) && several) {
+    tell_pulse(target);
+    if (json_is_object(target) && hosts_are_several(expander->options->hosts)) {
         json_object_set_new(target, "deposed", plane_peers_new(expander->options, node));
     }
     return target;

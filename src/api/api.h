@@ -25,7 +25,8 @@ typedef struct ApiLogs {
 } ApiLogs;
 
 typedef enum HostStoreMember {
-    HOST_MEMBER_UNKNOWN,
+    HOST_MEMBER_ELSEWHERE, /* the store is not kept by hosts of the tier */
+    HOST_MEMBER_UNKNOWN,   /* it was not looked lately */
     HOST_MEMBER_NONE,
     HOST_MEMBER_LEARNER, /* it has everything, and does not vote */
     HOST_MEMBER_VOTER,
@@ -57,8 +58,7 @@ typedef struct ApiOptions {
     /* Whether a host of the tier is alive, and for how long no word of it was heard, on a job
      * thread. False: it is not known here. NULL: there is this host only. */
     bool (*host_heard)(void *context, const char *host, bool *ret_alive, int64_t *ret_silent_ms);
-    /* What the host is to the store, where hosts of the tier keep it. Any thread. NULL: they do
-     * not. */
+    /* What the host is to the store. Any thread. NULL: no host is anything. */
     HostStoreMember (*store_member)(void *context, const char *host);
     /* How a host that joins reaches the store: the members Store… of JoinHost's answer, the
      * caller's. On a job thread. ERR_UNAVAILABLE: not yet, ask again. NULL: nobody joins. */

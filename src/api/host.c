@@ -131,11 +131,10 @@ static json_t *nodes_view(ApiContext *ctx, const char *host)
 
 static const char *store_member_text(ApiContext *ctx, const char *name)
 {
-    static const char *const texts[] = {[HOST_MEMBER_UNKNOWN] = NULL,
-                                        [HOST_MEMBER_NONE] = "none",
-                                        [HOST_MEMBER_LEARNER] = "learner",
-                                        [HOST_MEMBER_VOTER] = "voter",
-                                        [HOST_MEMBER_SOLE_VOTER] = "sole-voter"};
+    static const char *const texts[] = {
+        [HOST_MEMBER_ELSEWHERE] = NULL, [HOST_MEMBER_UNKNOWN] = "unknown",
+        [HOST_MEMBER_NONE] = "none",    [HOST_MEMBER_LEARNER] = "learner",
+        [HOST_MEMBER_VOTER] = "voter",  [HOST_MEMBER_SOLE_VOTER] = "sole-voter"};
     const ApiOptions *options = &ctx->api->options;
     return options->store_member != NULL ? texts[options->store_member(options->context, name)]
                                          : NULL;

@@ -68,25 +68,15 @@ static bool check_alone(Cli *cli, Err *err)
                 hosts));
 }
 
-/* The store is asked here alone, says what this host knows. */
-static bool votes_alone(const HostFile *file)
-{
-    CLEANUP(mem_free_ptr) char *here = mem_printf("https://%s.0.1:", file->net);
-    const json_t *endpoints = member_array(file->etcd, "endpoints");
-    const char *first = json_string_value(json_array_get(endpoints, 0));
-    return member_bool(file->etcd, "own", false) && json_array_size(endpoints) == 1 &&
-           slice_starts(slice_of(first), here);
-}
-
-/* How many hosts the tier has; 0: nobody says. It is not worth to wait for. */
-static size_t hosts_count(const Cli *cli)
+/* The caller's; NULL: nobody says, and it is not worth to wait for. */
+static json_t *hosts_ask(const Cli *cli)
 {
     ClientSettings settings;
     Client *client = NULL;
     Err ignored;
     CLEANUP(record_free_ptr) json_t *output = NULL;
     if (!client_settings_load(cli->data_dir, &settings, &ignored)) {
-        return 0;
+        return NULL;
     }
     settings.patience_ms = 0;
     settings.timeout_ms = HOSTS_TIMEOUT_MS;
@@ -94,7 +84,26 @@ static size_t hosts_count(const Cli *cli)
               client_call(client, "weir", "ListHosts", NULL, &output, NULL, &ignored);
     client_close(client);
     client_settings_done(&settings);
-    return ok ? json_array_size(member_array(output, "Hosts")) : 0;
+    return ok ? json_incref(member_array(output, "Hosts")) : NULL;
+}
+
+/* Without this host those that vote and are there are no majority; with it they are. */
+static bool is_needed(const json_t *hosts, const char *name)
+{
+    size_t i;
+    json_t *host;
+    size_t voters = 0, alive = 0;
+    bool votes = false;
+    json_array_foreach ((json_t *)(uintptr_t)hosts, i, host) {
+        const char *member = member_str(host, "StoreMember", "");
+        if (strcmp(member, "voter") == 0 || strcmp(member, "sole-voter") == 0) {
+            bool own = strcmp(member_str(host, "HostName", ""), name) == 0;
+            voters++;
+            alive += strcmp(member_str(host, "State", ""), "alive") == 0;
+            votes = votes || own;
+        }
+    }
+    return votes && alive > voters / 2 && alive - 1 <= voters / 2;
 }
 
 /* Those that stay up go on as they are; but none of them can decide anything. */
@@ -104,11 +113,13 @@ static void warn_of_others(const Cli *cli)
     if (!host_file_load(cli->data_dir, &file, NULL)) {
         return;
     }
-    if (votes_alone(&file) && hosts_count(cli) > 1) {
+    CLEANUP(record_free_ptr)
+    json_t *hosts = member_bool(file.etcd, "own", false) ? hosts_ask(cli) : NULL;
+    if (json_array_size(hosts) > 1 && is_needed(hosts, file.name)) {
         fprintf(stderr,
-                "weir: host %s alone votes in the tier's store: until it is up again nothing is "
-                "taken over on the other hosts, and their API is silent. To take it away for "
-                "longer: `weir up`, and `weir host drain %s --wait`\n",
+                "weir: without host %s the tier's store has no majority: until it is up again "
+                "nothing is taken over on the other hosts, and their API is silent. To take it "
+                "away for longer: `weir up`, and `weir host drain %s --wait`\n",
                 file.name, file.name);
     }
     host_file_done(&file);

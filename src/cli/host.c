@@ -55,7 +55,8 @@ static const char *member_text(const json_t *host)
 {
     static const struct {
         const char *member, *text;
-    } texts[] = {{"sole-voter", "votes alone"}, {"voter", "votes"}, {"learner", "learns"}};
+    } texts[] = {
+        {"sole-voter", "votes alone"}, {"voter", "votes"}, {"learner", "learns"}, {"unknown", "?"}};
     const char *member = member_str(host, "StoreMember", "");
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         if (strcmp(texts[i].member, member) == 0) {
@@ -197,6 +198,14 @@ static void tell(Map *told, const json_t *node)
     }
 }
 
+static void tell_vote(Map *told, const char *host, const char *what)
+{
+    if (map_get(told, slice_of(what)) == NULL) {
+        fprintf(stderr, "%s: %s\n", host, what);
+        map_set(told, slice_of(what), mem_strdup(what));
+    }
+}
+
 static void told_free(Map *told)
 {
     size_t cursor = 0;
@@ -208,21 +217,30 @@ static void told_free(Map *told)
     map_free(told);
 }
 
-static bool is_member(const json_t *host, const char *member)
-{
-    return strcmp(member_str(host, "StoreMember", ""), member) == 0;
-}
-
-/* It alone votes, and another one that does not drain has everything by now, or will. */
-static bool hands_vote_over(const json_t *hosts, const json_t *host)
+/* What would leave by itself while it drains: it alone votes, and another one has everything by
+ * now, or will; or two vote, of which it is one. NULL: nothing. */
+static const char *vote_waits_for(const json_t *hosts, const json_t *host)
 {
     size_t i;
     json_t *other;
-    bool learns = false;
+    size_t voters = 0;
+    const json_t *heir = NULL;
+    const char *own = member_str(host, "StoreMember", "");
     json_array_foreach ((json_t *)(uintptr_t)hosts, i, other) {
-        learns = learns || (is_member(other, "learner") && !member_bool(other, "Draining", false));
+        bool alive = strcmp(member_str(other, "State", ""), "alive") == 0;
+        const char *member = member_str(other, "StoreMember", "");
+        bool votes = strcmp(member, "voter") == 0;
+        voters += votes;
+        bool takes = other != host && alive && !member_bool(other, "Draining", false);
+        heir = takes && (votes || strcmp(member, "learner") == 0) ? other : heir;
     }
-    return learns && is_member(host, "sole-voter");
+    if (strcmp(own, "unknown") == 0) {
+        return "whether it votes in the tier's store is looked at";
+    }
+    bool pair = strcmp(own, "voter") == 0 && voters == 2;
+    return heir != NULL && (pair || strcmp(own, "sole-voter") == 0)
+               ? "its vote in the tier's store goes to another host"
+               : NULL;
 }
 
 static const json_t *host_named(const json_t *hosts, const char *name)
@@ -257,7 +275,12 @@ static bool look(Cli *cli, const char *name, Map *told, size_t *ret_left, Err *e
     json_array_foreach (member_array(host, "Nodes"), i, node) {
         tell(told, node);
     }
-    *ret_left = json_array_size(member_array(host, "Nodes")) + hands_vote_over(hosts, host);
+    const char *waits_for = vote_waits_for(hosts, host);
+    size_t nodes = json_array_size(member_array(host, "Nodes"));
+    if (nodes == 0 && waits_for != NULL) {
+        tell_vote(told, name, waits_for);
+    }
+    *ret_left = nodes + (waits_for != NULL);
     return true;
 }
 

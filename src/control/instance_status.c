@@ -29,11 +29,11 @@ static json_t *relay_config(const Instance *instance)
         parameter_family_of("postgres", member_str(instance->spec, "EngineVersion", ""));
     bool force_ssl = family != NULL && parameters_force_ssl(family, instance_parameters(instance));
     json_t *config = json_pack(
-        "{s:s, s:b, s:[{s:o, s:i, s:[o, s]}], s:o, s:{s:o}}", "kind", "relay", "require_tls",
+        "{s:s, s:b, s:[{s:o, s:i, s:[o, s]}], s:o, s:{s:s, s:o}}", "kind", "relay", "require_tls",
         force_ssl, "listeners", "address", json_sprintf("$net.%s", host), "port", port,
         "$server_cert", json_sprintf("$net.%s", host), instance->id, "security_rules",
         security_rules(world, member_array(instance->spec, "VpcSecurityGroupIds"), port), "relay",
-        "target", instance_target_new(world, instance->dbi));
+        "reserved_users", "$own_roles", "target", instance_target_new(world, instance->dbi));
     ASSERT(config != NULL);
     if (world->facts->hosts_len > 1) {
         json_array_append_new(member_array(config, "listeners"), link_listener(instance, host));

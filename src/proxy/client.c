@@ -130,6 +130,7 @@ void proxy_client_gone(ProxyClient *client)
         pool->clients--;
         proxy_pool_unused(pool);
     }
+    atomic_fetch_sub(&worker->proxy->guests, client->guest ? 1 : 0);
     atomic_fetch_sub(&worker->proxy->clients, 1);
     proxy_worker_client_gone(worker);
 }

@@ -50,23 +50,38 @@ static void negotiate(ProxyClient *client, const PgStart *start)
     }
 }
 
-static void refuse_plain(ProxyClient *client, Slice user, Slice database)
+/* As PostgreSQL says it. */
+static void refuse_by_hba(ProxyClient *client, const char *how, Slice user, Slice database)
 {
     char peer[NET_ADDR_TEXT_SIZE] = "?";
     NetAddr addr;
-    proxy_traffic_tls_failed(client);
-    if (!client->worker->config->relay) {
-        proxy_client_fatal(client, "28000", "This RDS Proxy requires TLS connections.", NULL);
-        return;
-    }
     if (stream_peer_addr(client->stream, &addr, NULL)) {
         net_addr_host(&addr, peer);
     }
     CLEANUP(mem_free_ptr)
-    char *message = mem_printf("no pg_hba.conf entry for host \"%s\", user \"%.*s\", database "
-                               "\"%.*s\", no encryption",
-                               peer, SLICE_FMT(user), SLICE_FMT(database));
+    char *message = mem_printf("%s host \"%s\", user \"%.*s\", database \"%.*s\", %s", how, peer,
+                               SLICE_FMT(user), SLICE_FMT(database),
+                               client->tls ? "SSL encryption" : "no encryption");
     proxy_client_fatal(client, "28000", message, NULL);
+}
+
+static void refuse_plain(ProxyClient *client, Slice user, Slice database)
+{
+    proxy_traffic_tls_failed(client);
+    if (client->worker->config->relay) {
+        refuse_by_hba(client, "no pg_hba.conf entry for", user, database);
+    } else {
+        proxy_client_fatal(client, "28000", "This RDS Proxy requires TLS connections.", NULL);
+    }
+}
+
+/* A role of this process's own, by which PostgreSQL lets it in without a password: nobody else may
+ * come as it, and not even begin to (what a start packet asks for is done before the client could
+ * be refused). Another host's process asks by it what `probe_user` is for. */
+static bool is_reserved(const ProxyClient *client, Slice user)
+{
+    return proxy_names_have(&client->worker->config->relay_reserved, user) &&
+           !proxy_relay_is_probe(client, user);
 }
 
 /* False: it was refused, and the client is gone. A walsender of the whole server would be taken for
@@ -134,6 +149,9 @@ static bool start_admitted(ProxyClient *client, const PgStart *start, Slice user
             NULL);
     } else if (worker->config->require_tls && !client->tls) {
         refuse_plain(client, user, database);
+    } else if (relay && is_reserved(client, user)) {
+        proxy_worker_count(client->worker, STAT_AUTH_FAILED, 1);
+        refuse_by_hba(client, "pg_hba.conf rejects connection for", user, database);
     } else {
         return replication_admitted(client, start);
     }

@@ -319,6 +319,8 @@ static void parse_relay(Reader *outer, ProxyConfig *config)
     Reader reader = reader_of(reader_take(outer, "relay"), "relay", outer->err);
     parse_target(&reader, &config->target);
     config->relay_trusts = reader_bool(&reader, "allow_trust");
+    proxy_config_parse_names(&reader, "reserved_users", 0, PROXY_RESERVED_MAX,
+                             &config->relay_reserved);
     /* PostgreSQL would bind the login to a channel that its client is not at the other end of. */
     if (config->target.tls != TARGET_TLS_DISABLE && config->target.tls != TARGET_TLS_LINK) {
         reader_fail(&reader, "target.tls goes with kind pool: through a relay, clients could not "

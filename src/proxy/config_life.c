@@ -109,6 +109,7 @@ void proxy_config_unref(ProxyConfig *config)
     target_done(&config->target);
     mem_free(config->init_query);
     mem_free(config->admin_database);
+    names_done(&config->relay_reserved);
     names_done(&config->admin_users);
     names_done(&config->stats_users);
     crypto_wipe(config, sizeof(*config));

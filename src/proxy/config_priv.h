@@ -26,6 +26,7 @@
 #define PROXY_CLIENTS_MAX            100000
 #define PROXY_SERVERS_MAX            10000
 #define PROXY_DEPOSED_MAX            16
+#define PROXY_RESERVED_MAX           16
 #define PROXY_REPLICAS_MAX           15
 #define PROXY_TARGETS_MAX            (1 + PROXY_REPLICAS_MAX)
 #define PROXY_LAG_MAX_DEFAULT        30000 /* ms */
@@ -176,8 +177,9 @@ typedef struct ProxyConfig {
     int64_t idle_client_ms; /* 0: no limit */
     uint32_t silent_client_s, silent_server_s;
     int64_t upgrade_drain_ms;
-    ProxyTarget target; /* the writer: number 0 */
-    bool relay_trusts;  /* whom the target lets in without a proof comes in */
+    ProxyTarget target;        /* the writer: number 0 */
+    bool relay_trusts;         /* whom the target lets in without a proof comes in */
+    ProxyNames relay_reserved; /* roles that nobody comes as: they are this process's own */
     /* pool only */
     ProxyTarget replicas[PROXY_REPLICAS_MAX]; /* numbers 1 and up; those without an id are none */
     ProxyReads reads;

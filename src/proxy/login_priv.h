@@ -47,6 +47,9 @@ static inline void login_send(ProxyClient *client, Buf *out)
     buf_done(out);
 }
 
+/* relay.c: whether it is another host's process that comes as `probe_user`, by the link. */
+bool proxy_relay_is_probe(const ProxyClient *client, Slice user);
+
 /* client_auth.c: `user`, `database` and `params` are known: asks for a proof, or looks at the
  * certificate. */
 LoginStep proxy_auth_begin(ProxyClient *client);

@@ -75,6 +75,7 @@ struct Proxy {
     Catalogs catalogs;
     Quotas quotas;
     atomic_uint clients;
+    atomic_uint guests; /* of the clients: nobody waits for them to leave */
     atomic_uint hubs;
     atomic_uint reads;    /* of `config`, for all threads */
     atomic_bool trimming; /* one worker looks at idle connections */

@@ -6,6 +6,7 @@
  */
 #include "proxy/client_priv.h"
 #include "proxy/login_priv.h"
+#include "proxy/pulse_priv.h"
 #include "proxy/server_priv.h"
 #include "proxy/traffic_priv.h"
 
@@ -13,6 +14,26 @@ static void put_param(Buf *list, const char *name, const char *value)
 {
     pg_put_str(list, slice_of(name));
     pg_put_str(list, slice_of(value));
+}
+
+bool proxy_relay_is_probe(const ProxyClient *client, Slice user)
+{
+    const char *probe_user = client->worker->config->target.probe_user;
+    return client->login->link && probe_user != NULL && slice_is(user, probe_user);
+}
+
+/* Of another host's process, which asks whether commits reach their standbys: what it says itself
+ * does not count. */
+static void put_probe_hello(ProxyServer *server)
+{
+    Buf list;
+    buf_init(&list, PG_START_MAX);
+    buf_init(&server->hello, BUF_MAX_DEFAULT);
+    put_param(&list, "user", server->worker->config->target.probe_user);
+    put_param(&list, "database", PROXY_PROBE_DATABASE);
+    proxy_pulse_put_params(&list);
+    pg_put_start(&server->hello, 0, buf_slice(&list));
+    buf_done(&list);
 }
 
 /* A walsender's name is ours (RULES F4). */
@@ -84,15 +105,6 @@ static const StreamHandlers relay_client_handlers = {
     .on_closed = relay_client_on_closed,
 };
 
-/* Another host's process comes so, to ask what `probe_user` is for. */
-static bool may_come_unproven(const ProxyClient *client, Slice start_params)
-{
-    const ProxyConfig *config = client->worker->config;
-    const char *probe_user = config->target.probe_user;
-    return config->relay_trusts || (client->login->link && probe_user != NULL &&
-                                    slice_is(pg_params_get(start_params, "user"), probe_user));
-}
-
 bool proxy_relay_start(ProxyClient *client, Slice start_params)
 {
     ProxyWorker *worker = client->worker;
@@ -110,8 +122,15 @@ bool proxy_relay_start(ProxyClient *client, Slice start_params)
         proxy_client_fatal(client, "53300", "sorry, too many clients already", NULL);
         return false;
     }
-    put_hello(server, start_params, client->login->replication);
-    server->proven = may_come_unproven(client, start_params);
+    bool probes = proxy_relay_is_probe(client, pg_params_get(start_params, "user"));
+    if (probes) {
+        put_probe_hello(server);
+        client->guest = true;
+        atomic_fetch_add(&worker->proxy->guests, 1);
+    } else {
+        put_hello(server, start_params, client->login->replication);
+    }
+    server->proven = probes || worker->config->relay_trusts;
     client->server = server;
     client->framer = (PgFramer){0};
     client->state = CLIENT_RELAY_LOGIN;
@@ -179,22 +198,25 @@ static void take_ready(ProxyServer *server)
 }
 
 /* PostgreSQL lets somebody in without a proof for what this process is (peer), or whoever it is
- * (trust): through a relay that would be everybody who reaches it. Then the client is refused. */
-static void take_auth(ProxyServer *server, const PgPiece *piece)
+ * (trust): through a relay that would be everybody who reaches it. Then the client is refused.
+ * False: PostgreSQL breaks the protocol. */
+static bool take_auth(ProxyServer *server, const PgPiece *piece)
 {
     ProxyClient *client = server->client;
     PgAuth auth;
-    bool read = piece->last && pg_get_auth(piece->body, &auth);
-    server->proven = server->proven || !read || auth.kind != PG_AUTH_OK;
+    TRY(piece->last && pg_get_auth(piece->body, &auth));
+    server->proven = server->proven || auth.kind != PG_AUTH_OK;
     if (server->proven) {
         stream_write_ref(client->stream, piece->raw);
-        return;
+        return true;
     }
     log_warn("proxy", "PostgreSQL let a client in without a proof of who it is; it was refused");
+    proxy_worker_count(client->worker, STAT_AUTH_FAILED, 1);
     proxy_client_fatal(client, "28000",
                        "this role cannot log in through this endpoint: PostgreSQL asks for no "
                        "proof of who comes as it",
                        "Its pg_hba.conf has trust, peer or ident for it.");
+    return true;
 }
 
 /* Of the answer to that, nothing is the client's. */
@@ -225,8 +247,7 @@ static bool take_piece(ProxyServer *server, const PgPiece *piece)
         return true;
     }
     if (piece->first && piece->type == 'R') {
-        take_auth(server, piece);
-        return true;
+        return take_auth(server, piece);
     }
     stream_write_ref(client->stream, piece->raw);
     if (!piece->first) {

@@ -71,7 +71,7 @@ static void left_look(void *user)
     if (!succession_is_leaving(proxy->succession)) {
         return; /* it is about to serve again */
     }
-    if (atomic_load(&proxy->clients) == 0) {
+    if (atomic_load(&proxy->clients) <= atomic_load(&proxy->guests)) {
         drain_over(proxy, "its last client has gone");
     } else if (left_ms >= proxy->config->upgrade_drain_ms) {
         drain_over(proxy, "upgrade_drain_s is over");

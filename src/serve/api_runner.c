@@ -133,7 +133,7 @@ static bool host_heard(void *context, const char *host, bool *ret_alive, int64_t
 static HostStoreMember store_member(void *context, const char *host)
 {
     const ApiRunner *runner = context;
-    return runner->etcd != NULL ? etcd_keeper_member(runner->etcd, host) : HOST_MEMBER_UNKNOWN;
+    return runner->etcd != NULL ? etcd_keeper_member(runner->etcd, host) : HOST_MEMBER_ELSEWHERE;
 }
 
 /* Over SQLite there is no store for two: it moves, which is done by the next start of serve. */

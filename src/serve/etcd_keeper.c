@@ -95,13 +95,14 @@ static bool view_take(EtcdKeeper *keeper, Arena *arena, EtcdView *view, Err *err
     return true;
 }
 
-/* For whoever asks. */
+/* For whoever asks. NULL: they could not be looked at. */
 static void members_show(EtcdKeeper *keeper, const StoreMembers *members)
 {
+    size_t len = members != NULL ? members->len : 0;
     pthread_mutex_lock(&keeper->lock);
-    keeper->looked = true;
+    keeper->looked = members != NULL;
     keeper->members_len = 0;
-    for (size_t i = 0; i < members->len && keeper->members_len < ETCD_OWN_MEMBERS; i++) {
+    for (size_t i = 0; i < len && keeper->members_len < ETCD_OWN_MEMBERS; i++) {
         const StoreMember *member = &members->items[i];
         HostMember *shown = &keeper->members[keeper->members_len++];
         snprintf(shown->host, sizeof(shown->host), "%s", member->name);
@@ -243,8 +244,9 @@ static bool members_look(EtcdKeeper *keeper, Err *err)
     EtcdView view;
     Err failed;
     bool removed = false;
-    TRY(view_take(keeper, arena, &view, err) && is_removed(tier, arena, tier->host, &removed, err));
-    members_show(keeper, &view.members);
+    bool taken = view_take(keeper, arena, &view, err);
+    members_show(keeper, taken ? &view.members : NULL);
+    TRY(taken && is_removed(tier, arena, tier->host, &removed, err));
     if (removed || view.hosts_len == 0) {
         return true;
     }

@@ -199,9 +199,9 @@ static void etcd_end(Serve *serve)
 static void serve_end(Serve *serve)
 {
     bool stopped = serve->exit_code == EXIT_STOPPED;
-    etcd_keeper_free(serve->etcd);
     jobs_free(serve->jobs);
     jobs_free(serve->node_jobs);
+    etcd_keeper_free(serve->etcd);
     api_runner_free(serve->api);
     control_runner_free(serve->control);
     agent_free(serve->agent);
