@@ -20,6 +20,7 @@ Offence = namedtuple('Offence', 'path line message')
 
 FUNCTION_LINES_MAX = 100
 FILE_LINES_MAX = 1000
+HELP_COLUMNS_MAX = 80
 
 # Libraries that only the named modules may see. base sees none but libc.
 DOORS = {
@@ -225,6 +226,19 @@ def lint_text(tree):
                     yield Offence(path, number, f'"{pattern.search(line).group()}": {reason}')
 
 
+# ---- help ------------------------------------------------------------------------------------
+
+def lint_help(tree):
+    """The lines of a `.usage`, which stand one to a line."""
+    for path in tree.c_files('src'):
+        inside = False
+        for number, line in enumerate(tree.text(path).splitlines(), 1):
+            inside = '.usage =' in line or (inside and line.lstrip().startswith('"'))
+            found = re.search(r'"(.*)\\n"', line) if inside else None
+            if found and len(re.sub(r'\\.', '.', found.group(1))) > HELP_COLUMNS_MAX:
+                yield Offence(path, number, f'help has at most {HELP_COLUMNS_MAX} columns')
+
+
 # ---- what the build would not notice ----------------------------------------------------------
 
 def quoted_words(tree, path):
@@ -292,8 +306,8 @@ def section_changes(section):
 
 def lint(root, build):
     tree = Tree(root)
-    checks = [lint_layers, lint_banned, lint_sizes, lint_heads, lint_text, lint_forgotten,
-              lint_format]
+    checks = [lint_layers, lint_banned, lint_sizes, lint_heads, lint_text, lint_help,
+              lint_forgotten, lint_format]
     offences = [offence for check in checks for offence in check(tree)]
     if build != 'none':
         offences += lint_globals(tree, build)

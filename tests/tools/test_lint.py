@@ -138,6 +138,12 @@ def test_text(tree, text, message):
     assert message in tree(one_source('src/agent/a.c', text))
 
 
+def test_help(tree):
+    usage = 'static const Spec spec = {{.usage =\n    "usage: a\\n"\n    "{}\\n"}};\n'
+    assert 'a.c:4: help has' in tree(one_source('src/agent/a.c', '/* A file. */\n' + usage.format('x' * 81)))
+    assert 'help has' not in tree(one_source('src/agent/a.c', '/* A file. */\n' + usage.format('x' * 80)))
+
+
 def test_forgotten(tree):
     out = tree({
         'src/agent/a.c': '/* A file. */\n',
