@@ -194,6 +194,7 @@ make_test() {
     say 'make test'
     make test >/tmp/test.log 2>&1 || {
         grep -E '^(FAILED|SKIPPED) [^[]|^E  ' /tmp/test.log || true
+        grep -A 8 '\[  ERROR' /tmp/test.log | head -n 200 || true
         tail -n 60 /tmp/test.log
         exit 1
     }
