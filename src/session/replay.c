@@ -153,7 +153,7 @@ void settings_note(Session *session, Exchange *exchange, const TextEffects *effe
                    SessionOut *out)
 {
     exchange->chained = exchange->chained || effects->chains;
-    exchange->undoes = effects->undoes;
+    exchange->undoes = effects->undoes || effects->ends; /* a COMMIT may turn out to be one */
     if (effects->touched.len == 0 || session->relay) {
         return;
     }

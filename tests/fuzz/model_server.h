@@ -227,8 +227,12 @@ static inline void serve_execute(World *w, uint8_t owner)
     if (owner != NOBODY && shows_token(slice_of(w->portal))) {
         check_token(w, slice_of(w->portal));
     }
-    if (!w->bound || (w->status == 'E' && choice != 6)) {
+    Slice sql = slice_of(w->portal);
+    bool begins = slice_is(sql, "begin");
+    if (!w->bound || (w->status == 'E' && (begins || !is_transaction(sql)))) {
         fail(w, owner, true);
+    } else if (is_transaction(sql)) {
+        serve_said_transaction(w, owner, sql);
     } else if (strncmp(w->portal, "SET transaction_", 16) == 0) {
         say(w, "C", owner); /* what is sent again is read only */
     } else if (model_is_setting(slice_of(w->portal))) {
@@ -244,8 +248,6 @@ static inline void serve_execute(World *w, uint8_t owner)
         say(w, "G", owner);
         w->copy = 'E';
         w->owner = owner;
-    } else if (choice == 6) {
-        serve_transaction(w, owner);
     } else {
         fail(w, owner, true);
     }

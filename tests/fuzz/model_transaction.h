@@ -101,6 +101,29 @@ static inline void serve_transaction(World *w, uint8_t owner)
     }
 }
 
+static inline bool is_transaction(Slice sql)
+{
+    return slice_is(sql, "begin") || slice_is(sql, "commit") || slice_is(sql, "rollback");
+}
+
+/* A text that says so; outside of a transaction COMMIT and ROLLBACK end the batch's own. */
+static inline void serve_said_transaction(World *w, uint8_t owner, Slice sql)
+{
+    bool failed = w->status == 'E';
+    if (slice_is(sql, "begin")) {
+        w->status = 'T';
+        say_tag(w, "BEGIN", owner);
+    } else if (slice_is(sql, "commit") && !failed) {
+        w->status = 'I';
+        commit(w, true);
+        say_tag(w, "COMMIT", owner);
+    } else {
+        w->status = 'I';
+        roll_back(w);
+        say_tag(w, "ROLLBACK", owner);
+    }
+}
+
 static inline void transaction_end(World *w)
 {
     if (w->status == 'I') {

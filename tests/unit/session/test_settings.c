@@ -247,6 +247,41 @@ static void test_a_rollback_within_a_batch(void **state)
     assert_null(t->exchange.applied); /* it stands */
 }
 
+/* A COMMIT of what has failed is a ROLLBACK; of what has not, the replay changes nothing. */
+static void test_a_commit_within_a_batch(void **state)
+{
+    Talk *t = *state;
+    make_missing(t);
+    client(t, 'Q', "", "begin");
+    replayed(t, 1);
+    done(t, "BEGIN");
+    ready(t, 'T');
+    client(t, 'Q', "", "select 1/0");
+    says(t, 'E', SLICE(""));
+    ready(t, 'E');
+    (void)sent(t);
+    const char *texts[] = {"commit", "show x"};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        client(t, 'P', "", texts[i]);
+        client(t, 'B', "", "");
+        client(t, 'E', "", "");
+    }
+    client(t, 'S', "", "");
+    assert_string_equal(sent(t), "commit; B; E; RESET \"x\"; B; E; show x; B; E; S");
+    const char *tags[] = {"ROLLBACK", "SHOW"};
+    for (size_t i = 0; i < ARRAY_LEN(tags); i++) {
+        if (i == 1) {
+            replayed(t, 1);
+        }
+        says(t, '1', SLICE(""));
+        says(t, '2', SLICE(""));
+        done(t, tags[i]);
+    }
+    ready(t, 'I');
+    assert_true(t->out.at_rest);
+    assert_null(t->exchange.applied); /* it stands */
+}
+
 static void test_a_commit_keeps_the_replay(void **state)
 {
     Talk *t = *state;
@@ -637,6 +672,7 @@ int main(void)
         IN_TALK(test_what_was_set_is_asked_for_and_replayed),
         IN_TALK(test_a_rollback_takes_the_replay_back),
         IN_TALK(test_a_rollback_within_a_batch),
+        IN_TALK(test_a_commit_within_a_batch),
         IN_TALK(test_a_commit_keeps_the_replay),
         IN_TALK(test_the_pipeline_waits_behind_a_replay),
         IN_TALK(test_what_is_copied_does_not_wait),
