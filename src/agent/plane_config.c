@@ -167,11 +167,16 @@ static json_t *expand_target(Expander *expander, const json_t *object, const cha
     return expand_object(expander, rest, depth + 1);
 }
 
-/* Where commits wait for standbys, the plane is told who may ask whether they do. */
-static void tell_pulse(json_t *target)
+/* Where commits wait for standbys, the plane is told who may ask whether they do; and not to let
+ * anybody answer who may not have heard that a standby on another host leads (RULES F9). */
+static void tell_pulse(json_t *target, bool several_hosts)
 {
-    if (member_bool(target, "synchronous", false)) {
-        json_object_set_new(target, "probe_user", json_string(PG_PULSE_USER));
+    if (!member_bool(target, "synchronous", false)) {
+        return;
+    }
+    json_object_set_new(target, "probe_user", json_string(PG_PULSE_USER));
+    if (several_hosts) {
+        json_object_set_new(target, "right_to_answer", json_string("enforced"));
     }
 }
 
@@ -181,8 +186,9 @@ static json_t *expand_leader(Expander *expander, const json_t *object, int depth
         plane_leader(expander->options, expander->arena, member_str(object, "$leader", ""));
     json_t *target =
         node != NULL ? expand_target(expander, object, "$leader", node, depth) : json_null();
-    tell_pulse(target);
-    if (json_is_object(target) && hosts_are_several(expander->options->hosts)) {
+    bool several = hosts_are_several(expander->options->hosts);
+    tell_pulse(target, several);
+    if (json_is_object(target) && several) {
         json_object_set_new(target, "deposed", plane_peers_new(expander->options, node));
     }
     return target;

@@ -1,9 +1,10 @@
 /* See pool_priv.h. Secrets stay sealed here; the agent opens them on their way to the process. */
 #include "control/pool_priv.h"
 
-#define BORROW_TIMEOUT_S_DEFAULT 120
-#define IDLE_CLIENT_S_DEFAULT    1800
-#define POOL_PORT                5432
+#define BORROW_TIMEOUT_S_DEFAULT   120
+#define IDLE_CLIENT_S_DEFAULT      1800
+#define POOL_PORT                  5432
+#define SUPERUSER_RESERVED_DEFAULT 3 /* superuser_reserved_connections */
 
 /* ---- users -------------------------------------------------------------------------------------
  */
@@ -163,7 +164,10 @@ static json_t *target_new(const Pool *pool, const char *dbi, bool is_replica)
      * on each host. */
     int64_t hosts = world->facts->hosts_len > 1 ? (int64_t)world->facts->hosts_len : 1;
     int64_t pulses = instance_is_synchronous(world, dbi) ? (sharers(pool, false) + 1) * hosts : 0;
-    int64_t share = (most - pulses) / sharers(pool, is_replica);
+    int64_t reserved =
+        text_int(member_str(member_object(goal, "settings"), "superuser_reserved_connections", ""),
+                 SUPERUSER_RESERVED_DEFAULT);
+    int64_t share = (most - reserved - pulses) / sharers(pool, is_replica);
     json_t *target = instance_target_new(world, dbi);
     ASSERT(target != NULL);
     json_object_set_new(target, "max_connections", json_integer(share > 0 ? share : 1));

@@ -75,7 +75,7 @@ static void gate_look(ProxyServer *server)
         session_gate_open(&server->exchange);
         go_on(server);
     } else if (late || proxy_pulse_is_of_another(pulse, run) ||
-               (atomic_load(&pulse->begun_us) == 0 && stream_peer_ended(server->stream))) {
+               (atomic_load(&pulse->away) && stream_peer_ended(server->stream))) {
         proxy_meter_add(proxy_server_meter(server), STAT_GATED_LOST, 1);
         give_up(server, "its commit was not seen to reach the standby: a failover may undo it");
     } else {
@@ -96,11 +96,13 @@ static bool has_right(const ProxyServer *server)
     return begun_us != 0 && time_boot_us() < begun_us + PULSE_RIGHT_MS * US_PER_MS;
 }
 
-static bool may_answer(const ProxyServer *server)
+/* While nobody leads, as far as we know, it stays as it was. */
+static bool may_answer(ProxyServer *server)
 {
-    return !server->worker->config->target.right_enforced ||
-           server->target != PROXY_TARGET_PRIMARY || server->state == SERVER_DRAINING ||
-           has_right(server);
+    const ProxyTarget *target = &server->worker->config->target;
+    server->enforced = target->id != NULL ? target->right_enforced : server->enforced;
+    return !server->enforced || server->target != PROXY_TARGET_PRIMARY ||
+           server->state == SERVER_DRAINING || has_right(server);
 }
 
 bool proxy_hold_may_answer(ProxyServer *server)
@@ -115,10 +117,15 @@ bool proxy_hold_may_answer(ProxyServer *server)
     return true;
 }
 
+bool proxy_hold_has_right(const ProxyWorker *worker, size_t target)
+{
+    return target != PROXY_TARGET_PRIMARY || !worker->config->target.right_enforced ||
+           proxy_pulse_right_us(&worker->proxy->pulse) > 0;
+}
+
 bool proxy_hold_may_begin(ProxyWorker *worker, size_t target)
 {
-    if (target != PROXY_TARGET_PRIMARY || !worker->config->target.right_enforced ||
-        proxy_pulse_right_us(&worker->proxy->pulse) > 0) {
+    if (proxy_hold_has_right(worker, target)) {
         return true;
     }
     atomic_store(&worker->any_refused, true);
@@ -130,11 +137,12 @@ static void right_look(ProxyServer *server)
 {
     const ProxyPulse *pulse = pulse_of(server);
     int64_t run = server->defaults.run;
-    bool late = time_boot_us() - server->held_us >= HOLD_RIGHT_MS * US_PER_MS;
+    int64_t held_us = time_boot_us() - server->held_us;
+    bool late = held_us >= HOLD_RIGHT_MS * US_PER_MS;
+    bool ended = held_us >= HOLD_WORDS_MS * US_PER_MS && stream_peer_ended(server->stream);
     if (may_answer(server)) {
         go_on(server);
-    } else if (late || (run != 0 && proxy_pulse_is_of_another(pulse, run)) ||
-               stream_peer_ended(server->stream)) {
+    } else if (late || (run != 0 && proxy_pulse_is_of_another(pulse, run)) || ended) {
         give_up(server, "the primary may not answer any more");
     }
 }

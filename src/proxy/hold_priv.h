@@ -17,6 +17,7 @@
 
 #define HOLD_GATE_MS  5000  /* a lost standby is out of the set long before */
 #define HOLD_RIGHT_MS 10000 /* by then another one leads, or the fence has ended this one */
+#define HOLD_WORDS_MS 500   /* what PostgreSQL said before it closed may be heard until then */
 #define HOLD_TICK_MS  50
 
 /* STEP_GATE. */
@@ -24,7 +25,9 @@ void proxy_hold_gate(ProxyServer *server);
 /* Whether what the server has just sent may be passed on; otherwise it is held, and given again. To
  * be asked behind the read: what came before this moment was said before it. */
 bool proxy_hold_may_answer(ProxyServer *server);
-/* Whether somebody may get a connection to the target now. */
+/* Whether the target may answer now. */
+bool proxy_hold_has_right(const ProxyWorker *worker, size_t target);
+/* The same, of somebody who wants a connection there: if not, it is asked for. */
 bool proxy_hold_may_begin(ProxyWorker *worker, size_t target);
 /* Not any more: it has no client, or is about to go. Not held is fine. */
 void proxy_hold_end(ProxyServer *server);

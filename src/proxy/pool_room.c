@@ -8,6 +8,7 @@
  * limit of its own (pool_limits.c) is passed over.
  */
 #include "proxy/client_priv.h"
+#include "proxy/hold_priv.h"
 #include "proxy/line_priv.h"
 #include "proxy/pool_parts_priv.h"
 #include "proxy/server_priv.h"
@@ -236,7 +237,9 @@ static void pump_side(ProxyWorker *worker, size_t target)
     while (side->connecting < PROXY_CONNECTING_MAX &&
            loop_now_ms(worker->loop) >= side->retry_at_ms) {
         ProxyPool *pool = proxy_worker_oldest_pool(worker, target, true);
-        if (pool == NULL || !open_for(pool)) {
+        /* Where nobody may answer, what lies idle is enough for when somebody may again. */
+        bool idle = pool != NULL && pool->idle.len > 0 && !proxy_hold_has_right(worker, target);
+        if (pool == NULL || idle || !open_for(pool)) {
             break;
         }
     }

@@ -43,28 +43,38 @@ static ProxyPulse *pulse_of(const ProxyWorker *worker)
     return &worker->proxy->pulse;
 }
 
-static void ask(ProxyPulse *pulse)
+/* NULL: it is none of the pulse's any more. */
+static PulseSession *session_of(ProxyPulse *pulse, const ProxyServer *server)
+{
+    for (size_t i = 0; i < ARRAY_LEN(pulse->sessions); i++) {
+        if (pulse->sessions[i].opened == server) {
+            return &pulse->sessions[i];
+        }
+    }
+    return NULL;
+}
+
+static void ask(ProxyPulse *pulse, PulseSession *session)
 {
     Buf out;
-    if (pulse->asking) {
+    if (session->asking) {
         pulse->again = true;
         return;
     }
     buf_init(&out, BUF_MAX_DEFAULT);
     pg_put_query(&out, slice_of(query));
-    pulse->asking = true;
-    pulse->again = pulse->cut = pulse->failed = false;
-    pulse->asked_run = 0;
-    pulse->asked_us = time_boot_us(); /* before it can be on its way */
-    stream_write(pulse->server->stream, buf_slice(&out));
+    session->asking = true;
+    pulse->again = session->cut = session->failed = false;
+    session->asked_run = 0;
+    session->since_us = time_boot_us(); /* before it can be on its way */
+    stream_write(session->server->stream, buf_slice(&out));
     buf_done(&out);
 }
 
-static void session_open(ProxyWorker *worker)
+static void session_open(ProxyWorker *worker, PulseSession *session)
 {
-    ProxyPulse *pulse = pulse_of(worker);
     const ProxyTarget *target = &worker->config->target;
-    if (pulse->session != NULL || target->id == NULL || !target->synchronous) {
+    if (session->opened != NULL || target->id == NULL || !target->synchronous) {
         return;
     }
     const char *user = target->probe_user;
@@ -72,18 +82,29 @@ static void session_open(ProxyWorker *worker)
         user = proxy_config_login_user(worker->config);
     }
     if (user != NULL) {
-        pulse->session = proxy_server_open_pulse(worker, user);
+        session->since_us = time_boot_us();
+        session->opened = proxy_server_open_pulse(worker, user);
+    }
+}
+
+static void session_close(PulseSession *session)
+{
+    ProxyServer *server = session->opened;
+    *session = (PulseSession){0};
+    if (server != NULL && server->state != SERVER_DRAINING) {
+        proxy_server_retire(server);
     }
 }
 
 static void want(ProxyWorker *worker)
 {
     ProxyPulse *pulse = pulse_of(worker);
-    if (pulse->server != NULL) {
-        ask(pulse);
+    PulseSession *first = &pulse->sessions[0];
+    if (first->server != NULL) {
+        ask(pulse, first);
     } else {
         pulse->again = true;
-        session_open(worker);
+        session_open(worker, first);
     }
 }
 
@@ -130,23 +151,39 @@ static bool is_used(ProxyWorker *worker)
     return now_ms - pulse->used_ms < PULSE_REST_MS;
 }
 
+static bool is_late(const PulseSession *session)
+{
+    bool waits = session->opened != NULL && (session->asking || session->server == NULL);
+    return waits && time_boot_us() - session->since_us > PULSE_LATE_MS * US_PER_MS;
+}
+
+static void go_on(ProxyWorker *worker, PulseSession *session, bool asks)
+{
+    if (session->server == NULL) {
+        session_open(worker, session);
+    } else if (asks && !session->asking) {
+        ask(pulse_of(worker), session);
+    }
+}
+
 static void tick(void *user)
 {
     ProxyWorker *worker = user;
     ProxyPulse *pulse = pulse_of(worker);
     bool used = is_used(worker);
     atomic_store(&pulse->rests, !used);
-    if (pulse->server == NULL) {
-        session_open(worker);
-    } else if (used && !pulse->asking) {
-        ask(pulse);
+    go_on(worker, &pulse->sessions[0], used);
+    if (is_late(&pulse->sessions[0])) {
+        go_on(worker, &pulse->sessions[1], true);
+    } else {
+        session_close(&pulse->sessions[1]);
     }
 }
 
 /* ---- answers -----------------------------------------------------------------------------------
  */
 
-static bool take_row(ProxyPulse *pulse, const PgPiece *piece)
+static bool take_row(PulseSession *session, const PgPiece *piece)
 {
     PgReader reader = {.rest = piece->body};
     if (!piece->last || pg_read_u16(&reader) != COLUMNS) {
@@ -154,7 +191,7 @@ static bool take_row(ProxyPulse *pulse, const PgPiece *piece)
     }
     (void)pg_read_bytes(&reader, pg_read_u32(&reader));
     Slice run = pg_read_bytes(&reader, pg_read_u32(&reader));
-    return pg_reader_ended(&reader) && str_to_i64(run, &pulse->asked_run);
+    return pg_reader_ended(&reader) && str_to_i64(run, &session->asked_run);
 }
 
 static void forget(ProxyPulse *pulse)
@@ -163,15 +200,18 @@ static void forget(ProxyPulse *pulse)
     atomic_store(&pulse->run, 0);
 }
 
-static void acknowledged(ProxyWorker *worker)
+/* Of two sessions the one that was asked later proves more. */
+static void acknowledged(ProxyWorker *worker, const PulseSession *session)
 {
     ProxyPulse *pulse = pulse_of(worker);
-    if (atomic_load(&pulse->run) != pulse->asked_run) {
+    if (atomic_load(&pulse->run) != session->asked_run) {
         forget(pulse);
-        atomic_store(&pulse->run, pulse->asked_run);
+        atomic_store(&pulse->run, session->asked_run);
     }
-    atomic_store(&pulse->begun_us, pulse->asked_us);
-    atomic_store(&pulse->took_us, time_boot_us() - pulse->asked_us);
+    if (atomic_load(&pulse->begun_us) < session->since_us) {
+        atomic_store(&pulse->begun_us, session->since_us);
+    }
+    atomic_store(&pulse->took_us, time_boot_us() - session->since_us);
     counter_add(&pulse->count, 1);
     proxy_holds_wake(worker->proxy);
 }
@@ -179,31 +219,32 @@ static void acknowledged(ProxyWorker *worker)
 static void answered(ProxyServer *server)
 {
     ProxyPulse *pulse = pulse_of(server->worker);
-    bool known = !pulse->failed && pulse->asked_run != 0;
-    pulse->asking = false;
-    if (known && !pulse->cut) {
-        acknowledged(server->worker);
+    PulseSession *session = session_of(pulse, server);
+    bool known = !session->failed && session->asked_run != 0;
+    session->asking = false;
+    if (known && !session->cut) {
+        acknowledged(server->worker, session);
     }
     if (pulse->again) {
-        ask(pulse);
+        ask(pulse, session);
     }
 }
 
 static bool take_piece(ProxyServer *server, const PgPiece *piece)
 {
-    ProxyPulse *pulse = pulse_of(server->worker);
+    PulseSession *session = session_of(pulse_of(server->worker), server);
     PgError error;
     if (!piece->first) {
         return true;
     }
     switch (piece->type) {
     case 'D':
-        return take_row(pulse, piece);
+        return take_row(session, piece);
     case 'N':
-        pulse->cut = pulse->cut || proxy_loss_is_cut_wait(piece);
+        session->cut = session->cut || proxy_loss_is_cut_wait(piece);
         return true;
     case 'E':
-        pulse->failed = true;
+        session->failed = true;
         if (piece->last && pg_get_error(piece->body, &error)) {
             CLEANUP(mem_free_ptr) char *why = mem_printf("%.*s", SLICE_FMT(error.message));
             proxy_pulse_failed(server, why);
@@ -277,14 +318,17 @@ void proxy_pulse_put_params(Buf *params)
 void proxy_pulse_begin(ProxyServer *server)
 {
     ProxyPulse *pulse = pulse_of(server->worker);
+    PulseSession *session = session_of(pulse, server);
+    ASSERT(session != NULL); /* else it has been retired */
     loop_timer_stop(&server->timer);
     mem_free(server->scram);
     server->scram = NULL;
     server->state = SERVER_WATCH;
     stream_set_handlers(server->stream, &pulse_handlers, server);
-    pulse->server = server;
-    pulse->asking = pulse->complained = false;
-    ask(pulse);
+    session->server = server;
+    atomic_store(&pulse->away, false);
+    pulse->complained = false;
+    ask(pulse, session);
 }
 
 /* Once, until it has been let in. */
@@ -301,24 +345,27 @@ void proxy_pulse_failed(ProxyServer *server, const char *why)
 void proxy_pulse_gone(ProxyServer *server)
 {
     ProxyPulse *pulse = pulse_of(server->worker);
-    if (pulse->session != server) {
-        return; /* another one has taken its place */
+    PulseSession *session = session_of(pulse, server);
+    if (session == NULL) {
+        return;
     }
-    pulse->session = pulse->server = NULL;
-    pulse->asking = false;
-    forget(pulse);
+    *session = (PulseSession){0};
+    if (session == &pulse->sessions[0]) { /* the other one, if any, takes its place */
+        pulse->sessions[0] = pulse->sessions[1];
+        pulse->sessions[1] = (PulseSession){0};
+    }
+    /* What was proven stays so, whoever is connected. */
+    atomic_store(&pulse->away, pulse->sessions[0].server == NULL);
     proxy_holds_wake(server->worker->proxy);
 }
 
-static void session_end(ProxyPulse *pulse)
+static void sessions_end(ProxyPulse *pulse)
 {
-    ProxyServer *session = pulse->session;
-    pulse->session = pulse->server = NULL;
-    pulse->asking = pulse->again = false;
+    pulse->again = false;
+    atomic_store(&pulse->away, true);
     forget(pulse);
-    if (session != NULL && session->state != SERVER_DRAINING) {
-        proxy_server_retire(session);
-    }
+    session_close(&pulse->sessions[0]);
+    session_close(&pulse->sessions[1]);
 }
 
 void proxy_pulse_apply(ProxyWorker *worker)
@@ -328,10 +375,10 @@ void proxy_pulse_apply(ProxyWorker *worker)
     bool none = target->id == NULL;
     bool wanted = !none && target->synchronous && !worker->draining;
     /* While nobody leads, what is under way may still need the one that did. */
-    bool stays = none || (wanted && pulse->session != NULL &&
-                          strcmp(pulse->session->place.at, target->at) == 0);
+    const ProxyServer *first = pulse->sessions[0].opened;
+    bool stays = none || (wanted && first != NULL && strcmp(first->place.at, target->at) == 0);
     if (!stays) {
-        session_end(pulse);
+        sessions_end(pulse);
     }
     if (wanted && !loop_timer_armed(&pulse->timer)) {
         pulse->used_ms = 0;
@@ -345,7 +392,7 @@ static void end_posted(void *user)
 {
     ProxyPulse *pulse = pulse_of(user);
     loop_timer_stop(&pulse->timer);
-    session_end(pulse);
+    sessions_end(pulse);
 }
 
 void proxy_pulse_drain(Proxy *proxy)

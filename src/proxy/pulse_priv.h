@@ -16,6 +16,10 @@
  *                   number and a flush of its WAL, here and at the standbys. The first use begins
  *                   again, and waits for that where the right is enforced
  *
+ * A pulse that is not answered within PULSE_LATE_MS may wait for a standby that is gone, or its
+ * connection may lead nowhere: then a second session asks as well, and never a third, for whoever
+ * waits for a standby holds a backend until that is there.
+ *
  * It is one engine's, from its start to its end (`run`): what another one has acknowledged proves
  * nothing of this one's commits.
  */
@@ -33,11 +37,23 @@ typedef struct ProxyWorker ProxyWorker;
 #define PULSE_MS       250
 #define PULSE_RIGHT_MS 1000
 #define PULSE_REST_MS  10000
+#define PULSE_LATE_MS  2000
 
 /* Of an engine, the moment at which it was started, in µs: no other one has the same. */
 #define ENGINE_RUN_SQL                                                                             \
     "pg_catalog.int8(pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())"         \
     " OPERATOR(pg_catalog.*) 1000000)"
+
+/* A session by which it is asked. */
+typedef struct PulseSession {
+    ProxyServer *opened; /* NULL: there is none */
+    ProxyServer *server; /* the same, once it can be asked */
+    bool asking;         /* an answer is under way */
+    bool cut;            /* its wait was: it proves nothing */
+    bool failed;
+    int64_t since_us; /* when it was opened, or asked last */
+    int64_t asked_run;
+} PulseSession;
 
 typedef struct ProxyPulse {
     /* Any thread reads. */
@@ -46,16 +62,12 @@ typedef struct ProxyPulse {
     atomic_int_fast64_t took_us;
     atomic_uint_fast64_t count; /* acknowledged so far */
     atomic_bool rests;          /* nobody uses the primary */
+    atomic_bool away;           /* there is nobody who could ask */
     atomic_bool wanted;
     /* Worker 0's. */
-    ProxyServer *session; /* NULL: none, not even one that is being opened */
-    ProxyServer *server;  /* the same, once it can be asked */
-    bool asking;          /* an answer is under way */
-    bool again;           /* and another one is wanted then */
-    bool cut;             /* its wait was: it proves nothing */
-    bool failed;
+    PulseSession sessions[2]; /* the second one as long as the first is late */
+    bool again;               /* an answer is under way, and another one is wanted then */
     bool complained;
-    int64_t asked_us, asked_run;
     uint64_t queries; /* of all workers, when they were last seen to grow */
     int64_t used_ms;  /* then; 0: never looked */
     LoopTimer timer;

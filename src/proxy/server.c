@@ -41,6 +41,7 @@ ProxyServer *proxy_server_open(ProxyWorker *worker, ProxyPool *pool, ProxyClient
     server->handle = handle;
     server->pool = pool;
     server->target = (uint8_t)target;
+    server->enforced = target == PROXY_TARGET_PRIMARY && worker->config->target.right_enforced;
     server->client = relay_client;
     server->budgeted = pool != NULL;
     server->probe = pool == NULL && relay_client == NULL;

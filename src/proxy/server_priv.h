@@ -58,6 +58,7 @@ struct ProxyServer {
     bool retired;     /* not to be used again */
     bool tls_counted; /* as a connection with TLS */
     bool previous;    /* logs in with the role's previous password */
+    bool enforced;    /* it answers only as long as it has the right to (hold_priv.h) */
     bool proven;      /* of a relay: its client has been asked for a proof, or need not be */
     bool asks_defaults;
     Stream *stream;

@@ -2,6 +2,7 @@
 known how long the primary may still answer (F9): `weir proxy` in front of a PostgreSQL whose standby is a stream of WAL
 that the tests stop and continue."""
 import contextlib
+import os
 import signal
 import subprocess
 import time
@@ -445,6 +446,39 @@ def test_the_right_is_not_enforced_any_more(enforced, postgres, after):
             assert answer.result(3).fetchone() == (2,)
 
 
+def pulses(postgres):
+    return [pid for (pid,) in postgres.ask("SELECT pid FROM pg_stat_activity WHERE usename = 'pulse'")]
+
+
+def test_the_session_that_asks_is_lost(enforced, postgres):
+    """What it has proven stays so, and another one goes on."""
+    with enforced.connect() as client:
+        client.execute('BEGIN')
+        for _ in range(5):
+            before = wait_for(lambda: pulses(postgres), 'there is no pulse')
+            postgres.ask('SELECT pg_terminate_backend(%s)', before[0])
+            assert client.execute('SELECT 2').fetchone() == (2,)
+            wait_for(lambda: set(pulses(postgres)) - set(before), 'nobody asks')
+
+
+def test_the_session_that_asks_hangs(enforced, postgres):
+    """Another one asks as well, and no third."""
+    with enforced.connect() as client:
+        client.execute('BEGIN')
+        stuck = wait_for(lambda: pulses(postgres), 'there is no pulse')
+        os.kill(stuck[0], signal.SIGSTOP)
+        try:
+            for _ in range(12):
+                time.sleep(0.5)
+                assert client.execute('SELECT 2').fetchone() == (2,)
+                assert len(pulses(postgres)) <= 2
+            assert len(pulses(postgres)) == 2
+        finally:
+            os.kill(stuck[0], signal.SIGCONT)
+        wait_for(lambda: len(pulses(postgres)) == 1, 'the other one stays')
+        assert client.execute('SELECT 2').fetchone() == (2,)
+
+
 def test_a_slow_reader_and_the_right(enforced, postgres):
     """What it drains makes a server be read again that is held: nothing is lost or told twice."""
     with Wire(enforced.address, PORT, ANN['user'], ANN['password'], 'app') as wire, ThreadPoolExecutor() as pool:
@@ -481,8 +515,11 @@ def test_after_a_rest_the_first_use_waits_for_a_pulse(weir, tmp_path, authority,
         with proxy.connect() as client:
             client.execute('SELECT 1')
             wait_for(at_rest(postgres), 'it goes on')
+            before = proxy.await_status(lambda s: s['borrows'] > 0)
             since = time.monotonic()
             assert client.execute('SELECT 1').fetchone() == (1,)
             assert time.monotonic() - since < 0.2
+            after = proxy.await_status(lambda s: s['borrows'] > before['borrows'])
+            assert after['servers_opened'] == before['servers_opened']  # what lies idle is enough
     finally:
         assert proxy.plane.close() == 0

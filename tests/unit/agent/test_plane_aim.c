@@ -139,7 +139,8 @@ static void test_a_member_that_has_another_address(void **state)
     here_close(&here);
 }
 
-/* With a second host a leader's process is told whom to leave. */
+/* With a second host a leader's process is told whom to leave, and to hold answers where another
+ * one may lead by now. */
 static void test_a_second_host(void **state)
 {
     (void)state;
@@ -153,7 +154,7 @@ static void test_a_second_host(void **state)
            "{\"term\":1,\"leader\":\"c-1\",\"phase\":\"leading\",\"set\":[],\"writes\":0}");
     expect(&here, config, &aim,
            "{\"target\":{\"deposed\":[\"c-2\"],\"id\":\"c-1\",\"probe_user\":\"rdsproxyadmin\","
-           "\"socket_dir\":\"/run/x/clients/c-1\","
+           "\"right_to_answer\":\"enforced\",\"socket_dir\":\"/run/x/clients/c-1\","
            "\"synchronous\":true}}",
            true);
     Arena *arena = arena_new();
