@@ -191,7 +191,7 @@ static bool take_first(Session *session, Exchange *exchange, const PgPiece *piec
 size_t session_server_pass(const Session *session, Exchange *exchange, Slice data)
 {
     bool completed = false;
-    if (session->walsender) {
+    if (session->walsender) { /* which may have to be ended between any two messages */
         return 0;
     }
     size_t len = flight_pass(&exchange->flight, data, !exchange->gate.on, &completed);

@@ -9,8 +9,10 @@ static inline void say(World *w, const char *types, uint8_t owner)
 {
     for (; *types != '\0'; types++) {
         bool tells = *types == 'C' || *types == 'Z';
+        bool plain = *types == 'C' && owner != NOBODY;
         queue_put(&w->out, (Entry){.type = *types,
                                    .owner = owner,
+                                   .tag = plain ? "INSERT 0 1" : NULL,
                                    .status = w->status,
                                    .cut = tells && owner != NOBODY && w->cut});
         w->cut = w->cut && *types != 'Z';

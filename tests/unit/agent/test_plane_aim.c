@@ -174,12 +174,57 @@ static void test_a_second_host(void **state)
     here_close(&here);
 }
 
+/* A secret of a role by which PostgreSQL lets Weir's own processes in would let its owner in. */
+static void test_a_secret_of_a_role_of_ones_own(void **state)
+{
+    (void)state;
+    static const uint8_t key[AEAD_KEY_SIZE] = {1};
+    static const struct {
+        const char *secret, *problem;
+    } cases[] = {{"{\"username\":\"ann\",\"password\":\"x\"}", NULL},
+                 {"{\"username\":\"rdsadmin\",\"password\":\"x\"}", "Weir's own"},
+                 {"{\"username\":\"rdsproxyadmin\",\"password\":\"x\"}", "Weir's own"},
+                 {"{\"username\":\"ann\"}", "\"password\""}};
+    Here here;
+    here_open(&here);
+    here.options.master_key = key;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        Err err;
+        Buf sealed;
+        json_t *made = NULL;
+        buf_init(&sealed, BUF_MAX_DEFAULT);
+        secret_seal(key, SLICE("arn"), slice_of(cases[i].secret), &sealed);
+        json_t *config = json_pack("{s:[{s:s#, s:s}]}", "users", "$credentials", sealed.data,
+                                   sealed.len, "context", "arn");
+        bool ok = plane_config_expand(&here.options, config, &made, &err);
+        assert_int_equal(ok, cases[i].problem == NULL);
+        assert_true(ok || strstr(err.message, cases[i].problem) != NULL);
+        json_decref(made);
+        json_decref(config);
+        buf_done(&sealed);
+    }
+    here_close(&here);
+}
+
+/* Roles that a relay lets nobody come as. */
+static void test_roles_of_ones_own(void **state)
+{
+    (void)state;
+    Here here;
+    here_open(&here);
+    free(aim_of(&here, "{\"reserved_users\":\"$own_roles\"}",
+                "{\"reserved_users\":[\"rdsadmin\",\"rdsrepladmin\",\"rdsproxyadmin\"]}"));
+    here_close(&here);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_node_that_is_placed_elsewhere),
         cmocka_unit_test(test_a_member_that_has_another_address),
         cmocka_unit_test(test_a_second_host),
+        cmocka_unit_test(test_a_secret_of_a_role_of_ones_own),
+        cmocka_unit_test(test_roles_of_ones_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -176,6 +176,17 @@ static void test_the_vote_leaves_a_host_that_drains(void **state)
     assert_true(etcd_is_last_voter(&first.members, &members[1]));
 }
 
+static void test_what_a_member_is(void **state)
+{
+    (void)state;
+    StoreMember members[] = {{1, "local", URL(1), false}, {2, "h2", URL(2), true}};
+    const StoreMembers both = {members, 2};
+    assert_int_equal(etcd_member_kind(&both, &members[0]), HOST_MEMBER_SOLE_VOTER);
+    assert_int_equal(etcd_member_kind(&both, &members[1]), HOST_MEMBER_LEARNER);
+    members[1].learner = false;
+    assert_int_equal(etcd_member_kind(&both, &members[0]), HOST_MEMBER_VOTER);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +198,7 @@ int main(void)
         cmocka_unit_test(test_one_that_lost_its_data_is_another),
         cmocka_unit_test(test_data_of_no_member),
         cmocka_unit_test(test_the_vote_leaves_a_host_that_drains),
+        cmocka_unit_test(test_what_a_member_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -174,6 +174,55 @@ static void test_ours(void **state)
     side_done(&side);
 }
 
+/* Whoever is told of what becomes of it looks at it: a statement that stands for another one, one
+ * that is followed by name; rows of what is read as COPY data; and what streams. */
+static void test_what_is_looked_at(void **state)
+{
+    (void)state;
+    static const struct {
+        char type;
+        unsigned marks;
+        const char *answer;
+    } cases[] = {{'P', FLIGHT_RECORD, "1"}, {'C', FLIGHT_STANDS, "3"}};
+    for (size_t i = 0; i < ARRAY_LEN(cases) + 2; i++) {
+        Side side;
+        Buf bytes;
+        side_init(&side, false);
+        buf_init(&bytes, BUF_MAX_DEFAULT);
+        if (i < ARRAY_LEN(cases)) {
+            flight_push(&side.exchange.flight, cases[i].type, cases[i].marks);
+            put_answer(&bytes, cases[i].answer);
+        } else {
+            say(&side, "Qselect 1");
+            put_answer(&bytes, "D");
+            side.exchange.flight.copying = i == ARRAY_LEN(cases);
+            side.session.walsender = !side.exchange.flight.copying;
+        }
+        assert_int_equal(session_server_pass(&side.session, &side.exchange, buf_slice(&bytes)), 0);
+        buf_done(&bytes);
+        side_done(&side);
+    }
+}
+
+/* As behind a piece: what came before is over. */
+static void test_what_was_before(void **state)
+{
+    (void)state;
+    Side side;
+    Buf bytes;
+    side_init(&side, true);
+    say(&side, "Qselect 1");
+    side.exchange.swallowing = side.exchange.gate.passed = true;
+    buf_init(&bytes, BUF_MAX_DEFAULT);
+    put_answer(&bytes, "D");
+    assert_int_equal(session_server_pass(&side.session, &side.exchange, buf_slice(&bytes)),
+                     bytes.len);
+    assert_false(side.exchange.swallowing);
+    assert_false(side.exchange.gate.passed);
+    buf_done(&bytes);
+    side_done(&side);
+}
+
 /* A length that is none is told by the framer. */
 static void test_garbage(void **state)
 {
@@ -195,6 +244,8 @@ int main(void)
         cmocka_unit_test(test_a_gate),
         cmocka_unit_test(test_a_run),
         cmocka_unit_test(test_ours),
+        cmocka_unit_test(test_what_is_looked_at),
+        cmocka_unit_test(test_what_was_before),
         cmocka_unit_test(test_garbage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
