@@ -21,7 +21,6 @@
 #define TERM_STOP_MS   60000 /* SIGTERM to the guard: the first mode's time */
 #define KILL_REPEAT_MS 100   /* while reaping: children of children come to us one by one */
 #define LAST_WORDS_MS  500   /* for agents to read the report */
-#define FENCE_LOOK_MS  250   /* between looks at the deadline */
 #define EXIT_HELD      3     /* another guard holds the node */
 
 typedef struct GuardArgs {
@@ -46,8 +45,7 @@ typedef struct Guard {
     int64_t stop_due_ms; /* loop time */
     LoopTimer escalation;
     LoopTimer kill_again;
-    LoopTimer fence;
-    int64_t fence_ms; /* of CLOCK_BOOTTIME; 0: none */
+    GuardDeadline fence;
     LoopTimer last_words;
     GuardExit end;
 } Guard;
@@ -186,41 +184,24 @@ static void guard_kill_engine(Guard *guard)
 /* ---- the fence deadline ------------------------------------------------------------------------
  */
 
-static void guard_fence_look(void *user);
-
-/* Where the host slept, the time is past when it wakes: no timer is trusted with it for long. */
-static void guard_fence_wait(Guard *guard, int64_t until_ms)
+/* Nobody asked for this end: whoever finds it takes the engine for one that has died. */
+static void guard_fence_over(void *user)
 {
-    guard->fence_ms = until_ms;
-    loop_timer_stop(&guard->fence);
-    if (until_ms > 0 && guard->state <= GUARD_STOPPING) {
-        int64_t left_ms = until_ms - time_boot_ms();
-        left_ms = left_ms < FENCE_LOOK_MS ? left_ms : FENCE_LOOK_MS;
-        loop_timer_start(guard->loop, &guard->fence, left_ms > 0 ? left_ms : 0, 0, guard_fence_look,
-                         guard);
+    Guard *guard = user;
+    if (guard->state <= GUARD_STOPPING) {
+        log_warn(MODULE, "%s: nobody says any more that it may run: it is ended", guard->args.node);
+        guard->state = GUARD_STOPPING;
+        guard_kill_all(guard);
     }
 }
 
 /* One that is over cannot be put off any more: somebody may have gone by it. */
 static void guard_fence_set(Guard *guard, int64_t until_ms)
 {
-    if (guard->fence_ms > 0 && time_boot_ms() >= guard->fence_ms) {
-        guard_fence_look(guard);
-    } else if (until_ms == 0 || until_ms > guard->fence_ms) {
-        guard_fence_wait(guard, until_ms);
-    }
-}
-
-/* Nobody asked for this end: whoever finds it takes the engine for one that has died. */
-static void guard_fence_look(void *user)
-{
-    Guard *guard = user;
-    if (time_boot_ms() < guard->fence_ms) {
-        guard_fence_wait(guard, guard->fence_ms);
-    } else if (guard->state <= GUARD_STOPPING) {
-        log_warn(MODULE, "%s: nobody says any more that it may run: it is ended", guard->args.node);
-        guard->state = GUARD_STOPPING;
-        guard_kill_all(guard);
+    if (guard_deadline_is_over(&guard->fence)) {
+        guard_fence_over(guard);
+    } else if (until_ms == 0 || until_ms > guard->fence.until_ms) {
+        guard_deadline_set(&guard->fence, until_ms);
     }
 }
 
@@ -255,7 +236,7 @@ static void guard_finish(Guard *guard)
     guard->state = GUARD_EXITED;
     loop_timer_stop(&guard->escalation);
     loop_timer_stop(&guard->kill_again);
-    loop_timer_stop(&guard->fence);
+    guard_deadline_done(&guard->fence);
     process_exit_format(&guard->end.end, text);
     log_info(MODULE, "the engine of %s %s", guard->args.node, text);
     guard_write_record(guard);
@@ -488,15 +469,17 @@ static bool guard_start(Guard *guard, Err *err)
     TRY(loop_signals(guard->loop, signals, guard_on_signal, guard, err));
     TRY(guard_listen(guard, err));
     TRY(listener_new(guard->loop, guard->listen_fd, guard_on_accept, guard, &guard->listener, err));
+    TRY(guard_deadline_init(&guard->fence, guard->loop, guard_fence_over, guard, err));
     TRY(engine_start(&guard->args.engine, &guard->engine, err));
     guard->end.started_ms = time_wall_ms();
-    guard_fence_wait(guard, guard->args.fence_ms);
+    guard_deadline_set(&guard->fence, guard->args.fence_ms);
     return true;
 }
 
 static void guard_done(Guard *guard)
 {
     listener_free(guard->listener);
+    guard_deadline_done(&guard->fence);
     if (guard->loop != NULL) {
         loop_free(guard->loop);
     }
@@ -534,7 +517,7 @@ static int guard_run(Guard *guard)
 
 int guard_main(int argc, char **argv)
 {
-    Guard guard = {.lock_fd = -1, .listen_fd = -1, .state = GUARD_RUNNING};
+    Guard guard = {.lock_fd = -1, .listen_fd = -1, .fence.fd = -1, .state = GUARD_RUNNING};
     Err err;
     list_init(&guard.conns);
     if (!args_parse(argc, argv, &guard.args, &err)) {

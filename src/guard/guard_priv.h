@@ -3,6 +3,7 @@
 #define WEIR_GUARD_PRIV_H
 
 #include "guard/guard.h"
+#include "loop/loop.h"
 
 /* ---- protocol.c: pure -------------------------------------------------------------------------
  */
@@ -52,6 +53,26 @@ typedef enum GuardFile { GUARD_FILE_LOCK, GUARD_FILE_SOCKET, GUARD_FILE_EXIT } G
 NODISCARD bool guard_node_check(const char *node, Err *err);
 char *guard_folder(const char *run); /* both: the caller frees */
 char *guard_path(const char *run, const char *node, GuardFile file);
+
+/* ---- deadline.c --------------------------------------------------------------------------------
+ */
+
+/* In place: it is pointed to. */
+typedef struct GuardDeadline {
+    int fd;
+    LoopFd *watch;
+    int64_t until_ms; /* of CLOCK_BOOTTIME; 0: none */
+    LoopFn *over;     /* called once it is */
+    void *user;
+} GuardDeadline;
+
+NODISCARD bool guard_deadline_init(GuardDeadline *deadline, Loop *loop, LoopFn *over, void *user,
+                                   Err *err);
+void guard_deadline_done(
+    GuardDeadline *deadline); /* before the loop; one that failed to init, too */
+void guard_deadline_set(GuardDeadline *deadline,
+                        int64_t until_ms); /* 0: none; it is not over yet */
+bool guard_deadline_is_over(const GuardDeadline *deadline);
 
 /* ---- engine.c ---------------------------------------------------------------------------------
  */

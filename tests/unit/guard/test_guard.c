@@ -206,6 +206,8 @@ static void test_a_fence_that_is_taken_away(void **state)
     GuardStatus status;
     must(f, guard_status(f->run, NODE, PATIENCE_MS, &status, &f->err));
     assert_int_equal(status.state, GUARD_RUNNING);
+    must(f, guard_fence(f->run, NODE, time_boot_ms() + 50, &f->err)); /* and there is another one */
+    assert_int_equal(exit_record(f).end.signal, SIGKILL);
 }
 
 int main(int argc, char **argv)
