@@ -1,7 +1,7 @@
 # The names that people type. meson and ninja do the building; tools/ does the rest.
 #   make          build/weir            make up      the tier of examples/guide.tf, in front
 #   make test     every test            make quick   format, lint and unit tests, in seconds
-# More: make asan, tsan, fuzz, conformance, soak (soak-mix, soak-failover), sim, mutants, sim-mutants, fresh, bench-proxy, bench-failover, format, install, clean.
+# More: make asan, tsan, fuzz, conformance, soak (soak-mix, soak-failover), soak-calm, sim, mutants, sim-mutants, fresh, bench-proxy, bench-failover, format, install, clean.
 BUILD ?= build
 FUZZ_SECONDS ?= 20
 SOAK_CLIENTS ?= 200
@@ -15,7 +15,7 @@ FIRST ?= 1
 TEST_LIMIT_S ?= 1320
 python = /usr/bin/python3
 
-.PHONY: all up test quick unit asan tsan fuzz conformance soak soak-mix soak-failover sim mutants sim-mutants fresh bench-proxy bench-failover format install clean
+.PHONY: all up test quick unit asan tsan fuzz conformance soak soak-mix soak-failover soak-calm sim mutants sim-mutants fresh bench-proxy bench-failover format install clean
 
 all:
 	@tools/install.sh run
@@ -75,6 +75,12 @@ soak-failover:
 	@tools/build.sh $(BUILD) -Dtests=true
 	@cd tests && WEIR_BIN=$(abspath $(BUILD))/weir $(python) -m history.soak --tiers $(SOAK_TIERS) --seconds $(SOAK_SECONDS) \
 		--rounds $(SOAK_ROUNDS) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
+
+# A tier under full load, and no fault: nothing may change hands. make soak-calm SOAK_SECONDS=3600
+soak-calm:
+	@tools/install.sh test
+	@tools/build.sh $(BUILD) -Dtests=true
+	@cd tests && WEIR_BIN=$(abspath $(BUILD))/weir $(python) -m history.calm --seconds $(SOAK_SECONDS)
 
 # Failover on virtual time: make sim SEEDS=100000 FIRST=1; docs/failover.md says what runs.
 sim:
