@@ -160,9 +160,9 @@ static json_t *target_new(const Pool *pool, const char *dbi, bool is_replica)
     }
     int64_t most =
         text_int(member_str(member_object(goal, "settings"), "max_connections", "100"), 100);
-    /* A pulse for each of those that lead to who takes writes, and for the instance's own endpoint,
-     * on each host. */
-    int64_t hosts = world->facts->hosts_len > 1 ? (int64_t)world->facts->hosts_len : 1;
+    /* A pulse for each of those that lead to who takes writes, and for the instance's own endpoint;
+     * on each host, if there are several, and there a second one for when the first is late. */
+    int64_t hosts = world->facts->hosts_len > 1 ? 2 * (int64_t)world->facts->hosts_len : 1;
     int64_t pulses = instance_is_synchronous(world, dbi) ? (sharers(pool, false) + 1) * hosts : 0;
     int64_t reserved =
         text_int(member_str(member_object(goal, "settings"), "superuser_reserved_connections", ""),

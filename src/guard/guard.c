@@ -81,7 +81,7 @@ static bool args_option(GuardArgs *args, const char *name, const char *value, Er
     } else if (strcmp(name, "--log") == 0) {
         engine->log_path = value;
     } else if (strcmp(name, "--fence") == 0) {
-        return str_to_i64(slice_of(value), &args->fence_ms) ||
+        return (str_to_i64(slice_of(value), &args->fence_ms) && args->fence_ms >= 0) ||
                err_set(err, ERR_INVALID, "--fence takes milliseconds of CLOCK_BOOTTIME");
     } else if (strcmp(name, "--stop-signals") == 0) {
         return guard_modes_parse(slice_of(value), &args->modes, err);

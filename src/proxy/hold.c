@@ -96,18 +96,17 @@ static bool has_right(const ProxyServer *server)
     return begun_us != 0 && time_boot_us() < begun_us + PULSE_RIGHT_MS * US_PER_MS;
 }
 
-/* While nobody leads, as far as we know, it stays as it was. */
-static bool may_answer(ProxyServer *server)
+static bool may_answer(const ProxyServer *server)
 {
-    const ProxyTarget *target = &server->worker->config->target;
-    server->enforced = target->id != NULL ? target->right_enforced : server->enforced;
     return !server->enforced || server->target != PROXY_TARGET_PRIMARY ||
            server->state == SERVER_DRAINING || has_right(server);
 }
 
 bool proxy_hold_may_answer(ProxyServer *server)
 {
-    if (!may_answer(server)) {
+    bool heard =
+        server->client != NULL || server->state == SERVER_LINE || server->state == SERVER_LISTENING;
+    if (heard && !may_answer(server)) {
         hold(server, HOLD_RIGHT);
         return false;
     }
@@ -144,6 +143,8 @@ static void right_look(ProxyServer *server)
         go_on(server);
     } else if (late || (run != 0 && proxy_pulse_is_of_another(pulse, run)) || ended) {
         give_up(server, "the primary may not answer any more");
+    } else {
+        proxy_pulse_want(server->worker->proxy);
     }
 }
 

@@ -179,6 +179,7 @@ void proxy_init(Proxy *proxy, const char *id)
         proxy_health_init(&proxy->targets[i].health);
         atomic_store(&proxy->targets[i].standing.lag_ms, -1);
     }
+    atomic_store(&proxy->pulse.away, true);
     proxy_welcomes_init(&proxy->welcomes);
     catalogs_init(&proxy->catalogs);
     quotas_init(&proxy->quotas);

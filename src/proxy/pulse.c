@@ -1,5 +1,6 @@
 /* See pulse_priv.h. Everything here is worker 0's, but for what is said to be any thread's. */
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "proxy/hold_priv.h"
 #include "proxy/metrics_priv.h"
@@ -151,6 +152,17 @@ static bool is_used(ProxyWorker *worker)
     return now_ms - pulse->used_ms < PULSE_REST_MS;
 }
 
+static bool is_waited_for(const Proxy *proxy)
+{
+    for (uint32_t i = 0; i < proxy->worker_count; i++) {
+        const ProxyWorker *worker = &proxy->workers[i];
+        if (atomic_load(&worker->any_held) || atomic_load(&worker->any_refused)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_late(const PulseSession *session)
 {
     bool waits = session->opened != NULL && (session->asking || session->server == NULL);
@@ -170,12 +182,12 @@ static void tick(void *user)
 {
     ProxyWorker *worker = user;
     ProxyPulse *pulse = pulse_of(worker);
-    bool used = is_used(worker);
+    bool used = is_used(worker) || is_waited_for(worker->proxy);
     atomic_store(&pulse->rests, !used);
     go_on(worker, &pulse->sessions[0], used);
     if (is_late(&pulse->sessions[0])) {
         go_on(worker, &pulse->sessions[1], true);
-    } else {
+    } else if (!pulse->sessions[1].asking) { /* else its backend would stay all the same */
         session_close(&pulse->sessions[1]);
     }
 }
@@ -204,13 +216,14 @@ static void forget(ProxyPulse *pulse)
 static void acknowledged(ProxyWorker *worker, const PulseSession *session)
 {
     ProxyPulse *pulse = pulse_of(worker);
+    if (session->since_us <= atomic_load(&pulse->begun_us)) {
+        return;
+    }
     if (atomic_load(&pulse->run) != session->asked_run) {
         forget(pulse);
         atomic_store(&pulse->run, session->asked_run);
     }
-    if (atomic_load(&pulse->begun_us) < session->since_us) {
-        atomic_store(&pulse->begun_us, session->since_us);
-    }
+    atomic_store(&pulse->begun_us, session->since_us);
     atomic_store(&pulse->took_us, time_boot_us() - session->since_us);
     counter_add(&pulse->count, 1);
     proxy_holds_wake(worker->proxy);
@@ -375,10 +388,10 @@ void proxy_pulse_apply(ProxyWorker *worker)
     bool none = target->id == NULL;
     bool wanted = !none && target->synchronous && !worker->draining;
     /* While nobody leads, what is under way may still need the one that did. */
-    const ProxyServer *first = pulse->sessions[0].opened;
-    bool stays = none || (wanted && first != NULL && strcmp(first->place.at, target->at) == 0);
+    bool stays = none || (wanted && strcmp(pulse->at, target->at) == 0);
     if (!stays) {
         sessions_end(pulse);
+        snprintf(pulse->at, sizeof(pulse->at), "%s", wanted ? target->at : "");
     }
     if (wanted && !loop_timer_armed(&pulse->timer)) {
         pulse->used_ms = 0;

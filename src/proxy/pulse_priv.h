@@ -37,7 +37,7 @@ typedef struct ProxyWorker ProxyWorker;
 #define PULSE_MS       250
 #define PULSE_RIGHT_MS 1000
 #define PULSE_REST_MS  10000
-#define PULSE_LATE_MS  2000
+#define PULSE_LATE_MS  500 /* so that another one is in time */
 
 /* Of an engine, the moment at which it was started, in µs: no other one has the same. */
 #define ENGINE_RUN_SQL                                                                             \
@@ -65,8 +65,9 @@ typedef struct ProxyPulse {
     atomic_bool away;           /* there is nobody who could ask */
     atomic_bool wanted;
     /* Worker 0's. */
-    PulseSession sessions[2]; /* the second one as long as the first is late */
-    bool again;               /* an answer is under way, and another one is wanted then */
+    PulseSession sessions[2];    /* the second one as long as the first is late */
+    char at[NET_ADDR_TEXT_SIZE]; /* where they lead */
+    bool again;                  /* an answer is under way, and another one is wanted then */
     bool complained;
     uint64_t queries; /* of all workers, when they were last seen to grow */
     int64_t used_ms;  /* then; 0: never looked */

@@ -93,7 +93,7 @@ static void server_count_out(ProxyServer *server)
     if (server->pool != NULL && is_logging_in(server)) {
         server->pool->connecting--;
         proxy_server_side(server)->connecting--;
-    } else if (server->state == SERVER_DRAINING) {
+    } else if (server->state == SERVER_DRAINING && server->budgeted) {
         proxy_server_side(server)->leaving--;
     }
 }
@@ -207,7 +207,7 @@ void proxy_server_leave(ProxyServer *server, bool mid_message)
     proxy_pool_idle_remove(server);
     server_count_out(server);
     server->state = SERVER_DRAINING;
-    proxy_server_side(server)->leaving++;
+    proxy_server_side(server)->leaving += server->budgeted ? 1 : 0; /* whose place will be free */
     proxy_limits_leaving(server->pool);
     loop_timer_stop(&server->timer);
     if (!open) {

@@ -147,9 +147,22 @@ static void deposed_abort(ProxyWorker *worker)
     }
 }
 
+/* While nobody leads, as far as we know, it stays as it was. */
+static void enforce(ProxyWorker *worker, const ProxyTarget *target)
+{
+    if (target->id == NULL) {
+        return;
+    }
+    LIST_FOR_EACH (&worker->servers, node) {
+        ProxyServer *server = CONTAINER_OF(node, ProxyServer, node);
+        server->enforced = server->target == PROXY_TARGET_PRIMARY && target->right_enforced;
+    }
+}
+
 void proxy_sides_apply(ProxyWorker *worker, const ProxyConfig *old)
 {
     const ProxyConfig *config = worker->config;
+    enforce(worker, &config->target);
     for (size_t i = 0; i < PROXY_TARGETS_MAX; i++) {
         if (proxy_config_target_outdated(old, config, i)) {
             worker->sides[i].retry_at_ms = 0;

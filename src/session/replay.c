@@ -100,20 +100,31 @@ static SessionStep replay(const Session *session, Exchange *exchange, bool settl
     return settle ? STEP_WAIT : STEP_FORWARD;
 }
 
+/* What stands behind a COMMIT or ROLLBACK in its batch waits for that one's tag: the former may be
+ * the latter, of a transaction that has failed, and what it has kept is not to be set again. */
+static SessionStep settle_doubt(const Session *session, Exchange *exchange, SessionOut *out)
+{
+    if (flight_is_awaited(&exchange->flight)) {
+        session_put_before(out, SLICE("H\0\0\0\4"));
+        return STEP_WAIT;
+    }
+    exchange->undone = false;
+    return exchange->rolled_back ? replay(session, exchange, false, out) : STEP_FORWARD;
+}
+
 SessionStep settings_before(Session *session, Exchange *exchange, const PgPiece *piece,
                             SessionOut *out)
 {
     if (exchange->settings_state == SETTINGS_SETTLING) {
         return STEP_WAIT;
     }
-    bool again = exchange->settings_state == SETTINGS_REPLAYED && exchange->undone &&
-                 exchange->flight.len < FLIGHT_MAX / 2;
-    if ((exchange->settings_state != SETTINGS_MISSING && !again) || exchange_is_deaf(exchange) ||
+    bool doubted = exchange->settings_state == SETTINGS_REPLAYED && exchange->undone;
+    if ((exchange->settings_state != SETTINGS_MISSING && !doubted) || exchange_is_deaf(exchange) ||
         strchr("QPBDEF", piece->type) == NULL) {
         return STEP_FORWARD;
     }
-    if (again) {
-        return replay(session, exchange, false, out);
+    if (doubted) {
+        return settle_doubt(session, exchange, out);
     }
     bool settle = !exchange->unsettled && !exchange->open &&
                   (settings_count_at_start(exchange->applied, session->settings) ||

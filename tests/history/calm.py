@@ -3,7 +3,7 @@
     cd tests && /usr/bin/python3 -m history.calm [--seconds N]
 
 pgbench writes and reads through a proxy, redis-benchmark at a cache, with more clients than there are processors. At
-the end each engine is the one that it was, in its role, there is no event, and no statement has failed.
+the end each process is the one that it was, each engine in its role, there is no event, and no statement has failed.
 """
 import argparse
 import contextlib
@@ -23,9 +23,10 @@ WEIR = Path(os.environ.get('WEIR_BIN', Path(__file__).resolve().parents[2] / 'bu
 PATIENCE_S = 120
 
 
-def engines(inside):
-    """{node: (role, pid)} of each engine."""
-    return {node['NodeId']: (node['Role'], inside.engine(node)) for name in (DATABASE, CACHE) for node in inside.nodes(name)}
+def processes(inside):
+    """What each engine is and which process, and which processes serve."""
+    found = {node['NodeId']: (node['Role'], inside.engine(node)) for name in (DATABASE, CACHE) for node in inside.nodes(name)}
+    return {**found, 'weir': inside.tier.find('weir (serve --data|proxy|front|supervise)')}
 
 
 def busy_share(since):
@@ -53,46 +54,47 @@ def redis_benchmark(inside):
 def load(inside, seconds):
     """Runs it, and returns what pgbench said, how busy the processors were, and problems."""
     problems = []
-    ready = pgbench(inside.relay, '-i', '-s', '10', '-q')
-    assert ready.wait(PATIENCE_S) == 0, ready.stdout.read()
-    _, since = busy_share((0, 0))
-    writers = pgbench(inside.proxy, '-n', '-M', 'prepared', '-c', '32', '-j', '2', '-T', str(seconds))
-    readers = pgbench(inside.proxy, '-n', '-S', '-c', '16', '-T', str(seconds))
-    cache = redis_benchmark(inside)
     said = []
-    try:
-        for name, run in (('writers', writers), ('readers', readers)):
+    with contextlib.ExitStack() as runs:
+        def begin(run):
+            runs.callback(run.wait)
+            runs.callback(run.kill)
+            return run
+        ready = begin(pgbench(inside.relay, '-i', '-s', '10', '-q'))
+        text = ready.communicate(timeout=PATIENCE_S)[0]
+        assert ready.returncode == 0, text
+        _, since = busy_share((0, 0))
+        pools = {'writers': begin(pgbench(inside.proxy, '-n', '-M', 'prepared', '-c', '32', '-j', '2', '-T', str(seconds))),
+                 'readers': begin(pgbench(inside.proxy, '-n', '-S', '-c', '16', '-T', str(seconds)))}
+        cache = begin(redis_benchmark(inside))
+        for name, run in pools.items():
             text = run.communicate(timeout=seconds + PATIENCE_S)[0]
             if run.returncode != 0 or 'number of failed transactions: 0 ' not in text:
                 problems.append(f'{name} failed:\n{text}')
             said.append(f'{name} {"".join(re.findall(r"tps = [0-9.]+", text))}')
         if cache.poll() is not None:
             problems.append(f'redis-benchmark has ended with {cache.returncode}')
-    finally:
-        for run in (writers, readers, cache):
-            with contextlib.suppress(ProcessLookupError):
-                run.kill()
-            run.wait()
-    return said, busy_share(since)[0], problems
+        busy = busy_share(since)[0]
+    return said, busy, problems
 
 
 def calm(inside, seconds):
     wait_until(lambda: is_settled(inside), 'everything is there')
-    before = engines(inside)
+    before = processes(inside)
     told = {event['EventId'] for event in inside.tier.json('events')}
     said, busy, problems = load(inside, seconds)
-    after = engines(inside)
-    problems += [f'{node}: {role} {pid} is {after.get(node)}' for node, (role, pid) in before.items()
-                 if after.get(node) != (role, pid)]
+    after = processes(inside)
+    problems += [f'{name}: {was} is {after.get(name)}' for name, was in before.items() if after.get(name) != was]
+    problems += [] if is_settled(inside) else ['not everything is as it was asked to be']
     problems += [event['Message'] for event in inside.tier.json('events') if event['EventId'] not in told]
-    print(f'{seconds:.0f} s, {busy:.0%} of the processors: {", ".join(said)}; '
+    print(f'{seconds} s, {busy:.0%} of the processors: {", ".join(said)}; '
           f'{"nothing has happened" if not problems else "NOT GOOD"}', *problems, sep='\n')
     return not problems
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--seconds', type=float, default=3600)
+    parser.add_argument('--seconds', type=int, default=3600)
     options = parser.parse_args()
     with tier_under_trial(WEIR) as inside:
         return 0 if calm(inside, options.seconds) else 1

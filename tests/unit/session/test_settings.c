@@ -219,35 +219,45 @@ static void test_a_rollback_takes_the_replay_back(void **state)
     assert_ptr_equal(t->exchange.applied, t->sessions[0].settings);
 }
 
+/* By the extended protocol. */
+static void runs(Talk *t, const char *text)
+{
+    assert_true(client(t, 'P', "", text) == STEP_FORWARD);
+    assert_true(client(t, 'B', "", "") == STEP_FORWARD);
+    assert_true(client(t, 'E', "", "") == STEP_FORWARD);
+}
+
+static void has_run(Talk *t, const char *tag)
+{
+    says(t, '1', SLICE(""));
+    says(t, '2', SLICE(""));
+    done(t, tag);
+}
+
 /* In one batch: what stands behind the ROLLBACK needs the replay once more. */
 static void test_a_rollback_within_a_batch(void **state)
 {
     Talk *t = *state;
     make_missing(t);
-    const char *texts[] = {"select 1", "rollback", "show x"};
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        client(t, 'P', "", texts[i]);
-        client(t, 'B', "", "");
-        client(t, 'E', "", "");
-    }
+    runs(t, "select 1");
+    runs(t, "rollback");
+    assert_true(client(t, 'P', "", "show x") == STEP_WAIT);
+    assert_string_equal(sent(t), "RESET \"x\"; B; E; select 1; B; E; rollback; B; E; H");
+    replayed(t, 1);
+    has_run(t, "SELECT 1");
+    has_run(t, "ROLLBACK");
+    runs(t, "show x");
     client(t, 'S', "", "");
-    assert_string_equal(sent(t), "RESET \"x\"; B; E; select 1; B; E; rollback; B; E; "
-                                 "RESET \"x\"; B; E; show x; B; E; S");
-    const char *tags[] = {"SELECT 1", "ROLLBACK", "SHOW"};
-    for (size_t i = 0; i < ARRAY_LEN(tags); i++) {
-        if (i != 1) {
-            replayed(t, 1);
-        }
-        says(t, '1', SLICE(""));
-        says(t, '2', SLICE(""));
-        done(t, tags[i]);
-    }
+    assert_string_equal(sent(t), "RESET \"x\"; B; E; show x; B; E; S");
+    replayed(t, 1);
+    has_run(t, "SHOW");
     ready(t, 'I');
     assert_true(t->out.at_rest);
     assert_null(t->exchange.applied); /* it stands */
 }
 
-/* A COMMIT of what has failed is a ROLLBACK; of what has not, the replay changes nothing. */
+/* Of what has failed it is a ROLLBACK. Of what has not, it keeps what was set: also what the client
+ * itself has. */
 static void test_a_commit_within_a_batch(void **state)
 {
     Talk *t = *state;
@@ -260,26 +270,39 @@ static void test_a_commit_within_a_batch(void **state)
     says(t, 'E', SLICE(""));
     ready(t, 'E');
     (void)sent(t);
-    const char *texts[] = {"commit", "show x"};
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        client(t, 'P', "", texts[i]);
-        client(t, 'B', "", "");
-        client(t, 'E', "", "");
-    }
+    runs(t, "commit");
+    assert_true(client(t, 'P', "", "show x") == STEP_WAIT);
+    assert_string_equal(sent(t), "commit; B; E; H");
+    has_run(t, "ROLLBACK");
+    runs(t, "show x");
     client(t, 'S', "", "");
-    assert_string_equal(sent(t), "commit; B; E; RESET \"x\"; B; E; show x; B; E; S");
-    const char *tags[] = {"ROLLBACK", "SHOW"};
-    for (size_t i = 0; i < ARRAY_LEN(tags); i++) {
-        if (i == 1) {
-            replayed(t, 1);
-        }
-        says(t, '1', SLICE(""));
-        says(t, '2', SLICE(""));
-        done(t, tags[i]);
-    }
+    assert_string_equal(sent(t), "RESET \"x\"; B; E; show x; B; E; S");
+    replayed(t, 1);
+    has_run(t, "SHOW");
     ready(t, 'I');
     assert_true(t->out.at_rest);
     assert_null(t->exchange.applied); /* it stands */
+}
+
+static void test_a_commit_that_keeps_within_a_batch(void **state)
+{
+    Talk *t = *state;
+    make_missing(t);
+    runs(t, "begin");
+    runs(t, "set x = 5");
+    runs(t, "commit");
+    (void)sent(t);
+    assert_true(client(t, 'P', "", "show x") == STEP_WAIT);
+    (void)sent(t);
+    replayed(t, 1);
+    has_run(t, "BEGIN");
+    has_run(t, "SET");
+    has_run(t, "COMMIT");
+    runs(t, "show x");
+    client(t, 'S', "", "");
+    assert_string_equal(sent(t), "show x; B; E; S");
+    has_run(t, "SHOW");
+    ready(t, 'I');
 }
 
 static void test_a_commit_keeps_the_replay(void **state)
@@ -673,6 +696,7 @@ int main(void)
         IN_TALK(test_a_rollback_takes_the_replay_back),
         IN_TALK(test_a_rollback_within_a_batch),
         IN_TALK(test_a_commit_within_a_batch),
+        IN_TALK(test_a_commit_that_keeps_within_a_batch),
         IN_TALK(test_a_commit_keeps_the_replay),
         IN_TALK(test_the_pipeline_waits_behind_a_replay),
         IN_TALK(test_what_is_copied_does_not_wait),
