@@ -163,7 +163,9 @@ static void replay_lost(Session *session, Exchange *exchange)
 void settings_note(Session *session, Exchange *exchange, const TextEffects *effects,
                    SessionOut *out)
 {
-    exchange->chained = exchange->chained || effects->chains;
+    /* Another transaction may have begun behind the end of this one. */
+    exchange->chained = exchange->chained || effects->chains ||
+                        (effects->several && (effects->undoes || effects->ends));
     exchange->undoes = effects->undoes || effects->ends; /* a COMMIT may turn out to be one */
     if (effects->touched.len == 0 || session->relay) {
         return;

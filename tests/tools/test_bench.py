@@ -4,10 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from support.watch import wait_until
 
 BENCH = Path(__file__).resolve().parents[2] / 'bench/proxy'
 
@@ -86,13 +87,17 @@ def test_nullpg_knows_its_statements(weir, tmp_path):
     """A proxy that mixes up named statements is told so, as by PostgreSQL."""
     psycopg = pytest.importorskip('psycopg')
     folder = tmp_path
+
+    def connected():
+        try:
+            return psycopg.connect(host=str(folder), port=7999, user='bench', dbname='bench', autocommit=True)
+        except psycopg.OperationalError:  # its socket is there before it listens
+            return None
+
     with subprocess.Popen([weir.parent / 'bench/proxy/nullpg', '-a', '127.201.7.9', '-p', '7999', '-u',
                            folder / '.s.PGSQL.7999']) as server:
         try:
-            deadline = time.monotonic() + 20
-            while not (folder / '.s.PGSQL.7999').exists() and time.monotonic() < deadline:
-                time.sleep(0.02)
-            with psycopg.connect(host=str(folder), port=7999, user='bench', dbname='bench', autocommit=True) as client:
+            with wait_until(connected, 'nullpg answers', 20) as client:
                 assert client.execute('SELECT 1').fetchone() == ('0',)
                 client.pgconn.prepare(b'a', b'SELECT 1')
                 again = client.pgconn.prepare(b'a', b'SELECT 1')

@@ -219,6 +219,24 @@ static void test_a_rollback_takes_the_replay_back(void **state)
     assert_ptr_equal(t->exchange.applied, t->sessions[0].settings);
 }
 
+/* In one text: the transaction that is open behind it is another one. */
+static void test_a_rollback_and_a_begin(void **state)
+{
+    Talk *t = *state;
+    make_missing(t);
+    client(t, 'Q', "", "begin");
+    replayed(t, 1);
+    done(t, "BEGIN");
+    ready(t, 'T');
+    client(t, 'Q', "", "rollback; begin");
+    (void)sent(t);
+    done(t, "ROLLBACK");
+    done(t, "BEGIN");
+    ready(t, 'T');
+    client(t, 'Q', "", "select 1");
+    assert_string_equal(sent(t), "RESET \"x\"; B; E; select 1");
+}
+
 /* By the extended protocol. */
 static void runs(Talk *t, const char *text)
 {
@@ -694,6 +712,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_TALK(test_what_was_set_is_asked_for_and_replayed),
         IN_TALK(test_a_rollback_takes_the_replay_back),
+        IN_TALK(test_a_rollback_and_a_begin),
         IN_TALK(test_a_rollback_within_a_batch),
         IN_TALK(test_a_commit_within_a_batch),
         IN_TALK(test_a_commit_that_keeps_within_a_batch),
