@@ -94,8 +94,13 @@ def test_a_certificate_has_the_name(live):
     live.tier.postgres('web', hostaddr=web, dbname='shop', password='password-1').close()
 
 
+def allowed(live):
+    """By PostgreSQL, to others than superusers."""
+    return int(sql(live.tier, 'main', 'SHOW max_connections')) - int(sql(live.tier, 'main', 'SHOW superuser_reserved_connections'))
+
+
 def test_what_may_be_had_of_the_target_is_divided(live):
-    limit = int(sql(live.tier, 'main', 'SHOW max_connections'))
+    limit = allowed(live)
     for name in ('pool', 'web'):
         assert f'|{limit // 2}' in metric(live.tier, name, 'MaxDatabaseConnectionsAllowed').replace('.0', '')
 
@@ -180,7 +185,7 @@ def test_plan_and_apply(live, files):
     live.tier.command('apply', without, '--yes')
     assert live.tier.json('status')['endpoints'] == []
     assert live.plane('endpoint-web ') is None
-    limit = int(sql(live.tier, 'main', 'SHOW max_connections'))
+    limit = allowed(live)
     wait_until(lambda: f'|{limit}' in metric(live.tier, 'pool', 'MaxDatabaseConnectionsAllowed'), 'all of them')
     assert any('RDS deleted endpoint web for DB proxy pool.' == message for message in live.events('pool'))
     live.tier.command('apply', with_it, '--yes')
