@@ -273,32 +273,12 @@ static bool take_piece(ProxyServer *server, const PgPiece *piece)
 
 static size_t pulse_on_read(void *user, Stream *stream, Slice data)
 {
-    ProxyServer *server = user;
-    size_t at = 0;
-    for (;;) {
-        PgPiece piece;
-        WireResult result = pg_framer_next(&server->framer, &server->worker->ask_policy,
-                                           slice_skip(data, at), &piece);
-        if (result == WIRE_MORE) {
-            return at;
-        }
-        if (result == WIRE_BAD || !take_piece(server, &piece)) {
-            stream_abort(stream);
-            proxy_server_lost(server, "it broke the protocol");
-            return data.len;
-        }
-        at += piece.raw.len;
-    }
-}
-
-static void pulse_on_closed(void *user, Stream *stream, const Err *err)
-{
     (void)stream;
-    proxy_server_lost(user, err != NULL ? err->message : "PostgreSQL closed it");
+    return proxy_ask_read(user, data, take_piece);
 }
 
 static const StreamHandlers pulse_handlers = {.on_read = pulse_on_read,
-                                              .on_closed = pulse_on_closed};
+                                              .on_closed = proxy_ask_closed};
 
 /* ---- its session -------------------------------------------------------------------------------
  */

@@ -174,4 +174,10 @@ void proxy_server_login_late(void *server); /* its timer */
 /* relay.c */
 extern const StreamHandlers proxy_relay_server_handlers;
 
+/* ask.c: of a session that only asks, each piece of what it says; false: PostgreSQL breaks the
+ * protocol, and the session is gone. */
+typedef bool ProxyAskTake(ProxyServer *server, const PgPiece *piece);
+size_t proxy_ask_read(ProxyServer *server, Slice data, ProxyAskTake *take);
+void proxy_ask_closed(void *user, Stream *stream, const Err *err); /* its on_closed */
+
 #endif

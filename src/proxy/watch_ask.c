@@ -130,8 +130,9 @@ static void answered(ProxyServer *server, ProxyWatch *watch)
     }
 }
 
-static bool take_piece(ProxyServer *server, ProxyWatch *watch, const PgPiece *piece)
+static bool take_piece(ProxyServer *server, const PgPiece *piece)
 {
+    ProxyWatch *watch = proxy_server_side(server)->watch;
     if (!piece->first) {
         return true;
     }
@@ -154,30 +155,9 @@ static bool take_piece(ProxyServer *server, ProxyWatch *watch, const PgPiece *pi
 
 static size_t watch_on_read(void *user, Stream *stream, Slice data)
 {
-    ProxyServer *server = user;
-    ProxyWatch *watch = proxy_server_side(server)->watch;
-    size_t at = 0;
-    for (;;) {
-        PgPiece piece;
-        WireResult result = pg_framer_next(&server->framer, &server->worker->ask_policy,
-                                           slice_skip(data, at), &piece);
-        if (result == WIRE_MORE) {
-            return at;
-        }
-        if (result == WIRE_BAD || !take_piece(server, watch, &piece)) {
-            stream_abort(stream);
-            proxy_server_lost(server, "it broke the protocol");
-            return data.len;
-        }
-        at += piece.raw.len;
-    }
-}
-
-static void watch_on_closed(void *user, Stream *stream, const Err *err)
-{
     (void)stream;
-    proxy_server_lost(user, err != NULL ? err->message : "PostgreSQL closed it");
+    return proxy_ask_read(user, data, take_piece);
 }
 
 const StreamHandlers proxy_watch_handlers = {.on_read = watch_on_read,
-                                             .on_closed = watch_on_closed};
+                                             .on_closed = proxy_ask_closed};

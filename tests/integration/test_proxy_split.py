@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from support.causal import prepare
 from support.pool import ANN, BOB, PORT, authority, wait_for
 from support.replicas import await_states, cluster, own_cluster, proxy_before
 from support.watch import is_sanitized
@@ -18,12 +19,7 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture(scope='module', autouse=True)
 def database(cluster):
-    """`here` tells where one is, and is a read like any other: a table may be read anywhere."""
-    cluster.primary.run('CREATE VIEW here AS SELECT current_setting(\'data_directory\') AS folder',
-                        'GRANT SELECT ON here TO ann, bob', 'GRANT pg_read_all_settings TO ann, bob',
-                        'CREATE TABLE k (id int PRIMARY KEY, n bigint)', 'GRANT ALL ON k TO ann, bob',
-                        'INSERT INTO k SELECT g, 0 FROM generate_series(1, 50) AS g')
-    cluster.catch_up()
+    prepare(cluster)
 
 
 @pytest.fixture
