@@ -166,7 +166,8 @@ static int up_bring(Cli *cli, Up *up, const TierStart *start, bool *ret_up)
     if (up_is_interrupted()) {
         return err_exit_code(ERR_UNAVAILABLE);
     }
-    if (up_wait_available(cli, &err) &&
+    bool tell_all = start->pidfd >= 0 && up->files[0] == NULL; /* nobody else has told of it */
+    if (up_wait_available(cli, tell_all, &err) &&
         endpoints_show(cli, up->files[0] != NULL, status == 0, &err)) {
         return status;
     }

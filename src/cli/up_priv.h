@@ -73,9 +73,9 @@ NODISCARD bool up_destroy_all(Cli *cli, Err *err);
 /* Removes what a stopped tier leaves in its folder, and the folder when nothing else is in it. */
 NODISCARD bool up_folder_remove(const char *data_dir, Err *err);
 
-/* Waits until every resource is available, or stays as it was asked to. Gives up when a signal
- * waits. */
-NODISCARD bool up_wait_available(Cli *cli, Err *err);
+/* Waits until every resource is available, or stays as it was asked to, with a line per change, and
+ * with one for what already was so where all of it is to be told. Gives up when a signal waits. */
+NODISCARD bool up_wait_available(Cli *cli, bool tell_all, Err *err);
 
 /* What happens, as it happens. Zero is one from the beginning. */
 typedef struct EventFeed {

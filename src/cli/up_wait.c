@@ -1,6 +1,6 @@
 /*
  * Waiting until everything of the tier is available, with a line per change: what happens to each
- * resource, and how long it has taken. What apply waits for by itself is not waited for again.
+ * resource, and how long it has taken. What apply has waited for by itself is not told again.
  */
 #include <stdio.h>
 #include <time.h>
@@ -26,6 +26,7 @@ static bool is_settled(const char *status)
 typedef struct Watch {
     Map *all;       /* a Told per resource */
     int name_width; /* the longest name's */
+    bool tell_all;  /* also what had settled before the first look */
     int64_t started_ms;
 } Watch;
 
@@ -50,7 +51,7 @@ static void report(const Watch *watch, Told *told, const char *name, const char 
                    const char *remark)
 {
     if (told->status == NULL || strcmp(told->status, status) != 0) {
-        if (told->status != NULL || !is_settled(status)) {
+        if (told->status != NULL || !is_settled(status) || watch->tell_all) {
             say(watch, name, status);
         }
         mem_free(told->status);
@@ -109,10 +110,10 @@ static void told_free(Map *all)
     map_free(all);
 }
 
-bool up_wait_available(Cli *cli, Err *err)
+bool up_wait_available(Cli *cli, bool tell_all, Err *err)
 {
     const struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
-    Watch watch = {.all = map_new(), .started_ms = time_mono_ms()};
+    Watch watch = {.all = map_new(), .tell_all = tell_all, .started_ms = time_mono_ms()};
     bool ok = false;
     for (;;) {
         CLEANUP(record_free_ptr) json_t *view = view_load(cli, err);
