@@ -138,8 +138,9 @@ bool proxy_splits_reads(const World *world, const char *proxy_id)
     return strcmp(member_str(options_of(world, proxy_id), "Reads", ""), "split") == 0;
 }
 
-/* How many processes of the proxy lead to the writer, or to the replicas. */
-static int64_t sharers(const Pool *pool, bool of_replicas)
+/* How many planes of the proxy lead to the writer, or to the replicas; each host has a process of
+ * each. */
+static int64_t planes_to(const Pool *pool, bool of_replicas)
 {
     const World *world = pool->world;
     size_t readers = proxy_endpoints_count(world, pool->proxy_id, "READ_ONLY");
@@ -161,13 +162,14 @@ static json_t *target_new(const Pool *pool, const char *dbi, bool is_replica)
     int64_t most =
         text_int(member_str(member_object(goal, "settings"), "max_connections", "100"), 100);
     /* A pulse for each of those that lead to who takes writes, and for the instance's own endpoint;
-     * on each host, if there are several, and there a second one for when the first is late. */
-    int64_t hosts = world->facts->hosts_len > 1 ? 2 * (int64_t)world->facts->hosts_len : 1;
-    int64_t pulses = instance_is_synchronous(world, dbi) ? (sharers(pool, false) + 1) * hosts : 0;
+     * on several hosts a second one for when the first is late. */
+    int64_t hosts = (int64_t)world->facts->hosts_len;
+    int64_t asking = (planes_to(pool, false) + 1) * hosts * (hosts > 1 ? 2 : 1);
+    int64_t pulses = instance_is_synchronous(world, dbi) ? asking : 0;
     int64_t reserved =
         text_int(member_str(member_object(goal, "settings"), "superuser_reserved_connections", ""),
                  SUPERUSER_RESERVED_DEFAULT);
-    int64_t share = (most - reserved - pulses) / sharers(pool, is_replica);
+    int64_t share = (most - reserved - pulses) / (planes_to(pool, is_replica) * hosts);
     json_t *target = instance_target_new(world, dbi);
     ASSERT(target != NULL);
     json_object_set_new(target, "max_connections", json_integer(share > 0 ? share : 1));
