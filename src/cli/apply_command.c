@@ -189,9 +189,18 @@ static int apply_run_command(Cli *cli, const PlanCommand *command, char **files)
             return err_exit_code(ERR_INVALID);
         }
     }
-    status = apply_plan(cli, &plan, NULL);
+    sigset_t held;
+    interrupt_hold(&held);
+    status = apply_plan(cli, &plan, interrupt_waits);
     if (status == 0) {
         status = print_outputs(cli, &plan);
+    } else if (interrupt_waits()) {
+        CLEANUP(mem_free_ptr) char *again = cli_command_new(cli, "apply");
+        fprintf(stderr,
+                "\nInterrupted; what was asked for goes on, the rest was not begun: `%s` with the "
+                "same files goes on from there.\n",
+                again);
+        status = err_exit_code(ERR_UNAVAILABLE);
     }
     plan_done(&plan);
     return status;

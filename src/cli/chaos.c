@@ -1,5 +1,4 @@
 /* `weir chaos`: a fault on purpose, for a time where it is one that can be taken back. */
-#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -66,19 +65,6 @@ bool chaos_ask(Cli *cli, const char *fault, const char *node, int64_t *ret_proce
     return output != NULL;
 }
 
-/* Until the time is over, or a signal comes. */
-static void wait_or_signal(int64_t seconds)
-{
-    const struct timespec limit = {.tv_sec = seconds};
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGHUP);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-    sigtimedwait(&signals, NULL, &limit);
-}
-
 static void say_done(const Chaos *chaos, const char *fault, int64_t processes)
 {
     printf("%s: %s", chaos->node, fault);
@@ -95,6 +81,8 @@ static bool chaos_run(Cli *cli, Chaos *chaos, const char *name, Err *err)
         return err_set(err, ERR_INVALID, "%s is not taken back: leave out --for", chaos->fault);
     }
     TRY(chaos_find_node(cli, NULL, name, &chaos->node, err));
+    sigset_t held;
+    interrupt_hold(&held);
     TRY(chaos_ask(cli, chaos->fault, chaos->node, &processes, err));
     say_done(chaos, chaos->fault, processes);
     if (back == NULL) {
@@ -104,7 +92,8 @@ static bool chaos_run(Cli *cli, Chaos *chaos, const char *name, Err *err)
     int64_t seconds = chaos->seconds > 0 ? chaos->seconds : SECONDS_DEFAULT;
     printf("; %s follows in %ld s, or at Ctrl-C\n", back, (long)seconds);
     fflush(stdout);
-    wait_or_signal(seconds);
+    const struct timespec limit = {.tv_sec = seconds};
+    sigtimedwait(&held, NULL, &limit);
     TRY(chaos_ask(cli, back, chaos->node, &processes, err));
     say_done(chaos, back, processes);
     printf("\n");

@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <jansson.h>
 #include <limits.h>
+#include <signal.h>
 
 #include "cli/cli.h"
 #include "client/client.h"
@@ -49,6 +50,15 @@ bool tier_is_up(const Cli *cli);
 char *cli_command_new(const Cli *cli, const char *name);
 /* "weir: message", and the exit status that goes with it. */
 int cli_fail(const Err *err);
+
+/* ---- signals (interrupt.c) --------------------------------------------------------------------
+ */
+
+/* From here on those that end a command wait until somebody looks, here and in programs that are
+ * started, but for those that our parent ignores (nohup); a pipe that nobody reads ends nobody. */
+void interrupt_hold(sigset_t *ret_held);
+/* Whether one waits. */
+bool interrupt_waits(void);
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 

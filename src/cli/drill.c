@@ -120,6 +120,9 @@ static void recover(Drill *drill)
     for (int64_t now = load->fault_ms; now - load->fault_ms < DRILL_RECOVER_MS;
          now = time_mono_ms()) {
         drill_load_run(load, LOOK_MS);
+        if (interrupt_waits()) {
+            return;
+        }
         drill->recovered = now - load->fault_ms >= FAULT_MIN_MS && is_quiet(load);
         if (drill->recovered) {
             return;
@@ -138,13 +141,23 @@ static void heal(Cli *cli, Drill *drill)
         fprintf(stderr, "weir: %s: %s\n", back, err.message);
     }
     drill->healed_ms = -1;
-    for (int64_t now = time_mono_ms(); now - load->fault_ms < HEAL_MS; now = time_mono_ms()) {
+    for (int64_t now = time_mono_ms(); now - load->fault_ms < HEAL_MS && !interrupt_waits();
+         now = time_mono_ms()) {
         if (is_whole(cli, drill)) {
             drill->healed_ms = now - load->fault_ms;
             return;
         }
         drill_load_run(load, LOOK_MS);
     }
+}
+
+/* Half a drill says nothing: all that is left to do is to take back. */
+static bool go_on(Err *err)
+{
+    return !interrupt_waits() ||
+           err_set(err, ERR_UNAVAILABLE,
+                   "interrupted: nothing was found out; what was written is removed, and a fault "
+                   "that can be taken back is");
 }
 
 static bool drill_run(Cli *cli, Drill *drill, const char *const *program, Err *err)
@@ -156,6 +169,7 @@ static bool drill_run(Cli *cli, Drill *drill, const char *const *program, Err *e
             drill->writers, drill->name, drill->fault, drill->node, drill->resource,
             WARM_MS / 1000);
     drill_load_run(load, WARM_MS);
+    TRY(go_on(err));
     if (load->acked == 0) {
         return err_set(err, ERR_UNAVAILABLE, "no %s was acknowledged before the fault",
                        protocol->unit);
@@ -166,7 +180,8 @@ static bool drill_run(Cli *cli, Drill *drill, const char *const *program, Err *e
     bool seen = !drill->recovered || drill_load_verify(load, &drill->lost, &drill->alien, err);
     heal(cli, drill);
     drill_load_stop(load);
-    TRY(seen && drill_load_verify(load, &drill->lost_again, &drill->alien_again, err));
+    TRY(seen && go_on(err) &&
+        drill_load_verify(load, &drill->lost_again, &drill->alien_again, err));
     drill->lost = drill->recovered ? drill->lost : drill->lost_again;
     return true;
 }
@@ -192,6 +207,8 @@ static int drill_do(Cli *cli, Drill *drill)
     Err err;
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     const char *const *program;
+    sigset_t held;
+    interrupt_hold(&held);
     bool ok = cli_connect(cli, &err) && resource_find(cli, arena, drill, &err) &&
               chaos_find_node(cli, drill->kind->leader, drill->resource, &drill->node, &err) &&
               drill->kind->login(cli, arena, drill->name, &program, &err) &&
@@ -208,16 +225,17 @@ int drill_main(int argc, char **argv)
                                             {0}};
     Drill drill = {.fault = "kill-node", .writers = WRITERS_DEFAULT};
     const CliSpec spec = {
-        .usage = "usage: weir drill NAME [--fault FAULT] [--writers N] [-o table|json]\n"
-                 "                  [--data DIR]\n\n"
-                 "Writes to an instance, a proxy, an endpoint of one, or a cache, does a fault to\n"
-                 "the primary, and says in milliseconds what happened, and what became of each\n"
-                 "write that was acknowledged: right after the recovery, and again when all nodes\n"
-                 "are there. The tier must be up with --allow-chaos. What is written is in a\n"
-                 "table, or in keys, of its own, which are removed. Exit status 1: something was\n"
-                 "lost, or did not recover.\n"
-                 "  --fault FAULT  one of `weir chaos --help`; kill-node\n"
-                 "  --writers N    each a psql or a redis-cli of its own; 6\n",
+        .usage =
+            "usage: weir drill NAME [--fault FAULT] [--writers N] [-o table|json]\n"
+            "                  [--data DIR]\n\n"
+            "Writes to an instance, a proxy, an endpoint of one, or a cache, does a fault to\n"
+            "the primary, and says in milliseconds what happened, and what became of each\n"
+            "write that was acknowledged: right after the recovery, and again when all nodes\n"
+            "are there. The tier must be up with --allow-chaos. What is written is in a\n"
+            "table, or in keys, of its own, which are removed; Ctrl-C removes it at once, and\n"
+            "takes the fault back. Exit status 1: something was lost, or did not recover.\n"
+            "  --fault FAULT  one of `weir chaos --help`; kill-node\n"
+            "  --writers N    each a psql or a redis-cli of its own; 6\n",
         .operands_min = 1,
         .operands_max = 1,
         .has_json = true,

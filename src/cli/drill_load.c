@@ -215,14 +215,13 @@ bool drill_load_start(DrillLoad *load, const DrillProtocol *protocol, const char
         load->writers[i].client = DRILL_PROGRAM_NONE;
         buf_init(&load->writers[i].said, BUF_MAX_DEFAULT);
     }
-    signal(SIGPIPE, SIG_IGN);
     return client_do(load, protocol->make, err);
 }
 
 void drill_load_run(DrillLoad *load, int64_t ms)
 {
     int64_t end = time_mono_ms() + ms;
-    for (int64_t now; (now = time_mono_ms()) < end;) {
+    for (int64_t now; (now = time_mono_ms()) < end && !interrupt_waits();) {
         writers_push(load, now);
         (void)writers_hear(load, end - now);
     }

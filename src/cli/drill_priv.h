@@ -102,7 +102,7 @@ typedef struct DrillLoad {
  * until drill_load_done. */
 NODISCARD bool drill_load_start(DrillLoad *load, const DrillProtocol *protocol,
                                 const char *const *program, size_t writers, Err *err);
-/* Lets them work for so long. */
+/* Lets them work for so long, or until a signal waits. */
 void drill_load_run(DrillLoad *load, int64_t ms);
 /* Whether each has had something acknowledged since then. */
 bool drill_load_all_since(const DrillLoad *load, int64_t since_ms);

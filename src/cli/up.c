@@ -85,22 +85,6 @@ static bool endpoints_show(Cli *cli, bool planned, bool next, Err *err)
     return true;
 }
 
-/* From here on they wait until somebody looks, but for those that our parent ignores (nohup). A
- * pipe that nobody reads does not end us. */
-static void up_signals(sigset_t *ret_signals)
-{
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    sigemptyset(ret_signals);
-    for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
-        struct sigaction action;
-        if (sigaction(signals[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN) {
-            sigaddset(ret_signals, signals[i]);
-        }
-    }
-    sigprocmask(SIG_BLOCK, ret_signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-}
-
 /* Until a signal asks for the end. */
 static bool stay_in_front(Cli *cli, TierStart *start, const sigset_t *signals, bool failed)
 {
@@ -156,14 +140,14 @@ static int up_bring(Cli *cli, Up *up, const TierStart *start, bool *ret_up)
 {
     Err err;
     if (!tier_wait_for_api(cli, start, &err)) {
-        return up_is_interrupted() ? err_exit_code(ERR_UNAVAILABLE) : cli_fail(&err);
+        return interrupt_waits() ? err_exit_code(ERR_UNAVAILABLE) : cli_fail(&err);
     }
     *ret_up = true;
     if (!options_put(cli, up, start->pidfd >= 0, &err)) {
         return cli_fail(&err);
     }
     int status = up_files_apply(up, cli);
-    if (up_is_interrupted()) {
+    if (interrupt_waits()) {
         return err_exit_code(ERR_UNAVAILABLE);
     }
     bool tell_all = start->pidfd >= 0 && up->files[0] == NULL; /* nobody else has told of it */
@@ -171,7 +155,7 @@ static int up_bring(Cli *cli, Up *up, const TierStart *start, bool *ret_up)
         endpoints_show(cli, up->files[0] != NULL, status == 0, &err)) {
         return status;
     }
-    return up_is_interrupted() ? err_exit_code(ERR_UNAVAILABLE) : cli_fail(&err);
+    return interrupt_waits() ? err_exit_code(ERR_UNAVAILABLE) : cli_fail(&err);
 }
 
 /* Whatever happens meanwhile: a second Ctrl-C is held back like the first. */
@@ -245,7 +229,7 @@ static int up_run(Cli *cli, Up *up, char **files)
         (void)!(!made_folder || up_folder_remove(cli->data_dir, &ignored));
         return cli_fail(&err);
     }
-    up_signals(&signals);
+    interrupt_hold(&signals);
     if (attached) {
         say_who_watches(cli);
     }
@@ -256,12 +240,12 @@ static int up_run(Cli *cli, Up *up, char **files)
     bool is_up = false;
     status = up_bring(cli, up, &start, &is_up);
     if (attached) {
-        if (up_is_interrupted()) {
+        if (interrupt_waits()) {
             fputs("\nInterrupted; the tier stays up, and what was asked of it goes on.\n", stderr);
         }
         return status;
     }
-    if (up_is_interrupted()) {
+    if (interrupt_waits()) {
         fputs("\nInterrupted; stopping the tier…\n", stderr);
         return up_stop(cli, up, &start, status);
     }

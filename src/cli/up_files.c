@@ -83,7 +83,7 @@ int up_files_apply(Up *up, Cli *cli)
         status = err_exit_code(ERR_CONFLICT);
     } else {
         Cli quiet = {.data_dir = cli->data_dir, .format = CLI_JSON}; /* stdout is up's */
-        status = apply_plan(&quiet, &plan, up_is_interrupted);
+        status = apply_plan(&quiet, &plan, interrupt_waits);
     }
     plan_done(&plan);
     return status;

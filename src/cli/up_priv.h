@@ -43,8 +43,6 @@ bool tier_is_watched(const Cli *cli);
 NODISCARD bool tier_wait_for_api(Cli *cli, const TierStart *start, Err *err);
 /* Stops the tier, whatever it is doing, and waits until nothing of it runs. */
 NODISCARD bool tier_stop(Cli *cli, const TierStart *start, Err *err);
-/* Whether a signal that ends the command waits already; up holds them back. */
-bool up_is_interrupted(void);
 
 /* ---- which host it is (up_host.c) --------------------------------------------------------------
  */

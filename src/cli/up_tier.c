@@ -179,7 +179,7 @@ bool tier_wait_for_api(Cli *cli, const TierStart *start, Err *err)
             return err_set(err, ERR_NOT_FOUND, "the tier in %s has been stopped meanwhile",
                            cli->data_dir);
         }
-        if (up_is_interrupted()) {
+        if (interrupt_waits()) {
             return err_set(err, ERR_UNAVAILABLE, "interrupted");
         }
         client_close(cli->client);
@@ -202,14 +202,6 @@ bool tier_wait_for_api(Cli *cli, const TierStart *start, Err *err)
 
 /* ---- stopping ----------------------------------------------------------------------------------
  */
-
-bool up_is_interrupted(void)
-{
-    sigset_t pending;
-    return sigpending(&pending) == 0 &&
-           (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1 ||
-            sigismember(&pending, SIGHUP) == 1);
-}
 
 static bool stop_ask(Cli *cli, Err *err)
 {

@@ -126,7 +126,7 @@ bool up_wait_available(Cli *cli, bool tell_all, Err *err)
                     (int)(WAIT_MS / MS_PER_S));
             break;
         }
-        if (up_is_interrupted()) {
+        if (interrupt_waits()) {
             err_set(err, ERR_UNAVAILABLE, "interrupted");
             break;
         }

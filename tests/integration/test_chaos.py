@@ -11,7 +11,7 @@ import pytest
 
 from support.cache_group import CacheGroup, delete_group, make_group
 from support.cache_ledger import CacheLedger
-from support.inside import PASSWORD, Inside
+from support.inside import PASSWORD, Inside, stat_fields
 from support.tier import Tier
 from support.watch import wait_until
 
@@ -67,6 +67,11 @@ def is_cut(node):
     return node in tables
 
 
+def drill_tables(live):
+    return live.sql(live.node('main', 'primary'), "SELECT relname FROM pg_class WHERE relname LIKE 'weir\\_drill%'",
+                    database='shop')
+
+
 @pytest.mark.parametrize('fault', ['kill-engine', 'kill-guard', 'kill-node', 'stop-node'])
 def test_a_drill_loses_nothing(live, fault):
     old = live.node('main', 'primary')['NodeId']
@@ -77,9 +82,7 @@ def test_a_drill_loses_nothing(live, fault):
     assert done['gap_ms'] > 0 and done['healed_ms'] > 0
     assert [step['what'] for step in done['timeline']].count(fault) == 1
     assert live.node('main', 'primary')['NodeId'] != old
-    left = live.sql(live.node('main', 'primary'), "SELECT relname FROM pg_class WHERE relname LIKE 'weir\\_drill%'",
-                    database='shop')
-    assert left == []
+    assert drill_tables(live) == []
 
 
 def test_what_is_taken_back(live):
@@ -87,6 +90,31 @@ def test_what_is_taken_back(live):
     standby = live.node('main', 'standby')
     done = live.tier.command('chaos', 'stop-node', standby['NodeId'], '--for', '1')
     assert 'continue-node follows in 1 s' in done.stdout and done.stdout.count('\n') == 2
+    live.wait_settled('main')
+
+
+def test_a_drill_that_is_interrupted_takes_its_fault_back(live):
+    """Ctrl-C reaches its writers as well. A guard that stood still for good would never be running again."""
+    guard = live.guard(live.node('main', 'primary'))
+    with live.tier.start('drill', 'main', '--fault', 'stop-node', stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         process_group=0) as drill:
+        wait_until(lambda: (stat_fields(guard) or 'gone')[0] == 'T', 'it stands still')
+        os.killpg(drill.pid, signal.SIGINT)
+        out, err = drill.communicate(timeout=100)
+    assert drill.returncode == 1 and out == '' and 'interrupted' in err, out + err
+    assert (stat_fields(guard) or 'gone')[0] != 'T'
+    live.wait_settled('main')
+    assert drill_tables(live) == []
+
+
+def test_a_fault_that_is_interrupted(live):
+    """Whatever reads what it says has gone, too."""
+    standby = live.node('main', 'standby')
+    with live.tier.start('chaos', 'stop-node', standby['NodeId'], '--for', '300', stdout=subprocess.PIPE) as chaos:
+        wait_until(lambda: stat_fields(live.guard(standby))[0] == 'T', 'it stands still')
+        chaos.stdout.close()
+        chaos.send_signal(signal.SIGTERM)
+        assert chaos.wait(60) == 0
     live.wait_settled('main')
 
 

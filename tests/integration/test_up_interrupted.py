@@ -1,5 +1,5 @@
 """Ctrl-C in front of `weir up`, at whatever moment it comes: the tier is stopped, nothing of it runs, and the next
-`weir up` with the same files goes on."""
+`weir up` with the same files goes on. In front of `weir apply`: what was not begun is not begun."""
 import contextlib
 import os
 import re
@@ -23,13 +23,13 @@ def file(tmp_path):
 
 
 class Front:
-    """A `weir up` with a process group of its own, as a shell makes one for what it puts in front."""
+    """A `weir up`, or another command, with a process group of its own, as a shell makes one for what it puts in front."""
 
-    def __init__(self, tier, *words, **options):
+    def __init__(self, tier, *words, command='up', **options):
         self.tier = tier
         self.text = ''
         self.process = subprocess.Popen(
-            [tier.weir, 'up', '--data', tier.data, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            [tier.weir, command, '--data', tier.data, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, process_group=0, cwd=tier.folder,
             **options)
 
@@ -151,3 +151,15 @@ def test_a_signal_that_is_ignored(bare_tier):
         front.interrupt(signal.SIGTERM)
         assert front.end() == 0
     nothing_runs(bare_tier)
+
+
+def test_apply(bare_tier, file):
+    """Until somebody looks, what is asked for may have been all."""
+    bare_tier.up()
+    with Front(bare_tier, file, command='apply') as front:
+        front.wait_for('creating')
+        front.interrupt()
+        assert front.end() == 1, front.text
+        told = front.text.splitlines()[-1]
+        assert told.startswith('Interrupted; ') and 'apply --data' in told, front.text
+    is_whole(bare_tier, file)
