@@ -164,6 +164,8 @@ int redis_cli_main(int argc, char **argv);
 int run_main(int argc, char **argv);
 int failover_main(int argc, char **argv);
 int host_main(int argc, char **argv);
+/* `weir host recover` (host_recover.c). */
+NODISCARD bool host_recover(Cli *cli, bool yes, Err *err);
 int chaos_main(int argc, char **argv);
 int drill_main(int argc, char **argv);
 int completion_main(int argc, char **argv);

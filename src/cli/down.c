@@ -128,7 +128,7 @@ static void warn_of_others(const Cli *cli)
 static int down_run(Cli *cli, const Down *down)
 {
     Err err;
-    CLEANUP(tier_start_done) TierStart start = {.pidfd = -1, .watch_fd = -1};
+    CLEANUP(tier_start_done) TierStart start = tier_start_none(cli);
     if (down->destroy && !down->yes) {
         fprintf(
             stderr,

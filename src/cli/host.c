@@ -8,10 +8,10 @@
 #define LOOK_MS       500
 #define DRAIN_WAIT_MS (24 * 3600 * MS_PER_S) /* a large database is copied for hours */
 
-enum { OPTION_WAIT = 256 };
+enum { OPTION_WAIT = 256, OPTION_YES };
 
 typedef struct HostCommand {
-    bool wait;
+    bool wait, yes;
     const char *word;
     const char *name; /* NULL: all */
 } HostCommand;
@@ -340,6 +340,11 @@ static bool host_remove(Cli *cli, const HostCommand *command, Err *err)
     return true;
 }
 
+static bool host_recover_word(Cli *cli, const HostCommand *command, Err *err)
+{
+    return host_recover(cli, command->yes, err);
+}
+
 /* ---- the command -------------------------------------------------------------------------------
  */
 
@@ -348,17 +353,20 @@ static const struct {
     bool (*run)(Cli *cli, const HostCommand *command, Err *err);
     bool named;
     bool has_json;
-} words[] = {{"list", host_list, false, true},
-             {"token", host_token, false, true},
-             {"drain", host_drain, true, false},
-             {"undrain", host_undrain, true, false},
-             {"remove", host_remove, true, false}};
+    bool offline; /* there may be no API to ask */
+} words[] = {{"list", host_list, false, true, false},
+             {"token", host_token, false, true, false},
+             {"drain", host_drain, true, false, false},
+             {"undrain", host_undrain, true, false, false},
+             {"remove", host_remove, true, false, false},
+             {"recover", host_recover_word, false, false, true}};
 
 static bool on_host_option(void *user, int val, const char *argument)
 {
-    (void)val;
+    HostCommand *command = user;
     (void)argument;
-    ((HostCommand *)user)->wait = true;
+    command->wait = command->wait || val == OPTION_WAIT;
+    command->yes = command->yes || val == OPTION_YES;
     return true;
 }
 
@@ -374,6 +382,9 @@ static int host_run(Cli *cli, const HostCommand *command)
     if (command->wait && strcmp(command->word, "drain") != 0) {
         return misused(command->word, "does not wait: take out --wait");
     }
+    if (command->yes && strcmp(command->word, "recover") != 0) {
+        return misused(command->word, "asks nothing: take out --yes");
+    }
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         if (strcmp(words[i].word, command->word) == 0) {
             Err err;
@@ -383,7 +394,9 @@ static int host_run(Cli *cli, const HostCommand *command)
             if (words[i].named && command->name == NULL) {
                 return misused(command->word, "takes the name of a host");
             }
-            return cli_connect(cli, &err) && words[i].run(cli, command, &err) ? 0 : cli_fail(&err);
+            bool ok =
+                (words[i].offline || cli_connect(cli, &err)) && words[i].run(cli, command, &err);
+            return ok ? 0 : cli_fail(&err);
         }
     }
     return misused(command->word, "is not there: see `weir host --help`");
@@ -391,11 +404,12 @@ static int host_run(Cli *cli, const HostCommand *command)
 
 int host_main(int argc, char **argv)
 {
-    static const struct option options[] = {{"wait", no_argument, NULL, OPTION_WAIT}, {0}};
+    static const struct option options[] = {
+        {"wait", no_argument, NULL, OPTION_WAIT}, {"yes", no_argument, NULL, OPTION_YES}, {0}};
     HostCommand command = {0};
     const CliSpec spec = {
-        .usage = "usage: weir host list|token|drain|undrain|remove [NAME] [--wait] [--data DIR]\n"
-                 "       [-o table|json]\n\n"
+        .usage = "usage: weir host list|token|drain|undrain|remove|recover [NAME] [--wait]\n"
+                 "                 [--yes] [--data DIR] [-o table|json]\n\n"
                  "The hosts of a tier that stands on several.\n"
                  "  list [NAME]  what there is: zone, network, whether it is alive, whether it\n"
                  "               votes in the tier's store, and which engines it has; of one that\n"
@@ -409,7 +423,11 @@ int host_main(int argc, char **argv)
                  "  undrain NAME ends that; nothing moves back\n"
                  "  remove NAME  takes the host out of the tier for good; its name is not used\n"
                  "               again. Refused while it is alive and has engines or does not\n"
-                 "               drain, and, of one that is gone, where anything would be lost\n",
+                 "               drain, and, of one that is gone, where anything would be lost\n"
+                 "  recover      where the hosts that vote in the store are lost for good: the\n"
+                 "               tier goes on from what this host has of it. What those have\n"
+                 "               counts no more: they must not come back with it\n"
+                 "    --yes      they are lost\n",
         .operands_min = 1,
         .operands_max = 2,
         .has_json = true,

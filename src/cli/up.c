@@ -211,7 +211,7 @@ static int up_run(Cli *cli, Up *up, char **files)
 {
     Err err;
     sigset_t signals;
-    CLEANUP(tier_start_done) TierStart start = {.pidfd = -1, .watch_fd = -1};
+    CLEANUP(tier_start_done) TierStart start = tier_start_none(cli);
     int status = up_files_check(up, cli, files);
     if (status != 0) {
         return status;

@@ -22,9 +22,7 @@ bool tier_has_store(const Cli *cli)
     return has;
 }
 
-/* Whether the endpoint "https://10.101.0.1:2379" is at the address of the API that this host had
- * when it was up; before its first time nothing is. */
-static bool is_here(const Cli *cli, const char *endpoint)
+bool up_endpoint_is_here(const Cli *cli, const char *endpoint)
 {
     ClientSettings settings;
     if (!client_settings_load(cli->data_dir, &settings, NULL)) {
@@ -49,7 +47,7 @@ bool tier_waits_for_hosts(const Cli *cli)
     }
     if (member_bool(file.etcd, "own", false)) {
         json_array_foreach (member_array(file.etcd, "endpoints"), i, endpoint) {
-            waits = waits || !is_here(cli, json_string_value(endpoint));
+            waits = waits || !up_endpoint_is_here(cli, json_string_value(endpoint));
         }
     }
     host_file_done(&file);

@@ -30,6 +30,8 @@ typedef struct TierStart {
     off_t log_offset; /* where its part of the log begins */
 } TierStart;
 
+/* Of a tier that somebody else has started, or that is yet to start. */
+TierStart tier_start_none(const Cli *cli);
 NODISCARD bool tier_start(const Cli *cli, TierStart *ret_start, Err *err);
 void tier_start_done(TierStart *start);
 /* No serve is up, and yet engines and endpoints may run: the tier was killed, and not stopped. */
@@ -49,6 +51,9 @@ NODISCARD bool tier_stop(Cli *cli, const TierStart *start, Err *err);
 
 /* Whether the folder is of a tier that has been there before. */
 bool tier_has_store(const Cli *cli);
+/* Whether the endpoint "https://10.101.0.1:2379" is at the address of the API that this host had
+ * when it was up; before its first time nothing is. */
+bool up_endpoint_is_here(const Cli *cli, const char *endpoint);
 /* Whether its store needs other hosts to be up, too. */
 bool tier_waits_for_hosts(const Cli *cli);
 /* Whether --join, --name, --zone or --net was said. */

@@ -68,6 +68,15 @@ static int watch_begin(const Cli *cli)
     return fd;
 }
 
+TierStart tier_start_none(const Cli *cli)
+{
+    CLEANUP(mem_free_ptr) char *path = log_path(cli);
+    struct stat info;
+    return (TierStart){.pidfd = -1,
+                       .watch_fd = -1,
+                       .log_offset = stat(path, &info) == 0 ? info.st_size : 0};
+}
+
 bool tier_start(const Cli *cli, TierStart *ret_start, Err *err)
 {
     bool made_folder = !file_exists(cli->data_dir);
@@ -194,7 +203,7 @@ bool tier_wait_for_api(Cli *cli, const TierStart *start, Err *err)
     }
     CLEANUP(mem_free_ptr) char *path = log_path(cli);
     CLEANUP(mem_free_ptr)
-    char *complaint = start->pidfd >= 0 ? complaint_new(cli, start->log_offset) : NULL;
+    char *complaint = complaint_new(cli, start->log_offset);
     return err_set(err, ERR_TIMEOUT, "the API does not answer after %d s%s%s: see %s",
                    (int)(limit_ms / 1000), complaint != NULL ? "; it said last: " : "",
                    complaint != NULL ? complaint : "", path);

@@ -54,6 +54,13 @@ typedef struct HostFile {
     json_t *etcd;            /* where the store is; NULL: in a file here */
 } HostFile;
 
+/* A member of `etcd`, for one start of serve: what this host has of the store is to become the
+ * tier's (serve's recover.c). It names the folder of DATA/etcd that keeps what was there before. */
+#define HOST_ETCD_RECOVER    "recover"
+#define ETCD_RESTORE_PROGRAM "/usr/bin/etcdctl" /* Debian's etcd-client */
+/* Where a member of etcd has what it serves, in DATA. */
+#define HOST_ETCD_DATA "etcd/data/member/snap/db"
+
 /* ERR_NOT_FOUND: there is none, and the host is the only one of its tier. */
 NODISCARD bool host_file_load(const char *data_dir, HostFile *ret_file, Err *err);
 NODISCARD bool host_file_save(const char *data_dir, const HostFile *file, Err *err);

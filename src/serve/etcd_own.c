@@ -5,21 +5,27 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "client/client.h"
 #include "engine/engine.h"
 #include "guard/guard.h"
 #include "serve/etcd_own_priv.h"
 
-#define PROGRAM     "/usr/bin/etcd" /* Debian's etcd-server */
-#define ACCOUNT     "etcd"
-#define NODE        "etcd" /* among the guards of the tier */
-#define STOP_MS     (10 * MS_PER_S)
-#define ORPHANS_MS  (10 * MS_PER_S)
-#define LOG         "log/etcd.log"
-#define TEXT_MAX    ((size_t)64 << 10)
-#define CLIENT_PORT 2379
-#define PEER_PORT   2380
+#define PROGRAM      "/usr/bin/etcd" /* Debian's etcd-server */
+#define ACCOUNT      "etcd"
+#define NODE         "etcd" /* among the guards of the tier */
+#define STOP_MS      (10 * MS_PER_S)
+#define ORPHANS_MS   (10 * MS_PER_S)
+#define LOG          "log/etcd.log"
+#define TEXT_MAX     ((size_t)64 << 10)
+#define CLIENT_PORT  2379
+#define PEER_PORT    2380
+#define START_MS     (30 * MS_PER_S)
+#define START_TRY_MS 200
+#define RESTORE_MS   (120 * MS_PER_S)
+#define ROOT         "/weir/"
 
 /* ---- places ------------------------------------------------------------------------------------
  */
@@ -40,6 +46,14 @@ char *etcd_own_endpoint(const char *peer_url)
     const char *colon = strrchr(peer_url, ':');
     size_t host = colon != NULL ? (size_t)(colon - peer_url) : rest.len;
     return mem_printf("%.*s:%d", (int)host, peer_url, CLIENT_PORT);
+}
+
+json_t *etcd_own_settings(const Tier *tier)
+{
+    CLEANUP(mem_free_ptr) char *peer = etcd_own_peer_url(tier->net);
+    CLEANUP(mem_free_ptr) char *endpoint = etcd_own_endpoint(peer);
+    return json_pack("{s:[s], s:s, s:b, s:s, s:s, s:s}", "endpoints", endpoint, "root", ROOT, "own",
+                     1, "ca", "etcd/ca.pem", "cert", "etcd/host.pem", "key", "etcd/host.pem");
 }
 
 /* The log is there, whole, once it has begun as a member; what comes before it may be half made. */
@@ -279,6 +293,19 @@ bool etcd_own_go_on(const Tier *tier, Err *err)
     return start(tier, cluster, "existing", err);
 }
 
+bool etcd_own_open(Tier *tier, Err *err)
+{
+    const struct timespec pause = {.tv_nsec = START_TRY_MS * 1000000L};
+    int64_t end_ms = time_mono_ms() + START_MS;
+    while (!tier_store_open(tier, err)) {
+        if (time_mono_ms() > end_ms || !etcd_own_runs(tier)) {
+            return err_wrap(err, "the new etcd does not serve (%s/etcd/log)", tier->data_dir);
+        }
+        nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
 void etcd_own_log_bound(const Tier *tier)
 {
     CLEANUP(mem_free_ptr) char *log = place(tier, LOG);
@@ -298,6 +325,57 @@ bool etcd_own_data_remove(const Tier *tier, Err *err)
 {
     CLEANUP(mem_free_ptr) char *path = place(tier, "data");
     return etcd_own_stop(tier, err) && reap(tier, err) && tree_remove(path, err);
+}
+
+/* ---- a copy of the store becomes the store -----------------------------------------------------
+ */
+
+/* As etcd's own tool does it. Members of another token are none of this one's. */
+static bool restore(const Tier *tier, const char *from, const char *token, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *file = mem_printf("%s/member/snap/db", from);
+    CLEANUP(mem_free_ptr) char *made = place(tier, "restored");
+    CLEANUP(mem_free_ptr) char *made_data = place(tier, "restored/data");
+    CLEANUP(mem_free_ptr) char *data = place(tier, "data");
+    CLEANUP(mem_free_ptr) char *peer = etcd_own_peer_url(tier->net);
+    CLEANUP(mem_free_ptr) char *cluster = cluster_of_one(tier);
+    const char *const argv[] = {ETCD_RESTORE_PROGRAM,
+                                "snapshot",
+                                "restore",
+                                file,
+                                "--skip-hash-check",
+                                "--data-dir",
+                                made_data,
+                                "--name",
+                                tier->host,
+                                "--initial-cluster",
+                                cluster,
+                                "--initial-cluster-token",
+                                token,
+                                "--initial-advertise-peer-urls",
+                                peer,
+                                NULL};
+    const char *const env[] = {"ETCDCTL_API=3", NULL};
+    CommandSpec spec = {.argv = argv, .env = env, .timeout_ms = RESTORE_MS};
+    CommandResult result;
+    TRY(engine_account(ACCOUNT, &spec.account, err) && tree_remove(made, err) &&
+        folder_make(tier, "restored", &spec.account, err));
+    bool ok = command_run(&spec, &result, err);
+    command_result_done(&result);
+    return ok && (rename(made_data, data) == 0 || err_set_errno(err, errno, "%s", data)) &&
+           tree_remove(made, err);
+}
+
+bool etcd_own_restore(const Tier *tier, const char *kept, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *data = place(tier, "data");
+    CLEANUP(mem_free_ptr) char *from = place(tier, kept);
+    CLEANUP(mem_free_ptr) char *token = mem_printf("%s-%s", tier->id, kept);
+    TRY(etcd_own_stop(tier, err) && reap(tier, err));
+    if (!file_exists(from) && rename(data, from) != 0) {
+        return err_set_errno(err, errno, "this host's copy of the store, %s", data);
+    }
+    return tree_remove(data, err) && restore(tier, from, token, err);
 }
 
 /* ---- what a host that joins is given -----------------------------------------------------------

@@ -26,6 +26,9 @@ NODISCARD bool etcd_own_cert_keep(const Tier *tier, Err *err);
 char *etcd_own_peer_url(const char *net);
 char *etcd_own_endpoint(const char *peer_url);
 
+/* Of DATA/host.json: this host's member is where the store is asked. The caller's. */
+json_t *etcd_own_settings(const Tier *tier);
+
 bool etcd_own_has_data(const Tier *tier); /* it has been a member */
 bool etcd_own_runs(const Tier *tier);
 /* Each starts it, unless it runs: as the first member of all; as one that was just added
@@ -36,7 +39,12 @@ NODISCARD bool etcd_own_go_on(const Tier *tier, Err *err);
 NODISCARD bool etcd_own_stop(const Tier *tier, Err *err);
 /* Stops it, and takes away what it has. */
 NODISCARD bool etcd_own_data_remove(const Tier *tier, Err *err);
+/* Opens tier->store there; waits until it serves, for it has just been started. */
+NODISCARD bool etcd_own_open(Tier *tier, Err *err);
 void etcd_own_log_bound(const Tier *tier);
+/* Makes what this host has of the store one of a member of its own, which has yet to start. What it
+ * had is kept in DATA/etcd/KEPT; where that is there already, an earlier attempt was cut off. */
+NODISCARD bool etcd_own_restore(const Tier *tier, const char *kept, Err *err);
 
 /* ---- members (etcd_decide.c): pure -------------------------------------------------------------
  */
@@ -96,6 +104,14 @@ bool tier_move_is_asked(const Tier *tier);
 /* The store goes from SQLite to an etcd on this host, before anything else runs. What fails leaves
  * the tier as it was, and is in tier->move_error. */
 void tier_move(Tier *tier, int net_fd);
+
+/* ---- recover.c ---------------------------------------------------------------------------------
+ */
+
+bool tier_recover_is_asked(const Tier *tier);
+/* What this host has of the store becomes the tier's, without the members that others have. Before
+ * anything else runs. */
+NODISCARD bool tier_recover(Tier *tier, int net_fd, Err *err);
 
 /* ---- etcd_keeper.c -----------------------------------------------------------------------------
  */

@@ -6,17 +6,13 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "client/client.h"
 #include "serve/etcd_own_priv.h"
 
-#define PAGE_MAX     64 /* keys of a transaction */
-#define PAGE_BYTES   ((size_t)512 << 10)
-#define START_MS     (30 * MS_PER_S)
-#define START_TRY_MS 200
-#define ROOT         "/weir/"
+#define PAGE_MAX   64 /* keys of a transaction */
+#define PAGE_BYTES ((size_t)512 << 10)
 
 static char *mark_path(const Tier *tier)
 {
@@ -123,33 +119,11 @@ static bool copy_all(Store *from, Store *to, size_t *ret_keys, Err *err)
 /* ---- the new store -----------------------------------------------------------------------------
  */
 
-static json_t *etcd_settings(const Tier *tier)
-{
-    CLEANUP(mem_free_ptr) char *peer = etcd_own_peer_url(tier->net);
-    CLEANUP(mem_free_ptr) char *endpoint = etcd_own_endpoint(peer);
-    return json_pack("{s:[s], s:s, s:b, s:s, s:s, s:s}", "endpoints", endpoint, "root", ROOT, "own",
-                     1, "ca", "etcd/ca.pem", "cert", "etcd/host.pem", "key", "etcd/host.pem");
-}
-
-/* Until it serves: it has just been started. */
-static bool target_open(Tier *tier, Err *err)
-{
-    const struct timespec pause = {.tv_nsec = START_TRY_MS * 1000000L};
-    int64_t end_ms = time_mono_ms() + START_MS;
-    while (!tier_store_open(tier, err)) {
-        if (time_mono_ms() > end_ms || !etcd_own_runs(tier)) {
-            return err_wrap(err, "the new etcd does not serve (%s/etcd/log)", tier->data_dir);
-        }
-        nanosleep(&pause, NULL);
-    }
-    return true;
-}
-
 static bool target_make(Tier *tier, Err *err)
 {
     return etcd_own_installed(tier, err) && etcd_own_data_remove(tier, err) &&
            etcd_own_authority_make(tier, err) && etcd_own_begin(tier, err) &&
-           target_open(tier, err);
+           etcd_own_open(tier, err);
 }
 
 /* Where the write fails behind its rename, host.json is there all the same: what it says counts. */
@@ -180,7 +154,7 @@ static bool move(Tier *tier, int net_fd, Err *err)
     Store *from = tier->store;
     int64_t began_ms = time_mono_ms();
     tier->store = NULL;
-    tier->etcd = etcd_settings(tier);
+    tier->etcd = etcd_own_settings(tier);
     bool ok =
         target_make(tier, err) && copy_all(from, tier->store, &keys, err) && decide(tier, err);
     store_close(from);

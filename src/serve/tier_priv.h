@@ -7,10 +7,11 @@
 #include "model/model.h"
 #include "store/store.h"
 
-#define TIER_FORMAT     1
-#define TIER_REGION     "eu-west-1" /* a valid name that is not us-east-1 */
-#define TIER_API_PORT   4566
-#define ACCESS_KEY_SIZE 21
+#define TIER_FORMAT        1
+#define TIER_REGION        "eu-west-1" /* a valid name that is not us-east-1 */
+#define TIER_API_PORT      4566
+#define TIER_RECOVERED_KEY "recovered" /* of the store (recover.c) */
+#define ACCESS_KEY_SIZE    21
 typedef struct Tier {
     char *data_dir; /* absolute */
     char *run_dir;

@@ -88,6 +88,7 @@ bool tier_store_begin(Tier *tier, int net_fd, Err *err)
     if (tier_move_is_asked(tier)) {
         tier_move(tier, net_fd);
     }
+    TRY(!tier_recover_is_asked(tier) || tier_recover(tier, net_fd, err));
     if (tier_etcd_is_own(tier)) {
         return own_etcd_begin(tier, net_fd, err);
     }

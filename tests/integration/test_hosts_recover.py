@@ -1,0 +1,89 @@
+"""The host that votes in the store is lost for good, and a tier goes on from the copy that another one has."""
+import shutil
+
+import pytest
+
+from support.blocks import db_instance, proxy, secret
+from support.cache_group import CacheGroup, make_group
+from support.etcd import present
+from support.host_writer import Writer
+from support.inside import Inside
+from support.tier_joined import TierJoined
+from support.watch import wait_until
+
+pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(not present(), reason='needs etcd'),
+              pytest.mark.skipif(shutil.which('etcdctl') is None, reason='needs etcdctl')]
+
+USAGE, CONFLICT = 2, 5
+VOTES, LEARNS = True, False
+MAIN = db_instance('main', db_name='shop', multi_az=True) + secret('login', 'dbadmin', 'password-1') + \
+    proxy('pool', 'login') + '''
+resource "aws_db_proxy_target" "pool" {
+  db_proxy_name          = aws_db_proxy.pool.name
+  target_group_name      = "default"
+  db_instance_identifier = aws_db_instance.main.identifier
+}
+'''
+
+
+@pytest.fixture
+def tier(weir):
+    with TierJoined(weir) as made:
+        yield made
+
+
+def recover(host, *words, **options):
+    return host.command('host', 'recover', *words, **options)
+
+
+def places(asked, resource):
+    """{role: host} of its nodes, once all of them run."""
+    nodes = Inside(asked).nodes(resource)
+    return {node['Role']: node['Host'] for node in nodes} if all(node.get('State') == 'running' for node in nodes) else {}
+
+
+def test_the_only_host_that_votes_is_lost(tier, tmp_path):
+    """What was acknowledged is there, another host joins, and the tier has two of everything again."""
+    path = tmp_path / 'main.tf'
+    path.write_text(MAIN)
+    tier.begin(path)
+    h1 = tier[0]
+    make_group(h1, 'cache', 2)
+    CacheGroup(Inside(h1), 'cache')
+    alone = recover(h1, '--yes', check=False)
+    assert alone.returncode == CONFLICT and 'stands on one host' in alone.stderr
+    writer = Writer(h1)
+    writer.start()
+    h2 = tier.join('h2', 'b')
+    wait_until(lambda: places(h1, 'main') == {'primary': 'h1', 'standby': 'h2'}, 'the standby is on h2', 180)
+    wait_until(lambda: places(h1, 'cache') == {'primary': 'h1', 'replica': 'h2'}, 'the replica is on h2', 180)
+    Inside(h1).wait_settled('main', 'cache')
+    tier.await_members(h1, {'h1': VOTES, 'h2': LEARNS})
+    alive = recover(h2, '--yes', check=False)
+    assert alive.returncode == CONFLICT and 'answers: it is not lost' in alive.stderr
+    itself = recover(h1, '--yes', check=False)
+    assert itself.returncode == CONFLICT and 'needs no other' in itself.stderr
+
+    h1.die()
+    writer.end()
+    unsure = recover(h2, check=False)
+    assert unsure.returncode == USAGE and '--yes' in unsure.stderr
+    engines = Inside(h2).tier.find('/postgres -D')
+    assert engines
+    recover(h2, '--yes')
+    h2.learn_run_folders()
+    assert Inside(h2).tier.find('/postgres -D') == engines, 'an engine was started again'
+    wait_until(lambda: places(h2, 'main').get('primary') == 'h2', 'h2 leads main', 120)
+    wait_until(lambda: places(h2, 'cache').get('primary') == 'h2', 'h2 leads the cache', 120)
+    assert writer.acknowledged
+    writer.check(h2)
+    wait_until(lambda: h2.command('host', 'remove', 'h1', check=False).returncode == 0, 'h1 has been silent for long')
+    tier.hosts.remove(h1)
+    h1.remove()
+    h3 = tier.join('h3', 'a', tier.token(h2))
+    tier.await_members(h2, {'h2': VOTES, 'h3': LEARNS})
+    wait_until(lambda: places(h2, 'main') == {'primary': 'h2', 'standby': 'h3'}, 'main has two nodes again', 180)
+    wait_until(lambda: places(h2, 'cache') == {'primary': 'h2', 'replica': 'h3'}, 'the cache has, too', 180)
+    Inside(h2).wait_settled('main', 'cache')
+    writer.check(h2, h3)
+    tier.end()
