@@ -11,13 +11,14 @@ bool weir_describe_tier(ApiContext *ctx, json_t *input, json_t **ret_output)
     (void)input;
     const ApiOptions *options = &ctx->api->options;
     json_t *set = member_object(record_get(ctx, "tier"), "options");
+    int64_t recovered = member_int(record_get(ctx, TIER_RECOVERED_KEY), "count", 0);
     *ret_output =
-        json_pack("{s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o}}", "Tier", "TierId",
+        json_pack("{s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o}}", "Tier", "TierId",
                   options->tier_id, "AccountId", ctx->tier.account, "Region", ctx->tier.region,
                   "Endpoint", options->endpoint, "Version", WEIR_VERSION, "Host", options->host,
                   "Network", arena_printf(ctx->arena, "%s.0.0/16", ctx->tier.net), "CreatedAt",
-                  (json_int_t)options->tier_created_ms, "Options",
-                  set != NULL ? json_deep_copy(set) : json_object());
+                  (json_int_t)options->tier_created_ms, "Recovered", (json_int_t)recovered,
+                  "Options", set != NULL ? json_deep_copy(set) : json_object());
     return true;
 }
 

@@ -104,7 +104,7 @@ static void print_command(const CliCommand *command)
         puts("        words=explain\n"
              "        if [[ $(_weir_operands) != 0 ]]; then words=FILES; fi ;;");
     } else if (command->operands == OPERANDS_HOST) {
-        puts("        words='list token drain undrain remove'\n"
+        puts("        words='list token drain undrain remove recover'\n"
              "        case $(_weir_operands) in\n"
              "        0) ;;\n"
              "        1) words=$(_weir_hosts) ;;\n"

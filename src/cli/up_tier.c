@@ -72,9 +72,8 @@ TierStart tier_start_none(const Cli *cli)
 {
     CLEANUP(mem_free_ptr) char *path = log_path(cli);
     struct stat info;
-    return (TierStart){.pidfd = -1,
-                       .watch_fd = -1,
-                       .log_offset = stat(path, &info) == 0 ? info.st_size : 0};
+    return (TierStart){
+        .pidfd = -1, .watch_fd = -1, .log_offset = stat(path, &info) == 0 ? info.st_size : 0};
 }
 
 bool tier_start(const Cli *cli, TierStart *ret_start, Err *err)

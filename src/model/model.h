@@ -128,6 +128,9 @@ NODISCARD bool endpoint_address(const char *net, const char *host,
 #define HOST_NAME_SIZE    17      /* with the NUL: paths of sockets are short */
 #define HOST_ENGINES_SIZE 96
 #define HOST_NET_SIZE     8 /* "10.255" */
+/* The record of how often a copy of the tier's store became its store, because the hosts that
+ * decide were lost: `count`. Of two stores of one tier the one where that is less is the past. */
+#define TIER_RECOVERED_KEY "recovered"
 /* ERR_INVALID says what is wrong. A name is small letters, digits and hyphens; a zone one of
  * MODEL_ZONES; a net the first two numbers of a /16, or "" where one of 127/8 is to be found. */
 NODISCARD bool host_name_check(const char *name, Err *err);

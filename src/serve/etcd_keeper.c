@@ -11,6 +11,7 @@
 
 #define LOOK_MS       1000
 #define MEMBERS_EVERY 3 /* looks */
+#define PAST_EVERY    10
 #define CERT_EVERY    86400
 #define GONE_MS       10000 /* so long silent: another host may have its place */
 
@@ -24,9 +25,12 @@ struct EtcdKeeper {
     Jobs *jobs; /* its own: requests may hold up all others */
     const Tier *tier;
     Agent *agent; /* knows the hosts */
+    LoopFn *on_past;
+    void *user; /* its */
     LoopTimer timer;
     bool in_job;
     /* The job's. */
+    bool past;         /* the tier has gone on without this host */
     json_t *endpoints; /* where the store is asked */
     bool ran;          /* at the last look */
     unsigned looks;
@@ -274,6 +278,21 @@ static bool process_look(EtcdKeeper *keeper, Err *err)
     return true;
 }
 
+/* Of those that are silent here it may be they who are heard. */
+static bool past_look(EtcdKeeper *keeper, Err *err)
+{
+    AgentHost seen[HOSTS_MAX];
+    size_t len = agent_hosts(keeper->agent, seen);
+    for (size_t i = 0; i < len; i++) {
+        bool other = strcmp(seen[i].name, keeper->tier->host) != 0;
+        if (other && !seen[i].alive && !past_check(keeper->tier, seen[i].name, seen[i].net, err)) {
+            keeper->past = err->code == ERR_DENIED;
+            return false;
+        }
+    }
+    return true;
+}
+
 static void look_run(void *arg, const Job *job)
 {
     (void)job;
@@ -282,7 +301,8 @@ static void look_run(void *arg, const Job *job)
     unsigned look = keeper->looks++;
     bool ok = (look % CERT_EVERY != 0 || etcd_own_cert_keep(keeper->tier, &err)) &&
               process_look(keeper, &err) &&
-              (look % MEMBERS_EVERY != 0 || members_look(keeper, &err));
+              (look % MEMBERS_EVERY != 0 || members_look(keeper, &err)) &&
+              (look % PAST_EVERY != 0 || past_look(keeper, &err));
     if (!ok && strcmp(err.message, keeper->told) != 0) {
         log_warn("serve", "etcd on this host: %s", err.message);
     }
@@ -293,6 +313,9 @@ static void look_done(void *arg)
 {
     EtcdKeeper *keeper = arg;
     keeper->in_job = false;
+    if (keeper->past) {
+        keeper->on_past(keeper->user);
+    }
 }
 
 static void on_look(void *user)
@@ -303,14 +326,16 @@ static void on_look(void *user)
     }
 }
 
-EtcdKeeper *etcd_keeper_new(Loop *loop, const Tier *tier, Agent *agent, Err *err)
+EtcdKeeper *etcd_keeper_new(Loop *loop, const Tier *tier, Agent *agent, LoopFn *on_past, void *user,
+                            Err *err)
 {
     Jobs *jobs;
     if (!jobs_new(loop, 1, 1, &jobs, err)) {
         return NULL;
     }
     EtcdKeeper *keeper = mem_alloc(sizeof(EtcdKeeper));
-    *keeper = (EtcdKeeper){.jobs = jobs, .tier = tier, .agent = agent};
+    *keeper =
+        (EtcdKeeper){.jobs = jobs, .tier = tier, .agent = agent, .on_past = on_past, .user = user};
     pthread_mutex_init(&keeper->lock, NULL);
     keeper->endpoints = json_deep_copy(member_array(tier->etcd, "endpoints"));
     loop_timer_start(loop, &keeper->timer, LOOK_MS, LOOK_MS, on_look, keeper);

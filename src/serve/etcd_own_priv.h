@@ -113,13 +113,21 @@ bool tier_recover_is_asked(const Tier *tier);
  * anything else runs. */
 NODISCARD bool tier_recover(Tier *tier, int net_fd, Err *err);
 
+/* ---- past.c ------------------------------------------------------------------------------------
+ */
+
+/* Asks the API of the host with this net. ERR_DENIED: the tier has gone on there, from a copy of
+ * its store, and what is here is the past. */
+NODISCARD bool past_check(const Tier *tier, const char *host, const char *net, Err *err);
+
 /* ---- etcd_keeper.c -----------------------------------------------------------------------------
  */
 
 /* Keeps it running, its members those of the tier's hosts, and where the store is asked those that
- * vote. */
+ * vote; and looks whether this store is the past (on_past, on the loop's thread). */
 typedef struct EtcdKeeper EtcdKeeper;
-EtcdKeeper *etcd_keeper_new(Loop *loop, const Tier *tier, Agent *agent, Err *err);
+EtcdKeeper *etcd_keeper_new(Loop *loop, const Tier *tier, Agent *agent, LoopFn *on_past, void *user,
+                            Err *err);
 void etcd_keeper_free(
     EtcdKeeper *keeper); /* before the loop, the store and the agent; NULL is fine */
 /* As of its last look. Any thread. */

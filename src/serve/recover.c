@@ -12,7 +12,6 @@ bool tier_recover_is_asked(const Tier *tier)
     return tier_etcd_is_own(tier) && member_str(tier->etcd, HOST_ETCD_RECOVER, NULL) != NULL;
 }
 
-/* How often that was done: of two stores of one tier the one where it was done less is the past. */
 static bool count_up(const Tier *tier, Err *err)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();

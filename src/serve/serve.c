@@ -63,13 +63,24 @@ static void stop_tier(void *user)
 }
 
 /* What it has here is nobody's any more. */
-static void on_removed(void *user)
+static void leave(Serve *serve, const char *why)
 {
-    Serve *serve = user;
-    log_error("serve", "this host (%s) was removed from its tier: all that it runs here is stopped",
-              serve->tier.host);
+    log_error("serve", "%s: all that this host (%s) runs is stopped", why, serve->tier.host);
     serve->tier.removed = true;
     stop_tier(serve);
+}
+
+static void on_removed(void *user)
+{
+    leave(user, "it was removed from its tier");
+}
+
+static void on_past(void *user)
+{
+    Serve *serve = user;
+    if (!serve->stopping) {
+        leave(serve, "its tier has gone on without it");
+    }
 }
 
 /* The next one finds everything as it is. */
@@ -138,7 +149,7 @@ static bool serve_start(Serve *serve, Err *err)
         control_runner_new(serve->loop, serve->jobs, &serve->tier, serve->agent, &serve->control,
                            err));
     if (tier_etcd_is_own(&serve->tier)) {
-        serve->etcd = etcd_keeper_new(serve->loop, &serve->tier, serve->agent, err);
+        serve->etcd = etcd_keeper_new(serve->loop, &serve->tier, serve->agent, on_past, serve, err);
         TRY(serve->etcd != NULL);
     }
     api_runner_set_hosts(serve->api, serve->agent, serve->etcd);

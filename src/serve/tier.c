@@ -329,7 +329,8 @@ bool tier_open(const char *data_dir, int net_fd, Tier *ret_tier, Err *err)
               key_open(&tier, err) && tier_store_begin(&tier, net_fd, err);
     ok = ok && tier_store_open(&tier, err) && tier_record_open(&tier, err) &&
          authority_open(&tier, err) && access_key_open(&tier, err) &&
-         tier_place_open(&tier, net_fd, err) && tier_host_record(&tier, err);
+         tier_place_open(&tier, net_fd, err) && tier_past_open(&tier, err) &&
+         tier_host_record(&tier, err);
     if (!ok) {
         ret_tier->removed = tier.removed;
         if (err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT) { /* else it comes again */

@@ -7,11 +7,10 @@
 #include "model/model.h"
 #include "store/store.h"
 
-#define TIER_FORMAT        1
-#define TIER_REGION        "eu-west-1" /* a valid name that is not us-east-1 */
-#define TIER_API_PORT      4566
-#define TIER_RECOVERED_KEY "recovered" /* of the store (recover.c) */
-#define ACCESS_KEY_SIZE    21
+#define TIER_FORMAT     1
+#define TIER_REGION     "eu-west-1" /* a valid name that is not us-east-1 */
+#define TIER_API_PORT   4566
+#define ACCESS_KEY_SIZE 21
 typedef struct Tier {
     char *data_dir; /* absolute */
     char *run_dir;
@@ -57,6 +56,9 @@ NODISCARD bool tier_place_open(Tier *tier, int net_fd, Err *err);
  * the latter, with `removed` set: the host was removed from its tier. */
 NODISCARD bool tier_host_open(Tier *tier, Err *err);
 NODISCARD bool tier_host_record(Tier *tier, Err *err);
+
+/* past.c: ERR_DENIED, with `removed` set: the tier has gone on without this host. */
+NODISCARD bool tier_past_open(Tier *tier, Err *err);
 
 /* tier_store.c: moves the store first, where that was asked for, and starts the member of etcd on
  * this host, where there is one. */

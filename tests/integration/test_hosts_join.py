@@ -15,7 +15,7 @@ from support.host_writer import Writer
 from support.inside import Inside
 from support.lasting import takes_minutes
 from support.tier_hosts import Host
-from support.tier_joined import TierJoined, forged, key_of
+from support.tier_joined import Ender, TierJoined, forged, key_of
 from support.watch import wait_until
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.skipif(not present(), reason='needs etcd')]
@@ -265,26 +265,6 @@ def test_a_tier_with_data_keeps_its_name(tier):
     assert h1.json('host', 'list')[0]['Zone'] == 'b'
     h1.destroy()
     h1.assert_gone()
-
-
-class Ender(threading.Thread):
-    """Ends h1's `weir serve` again and again while its store moves."""
-
-    def __init__(self, host):
-        super().__init__(daemon=True)
-        self.host, self.stop, self.count = host, threading.Event(), 0
-
-    def run(self):
-        pause_s = 0.05
-        while not self.stop.wait(pause_s):
-            for pid in self.host.find('weir serve --data'):
-                Host.signal_one(pid, signal.SIGKILL)
-                self.count += 1
-            pause_s += 0.15
-
-    def end(self):
-        self.stop.set()
-        self.join()
 
 
 def test_a_store_that_moves_is_cut_off_anywhere(tier, main_tf):

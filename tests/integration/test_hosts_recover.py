@@ -1,5 +1,6 @@
 """The host that votes in the store is lost for good, and a tier goes on from the copy that another one has."""
 import shutil
+import signal
 
 import pytest
 
@@ -8,13 +9,13 @@ from support.cache_group import CacheGroup, make_group
 from support.etcd import present
 from support.host_writer import Writer
 from support.inside import Inside
-from support.tier_joined import TierJoined
+from support.tier_joined import Ender, TierJoined
 from support.watch import wait_until
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(not present(), reason='needs etcd'),
               pytest.mark.skipif(shutil.which('etcdctl') is None, reason='needs etcdctl')]
 
-USAGE, CONFLICT = 2, 5
+UNAVAILABLE, USAGE, DENIED, CONFLICT = 6, 2, 4, 5
 VOTES, LEARNS = True, False
 MAIN = db_instance('main', db_name='shop', multi_az=True) + secret('login', 'dbadmin', 'password-1') + \
     proxy('pool', 'login') + '''
@@ -77,6 +78,9 @@ def test_the_only_host_that_votes_is_lost(tier, tmp_path):
     wait_until(lambda: places(h2, 'cache').get('primary') == 'h2', 'h2 leads the cache', 120)
     assert writer.acknowledged
     writer.check(h2)
+    back = h1.command('up', '--detach', check=False)
+    assert back.returncode == DENIED and 'what is here is the past' in back.stderr, back.stderr
+    h1.assert_stopped()
     wait_until(lambda: h2.command('host', 'remove', 'h1', check=False).returncode == 0, 'h1 has been silent for long')
     tier.hosts.remove(h1)
     h1.remove()
@@ -87,3 +91,30 @@ def test_the_only_host_that_votes_is_lost(tier, tmp_path):
     Inside(h2).wait_settled('main', 'cache')
     writer.check(h2, h3)
     tier.end()
+
+
+def test_a_recovery_is_cut_off_anywhere(tier):
+    """Whenever serve ends, the next one goes on, from what there was at first. A host that stands still is not lost."""
+    tier.begin()
+    h1 = tier[0]
+    token = tier.token()
+    h2 = tier.join('h2', 'b', token)
+    tier.await_members(h1, {'h1': VOTES, 'h2': LEARNS})
+    h1.signal_all(signal.SIGSTOP)
+    still = recover(h2, '--yes', check=False)
+    assert still.returncode == CONFLICT and 'answers: it is not lost' in still.stderr
+    h1.die()
+    ender = Ender(h2)
+    ender.start()
+    done = recover(h2, '--yes', check=False)
+    wait_until(lambda: ender.count >= 5, 'it was ended often')
+    ender.end()
+    assert done.returncode in (0, UNAVAILABLE), done.stderr
+    wait_until(lambda: h2.command('host', 'list', check=False).returncode == 0, 'the API answers')
+    assert [seen['HostName'] for seen in h2.json('host', 'list')] == ['h1', 'h2']
+    assert tier.endpoints(h2) == [f'https://{h2.json("host", "list")[1]["Network"].split(".0.0/")[0]}.0.1:2379']
+    assert len(list((h2.data / 'etcd').glob('data.left-*'))) == 1
+    tier.hosts.remove(h1)
+    h1.remove()
+    h2.destroy('--all-hosts')
+    h2.assert_gone()

@@ -3,8 +3,10 @@ import base64
 import contextlib
 import json
 import random
+import signal
 import socket
 import ssl
+import threading
 import urllib.request
 
 from support.tier_hosts import Host
@@ -108,3 +110,23 @@ def forged(token):
 
 def key_of(host):
     return base64.b16decode((host.data / 'master.key').read_text().strip(), casefold=True)
+
+
+class Ender(threading.Thread):
+    """Ends a host's `weir serve` again and again, a little later each time."""
+
+    def __init__(self, host):
+        super().__init__(daemon=True)
+        self.host, self.stop, self.count = host, threading.Event(), 0
+
+    def run(self):
+        pause_s = 0.05
+        while not self.stop.wait(pause_s):
+            for pid in self.host.find('weir serve --data'):
+                Host.signal_one(pid, signal.SIGKILL)
+                self.count += 1
+            pause_s += 0.15
+
+    def end(self):
+        self.stop.set()
+        self.join()

@@ -52,7 +52,7 @@ def test_commands_and_their_options(offered, weir, run):
     (['logs', ''], {'main', 'pool', 'web', 'cache', 'db-1-1'}), (['events', '--source', 'm'], {'main'}),
     (['psql', 'main', ''], set()), (['status', ''], set()), (['status', '-o', ''], {'table', 'json'}),
     (['completion', ''], {'bash', 'zsh'}), (['up', 'view'], {'view.json'}), (['proxy', ''], {'explain'}),
-    (['host', ''], {'list', 'token', 'drain', 'undrain', 'remove'}), (['host', 'drain', ''], {'h1', 'h2'}), (['host', 'drain', 'h1', ''], set()),
+    (['host', ''], {'list', 'token', 'drain', 'undrain', 'remove', 'recover'}), (['host', 'drain', ''], {'h1', 'h2'}), (['host', 'drain', 'h1', ''], set()),
     (['proxy', 'explain', '--setting', 'a=b', 'view'], {'view.json'}), (['proxy', 'explain', '-o', ''], {'table', 'json'})])
 def test_operands(offered, words, names):
     assert offered(*words) == names
