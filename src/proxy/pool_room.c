@@ -239,7 +239,8 @@ static void pump_side(ProxyWorker *worker, size_t target)
         ProxyPool *pool = proxy_worker_oldest_pool(worker, target, true);
         /* Where nobody may answer, what lies idle is enough for when somebody may again. */
         bool idle = pool != NULL && pool->idle.len > 0 && !proxy_hold_has_right(worker, target);
-        if (pool == NULL || idle || !open_for(pool)) {
+        bool full = target == PROXY_TARGET_PRIMARY && proxy_pulse_is_crowded(&worker->proxy->pulse);
+        if (pool == NULL || idle || full || !open_for(pool)) {
             break;
         }
     }

@@ -320,6 +320,7 @@ void proxy_pulse_begin(ProxyServer *server)
     stream_set_handlers(server->stream, &pulse_handlers, server);
     session->server = server;
     atomic_store(&pulse->away, false);
+    atomic_store(&pulse->crowded, false);
     pulse->complained = false;
     ask(pulse, session);
 }
@@ -333,6 +334,17 @@ void proxy_pulse_failed(ProxyServer *server, const char *why)
                  server->user, why);
     }
     pulse->complained = true;
+}
+
+void proxy_pulse_crowded(ProxyServer *server)
+{
+    ProxyPulse *pulse = pulse_of(server->worker);
+    atomic_store(&pulse->crowded, pulse->sessions[0].server == NULL); /* one is enough */
+}
+
+bool proxy_pulse_is_crowded(const ProxyPulse *pulse)
+{
+    return atomic_load_explicit(&pulse->crowded, memory_order_relaxed);
 }
 
 void proxy_pulse_gone(ProxyServer *server)
@@ -356,6 +368,7 @@ static void sessions_end(ProxyPulse *pulse)
 {
     pulse->again = false;
     atomic_store(&pulse->away, true);
+    atomic_store(&pulse->crowded, false);
     forget(pulse);
     session_close(&pulse->sessions[0]);
     session_close(&pulse->sessions[1]);

@@ -16,6 +16,10 @@
  *                   number and a flush of its WAL, here and at the standbys. The first use begins
  *                   again, and waits for that where the right is enforced
  *
+ * Its session is outside of the budget, but PostgreSQL may be full all the same: of clients that
+ * reach it by a relay, or of somebody else's. Then whatever becomes free is the pulse's: without
+ * one nobody could be answered.
+ *
  * A pulse that is not answered within PULSE_LATE_MS may wait for a standby that is gone, or its
  * connection may lead nowhere: then a second session asks as well, and never a third, for whoever
  * waits for a standby holds a backend until that is there.
@@ -63,6 +67,7 @@ typedef struct ProxyPulse {
     atomic_uint_fast64_t count; /* acknowledged so far */
     atomic_bool rests;          /* nobody uses the primary */
     atomic_bool away;           /* there is nobody who could ask */
+    atomic_bool crowded;        /* it was not let in: PostgreSQL is full */
     atomic_bool wanted;
     /* Worker 0's. */
     PulseSession sessions[2];    /* the second one as long as the first is late */
@@ -84,8 +89,12 @@ void proxy_pulse_drain(Proxy *proxy);
 void proxy_pulse_put_params(Buf *params);
 void proxy_pulse_begin(ProxyServer *server);
 void proxy_pulse_failed(ProxyServer *server, const char *why);
-void proxy_pulse_gone(ProxyServer *server); /* its connection is, or never was */
+void proxy_pulse_crowded(ProxyServer *server); /* as well, where there was no room for it */
+void proxy_pulse_gone(ProxyServer *server);    /* its connection is, or never was */
 
+/* Any thread: it has yet to be let in, and PostgreSQL is full. Until then nobody else is to be let
+ * in from here, so that what becomes free is its. */
+bool proxy_pulse_is_crowded(const ProxyPulse *pulse);
 /* Any thread: one is wanted that begins from now on. */
 void proxy_pulse_want(Proxy *proxy);
 /* Any thread: the begin of the last one of this engine that was acknowledged, of CLOCK_BOOTTIME in

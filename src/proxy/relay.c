@@ -117,12 +117,14 @@ bool proxy_relay_start(ProxyClient *client, Slice start_params)
         refuse_without_server(client, "It is on another host than this one by now.");
         return false;
     }
-    ProxyServer *server = proxy_server_open(worker, NULL, client, PROXY_TARGET_PRIMARY);
+    bool probes = proxy_relay_is_probe(client, pg_params_get(start_params, "user"));
+    bool full = !probes && proxy_pulse_is_crowded(&worker->proxy->pulse);
+    ProxyServer *server =
+        full ? NULL : proxy_server_open(worker, NULL, client, PROXY_TARGET_PRIMARY);
     if (server == NULL) {
         proxy_client_fatal(client, "53300", "sorry, too many clients already", NULL);
         return false;
     }
-    bool probes = proxy_relay_is_probe(client, pg_params_get(start_params, "user"));
     if (probes) {
         put_probe_hello(server);
         client->guest = true;

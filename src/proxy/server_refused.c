@@ -83,6 +83,9 @@ void proxy_server_login_failed(ProxyServer *server, const PgError *error)
     }
     if (server->pulse) {
         proxy_pulse_failed(server, message);
+        if (slice_is(error->sqlstate, "53300")) {
+            proxy_pulse_crowded(server);
+        }
         stream_abort(server->stream);
         proxy_server_lost(server, message);
         return;

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from support.engines import account_folder, as_account, give, postgres_bin, stop
-from support.pool import ANN, PORT, Postgres, Proxy, authority, wait_for
+from support.pool import ANN, BOB, PORT, Postgres, Proxy, authority, wait_for
 from support.wire import Wire, query
 
 pytestmark = pytest.mark.timeout(180)
@@ -466,6 +466,52 @@ def test_the_session_that_asks_is_lost(enforced, postgres):
             if kept:
                 return
         assert kept
+
+
+def fill(postgres):
+    """Connections of somebody else's, until there is no room for one more."""
+    taken = []
+    while True:
+        try:
+            taken.append(psycopg.connect(host=str(postgres.folder), dbname='app', **BOB))
+        except psycopg.OperationalError:
+            return taken
+
+
+def backends(admin):
+    """(pids of the pulse's, of clients'). PostgreSQL may be too full to be asked by another connection."""
+    rows = admin.execute("SELECT pid, application_name = 'weir pulse' FROM pg_stat_activity "
+                         "WHERE application_name = 'weir pulse' OR usename = 'ann'").fetchall()
+    return [pid for pid, pulse in rows if pulse], [pid for pid, pulse in rows if not pulse]
+
+
+def ask_until_answered(proxy):
+    """A client that does not give up."""
+    for _ in range(2000):
+        with contextlib.suppress(psycopg.OperationalError), proxy.connect() as client:
+            return client.execute('SELECT 1').fetchone()
+        time.sleep(0.02)
+    raise TimeoutError('no answer')
+
+
+def test_what_becomes_free_is_the_pulse_s(proxy, postgres):
+    """PostgreSQL is full, and others would like to have it."""
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor() as pool, postgres.admin() as admin:
+        taken, answers = [], []
+        stack.callback(lambda: [connection.close() for connection in taken])
+        for _ in range(3):
+            taken += fill(postgres)
+            while backends(admin)[0]:
+                admin.execute('SELECT pg_terminate_backend(%s)', backends(admin)[0])
+                taken += fill(postgres)
+            answers = answers or [pool.submit(ask_until_answered, proxy) for _ in range(8)]
+            time.sleep(1)
+            taken.pop().close()
+            wait_for(lambda: any(backends(admin)), 'it is taken')
+            pulse, clients = backends(admin)
+            assert pulse and not clients
+        stack.close()
+        assert [answer.result(30) for answer in answers] == [(1,)] * 8
 
 
 def test_the_session_that_asks_hangs(enforced, postgres):
