@@ -145,12 +145,18 @@ static void view_engine(PgNode *node, int64_t now_ms)
     view_forks(node);
 }
 
-/* A leader that makes room waits for its clients. */
+/* A leader that makes room waits for its clients; for those of other hosts also where it hears
+ * nothing of them at the moment. */
 static bool view_clients(PgNode *node, Err *err)
 {
     HaView *view = &node->view;
-    return view->state != HA_STATE_LEADING || view->record.phase != HA_PHASE_YIELDING ||
-           pg_is_busy(node->run->work->session, &view->busy, err);
+    NodeWork *work = node->run->work;
+    if (view->state != HA_STATE_LEADING || view->record.phase != HA_PHASE_YIELDING) {
+        return true;
+    }
+    TRY(pg_clients_look(work->session, HA_QUIET_MS, &view->busy, &view->heard, err));
+    view->heard = view->heard && hosts_are_several(work->options->hosts);
+    return true;
 }
 
 static void view_link(PgNode *node, int64_t now_ms)

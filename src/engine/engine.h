@@ -248,8 +248,9 @@ NODISCARD bool pg_slot_drop(PgSession *session, const char *incarnation, Err *er
 NODISCARD bool pg_lsn_parse(Slice text, uint64_t *ret_lsn);
 /* Ends recovery; returns at once. */
 NODISCARD bool pg_promote(PgSession *session, Err *err);
-/* Whether clients have transactions open. */
-NODISCARD bool pg_is_busy(PgSession *session, bool *ret_busy, Err *err);
+/* Whether clients have transactions open, and whether any has begun something so lately. */
+NODISCARD bool pg_clients_look(PgSession *session, int64_t within_ms, bool *ret_busy,
+                               bool *ret_heard, Err *err);
 /* Makes changed files count: pg_reload_conf, and waits until a new session sees it. */
 NODISCARD bool pg_reload(PgSession *session, Err *err);
 

@@ -1,4 +1,5 @@
 /* What a running PostgreSQL says of itself; and pg_reload, which looks at what it says. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -155,16 +156,21 @@ bool pg_promote(PgSession *session, Err *err)
     return pg_exec(session, "SELECT pg_promote(false)", err);
 }
 
-bool pg_is_busy(PgSession *session, bool *ret_busy, Err *err)
+bool pg_clients_look(PgSession *session, int64_t within_ms, bool *ret_busy, bool *ret_heard,
+                     Err *err)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(mem_free_ptr) char *within = mem_printf("%" PRId64 " ms", within_ms);
+    const char *const params[] = {within};
     char *found = NULL;
     TRY(pg_value(session, arena,
-                 "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend'"
-                 " AND xact_start IS NOT NULL AND usename NOT IN ('" PG_SUPERUSER "',"
-                 " '" PG_PULSE_USER "') LIMIT 1",
-                 NULL, 0, &found, err));
-    *ret_busy = found != NULL;
+                 "SELECT concat(CASE WHEN bool_or(xact_start IS NOT NULL) THEN 'busy' END, CASE "
+                 "WHEN bool_or(query_start > clock_timestamp() - $1::interval) THEN 'heard' END)"
+                 " FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename NOT IN"
+                 " ('" PG_SUPERUSER "', '" PG_PULSE_USER "')",
+                 params, ARRAY_LEN(params), &found, err));
+    *ret_busy = strstr(found, "busy") != NULL;
+    *ret_heard = strstr(found, "heard") != NULL;
     return true;
 }
 

@@ -32,7 +32,9 @@
 #define HA_FENCE_MS   3000  /* one with rivals on other hosts ends so long behind its last proof */
 #define HA_MARGIN_MS  250
 #define HA_TAKE_MS    3000  /* a leader that made room takes back what nobody took */
-#define HA_DRAIN_MS   40    /* proxies begin to hold within it, also on other hosts */
+#define HA_DRAIN_MS   40    /* proxies of the leader's host begin to hold within it */
+#define HA_QUIET_MS   100   /* and those of other hosts have, when nothing has begun for so long */
+#define HA_HEARD_MS   500   /* which is waited for so long: others than they do not hold */
 #define HA_YIELD_MS   5000  /* transactions may end for so long before a planned change */
 #define HA_WISH_MS    10000 /* and its heir has so long to be ready */
 #define HA_RANK_MS    300 /* the second in the set waits so long for the first to take a free term */
@@ -174,6 +176,8 @@ typedef struct HaView {
     bool asked;                     /* DOWN: it was stopped to be started again here */
     bool diverged;                  /* what it has is not part of the leader's history */
     bool busy;                      /* LEADING: transactions are under way */
+    bool heard;                     /* LEADING: clients have begun something within HA_QUIET_MS, by
+                                       way of another host perhaps */
     int64_t state_ms;               /* for how long it has been in this state */
     int64_t timeline;               /* FOLLOWING, LEADING */
     uint64_t fork_lsn;              /* LEADING: where its timeline began */

@@ -168,7 +168,7 @@ static HaDecision yield_on(const HaView *view)
         decision.record.heir = (HaId){0};
         return decision;
     }
-    if (view->phase_ms < HA_DRAIN_MS) {
+    if (view->phase_ms < HA_DRAIN_MS || (view->heard && view->phase_ms < HA_HEARD_MS)) {
         return ha_wait("what was sent before", HA_DRAIN_MS);
     }
     return view->busy && view->phase_ms < HA_YIELD_MS ? ha_wait("transactions to end", HA_SOON_MS)

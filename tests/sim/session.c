@@ -106,6 +106,7 @@ static void execute(World *w, const Event *event)
     }
     if (locks) {
         engine->lock[what->reg] = request;
+        engine->asked_at = w->now;
     }
     write_record(w, node, request);
 }

@@ -234,6 +234,7 @@ typedef struct Engine {
     Receiver receiver;
     uint32_t visible[SIM_REGISTERS];
     uint32_t lock[SIM_REGISTERS];  /* the request that holds it */
+    int64_t asked_at;              /* when a client began something last */
     uint32_t waiters[SIM_WAITERS]; /* requests in SyncRep */
     size_t waiters_len;
     int64_t child_died; /* when one of its processes ended by itself */

@@ -81,6 +81,7 @@ static void view_engine(World *w, Node *node, HaView *view)
     view->fork_lsn = data->forks_len > 0 ? data->forks[data->forks_len - 1].lsn : 0;
     view_halfway(data, view);
     view->busy = engine_busy(engine);
+    view->heard = engine->asked_at > 0 && w->now - engine->asked_at < HA_QUIET_MS * MS;
     view->open = engine->open;
     view->child_died = w->now - engine->child_died < HA_DEGRADE_MS * MS;
 }

@@ -58,6 +58,7 @@ static HaView any_view(uint64_t *seed)
                    .asked = coin(seed),
                    .diverged = coin(seed),
                    .busy = coin(seed),
+                   .heard = coin(seed),
                    .state_ms = time_of(seed),
                    .timeline = (int64_t)(roll(seed) % 3),
                    .names = set_of(seed),

@@ -286,6 +286,12 @@ static void test_a_planned_change(void **state)
     view.phase_ms = 0;
     check(&view, HA_STEP_WAIT); /* proxies may not have heard of it yet */
     view.phase_ms = HA_DRAIN_MS;
+    view.heard = true;
+    check(&view, HA_STEP_WAIT); /* one of another host has not, as it seems */
+    view.phase_ms = HA_HEARD_MS;
+    check(&view, HA_STEP_STOP); /* or it is none */
+    view.heard = false;
+    view.phase_ms = HA_DRAIN_MS;
     check(&view, HA_STEP_STOP);
     view.peers[0].streaming = false;
     check(&view, HA_STEP_WRITE); /* the heir is gone: on as before */
