@@ -146,6 +146,13 @@ static bool names_more(const Session *session, const Exchange *exchange)
     return !settings_fit(session->settings, exchange->applied, false);
 }
 
+/* Of what the client's own texts would have set nothing is there. */
+static void touched_forget(const Session *session, Exchange *exchange)
+{
+    exchange->context = settings_id(session->settings);
+    buf_clear(&exchange->touched);
+}
+
 /* So is what the client's own texts set in that transaction. A custom setting has been named all
  * the same. */
 static void replay_lost(Session *session, Exchange *exchange)
@@ -153,8 +160,7 @@ static void replay_lost(Session *session, Exchange *exchange)
     exchange->soiled = exchange->soiled || touched_custom(buf_slice(&exchange->touched)) ||
                        names_more(session, exchange);
     exchange->settings_state = SETTINGS_MISSING;
-    exchange->context = settings_id(session->settings);
-    buf_clear(&exchange->touched);
+    touched_forget(session, exchange);
 }
 
 /* ---- what texts do -----------------------------------------------------------------------------
@@ -267,6 +273,8 @@ static void transaction_end(Session *session, Exchange *exchange)
         } else {
             replay_kept(session, exchange);
         }
+    } else if (exchange->settings_state == SETTINGS_MISSING) {
+        touched_forget(session, exchange); /* all of it stood behind an error */
     }
     exchange->failed = exchange->rolled_back = exchange->chained = exchange->undone = false;
 }

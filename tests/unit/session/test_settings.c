@@ -394,6 +394,25 @@ static void test_a_refused_setting(void **state)
     assert_true(ready(t, 'I') == STEP_FORWARD);
 }
 
+/* A Close needs no settings; what is refused there takes the rest of the batch along. So the client
+ * has set nothing, and what it would have set is not asked of a connection that has another's. */
+static void test_what_stood_behind_an_error_has_set_nothing(void **state)
+{
+    Talk *t = *state;
+    make_missing(t);
+    client(t, 'C', "s", "");
+    assert_string_equal(sent(t), "C");
+    assert_true(says(t, 'E', SLICE("")) == STEP_FORWARD);
+    client(t, 'Q', "", "set x = 2");
+    client(t, 'S', "", "");
+    assert_string_equal(sent(t), "set x = 2; S");
+    assert_true(ready(t, 'I') == STEP_FORWARD);
+    assert_true(t->out.at_rest);
+    assert_string_equal(sent(t), "");
+    assert_null(t->sessions[1].settings);
+    assert_ptr_equal(t->exchange.applied, t->sessions[0].settings);
+}
+
 static void test_what_must_be_alone_waits(void **state)
 {
     Talk *t = *state;
@@ -720,6 +739,7 @@ int main(void)
         IN_TALK(test_the_pipeline_waits_behind_a_replay),
         IN_TALK(test_what_is_copied_does_not_wait),
         IN_TALK(test_a_refused_setting),
+        IN_TALK(test_what_stood_behind_an_error_has_set_nothing),
         IN_TALK(test_what_must_be_alone_waits),
         IN_TALK(test_what_a_transaction_begins_with_waits),
         IN_TALK(test_reset_and_rollback_of_ones_own),
