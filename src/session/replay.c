@@ -172,7 +172,8 @@ void settings_note(Session *session, Exchange *exchange, const TextEffects *effe
     /* Another transaction may have begun behind the end of this one. */
     exchange->chained = exchange->chained || effects->chains ||
                         (effects->several && (effects->undoes || effects->ends));
-    exchange->undoes = effects->undoes || effects->ends; /* a COMMIT may turn out to be one */
+    /* A COMMIT may turn out to be one; and its portal may be run behind what is parsed since. */
+    exchange->undoes = exchange->undoes || effects->undoes || effects->ends;
     if (effects->touched.len == 0 || session->relay) {
         return;
     }
@@ -187,7 +188,6 @@ void settings_note(Session *session, Exchange *exchange, const TextEffects *effe
 void settings_executed(Exchange *exchange)
 {
     exchange->undone = exchange->undone || exchange->undoes;
-    exchange->undoes = false;
 }
 
 /* ---- what the server says ----------------------------------------------------------------------
@@ -276,6 +276,7 @@ static void transaction_end(Session *session, Exchange *exchange)
     } else if (exchange->settings_state == SETTINGS_MISSING) {
         touched_forget(session, exchange); /* all of it stood behind an error */
     }
+    exchange->undoes = exchange->undoes && !over; /* no portal outlives it */
     exchange->failed = exchange->rolled_back = exchange->chained = exchange->undone = false;
 }
 

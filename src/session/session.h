@@ -154,7 +154,7 @@ typedef struct Exchange {
     bool failed;      /* an error since the last ReadyForQuery */
     bool rolled_back; /* a ROLLBACK, maybe one to a savepoint, since then */
     bool chained;     /* the transaction may have ended in another one */
-    bool undoes;      /* a ROLLBACK, or what may be one, is about to be run */
+    bool undoes;      /* a ROLLBACK, or what may be one, may be run by what comes */
     bool undone;      /* it is sent: what comes in its batch needs the replay again */
     Asking asking;    /* a question is under way; about settings: about `asked` */
     bool answered;

@@ -302,6 +302,29 @@ static void test_a_commit_within_a_batch(void **state)
     assert_null(t->exchange.applied); /* it stands */
 }
 
+/* What is run is what was bound, whatever has been parsed since. */
+static void test_a_commit_that_is_run_late(void **state)
+{
+    Talk *t = *state;
+    make_missing(t);
+    client(t, 'Q', "", "begin");
+    replayed(t, 1);
+    done(t, "BEGIN");
+    ready(t, 'T');
+    client(t, 'P', "", "commit");
+    client(t, 'B', "", "");
+    client(t, 'P', "", "select 1");
+    client(t, 'E', "", "");
+    assert_true(client(t, 'P', "", "show x") == STEP_WAIT);
+    says(t, '1', SLICE(""));
+    says(t, '2', SLICE(""));
+    says(t, '1', SLICE(""));
+    done(t, "ROLLBACK");
+    (void)sent(t);
+    client(t, 'P', "", "show x");
+    assert_string_equal(sent(t), "RESET \"x\"; B; E; show x");
+}
+
 static void test_a_commit_that_keeps_within_a_batch(void **state)
 {
     Talk *t = *state;
@@ -734,6 +757,7 @@ int main(void)
         IN_TALK(test_a_rollback_and_a_begin),
         IN_TALK(test_a_rollback_within_a_batch),
         IN_TALK(test_a_commit_within_a_batch),
+        IN_TALK(test_a_commit_that_is_run_late),
         IN_TALK(test_a_commit_that_keeps_within_a_batch),
         IN_TALK(test_a_commit_keeps_the_replay),
         IN_TALK(test_the_pipeline_waits_behind_a_replay),
