@@ -155,15 +155,15 @@ static void heal(Cli *cli, Drill *drill)
 static bool go_on(Err *err)
 {
     return !interrupt_waits() ||
-           err_set(err, ERR_UNAVAILABLE,
-                   "interrupted: nothing was found out; what was written is removed, and a fault "
-                   "that can be taken back is");
+           err_set(err, ERR_UNAVAILABLE, "interrupted: nothing was found out");
 }
 
 static bool drill_run(Cli *cli, Drill *drill, const char *const *program, Err *err)
 {
     DrillLoad *load = &drill->load;
     const DrillProtocol *protocol = drill->kind->protocol;
+    sigset_t held;
+    interrupt_hold(&held);
     TRY(drill_load_start(load, protocol, program, (size_t)drill->writers, err));
     fprintf(stderr, "%" PRId64 " writers at %s; %s of %s, the primary of %s, in %d s\n",
             drill->writers, drill->name, drill->fault, drill->node, drill->resource,
@@ -207,8 +207,6 @@ static int drill_do(Cli *cli, Drill *drill)
     Err err;
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     const char *const *program;
-    sigset_t held;
-    interrupt_hold(&held);
     bool ok = cli_connect(cli, &err) && resource_find(cli, arena, drill, &err) &&
               chaos_find_node(cli, drill->kind->leader, drill->resource, &drill->node, &err) &&
               drill->kind->login(cli, arena, drill->name, &program, &err) &&

@@ -29,8 +29,16 @@ bool drill_program_start(const char *const *argv, DrillProgram *ret_program, Err
     posix_spawn_file_actions_adddup2(&files, to[0], STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&files, from[1], STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&files, from[1], STDERR_FILENO);
-    int failed =
-        posix_spawnp(&program.pid, argv[0], &files, NULL, (char *const *)(uintptr_t)argv, environ);
+    posix_spawnattr_t attributes; /* a Ctrl-C is for us, and what we hold back is not for them */
+    sigset_t none;
+    sigemptyset(&none);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setpgroup(&attributes, 0);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+    int failed = posix_spawnp(&program.pid, argv[0], &files, &attributes,
+                              (char *const *)(uintptr_t)argv, environ);
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&files);
     fd_close(&to[0]);
     fd_close(&from[1]);

@@ -394,6 +394,10 @@ static int host_run(Cli *cli, const HostCommand *command)
             if (words[i].named && command->name == NULL) {
                 return misused(command->word, "takes the name of a host");
             }
+            if (words[i].offline && command->name != NULL) {
+                return misused(command->word,
+                               "is of the host that it is said on: take out the name");
+            }
             bool ok =
                 (words[i].offline || cli_connect(cli, &err)) && words[i].run(cli, command, &err);
             return ok ? 0 : cli_fail(&err);

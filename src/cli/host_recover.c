@@ -3,51 +3,16 @@
  * a copy of it (docs/hosts.md). It says so in DATA/host.json, and has serve start again, which does
  * it (src/serve/recover.c); engines and endpoints go on meanwhile.
  */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <poll.h>
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/up_priv.h"
 
-#define ANSWER_MS 2000
-
 /* ---- whether it is so --------------------------------------------------------------------------
  */
-
-/* Of "https://10.101.0.1:2379"; a name is none that Weir would write there. */
-static bool address_of(const char *endpoint, struct sockaddr_in *ret_address)
-{
-    char host[INET_ADDRSTRLEN];
-    int port = 0;
-    *ret_address = (struct sockaddr_in){.sin_family = AF_INET};
-    if (sscanf(endpoint, "https://%15[0-9.]:%5d", host, &port) != 2) {
-        return false;
-    }
-    ret_address->sin_port = htons((uint16_t)port);
-    return inet_pton(AF_INET, host, &ret_address->sin_addr) == 1;
-}
-
-/* Somebody listens there. */
-static bool answers(const char *endpoint)
-{
-    struct sockaddr_in address;
-    int error = 0;
-    socklen_t len = sizeof(error);
-    CLEANUP(fd_close) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || !address_of(endpoint, &address)) {
-        return false;
-    }
-    struct pollfd ready = {.fd = fd, .events = POLLOUT};
-    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0) {
-        return true;
-    }
-    return errno == EINPROGRESS && poll(&ready, 1, ANSWER_MS) == 1 &&
-           getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0;
-}
 
 static bool check_others(const Cli *cli, const HostFile *file, Err *err)
 {
@@ -60,7 +25,7 @@ static bool check_others(const Cli *cli, const HostFile *file, Err *err)
             continue;
         }
         others++;
-        if (answers(text)) {
+        if (store_endpoint_answers(text)) {
             return err_set(err, ERR_CONFLICT,
                            "%s, where the tier's store is, answers: it is not lost, and is not "
                            "to be replaced",
@@ -89,10 +54,8 @@ static bool check(const Cli *cli, const HostFile *file, Err *err)
                        "the tier's store is not in an etcd of Weir's: there is nothing that this "
                        "host could go on from");
     }
-    if (member_str(file->etcd, HOST_ETCD_RECOVER, NULL) != NULL) {
-        return true; /* one that was cut off */
-    }
-    if (!file_exists(data)) {
+    bool again = member_str(file->etcd, HOST_ETCD_RECOVER, NULL) != NULL; /* one was cut off */
+    if (!again && !file_exists(data)) {
         return err_set(err, ERR_CONFLICT,
                        "this host has no copy of the tier's store: say it on one of which `weir "
                        "host list` said that it votes or learns");
@@ -106,12 +69,31 @@ static bool check(const Cli *cli, const HostFile *file, Err *err)
     return check_others(cli, file, err);
 }
 
+/* When anything in the folder was written last. */
+static bool folder_changed_ms(const char *folder, int64_t *ret_ms)
+{
+    DIR *dir = opendir(folder);
+    struct stat info;
+    *ret_ms = 0;
+    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
+        if (entry->d_name[0] != '.' && fstatat(dirfd(dir), entry->d_name, &info, 0) == 0) {
+            int64_t ms = info.st_mtim.tv_sec * MS_PER_S + info.st_mtim.tv_nsec / 1000000;
+            *ret_ms = ms > *ret_ms ? ms : *ret_ms;
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    return *ret_ms > 0;
+}
+
 /* ---- doing it ----------------------------------------------------------------------------------
  */
 
 static bool wish(const Cli *cli, HostFile *file, Err *err)
 {
-    CLEANUP(mem_free_ptr) char *kept = mem_printf("data.left-%lld", (long long)time_wall_ms());
+    CLEANUP(mem_free_ptr)
+    char *kept = mem_printf(HOST_ETCD_KEPT "%lld", (long long)time_wall_ms());
     if (member_str(file->etcd, HOST_ETCD_RECOVER, NULL) == NULL) {
         json_object_set_new(file->etcd, HOST_ETCD_RECOVER, json_string(kept));
     }
@@ -128,6 +110,25 @@ static void serve_again(const Cli *cli)
     }
 }
 
+/* What another host has decided since then is not known here. */
+static bool refuse_unsure(const Cli *cli, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *data = mem_printf("%s/" HOST_ETCD_LOG, cli->data_dir);
+    char when[TIME_ISO_SIZE];
+    int64_t changed_ms = 0;
+    if (!folder_changed_ms(data, &changed_ms)) {
+        snprintf(when, sizeof(when), "?");
+    } else {
+        time_format_iso(changed_ms, when);
+    }
+    return err_set(err, ERR_INVALID,
+                   "the tier would go on from what this host has of its store, which heard of the "
+                   "others at %.19sZ last: what was decided after that is lost, and what an engine "
+                   "of theirs has acknowledged alone since then. They would never be any of the "
+                   "tier again, and must not come back with what they have. Add --yes to do it",
+                   when);
+}
+
 bool host_recover(Cli *cli, bool yes, Err *err)
 {
     HostFile file;
@@ -135,23 +136,19 @@ bool host_recover(Cli *cli, bool yes, Err *err)
     if (!host_file_load(cli->data_dir, &file, err)) {
         return err->code == ERR_NOT_FOUND ? refuse_alone(err) : false;
     }
-    bool ok = check(cli, &file, err);
-    if (ok && !yes) {
-        ok = err_set(err, ERR_INVALID,
-                     "the tier would go on from what this host has of its store, which may lack "
-                     "the last moments, and the other hosts that voted would never be any of it "
-                     "again: they must not come back with what they have. Add --yes to do it");
-    }
-    ok = ok && wish(cli, &file, err);
+    bool ok = check(cli, &file, err) && (yes || refuse_unsure(cli, err)) && wish(cli, &file, err);
     host_file_done(&file);
     TRY(ok);
-    if (!tier_is_supervised(cli)) {
-        printf("The next `weir up` goes on from what this host has of the store.\n");
+    if (!tier_is_up(cli) && !tier_is_supervised(cli)) {
+        printf("The next `weir up` goes on from what this host has of the store, unless one of the "
+               "others answers by then.\n");
         return true;
     }
     serve_again(cli);
-    TRY(tier_wait_for_api(cli, &start, err));
-    printf("The tier goes on from what this host has of the store. Those that are lost: `weir host "
-           "list`, and weir host remove NAME.\n");
+    if (!tier_wait_for_api(cli, &start, err)) {
+        return err_wrap(err, "it may still be on its way");
+    }
+    printf("The tier goes on from what this host has of the store. `weir host list` shows those "
+           "that are lost: weir host remove NAME.\n");
     return true;
 }

@@ -24,7 +24,8 @@ bool client_open(const ClientSettings *settings, Client **ret_client, Err *err)
                                         .access_key = mem_strdup(settings->access_key),
                                         .ca = mem_strdup(settings->ca),
                                         .patience_ms = settings->patience_ms,
-                                        .timeout_ms = settings->timeout_ms};
+                                        .timeout_ms = settings->timeout_ms,
+                                        .once = settings->once};
     secret_set(&client->settings.secret_key, secret_reveal(&settings->secret_key));
     *ret_client = client;
     return true;
@@ -169,7 +170,8 @@ static bool call_run(Call *call, json_t **ret_output, AwsFault *fault, Err *err)
             attempt.throttled = is_throttled(&reply_fault);
         }
         attempt.elapsed_ms = time_mono_ms() - call->started_ms;
-        wait_ms = attempt.outcome == OUTCOME_REPLY && is_success(attempt.status)
+        bool ok = attempt.outcome == OUTCOME_REPLY && is_success(attempt.status);
+        wait_ms = ok || call->client->settings.once
                       ? -1
                       : attempt_wait_ms(&attempt, call->client->settings.patience_ms);
     }

@@ -29,6 +29,7 @@ typedef struct ClientSettings {
      * about a second when it restarts. 0: not at all. */
     int64_t patience_ms;
     int64_t timeout_ms; /* of one attempt */
+    bool once;          /* there is no second one */
 } ClientSettings;
 
 /* Reads DATA/client.json: {"endpoint", "region", "access_key", "secret_key", "ca", "run_dir"}; a
@@ -57,9 +58,14 @@ typedef struct HostFile {
 /* A member of `etcd`, for one start of serve: what this host has of the store is to become the
  * tier's (serve's recover.c). It names the folder of DATA/etcd that keeps what was there before. */
 #define HOST_ETCD_RECOVER    "recover"
+#define HOST_ETCD_KEPT       "data.left-"       /* such a folder's name begins so */
 #define ETCD_RESTORE_PROGRAM "/usr/bin/etcdctl" /* Debian's etcd-client */
 /* Where a member of etcd has what it serves, in DATA. */
 #define HOST_ETCD_DATA "etcd/data/member/snap/db"
+#define HOST_ETCD_LOG  "etcd/data/member/wal"
+
+/* Whether somebody listens at the address of "https://10.101.0.1:2379"; waits 2 s for that. */
+bool store_endpoint_answers(const char *endpoint);
 
 /* ERR_NOT_FOUND: there is none, and the host is the only one of its tier. */
 NODISCARD bool host_file_load(const char *data_dir, HostFile *ret_file, Err *err);

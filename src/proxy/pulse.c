@@ -336,10 +336,10 @@ void proxy_pulse_failed(ProxyServer *server, const char *why)
     pulse->complained = true;
 }
 
-void proxy_pulse_crowded(ProxyServer *server)
+void proxy_pulse_crowded(ProxyServer *server, bool full)
 {
     ProxyPulse *pulse = pulse_of(server->worker);
-    atomic_store(&pulse->crowded, pulse->sessions[0].server == NULL); /* one is enough */
+    atomic_store(&pulse->crowded, full && pulse->sessions[0].server == NULL); /* one is enough */
 }
 
 bool proxy_pulse_is_crowded(const ProxyPulse *pulse)

@@ -89,8 +89,8 @@ void proxy_pulse_drain(Proxy *proxy);
 void proxy_pulse_put_params(Buf *params);
 void proxy_pulse_begin(ProxyServer *server);
 void proxy_pulse_failed(ProxyServer *server, const char *why);
-void proxy_pulse_crowded(ProxyServer *server); /* as well, where there was no room for it */
-void proxy_pulse_gone(ProxyServer *server);    /* its connection is, or never was */
+void proxy_pulse_crowded(ProxyServer *server, bool full); /* as well: there was no room for it */
+void proxy_pulse_gone(ProxyServer *server);               /* its connection is, or never was */
 
 /* Any thread: it has yet to be let in, and PostgreSQL is full. Until then nobody else is to be let
  * in from here, so that what becomes free is its. */

@@ -118,7 +118,8 @@ bool proxy_relay_start(ProxyClient *client, Slice start_params)
         return false;
     }
     bool probes = proxy_relay_is_probe(client, pg_params_get(start_params, "user"));
-    bool full = !probes && proxy_pulse_is_crowded(&worker->proxy->pulse);
+    bool full =
+        !probes && !client->login->replication && proxy_pulse_is_crowded(&worker->proxy->pulse);
     ProxyServer *server =
         full ? NULL : proxy_server_open(worker, NULL, client, PROXY_TARGET_PRIMARY);
     if (server == NULL) {

@@ -19,6 +19,14 @@ static bool is_passing(Slice sqlstate)
     return slice_starts(sqlstate, "08") && !slice_is(sqlstate, "08P01");
 }
 
+/* All of PostgreSQL is, and not what a role or a database may have of it. */
+static bool is_full(const PgError *error)
+{
+    return slice_is(error->sqlstate, "53300") &&
+           !slice_is(error->routine, "InitializeSessionUserId") &&
+           !slice_is(error->routine, "CheckMyDatabase");
+}
+
 static const char *health_reason(Slice sqlstate)
 {
     if (slice_starts(sqlstate, "28")) {
@@ -83,9 +91,7 @@ void proxy_server_login_failed(ProxyServer *server, const PgError *error)
     }
     if (server->pulse) {
         proxy_pulse_failed(server, message);
-        if (slice_is(error->sqlstate, "53300")) {
-            proxy_pulse_crowded(server);
-        }
+        proxy_pulse_crowded(server, is_full(error));
         stream_abort(server->stream);
         proxy_server_lost(server, message);
         return;

@@ -25,12 +25,12 @@ struct EtcdKeeper {
     Jobs *jobs; /* its own: requests may hold up all others */
     const Tier *tier;
     Agent *agent; /* knows the hosts */
-    LoopFn *on_past;
-    void *user; /* its */
+    EtcdKeeperEvents events;
     LoopTimer timer;
     bool in_job;
     /* The job's. */
     bool past;         /* the tier has gone on without this host */
+    bool other;        /* the store that was opened is not there any more */
     json_t *endpoints; /* where the store is asked */
     bool ran;          /* at the last look */
     unsigned looks;
@@ -249,6 +249,7 @@ static bool members_look(EtcdKeeper *keeper, Err *err)
     Err failed;
     bool removed = false;
     bool taken = view_take(keeper, arena, &view, err);
+    keeper->other = !taken && err->code == ERR_EXISTS;
     members_show(keeper, taken ? &view.members : NULL);
     TRY(taken && is_removed(tier, arena, tier->host, &removed, err));
     if (removed || view.hosts_len == 0) {
@@ -279,14 +280,16 @@ static bool process_look(EtcdKeeper *keeper, Err *err)
 }
 
 /* Of those that are silent here it may be they who are heard. */
-static bool past_look(EtcdKeeper *keeper, Err *err)
+static bool silent_look(EtcdKeeper *keeper, Err *err)
 {
     AgentHost seen[HOSTS_MAX];
     size_t len = agent_hosts(keeper->agent, seen);
     for (size_t i = 0; i < len; i++) {
-        bool other = strcmp(seen[i].name, keeper->tier->host) != 0;
-        if (other && !seen[i].alive && !past_check(keeper->tier, seen[i].name, seen[i].net, err)) {
-            keeper->past = err->code == ERR_DENIED;
+        if (seen[i].alive || strcmp(seen[i].name, keeper->tier->host) == 0) {
+            continue;
+        }
+        TRY(past_look(keeper->tier, seen[i].name, seen[i].net, &keeper->past, err));
+        if (keeper->past) {
             return false;
         }
     }
@@ -302,7 +305,7 @@ static void look_run(void *arg, const Job *job)
     bool ok = (look % CERT_EVERY != 0 || etcd_own_cert_keep(keeper->tier, &err)) &&
               process_look(keeper, &err) &&
               (look % MEMBERS_EVERY != 0 || members_look(keeper, &err)) &&
-              (look % PAST_EVERY != 0 || past_look(keeper, &err));
+              (look % PAST_EVERY != 0 || silent_look(keeper, &err));
     if (!ok && strcmp(err.message, keeper->told) != 0) {
         log_warn("serve", "etcd on this host: %s", err.message);
     }
@@ -314,7 +317,9 @@ static void look_done(void *arg)
     EtcdKeeper *keeper = arg;
     keeper->in_job = false;
     if (keeper->past) {
-        keeper->on_past(keeper->user);
+        keeper->events.past(keeper->events.user);
+    } else if (keeper->other) {
+        keeper->events.other(keeper->events.user);
     }
 }
 
@@ -326,16 +331,15 @@ static void on_look(void *user)
     }
 }
 
-EtcdKeeper *etcd_keeper_new(Loop *loop, const Tier *tier, Agent *agent, LoopFn *on_past, void *user,
-                            Err *err)
+EtcdKeeper *etcd_keeper_new(Loop *loop, const Tier *tier, Agent *agent,
+                            const EtcdKeeperEvents *events, Err *err)
 {
     Jobs *jobs;
     if (!jobs_new(loop, 1, 1, &jobs, err)) {
         return NULL;
     }
     EtcdKeeper *keeper = mem_alloc(sizeof(EtcdKeeper));
-    *keeper =
-        (EtcdKeeper){.jobs = jobs, .tier = tier, .agent = agent, .on_past = on_past, .user = user};
+    *keeper = (EtcdKeeper){.jobs = jobs, .tier = tier, .agent = agent, .events = *events};
     pthread_mutex_init(&keeper->lock, NULL);
     keeper->endpoints = json_deep_copy(member_array(tier->etcd, "endpoints"));
     loop_timer_start(loop, &keeper->timer, LOOK_MS, LOOK_MS, on_look, keeper);

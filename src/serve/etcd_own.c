@@ -370,12 +370,27 @@ bool etcd_own_restore(const Tier *tier, const char *kept, Err *err)
 {
     CLEANUP(mem_free_ptr) char *data = place(tier, "data");
     CLEANUP(mem_free_ptr) char *from = place(tier, kept);
+    CLEANUP(mem_free_ptr) char *file = mem_printf("%s/member/snap/db", from);
     CLEANUP(mem_free_ptr) char *token = mem_printf("%s-%s", tier->id, kept);
     TRY(etcd_own_stop(tier, err) && reap(tier, err));
     if (!file_exists(from) && rename(data, from) != 0) {
         return err_set_errno(err, errno, "this host's copy of the store, %s", data);
     }
+    if (!file_exists(file)) {
+        return err_set(err, ERR_CONFLICT, "%s is no copy of the store", from);
+    }
     return tree_remove(data, err) && restore(tier, from, token, err);
+}
+
+bool etcd_own_restore_undo(const Tier *tier, const char *kept, Err *err)
+{
+    CLEANUP(mem_free_ptr) char *data = place(tier, "data");
+    CLEANUP(mem_free_ptr) char *from = place(tier, kept);
+    if (!file_exists(from)) {
+        return true;
+    }
+    return etcd_own_data_remove(tier, err) &&
+           (rename(from, data) == 0 || err_set_errno(err, errno, "%s", from));
 }
 
 /* ---- what a host that joins is given -----------------------------------------------------------

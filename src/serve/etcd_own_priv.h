@@ -45,6 +45,8 @@ void etcd_own_log_bound(const Tier *tier);
 /* Makes what this host has of the store one of a member of its own, which has yet to start. What it
  * had is kept in DATA/etcd/KEPT; where that is there already, an earlier attempt was cut off. */
 NODISCARD bool etcd_own_restore(const Tier *tier, const char *kept, Err *err);
+/* Puts that back. */
+NODISCARD bool etcd_own_restore_undo(const Tier *tier, const char *kept, Err *err);
 
 /* ---- members (etcd_decide.c): pure -------------------------------------------------------------
  */
@@ -116,18 +118,28 @@ NODISCARD bool tier_recover(Tier *tier, int net_fd, Err *err);
 /* ---- past.c ------------------------------------------------------------------------------------
  */
 
-/* Asks the API of the host with this net. ERR_DENIED: the tier has gone on there, from a copy of
- * its store, and what is here is the past. */
-NODISCARD bool past_check(const Tier *tier, const char *host, const char *net, Err *err);
+/* Asks the API of the host with this net, for a second at most. *ret_past: the tier has gone on
+ * there from a copy of its store, and what is here is the past; `err` says so in words. False: this
+ * store does not say. A host that does not answer knows nothing. */
+NODISCARD bool past_look(const Tier *tier, const char *host, const char *net, bool *ret_past,
+                         Err *err);
 
 /* ---- etcd_keeper.c -----------------------------------------------------------------------------
  */
 
 /* Keeps it running, its members those of the tier's hosts, and where the store is asked those that
- * vote; and looks whether this store is the past (on_past, on the loop's thread). */
+ * vote. */
 typedef struct EtcdKeeper EtcdKeeper;
-EtcdKeeper *etcd_keeper_new(Loop *loop, const Tier *tier, Agent *agent, LoopFn *on_past, void *user,
-                            Err *err);
+
+/* On the loop's thread. */
+typedef struct EtcdKeeperEvents {
+    LoopFn *past;  /* this store is the past: the tier has gone on elsewhere */
+    LoopFn *other; /* the store is another one by now, made of a copy: to be opened anew */
+    void *user;
+} EtcdKeeperEvents;
+
+EtcdKeeper *etcd_keeper_new(Loop *loop, const Tier *tier, Agent *agent,
+                            const EtcdKeeperEvents *events, Err *err);
 void etcd_keeper_free(
     EtcdKeeper *keeper); /* before the loop, the store and the agent; NULL is fine */
 /* As of its last look. Any thread. */

@@ -72,6 +72,19 @@ static void engine_end(const char *name, pid_t pid, const void *user)
     }
 }
 
+static void endpoint_count(const char *name, pid_t pid, const void *user)
+{
+    (void)name;
+    (void)pid;
+    (void)user;
+}
+
+bool tier_runs(const char *run_dir)
+{
+    CLEANUP(mem_free_ptr) char *planes = mem_printf("%s/plane", run_dir);
+    return holders_visit(planes, endpoint_count, NULL) > 0;
+}
+
 void tier_halt(const char *run_dir)
 {
     CLEANUP(mem_free_ptr) char *planes = mem_printf("%s/plane", run_dir);

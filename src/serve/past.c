@@ -1,11 +1,11 @@
 /*
  * Whether what this host has is the past: the tier has gone on elsewhere from a copy of its store
  * (recover.c), because this host seemed to be lost, and it is back with what it had. Then nothing
- * of it may serve. Asked of the other hosts' APIs: of all of them when serve starts, and of those
- * that are silent in this store while it runs.
+ * of it may serve. Asked of the other hosts' APIs: of all of them when a tier comes up here, and of
+ * those that are silent in this store while it is.
  */
 #include "client/client.h"
-#include "serve/etcd_own_priv.h"
+#include "serve/serve_priv.h"
 
 #define ASK_MS    1000
 #define HOSTS_ALL 1000
@@ -31,7 +31,8 @@ static int64_t count_of(const Tier *tier, const char *net)
                                .region = mem_strdup(tier->region),
                                .access_key = mem_strdup(tier->access_key),
                                .ca = mem_printf("%s/ca.pem", tier->data_dir),
-                               .timeout_ms = ASK_MS};
+                               .timeout_ms = ASK_MS,
+                               .once = true};
     int64_t count = 0;
     secret_set(&settings.secret_key, secret_reveal(&tier->secret_key));
     if (client_open(&settings, &client, NULL)) {
@@ -46,17 +47,23 @@ static int64_t count_of(const Tier *tier, const char *net)
     return count;
 }
 
-bool past_check(const Tier *tier, const char *host, const char *net, Err *err)
+/* The other one first: a recovery that comes in between must not show this one too small. */
+bool past_look(const Tier *tier, const char *host, const char *net, bool *ret_past, Err *err)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    int64_t count;
-    TRY(own_count(tier, arena, &count, err));
-    return count_of(tier, net) <= count ||
-           err_set(err, ERR_DENIED,
-                   "the tier has gone on without this host, from what host %s had of its store: "
-                   "what is here is the past. To join anew, wipe this data folder, and join under "
-                   "another name, with a new token",
-                   host);
+    int64_t other = count_of(tier, net);
+    int64_t own = 0;
+    *ret_past = false;
+    TRY(other == 0 || own_count(tier, arena, &own, err));
+    if (other > own) {
+        *ret_past = true;
+        err_set(err, ERR_DENIED,
+                "the tier has gone on without this host, from what host %s had of its store: what "
+                "is here is the past. To join anew, wipe this data folder, and join under another "
+                "name, with a new token",
+                host);
+    }
+    return true;
 }
 
 /* Those of "host/NAME/spec" in this store. */
@@ -64,8 +71,8 @@ bool tier_past_open(Tier *tier, Err *err)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     StoreRange range;
-    if (!tier_etcd_is_own(tier)) {
-        return true;
+    if (!tier_etcd_is_own(tier) || tier_runs(tier->run_dir)) {
+        return true; /* what runs needs serve soon; etcd_keeper.c looks, too */
     }
     TRY(store_range(tier->store, SLICE("host/"), (Slice){0}, HOSTS_ALL, arena, &range, err));
     for (size_t i = 0; i < range.len; i++) {
@@ -76,8 +83,9 @@ bool tier_past_open(Tier *tier, Err *err)
             !record_parse(range.items[i].value, &record, NULL)) {
             continue;
         }
-        if (!past_check(tier, arena_slice_str(arena, name), member_str(record, "net", ""), err)) {
-            tier->removed = err->code == ERR_DENIED;
+        TRY(past_look(tier, arena_slice_str(arena, name), member_str(record, "net", ""),
+                      &tier->removed, err));
+        if (tier->removed) {
             return false;
         }
     }

@@ -30,9 +30,27 @@ static bool count_up(const Tier *tier, Err *err)
                           : store_create(tier->store, key, text, NULL, err);
 }
 
+/* A copy of the tier's: one that had just begun to learn has nothing yet. */
+static bool check_same(const Tier *tier, Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(record_free_ptr) json_t *record = NULL;
+    StoreItem item;
+    if (!store_get(tier->store, SLICE("tier"), arena, &item, err)) {
+        return err->code != ERR_NOT_FOUND
+                   ? false
+                   : err_set(err, ERR_CONFLICT, "this host's copy of the store is not whole");
+    }
+    TRY(record_parse(item.value, &record, err));
+    return strcmp(member_str(record, "id", ""), tier->id) == 0 ||
+           err_set(err, ERR_CONFLICT, "this host's copy of the store is another tier's");
+}
+
 static bool begin(Tier *tier, Err *err)
 {
-    bool ok = etcd_own_go_on(tier, err) && etcd_own_open(tier, err) && count_up(tier, err);
+    tier->etcd_begun = true;
+    bool ok = etcd_own_go_on(tier, err) && etcd_own_open(tier, err) && check_same(tier, err) &&
+              count_up(tier, err);
     store_close(tier->store);
     tier->store = NULL;
     return ok;
@@ -49,14 +67,55 @@ static bool decide(const Tier *tier, Err *err)
     return ok;
 }
 
+/* One of those that were lost is there again: NULL, none is. */
+static const char *who_answers(const Tier *tier)
+{
+    CLEANUP(mem_free_ptr) char *peer = etcd_own_peer_url(tier->net);
+    CLEANUP(mem_free_ptr) char *own = etcd_own_endpoint(peer);
+    size_t i;
+    json_t *endpoint;
+    json_array_foreach (member_array(tier->etcd, "endpoints"), i, endpoint) {
+        const char *text = json_string_value(endpoint);
+        if (strcmp(text, own) != 0 && store_endpoint_answers(text)) {
+            return text;
+        }
+    }
+    return NULL;
+}
+
+/* All is as if nobody had asked. */
+static bool withdraw(Tier *tier, const char *kept, const char *why, Err *err)
+{
+    TRY(etcd_own_restore_undo(tier, kept, err));
+    log_error("serve", "%s answers again: this host does not go on from its copy of the store",
+              why);
+    json_object_del(tier->etcd, HOST_ETCD_RECOVER);
+    return decide(tier, err);
+}
+
 bool tier_recover(Tier *tier, int net_fd, Err *err)
 {
-    CLEANUP(record_free_ptr) json_t *asked = tier->etcd;
-    const char *kept = member_str(asked, HOST_ETCD_RECOVER, "");
-    tier->etcd = NULL;
-    TRY(tier_place_open(tier, net_fd, err) && etcd_own_restore(tier, kept, err));
+    CLEANUP(mem_free_ptr) char *kept = mem_strdup(member_str(tier->etcd, HOST_ETCD_RECOVER, ""));
+    if (!slice_starts(slice_of(kept), HOST_ETCD_KEPT) || strchr(kept, '/') != NULL) {
+        return err_set(err, ERR_INVALID,
+                       "etcd.recover in %s/host.json is not " HOST_ETCD_KEPT "NUMBER: take it out, "
+                       "and use `weir host recover`",
+                       tier->data_dir);
+    }
+    TRY(tier_place_open(tier, net_fd, err) && etcd_own_cert_keep(tier, err));
+    const char *answers = who_answers(tier);
+    if (answers != NULL) {
+        return withdraw(tier, kept, answers, err);
+    }
+    TRY(etcd_own_restore(tier, kept, err));
+    json_t *before = tier->etcd;
     tier->etcd = etcd_own_settings(tier);
-    TRY(begin(tier, err) && decide(tier, err));
+    if (!begin(tier, err) || !decide(tier, err)) {
+        json_decref(tier->etcd);
+        tier->etcd = before;
+        return false;
+    }
+    json_decref(before);
     log_warn("serve",
              "the store goes on from what this host (%s) had of it; what it had is kept in "
              "%s/etcd/%s",

@@ -91,7 +91,7 @@ static void end(Serve *serve)
     loop_stop(serve->loop);
 }
 
-/* The store moves then. */
+/* The store moves then, or has. */
 static void on_again(void *user)
 {
     Serve *serve = user;
@@ -149,7 +149,8 @@ static bool serve_start(Serve *serve, Err *err)
         control_runner_new(serve->loop, serve->jobs, &serve->tier, serve->agent, &serve->control,
                            err));
     if (tier_etcd_is_own(&serve->tier)) {
-        serve->etcd = etcd_keeper_new(serve->loop, &serve->tier, serve->agent, on_past, serve, err);
+        const EtcdKeeperEvents seen = {.past = on_past, .other = on_again, .user = serve};
+        serve->etcd = etcd_keeper_new(serve->loop, &serve->tier, serve->agent, &seen, err);
         TRY(serve->etcd != NULL);
     }
     api_runner_set_hosts(serve->api, serve->agent, serve->etcd);

@@ -40,6 +40,8 @@ NODISCARD bool chaos_inject(const Tier *tier, const char *fault, const char *nod
 /* For when serve cannot be had (halt.c). The runtime folder of a tier that was not stopped, the
  * caller's; NULL: there is none. */
 char *tier_run_dir(const char *data_dir);
+/* Whether something of it serves there. */
+bool tier_runs(const char *run_dir);
 /* Ends everything of the tier that runs there. Blocks. */
 void tier_halt(const char *run_dir);
 

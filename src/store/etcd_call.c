@@ -51,7 +51,7 @@ static bool believe(Etcd *etcd, size_t endpoint, const EtcdHeader *header, int64
     bool forgot = etcd->forgot;
     pthread_mutex_unlock(&etcd->lock);
     if (!ours) {
-        return err_set(err, ERR_INVALID,
+        return err_set(err, ERR_EXISTS,
                        "%s belongs to another etcd cluster (id %llx): all endpoints must be "
                        "members of the same one",
                        etcd->settings.endpoints[endpoint], (unsigned long long)header->cluster_id);

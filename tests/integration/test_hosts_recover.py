@@ -1,4 +1,5 @@
 """The host that votes in the store is lost for good, and a tier goes on from the copy that another one has."""
+import json
 import shutil
 import signal
 
@@ -118,3 +119,48 @@ def test_a_recovery_is_cut_off_anywhere(tier):
     h1.remove()
     h2.destroy('--all-hosts')
     h2.assert_gone()
+
+
+def test_who_was_lost_is_there_again(tier):
+    """By the time that the tier comes up here: nothing is replaced."""
+    tier.begin()
+    h1 = tier[0]
+    h2 = tier.join('h2', 'b')
+    tier.await_members(h1, {'h1': VOTES, 'h2': LEARNS})
+    h2.down()
+    h1.die()
+    named = recover(h2, 'h1', '--yes', check=False)
+    assert named.returncode == USAGE and 'take out the name' in named.stderr
+    assert 'unless one of the others answers' in recover(h2, '--yes').stdout
+    h1.up()
+    h2.up()
+    tier.await_members(h1, {'h1': VOTES, 'h2': LEARNS})
+    assert 'recover' not in json.loads((h2.data / 'host.json').read_text())['etcd']
+    assert not list((h2.data / 'etcd').glob('data.left-*'))
+    tier.end()
+
+
+def test_another_host_is_alive(tier):
+    """It has no member, finds that the store is another one, and is part of the tier again."""
+    tier.begin()
+    hosts = [tier[0], *(tier.join(name, zone) for name, zone in (('h2', 'b'), ('h3', 'c')))]
+    tier.await_members(tier[0], {'h1': VOTES, 'h2': VOTES, 'h3': VOTES})
+    h4 = tier.join('h4', 'a')
+    for lost in hosts[:2]:
+        lost.die()
+    h3 = hosts[2]
+    recover(h3, '--yes')
+
+    def states():
+        done = h4.command('host', 'list', '-o', 'json', check=False)
+        return {seen['HostName']: seen['State'] for seen in json.loads(done.stdout)} if done.returncode == 0 else {}
+    wait_until(lambda: states().get('h3') == states().get('h4') == 'alive', 'h4 is there')
+    for lost in hosts[:2]:
+        wait_until(lambda lost=lost: h3.command('host', 'remove', lost.name, check=False).returncode == 0, 'it is removed')
+        tier.hosts.remove(lost)
+        lost.remove()
+    tier.await_members(h3, {'h3': VOTES, 'h4': LEARNS})
+    h3.destroy('--all-hosts')
+    h4.down()
+    h3.assert_gone()
+    h4.assert_stopped()

@@ -494,22 +494,28 @@ def ask_until_answered(proxy):
     raise TimeoutError('no answer')
 
 
+def refused(proxy):
+    """How often PostgreSQL has let nobody in, a second ago at most."""
+    seen = len(proxy.plane.agent.statuses)
+    wait_for(lambda: len(proxy.plane.agent.statuses) > seen, 'a status')
+    return proxy.status()['servers_failed']
+
+
 def test_what_becomes_free_is_the_pulse_s(proxy, postgres):
-    """PostgreSQL is full, and others would like to have it."""
+    """PostgreSQL is full, and others would like to have it: nobody else is let in from here until the pulse is."""
     with contextlib.ExitStack() as stack, ThreadPoolExecutor() as pool, postgres.admin() as admin:
-        taken, answers = [], []
+        taken = fill(postgres)
         stack.callback(lambda: [connection.close() for connection in taken])
-        for _ in range(3):
+        while backends(admin)[0]:
+            admin.execute('SELECT pg_terminate_backend(%s)', backends(admin)[0])
             taken += fill(postgres)
-            while backends(admin)[0]:
-                admin.execute('SELECT pg_terminate_backend(%s)', backends(admin)[0])
-                taken += fill(postgres)
-            answers = answers or [pool.submit(ask_until_answered, proxy) for _ in range(8)]
-            time.sleep(1)
-            taken.pop().close()
-            wait_for(lambda: any(backends(admin)), 'it is taken')
-            pulse, clients = backends(admin)
-            assert pulse and not clients
+        answers = [pool.submit(ask_until_answered, proxy) for _ in range(8)]
+        time.sleep(1)
+        before = refused(proxy)
+        time.sleep(2)
+        assert refused(proxy) - before < 20, 'clients still ask PostgreSQL'
+        taken.pop().close()
+        wait_for(lambda: backends(admin)[0], 'the pulse has it')
         stack.close()
         assert [answer.result(30) for answer in answers] == [(1,)] * 8
 
