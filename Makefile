@@ -56,7 +56,7 @@ conformance:
 	@tools/build.sh $(BUILD) -Dtests=true
 	@tools/postgres_source.sh $(BUILD)/postgresql
 	@WEIR_CONFORMANCE=1 WEIR_BIN=$(BUILD)/weir $(python) -m pytest tests/conformance \
-		tests/integration/test_hosts.py tests/integration/test_hosts_cache.py tests/integration/test_hosts_drain.py tests/integration/test_hosts_join.py tests/integration/test_store_etcd.py tests/integration/test_terraform_provider.py
+		tests/integration/test_hosts.py tests/integration/test_hosts_cache.py tests/integration/test_hosts_drain.py tests/integration/test_hosts_join.py tests/integration/test_hosts_recover.py tests/integration/test_store_etcd.py tests/integration/test_terraform_provider.py
 
 # Both take SOAK_SECONDS; make asan and make tsan have made build-asan and build-tsan.
 soak: soak-mix soak-failover

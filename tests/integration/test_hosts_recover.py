@@ -10,6 +10,7 @@ from support.cache_group import CacheGroup, make_group
 from support.etcd import present
 from support.host_writer import Writer
 from support.inside import Inside
+from support.lasting import takes_minutes
 from support.tier_joined import Ender, TierJoined
 from support.watch import wait_until
 
@@ -140,6 +141,7 @@ def test_who_was_lost_is_there_again(tier):
     tier.end()
 
 
+@takes_minutes
 def test_another_host_is_alive(tier):
     """It has no member, finds that the store is another one, and is part of the tier again."""
     tier.begin()
