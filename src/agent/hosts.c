@@ -70,6 +70,7 @@ static void entry_beat(HostEntry *entry, const json_t *record, int64_t revision)
     if (count != entry->count || strcmp(agent, entry->agent) != 0) {
         entry->heard_ms = time_boot_ms();
         entry->missed = 0;
+        entry->beats = entry->revision != 0;
     }
     entry->count = count;
     entry->revision = revision;
@@ -317,7 +318,7 @@ bool hosts_agent_lives(Hosts *hosts, const char *agent)
     bool lives = false;
     for (size_t i = 0; i < hosts->len && agent[0] != '\0'; i++) {
         const HostEntry *entry = &hosts->items[i];
-        lives = lives || (entry->joined && strcmp(entry->agent, agent) == 0 &&
+        lives = lives || (entry->joined && entry->beats && strcmp(entry->agent, agent) == 0 &&
                           !is_own(hosts, slice_of(entry->host.name)) &&
                           entry_silent_ms(hosts, entry) < HA_WITNESS_MS);
     }

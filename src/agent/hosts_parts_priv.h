@@ -17,6 +17,7 @@ typedef struct HostEntry {
     int64_t count;
     int64_t heard_ms; /* of CLOCK_BOOTTIME: when it changed */
     int64_t revision; /* of that beat; 0: there was none */
+    bool beats;       /* it changed while we looked: what the store had of it may be long past */
     int64_t missed;   /* turns of ours since then */
     int64_t joined_ms;
 } HostEntry;

@@ -44,7 +44,7 @@ static bool pg_node_init(PgNode *node, NodeRun *run, Err *err)
 /* ---- what is told ------------------------------------------------------------------------------
  */
 
-static void describe(PgNode *node)
+static void describe(PgNode *node, const HaDecision *decision)
 {
     NodeRun *run = node->run;
     const HaView *view = &node->view;
@@ -54,6 +54,11 @@ static void describe(PgNode *node)
                                    .hears = node->hears,
                                    .term = view->record.term});
     json_object_set_new(run->seen, "open", json_boolean(view->open));
+    json_object_set_new(run->seen, "led",
+                        json_boolean(view->data == HA_DATA_LED || view->diverged));
+    if (decision->stuck) {
+        json_object_set_new(run->seen, "error", json_string(decision->why));
+    }
     if (node->answers) {
         pg_keep_describe(node);
     }
@@ -144,7 +149,7 @@ static bool run_steps(PgNode *node, HaDecision *decision, Err *err)
         TRY(run_once(node, decision, &more, err));
         if (decision->step == HA_STEP_OPEN) { /* clients wait for the word */
             node->view.open = true;
-            describe(node);
+            describe(node, decision);
             TRY(node_seen_write(node->run, err));
         }
         if (takes_time(decision->step)) {
@@ -177,7 +182,7 @@ int64_t pg_node_step(NodeRun *run, Err *err)
     if (ok && decision.step == HA_STEP_WAIT && keep_is_due(&node)) {
         ok = keep(&node, &busy, err);
     }
-    describe(&node);
+    describe(&node, &decision);
     if (!ok) {
         if (err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT) {
             pg_session_close(run->work->session);

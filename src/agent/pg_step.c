@@ -200,9 +200,16 @@ static bool do_rejoin(PgNode *node, Err *err)
     int64_t bytes = -1;
     HaFork fork = record->history[record->history_len > 0 ? record->history_len - 1 : 0];
     TRY(pg_wal_timeline(&node->spec.paths, &timeline, err));
+    bool twice = timeline == ha_record_timeline(record); /* begun by two: not what it calls so */
     (void)ha_record_fork(record, timeline, &fork);
     TRY(node_mark_drop(run, err));
     TRY(incarnation_begin(node, err));
+    if (twice) {
+        log_warn("agent",
+                 "node %s: its timeline %lld is another one than the leader's: it is cloned",
+                 run->work->id, (long long)timeline);
+        return true;
+    }
     if (!pg_rejoin(&node->spec, timeline, fork.lsn, CLONE_TIMEOUT_MS, &bytes, err)) {
         log_warn("agent", "node %s: %s; it is cloned", run->work->id, err->message);
         return true; /* without its mark it has no data, and is copied next */
@@ -242,6 +249,7 @@ static bool start(PgNode *node, bool follows, Err *err)
     work->reboot_epoch = member_int(run->goal, "reboot_epoch", 0);
     node_seen_set(run, "starting", work->incarnation);
     TRY(node_seen_write(run, err)); /* what it starts with is known, whatever becomes of us */
+    TRY(pg_timelines_forget(&run->paths, err));
     return node_guard_start(run, pg_argv(run->arena, &node->spec), &node->spec.account, err);
 }
 
@@ -255,6 +263,9 @@ static bool do_promote(PgNode *node, Err *err)
 {
     NodeWork *work = node->run->work;
     TRY(node_mark_prepared(node->run, work->incarnation, HA_DATA_LED, err));
+    int64_t own = node->view.timeline;
+    int64_t passed = ha_record_passed_over(&node->view.record, own);
+    TRY(pg_timelines_pass_over(&node->spec, own, passed, err));
     TRY(pg_promote(work->session, err));
     work->lead.promoting = true;
     work->lead.names = (HaSet){.len = 0}; /* as a follower's configuration has it */

@@ -379,8 +379,8 @@ bool pg_view_make(PgNode *node, Err *err)
     TRY(view_record(node, now_ms, err));
     view_engine(node, now_ms);
     view_link(node, now_ms);
-    view_had(node);
     view_leader(node);
+    view_had(node); /* by the duty */
     view_peers(node, now_ms);
     note_rival(node);
     return view_clients(node, err) && pg_lead_prove(node, err);

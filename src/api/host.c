@@ -5,9 +5,9 @@
  */
 #include <stdio.h>
 
+#include "api/host_priv.h"
 #include "api/operations_priv.h"
 
-#define GONE_MS     10000 /* so long silent before it may be taken for gone for good */
 #define NAMES_SHOWN 3
 
 /* ---- records -----------------------------------------------------------------------------------
@@ -32,8 +32,7 @@ static json_t *host_named(ApiContext *ctx, const json_t *input, const char **ret
     return spec;
 }
 
-/* As this host hears of it: one that it does not know has just come. */
-static bool host_heard(ApiContext *ctx, const char *name, int64_t *ret_silent_ms)
+bool host_is_heard(ApiContext *ctx, const char *name, int64_t *ret_silent_ms)
 {
     const ApiOptions *options = &ctx->api->options;
     bool alive = true;
@@ -143,7 +142,7 @@ static const char *store_member_text(ApiContext *ctx, const char *name)
 static json_t *host_view(ApiContext *ctx, const char *name, const json_t *spec)
 {
     int64_t silent_ms;
-    bool alive = host_heard(ctx, name, &silent_ms);
+    bool alive = host_is_heard(ctx, name, &silent_ms);
     json_t *view =
         json_pack("{s:s, s:s, s:s, s:s, s:b, s:s*, s:I, s:o}", "HostName", name, "Zone",
                   member_str(spec, "zone", ""), "Network",
@@ -183,7 +182,7 @@ static size_t others_alive(ApiContext *ctx, const char *but, bool takes)
     for (size_t i = 0; i < list.len; i++) {
         int64_t silent_ms;
         const char *name = spec_name(ctx, list.items[i].key);
-        count += name != NULL && strcmp(name, but) != 0 && host_heard(ctx, name, &silent_ms) &&
+        count += name != NULL && strcmp(name, but) != 0 && host_is_heard(ctx, name, &silent_ms) &&
                  !(takes && member_bool(list.items[i].value, "draining", false));
     }
     return count;
@@ -261,8 +260,7 @@ static bool is_deleted(ApiContext *ctx, const json_t *goal)
     return member_bool(record_get(ctx, key), "deleting", false);
 }
 
-/* The leader runs, in the term that it was given, on a host that is there. */
-static bool leader_serves(ApiContext *ctx, const json_t *record)
+bool cluster_serves(ApiContext *ctx, const json_t *record)
 {
     const char *leader = member_str(record, "leader", "");
     const json_t *seen = record_get(ctx, arena_printf(ctx->arena, "node/%s/seen", leader));
@@ -271,7 +269,7 @@ static bool leader_serves(ApiContext *ctx, const json_t *record)
     return strcmp(member_str(record, "phase", "leading"), "leading") == 0 &&
            strcmp(member_str(seen, "ha", ""), "leading") == 0 &&
            member_int(seen, "term", 0) == member_int(record, "term", -1) &&
-           host_heard(ctx, member_str(goal, "host", ""), &silent_ms);
+           host_is_heard(ctx, member_str(goal, "host", ""), &silent_ms);
 }
 
 /* Of a node whose host is gone for good: the others have all that it had. */
@@ -287,12 +285,14 @@ static bool check_node(ApiContext *ctx, const char *host, const char *node)
         return true;
     }
     if (strcmp(member_str(record, "leader", ""), node) == 0) {
-        return refuse(ctx, "InvalidRequestException",
-                      "Host %s has the leader of %s (node %s), and what only that has would be "
-                      "lost. Bring the host back, or delete %s.",
-                      host, resource, node, resource);
+        return refuse(
+            ctx, "InvalidRequestException",
+            "Host %s has the leader of %s (node %s), and what only that has would be "
+            "lost. Bring the host back; or let another node lead without it: `weir failover "
+            "%s --allow-data-loss`; or delete %s.",
+            host, resource, node, resource, resource);
     }
-    return leader_serves(ctx, record)
+    return cluster_serves(ctx, record)
                ? true
                : refuse(ctx, "InvalidRequestException",
                         "Host %s has the node %s of %s, whose leader does not serve (node %s): it "
@@ -302,11 +302,11 @@ static bool check_node(ApiContext *ctx, const char *host, const char *node)
 
 static bool check_silent(ApiContext *ctx, const char *host, int64_t silent_ms)
 {
-    if (silent_ms < GONE_MS) {
+    if (silent_ms < HOST_GONE_MS) {
         return refuse(ctx, "InvalidRequestException",
                       "Host %s has been silent for %lld s only and may come back: try again when "
                       "it has been for %d s.",
-                      host, (long long)(silent_ms / MS_PER_S), (int)(GONE_MS / MS_PER_S));
+                      host, (long long)(silent_ms / MS_PER_S), (int)(HOST_GONE_MS / MS_PER_S));
     }
     RecordList list = record_list(ctx, "node/");
     for (size_t i = 0; i < list.len; i++) {
@@ -327,7 +327,7 @@ bool weir_remove_host(ApiContext *ctx, json_t *input, json_t **ret_output)
     if (spec == NULL) {
         return false;
     }
-    bool alive = host_heard(ctx, name, &silent_ms);
+    bool alive = host_is_heard(ctx, name, &silent_ms);
     if (others_alive(ctx, name, false) == 0) {
         return refuse(ctx, "InvalidRequestException", "No other host is alive: %s cannot go.",
                       name);

@@ -125,6 +125,7 @@
     X("weir", "DrainHost", weir_drain_host, WRITES)                                                \
     X("weir", "UndrainHost", weir_undrain_host, WRITES)                                            \
     X("weir", "RemoveHost", weir_remove_host, WRITES)                                              \
+    X("weir", "ForceFailover", weir_force_failover, WRITES)                                        \
     X("weir", "ListEvents", weir_list_events, READS)                                               \
     X("weir", "GetAuthToken", weir_get_auth_token, READS)                                          \
     X("weir", "GetMasterUserPassword", weir_get_master_user_password, READS)                       \

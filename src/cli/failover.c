@@ -1,8 +1,13 @@
-/* `weir failover`: a planned change of who leads an instance or a replication group. */
+/*
+ * `weir failover`: a planned change of who leads an instance or a replication group; and, where
+ * nobody may lead, somebody's word that one may all the same.
+ */
 #include <stdio.h>
 #include <time.h>
 
 #include "cli/cli_priv.h"
+
+enum { OPTION_ALLOW_DATA_LOSS = 256, OPTION_NODE, OPTION_YES };
 
 #define LOOK_MS    100
 #define WAIT_MS    (120 * MS_PER_S)
@@ -21,7 +26,13 @@ typedef struct Change {
     char *before; /* the node that led */
     char *after;
     int64_t took_ms;
+    bool loses;       /* --allow-data-loss */
+    const char *node; /* --node; NULL: whoever could */
+    bool yes;
 } Change;
+
+/* ---- who leads ---------------------------------------------------------------------------------
+ */
 
 /* The node that leads; the caller's, NULL where there is no word of one. Where nothing else is
  * known of the name, its nodes say what it is: of an instance and a group, the instance. */
@@ -50,6 +61,9 @@ static bool leader_find(Cli *cli, Change *change, char **ret_node, Err *err)
     }
     return nodes != NULL;
 }
+
+/* ---- in order ----------------------------------------------------------------------------------
+ */
 
 bool leader_is_available(Cli *cli, const LeaderKind *kind, const char *name, bool *ret_is, Err *err)
 {
@@ -95,8 +109,102 @@ static json_t *change_ask(Cli *cli, const Change *change, Err *err)
     return cli_call(cli, "rds", "RebootDBInstance", input, err);
 }
 
+/* ---- without what the leader alone has ----------------------------------------------------------
+ */
+
+/* "main-2 (host h2)"; of several, whoever has most. */
+static char *nodes_text(Arena *arena, const json_t *nodes)
+{
+    char *text = arena_strdup(arena, "");
+    size_t i;
+    json_t *node;
+    json_array_foreach (nodes, i, node) {
+        text = arena_printf(arena, "%s%s%s (host %s)", text, i > 0 ? " or " : "",
+                            member_str(node, "NodeId", ""), member_str(node, "Host", ""));
+    }
+    return json_array_size(nodes) > 1 ? arena_printf(arena, "%s, whoever has most,", text) : text;
+}
+
+static bool refuse_unsure(const Change *change, const json_t *plan, Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *leader = member_str(plan, "LeaderNodeId", "");
+    const char *silent = "";
+    if (json_object_get(plan, "LeaderSilentSince") != NULL) {
+        char when[TIME_ISO_SIZE];
+        time_format_iso(member_int(plan, "LeaderSilentSince", 0), when);
+        silent = arena_printf(arena, ", silent since %.19sZ at least", when);
+    }
+    return err_set(
+        err, ERR_INVALID,
+        "%s would lead %s with what it has. What %s (host %s%s) has acknowledged without "
+        "it is lost, and %s must not run any more: else both would take writes. Make "
+        "sure of that, and add --yes",
+        nodes_text(arena, member_array(plan, "Nodes")), change->name, leader,
+        member_str(plan, "LeaderHost", ""), silent, leader);
+}
+
+/* Whether one of those that may leads; its name is change->after then. */
+static bool force_look(Cli *cli, Change *change, const json_t *may, Err *err)
+{
+    CLEANUP(record_free_ptr) json_t *nodes = cli_list(cli, "weir", "ListNodes", "Nodes", err);
+    size_t i;
+    json_t *one;
+    json_array_foreach (may, i, one) {
+        const char *name = member_str(one, "NodeId", "");
+        const json_t *node = view_find(nodes, "NodeId", name);
+        if (change->after == NULL && strcmp(member_str(node, "Role", ""), "primary") == 0 &&
+            strcmp(member_str(node, "State", ""), "running") == 0) {
+            change->after = mem_strdup(name);
+        }
+    }
+    return nodes != NULL;
+}
+
+static bool force_wait(Cli *cli, Change *change, const json_t *may, Err *err)
+{
+    const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
+    int64_t begun_ms = time_mono_ms();
+    while (change->after == NULL) {
+        TRY(force_look(cli, change, may, err));
+        change->took_ms = time_mono_ms() - begun_ms;
+        if (change->took_ms > WAIT_MS) {
+            return err_set(err, ERR_TIMEOUT,
+                           "nobody leads %s after %ld s: `weir status` and `weir events --source "
+                           "%s` say why",
+                           change->name, WAIT_MS / MS_PER_S, change->name);
+        }
+        nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
+static bool force_make(Cli *cli, Change *change, Err *err)
+{
+    char *leader;
+    TRY(leader_find(cli, change, &leader, err)); /* of what kind it is */
+    mem_free(leader);
+    json_t *input =
+        json_pack("{s:s, s:s, s:s*, s:b}", "ResourceType", change->kind->type, "ResourceId",
+                  change->name, "NodeId", change->node, "AllowDataLoss", change->yes);
+    CLEANUP(record_free_ptr) json_t *output = cli_call(cli, "weir", "ForceFailover", input, err);
+    if (output == NULL) {
+        return false;
+    }
+    const json_t *plan = member_object(output, "Failover");
+    change->before = mem_strdup(member_str(plan, "LeaderNodeId", ""));
+    return change->yes ? force_wait(cli, change, member_array(plan, "Nodes"), err)
+                       : refuse_unsure(change, plan, err);
+}
+
+/* ---- the command -------------------------------------------------------------------------------
+ */
+
 static bool change_make(Cli *cli, Change *change, Err *err)
 {
+    if (change->loses) {
+        return force_make(cli, change, err);
+    }
     TRY(leader_find(cli, change, &change->before, err));
     CLEANUP(record_free_ptr) json_t *output = change_ask(cli, change, err);
     if (output == NULL) {
@@ -110,11 +218,14 @@ static bool change_make(Cli *cli, Change *change, Err *err)
 
 static int change_print(const Cli *cli, const Change *change)
 {
-    bool done = strcmp(change->before, change->after) != 0;
+    bool done = change->loses || strcmp(change->before, change->after) != 0;
     if (cli->format == CLI_JSON) {
         cli_print_json(json_pack("{s:s, s:s, s:s, s:b, s:I}", change->kind->word, change->name,
                                  "before", change->before, "after", change->after, "done", done,
                                  "ms", (json_int_t)change->took_ms));
+    } else if (change->loses) {
+        printf("%s: %s leads after %.1f s.\n", change->name, change->after,
+               (double)change->took_ms / MS_PER_S);
     } else if (done) {
         printf("%s: %s leads in the place of %s; available with its %s after %.1f s.\n",
                change->name, change->after, change->before,
@@ -129,24 +240,52 @@ static int change_print(const Cli *cli, const Change *change)
     return done ? 0 : err_exit_code(ERR_TIMEOUT); /* nobody was ready in time */
 }
 
+static bool on_option(void *user, int val, const char *argument)
+{
+    Change *change = user;
+    change->node = val == OPTION_NODE ? argument : change->node;
+    change->loses = change->loses || val == OPTION_ALLOW_DATA_LOSS;
+    change->yes = change->yes || val == OPTION_YES;
+    return true;
+}
+
 int failover_main(int argc, char **argv)
 {
+    Change change = {0};
+    static const struct option options[] = {
+        {"allow-data-loss", no_argument, NULL, OPTION_ALLOW_DATA_LOSS},
+        {"node", required_argument, NULL, OPTION_NODE},
+        {"yes", no_argument, NULL, OPTION_YES},
+        {NULL, 0, NULL, 0}};
     const CliSpec spec = {
-        .usage = "usage: weir failover NAME [--data DIR] [-o table|json]\n\n"
+        .usage = "usage: weir failover NAME [--allow-data-loss [--node NODE] [--yes]]\n"
+                 "                     [--data DIR] [-o table|json]\n\n"
                  "Lets the standby of a Multi-AZ instance lead, or a replica of a replication\n"
                  "group, in order: new transactions and commands wait, running ones may end, the\n"
                  "other node has everything, and then it goes on there. Returns when all is\n"
                  "available again, with a standby. Exit status 6: nobody was ready, and nothing\n"
-                 "has changed.\n",
+                 "has changed.\n\n"
+                 "  --allow-data-loss  where the primary is lost for good, and nobody may lead,\n"
+                 "                     since none is known to have all that it acknowledged: one\n"
+                 "                     leads without it. Says which, and what that means\n"
+                 "  --node NODE        this one, of several\n"
+                 "  --yes              and does it\n",
+        .options = options,
+        .on_option = on_option,
+        .user = &change,
         .operands_min = 1,
         .operands_max = 1,
         .has_json = true};
     Cli cli;
     Err err;
-    Change change = {0};
     int status = 0;
     if (!cli_options(&cli, argc, argv, &spec)) {
         status = cli.help ? 0 : err_exit_code(ERR_INVALID);
+    } else if ((change.yes || change.node != NULL) && !change.loses) {
+        err_set(&err, ERR_INVALID,
+                "--node and --yes belong to --allow-data-loss: without it, "
+                "whoever is ready leads, and nothing is lost");
+        status = cli_fail(&err);
     } else {
         change.name = argv[optind];
         status = cli_connect(&cli, &err) && change_make(&cli, &change, &err)

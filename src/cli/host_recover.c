@@ -121,12 +121,14 @@ static bool refuse_unsure(const Cli *cli, Err *err)
     } else {
         time_format_iso(changed_ms, when);
     }
-    return err_set(err, ERR_INVALID,
-                   "the tier would go on from what this host has of its store, which heard of the "
-                   "others at %.19sZ last: what was decided after that is lost, and what an engine "
-                   "of theirs has acknowledged alone since then. They would never be any of the "
-                   "tier again, and must not come back with what they have. Add --yes to do it",
-                   when);
+    return err_set(
+        err, ERR_INVALID,
+        "the tier would go on from what this host has of its store, which heard of the "
+        "others at %.19sZ last: what was decided after that is lost, and what engines "
+        "have acknowledged by it. What was led on a lost host waits for `weir failover "
+        "NAME --allow-data-loss`. Lost hosts must not come back with what they have. Add "
+        "--yes to do it",
+        when);
 }
 
 bool host_recover(Cli *cli, bool yes, Err *err)
@@ -148,7 +150,8 @@ bool host_recover(Cli *cli, bool yes, Err *err)
     if (!tier_wait_for_api(cli, &start, err)) {
         return err_wrap(err, "it may still be on its way");
     }
-    printf("The tier goes on from what this host has of the store. `weir host list` shows those "
-           "that are lost: weir host remove NAME.\n");
+    printf("The tier goes on from what this host has of the store. What was led on a host that is "
+           "lost waits for your word: weir failover NAME --allow-data-loss. `weir host list` shows "
+           "those that are lost: weir host remove NAME.\n");
     return true;
 }

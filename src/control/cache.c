@@ -323,6 +323,10 @@ static void group_status(Group *group)
         json_array_append_new(members, member_status(group, member, &settled));
     }
     json_object_set_new(group->next, "members", members);
+    const char *orphan = host_orphan(group->world, cache_cluster_name(group), group->id);
+    if (json_array_size(members) > 1 && orphan != NULL) {
+        json_object_set_new(group->next, "message", json_string(orphan));
+    }
     const char *before = member_str(group->status, "Status", "creating");
     bool asked = cache_change_is_asked(group);
     bool ready =

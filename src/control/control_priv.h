@@ -88,6 +88,9 @@ bool host_crowds(const World *world, const char *host, const char *cluster);
 /* Of a node that leaves its host: what is done about it, or what it waits for. */
 PRINTF_LIKE(4, 5)
 void host_note(World *world, const char *host, const char *node, const char *format, ...);
+/* Of a cluster whose leader's host is silent, and of which nobody else may lead: what a user can do
+ * about it, in the world's arena. NULL: it is none of those. */
+const char *host_orphan(World *world, const char *cluster, const char *resource);
 /* Tells what was noted, and forgets what is left of hosts that were removed. */
 void control_hosts(World *world);
 /* The zone of a node there, where `zone` was asked for. */

@@ -127,6 +127,22 @@ bool host_other(const World *world, const char *apart)
     return false;
 }
 
+const char *host_orphan(World *world, const char *cluster, const char *resource)
+{
+    const json_t *record = world_getf(world, "cluster/%s", cluster);
+    const char *leader = member_str(record, "leader", "");
+    const char *host = instance_node_host(world, leader);
+    if (json_array_size(member_array(record, "set")) != 1 || host_lives(world, host) ||
+        member_str(record, "admitted", "")[0] != '\0') {
+        return NULL;
+    }
+    return arena_printf(world->arena,
+                        "%s leads, and host %s is silent; nobody else is known to have all that it "
+                        "has acknowledged. Bring the host back; or `weir failover %s "
+                        "--allow-data-loss` lets another node lead without it",
+                        leader, host, resource);
+}
+
 /* Whoever ran here runs there, too. */
 static bool is_like(const World *world, const char *host, const ControlHost *other)
 {

@@ -217,6 +217,10 @@ static void status_message(Instance *instance, const char *word)
     if (strcmp(word, "available") == 0 && instance->multi_az && !standby_ready(instance)) {
         json_object_set_new(instance->next, "message", json_string(standby_away(instance)));
     }
+    const char *orphan = host_orphan(instance->world, instance->dbi, instance->id);
+    if (instance->multi_az && orphan != NULL) {
+        json_object_set_new(instance->next, "message", json_string(orphan));
+    }
     const json_t *plane = plane_seen(instance->world, instance_plane(instance));
     if (member_str(plane, "error", "")[0] != '\0') {
         json_object_set_new(instance->next, "message",

@@ -142,6 +142,12 @@ NODISCARD bool pg_clone(const PgSpec *spec, int64_t timeout_ms, Err *err);
 #define PG_DIVERGED_MAX 3
 NODISCARD bool pg_rejoin(const PgSpec *spec, int64_t timeline, uint64_t fork_lsn,
                          int64_t timeout_ms, int64_t *ret_bytes, Err *err);
+
+/* Before a promotion: so many numbers of timelines behind `timeline`, which is left, are not taken.
+ * Before each start: what that left, where the promotion did not come about, goes. */
+NODISCARD bool pg_timelines_pass_over(const PgSpec *spec, int64_t timeline, int64_t count,
+                                      Err *err);
+NODISCARD bool pg_timelines_forget(const EnginePaths *paths, Err *err);
 /* The newest timeline of which a data directory has WAL. */
 NODISCARD bool pg_wal_timeline(const EnginePaths *paths, int64_t *ret_timeline, Err *err);
 /* Up to where a stopped follower has certainly replayed: it starts again only on a history that has

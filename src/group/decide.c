@@ -324,12 +324,13 @@ static GroupDecision leave(const GroupView *view)
  */
 
 /* A leader that shall go away stays until another one leads, as long as there is one that could
- * come to. A replica stops, and keeps its data until the leader does not count on it any more (F4):
- * where that is gone, it is needed again. */
+ * come to. A replica stops, and keeps its data until the leader does not count on it any more (F4),
+ * and serves: where that is gone, it is needed again. */
 HaDuty group_duty(const GroupView *view)
 {
     bool leads = ha_id_eq(&view->record.leader, &view->self);
-    bool needed = leads ? view->peers_len > 0 : group_in_set(view);
+    bool orphan = view->has_data && view->record.set.len > 0 && !view->leads_here;
+    bool needed = leads ? view->peers_len > 0 : group_in_set(view) || orphan;
     if (view->gone && (view->deleted || !needed)) {
         return HA_DUTY_LEAVE;
     }

@@ -51,6 +51,13 @@ NODISCARD bool group_record_parse(const json_t *json, GroupRecord *ret_record, E
 /* Sets the members in `json`; others stay. */
 void group_record_put(const GroupRecord *record, json_t *json);
 
+/* The record is one of the past, from a copy of the store: whoever led by it may lead, in a term of
+ * its own, and nobody else (RULES F3). */
+void group_record_reset(GroupRecord *record);
+/* The leader is lost, and these have data: whoever of them has most is to lead by somebody's word,
+ * whatever those have that cannot be asked, and whatever history it is of. */
+void group_record_let_lead(GroupRecord *record, const HaSet *others);
+
 /* Whether requests may be sent to the leader; YIELDING: those that were begun before. */
 static inline bool group_record_serves(const GroupRecord *record)
 {

@@ -24,6 +24,24 @@ bool group_record_parse(const json_t *json, GroupRecord *ret_record, Err *err)
     return true;
 }
 
+void group_record_reset(GroupRecord *record)
+{
+    record->term++;
+    record->writes++;
+    record->set.len = record->set.len > 1 ? 1 : record->set.len;
+    record->phase = HA_PHASE_LEADING;
+    record->heir = record->former = (HaId){0};
+}
+
+void group_record_let_lead(GroupRecord *record, const HaSet *others)
+{
+    record->writes++;
+    record->history[0] = '\0';
+    for (size_t i = 0; i < others->len; i++) {
+        ha_set_add(&record->set, &others->items[i]);
+    }
+}
+
 void group_record_put(const GroupRecord *record, json_t *json)
 {
     json_object_set_new(json, "term", json_integer(record->term));

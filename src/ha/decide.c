@@ -57,8 +57,9 @@ static HaDecision take(const HaView *view, const char *why)
     record->term++;
     record->leader = view->self;
     record->proven = record->phase == HA_PHASE_FREE;
+    record->unsure = record->unsure || !ha_in_set(view);
     record->phase = HA_PHASE_LEADING;
-    record->heir = (HaId){0};
+    record->heir = record->admitted = (HaId){0};
     record->set = (HaSet){.len = 0};
     ha_set_add(&record->set, &view->incarnation);
     return decision;
@@ -79,7 +80,7 @@ static bool free_for_us(const HaView *view)
     return record->phase == HA_PHASE_FREE && view->phase_ms >= wait_ms;
 }
 
-static HaDecision follow_in_set(const HaView *view)
+static HaDecision follow_to_lead(const HaView *view)
 {
     if (free_for_us(view)) {
         return take(view, "the leader has made room");
@@ -98,10 +99,13 @@ static HaDecision follow_in_set(const HaView *view)
 
 static HaDecision follow_down(const HaView *view)
 {
-    bool ours = ha_in_set(view);
+    bool ours = ha_may_lead(view);
     if (view->diverged || view->data == HA_DATA_LED) {
-        if (ours) { /* a data directory changes only after it has left the set (F4) */
+        if (ha_in_set(view)) { /* a data directory changes only after it has left the set (F4) */
             return ha_wait("it has to leave the set before its data is changed", HA_SOON_MS);
+        }
+        if (ours) {
+            return ha_stuck("it was let lead, and has what the leader has not: it cannot");
         }
         return view->leader_serves ? ha_do(HA_STEP_REJOIN, "it has led before")
                                    : ha_wait("a leader", 0);
@@ -116,9 +120,9 @@ static HaDecision follow_following(const HaView *view)
     if (view->diverged) {
         return ha_do(HA_STEP_STOP, "it has what the leader has not");
     }
-    if (!view->replica && ha_in_set(view) &&
+    if (!view->replica && ha_may_lead(view) &&
         (view->record.phase == HA_PHASE_FREE || !view->link_up)) {
-        HaDecision decision = follow_in_set(view);
+        HaDecision decision = follow_to_lead(view);
         if (decision.step == HA_STEP_WRITE) {
             return decision;
         }
@@ -202,10 +206,18 @@ static HaDecision leave(const HaView *view)
 /* ---- all together ------------------------------------------------------------------------------
  */
 
-/* Commits count on a member of the set until it has left it, be it the leader or a standby (F4). */
+/* Commits count on a member of the set until it has left it, be it the leader or a standby (F4).
+ * And while nobody leads its data may be all that is left. */
+static bool is_needed(const HaView *view)
+{
+    bool last = view->state != HA_STATE_EMPTY && view->record.set.len > 0 && !view->replica &&
+                !view->leader_serves;
+    return !view->deleted && (ha_may_lead(view) || last);
+}
+
 HaDuty ha_duty(const HaView *view)
 {
-    bool needed = !view->deleted && ha_in_set(view);
+    bool needed = is_needed(view);
     if (view->gone && !needed) {
         return HA_DUTY_LEAVE;
     }

@@ -74,12 +74,15 @@ typedef struct HaRecord {
     bool proven;      /* of the term: whoever led before it is proven dead (F9) */
     bool strict;      /* without its standbys the leader blocks */
     HaSet set;        /* who may be promoted, the leader first; empty: nobody has led yet */
+    HaId admitted;    /* outside of the set, and may lead by somebody's word: the leader is lost */
     HaId heir;        /* a node */
     int64_t handover; /* the planned change that was begun, or given up, last */
     int64_t writes;   /* by this leader and others */
     HaFork history[HA_HISTORY_MAX]; /* the oldest first */
     size_t history_len;
     int64_t history_term; /* whose timeline the last of it is */
+    bool unsure;          /* others may have begun timelines that are not in it, or that the leader
+                             of this term has not followed: it takes none of their numbers */
 } HaRecord;
 
 HaId ha_id(const char *text);
@@ -95,8 +98,16 @@ HaSet ha_standbys(const HaRecord *record, const HaId *self, const HaId *joining)
 int64_t ha_record_timeline(const HaRecord *record);
 /* Where the cluster's history left a timeline, as the one that came next; false: it did not. */
 bool ha_record_fork(const HaRecord *record, int64_t timeline, HaFork *ret_fork);
+/* How many numbers of timelines a leader that leaves `timeline` passes over: those of the record,
+ * and those that nobody may know of. */
+#define HA_TIMELINES_UNSURE 16
+int64_t ha_record_passed_over(const HaRecord *record, int64_t timeline);
 /* Whether WAL up to `lsn` of `timeline` is not part of the leader's history. */
 bool ha_record_diverged(const HaRecord *record, int64_t timeline, uint64_t lsn);
+
+/* The record is one of the past, from a copy of the store: whoever led by it may lead, in a term of
+ * its own, and nobody else (RULES F3). */
+void ha_record_reset(HaRecord *record);
 
 NODISCARD bool ha_record_parse(const json_t *json, HaRecord *ret_record, Err *err);
 /* What other records have as well. NULL is nobody. */
@@ -198,7 +209,8 @@ typedef struct HaView {
     bool link_up;       /* its receiver is connected to its source */
     int64_t link_ms;    /* where it is not: since anything came from there */
     bool source_right;  /* it follows whom it should */
-    bool leader_serves; /* the leader's agent says that its engine takes writes, in this term */
+    bool leader_serves; /* of all states: the leader's agent says that its engine takes writes, in
+                           this term */
     bool leader_here;   /* that agent is this one: it proves death itself */
     int64_t leader_ms;  /* since its last word was seen */
     HaPeer peers[HA_PEERS_MAX];
@@ -234,6 +246,7 @@ typedef struct HaDecision {
     const char *why;  /* a few words for people; of WAIT: what is waited for */
     int64_t again_ms; /* of WAIT: look again after so long, though nothing is heard; 0: no need */
     bool done;        /* of WAIT: all is as it should be */
+    bool stuck;       /* of WAIT: it may well last until somebody does something about it */
 } HaDecision;
 
 HaDuty ha_duty(const HaView *view);

@@ -17,6 +17,11 @@ static inline HaDecision ha_wait(const char *why, int64_t again_ms)
     return (HaDecision){.step = HA_STEP_WAIT, .why = why, .again_ms = again_ms};
 }
 
+static inline HaDecision ha_stuck(const char *why)
+{
+    return (HaDecision){.step = HA_STEP_WAIT, .why = why, .again_ms = HA_SOON_MS, .stuck = true};
+}
+
 static inline HaDecision ha_rest(void)
 {
     return (HaDecision){.step = HA_STEP_WAIT, .why = "", .done = true};
@@ -37,6 +42,12 @@ const HaPeer *ha_peer_of_incarnation(const HaView *view, const HaId *incarnation
 static inline bool ha_in_set(const HaView *view)
 {
     return ha_set_has(&view->record.set, &view->incarnation);
+}
+/* Of the set, or by somebody's word. */
+static inline bool ha_may_lead(const HaView *view)
+{
+    return ha_in_set(view) || (!ha_id_is_empty(&view->incarnation) &&
+                               ha_id_eq(&view->record.admitted, &view->incarnation));
 }
 
 #endif

@@ -21,16 +21,31 @@ static HaDecision lead_empty(const HaView *view)
     if (view->record.set.len == 0) {
         return ha_do(HA_STEP_MAKE, "");
     }
-    if (view->record.phase != HA_PHASE_FREE && ha_taker(view) != NULL) {
+    bool admitted = !ha_id_is_empty(&view->record.admitted);
+    if (view->record.phase != HA_PHASE_FREE && (ha_taker(view) != NULL || admitted)) {
         return make_room(view, "its data is gone");
     }
-    return ha_wait("its data is gone, and nobody else has it all: restore a backup", HA_SOON_MS);
+    return ha_stuck("its data is gone, and no other node is known to have all of it: restore a "
+                    "backup, or see `weir failover --help`");
 }
 
 static const char *before_start(const HaRecord *record)
 {
     return record->phase == HA_PHASE_YIELDING ? "its engine has ended, and nobody could take over"
                                               : "before it starts";
+}
+
+/* Whoever was admitted in its place is not needed. Where this is the one, its data is not what the
+ * set had, nor on the timeline of that. */
+static void set_claim(const HaView *view, HaRecord *record)
+{
+    if (!ha_in_set(view)) {
+        record->unsure = record->unsure || record->set.len > 0;
+        record->history_term = record->set.len > 0 ? 0 : record->history_term;
+        record->set.len = 0;
+    }
+    ha_set_add(&record->set, &view->incarnation);
+    record->admitted = (HaId){0};
 }
 
 /* Nobody has taken the term: it goes on here. */
@@ -42,15 +57,13 @@ static HaDecision take_back(const HaView *view)
     HaDecision decision = ha_write(view, "nobody else leads");
     decision.record.phase = HA_PHASE_LEADING;
     decision.record.heir = (HaId){0};
+    set_claim(view, &decision.record);
     return decision;
 }
 
 static HaDecision lead_down(const HaView *view)
 {
     const HaRecord *record = &view->record;
-    if (record->set.len > 0 && !ha_in_set(view)) {
-        return ha_wait("the cluster's set does not have this data directory", HA_SOON_MS);
-    }
     if (record->phase == HA_PHASE_FREE) {
         return take_back(view);
     }
@@ -63,7 +76,7 @@ static HaDecision lead_down(const HaView *view)
         decision.record.phase = HA_PHASE_LEADING;
         decision.record.heir = (HaId){0};
         decision.record.strict = view->strict;
-        ha_set_add(&decision.record.set, &view->incarnation);
+        set_claim(view, &decision.record);
         return decision;
     }
     /* One that was told to lead, and whose timeline is not known, may have ended half-way. */
@@ -86,8 +99,12 @@ static HaDecision lead_starting(const HaView *view)
 
 static HaDecision lead_following(const HaView *view)
 {
-    return view->claimed ? ha_do(HA_STEP_PROMOTE, "it leads")
-                         : ha_write(view, "before it is promoted");
+    if (view->claimed) {
+        return ha_do(HA_STEP_PROMOTE, "it leads");
+    }
+    HaDecision decision = ha_write(view, "before it is promoted");
+    set_claim(view, &decision.record);
+    return decision;
 }
 
 /* Loaded or dead? An engine that the standby hears is alive, unless its host knows better; and
@@ -323,18 +340,43 @@ static void history_add(HaRecord *record, HaFork fork)
     record->history[record->history_len++] = fork;
 }
 
+/* Whether what the record has last is of the past of a leader whose timeline is `own`, and which
+ * left one that the record does not know at `left`, if not that. Forks of who led before are not,
+ * where it had left their timelines earlier. */
+static bool ends_in_past(const HaRecord *record, const HaFork *own, uint64_t left)
+{
+    const HaFork *last = &record->history[record->history_len - 1];
+    return last->timeline < own->timeline
+               ? last->lsn <= left
+               : last->timeline == own->timeline && last->lsn == own->lsn;
+}
+
+static void history_put(const HaView *view, HaRecord *record)
+{
+    HaFork own = {.timeline = view->timeline, .lsn = view->fork_lsn};
+    uint64_t left = view->halfway_len > 0 ? view->halfway[0].lsn : own.lsn;
+    while (record->history_len > 0 && !ends_in_past(record, &own, left)) {
+        record->history_len--;
+    }
+    for (size_t i = 0; i < view->halfway_len; i++) {
+        history_add(record, view->halfway[i]);
+    }
+    size_t len = record->history_len;
+    if (len == 0 || record->history[len - 1].timeline != own.timeline) {
+        history_add(record, own); /* where only the term is another one, it is there */
+    }
+    record->history_term = record->term;
+    record->unsure = false;
+}
+
 static HaDecision claim(const HaView *view)
 {
     HaDecision decision = ha_write(view, "it leads");
     HaRecord *record = &decision.record;
     record->strict = view->strict;
-    ha_set_add(&record->set, &view->incarnation);
+    set_claim(view, record);
     if (ha_record_timeline(record) == 0) {
-        for (size_t i = 0; i < view->halfway_len; i++) {
-            history_add(record, view->halfway[i]);
-        }
-        history_add(record, (HaFork){.timeline = view->timeline, .lsn = view->fork_lsn});
-        record->history_term = record->term;
+        history_put(view, record);
     }
     return decision;
 }
@@ -344,12 +386,10 @@ static HaDecision lead_leading(const HaView *view)
     const HaRecord *record = &view->record;
     int64_t timeline = ha_record_timeline(record);
     if (timeline != 0 && timeline != view->timeline) {
-        return ha_wait("it runs on another timeline than the cluster: look at its log", HA_SOON_MS);
+        return ha_stuck("it runs on another timeline than the cluster: look at its log");
     }
-    if (record->set.len > 0 && !ha_in_set(view)) {
-        return ha_wait("the cluster's set does not have this data directory", HA_SOON_MS);
-    }
-    if (!view->claimed || timeline == 0 || record->strict != view->strict) {
+    if (!view->claimed || timeline == 0 || record->strict != view->strict ||
+        !ha_id_is_empty(&record->admitted)) {
         return claim(view);
     }
     if (record->phase == HA_PHASE_YIELDING) {
@@ -388,10 +428,22 @@ static bool runs_without_right(const HaView *view)
            view->state != HA_STATE_DOWN;
 }
 
+/* It has data, and not what the record means: by that it has not all that was acknowledged. */
+static bool is_another(const HaView *view)
+{
+    bool has_data = view->state == HA_STATE_DOWN || view->state == HA_STATE_FOLLOWING ||
+                    view->state == HA_STATE_LEADING;
+    return has_data && view->record.set.len > 0 && !ha_may_lead(view);
+}
+
 HaDecision ha_lead(const HaView *view)
 {
     if (runs_without_right(view)) {
         return ha_do(HA_STEP_KILL, "it has made room");
+    }
+    if (is_another(view)) {
+        return ha_stuck("its data is not what the cluster's record names: see `weir failover "
+                        "--help`");
     }
     switch (view->state) {
     case HA_STATE_EMPTY:

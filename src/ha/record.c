@@ -104,6 +104,29 @@ bool ha_record_diverged(const HaRecord *record, int64_t timeline, uint64_t lsn)
     return ha_record_timeline(record) != 0 && timeline > newest;
 }
 
+int64_t ha_record_passed_over(const HaRecord *record, int64_t timeline)
+{
+    int64_t newest =
+        record->history_len > 0 ? record->history[record->history_len - 1].timeline : 0;
+    int64_t known = newest > timeline ? newest - timeline : 0;
+    return record->unsure ? known + HA_TIMELINES_UNSURE : 0;
+}
+
+/* The data that the set names is on the timeline that it had: following another one, or going back,
+ * would have made other data of it. */
+void ha_record_reset(HaRecord *record)
+{
+    bool known = ha_record_timeline(record) != 0;
+    record->term++;
+    record->writes++;
+    record->history_term = known ? record->term : record->history_term;
+    record->unsure = true;
+    record->set.len = record->set.len > 1 ? 1 : record->set.len;
+    record->phase = HA_PHASE_LEADING;
+    record->proven = false;
+    record->admitted = record->heir = (HaId){0};
+}
+
 /* ---- JSON --------------------------------------------------------------------------------------
  */
 
@@ -180,9 +203,11 @@ bool ha_record_parse(const json_t *json, HaRecord *ret_record, Err *err)
                        .strict = member_bool(json, "strict", false),
                        .handover = member_int(json, "handover", 0),
                        .writes = member_int(json, "writes", 0),
+                       .unsure = member_bool(json, "unsure", false),
                        .history_term = member_int(json, "history_term", 0)};
     TRY(ha_id_read(json_object_get(json, "leader"), &record.leader, err));
     TRY(ha_id_read(json_object_get(json, "heir"), &record.heir, err));
+    TRY(ha_id_read(json_object_get(json, "admitted"), &record.admitted, err));
     TRY(ha_phase_read(member_str(json, "phase", phases[HA_PHASE_LEADING]), &record.phase, err));
     TRY(ha_set_read(member_array(json, "set"), &record.set, err));
     TRY(history_read(member_array(json, "history"), &record, err));
@@ -206,9 +231,11 @@ void ha_record_put(const HaRecord *record, json_t *json)
     json_object_set_new(json, "proven", json_boolean(record->proven));
     json_object_set_new(json, "strict", json_boolean(record->strict));
     json_object_set_new(json, "set", ha_set_new(&record->set));
+    json_object_set_new(json, "admitted", json_string(record->admitted.text));
     json_object_set_new(json, "heir", json_string(record->heir.text));
     json_object_set_new(json, "handover", json_integer(record->handover));
     json_object_set_new(json, "writes", json_integer(record->writes));
     json_object_set_new(json, "history", history);
+    json_object_set_new(json, "unsure", json_boolean(record->unsure));
     json_object_set_new(json, "history_term", json_integer(record->history_term));
 }

@@ -173,7 +173,7 @@ static bool step_take(const Tier *tier, const EtcdView *view, EtcdStep step, Are
     case ETCD_STEP_ADD:
         return member_add(tier, view, err);
     case ETCD_STEP_START:
-        return view->has_data ? etcd_own_go_on(tier, err)
+        return view->has_data ? etcd_own_go_on(tier, ETCD_OWN_PORT, err)
                               : etcd_own_join(tier, cluster_text(view, arena), err);
     case ETCD_STEP_CLEAR:
         return etcd_own_data_remove(tier, err);
@@ -274,7 +274,7 @@ static bool process_look(EtcdKeeper *keeper, Err *err)
         log_warn("serve", "etcd on this host has ended (%s/etcd/log), and is started again",
                  tier->data_dir);
     }
-    TRY(etcd_own_go_on(tier, err));
+    TRY(etcd_own_go_on(tier, ETCD_OWN_PORT, err));
     keeper->ran = true;
     return true;
 }

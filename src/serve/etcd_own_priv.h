@@ -12,30 +12,27 @@
 /* ERR_CONFLICT says what to install, and where. */
 NODISCARD bool etcd_own_installed(const Tier *tier, Err *err);
 
-/* The authority of the members and their clients: made where the store begins, and got by a join.
- */
-NODISCARD bool etcd_own_authority_make(const Tier *tier, Err *err);
-/* Adds StoreCa and StoreCaKey, for a host that joins. */
-NODISCARD bool etcd_own_share(const Tier *tier, json_t *share, Err *err);
-/* Makes DATA/etcd/host.pem, the certificate of this host's member and of its serve, where it is not
- * there or ages. */
-NODISCARD bool etcd_own_cert_keep(const Tier *tier, Err *err);
-
 /* "https://10.101.0.1:2380", by which members know each other; and where clients ask the one that
  * has it. The caller's. */
 char *etcd_own_peer_url(const char *net);
 char *etcd_own_endpoint(const char *peer_url);
 
-/* Of DATA/host.json: this host's member is where the store is asked. The caller's. */
-json_t *etcd_own_settings(const Tier *tier);
+/* Where clients ask a member. */
+#define ETCD_OWN_PORT       2379
+#define ETCD_OWN_PORT_ALONE 2378 /* while a copy becomes the store: no other host knows of it */
 
-bool etcd_own_has_data(const Tier *tier); /* it has been a member */
+/* Of DATA/host.json: this host's member is where the store is asked. The caller's. */
+json_t *etcd_own_settings(const Tier *tier, int port);
+
+#define ETCD_OWN_ACCOUNT "etcd"                           /* of its files, and its process */
+char *etcd_own_place(const Tier *tier, const char *leaf); /* DATA/etcd/LEAF; the caller's */
+bool etcd_own_has_data(const Tier *tier);                 /* it has been a member */
 bool etcd_own_runs(const Tier *tier);
 /* Each starts it, unless it runs: as the first member of all; as one that was just added
  * (`cluster`: all of them, as --initial-cluster has them); as the one that it has been. */
 NODISCARD bool etcd_own_begin(const Tier *tier, Err *err);
 NODISCARD bool etcd_own_join(const Tier *tier, const char *cluster, Err *err);
-NODISCARD bool etcd_own_go_on(const Tier *tier, Err *err);
+NODISCARD bool etcd_own_go_on(const Tier *tier, int port, Err *err);
 NODISCARD bool etcd_own_stop(const Tier *tier, Err *err);
 /* Stops it, and takes away what it has. */
 NODISCARD bool etcd_own_data_remove(const Tier *tier, Err *err);
@@ -47,6 +44,18 @@ void etcd_own_log_bound(const Tier *tier);
 NODISCARD bool etcd_own_restore(const Tier *tier, const char *kept, Err *err);
 /* Puts that back. */
 NODISCARD bool etcd_own_restore_undo(const Tier *tier, const char *kept, Err *err);
+
+/* ---- certificates (etcd_cert.c) ----------------------------------------------------------------
+ */
+
+/* The authority of the members and their clients: made where the store begins, and got by a join.
+ */
+NODISCARD bool etcd_own_authority_make(const Tier *tier, Err *err);
+/* Adds StoreCa and StoreCaKey, for a host that joins. */
+NODISCARD bool etcd_own_share(const Tier *tier, json_t *share, Err *err);
+/* Makes DATA/etcd/host.pem, the certificate of this host's member and of its serve, where it is not
+ * there or ages. */
+NODISCARD bool etcd_own_cert_keep(const Tier *tier, Err *err);
 
 /* ---- members (etcd_decide.c): pure -------------------------------------------------------------
  */

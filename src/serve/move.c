@@ -154,7 +154,7 @@ static bool move(Tier *tier, int net_fd, Err *err)
     Store *from = tier->store;
     int64_t began_ms = time_mono_ms();
     tier->store = NULL;
-    tier->etcd = etcd_own_settings(tier);
+    tier->etcd = etcd_own_settings(tier, ETCD_OWN_PORT);
     bool ok =
         target_make(tier, err) && copy_all(from, tier->store, &keys, err) && decide(tier, err);
     store_close(from);

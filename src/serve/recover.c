@@ -5,7 +5,11 @@
  * wish out of it comes last: cut off before, it begins anew from what the host had.
  */
 #include "client/client.h"
+#include "group/group.h"
+#include "ha/ha.h"
 #include "serve/etcd_own_priv.h"
+
+#define CLUSTERS_STEP 100 /* records that are read at once */
 
 bool tier_recover_is_asked(const Tier *tier)
 {
@@ -30,6 +34,42 @@ static bool count_up(const Tier *tier, Err *err)
                           : store_create(tier->store, key, text, NULL, err);
 }
 
+static bool cluster_reset(const Tier *tier, Arena *arena, const StoreItem *item, Err *err)
+{
+    CLEANUP(record_free_ptr) json_t *record = NULL;
+    TRY(record_parse(item->value, &record, err));
+    if (slice_starts(item->key, "cluster/rg-")) {
+        GroupRecord group;
+        TRY(group_record_parse(record, &group, err));
+        group_record_reset(&group);
+        group_record_put(&group, record);
+    } else {
+        HaRecord cluster;
+        TRY(ha_record_parse(record, &cluster, err));
+        ha_record_reset(&cluster);
+        ha_record_put(&cluster, record);
+    }
+    return store_update(tier->store, item->key, item->mod_revision, record_format(arena, record),
+                        NULL, err);
+}
+
+/* What leaders have decided since the copy was made, and acknowledged alone perhaps, is not known.
+ */
+static bool clusters_reset(const Tier *tier, Err *err)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    StoreRange range = {.more = true};
+    Slice after = {0};
+    while (range.more) {
+        TRY(store_range(tier->store, SLICE("cluster/"), after, CLUSTERS_STEP, arena, &range, err));
+        for (size_t i = 0; i < range.len; i++) {
+            TRY(cluster_reset(tier, arena, &range.items[i], err));
+            after = range.items[i].key;
+        }
+    }
+    return true;
+}
+
 /* A copy of the tier's: one that had just begun to learn has nothing yet. */
 static bool check_same(const Tier *tier, Err *err)
 {
@@ -46,14 +86,19 @@ static bool check_same(const Tier *tier, Err *err)
            err_set(err, ERR_CONFLICT, "this host's copy of the store is another tier's");
 }
 
-static bool begin(Tier *tier, Err *err)
+/* Until the copy is what it is to be, no other host may go by it. */
+static bool change_alone(Tier *tier, Err *err)
 {
-    tier->etcd_begun = true;
-    bool ok = etcd_own_go_on(tier, err) && etcd_own_open(tier, err) && check_same(tier, err) &&
-              count_up(tier, err);
+    Err end;
+    json_t *before = tier->etcd;
+    tier->etcd = etcd_own_settings(tier, ETCD_OWN_PORT_ALONE);
+    bool ok = etcd_own_go_on(tier, ETCD_OWN_PORT_ALONE, err) && etcd_own_open(tier, err) &&
+              check_same(tier, err) && clusters_reset(tier, err) && count_up(tier, err);
     store_close(tier->store);
     tier->store = NULL;
-    return ok;
+    json_decref(tier->etcd);
+    tier->etcd = before;
+    return etcd_own_stop(tier, ok ? err : &end) && ok;
 }
 
 static bool decide(const Tier *tier, Err *err)
@@ -107,10 +152,10 @@ bool tier_recover(Tier *tier, int net_fd, Err *err)
     if (answers != NULL) {
         return withdraw(tier, kept, answers, err);
     }
-    TRY(etcd_own_restore(tier, kept, err));
+    TRY(etcd_own_restore(tier, kept, err) && change_alone(tier, err));
     json_t *before = tier->etcd;
-    tier->etcd = etcd_own_settings(tier);
-    if (!begin(tier, err) || !decide(tier, err)) {
+    tier->etcd = etcd_own_settings(tier, ETCD_OWN_PORT);
+    if (!decide(tier, err)) {
         json_decref(tier->etcd);
         tier->etcd = before;
         return false;

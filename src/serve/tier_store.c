@@ -75,7 +75,7 @@ static bool own_etcd_begin(Tier *tier, int net_fd, Err *err)
         return true;
     }
     tier->etcd_begun = !etcd_own_runs(tier);
-    if (!etcd_own_go_on(tier, &failed)) {
+    if (!etcd_own_go_on(tier, ETCD_OWN_PORT, &failed)) {
         log_error("serve", "%s", failed.message);
     }
     return true;

@@ -16,6 +16,7 @@ from support.watch import wait_until
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(not present(), reason='needs etcd')]
 
+CONFLICT = 5  # exit status
 FILE = (db_instance('main', db_name='shop', multi_az=True) + secret('login', 'dbadmin', 'password-1') +
         proxy('pool', 'login') + '''
 resource "aws_db_proxy_target" "pool" {
@@ -101,6 +102,39 @@ def test_a_host_is_lost(hosts, fault, record_property):
     print(f'{fault}: longest gap {writer.gap_s:.2f} s, {len(writer.acknowledged)} acknowledged, {writer.errors}')
     assert len(writer.unknown) <= 2, writer.errors
     writer.check(*hosts)
+
+
+def test_a_primary_that_led_alone_is_lost(hosts):
+    """Nobody may lead; somebody lets the standby all the same, without what it has missed. Who led is back as a standby."""
+    settled(hosts[0])
+    lost = hosts.of(Inside(hosts[0]).node('main', 'primary'))
+    node = Inside(hosts[0]).node('main', 'standby')
+    standby = hosts.of(node)
+    other = next(host for host in hosts if host not in (lost, standby))
+    before = int(sql(other, 'pool', 'SELECT timeline_id FROM pg_control_checkpoint()'))
+    kept = set(lost.data.glob('zone-*/*/diverged-*'))
+    sql(other, 'pool', 'CREATE TABLE alone (number int); INSERT INTO alone VALUES (1)')
+    standby.die()
+    sql(other, 'pool', 'INSERT INTO alone VALUES (2)')  # waits until the set is without it
+    serves = other.command('failover', 'main', '--allow-data-loss', check=False)
+    assert serves.returncode == CONFLICT and 'leads main, and serves' in serves.stderr
+    lost.die()
+    standby.up()
+    wait_until(lambda: 'would lead main' in other.command('failover', 'main', '--allow-data-loss', check=False).stderr,
+               'the standby could lead', 120)
+    assert leads(hosts, other, lost)
+    done = other.json('failover', 'main', '--allow-data-loss', '--yes')
+    assert done['after'] == node['NodeId'] and done['done']
+    wait_until(lambda: served(other, 'pool') == 'f|dbadmin', 'it serves')
+    sql(other, 'pool', 'INSERT INTO alone VALUES (3)')
+    assert sql(other, 'pool', 'SELECT * FROM alone') == '1\n3'
+    assert int(sql(other, 'pool', 'SELECT timeline_id FROM pg_control_checkpoint()')) > before + 1, 'who led before may have begun the next one'
+    lost.up()
+    settled(other)
+    for host in hosts:
+        assert sql(host, 'main', 'SELECT * FROM alone') == '1\n3'
+    assert set(lost.data.glob('zone-*/*/diverged-*')) - kept, 'what is lost is kept'
+    assert any(text.startswith('Somebody has allowed') for text in Inside(other).events('main'))
 
 
 @takes_minutes

@@ -45,6 +45,17 @@ def places(asked, resource):
     return {node['Role']: node['Host'] for node in nodes} if all(node.get('State') == 'running' for node in nodes) else {}
 
 
+def lead(host, name):
+    """Who led is lost with its host. What it decided last is not known, so that nobody may lead by himself."""
+    def ask(*words):
+        return host.command('failover', name, '--allow-data-loss', *words, check=False)
+    wait_until(lambda: f'would lead {name}' in ask().stderr, 'somebody could lead')
+    wait_until(lambda: f'weir failover {name} --allow-data-loss' in ' '.join(host.command('status').stdout.split()), 'it is told')
+    assert ask().returncode == USAGE
+    done = ask('--yes')
+    assert done.returncode == 0 and f'{name}: ' in done.stdout and ' leads after ' in done.stdout, done.stderr
+
+
 def test_the_only_host_that_votes_is_lost(tier, tmp_path):
     """What was acknowledged is there, another host joins, and the tier has two of everything again."""
     path = tmp_path / 'main.tf'
@@ -76,6 +87,8 @@ def test_the_only_host_that_votes_is_lost(tier, tmp_path):
     recover(h2, '--yes')
     h2.learn_run_folders()
     assert Inside(h2).tier.find('/postgres -D') == engines, 'an engine was started again'
+    for name in ('main', 'cache'):
+        lead(h2, name)
     wait_until(lambda: places(h2, 'main').get('primary') == 'h2', 'h2 leads main', 120)
     wait_until(lambda: places(h2, 'cache').get('primary') == 'h2', 'h2 leads the cache', 120)
     assert writer.acknowledged
@@ -139,6 +152,38 @@ def test_who_was_lost_is_there_again(tier):
     assert 'recover' not in json.loads((h2.data / 'host.json').read_text())['etcd']
     assert not list((h2.data / 'etcd').glob('data.left-*'))
     tier.end()
+
+
+@takes_minutes
+def test_only_one_comes_back(tier, tmp_path):
+    """The power has failed, and the host that votes stays away: what stands on the other one starts by somebody's word."""
+    path = tmp_path / 'main.tf'
+    path.write_text(MAIN)
+    tier.begin(path)
+    h1 = tier[0]
+    make_group(h1, 'cache', 2)
+    h2 = tier.join('h2', 'b')
+    wait_until(lambda: places(h1, 'main') == {'primary': 'h1', 'standby': 'h2'}, 'the standby is on h2', 180)
+    wait_until(lambda: places(h1, 'cache') == {'primary': 'h1', 'replica': 'h2'}, 'the replica is on h2', 180)
+    Inside(h1).wait_settled('main', 'cache')
+    tier.await_members(h1, {'h1': VOTES, 'h2': LEARNS})
+    writer = Writer(h1)
+    writer.start()
+    wait_until(lambda: len(writer.acknowledged) > 10, 'it writes')
+    h1.die()  # the other one cannot decide anything then
+    h2.die()
+    writer.end()
+    assert 'unless one of the others answers' in recover(h2, '--yes').stdout
+    h2.up()
+    for name in ('main', 'cache'):
+        lead(h2, name)
+    wait_until(lambda: places(h2, 'main').get('primary') == 'h2', 'h2 leads main', 120)
+    writer.check(h2)
+    wait_until(lambda: h2.command('host', 'remove', 'h1', check=False).returncode == 0, 'h1 is removed')
+    tier.hosts.remove(h1)
+    h1.remove()
+    h2.destroy()
+    h2.assert_gone()
 
 
 @takes_minutes

@@ -98,6 +98,13 @@ static void test_beats_without_a_spec_count_for_nothing(void **state)
         assert_int_equal(list[i].draining, strcmp(list[i].name, "h2") == 0);
         assert_true(list[i].alive);
     }
+    assert_false(hosts_agent_lives(here.hosts, "two")); /* it may have been there long ago */
+    drop(&here, "host/h2/beat");
+    put(&here, "host/h2/beat", "{\"agent\":\"two\",\"count\":7}");
+    for (int64_t end = time_mono_ms() + PATIENCE_MS;
+         !hosts_agent_lives(here.hosts, "two") && time_mono_ms() < end;) {
+        turn(&here, 20);
+    }
     assert_true(hosts_agent_lives(here.hosts, "two"));
     assert_false(hosts_agent_lives(here.hosts, "nine"));
     drop(&here, "host/h2/spec"); /* it was removed, too */

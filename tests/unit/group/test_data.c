@@ -156,6 +156,13 @@ static void test_a_replica_that_leaves_keeps_its_data_until_nobody_needs_it(void
     view.deleted = true;
     assert_int_equal(group_duty(&view), HA_DUTY_LEAVE);
     view.deleted = false;
+    view.record.set.len = 1; /* the leader knew itself alone; it may be lost */
+    assert_int_equal(group_duty(&view), HA_DUTY_FOLLOW);
+    view.leads_here = true;
+    assert_int_equal(group_duty(&view), HA_DUTY_LEAVE);
+    view.leads_here = view.has_data = false;
+    assert_int_equal(group_duty(&view), HA_DUTY_LEAVE);
+    view.has_data = true;
     view.record.set = (HaSet){.len = 0};
     assert_int_equal(group_duty(&view), HA_DUTY_LEAVE);
 }

@@ -226,6 +226,35 @@ static void test_a_durable_group_misses_nobody(void **state)
     assert_true(group_decide(&view).lost);
 }
 
+/* A copy of the store knows its leader alone. By somebody's word those that are there may lead, and
+ * are compared, whatever those have that are lost, too. */
+static void test_by_somebody_s_word(void **state)
+{
+    (void)state;
+    GroupView view = lost_view();
+    view.durable = true;
+    snprintf(view.history, sizeof(view.history), "h8"); /* it was started again */
+    view.peers[1].known = view.peers[1].follows = false;
+    group_record_reset(&view.record);
+    assert_int_equal(view.record.term, 6);
+    assert_int_equal(view.record.set.len, 1);
+    assert_string_equal(view.record.history, "h1");
+    check(&view, GROUP_STEP_WAIT);
+    HaSet chosen = {.len = 0};
+    ha_set_add(&chosen, &view.incarnation);
+    group_record_let_lead(&view.record, &chosen);
+    assert_int_equal(view.record.term, 6);
+    GroupRecord record = written(&view);
+    assert_int_equal(record.phase, HA_PHASE_FREE);
+    view.record = record;
+    view.link_up = false;
+    check(&view, GROUP_STEP_BID);
+    view.bid = true;
+    record = written(&view);
+    assert_string_equal(record.leader.text, "n2");
+    assert_int_equal(record.term, 7);
+}
+
 static void test_one_that_hears_nothing_follows_nobody(void **state)
 {
     (void)state;
@@ -422,6 +451,7 @@ int main(void)
         cmocka_unit_test(test_only_who_has_it_all_may),
         cmocka_unit_test(test_a_lost_leader_s_term_is_set_free),
         cmocka_unit_test(test_a_durable_group_misses_nobody),
+        cmocka_unit_test(test_by_somebody_s_word),
         cmocka_unit_test(test_one_that_hears_nothing_follows_nobody),
         cmocka_unit_test(test_nobody_comes_from_another_host_before_there_is_a_deadline),
         cmocka_unit_test(test_another_history_begins_another_set),

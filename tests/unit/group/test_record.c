@@ -35,6 +35,34 @@ static void test_there_and_back(void **state)
     json_decref(json);
 }
 
+static void test_a_record_of_the_past(void **state)
+{
+    (void)state;
+    GroupRecord record = {.term = 7,
+                          .leader = ha_id("app-002"),
+                          .phase = HA_PHASE_FREE,
+                          .heir = ha_id("app-001"),
+                          .former = ha_id("app-003"),
+                          .history = "abc"};
+    HaSet others = {.len = 0};
+    HaId members[] = {ha_id("i2"), ha_id("i1")};
+    ha_set_add(&record.set, &members[0]);
+    ha_set_add(&record.set, &members[1]);
+    group_record_reset(&record);
+    assert_int_equal(record.term, 8);
+    assert_int_equal(record.phase, HA_PHASE_LEADING);
+    assert_true(ha_id_is_empty(&record.heir) && ha_id_is_empty(&record.former));
+    assert_int_equal(record.set.len, 1);
+    assert_string_equal(record.history, "abc");
+    ha_set_add(&others, &members[1]);
+    group_record_let_lead(&record, &others);
+    assert_int_equal(record.set.len, 2);
+    assert_string_equal(record.set.items[0].text, "i2");
+    assert_string_equal(record.history, "");
+    assert_int_equal(record.term, 8);
+    assert_int_equal(record.writes, 2);
+}
+
 static void test_as_control_makes_it(void **state)
 {
     (void)state;
@@ -70,6 +98,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_a_record_of_the_past),
         cmocka_unit_test(test_as_control_makes_it),
         cmocka_unit_test(test_what_is_none),
     };

@@ -85,9 +85,13 @@ static HaView any_view(uint64_t *seed)
                              .proven = coin(seed),
                              .strict = coin(seed),
                              .set = set_of(seed),
+                             .admitted = ha_id(coin(seed)   ? ""
+                                               : coin(seed) ? "i1"
+                                                            : "i2"),
                              .heir = ha_id(nodes[roll(seed) % 4]),
                              .handover = (int64_t)(roll(seed) % 3),
                              .history_len = roll(seed) % 2,
+                             .unsure = coin(seed),
                              .history_term = (int64_t)(2 + roll(seed) % 2)};
     view.record.history[0] = (HaFork){.timeline = 1};
     for (size_t i = 0; i < view.peers_len; i++) {
@@ -121,6 +125,7 @@ static HaView near_view(uint64_t *seed)
     MIX(handover)
     MIX(wish_ms)
     MIX(record.phase)
+    MIX(record.admitted)
     MIX(record.proven)
     MIX(record.set)
     MIX(record.strict)
@@ -177,8 +182,14 @@ static const HaPeer *peer_of(const HaView *view, const HaId *incarnation)
     return NULL;
 }
 
+static bool is_admitted(const HaView *view)
+{
+    return view->incarnation.text[0] != '\0' &&
+           ha_id_eq(&view->record.admitted, &view->incarnation);
+}
+
 /* Of what is written: terms only grow, with the leader; who is let in has it all; the set of a new
- * term is its leader alone, and that one was in the set before. */
+ * term is its leader alone, and that one was in the set before, or admitted. */
 static void check_write(const HaView *view, const HaRecord *next)
 {
     const HaRecord *record = &view->record;
@@ -187,7 +198,8 @@ static void check_write(const HaView *view, const HaRecord *next)
         assert_int_equal(next->term, record->term + 1);
         assert_string_equal(next->leader.text, view->self.text);
         assert_int_equal(next->set.len, 1);
-        assert_true(ha_set_has(&record->set, &view->incarnation));
+        assert_true(ha_set_has(&record->set, &view->incarnation) || is_admitted(view));
+        assert_true(ha_id_is_empty(&next->admitted));
         assert_false(view->diverged);
         assert_int_equal(view->state, HA_STATE_FOLLOWING);
         assert_true(next->proven == (record->phase == HA_PHASE_FREE));
@@ -221,6 +233,8 @@ static void check_decision(const HaView *view)
     case HA_STEP_START_LEADING:
     case HA_STEP_PROMOTE:
         assert_true(view->claimed && ha_duty(view) == HA_DUTY_LEAD);
+        assert_true(record->set.len == 0 || ha_set_has(&record->set, &view->incarnation) ||
+                    is_admitted(view));
         assert_true(record->phase != HA_PHASE_FREE);
         break;
     case HA_STEP_NAMES:
@@ -228,6 +242,7 @@ static void check_decision(const HaView *view)
         assert_true(view->fresh || (view->names_set && includes(&standbys, &view->names)));
         break;
     case HA_STEP_OPEN:
+        assert_true(ha_id_is_empty(&record->admitted));
         assert_true(view->claimed && record->phase == HA_PHASE_LEADING);
         assert_int_equal(view->timeline, ha_record_timeline(record));
         assert_true(ha_set_eq(&standbys, &view->names) || !ha_id_is_empty(&view->joining));
@@ -239,8 +254,11 @@ static void check_decision(const HaView *view)
         break;
     case HA_STEP_REJOIN:
     case HA_STEP_COPY:
-    case HA_STEP_REMOVE:
-        assert_true(view->deleted || !ha_set_has(&record->set, &view->incarnation));
+    case HA_STEP_REMOVE: /* while nobody leads it may be all that is left */
+        assert_true(decision.step != HA_STEP_REMOVE || view->deleted || view->leader_serves ||
+                    view->replica || record->set.len == 0 || view->state == HA_STATE_EMPTY);
+        assert_true(view->deleted || (!ha_set_has(&record->set, &view->incarnation) &&
+                                      (!is_admitted(view) || view->replica)));
         break;
     case HA_STEP_MAKE:
         assert_int_equal(record->set.len, 0);

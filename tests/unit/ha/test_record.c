@@ -11,10 +11,12 @@ static HaRecord full_record(void)
                        .phase = HA_PHASE_YIELDING,
                        .proven = true,
                        .strict = true,
+                       .admitted = ha_id("cccc"),
                        .heir = ha_id("db-x-1"),
                        .handover = 3,
                        .writes = 41,
                        .history_len = 2,
+                       .unsure = true,
                        .history_term = 7};
     HaId a = ha_id("aaaa");
     HaId b = ha_id("bbbb");
@@ -37,6 +39,47 @@ static void test_there_and_back(void **state)
     assert_true(ha_record_parse(json, &read, &err));
     assert_memory_equal(&read, &record, sizeof(record));
     json_decref(json);
+}
+
+/* What was decided since is not known; the data of its leader is on the timeline that it had. */
+static void test_a_record_of_the_past(void **state)
+{
+    (void)state;
+    HaRecord record = full_record();
+    record.unsure = false;
+    ha_record_reset(&record);
+    assert_int_equal(record.term, 8);
+    assert_int_equal(record.writes, 42);
+    assert_string_equal(record.leader.text, "db-x-2");
+    assert_int_equal(record.phase, HA_PHASE_LEADING);
+    assert_int_equal(record.set.len, 1);
+    assert_string_equal(record.set.items[0].text, "aaaa");
+    assert_true(ha_id_is_empty(&record.heir) && ha_id_is_empty(&record.admitted));
+    assert_false(record.proven);
+    assert_true(record.unsure);
+    assert_int_equal(ha_record_timeline(&record), 3);
+    assert_int_equal(record.history_len, 2);
+    record.history_term = 6; /* it had not told yet */
+    ha_record_reset(&record);
+    assert_int_equal(ha_record_timeline(&record), 0);
+    record.set.len = 0; /* nobody has led yet */
+    ha_record_reset(&record);
+    assert_int_equal(record.set.len, 0);
+}
+
+/* Others may have begun timelines that a leader has not followed: it takes none of their numbers.
+ */
+static void test_numbers_of_timelines_that_are_passed_over(void **state)
+{
+    (void)state;
+    HaRecord record = full_record();
+    record.unsure = false;
+    assert_int_equal(ha_record_passed_over(&record, 2), 0);
+    record.unsure = true;
+    assert_int_equal(ha_record_passed_over(&record, 2), 1 + HA_TIMELINES_UNSURE);
+    assert_int_equal(ha_record_passed_over(&record, 3), HA_TIMELINES_UNSURE);
+    record.history_len = 0;
+    assert_int_equal(ha_record_passed_over(&record, 1), HA_TIMELINES_UNSURE);
 }
 
 static void test_a_record_of_before(void **state)
@@ -118,6 +161,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_a_record_of_the_past),
+        cmocka_unit_test(test_numbers_of_timelines_that_are_passed_over),
         cmocka_unit_test(test_a_record_of_before),
         cmocka_unit_test(test_what_is_no_record),
         cmocka_unit_test(test_who_has_diverged),
