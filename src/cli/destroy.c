@@ -10,6 +10,7 @@
 
 #define WAIT_MS (600 * MS_PER_S)
 #define POLL_MS 200
+#define LOST_MS (10 * MS_PER_S) /* then one that does not answer will not soon */
 
 /* A kind of resource that is simply deleted, one call each. */
 typedef struct Kind {
@@ -138,10 +139,30 @@ static bool count_left(Cli *cli, const Kind *kind, size_t *left, Err *err)
     return list != NULL;
 }
 
+/* Nobody can say of its engines that they are gone. */
+static bool check_hosts(Cli *cli, Err *err)
+{
+    CLEANUP(record_free_ptr) json_t *list = cli_list(cli, "weir", "ListHosts", "Hosts", err);
+    size_t i;
+    json_t *host;
+    json_array_foreach (list, i, host) {
+        const char *name = member_str(host, "HostName", "");
+        if (strcmp(member_str(host, "State", ""), "silent") == 0 &&
+            json_array_size(member_array(host, "Nodes")) > 0) {
+            return err_set(err, ERR_UNAVAILABLE,
+                           "host %s is silent, and has engines of what is removed: bring it back, "
+                           "or take it out (weir host remove %s), and say it again",
+                           name, name);
+        }
+    }
+    return list != NULL;
+}
+
 static bool until_gone(Cli *cli, Err *err)
 {
     const struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
-    for (int64_t end = time_mono_ms() + WAIT_MS; time_mono_ms() < end; nanosleep(&pause, NULL)) {
+    int64_t begun_ms = time_mono_ms();
+    for (; time_mono_ms() - begun_ms < WAIT_MS; nanosleep(&pause, NULL)) {
         size_t left = 0;
         TRY(leaves_destroy(cli, &left, err));
         for (size_t i = 0; i < ARRAY_LEN(users); i++) {
@@ -150,6 +171,7 @@ static bool until_gone(Cli *cli, Err *err)
         if (left == 0) {
             return true;
         }
+        TRY(time_mono_ms() - begun_ms < LOST_MS || check_hosts(cli, err));
     }
     return err_set(err, ERR_TIMEOUT, "not everything is gone after %d s: see `weir status`",
                    (int)(WAIT_MS / MS_PER_S));

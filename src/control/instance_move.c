@@ -44,6 +44,9 @@ static const char *why_no_copy(const Instance *instance)
 /* Of one that leaves: its host's agent has to say that nothing of it is left. */
 static const char *how_it_leaves(const Instance *instance, const char *node)
 {
+    if (!instance_serves(instance->world, instance->dbi)) {
+        return "it waits: the instance does not serve, and its data may be needed";
+    }
     return host_lives(instance->world, instance_node_host(instance->world, node))
                ? "it leaves, and is made anew on another host"
                : "it waits: the host is silent";
@@ -70,7 +73,8 @@ static const char *why_standby_stays(const Instance *instance, const char *first
 }
 
 /* A standby of another instance is on its way: one at a time, for while it is nobody could take
- * over there, and all of them would be copied at once. */
+ * over there, and all of them would be copied at once. One that leaves stays as long as nobody
+ * serves there. */
 static bool another_moves(World *world, const char *second)
 {
     WorldKeys keys = world_keys(world, "node/");
@@ -83,7 +87,9 @@ static bool another_moves(World *world, const char *second)
         bool standby = slice_is(rest, "goal") && strcmp(node, second) != 0 &&
                        strcmp(member_str(goal, "role", ""), "standby") == 0 &&
                        member_bool(goal, "run", true);
-        if (standby && (member_bool(goal, "gone", false) || strcmp(state, "running") != 0)) {
+        bool leaves = member_bool(goal, "gone", false);
+        bool waits = leaves && !instance_serves(world, member_str(goal, "cluster", ""));
+        if (standby && !waits && (leaves || strcmp(state, "running") != 0)) {
             return true;
         }
     }

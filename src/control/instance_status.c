@@ -210,7 +210,8 @@ static void status_message(Instance *instance, const char *word)
                             json_sprintf("set outside of Weir's configuration: %s",
                                          member_str(leader, "foreign_settings", "")));
     }
-    if (strcmp(member_str(leader, "state", ""), "running") == 0 && !leader_open(instance)) {
+    if (strcmp(member_str(leader, "state", ""), "running") == 0 && !leader_open(instance) &&
+        member_str(leader, "error", "")[0] == '\0') {
         json_object_set_new(instance->next, "message",
                             json_string("clients wait until the standby has what they would see"));
     }

@@ -179,6 +179,8 @@ def test_only_one_comes_back(tier, tmp_path):
         lead(h2, name)
     wait_until(lambda: places(h2, 'main').get('primary') == 'h2', 'h2 leads main', 120)
     writer.check(h2)
+    early = h2.command('down', '--destroy', '--yes', '--all-hosts', check=False)
+    assert early.returncode != 0 and 'weir host remove h1' in early.stderr, early.stderr
     wait_until(lambda: h2.command('host', 'remove', 'h1', check=False).returncode == 0, 'h1 is removed')
     tier.hosts.remove(h1)
     h1.remove()

@@ -173,6 +173,21 @@ static void test_standbys_go_one_at_a_time(void **state)
     store_close(tier.store);
 }
 
+/* One that leaves where nobody serves stays, and holds up no other. */
+static void test_a_standby_that_may_be_needed_holds_up_no_other(void **state)
+{
+    (void)state;
+    Tier tier = tier_crowded_pair();
+    put(tier.store, "node/db-other-2/goal",
+        "{\"kind\":\"postgres\",\"role\":\"standby\",\"host\":\"h1\",\"run\":true,"
+        "\"cluster\":\"db-other\",\"gone\":true}");
+    put(tier.store, "node/db-other-2/seen", "{\"state\":\"waiting\"}");
+    tier.hosts[1].alive = true;
+    look(&tier);
+    assert_true(is_gone(&tier, "db-app-2"));
+    store_close(tier.store);
+}
+
 /* Nor to a host that has other engines than where it is. */
 static void test_a_standby_stays_where_its_engine_is(void **state)
 {
@@ -438,6 +453,7 @@ int main(void)
         cmocka_unit_test(test_undrained_half_way),
         cmocka_unit_test(test_a_standby_goes_to_a_new_host),
         cmocka_unit_test(test_standbys_go_one_at_a_time),
+        cmocka_unit_test(test_a_standby_that_may_be_needed_holds_up_no_other),
         cmocka_unit_test(test_a_standby_stays_where_its_engine_is),
         cmocka_unit_test(test_a_standby_stays_beside_its_leader),
         cmocka_unit_test(test_a_leader_hands_over),
