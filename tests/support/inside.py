@@ -48,7 +48,7 @@ class Inside:
         nodes = [node for node in view['nodes'] if node['ResourceId'] in resources]
         return {node['ResourceId'] for node in nodes} == set(resources) and all(
             words.get(name) == 'available' for name in resources) and all(
-                node['State'] == 'running' and (node['Role'] != 'standby' or node.get('SyncState') == 'sync')
+                node.get('State') == 'running' and (node['Role'] != 'standby' or node.get('SyncState') == 'sync')
                 for node in nodes)
 
     def wait_until(self, look, what, timeout_s=90):
