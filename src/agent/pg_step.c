@@ -200,11 +200,11 @@ static bool do_rejoin(PgNode *node, Err *err)
     int64_t bytes = -1;
     HaFork fork = record->history[record->history_len > 0 ? record->history_len - 1 : 0];
     TRY(pg_wal_timeline(&node->spec.paths, &timeline, err));
-    bool twice = timeline == ha_record_timeline(record); /* begun by two: not what it calls so */
+    bool namesake = timeline == ha_record_timeline(record); /* of the leader's: begun here, too */
     (void)ha_record_fork(record, timeline, &fork);
     TRY(node_mark_drop(run, err));
     TRY(incarnation_begin(node, err));
-    if (twice) {
+    if (namesake) {
         log_warn("agent",
                  "node %s: its timeline %lld is another one than the leader's: it is cloned",
                  run->work->id, (long long)timeline);

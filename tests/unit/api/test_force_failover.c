@@ -66,6 +66,13 @@ static void refused(Harness *harness, const char *input, const char *why)
     run_step(harness, &one);
 }
 
+static void chosen(Harness *harness, const char *input, const char *nodes)
+{
+    CLEANUP(mem_free_ptr) char *expected = mem_printf("{'Failover': {'Nodes': %s}}", nodes);
+    const Step one = {"weir:ForceFailover", input, NULL, expected};
+    run_step(harness, &one);
+}
+
 static void assert_record(Harness *harness, const char *key, const char *expected)
 {
     json_t *record = harness_get(harness, key);
@@ -105,16 +112,9 @@ static void test_a_group(void **state)
 {
     Harness *harness = *state;
     silent(harness, "{'h1': 60000, 'h3': 60000}");
-    const Step steps[] = {
-        {"weir:ForceFailover", "{" C "}", NULL, "{'Failover': {'Nodes': [{'NodeId': 'c-002'}]}}"},
-    };
-    RUN_STEPS(harness, steps);
+    chosen(harness, "{" C "}", "[{'NodeId': 'c-002'}]");
     silent(harness, "{'h1': 60000}");
-    const Step done[] = {
-        {"weir:ForceFailover", "{" C ", 'AllowDataLoss': true}", NULL,
-         "{'Failover': {'Nodes': [{'NodeId': 'c-002'}, {'NodeId': 'c-003'}]}}"},
-    };
-    RUN_STEPS(harness, done);
+    chosen(harness, "{" C ", 'AllowDataLoss': true}", "[{'NodeId': 'c-002'}, {'NodeId': 'c-003'}]");
     assert_record(harness, "cluster/rg-c",
                   "{'set': ['i1', 'i2', 'i3'], 'history': '', 'term': 3, 'writes': 1}");
     refused(harness, "{" C ", 'AllowDataLoss': true}", "may lead c already");
@@ -173,11 +173,7 @@ static void test_a_group_that_cannot_be_compared(void **state)
                 "'history': 'other'}");
     refused(harness, "{" C ", 'AllowDataLoss': true}", "different histories");
     assert_record(harness, "cluster/rg-c", "{'set': ['i1'], 'history': 'abc'}");
-    const Step named[] = {
-        {"weir:ForceFailover", "{" C ", 'NodeId': 'c-003', 'AllowDataLoss': true}", NULL,
-         "{'Failover': {'Nodes': [{'NodeId': 'c-003'}]}}"},
-    };
-    RUN_STEPS(harness, named);
+    chosen(harness, "{" C ", 'NodeId': 'c-003', 'AllowDataLoss': true}", "[{'NodeId': 'c-003'}]");
     assert_record(harness, "cluster/rg-c", "{'set': ['i1', 'i3'], 'history': ''}");
     refused(harness, "{" C ", 'NodeId': 'c-009'}", "No node c-009 of c is there");
 }
@@ -192,11 +188,7 @@ static void test_down_and_leaving(void **state)
                 "'cluster': 'db-a', 'gone': true}");
     harness_put(harness, "node/db-a-2/seen",
                 "{'state': 'waiting', 'ha': 'down', 'incarnation': 'y'}");
-    const Step steps[] = {
-        {"weir:ForceFailover", "{" APP "}", NULL,
-         "{'Failover': {'Nodes': [{'NodeId': 'db-a-2'}]}}"},
-    };
-    RUN_STEPS(harness, steps);
+    chosen(harness, "{" APP "}", "[{'NodeId': 'db-a-2'}]");
 }
 
 /* Its data is gone, or is not what the record names. */
@@ -205,18 +197,10 @@ static void test_a_leader_that_is_there(void **state)
     Harness *harness = *state;
     harness_put(harness, "node/db-a-1/seen",
                 "{'state': 'waiting', 'ha': 'empty', 'term': 3, 'incarnation': ''}");
-    const Step gone[] = {
-        {"weir:ForceFailover", "{" APP "}", NULL,
-         "{'Failover': {'Nodes': [{'NodeId': 'db-a-2'}]}}"},
-    };
-    RUN_STEPS(harness, gone);
+    chosen(harness, "{" APP "}", "[{'NodeId': 'db-a-2'}]");
     harness_put(harness, "node/db-a-1/seen",
                 "{'state': 'running', 'ha': 'leading', 'term': 3, 'incarnation': 'z'}");
-    const Step another[] = {
-        {"weir:ForceFailover", "{" APP ", 'AllowDataLoss': true}", NULL,
-         "{'Failover': {'Nodes': [{'NodeId': 'db-a-1'}]}}"},
-    };
-    RUN_STEPS(harness, another);
+    chosen(harness, "{" APP ", 'AllowDataLoss': true}", "[{'NodeId': 'db-a-1'}]");
     assert_record(harness, "cluster/db-a", "{'set': ['x'], 'admitted': 'z'}");
 }
 
