@@ -28,16 +28,13 @@ typedef struct Force {
 /* ---- its nodes ---------------------------------------------------------------------------------
  */
 
-/* "node/ID/goal" of one: the id; else NULL. */
+/* Of one of its nodes: the id; else NULL. */
 static const char *node_of(ApiContext *ctx, const Force *force, const RecordItem *item)
 {
-    Slice rest = slice_of(item->key);
-    slice_cut(&rest, '/');
-    Slice id = slice_cut(&rest, '/');
     const char *type = force->group ? "replication-group" : "db-instance";
-    return slice_is(rest, "goal") && strcmp(member_str(item->value, "resource", ""), type) == 0 &&
+    return strcmp(member_str(item->value, "resource", ""), type) == 0 &&
                    strcmp(member_str(item->value, "identifier", ""), force->id) == 0
-               ? arena_slice_str(ctx->arena, id)
+               ? node_id_of(ctx, item->key)
                : NULL;
 }
 

@@ -53,15 +53,19 @@ static const char *spec_name(ApiContext *ctx, const char *key)
     return slice_is(rest, "spec") ? arena_slice_str(ctx->arena, name) : NULL;
 }
 
-/* "node/ID/goal" of a node of this host: the id; else NULL. */
-static const char *node_there(ApiContext *ctx, const RecordItem *item, const char *host)
+const char *node_id_of(ApiContext *ctx, const char *key)
 {
-    Slice rest = slice_of(item->key);
+    Slice rest = slice_of(key);
     slice_cut(&rest, '/');
     Slice id = slice_cut(&rest, '/');
-    return slice_is(rest, "goal") && strcmp(member_str(item->value, "host", ""), host) == 0
-               ? arena_slice_str(ctx->arena, id)
-               : NULL;
+    return slice_is(rest, "goal") ? arena_slice_str(ctx->arena, id) : NULL;
+}
+
+/* Of a node of this host: the id; else NULL. */
+static const char *node_there(ApiContext *ctx, const RecordItem *item, const char *host)
+{
+    const char *id = node_id_of(ctx, item->key);
+    return id != NULL && strcmp(member_str(item->value, "host", ""), host) == 0 ? id : NULL;
 }
 
 /* ---- looking -----------------------------------------------------------------------------------

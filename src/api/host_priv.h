@@ -1,8 +1,11 @@
-/* Whether hosts, and those who lead there, are heard of (host.c). */
+/* Nodes and their hosts: which there are, and whether they are heard of (host.c). */
 #ifndef WEIR_API_HOST_PRIV_H
 #define WEIR_API_HOST_PRIV_H
 
 #include "api/api_priv.h"
+
+/* "node/ID/goal": the id; NULL for another key. */
+const char *node_id_of(ApiContext *ctx, const char *key);
 
 #define HOST_GONE_MS 10000 /* so long silent before it may be taken for gone for good */
 

@@ -1,6 +1,7 @@
 /* What AWS has no word for: the tier itself, its nodes, its events, its options. */
 #include <stdio.h>
 
+#include "api/host_priv.h"
 #include "api/operations_priv.h"
 
 /* ---- the tier
@@ -154,15 +155,6 @@ static json_t *node_view(ApiContext *ctx, const char *node_id, const json_t *goa
     bool restart = member_str(seen, "pending_restart", "")[0] != '\0';
     json_object_set_new(view, "PendingRestart", json_boolean(restart));
     return view;
-}
-
-/* "node/ID/goal": the id; NULL for another key. */
-static const char *node_id_of(ApiContext *ctx, const char *key)
-{
-    Slice rest = slice_of(key);
-    slice_cut(&rest, '/');
-    Slice id = slice_cut(&rest, '/');
-    return slice_is(rest, "goal") ? arena_slice_str(ctx->arena, id) : NULL;
 }
 
 bool weir_list_nodes(ApiContext *ctx, json_t *input, json_t **ret_output)
