@@ -12,7 +12,6 @@
 #define STOP_TIMEOUT_MS    (30 * MS_PER_S)
 #define ORPHANS_TIMEOUT_MS (10 * MS_PER_S)
 #define GUARD_ANSWER_MS    100
-#define GUARD_DIES_MS      1000
 #define QUICK_END_MS       10000 /* an engine that lived shorter than this failed to start */
 
 bool node_guard_runs(const NodeRun *run)
@@ -156,13 +155,6 @@ bool node_guard_start(NodeRun *run, const char *const *argv, const ProcessAccoun
 /* ---- stopping ---------------------------------------------------------------------------------
  */
 
-static void guard_await_end(const NodeRun *run)
-{
-    for (int i = 0; i < GUARD_DIES_MS && node_guard_runs(run); i++) {
-        usleep(1000);
-    }
-}
-
 static bool guard_end(NodeRun *run, const char *mode, int64_t timeout_ms, Err *err)
 {
     const AgentOptions *options = run->work->options;
@@ -174,9 +166,7 @@ static bool guard_end(NodeRun *run, const char *mode, int64_t timeout_ms, Err *e
         return node_reap(run, err);
     }
     GuardExit end;
-    TRY(guard_stop(options->run_dir, run->work->id, mode, timeout_ms, &end, err));
-    guard_await_end(run); /* it has said its last word, and goes */
-    return true;
+    return guard_stop(options->run_dir, run->work->id, mode, timeout_ms, &end, err);
 }
 
 bool node_guard_stop(NodeRun *run, Err *err)
@@ -194,7 +184,7 @@ bool node_guard_kill(NodeRun *run, Err *err)
         !guard_status(options->run_dir, run->work->id, GUARD_ANSWER_MS, &status, NULL)) {
         log_warn("agent", "the guard of node %s does not answer, and is killed", run->work->id);
         (void)kill(guard, SIGKILL);
-        guard_await_end(run);
+        guard_await_end(options->run_dir, run->work->id);
     }
     return guard_end(run, "kill", 0, err);
 }

@@ -108,8 +108,7 @@ static void view_forks(PgNode *node)
 {
     HaView *view = &node->view;
     const PgSeen *seen = &node->seen;
-    const HaRecord *record = &view->record;
-    int64_t known = record->history_len > 0 ? record->history[record->history_len - 1].timeline : 0;
+    int64_t known = ha_record_before(&view->record);
     for (size_t i = 0; i + 1 < seen->forks_len; i++) {
         HaFork fork = {.timeline = seen->forks[i].timeline, .lsn = seen->forks[i].lsn};
         if (fork.timeline > known && view->halfway_len < HA_HALFWAY_MAX) {

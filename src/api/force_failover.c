@@ -21,7 +21,6 @@ typedef struct Force {
     json_t *nodes;       /* theirs, for whoever asks */
     const char *history; /* of a group's: the one that theirs is of, as far as they say */
     const char *late;    /* one that has data, and does not answer yet */
-    const char *led;     /* one that has led before; NULL */
     bool differ;         /* theirs is of several */
 } Force;
 
@@ -100,16 +99,16 @@ static void choose(Force *force, const char *node, const json_t *goal, const jso
         force->differ || (force->chosen.len > 0 && strcmp(history, force->history) != 0);
     force->history = history;
     ha_set_add(&force->chosen, &incarnation);
-    json_array_append_new(force->nodes, json_pack("{s:s, s:s}", "NodeId", node, "Host",
-                                                  member_str(goal, "host", "")));
+    json_array_append_new(
+        force->nodes,
+        json_pack("{s:s, s:s, s:b}", "NodeId", node, "Host", member_str(goal, "host", ""), "HasLed",
+                  strcmp(node, force->leader) != 0 && member_bool(seen, "led", false)));
 }
 
-/* Of an instance one that is down is started when it is admitted. One that has led went another way
- * than its leader; the leader itself goes on by what it has. */
+/* Of an instance one that is down is started when it is admitted. */
 static void consider(ApiContext *ctx, Force *force, const char *node, const json_t *goal)
 {
     const json_t *seen = seen_of(ctx, node);
-    bool leads = strcmp(node, force->leader) == 0;
     bool leaves = force->group && member_bool(goal, "gone", false);
     if (!has_data(force, seen) || leaves || !is_heard(ctx, member_str(goal, "host", "")) ||
         (force->wanted != NULL && strcmp(node, force->wanted) != 0)) {
@@ -117,24 +116,31 @@ static void consider(ApiContext *ctx, Force *force, const char *node, const json
     }
     if (force->group && strcmp(member_str(seen, "ha", ""), "following") != 0) {
         force->late = node;
-    } else if (!leads && member_bool(seen, "led", false)) {
-        force->led = node;
     } else if (force->group || force->chosen.len == 0) {
         choose(force, node, goal, seen);
     }
 }
 
+typedef enum Turn { TURN_LEADER, TURN_OTHER, TURN_LED, TURNS } Turn;
+
+static Turn turn_of(ApiContext *ctx, const Force *force, const char *node)
+{
+    return strcmp(node, force->leader) == 0                                 ? TURN_LEADER
+           : !force->group && member_bool(seen_of(ctx, node), "led", false) ? TURN_LED
+                                                                            : TURN_OTHER;
+}
+
 /* The leader itself comes first, where its data is not what the record names; else those that could
- * take its place: of an instance there is one. */
+ * take its place: of an instance there is one. One that has led itself has nothing of what its
+ * leader has acknowledged, and comes last. */
 static void find_nodes(ApiContext *ctx, Force *force)
 {
     RecordList list = record_list(ctx, "node/");
     force->nodes = context_own(ctx, json_array());
-    for (int round = 0; round < 2; round++) {
+    for (Turn turn = force->group ? TURN_OTHER : TURN_LEADER; turn < TURNS; turn++) {
         for (size_t i = 0; i < list.len; i++) {
             const char *node = node_of(ctx, force, &list.items[i]);
-            bool leads = node != NULL && strcmp(node, force->leader) == 0;
-            if (node != NULL && leads == (round == 0) && !(leads && force->group)) {
+            if (node != NULL && turn_of(ctx, force, node) == turn) {
                 consider(ctx, force, node, list.items[i].value);
             }
         }
@@ -184,12 +190,6 @@ static bool check_nodes(ApiContext *ctx, const Force *force)
                       "%s has data of %s, and does not answer yet: it may have the most. Try again "
                       "when it runs; or say by NodeId (`--node`) who is to lead.",
                       force->late, force->id);
-    }
-    if (force->chosen.len == 0 && force->led != NULL) {
-        return refuse(ctx, "InvalidRequestException",
-                      "%s has led %s itself before %s did, and went another way than that: it "
-                      "cannot go on from there. Bring %s back, or restore a backup.",
-                      force->led, force->id, force->leader, force->leader);
     }
     if (force->chosen.len == 0) {
         return refuse(ctx, "InvalidRequestException",

@@ -135,13 +135,17 @@ static bool refuse_unsure(const Change *change, const json_t *plan, Err *err)
         time_format_iso(member_int(plan, "LeaderSilentSince", 0), when);
         silent = arena_printf(arena, ", silent since %.19sZ at least", when);
     }
+    const json_t *nodes = member_array(plan, "Nodes");
+    const char *all = member_bool(json_array_get(nodes, 0), "HasLed", false)
+                          ? ", which is all of its time: the other went another way before it"
+                          : "";
     return err_set(
         err, ERR_INVALID,
         "%s would lead %s with what it has. What %s (host %s%s) has acknowledged without "
-        "it is lost, and %s must not run any more: else both would take writes. Make "
+        "it is lost%s; and %s must not run any more: else both would take writes. Make "
         "sure of that, and add --yes",
-        nodes_text(arena, member_array(plan, "Nodes")), change->name, leader,
-        member_str(plan, "LeaderHost", ""), silent, leader);
+        nodes_text(arena, nodes), change->name, leader, member_str(plan, "LeaderHost", ""), silent,
+        all, leader);
 }
 
 /* Whether one of those that may leads; its name is change->after then. */

@@ -18,6 +18,7 @@
 #define START_PAUSE_MS    5
 #define SIGNAL_TIMEOUT_MS 5000
 #define REAP_GRACE_MS     10000 /* after the last SIGKILL, before guard_stop gives up */
+#define GUARD_DIES_MS     1000
 
 /* ---- conversations ----------------------------------------------------------------------------
  */
@@ -140,6 +141,14 @@ bool guard_status(const char *run, const char *node, int64_t timeout_ms, GuardSt
     return true;
 }
 
+void guard_await_end(const char *run, const char *node)
+{
+    pid_t pid;
+    for (int i = 0; i < GUARD_DIES_MS && guard_find(run, node, &pid, NULL); i++) {
+        usleep(1000);
+    }
+}
+
 static bool stop_wait(Talk *talk, const char *run, const char *request, GuardExit *ret_exit,
                       Err *err)
 {
@@ -161,6 +170,7 @@ bool guard_stop(const char *run, const char *node, const char *mode, int64_t sto
     CLEANUP(mem_free_ptr) char *request = mem_printf("stop %s %lld\n", mode, (long long)stop_ms);
     Err failed;
     if (stop_wait(&talk, run, request, ret_exit, &failed)) {
+        guard_await_end(run, node); /* it has said its last word, and goes */
         return true;
     }
     /* It may have ended in this very moment. */

@@ -117,10 +117,13 @@ NODISCARD bool guard_connect(const char *run, const char *node, int *ret_fd, Err
 /* Each makes a connection of its own. ERR_UNAVAILABLE: no guard; ERR_TIMEOUT. */
 NODISCARD bool guard_status(const char *run, const char *node, int64_t timeout_ms,
                             GuardStatus *ret_status, Err *err);
-/* Asks the engine to stop and waits until nothing of it is left: `stop_ms` for the mode, and the
- * time that the harder ways take. ERR_TIMEOUT: something cannot die; it is still asked to. */
+/* Asks the engine to stop and waits until nothing of it is left, then for the guard (see below):
+ * `stop_ms` for the mode, and the time that the harder ways take. ERR_TIMEOUT: something cannot
+ * die; it is still asked to. */
 NODISCARD bool guard_stop(const char *run, const char *node, const char *mode, int64_t stop_ms,
                           GuardExit *ret_exit, Err *err);
+/* One that has said its last word, or was killed, is gone in a moment; a second at most. */
+void guard_await_end(const char *run, const char *node);
 /* Until when the engine may run (RULES, fence deadline): milliseconds of CLOCK_BOOTTIME; 0: for
  * ever. */
 NODISCARD bool guard_fence(const char *run, const char *node, int64_t until_ms, Err *err);

@@ -99,25 +99,26 @@ static HaDecision follow_to_lead(const HaView *view)
 
 static HaDecision follow_down(const HaView *view)
 {
-    bool ours = ha_may_lead(view);
-    if (view->diverged || view->data == HA_DATA_LED) {
+    bool led = view->data == HA_DATA_LED && !ha_in_set(view); /* the leader was followed since */
+    if (view->diverged || led) {
         if (ha_in_set(view)) { /* a data directory changes only after it has left the set (F4) */
             return ha_wait("it has to leave the set before its data is changed", HA_SOON_MS);
         }
-        if (ours) {
-            return ha_stuck("it was let lead, and has what the leader has not: it cannot");
+        if (view->leader_serves) {
+            return ha_is_admitted(view)
+                       ? ha_wait("the leader to take note that it is there after all", HA_SOON_MS)
+                       : ha_do(HA_STEP_REJOIN, "it has led before");
         }
-        return view->leader_serves ? ha_do(HA_STEP_REJOIN, "it has led before")
-                                   : ha_wait("a leader", 0);
     }
-    /* One of the set may be needed although nobody leads. */
-    return ours || view->leader_serves ? ha_do(HA_STEP_START_FOLLOWING, "")
-                                       : ha_wait("a leader", 0);
+    /* One of the set may be needed although nobody leads; and who is let lead goes on from whatever
+     * it has. */
+    return ha_may_lead(view) || view->leader_serves ? ha_do(HA_STEP_START_FOLLOWING, "")
+                                                    : ha_wait("a leader", 0);
 }
 
 static HaDecision follow_following(const HaView *view)
 {
-    if (view->diverged) {
+    if (view->diverged && !ha_is_admitted(view)) {
         return ha_do(HA_STEP_STOP, "it has what the leader has not");
     }
     if (!view->replica && ha_may_lead(view) &&
@@ -210,8 +211,8 @@ static HaDecision leave(const HaView *view)
  * And while nobody leads its data may be all that is left. */
 static bool is_needed(const HaView *view)
 {
-    bool last = view->state != HA_STATE_EMPTY && view->record.set.len > 0 && !view->replica &&
-                !view->leader_serves;
+    bool last = view->state != HA_STATE_EMPTY && ha_may_have_begun(&view->record) &&
+                !view->replica && !view->leader_serves;
     return !view->deleted && (ha_may_lead(view) || last);
 }
 

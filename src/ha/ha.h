@@ -19,7 +19,7 @@
 #define HA_SET_MAX     8
 #define HA_PEERS_MAX   8
 #define HA_HISTORY_MAX 16 /* timelines that a record remembers */
-#define HA_HALFWAY_MAX 4
+#define HA_HALFWAY_MAX HA_HISTORY_MAX
 
 /* Milliseconds, of CLOCK_BOOTTIME. */
 #define HA_DEGRADE_MS 1000  /* a standby is gone for so long before the set shrinks (F10) */
@@ -96,6 +96,8 @@ HaSet ha_standbys(const HaRecord *record, const HaId *self, const HaId *joining)
 
 /* 0: the leader of this term has not said yet. */
 int64_t ha_record_timeline(const HaRecord *record);
+/* `halfway` of a leader begins behind this one. */
+int64_t ha_record_before(const HaRecord *record);
 /* Where the cluster's history left a timeline, as the one that came next; false: it did not. */
 bool ha_record_fork(const HaRecord *record, int64_t timeline, HaFork *ret_fork);
 /* How many numbers of timelines a leader that leaves `timeline` passes over: those of the record,
@@ -192,8 +194,9 @@ typedef struct HaView {
     int64_t state_ms;               /* for how long it has been in this state */
     int64_t timeline;               /* FOLLOWING, LEADING */
     uint64_t fork_lsn;              /* LEADING: where its timeline began */
-    HaFork halfway[HA_HALFWAY_MAX]; /* LEADING: timelines of promotions that ended half-way: behind
-                                       the last of the record, before its own; the oldest first.
+    HaFork halfway[HA_HALFWAY_MAX]; /* LEADING: timelines that it went through, behind
+                                       ha_record_before: of promotions that ended half-way; before
+                                       its own, and the oldest first.
                                        Where there are more, the last stands for the rest, with
                                        the oldest lsn of those */
     size_t halfway_len;

@@ -43,11 +43,20 @@ static inline bool ha_in_set(const HaView *view)
 {
     return ha_set_has(&view->record.set, &view->incarnation);
 }
-/* Of the set, or by somebody's word. */
+/* Somebody has led; or nobody knows, for the record is a copy of when nobody had. */
+static inline bool ha_may_have_begun(const HaRecord *record)
+{
+    return record->set.len > 0 || record->unsure;
+}
+/* By somebody's word. */
+static inline bool ha_is_admitted(const HaView *view)
+{
+    return !ha_id_is_empty(&view->incarnation) &&
+           ha_id_eq(&view->record.admitted, &view->incarnation);
+}
 static inline bool ha_may_lead(const HaView *view)
 {
-    return ha_in_set(view) || (!ha_id_is_empty(&view->incarnation) &&
-                               ha_id_eq(&view->record.admitted, &view->incarnation));
+    return ha_in_set(view) || ha_is_admitted(view);
 }
 
 #endif

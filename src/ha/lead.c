@@ -18,7 +18,7 @@ static HaDecision make_room(const HaView *view, const char *why)
 
 static HaDecision lead_empty(const HaView *view)
 {
-    if (view->record.set.len == 0) {
+    if (!ha_may_have_begun(&view->record)) {
         return ha_do(HA_STEP_MAKE, "");
     }
     bool admitted = !ha_id_is_empty(&view->record.admitted);
@@ -355,8 +355,13 @@ static void history_put(const HaView *view, HaRecord *record)
 {
     HaFork own = {.timeline = view->timeline, .lsn = view->fork_lsn};
     uint64_t left = view->halfway_len > 0 ? view->halfway[0].lsn : own.lsn;
-    while (record->history_len > 0 && !ends_in_past(record, &own, left)) {
+    bool whole = view->record.unsure; /* its own history is all that counts */
+    while (record->history_len > 0 && (whole || !ends_in_past(record, &own, left))) {
         record->history_len--;
+    }
+    bool first = view->halfway_len > 0 ? view->halfway[0].timeline == 1 : own.timeline == 1;
+    if (whole && !first) {
+        history_add(record, (HaFork){.timeline = 1, .lsn = 0});
     }
     for (size_t i = 0; i < view->halfway_len; i++) {
         history_add(record, view->halfway[i]);
@@ -375,20 +380,29 @@ static HaDecision claim(const HaView *view)
     HaRecord *record = &decision.record;
     record->strict = view->strict;
     set_claim(view, record);
-    if (ha_record_timeline(record) == 0) {
+    if (ha_record_timeline(record) != view->timeline) {
         history_put(view, record);
     }
     return decision;
 }
 
+/* A copy of the store may be of before its own promotion; and who is let lead is on a timeline of
+ * its own. */
+static bool may_tell_timeline(const HaView *view)
+{
+    int64_t timeline = ha_record_timeline(&view->record);
+    return timeline == 0 || ha_is_admitted(view) ||
+           (view->record.unsure && view->timeline > timeline);
+}
+
 static HaDecision lead_leading(const HaView *view)
 {
     const HaRecord *record = &view->record;
-    int64_t timeline = ha_record_timeline(record);
-    if (timeline != 0 && timeline != view->timeline) {
+    bool tells = ha_record_timeline(record) != view->timeline;
+    if (tells && !may_tell_timeline(view)) {
         return ha_stuck("it runs on another timeline than the cluster: look at its log");
     }
-    if (!view->claimed || timeline == 0 || record->strict != view->strict ||
+    if (!view->claimed || tells || record->strict != view->strict ||
         !ha_id_is_empty(&record->admitted)) {
         return claim(view);
     }
@@ -433,7 +447,7 @@ static bool is_another(const HaView *view)
 {
     bool has_data = view->state == HA_STATE_DOWN || view->state == HA_STATE_FOLLOWING ||
                     view->state == HA_STATE_LEADING;
-    return has_data && view->record.set.len > 0 && !ha_may_lead(view);
+    return has_data && ha_may_have_begun(&view->record) && !ha_may_lead(view);
 }
 
 HaDecision ha_lead(const HaView *view)

@@ -71,11 +71,30 @@ HaSet ha_standbys(const HaRecord *record, const HaId *self, const HaId *joining)
 /* ---- timelines ---------------------------------------------------------------------------------
  */
 
+/* The last that is known of; 0: none is. */
+static int64_t newest(const HaRecord *record)
+{
+    return record->history_len > 0 ? record->history[record->history_len - 1].timeline : 0;
+}
+
 int64_t ha_record_timeline(const HaRecord *record)
 {
-    return record->history_len > 0 && record->history_term == record->term
-               ? record->history[record->history_len - 1].timeline
-               : 0;
+    return record->history_term == record->term ? newest(record) : 0;
+}
+
+/* One of a number that the history has passed over. */
+static bool is_strange(const HaRecord *record, int64_t timeline)
+{
+    bool inside = timeline < newest(record) && timeline > record->history[0].timeline;
+    for (size_t i = 0; i < record->history_len && inside; i++) {
+        inside = record->history[i].timeline != timeline;
+    }
+    return inside;
+}
+
+int64_t ha_record_before(const HaRecord *record)
+{
+    return record->unsure ? 0 : newest(record);
 }
 
 bool ha_record_fork(const HaRecord *record, int64_t timeline, HaFork *ret_fork)
@@ -95,20 +114,19 @@ bool ha_record_diverged(const HaRecord *record, int64_t timeline, uint64_t lsn)
     if (record->history_len == HA_HISTORY_MAX && timeline + 1 < record->history[0].timeline) {
         return true; /* where the history left it is forgotten */
     }
+    if (is_strange(record, timeline)) {
+        return true;
+    }
     if (ha_record_fork(record, timeline, &fork)) {
         return lsn > fork.lsn;
     }
     /* Newer than all that is known: the leader's own, where it has not told of it yet. */
-    int64_t newest =
-        record->history_len > 0 ? record->history[record->history_len - 1].timeline : 0;
-    return ha_record_timeline(record) != 0 && timeline > newest;
+    return ha_record_timeline(record) != 0 && timeline > newest(record);
 }
 
 int64_t ha_record_passed_over(const HaRecord *record, int64_t timeline)
 {
-    int64_t newest =
-        record->history_len > 0 ? record->history[record->history_len - 1].timeline : 0;
-    int64_t known = newest > timeline ? newest - timeline : 0;
+    int64_t known = newest(record) > timeline ? newest(record) - timeline : 0;
     return record->unsure ? known + HA_TIMELINES_UNSURE : 0;
 }
 

@@ -48,6 +48,7 @@ static void on_stopped(void *user)
 {
     Serve *serve = user;
     log_info("serve", "the tier is stopped");
+    store_hurry(serve->tier.store);
     serve->exit_code = EXIT_STOPPED;
     loop_stop(serve->loop);
 }
@@ -87,6 +88,7 @@ static void on_past(void *user)
 static void end(Serve *serve)
 {
     log_info("serve", "ending; engines and endpoints stay up");
+    store_hurry(serve->tier.store);
     serve->exit_code = EXIT_AGAIN;
     loop_stop(serve->loop);
 }

@@ -107,6 +107,24 @@ bool store_endpoint_add(Store *store, const char *endpoint, bool first, Err *err
     return ok;
 }
 
+void store_hurry(Store *store)
+{
+    Etcd *etcd = store->etcd;
+    if (etcd != NULL) {
+        pthread_mutex_lock(&etcd->lock);
+        etcd->hurried = true;
+        pthread_mutex_unlock(&etcd->lock);
+    }
+}
+
+static bool is_hurried(Etcd *etcd)
+{
+    pthread_mutex_lock(&etcd->lock);
+    bool hurried = etcd->hurried;
+    pthread_mutex_unlock(&etcd->lock);
+    return hurried;
+}
+
 void etcd_leave(Etcd *etcd, size_t endpoint)
 {
     pthread_mutex_lock(&etcd->lock);
@@ -262,7 +280,8 @@ bool etcd_call(Etcd *etcd, const EtcdCall *call, json_t **ret_reply, size_t *ret
         if (verdict != ETCD_FAILED) {
             etcd_leave(etcd, endpoint);
         }
-        if (final(call, verdict, &failed) || time_mono_ms() >= end_ms) {
+        bool over = time_mono_ms() >= end_ms || (tries >= etcd_endpoints(etcd) && is_hurried(etcd));
+        if (final(call, verdict, &failed) || over) {
             bool tells = failed.code == ERR_EXISTS || failed.code == ERR_NOT_FOUND;
             return fail(call, unknown && !tells, &failed, err);
         }

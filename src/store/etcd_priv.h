@@ -147,6 +147,7 @@ typedef struct Etcd {
     uint64_t cluster_id;    /* 0: not known yet */
     int64_t revision_seen;  /* the highest that any reply named */
     int64_t revision_below; /* the highest of a change below the root that was seen or made */
+    bool hurried;           /* nobody waits for a member any more */
     bool forgot;            /* the servers were behind that once: nothing of them is believed */
     bool known[ETCD_ENDPOINTS_MAX]; /* answered as a member of the cluster since it last failed */
 } Etcd;

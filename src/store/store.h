@@ -168,6 +168,9 @@ typedef struct StoreMembers {
 /* One more place where the store is asked, from now on; `first`: before the others. ERR_LIMIT:
  * there are too many. Any thread. */
 NODISCARD bool store_endpoint_add(Store *store, const char *endpoint, bool first, Err *err);
+/* The caller is about to end: from now on no call waits for a member to be there, nor those that
+ * wait already. Where the store is not etcd nothing waits. Any thread. */
+void store_hurry(Store *store);
 
 /* All changes that were over when it was called are in it. In the arena. */
 NODISCARD bool store_members(Store *store, Arena *arena, StoreMembers *ret_members, Err *err);

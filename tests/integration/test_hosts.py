@@ -137,6 +137,33 @@ def test_a_primary_that_led_alone_is_lost(hosts):
     assert any(text.startswith('Somebody has allowed') for text in Inside(other).events('main'))
 
 
+def test_one_that_led_before_is_let_lead(hosts):
+    """It went another way than the one that led behind it, and all that is left is what it has."""
+    settled(hosts[0])
+    node = Inside(hosts[0]).node('main', 'primary')
+    first = hosts.of(node)
+    second = hosts.of(Inside(hosts[0]).node('main', 'standby'))
+    other = next(host for host in hosts if host not in (first, second))
+    kept = set(second.data.glob('zone-*/*/diverged-*'))
+    sql(other, 'pool', 'CREATE TABLE before (number int); INSERT INTO before VALUES (1)')
+    first.die()
+    wait_until(lambda: leads(hosts, other, second) and served(other, 'pool') == 'f|dbadmin', 'the standby serves')
+    sql(other, 'pool', 'INSERT INTO before VALUES (2)')
+    second.die()
+    first.up()
+    wait_until(lambda: 'went another way' in other.command('failover', 'main', '--allow-data-loss', check=False).stderr,
+               'the one before could lead', 120)
+    done = other.json('failover', 'main', '--allow-data-loss', '--yes')
+    assert done['after'] == node['NodeId'] and done['done']
+    wait_until(lambda: served(other, 'pool') == 'f|dbadmin', 'it serves')
+    sql(other, 'pool', 'INSERT INTO before VALUES (3)')
+    second.up()
+    settled(other)
+    for host in hosts:
+        assert sql(host, 'main', 'SELECT * FROM before') == '1\n3'
+    assert set(second.data.glob('zone-*/*/diverged-*')) - kept, 'what is lost is kept'
+
+
 @takes_minutes
 def test_the_store_is_away(hosts):
     """Nothing changes hands; the standby's acknowledgement is the primary's right to go on."""

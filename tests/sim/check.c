@@ -86,6 +86,9 @@ void check_open(World *w, Node *node)
 static void keep(World *w, uint32_t record, const char *how)
 {
     const HaRecord *now = &w->store.now.record;
+    if (w->records.items[record].given_up) {
+        return; /* the answer was on its way */
+    }
     vec_push(&w->check.kept, record);
     for (size_t i = 0; i < now->set.len; i++) {
         int node = node_by_incarnation(w, &now->set.items[i]);
@@ -128,6 +131,28 @@ void check_read(World *w, uint32_t op)
         record->returned = true;
         keep(w, value, "read");
     }
+}
+
+/* What is not flushed may go, too. */
+void check_give_up(World *w, const Node *node)
+{
+    const Data *data = &node->data;
+    size_t len = 0;
+    for (size_t i = 1; i < w->records.len; i++) {
+        w->records.items[i].given_up = true;
+    }
+    for (size_t i = 0; i < data->flushed; i++) {
+        w->records.items[data->ids[i]].given_up = false;
+    }
+    for (size_t i = 0; i < w->check.kept.len; i++) {
+        uint32_t record = w->check.kept.items[i];
+        if (!w->records.items[record].given_up) {
+            w->check.kept.items[len++] = record;
+        }
+    }
+    trace(w, "%s: of %zu records that clients know of, it has %zu", node->id.text,
+          w->check.kept.len, len);
+    w->check.kept.len = len;
 }
 
 /* ---- data directories (F4) ---------------------------------------------------------------------
@@ -224,7 +249,8 @@ static void check_moment(World *w, const uint32_t *at, const Moment *moment,
     const Op *op = &w->ops.items[moment->op];
     bool writes = op->kind == REQUEST_WRITE;
     uint32_t shown = writes ? op->record : op->value;
-    if (w->records.items[shown].cut && !w->records.items[shown].acked) {
+    const WalRecord *record = &w->records.items[shown];
+    if (record->given_up || (record->cut && !record->acked)) {
         return;
     }
     if (!moment->ends) {

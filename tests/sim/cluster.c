@@ -30,6 +30,16 @@ static void record_read(World *w, const json_t *json)
     ASSERT(parsed);
 }
 
+static void record_put(const void *record, json_t *json)
+{
+    ha_record_put(record, json);
+}
+
+static void *record_of(Snapshot *snap)
+{
+    return &snap->record;
+}
+
 static void record_changed(World *w, const Snapshot *before)
 {
     check_record(w, &before->record, &w->store.now.record);
@@ -77,6 +87,8 @@ const SimKind cluster_kind = {
     .begin = begin,
     .end = end,
     .record_read = record_read,
+    .record_put = record_put,
+    .record = record_of,
     .record_changed = record_changed,
     .term = term,
     .seen = seen,
@@ -91,6 +103,7 @@ const SimKind cluster_kind = {
     .said = fence_renew,
     .faults = cluster_faults,
     .faults_len = SIM_CLUSTER_FAULTS,
+    .faults_lost = 1,
     .calm = cluster_calm,
     .settled = check_settled,
     .not_settled = not_settled,

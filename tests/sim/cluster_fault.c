@@ -84,7 +84,7 @@ static void pause_proxy(World *w, bool alone)
 /* ---- hosts -------------------------------------------------------------------------------------
  */
 
-static void host_again(World *w, const Event *event)
+void cluster_host_on(World *w, const Event *event)
 {
     int host = (int)event->a;
     if (w->hosts[host].up) {
@@ -100,7 +100,7 @@ static void host_again(World *w, const Event *event)
     }
 }
 
-static void host_off(World *w, int host)
+void cluster_host_off(World *w, int host)
 {
     if (!w->hosts[host].up) {
         return;
@@ -124,7 +124,7 @@ static void host_off(World *w, int host)
 
 static void goes_off(World *w, const Event *event)
 {
-    host_off(w, (int)event->a);
+    cluster_host_off(w, (int)event->a);
 }
 
 static void crash_host(World *w, bool alone)
@@ -135,7 +135,7 @@ static void crash_host(World *w, bool alone)
         drop_senders(w, leader);
     }
     later(w, alone ? roll(w, 0, 300 * MS) : 0, goes_off, host, 0);
-    later(w, alone ? 30 * S : roll(w, S, 10 * S), host_again, host, 0);
+    later(w, alone ? 30 * S : roll(w, S, 10 * S), cluster_host_on, host, 0);
 }
 
 static void pause_host(World *w, bool alone)
@@ -216,8 +216,7 @@ static void impostor(World *w, bool alone)
     }
 }
 
-/* ---- all of them
- * --------------------------------------------------------------------------------------
+/* ---- all of them -------------------------------------------------------------------------------
  */
 
 const Fault cluster_faults[SIM_CLUSTER_FAULTS] = {
@@ -244,6 +243,7 @@ const Fault cluster_faults[SIM_CLUSTER_FAULTS] = {
     {"store away", 6, 500 * MS, true, false, fault_store},
     {"control", 12, 0, false, false, control_acts},
     {"impostor", 4, 0, false, false, impostor},
+    {"hosts lost", 14, 0, false, true, cluster_lose_hosts},
 };
 
 /* What is stopped goes on, what is off comes back. */
@@ -253,7 +253,7 @@ void cluster_calm(World *w)
         w->nodes[i].disk_hung_until = w->nodes[i].disk_full_until = 0;
     }
     for (int i = 0; i < SIM_HOSTS; i++) {
-        later(w, roll(w, 0, S), host_again, i, 0);
+        later(w, roll(w, 0, S), cluster_host_on, i, 0);
     }
     control_calm(w);
 }

@@ -115,7 +115,8 @@ void fault_store(World *w, bool alone)
 static const Fault *choose(World *w, bool alone)
 {
     for (;;) {
-        const Fault *fault = &w->kind->faults[roll(w, 0, (int64_t)w->kind->faults_len - 1)];
+        size_t len = w->kind->faults_len - (w->may_lose ? 0 : w->kind->faults_lost);
+        const Fault *fault = &w->kind->faults[roll(w, 0, (int64_t)len - 1)];
         bool fits = !(fault->several && w->one_host) && !(alone && fault->gap_limit == 0);
         if (fits && roll(w, 1, 14) <= fault->weight) {
             return fault;

@@ -59,6 +59,16 @@ static void record_read(World *w, const json_t *json)
     ASSERT(parsed);
 }
 
+static void record_put(const void *record, json_t *json)
+{
+    group_record_put(record, json);
+}
+
+static void *record_of(Snapshot *snap)
+{
+    return &snap->group;
+}
+
 static int64_t term(const Snapshot *snap)
 {
     return snap->group.term;
@@ -92,6 +102,8 @@ const SimKind group_kind = {
     .begin = begin,
     .end = end,
     .record_read = record_read,
+    .record_put = record_put,
+    .record = record_of,
     .record_changed = group_check_record,
     .term = term,
     .seen = seen,

@@ -101,15 +101,10 @@ void group_control_calm(World *w)
     want_all(w, run_one);
 }
 
-static void put_record(const void *record, json_t *json)
-{
-    group_record_put(record, json);
-}
-
 void group_control_begin(World *w)
 {
     const GroupRecord record = {.term = 1, .leader = w->nodes[0].id};
-    char *text = sim_record_text(put_record, &record);
+    char *text = sim_record_text(w, &record);
     sim_store_first(w, text);
     mem_free(text);
     for (int i = 0; i < w->nodes_len; i++) {

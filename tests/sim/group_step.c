@@ -65,15 +65,10 @@ static void write_timeout(World *w, const Event *event)
     group_agent_written(w, (int)event->a, event->b, OUTCOME_UNKNOWN, 0);
 }
 
-static void put_record(const void *record, json_t *json)
-{
-    group_record_put(record, json);
-}
-
 static void do_write(World *w, int node, GroupCharge *charge)
 {
     const GroupRecord *record = &charge->step.record;
-    char *text = sim_record_text(put_record, record);
+    char *text = sim_record_text(w, record);
     trace(w, "%s: writes (term %lld, %s, set of %zu, history %s)", w->nodes[node].id.text,
           (long long)record->term, ha_phase_name(record->phase), record->set.len, record->history);
     if (record->term > charge->basis.term) {

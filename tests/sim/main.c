@@ -16,9 +16,9 @@
 #define TAIL_LINES 120
 
 static const char *const switch_names[SWITCHES] = {
-    "revision",     "claim", "fresh",  "settling", "names",   "memory",
-    "incarnations", "first", "hiding", "slots",    "proof",   "second",
-    "walsenders",   "order", "gate",   "exit",     "reaping", "right"};
+    "revision",     "claim", "fresh",  "settling", "names", "memory", "reset",
+    "incarnations", "first", "hiding", "slots",    "proof", "second", "walsenders",
+    "order",        "gate",  "exit",   "reaping",  "right"};
 
 typedef struct Options {
     Setup setup;

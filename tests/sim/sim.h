@@ -46,6 +46,7 @@ typedef enum Switch {
     WITHOUT_SETTLING,     /* F2: an unknown outcome is settled by a read */
     WITHOUT_NAMES_RECORD, /* F2: the names at a start are those of the file left behind */
     WITHOUT_MEMORY,       /* F3: the store forgets its last writes when it is away */
+    WITHOUT_RESET,        /* F3: a copy of the store is taken as it is */
     WITHOUT_INCARNATIONS, /* F4: a data directory made anew keeps its name */
     WITHOUT_FIRST,        /* F4: ANY 1 in the place of FIRST n */
     WITHOUT_HIDING,       /* F4: somebody else streams under a standby's name */
@@ -125,6 +126,7 @@ typedef struct WalRecord {
     uint32_t before; /* the value that it replaced */
     int64_t term;
     bool acked;    /* a client was told */
+    bool given_up; /* somebody has allowed that it is lost */
     bool cut;      /* its wait was cut short: who reads it may see it go */
     bool returned; /* a client has read it */
 } WalRecord;
@@ -355,25 +357,22 @@ typedef struct Snapshot {
     };
 } Snapshot;
 
-typedef struct StoreLog {
-    Slice key;
-    Slice value;
-} StoreLog;
+#define STORE_PAST 64
 
 typedef struct StoreModel {
     Store *store;
     Arena *arena;
     int64_t away_until;
-    Snapshot now;      /* what is in it */
-    VEC(StoreLog) log; /* for WITHOUT_MEMORY */
-    Arena *log_arena;
+    Snapshot now;              /* what is in it */
+    Snapshot past[STORE_PAST]; /* and was, behind each of the last changes */
+    int64_t changes;
     bool told[SIM_HOSTS]; /* a watcher is about to hear */
 } StoreModel;
 
 typedef enum Outcome { OUTCOME_DONE, OUTCOME_CONFLICT, OUTCOME_UNKNOWN } Outcome;
 
 /* A record as JSON; the caller's, to be freed. */
-char *sim_record_text(void (*put)(const void *record, json_t *json), const void *record);
+char *sim_record_text(const World *w, const void *record);
 
 void sim_store_begin(World *w);
 void sim_store_end(World *w);
@@ -388,6 +387,10 @@ void sim_store_first(World *w, const char *text);          /* the record, as con
 void sim_store_ask(World *w, int host);                    /* to be told of it, like a watcher */
 void sim_store_read(World *w, int node, int64_t number);   /* the answer comes to `was_read` */
 void sim_store_away(World *w, int64_t us);
+/* As it was so many changes ago, or as long ago as anybody knows. */
+Snapshot sim_store_past(const World *w, int64_t changes);
+void sim_store_become(World *w, const Snapshot *past); /* it is what it was */
+void sim_store_put(World *w, const char *text);        /* the record, of somebody; at once */
 
 /* ---- agents (agent.c, view.c, step.c, proof.c) ------------------------------------------------
  */
@@ -577,6 +580,8 @@ typedef struct SimKind {
     void (*begin)(World *w);
     void (*end)(World *w);
     void (*record_read)(World *w, const json_t *json); /* what is in the store now */
+    void (*record_put)(const void *record, json_t *json);
+    void *(*record)(Snapshot *snap);
     void (*record_changed)(World *w, const Snapshot *before);
     int64_t (*term)(const Snapshot *snap);
     void *(*seen)(Snapshot *snap, int node); /* its place, and its size */
@@ -592,6 +597,7 @@ typedef struct SimKind {
     void (*beaten)(World *w, int host, int64_t since); /* and so is a group's beat */
     const Fault *faults;
     size_t faults_len;
+    size_t faults_lost;     /* the last of them: where hosts may be lost for good */
     void (*calm)(World *w); /* all faults have ended */
     bool (*settled)(World *w);
     void (*not_settled)(World *w, const char *when);
@@ -613,9 +619,12 @@ void fault_cut_link(World *w, bool alone);
 void fault_isolate(World *w, bool alone);
 void fault_slow(World *w, bool alone);
 void fault_store(World *w, bool alone);
-#define SIM_CLUSTER_FAULTS 23
+#define SIM_CLUSTER_FAULTS 24
 extern const Fault cluster_faults[SIM_CLUSTER_FAULTS];
 void cluster_calm(World *w);
+void cluster_host_on(World *w, const Event *event); /* a: the host */
+void cluster_host_off(World *w, int host);
+void cluster_lose_hosts(World *w, bool alone); /* lost.c */
 void control_begin(World *w);
 void control_act(World *w);  /* something at random */
 void control_calm(World *w); /* what it wants in the end */
@@ -653,9 +662,18 @@ void check_copy(World *w, const Node *node);
 void check_follow(World *w, const Node *standby, const Node *source, size_t from);
 bool check_settled(World *w);
 void check_end(World *w);
+/* Somebody has allowed that what this node does not have is lost. */
+void check_give_up(World *w, const Node *node);
 
 /* ---- the world --------------------------------------------------------------------------------
  */
+
+/* All hosts but one are lost, and the store is what that one has a copy of. */
+typedef struct Lost {
+    int64_t since; /* 0: none is */
+    int host;      /* that is left */
+    Snapshot copy;
+} Lost;
 
 typedef struct GroupSim GroupSim; /* group_sim.h */
 
@@ -707,6 +725,8 @@ struct World {
     int64_t incarnations;
     int64_t handovers;
     int64_t reboots;
+    bool may_lose; /* all hosts but one, for good */
+    Lost lost;
     const char *single; /* PROFILE_SINGLE: what happened */
     int64_t gap_limit;  /* and what it may cost; 0: anything */
     bool same_term;     /* it must not cost a term */

@@ -74,15 +74,10 @@ static void write_timeout(World *w, const Event *event)
     agent_written(w, (int)event->a, event->b, OUTCOME_UNKNOWN, 0);
 }
 
-static void put_record(const void *record, json_t *json)
-{
-    ha_record_put(record, json);
-}
-
 static void do_write(World *w, int node, Charge *charge)
 {
     const HaRecord *record = &charge->step.record;
-    char *text = sim_record_text(put_record, record);
+    char *text = sim_record_text(w, record);
     trace(w, "%s: writes (term %lld, phase %d, set of %zu)", w->nodes[node].id.text,
           (long long)record->term, (int)record->phase, record->set.len);
     sim_store_write(w, node, charge->number, text, charge->basis_revision, charge->basis.term, 0,
@@ -213,12 +208,20 @@ static void do_start(World *w, Node *node, Charge *charge)
     stage(w, node->index, roll_late(w, LATE_AGENT, 2 * MS, S), spawned, 0);
 }
 
+/* Numbers that others may have begun are as if they were there (src/engine/pg_timeline.c). */
+static void pass_over(Data *data, const HaRecord *record)
+{
+    int64_t last = data_tli(data) + ha_record_passed_over(record, data_tli(data));
+    data->tli_max = last > data->tli_max ? (int)last : data->tli_max;
+}
+
 static void promoted(World *w, const Event *event)
 {
     Node *node = &w->nodes[event->a];
     Charge *charge = charge_of(w, node->index);
     if (node->engine.life == charge->run) {
         node->engine.term = charge->basis.term;
+        pass_over(&node->data, &charge->basis);
         engine_promote(w, node);
         charge->names = node->engine.file;
         charge->names_set = true;

@@ -10,7 +10,6 @@
 
 #define LONG_WRITE (6 * S)
 #define LONG_WATCH (1500 * MS)
-#define FORGOTTEN  60 /* WITHOUT_MEMORY: so many of the last writes are lost */
 
 /* ---- the real store ----------------------------------------------------------------------------
  */
@@ -27,11 +26,6 @@ static void put(World *w, const char *key, Slice value)
                       : store_create(model->store, name, value, &revision, &err);
     ASSERT(done);
     model->now.revision = revision;
-    if (without(w, WITHOUT_MEMORY)) {
-        StoreLog entry = {slice_of(arena_strdup(model->log_arena, key)),
-                          slice_of(arena_slice_str(model->log_arena, value))};
-        vec_push(&model->log, entry);
-    }
     arena_reset(model->arena);
 }
 
@@ -56,10 +50,10 @@ static void record_read(World *w)
     arena_reset(model->arena);
 }
 
-char *sim_record_text(void (*put_members)(const void *record, json_t *json), const void *record)
+char *sim_record_text(const World *w, const void *record)
 {
     json_t *json = json_object();
-    put_members(record, json);
+    w->kind->record_put(record, json);
     char *text = json_dumps(json, JSON_COMPACT);
     json_decref(json);
     return text;
@@ -78,10 +72,6 @@ static bool swap(World *w, const char *text, int64_t revision, int64_t term)
     bool done = store_update(model->store, key, revision, slice_of(text), &written, &err);
     ASSERT(done || err.code == ERR_CONFLICT);
     if (done) {
-        if (without(w, WITHOUT_MEMORY)) {
-            StoreLog entry = {key, slice_of(arena_strdup(model->log_arena, text))};
-            vec_push(&model->log, entry);
-        }
         Snapshot before = model->now;
         record_read(w);
         w->kind->record_changed(w, &before);
@@ -120,8 +110,10 @@ static void tell_late(World *w, const Event *event)
     tell(w, (int)event->a);
 }
 
+/* What it was is what a copy of it may still be. */
 static void changed(World *w)
 {
+    w->store.past[w->store.changes++ % STORE_PAST] = w->store.now;
     for (int host = 0; host < SIM_HOSTS; host++) {
         if (!w->store.told[host] && w->agents[host].up) {
             w->store.told[host] = true;
@@ -328,42 +320,63 @@ void sim_store_want(World *w, int node, const void *goal)
 /* ---- the whole ---------------------------------------------------------------------------------
  */
 
+void sim_store_first(World *w, const char *text)
+{
+    put(w, w->kind->key, slice_of(text));
+    record_read(w);
+}
+
+Snapshot sim_store_past(const World *w, int64_t changes)
+{
+    const StoreModel *model = &w->store;
+    ASSERT(model->changes > 0);
+    int64_t most = model->changes < STORE_PAST ? model->changes : STORE_PAST;
+    int64_t back = changes + 1 < most ? changes + 1 : most;
+    return model->past[(model->changes - back) % STORE_PAST];
+}
+
+void sim_store_become(World *w, const Snapshot *past)
+{
+    StoreModel *model = &w->store;
+    model->now = *past;
+    char *text = sim_record_text(w, w->kind->record(&model->now));
+    sim_store_first(w, text);
+    mem_free(text);
+    for (int i = 0; i < w->nodes_len; i++) {
+        char key[64];
+        node_key(i, "seen", key);
+        put(w, key, slice_from(w->kind->seen(&model->now, i), w->kind->seen_size));
+        node_key(i, "goal", key);
+        put(w, key, slice_from(w->kind->goal(&model->now, i), w->kind->goal_size));
+    }
+    changed(w);
+}
+
+void sim_store_put(World *w, const char *text)
+{
+    Snapshot before = w->store.now;
+    sim_store_first(w, text);
+    w->kind->record_changed(w, &before);
+    changed(w);
+}
+
 /* It comes back as it was some writes ago. */
 static void forget(World *w)
 {
-    StoreModel *model = &w->store;
-    size_t lost = (size_t)roll(w, 1, FORGOTTEN);
-    size_t len = model->log.len > lost ? model->log.len - lost : 0;
-    if (len == 0) {
-        return;
-    }
-    store_close(model->store);
-    model->store = store_open_memory(NULL);
-    StoreLog *log = model->log.items;
-    model->log.items = NULL;
-    model->log.len = model->log.cap = 0;
-    for (size_t i = 0; i < len; i++) {
-        char *key = arena_slice_str(model->log_arena, log[i].key);
-        put(w, key, log[i].value);
-    }
-    mem_free(log);
-    record_read(w);
-    trace(w, "store: it has forgotten its last %zu writes", lost);
+    int64_t lost = roll(w, 1, STORE_PAST - 1);
+    Snapshot past = sim_store_past(w, lost);
+    sim_store_become(w, &past);
+    trace(w, "store: it has forgotten its last %lld writes", (long long)lost);
 }
 
 void sim_store_away(World *w, int64_t us)
 {
     trace(w, "store: away for %lld ms", (long long)(us / MS));
-    w->store.away_until = w->now + us;
+    int64_t until = w->now + us;
+    w->store.away_until = until > w->store.away_until ? until : w->store.away_until;
     if (without(w, WITHOUT_MEMORY)) {
         forget(w);
     }
-}
-
-void sim_store_first(World *w, const char *text)
-{
-    put(w, w->kind->key, slice_of(text));
-    record_read(w);
 }
 
 void sim_store_begin(World *w)
@@ -371,13 +384,10 @@ void sim_store_begin(World *w)
     StoreOptions options = {.history_max = 16};
     w->store.store = store_open_memory(&options);
     w->store.arena = arena_new();
-    w->store.log_arena = arena_new();
 }
 
 void sim_store_end(World *w)
 {
     store_close(w->store.store);
     arena_free(w->store.arena);
-    arena_free(w->store.log_arena);
-    vec_done(&w->store.log);
 }

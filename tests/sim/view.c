@@ -63,8 +63,7 @@ static void view_leader(World *w, Node *node, HaView *view)
 /* Timelines that it went through, and the record does not know. */
 static void view_halfway(const Data *data, HaView *view)
 {
-    const HaRecord *record = &view->record;
-    int64_t last = record->history_len > 0 ? record->history[record->history_len - 1].timeline : 0;
+    int64_t last = ha_record_before(&view->record);
     for (size_t i = 0; i + 1 < data->forks_len && view->halfway_len < HA_HALFWAY_MAX; i++) {
         if (data->forks[i].tli > last) {
             view->halfway[view->halfway_len++] =

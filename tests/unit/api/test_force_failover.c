@@ -152,9 +152,6 @@ static void test_refused(void **state)
         harness_put(harness, "node/db-a-2/seen", without[i]);
         refused(harness, "{" APP ", 'AllowDataLoss': true}", "No other node of app is there");
     }
-    harness_put(harness, "node/db-a-2/seen",
-                "{'state': 'waiting', 'ha': 'down', 'incarnation': 'y', 'led': true}");
-    refused(harness, "{" APP ", 'AllowDataLoss': true}", "db-a-2 has led app itself");
     harness_put(harness, "spec/db-instance/app", "{'desired_state': 'stopped'}");
     refused(harness, "{" APP ", 'AllowDataLoss': true}", "start it first");
     assert_record(harness, "cluster/db-a", "{'set': ['x'], 'writes': 8}");
@@ -191,6 +188,23 @@ static void test_down_and_leaving(void **state)
     chosen(harness, "{" APP "}", "[{'NodeId': 'db-a-2'}]");
 }
 
+/* It went another way than the leader: it has the least, and may be all that is left. */
+static void test_one_that_has_led(void **state)
+{
+    Harness *harness = *state;
+    silent(harness, "{'h1': 60000}");
+    harness_put(harness, "node/db-a-2/seen",
+                "{'state': 'waiting', 'ha': 'down', 'incarnation': 'y', 'led': true}");
+    chosen(harness, "{" APP "}", "[{'NodeId': 'db-a-2', 'HasLed': true}]");
+    harness_put(harness, "node/db-a-3/goal",
+                "{'resource': 'db-instance', 'identifier': 'app', 'host': 'h3', 'role': 'standby', "
+                "'cluster': 'db-a'}");
+    harness_put(harness, "node/db-a-3/seen",
+                "{'state': 'waiting', 'ha': 'down', 'incarnation': 'z', 'led': false}");
+    chosen(harness, "{" APP ", 'AllowDataLoss': true}", "[{'NodeId': 'db-a-3', 'HasLed': false}]");
+    assert_record(harness, "cluster/db-a", "{'set': ['x'], 'admitted': 'z'}");
+}
+
 /* Its data is gone, or is not what the record names. */
 static void test_a_leader_that_is_there(void **state)
 {
@@ -213,6 +227,7 @@ int main(void)
                                         harness_teardown),
         cmocka_unit_test_setup_teardown(test_refused, orphans_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(test_down_and_leaving, orphans_setup, harness_teardown),
+        cmocka_unit_test_setup_teardown(test_one_that_has_led, orphans_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(test_a_leader_that_is_there, orphans_setup,
                                         harness_teardown),
     };

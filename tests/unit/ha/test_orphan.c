@@ -32,7 +32,9 @@ static void test_by_somebody_s_word(void **state)
     view.link_up = true;
     check(&view, HA_STEP_WAIT);
     view.link_up = false;
-    view.diverged = true;
+    view.diverged = true; /* it went another way: it goes on from there */
+    check(&view, HA_STEP_WRITE);
+    view.record.admitted = (HaId){0};
     check(&view, HA_STEP_STOP);
 }
 
@@ -46,8 +48,38 @@ static void test_one_that_is_down(void **state)
     view.record.admitted = view.incarnation;
     check(&view, HA_STEP_START_FOLLOWING);
     view.data = HA_DATA_LED;
+    check(&view, HA_STEP_START_FOLLOWING);
+    view.leader_serves = true; /* it is there after all */
+    check(&view, HA_STEP_WAIT);
+    view.record.admitted = (HaId){0};
+    check(&view, HA_STEP_REJOIN);
+}
+
+/* A copy of the store of when nobody had led yet: what became of it is not known. */
+static void test_a_copy_of_the_beginning(void **state)
+{
+    (void)state;
+    HaView view = leader_view();
+    view.state = HA_STATE_EMPTY;
+    view.incarnation = (HaId){0};
+    view.record.set.len = 0;
+    view.record.history_len = 0;
+    check(&view, HA_STEP_MAKE);
+    ha_record_reset(&view.record);
     check(&view, HA_STEP_WAIT);
     assert_true(ha_decide(&view).stuck);
+    view.state = HA_STATE_DOWN; /* it may be other data */
+    view.incarnation = ha_id("i1");
+    check(&view, HA_STEP_WAIT);
+    view.record.admitted = view.incarnation;
+    view.claimed = false;
+    check(&view, HA_STEP_WRITE);
+    HaView other = orphan_view();
+    other.record = view.record;
+    other.record.admitted = (HaId){0};
+    other.state = HA_STATE_DOWN;
+    other.gone = true;
+    check(&other, HA_STEP_WAIT);
 }
 
 static void test_one_that_leaves_keeps_its_data_while_nobody_leads(void **state)
@@ -142,6 +174,7 @@ static void test_a_leader_with_other_data(void **state)
         ha_record_reset(&view.record);
         view.incarnation = ha_id("i8");
         view.state = states[i];
+        view.timeline = 3;
         check(&view, HA_STEP_WAIT);
         assert_true(ha_decide(&view).stuck);
         view.claimed = false;
@@ -151,7 +184,7 @@ static void test_a_leader_with_other_data(void **state)
         assert_int_equal(record.set.len, 1);
         assert_true(ha_set_has(&record.set, &view.incarnation));
         assert_true(ha_id_is_empty(&record.admitted));
-        assert_true(record.history_term != record.term || view.state == HA_STATE_LEADING);
+        assert_int_equal(ha_record_timeline(&record), view.state == HA_STATE_LEADING ? 3 : 0);
     }
 }
 
@@ -173,30 +206,33 @@ static void test_a_leader_by_a_copy(void **state)
     check(&view, HA_STEP_START_LEADING);
 }
 
-/* The one that was lost had gone over to timeline 2 at 100, which this one has left at 80. */
+/* The one that was lost had gone over to timeline 2 at 100, on which this one never was. */
 static void test_forks_of_the_lost(void **state)
 {
     (void)state;
-    HaView view = leader_view();
-    view.record.term = 7;
-    view.record.unsure = true;
-    view.record.history_len = 2;
-    view.record.history[1] = (HaFork){.timeline = 2, .lsn = 100};
-    view.record.history_term = 6;
-    view.timeline = 19;
-    view.fork_lsn = 80;
-    check(&view, HA_STEP_WRITE);
-    HaRecord record = ha_decide(&view).record;
-    assert_false(record.unsure);
-    assert_int_equal(record.history_len, 2);
-    assert_int_equal(ha_record_timeline(&record), 19);
-    assert_true(ha_record_diverged(&record, 1, 90));
-    assert_true(ha_record_diverged(&record, 2, 101));
-    assert_false(ha_record_diverged(&record, 1, 80));
-    view.fork_lsn = 100; /* it had all of timeline 1 */
-    record = ha_decide(&view).record;
-    assert_int_equal(record.history_len, 3);
-    assert_true(ha_record_diverged(&record, 2, 101));
+    static const uint64_t lsns[] = {80, 100, 120};
+    for (size_t i = 0; i < ARRAY_LEN(lsns); i++) {
+        HaView view = leader_view();
+        view.record.term = 7;
+        view.record.unsure = true;
+        view.record.history_len = 2;
+        view.record.history[1] = (HaFork){.timeline = 2, .lsn = 100};
+        view.record.history_term = 6;
+        view.timeline = 19;
+        view.fork_lsn = lsns[i];
+        assert_int_equal(ha_record_before(&view.record), 0);
+        check(&view, HA_STEP_WRITE);
+        HaRecord record = ha_decide(&view).record;
+        assert_false(record.unsure);
+        assert_int_equal(record.history_len, 2);
+        assert_int_equal(ha_record_timeline(&record), 19);
+        assert_int_equal(ha_record_before(&record), 19);
+        assert_true(ha_record_diverged(&record, 1, lsns[i] + 1));
+        assert_false(ha_record_diverged(&record, 1, lsns[i]));
+        assert_true(ha_record_diverged(&record, 2, 101));
+        assert_true(ha_record_diverged(&record, 2, 1));
+        assert_false(ha_record_diverged(&record, 19, 200));
+    }
 }
 
 int main(void)
@@ -211,6 +247,7 @@ int main(void)
         cmocka_unit_test(test_a_leader_takes_back),
         cmocka_unit_test(test_a_leader_by_a_copy),
         cmocka_unit_test(test_forks_of_the_lost),
+        cmocka_unit_test(test_a_copy_of_the_beginning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -189,6 +189,21 @@ static void test_what_nobody_took(void **state)
     assert_code(t, ERR_UNAVAILABLE);
 }
 
+/* All are asked once more, and nobody waits until one is there. */
+static void test_nobody_waits_for_who_ends(void **state)
+{
+    Talk *t = *state;
+    const char *endpoints[] = {"http://127.94.255.254:1", t->fakes[1]->endpoint, NULL};
+    StoreEtcdOptions etcd = {
+        .endpoints = endpoints, .root = "/w/", .keep_history = true, .patience_ms = INT32_MAX};
+    assert_true(store_open_etcd(&etcd, NULL, &t->store, &t->err));
+    store_hurry(t->store);
+    fake_push(t->fakes[1], &t->fakes[1]->txn, (FakeStep){.way = FAKE_LAST});
+    assert_true(create(t));
+    fake_deafen(t->fakes[1]);
+    assert_false(create(t));
+}
+
 /* Nobody listens at the first: the change goes to the second, and later calls begin there. */
 static void test_a_dead_endpoint_is_left(void **state)
 {
@@ -529,6 +544,7 @@ int main(void)
         WITH(test_what_has_not_run_is_tried_again),
         WITH(test_refusals_that_are_final),
         WITH(test_what_nobody_took),
+        WITH(test_nobody_waits_for_who_ends),
         WITH(test_a_dead_endpoint_is_left),
         WITH(test_a_silent_endpoint_is_left),
         WITH(test_leases_are_sent_again),
