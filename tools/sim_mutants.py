@@ -54,8 +54,9 @@ MUTANTS = [
     Mutant('F3', 'no numbers of timelines are passed over',
            ('record.c', 'return record->unsure ? known + HA_TIMELINES_UNSURE : 0;', 'return 0;')),
     Mutant('F4', 'a new leader keeps the set', ('decide.c', '    record->set = (HaSet){.len = 0};\n', '')),
-    Mutant('F4', 'data of a member is made anew', ('decide.c', '        if (ours) {', '        if (false) {'),
-           ('decide.c', 'bool needed = !view->deleted && ha_in_set(view);', 'bool needed = false;')),
+    Mutant('F4', 'data of a member is made anew', ('decide.c', 'HA_DATA_LED && !ha_in_set(view);', 'HA_DATA_LED;'),
+           ('decide.c', 'if (ha_in_set(view)) { /* a data', 'if (false) { /* a data'),
+           ('decide.c', 'bool needed = is_needed(view);', 'bool needed = false;')),
     Mutant('F4', 'a copy keeps its name', without=['incarnations']),
     Mutant('F4', 'ANY 1', without=['first']),
     Mutant('F4', 'names are no secret', without=['hiding']),
@@ -86,12 +87,12 @@ MUTANTS = [
     Mutant('', 'a standby that joins is given up for a moment\'s absence',
            ('lead.c', '(peer->streaming || (peer->gone_ms < HA_DEGRADE_MS && !peer->ended))', 'peer->streaming')),
     Mutant('', 'who shall leave leaves, needed or not',
-           ('decide.c', 'bool needed = !view->deleted && ha_in_set(view);', 'bool needed = false;')),
+           ('decide.c', 'bool needed = is_needed(view);', 'bool needed = false;')),
     Mutant('', 'strict waits for data that nobody has', ('lead.c', 'return peer == NULL && another_streams(view);',
                                                         'return peer == NULL && another_streams(view) && false;')),
     Mutant('', 'what the leader has not told yet is divergence',
-           ('record.c', 'return ha_record_timeline(record) != 0 && timeline > newest;',
-            'return record->history_len > 0 && timeline > newest;')),
+           ('record.c', 'return ha_record_timeline(record) != 0 && timeline > newest(record);',
+            'return record->history_len > 0 && timeline > newest(record);')),
 ]
 
 

@@ -202,6 +202,9 @@ static bool do_rejoin(PgNode *node, Err *err)
     TRY(pg_wal_timeline(&node->spec.paths, &timeline, err));
     bool namesake = timeline == ha_record_timeline(record); /* of the leader's: begun here, too */
     (void)ha_record_fork(record, timeline, &fork);
+    if (ha_record_strange(record, timeline)) { /* where that began nobody here knows: all of it */
+        fork.lsn = 0;
+    }
     TRY(node_mark_drop(run, err));
     TRY(incarnation_begin(node, err));
     if (namesake) {

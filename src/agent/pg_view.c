@@ -108,14 +108,9 @@ static void view_forks(PgNode *node)
 {
     HaView *view = &node->view;
     const PgSeen *seen = &node->seen;
-    int64_t known = ha_record_before(&view->record);
     for (size_t i = 0; i + 1 < seen->forks_len; i++) {
         HaFork fork = {.timeline = seen->forks[i].timeline, .lsn = seen->forks[i].lsn};
-        if (fork.timeline > known && view->halfway_len < HA_HALFWAY_MAX) {
-            view->halfway[view->halfway_len++] = fork;
-        } else if (fork.timeline > known) {
-            view->halfway[HA_HALFWAY_MAX - 1].timeline = fork.timeline;
-        }
+        ha_view_went_through(view, fork);
     }
     view->fork_lsn = seen->forks_len > 0 ? seen->forks[seen->forks_len - 1].lsn : 0;
 }

@@ -91,18 +91,29 @@ static bool find_record(ApiContext *ctx, Force *force)
     return true;
 }
 
-static void choose(Force *force, const char *node, const json_t *goal, const json_t *seen)
+typedef enum Turn { TURN_LEADER, TURN_OTHER, TURN_LED, TURNS } Turn;
+
+static Turn turn_of(ApiContext *ctx, const Force *force, const char *node)
+{
+    return strcmp(node, force->leader) == 0                                 ? TURN_LEADER
+           : !force->group && member_bool(seen_of(ctx, node), "led", false) ? TURN_LED
+                                                                            : TURN_OTHER;
+}
+
+static void choose(ApiContext *ctx, Force *force, const char *node, const json_t *goal,
+                   const json_t *seen)
 {
     HaId incarnation = ha_id(member_str(seen, "incarnation", ""));
     const char *history = member_str(seen, "history", "");
+    bool unsure = member_bool(force->record, "unsure", false); /* who led when, nobody knows */
     force->differ =
         force->differ || (force->chosen.len > 0 && strcmp(history, force->history) != 0);
     force->history = history;
     ha_set_add(&force->chosen, &incarnation);
-    json_array_append_new(
-        force->nodes,
-        json_pack("{s:s, s:s, s:b}", "NodeId", node, "Host", member_str(goal, "host", ""), "HasLed",
-                  strcmp(node, force->leader) != 0 && member_bool(seen, "led", false)));
+    json_array_append_new(force->nodes,
+                          json_pack("{s:s, s:s, s:b}", "NodeId", node, "Host",
+                                    member_str(goal, "host", ""), "HasLed",
+                                    turn_of(ctx, force, node) == TURN_LED && !unsure));
 }
 
 /* Of an instance one that is down is started when it is admitted. */
@@ -117,17 +128,8 @@ static void consider(ApiContext *ctx, Force *force, const char *node, const json
     if (force->group && strcmp(member_str(seen, "ha", ""), "following") != 0) {
         force->late = node;
     } else if (force->group || force->chosen.len == 0) {
-        choose(force, node, goal, seen);
+        choose(ctx, force, node, goal, seen);
     }
-}
-
-typedef enum Turn { TURN_LEADER, TURN_OTHER, TURN_LED, TURNS } Turn;
-
-static Turn turn_of(ApiContext *ctx, const Force *force, const char *node)
-{
-    return strcmp(node, force->leader) == 0                                 ? TURN_LEADER
-           : !force->group && member_bool(seen_of(ctx, node), "led", false) ? TURN_LED
-                                                                            : TURN_OTHER;
 }
 
 /* The leader itself comes first, where its data is not what the record names; else those that could

@@ -136,6 +136,13 @@ static bool refuse_unsure(const Change *change, const json_t *plan, Err *err)
         silent = arena_printf(arena, ", silent since %.19sZ at least", when);
     }
     const json_t *nodes = member_array(plan, "Nodes");
+    if (strcmp(member_str(json_array_get(nodes, 0), "NodeId", ""), leader) == 0) {
+        return err_set(err, ERR_INVALID,
+                       "%s would lead %s with other data than the store knows of: it goes on from "
+                       "an old copy. What others have acknowledged since is lost, and no other "
+                       "node must run. Make sure of that, and add --yes",
+                       leader, change->name);
+    }
     const char *all = member_bool(json_array_get(nodes, 0), "HasLed", false)
                           ? ", which is all of its time: the other went another way before it"
                           : "";

@@ -26,7 +26,7 @@ bool group_record_parse(const json_t *json, GroupRecord *ret_record, Err *err)
 
 void group_record_reset(GroupRecord *record)
 {
-    record->term++;
+    record->term += HA_TERMS_UNSURE;
     record->writes++;
     record->set.len = record->set.len > 1 ? 1 : record->set.len;
     record->phase = HA_PHASE_LEADING;

@@ -149,13 +149,15 @@ void guard_await_end(const char *run, const char *node)
     }
 }
 
-static bool stop_wait(Talk *talk, const char *run, const char *request, GuardExit *ret_exit,
-                      Err *err)
+static bool stop_wait(const char *run, const char *node, const char *request, int64_t all_ms,
+                      GuardExit *ret_exit, Err *err)
 {
+    CLEANUP(talk_done)
+    Talk talk = {.node = node, .fd = -1, .end_ms = time_mono_ms() + all_ms};
     GuardLine line;
-    TRY(talk_ask(talk, run, request, &line, err));
+    TRY(talk_ask(&talk, run, request, &line, err));
     while (line.kind != GUARD_LINE_EXITED) {
-        TRY(talk_line(talk, &line, err));
+        TRY(talk_line(&talk, &line, err));
     }
     *ret_exit = line.end;
     return true;
@@ -165,22 +167,18 @@ bool guard_stop(const char *run, const char *node, const char *mode, int64_t sto
                 GuardExit *ret_exit, Err *err)
 {
     int64_t all_ms = stop_ms + GUARD_HARD_MS + REAP_GRACE_MS;
-    CLEANUP(talk_done)
-    Talk talk = {.node = node, .fd = -1, .end_ms = time_mono_ms() + all_ms};
     CLEANUP(mem_free_ptr) char *request = mem_printf("stop %s %lld\n", mode, (long long)stop_ms);
     Err failed;
-    if (stop_wait(&talk, run, request, ret_exit, &failed)) {
-        guard_await_end(run, node); /* it has said its last word, and goes */
-        return true;
+    bool stopped = stop_wait(run, node, request, all_ms, ret_exit, &failed);
+    if (!stopped && failed.code == ERR_UNAVAILABLE) { /* it may have ended in this very moment */
+        stopped = guard_exit_record_read(run, node, ret_exit, NULL);
     }
-    /* It may have ended in this very moment. */
-    if (failed.code == ERR_UNAVAILABLE && guard_exit_record_read(run, node, ret_exit, NULL)) {
-        return true;
-    }
-    if (err != NULL) {
+    if (stopped) {
+        guard_await_end(run, node); /* it waits for nobody whose connection is closed */
+    } else if (err != NULL) {
         *err = failed;
     }
-    return false;
+    return stopped;
 }
 
 bool guard_signal(const char *run, const char *node, const char *signal, Err *err)

@@ -15,11 +15,11 @@
 
 #include "base/base.h"
 
-#define HA_ID_SIZE     64 /* of nodes and incarnations, with the NUL */
-#define HA_SET_MAX     8
-#define HA_PEERS_MAX   8
-#define HA_HISTORY_MAX 16 /* timelines that a record remembers */
-#define HA_HALFWAY_MAX HA_HISTORY_MAX
+#define HA_ID_SIZE      64 /* of nodes and incarnations, with the NUL */
+#define HA_SET_MAX      8
+#define HA_PEERS_MAX    8
+#define HA_HISTORY_MAX  16  /* timelines that a record remembers */
+#define HA_TERMS_UNSURE 100 /* that a copy of the store may have missed */
 
 /* Milliseconds, of CLOCK_BOOTTIME. */
 #define HA_DEGRADE_MS 1000  /* a standby is gone for so long before the set shrinks (F10) */
@@ -96,8 +96,8 @@ HaSet ha_standbys(const HaRecord *record, const HaId *self, const HaId *joining)
 
 /* 0: the leader of this term has not said yet. */
 int64_t ha_record_timeline(const HaRecord *record);
-/* `halfway` of a leader begins behind this one. */
-int64_t ha_record_before(const HaRecord *record);
+/* Whether the history has passed over the number: whoever is on it is not of it. */
+bool ha_record_strange(const HaRecord *record, int64_t timeline);
 /* Where the cluster's history left a timeline, as the one that came next; false: it did not. */
 bool ha_record_fork(const HaRecord *record, int64_t timeline, HaFork *ret_fork);
 /* How many numbers of timelines a leader that leaves `timeline` passes over: those of the record,
@@ -194,11 +194,9 @@ typedef struct HaView {
     int64_t state_ms;               /* for how long it has been in this state */
     int64_t timeline;               /* FOLLOWING, LEADING */
     uint64_t fork_lsn;              /* LEADING: where its timeline began */
-    HaFork halfway[HA_HALFWAY_MAX]; /* LEADING: timelines that it went through, behind
-                                       ha_record_before: of promotions that ended half-way; before
-                                       its own, and the oldest first.
-                                       Where there are more, the last stands for the rest, with
-                                       the oldest lsn of those */
+    HaFork halfway[HA_HISTORY_MAX]; /* LEADING: timelines that it went through, before its own, and
+                                       the record does not know: of promotions that ended half-way,
+                                       and of who was let lead (ha_view_went_through) */
     size_t halfway_len;
     HaSet names;        /* LEADING: whom its commits wait for, as this process set it */
     HaId joining;       /* who among them is not in the set yet */
@@ -252,6 +250,9 @@ typedef struct HaDecision {
     bool stuck;       /* of WAIT: it may well last until somebody does something about it */
 } HaDecision;
 
+/* LEADING: of all timelines that it went through, in their order; the view has its record and its
+ * incarnation already. Those that the record knows are left out; of too many, the oldest. */
+void ha_view_went_through(HaView *view, HaFork fork);
 HaDuty ha_duty(const HaView *view);
 /* Never a step that edges.c does not have for the node's duty and state. */
 HaDecision ha_decide(const HaView *view);

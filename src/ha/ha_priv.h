@@ -43,6 +43,8 @@ static inline bool ha_in_set(const HaView *view)
 {
     return ha_set_has(&view->record.set, &view->incarnation);
 }
+/* The leader's timeline, and how that came to be. */
+void ha_record_tell(HaRecord *record, const HaView *view);
 /* Somebody has led; or nobody knows, for the record is a copy of when nobody had. */
 static inline bool ha_may_have_begun(const HaRecord *record)
 {

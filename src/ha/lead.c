@@ -330,50 +330,6 @@ static const char *why_closed(const HaView *view)
 /* ---- leading -----------------------------------------------------------------------------------
  */
 
-static void history_add(HaRecord *record, HaFork fork)
-{
-    if (record->history_len == HA_HISTORY_MAX) {
-        memmove(record->history, record->history + 1,
-                (HA_HISTORY_MAX - 1) * sizeof(record->history[0]));
-        record->history_len--;
-    }
-    record->history[record->history_len++] = fork;
-}
-
-/* Whether what the record has last is of the past of a leader whose timeline is `own`, and which
- * left one that the record does not know at `left`, if not that. Forks of who led before are not,
- * where it had left their timelines earlier. */
-static bool ends_in_past(const HaRecord *record, const HaFork *own, uint64_t left)
-{
-    const HaFork *last = &record->history[record->history_len - 1];
-    return last->timeline < own->timeline
-               ? last->lsn <= left
-               : last->timeline == own->timeline && last->lsn == own->lsn;
-}
-
-static void history_put(const HaView *view, HaRecord *record)
-{
-    HaFork own = {.timeline = view->timeline, .lsn = view->fork_lsn};
-    uint64_t left = view->halfway_len > 0 ? view->halfway[0].lsn : own.lsn;
-    bool whole = view->record.unsure; /* its own history is all that counts */
-    while (record->history_len > 0 && (whole || !ends_in_past(record, &own, left))) {
-        record->history_len--;
-    }
-    bool first = view->halfway_len > 0 ? view->halfway[0].timeline == 1 : own.timeline == 1;
-    if (whole && !first) {
-        history_add(record, (HaFork){.timeline = 1, .lsn = 0});
-    }
-    for (size_t i = 0; i < view->halfway_len; i++) {
-        history_add(record, view->halfway[i]);
-    }
-    size_t len = record->history_len;
-    if (len == 0 || record->history[len - 1].timeline != own.timeline) {
-        history_add(record, own); /* where only the term is another one, it is there */
-    }
-    record->history_term = record->term;
-    record->unsure = false;
-}
-
 static HaDecision claim(const HaView *view)
 {
     HaDecision decision = ha_write(view, "it leads");
@@ -381,7 +337,7 @@ static HaDecision claim(const HaView *view)
     record->strict = view->strict;
     set_claim(view, record);
     if (ha_record_timeline(record) != view->timeline) {
-        history_put(view, record);
+        ha_record_tell(record, view);
     }
     return decision;
 }

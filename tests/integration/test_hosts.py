@@ -137,6 +137,7 @@ def test_a_primary_that_led_alone_is_lost(hosts):
     assert any(text.startswith('Somebody has allowed') for text in Inside(other).events('main'))
 
 
+@takes_minutes
 def test_one_that_led_before_is_let_lead(hosts):
     """It went another way than the one that led behind it, and all that is left is what it has."""
     settled(hosts[0])

@@ -185,6 +185,7 @@ void agent_heard(World *w, int host, const Snapshot *snap)
     }
     int64_t record_revision = agent->snap.record_revision;
     HaRecord record = agent->snap.record;
+    bool first = agent->snap.revision == 0;
     agent->snap = *snap;
     if (record_revision > snap->record_revision) { /* its own write is newer */
         agent->snap.record = record;
@@ -194,6 +195,7 @@ void agent_heard(World *w, int host, const Snapshot *snap)
         if (snap->seen[i].beat != agent->beat_seen[i]) {
             agent->beat_seen[i] = snap->seen[i].beat;
             agent->beat_at[i] = w->now;
+            agent->lives[i] = agent->lives[i] || !first;
         }
         if (w->nodes[i].host == host) {
             agent_look_soon(w, i, roll(w, 100, MS));

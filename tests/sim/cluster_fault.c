@@ -243,7 +243,7 @@ const Fault cluster_faults[SIM_CLUSTER_FAULTS] = {
     {"store away", 6, 500 * MS, true, false, fault_store},
     {"control", 12, 0, false, false, control_acts},
     {"impostor", 4, 0, false, false, impostor},
-    {"hosts lost", 14, 0, false, true, cluster_lose_hosts},
+    {"hosts lost", 14, 0, false, true, fault_lose_hosts},
 };
 
 /* What is stopped goes on, what is off comes back. */

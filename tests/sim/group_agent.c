@@ -243,6 +243,7 @@ void group_agent_heard(World *w, int host, const Snapshot *snap)
         const Word *word = &agent->snap.words[i];
         bool same = word->life == snap->words[i].life && word->count == snap->words[i].count;
         agent->beat_at[i] = same ? agent->beat_at[i] : w->now;
+        agent->lives[i] = agent->lives[i] || (!same && agent->snap.revision != 0);
     }
     for (int i = 0; i < w->nodes_len; i++) {
         changed = changed || seen_differs(&snap->said[i], &agent->snap.said[i]) ||

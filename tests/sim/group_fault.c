@@ -104,7 +104,7 @@ static void pause_front(World *w, bool alone)
 /* ---- hosts -------------------------------------------------------------------------------------
  */
 
-static void host_again(World *w, const Event *event)
+void group_host_on(World *w, const Event *event)
 {
     int host = (int)event->a;
     if (w->hosts[host].up) {
@@ -120,7 +120,7 @@ static void host_again(World *w, const Event *event)
     }
 }
 
-static void host_off(World *w, int host)
+void group_host_off(World *w, int host)
 {
     if (!w->hosts[host].up) {
         return;
@@ -145,8 +145,8 @@ static void host_off(World *w, int host)
 static void crash_host(World *w, bool alone)
 {
     int host = alone ? w->nodes[fault_node(w, true)].host : fault_host(w);
-    host_off(w, host);
-    later(w, roll(w, S, 10 * S), host_again, host, 0);
+    group_host_off(w, host);
+    later(w, roll(w, S, 10 * S), group_host_on, host, 0);
 }
 
 static void pause_host(World *w, bool alone)
@@ -277,6 +277,7 @@ const Fault group_faults[SIM_GROUP_FAULTS] = {
     {"store away", 6, 500 * MS, true, false, lose_store},
     {"control", 12, 0, false, false, group_control_act},
     {"planned change", 8, 1000 * MS, false, false, group_control_handover},
+    {"hosts lost", 14, 0, false, true, fault_lose_hosts},
 };
 
 /* What is stopped goes on, what is off comes back. */
@@ -286,7 +287,7 @@ void group_calm(World *w)
         w->nodes[i].disk_hung_until = 0;
     }
     for (int i = 0; i < SIM_HOSTS; i++) {
-        later(w, roll(w, 0, S), host_again, i, 0);
+        later(w, roll(w, 0, S), group_host_on, i, 0);
     }
     group_control_calm(w);
 }

@@ -321,7 +321,14 @@ void group_control_handover(World *w, bool alone);
 void group_control_remove(World *w, int node);
 void group_control_calm(World *w);
 void group_calm(World *w);
-#define SIM_GROUP_FAULTS 23
+void group_host_on(World *w, const Event *event); /* a: the host */
+void group_host_off(World *w, int host);
+bool group_serves(const World *w);
+bool group_admit(World *w, const Node *node);
+bool group_stays(const World *w, const Node *node);
+void group_copy_made(World *w, Snapshot *copy);
+void group_copy_taken(World *w, Node *node);
+#define SIM_GROUP_FAULTS 24
 extern const Fault group_faults[SIM_GROUP_FAULTS];
 
 void group_check_record(World *w, const Snapshot *before);

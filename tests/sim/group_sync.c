@@ -316,7 +316,11 @@ static void wait_for(World *w, Node *node, const RedisWait *wait)
         tell(w, node, wait, count);
         return;
     }
-    redis->waits[wait->front] = *wait;
+    RedisWait *place = &redis->waits[wait->front];
+    if (place->front >= 0 && place->number > wait->number) {
+        return; /* of a connection that its front has left since */
+    }
+    *place = *wait;
     if (redis->paused_until <= w->now) {
         redis_append(w, node, MARK_GETACK);
         redis_log_write(w, node);

@@ -170,7 +170,7 @@ static bool counts(const World *w, const Agent *agent, int node, const GroupSeen
         return seen->life == agent->proc.gen;
     }
     int host = w->nodes[node].host;
-    return seen->life != 0 && seen->life == agent->snap.words[host].life &&
+    return seen->life != 0 && agent->lives[host] && seen->life == agent->snap.words[host].life &&
            w->now - agent->beat_at[host] < HA_WITNESS_MS * MS;
 }
 

@@ -59,7 +59,7 @@ static void choose(World *w)
     }
     w->one_host = chance(w, 400);
     w->nodes_len = chance(w, 500) ? 2 : 3;
-    w->may_lose = w->kind == &cluster_kind && !w->one_host && w->setup.seed % 4 == 0;
+    w->may_lose = !w->one_host && w->setup.seed % 4 == 0;
     w->proxies_len = w->one_host ? 2 : w->nodes_len;
     w->strict = chance(w, 200);
     int late = chance(w, 200) ? 0 : (int)roll(w, 2, 60);

@@ -457,7 +457,8 @@ typedef struct Agent {
     int64_t beat_last;
     int64_t beat_seen[SIM_NODES];
     int64_t beat_at[SIM_NODES];
-    int64_t taken_ms; /* when the last word began that the store took, by its host's clock */
+    bool lives[SIM_NODES]; /* it was seen to change: what was said before may be a dead one's */
+    int64_t taken_ms;      /* when the last word began that the store took, by its host's clock */
 } Agent;
 
 void agent_start(World *w, int host);
@@ -597,7 +598,16 @@ typedef struct SimKind {
     void (*beaten)(World *w, int host, int64_t since); /* and so is a group's beat */
     const Fault *faults;
     size_t faults_len;
-    size_t faults_lost;     /* the last of them: where hosts may be lost for good */
+    size_t faults_lost; /* the last of them: where hosts may be lost for good */
+    void (*host_off)(World *w, int host);
+    EventFn *host_on; /* a: the host */
+    /* Where hosts are lost for good: whether its leader serves; whether somebody has let this node
+     * lead; whether it has data, and stays; the copy as it becomes the store, and has. */
+    bool (*serves)(const World *w);
+    bool (*admit)(World *w, const Node *node);
+    bool (*stays)(const World *w, const Node *node);
+    void (*copy_made)(World *w, Snapshot *copy);
+    void (*copy_taken)(World *w, Node *node);
     void (*calm)(World *w); /* all faults have ended */
     bool (*settled)(World *w);
     void (*not_settled)(World *w, const char *when);
@@ -619,12 +629,17 @@ void fault_cut_link(World *w, bool alone);
 void fault_isolate(World *w, bool alone);
 void fault_slow(World *w, bool alone);
 void fault_store(World *w, bool alone);
+void fault_lose_hosts(World *w, bool alone); /* lost.c */
 #define SIM_CLUSTER_FAULTS 24
 extern const Fault cluster_faults[SIM_CLUSTER_FAULTS];
 void cluster_calm(World *w);
 void cluster_host_on(World *w, const Event *event); /* a: the host */
 void cluster_host_off(World *w, int host);
-void cluster_lose_hosts(World *w, bool alone); /* lost.c */
+bool cluster_serves(const World *w);
+bool cluster_admit(World *w, const Node *node);
+bool cluster_stays(const World *w, const Node *node);
+void cluster_copy_made(World *w, Snapshot *copy);
+void cluster_copy_taken(World *w, Node *node);
 void control_begin(World *w);
 void control_act(World *w);  /* something at random */
 void control_calm(World *w); /* what it wants in the end */

@@ -16,18 +16,26 @@ static bool seen_streaming(World *w, Node *node, const HaId *incarnation)
     return sender != NULL && sender->streaming;
 }
 
+/* What an agent that has died said is no witness. */
+static bool counts(const World *w, const Agent *agent, int node)
+{
+    return w->nodes[node].host == agent->host ||
+           (agent->lives[node] && ms_since(w, agent->beat_at[node]) < HA_WITNESS_MS);
+}
+
 static HaPeer peer_of(World *w, Node *node, int other)
 {
     Agent *agent = &w->agents[node->host];
+    bool heard = counts(w, agent, other);
     Charge *charge = &agent->charges[node->index];
     const Seen *seen = &agent->snap.seen[other];
     const Goal *goal = &agent->snap.goals[other];
     HaPeer peer = {.node = w->nodes[other].id,
                    .incarnation = seen->incarnation,
                    .wanted = goal->wanted && !goal->gone,
-                   .follows = seen->follows,
-                   .ended = seen->beat != 0 && seen->ended,
-                   .hears = seen->hears};
+                   .follows = heard && seen->follows,
+                   .ended = heard && seen->beat != 0 && seen->ended,
+                   .hears = heard && seen->hears};
     peer.streaming = seen_streaming(w, node, &peer.incarnation);
     peer.bound = ha_set_has(&charge->proof.bound, &peer.incarnation);
     if (peer.streaming || charge->state != HA_STATE_LEADING) {
@@ -48,7 +56,8 @@ static void view_leader(World *w, Node *node, HaView *view)
     int leader = node_by_id(w, &record->leader);
     ASSERT(leader >= 0);
     const Seen *seen = &agent->snap.seen[leader];
-    view->leader_serves = seen->state == HA_STATE_LEADING && seen->term == record->term;
+    view->leader_serves =
+        seen->state == HA_STATE_LEADING && seen->term == record->term && counts(w, agent, leader);
     view->leader_here = w->nodes[leader].host == node->host;
     view->leader_ms = ms_since(w, agent->beat_at[leader]);
     const Receiver *receiver = &node->engine.receiver;
@@ -63,11 +72,10 @@ static void view_leader(World *w, Node *node, HaView *view)
 /* Timelines that it went through, and the record does not know. */
 static void view_halfway(const Data *data, HaView *view)
 {
-    int64_t last = ha_record_before(&view->record);
-    for (size_t i = 0; i + 1 < data->forks_len && view->halfway_len < HA_HALFWAY_MAX; i++) {
-        if (data->forks[i].tli > last) {
-            view->halfway[view->halfway_len++] =
-                (HaFork){.timeline = data->forks[i].tli, .lsn = data->forks[i].lsn};
+    for (size_t i = 0; i + 1 < data->forks_len; i++) {
+        if (data->forks[i].tli > 1) { /* no history file tells of the first */
+            ha_view_went_through(
+                view, (HaFork){.timeline = data->forks[i].tli, .lsn = data->forks[i].lsn});
         }
     }
 }
