@@ -5,12 +5,15 @@ import json
 import os
 import secrets
 import signal
+import subprocess
 
 from support.certs import Authority
 from support.etcd import Etcd
 from support.hosts import ip
 from support.tier import Tier
 from support.watch import wait_until
+
+RISES_S = 20  # longer than a host takes to serve
 
 
 class Host(Tier):
@@ -37,6 +40,12 @@ class Host(Tier):
         for pid in pids:
             self.signal_one(pid, signum)
         return pids
+
+    def rise(self):
+        """Up, where nobody waits for what it runs: while nobody leads, a read replica does not start."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.command('up', '--detach', timeout_s=RISES_S)
+        self.learn_run_folders()
 
     def die(self):
         """Everything of it at once: none of them sees another's end."""
