@@ -185,8 +185,8 @@ int64_t ha_record_passed_over(const HaRecord *record, int64_t timeline)
     return record->unsure ? known + HA_TIMELINES_UNSURE : 0;
 }
 
-/* The data that the set names is on the timeline that it had: following another one, or going back,
- * would have made other data of it. */
+/* The data that the set names is on the timeline that it had, unless it was promoted since
+ * (lead.c): following another one, or going back, would have made other data of it. */
 void ha_record_reset(HaRecord *record)
 {
     bool known = ha_record_timeline(record) != 0;
