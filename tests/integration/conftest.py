@@ -9,6 +9,16 @@ import pytest
 
 from support.node import app_folder
 from support.tier import Tier, tier_of
+from support.tier_hosts import standing
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(call):
+    """A test that fails on several hosts says how they were."""
+    report = (yield).get_result()
+    if report.failed and call.when == 'call':
+        for hosts in standing:
+            report.longrepr.addsection('hosts', hosts.told())
 
 
 @pytest.fixture(scope='session')

@@ -1,4 +1,5 @@
 """Hosts leave a tier: their engines move under writers, and what is removed does not come back."""
+import contextlib
 import os
 import re
 import signal
@@ -16,10 +17,10 @@ from support.lasting import takes_minutes
 from support.tier_hosts import TierHosts
 from support.watch import is_sanitized, wait_until
 
-pytestmark = [pytest.mark.timeout(1800), pytest.mark.skipif(not present(), reason='needs etcd')]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(not present(), reason='needs etcd')]
 
 USAGE, MISSING, DENIED, CONFLICT = 2, 3, 4, 5
-DRAIN_S = 600
+DRAIN_S = 300
 WRONG = {MISSING: ['drain h9', 'list h9', 'remove h9'],
          USAGE: ['drain', 'move h1', 'undrain h1 --wait', 'remove h1 -o json', 'list h1 h2']}
 
@@ -48,22 +49,15 @@ resource "aws_db_instance" "first" {
 @pytest.fixture
 def made(weir, tmp_path):
     """Hosts with what a file says on them; the last host that was removed goes with the test."""
-    def make(text, count=3):
-        path = tmp_path / 'main.tf'
-        path.write_text(text)
-        hosts.append(TierHosts(weir, tmp_path, count=count))
-        hosts[0].__enter__()
-        if text:
-            hosts[0][0].command('apply', path, timeout_s=DRAIN_S)
-        return hosts[0]
-    hosts = []
-    failed = True
-    try:
+    with contextlib.ExitStack() as stack:
+        def make(text, count=3):
+            hosts = stack.enter_context(TierHosts(weir, tmp_path, count=count))
+            if text:
+                path = tmp_path / 'main.tf'
+                path.write_text(text)
+                hosts[0].command('apply', path, timeout_s=DRAIN_S)
+            return hosts
         yield make
-        failed = False
-    finally:
-        for tier in hosts:
-            tier.__exit__(AssertionError if failed else None)
 
 
 def host_of(asked, name):

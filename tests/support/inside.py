@@ -10,6 +10,8 @@ from support.watch import wait_until
 
 ADMIN = 'rdsadmin'  # the engine's own superuser; only Weir's account gets in as it
 PASSWORD = 'first-Password.1'
+SESSIONS = ('SELECT usename, application_name, state, wait_event, now() - state_change, query FROM pg_stat_activity'
+            " WHERE backend_type IN ('client backend', 'walsender')")
 
 
 def stat_fields(pid):
@@ -56,8 +58,11 @@ class Inside:
         try:
             return wait_until(look, what, timeout_s)
         except AssertionError as error:
-            told = '\n'.join(self.tier.command(*words).stdout for words in (['status'], ['events']))
-            raise AssertionError(f'{error}\n{told}{self.tier.engine_logs()}') from None
+            raise AssertionError(f'{error}\n{self.told()}{self.tier.engine_logs()}') from None
+
+    def told(self):
+        """What a user is told of it."""
+        return '\n'.join(self.tier.command(*words, check=False).stdout for words in (['status'], ['events']))
 
     def wait_settled(self, *resources, timeout_s=120):
         self.wait_until(lambda: self.is_settled(*resources), f'{resources} settled', timeout_s)
@@ -145,6 +150,12 @@ class Inside:
 
     def value(self, node, statement, **options):
         return self.sql(node, statement, **options)[0][0]
+
+    def sessions(self, node):
+        """Who is connected to an engine of PostgreSQL, and what for."""
+        with suppress(psycopg.Error):
+            return '\n'.join(str(row) for row in self.sql(node, SESSIONS))
+        return 'it does not answer'
 
     # ---- events --------------------------------------------------------------------------------
 

@@ -10,10 +10,12 @@ import subprocess
 from support.certs import Authority
 from support.etcd import Etcd
 from support.hosts import ip
-from support.tier import Tier
+from support.inside import Inside
+from support.tier import Tier, TierError
 from support.watch import wait_until
 
 RISES_S = 20  # longer than a host takes to serve
+standing = []  # every TierHosts that is up
 
 
 class Host(Tier):
@@ -122,6 +124,7 @@ class TierHosts:
     def __enter__(self):
         if self.network is not None:
             self._routes()
+        standing.append(self)
         try:
             self.etcd.__enter__()
             for host in self.hosts:
@@ -132,9 +135,19 @@ class TierHosts:
             raise
 
     def remove(self):
+        standing.remove(self)
         for host in self.hosts:
             host.remove()
         self.etcd.__exit__()
+
+    def told(self):
+        """How things stand, by the first host that answers, and who waits for what: for a test that failed."""
+        for asked in map(Inside, self.hosts):
+            with contextlib.suppress(TierError, subprocess.TimeoutExpired):
+                return '\n'.join((asked.told(), *(
+                    f'{node["NodeId"]}\n{Inside(self.of(node)).sessions(node)}'
+                    for node in asked.nodes() if node['NodeId'].startswith('db-'))))
+        return 'no host answers'
 
     def __exit__(self, kind, *_):
         try:
