@@ -57,6 +57,9 @@ static TlsContext *context_make(bool server)
     SSL_CTX_set_session_cache_mode(context->ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_mode(context->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(context->ctx, 1);
+    if (server) {
+        SSL_CTX_set_max_send_fragment(context->ctx, TLS_RECORD_MAX);
+    }
     return context;
 }
 

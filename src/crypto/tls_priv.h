@@ -8,6 +8,10 @@
 #include "crypto/crypto_priv.h"
 
 #define TLS_ALPN_MAX 1024
+/* Of what a server sends, as PostgreSQL's own records. libpq's PQconsumeInput reads once, with room
+ * for 8 KiB at least: what is left of a longer record lies in OpenSSL, where no select() sees it,
+ * and whoever drives libpq by that (psycopg, ruby-pg) waits for ever. */
+#define TLS_RECORD_MAX 8192
 
 struct TlsContext {
     atomic_int refs; /* its maker and each session */
