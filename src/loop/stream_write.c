@@ -7,7 +7,7 @@
 #include "loop/uring_priv.h"
 
 #define IOV_PER_SEND     64
-#define RECORD_MAX       ((size_t)16 << 10) /* plain text of one TLS record */
+#define RECORD_MAX       ((size_t)16 << 10) /* plain text that is encrypted at once */
 #define CIPHER_KEEP_MAX  ((size_t)256 << 10)
 #define COMPACT_SENT_MIN ((size_t)64 << 10)
 

@@ -18,7 +18,11 @@ def pytest_runtest_makereport(call):
     report = (yield).get_result()
     if report.failed and call.when == 'call':
         for hosts in standing:
-            report.longrepr.addsection('hosts', hosts.told())
+            try:
+                told = hosts.told()
+            except Exception as error:  # pylint: disable=broad-except  # it must not hide why the test failed
+                told = repr(error)
+            report.longrepr.addsection('hosts', told)
 
 
 @pytest.fixture(scope='session')
