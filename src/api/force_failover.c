@@ -4,150 +4,9 @@
  * others lead all the same. The record says so then, and no more: that the leader is gone their
  * agents find by themselves, as ever, and one takes its place.
  */
+#include "api/force_priv.h"
 #include "api/host_priv.h"
-#include "api/operations_priv.h"
 #include "group/group.h"
-#include "ha/ha.h"
-
-typedef struct Force {
-    const char *id;
-    const char *wanted; /* the node that shall lead; NULL: whoever could */
-    bool group;         /* else an instance */
-    const char *key;    /* of the cluster's record */
-    json_t *record;
-    const char *leader;
-    const char *leader_host;
-    HaSet chosen;        /* incarnations that are to be let lead */
-    json_t *nodes;       /* theirs, for whoever asks */
-    const char *history; /* of a group's: the one that theirs is of, as far as they say */
-    const char *late;    /* one that has data, and does not answer yet */
-    bool differ;         /* theirs is of several */
-} Force;
-
-/* ---- its nodes ---------------------------------------------------------------------------------
- */
-
-/* Of one of its nodes: the id; else NULL. */
-static const char *node_of(ApiContext *ctx, const Force *force, const RecordItem *item)
-{
-    const char *type = force->group ? "replication-group" : "db-instance";
-    return strcmp(member_str(item->value, "resource", ""), type) == 0 &&
-                   strcmp(member_str(item->value, "identifier", ""), force->id) == 0
-               ? node_id_of(ctx, item->key)
-               : NULL;
-}
-
-static const json_t *seen_of(ApiContext *ctx, const char *node)
-{
-    return record_get(ctx, arena_printf(ctx->arena, "node/%s/seen", node));
-}
-
-static const char *incarnation_of(ApiContext *ctx, const char *node)
-{
-    return member_str(seen_of(ctx, node), "incarnation", "");
-}
-
-static bool is_heard(ApiContext *ctx, const char *host)
-{
-    int64_t silent_ms;
-    return host_is_heard(ctx, host, &silent_ms);
-}
-
-/* It has what its leader wrote, whole. */
-static bool has_data(const Force *force, const json_t *seen)
-{
-    const char *ha = member_str(seen, "ha", "empty");
-    return member_str(seen, "incarnation", "")[0] != '\0' && strcmp(ha, "empty") != 0 &&
-           strcmp(member_str(seen, "state", ""), "preparing") != 0 &&
-           (!force->group || member_bool(seen, "data", false));
-}
-
-/* ---- looking -----------------------------------------------------------------------------------
- */
-
-static bool find_record(ApiContext *ctx, Force *force)
-{
-    RecordList list = record_list(ctx, "node/");
-    for (size_t i = 0; i < list.len && force->key == NULL; i++) {
-        const json_t *goal = list.items[i].value;
-        if (node_of(ctx, force, &list.items[i]) == NULL) {
-            continue;
-        }
-        if (strcmp(member_str(goal, "role", ""), "replica") == 0) {
-            return refuse(ctx, "InvalidRequestException",
-                          "%s is a read replica: it follows another instance, and nobody leads it.",
-                          force->id);
-        }
-        force->key = arena_printf(ctx->arena, "cluster/%s", member_str(goal, "cluster", ""));
-    }
-    force->record = force->key != NULL ? record_get(ctx, force->key) : NULL;
-    if (force->record == NULL) {
-        return refuse(ctx, "ResourceNotFoundException", "There is no %s \"%.100s\".",
-                      force->group ? "group" : "instance", force->id);
-    }
-    force->leader = arena_strdup(ctx->arena, member_str(force->record, "leader", ""));
-    const json_t *goal = record_get(ctx, arena_printf(ctx->arena, "node/%s/goal", force->leader));
-    force->leader_host = member_str(goal, "host", "");
-    return true;
-}
-
-typedef enum Turn { TURN_LEADER, TURN_OTHER, TURN_LED, TURNS } Turn;
-
-static Turn turn_of(ApiContext *ctx, const Force *force, const char *node)
-{
-    return strcmp(node, force->leader) == 0                                 ? TURN_LEADER
-           : !force->group && member_bool(seen_of(ctx, node), "led", false) ? TURN_LED
-                                                                            : TURN_OTHER;
-}
-
-static void choose(ApiContext *ctx, Force *force, const char *node, const json_t *goal,
-                   const json_t *seen)
-{
-    HaId incarnation = ha_id(member_str(seen, "incarnation", ""));
-    const char *history = member_str(seen, "history", "");
-    bool unsure = member_bool(force->record, "unsure", false); /* who led when, nobody knows */
-    force->differ =
-        force->differ || (force->chosen.len > 0 && strcmp(history, force->history) != 0);
-    force->history = history;
-    ha_set_add(&force->chosen, &incarnation);
-    json_array_append_new(force->nodes,
-                          json_pack("{s:s, s:s, s:b}", "NodeId", node, "Host",
-                                    member_str(goal, "host", ""), "HasLed",
-                                    turn_of(ctx, force, node) == TURN_LED && !unsure));
-}
-
-/* Of an instance one that is down is started when it is admitted. */
-static void consider(ApiContext *ctx, Force *force, const char *node, const json_t *goal)
-{
-    const json_t *seen = seen_of(ctx, node);
-    bool leaves = force->group && member_bool(goal, "gone", false);
-    if (!has_data(force, seen) || leaves || !is_heard(ctx, member_str(goal, "host", "")) ||
-        (force->wanted != NULL && strcmp(node, force->wanted) != 0)) {
-        return;
-    }
-    if (force->group && strcmp(member_str(seen, "ha", ""), "following") != 0) {
-        force->late = node;
-    } else if (force->group || force->chosen.len == 0) {
-        choose(ctx, force, node, goal, seen);
-    }
-}
-
-/* The leader itself comes first, where its data is not what the record names; else those that could
- * take its place: of an instance there is one. One that has led itself has nothing of what its
- * leader has acknowledged, and comes last. */
-static void find_nodes(ApiContext *ctx, Force *force)
-{
-    RecordList list = record_list(ctx, "node/");
-    force->nodes = context_own(ctx, json_array());
-    for (Turn turn = force->group ? TURN_OTHER : TURN_LEADER; turn < TURNS; turn++) {
-        for (size_t i = 0; i < list.len; i++) {
-            const char *node = node_of(ctx, force, &list.items[i]);
-            if (node != NULL && turn_of(ctx, force, node) == turn) {
-                consider(ctx, force, node, list.items[i].value);
-            }
-        }
-    }
-}
 
 /* ---- refusing ----------------------------------------------------------------------------------
  */
@@ -158,7 +17,8 @@ static bool check_leader(ApiContext *ctx, const Force *force)
 {
     int64_t silent_ms;
     bool heard = host_is_heard(ctx, force->leader_host, &silent_ms);
-    bool has = force->group || member_has(force->record, "set", incarnation_of(ctx, force->leader));
+    bool has =
+        force->group || member_has(force->record, "set", force_incarnation(ctx, force->leader));
     if (cluster_serves(ctx, force->record) && has) {
         return refuse(ctx, "InvalidRequestException",
                       "%s leads %s, and serves: let another one lead in order, which loses "
@@ -309,14 +169,15 @@ bool weir_force_failover(ApiContext *ctx, json_t *input, json_t **ret_output)
         return refuse(ctx, "InvalidParameterException",
                       "ResourceType is db-instance or replication-group.");
     }
-    TRY(find_record(ctx, &force));
-    find_nodes(ctx, &force);
+    TRY(force_find_record(ctx, &force));
+    force_find_nodes(ctx, &force);
     TRY(check(ctx, &force));
     bool done = input_flag(input, "AllowDataLoss");
     TRY(!done || admit(ctx, &force));
     int64_t silent_ms = 0;
-    json_t *view = json_pack("{s:O, s:s, s:s, s:b}", "Nodes", force.nodes, "LeaderNodeId",
-                             force.leader, "LeaderHost", force.leader_host, "Done", done);
+    json_t *view =
+        json_pack("{s:O, s:O, s:s, s:s, s:b}", "Nodes", force.nodes, "Others", force.others,
+                  "LeaderNodeId", force.leader, "LeaderHost", force.leader_host, "Done", done);
     if (!host_is_heard(ctx, force.leader_host, &silent_ms) && silent_ms > 0) {
         json_object_set_new(view, "LeaderSilentSince", json_integer(ctx->now_ms - silent_ms));
     }

@@ -125,34 +125,56 @@ static char *nodes_text(Arena *arena, const json_t *nodes)
     return json_array_size(nodes) > 1 ? arena_printf(arena, "%s, whoever has most,", text) : text;
 }
 
+/* Of an instance: " x (host h2) has data, too: …"; "" where no other node has. */
+static const char *others_text(Arena *arena, const json_t *others)
+{
+    const char *text = "";
+    size_t i;
+    json_t *other;
+    json_array_foreach (others, i, other) {
+        text =
+            arena_printf(arena, "%s %s (host %s) has data, too%s: `--node %s` says that it shall.",
+                         text, member_str(other, "NodeId", ""), member_str(other, "Host", ""),
+                         member_bool(other, "HasLed", false) ? ", but went another way" : "",
+                         member_str(other, "NodeId", ""));
+    }
+    return text;
+}
+
+static const char *silent_text(Arena *arena, const json_t *plan)
+{
+    char when[TIME_ISO_SIZE];
+    if (json_object_get(plan, "LeaderSilentSince") == NULL) {
+        return "";
+    }
+    time_format_iso(member_int(plan, "LeaderSilentSince", 0), when);
+    return arena_printf(arena, ", silent since %.19sZ at least", when);
+}
+
 static bool refuse_unsure(const Change *change, const json_t *plan, Err *err)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    const char *leader = member_str(plan, "LeaderNodeId", "");
-    const char *silent = "";
-    if (json_object_get(plan, "LeaderSilentSince") != NULL) {
-        char when[TIME_ISO_SIZE];
-        time_format_iso(member_int(plan, "LeaderSilentSince", 0), when);
-        silent = arena_printf(arena, ", silent since %.19sZ at least", when);
-    }
     const json_t *nodes = member_array(plan, "Nodes");
-    if (strcmp(member_str(json_array_get(nodes, 0), "NodeId", ""), leader) == 0) {
+    const json_t *first = json_array_get(nodes, 0);
+    const char *leader = member_str(plan, "LeaderNodeId", "");
+    const char *others = others_text(arena, member_array(plan, "Others"));
+    if (strcmp(member_str(first, "NodeId", ""), leader) == 0) {
         return err_set(err, ERR_INVALID,
                        "%s would lead %s with other data than the store knows of: it goes on from "
                        "an old copy. What others have acknowledged since is lost, and no other "
-                       "node must run. Make sure of that, and add --yes",
-                       leader, change->name);
+                       "node must run.%s Make sure of that, and add --yes",
+                       leader, change->name, others);
     }
-    const char *all = member_bool(json_array_get(nodes, 0), "HasLed", false)
+    const char *all = member_bool(first, "HasLed", false)
                           ? ", which is all of its time: the other went another way before it"
                           : "";
-    return err_set(
-        err, ERR_INVALID,
-        "%s would lead %s with what it has. What %s (host %s%s) has acknowledged without "
-        "it is lost%s; and %s must not run any more: else both would take writes. Make "
-        "sure of that, and add --yes",
-        nodes_text(arena, nodes), change->name, leader, member_str(plan, "LeaderHost", ""), silent,
-        all, leader);
+    const char *host =
+        arena_printf(arena, "%s%s", member_str(plan, "LeaderHost", ""), silent_text(arena, plan));
+    return err_set(err, ERR_INVALID,
+                   "%s would lead %s with what it has. What %s (host %s) has acknowledged without "
+                   "it is lost%s; and %s must not run any more: else both would take writes.%s "
+                   "Make sure of that, and add --yes",
+                   nodes_text(arena, nodes), change->name, leader, host, all, leader, others);
 }
 
 /* Whether one of those that may leads; its name is change->after then. */

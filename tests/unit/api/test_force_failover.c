@@ -201,6 +201,10 @@ static void test_one_that_has_led(void **state)
                 "'cluster': 'db-a'}");
     harness_put(harness, "node/db-a-3/seen",
                 "{'state': 'waiting', 'ha': 'down', 'incarnation': 'z', 'led': false}");
+    const Step others = {"weir:ForceFailover", "{" APP "}", NULL,
+                         "{'Failover': {'Nodes': [{'NodeId': 'db-a-3'}], "
+                         "'Others': [{'NodeId': 'db-a-2', 'Host': 'h2', 'HasLed': true}]}}"};
+    run_step(harness, &others);
     chosen(harness, "{" APP ", 'AllowDataLoss': true}", "[{'NodeId': 'db-a-3', 'HasLed': false}]");
     assert_record(harness, "cluster/db-a", "{'set': ['x'], 'admitted': 'z'}");
 }
@@ -214,6 +218,10 @@ static void test_a_leader_that_is_there(void **state)
     chosen(harness, "{" APP "}", "[{'NodeId': 'db-a-2'}]");
     harness_put(harness, "node/db-a-1/seen",
                 "{'state': 'running', 'ha': 'leading', 'term': 3, 'incarnation': 'z'}");
+    const Step others = {"weir:ForceFailover", "{" APP ", 'NodeId': 'db-a-2'}", NULL,
+                         "{'Failover': {'Nodes': [{'NodeId': 'db-a-2'}], "
+                         "'Others': [{'NodeId': 'db-a-1', 'Host': 'h1'}]}}"};
+    run_step(harness, &others);
     chosen(harness, "{" APP ", 'AllowDataLoss': true}", "[{'NodeId': 'db-a-1'}]");
     assert_record(harness, "cluster/db-a", "{'set': ['x'], 'admitted': 'z'}");
 }
