@@ -7,6 +7,7 @@
 
 #include "api/host_priv.h"
 #include "api/operations_priv.h"
+#include "ha/ha.h"
 
 #define NAMES_SHOWN 3
 
@@ -285,7 +286,7 @@ static bool check_node(ApiContext *ctx, const char *host, const char *node)
     const char *resource = member_str(goal, "identifier", "");
     if (goal == NULL || is_deleted(ctx, goal) ||
         strcmp(member_str(goal, "role", ""), "replica") == 0 || /* which never leads */
-        json_array_size(member_array(record, "set")) == 0) {
+        !ha_record_has_begun(record)) {
         return true;
     }
     if (strcmp(member_str(record, "leader", ""), node) == 0) {

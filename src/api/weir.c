@@ -141,6 +141,10 @@ static json_t *node_view(ApiContext *ctx, const char *node_id, const json_t *goa
     json_t *view = json_pack("{s:s}", "NodeId", node_id);
     rename_members(goal, of_goal, ARRAY_LEN(of_goal), view);
     rename_members(seen, of_seen, ARRAY_LEN(of_seen), view);
+    int64_t silent_ms;
+    if (!host_is_heard(ctx, member_str(goal, "host", ""), &silent_ms) && silent_ms > 0) {
+        json_object_set_new(view, "State", json_string("silent")); /* it said something else last */
+    }
     if (strcmp(member_str(goal, "kind", ""), "redis") == 0) {
         json_object_set_new(view, "Role", json_string(group_role(ctx, node_id, goal)));
     }

@@ -23,6 +23,29 @@ static bool is_settled(const char *status)
            strcmp(status, "deleting") == 0;
 }
 
+static bool leader_is_silent(const json_t *view, ResourceType type, const char *name)
+{
+    size_t i;
+    json_t *node;
+    json_array_foreach (member_array(view, "nodes"), i, node) {
+        if (strcmp(member_str(node, "ResourceType", ""), resource_type_name(type)) == 0 &&
+            strcmp(member_str(node, "ResourceId", ""), name) == 0 &&
+            strcmp(member_str(node, "Role", ""), "primary") == 0) {
+            return strcmp(member_str(node, "State", ""), "silent") == 0;
+        }
+    }
+    return false;
+}
+
+/* The host of its leader, or of its source's, is silent: when that will be back nobody knows. */
+static bool is_held_up(const json_t *view, ResourceType type, const json_t *resource,
+                       const char *name)
+{
+    return leader_is_silent(view, type, name) ||
+           leader_is_silent(view, type,
+                            member_str(resource, "ReadReplicaSourceDBInstanceIdentifier", ""));
+}
+
 typedef struct Watch {
     Map *all;       /* a Told per resource */
     int name_width; /* the longest name's */
@@ -90,7 +113,8 @@ static bool look(Watch *watch, const json_t *view)
             const char *remark =
                 remark_of_state(json_object_get(view, "remarks"), view_kinds[k].type, name);
             report(watch, told_of(watch->all, &view_kinds[k], name), name, status, remark);
-            settled = settled && is_settled(status);
+            settled = settled &&
+                      (is_settled(status) || is_held_up(view, view_kinds[k].type, resource, name));
         }
     }
     return settled;

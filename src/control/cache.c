@@ -292,7 +292,8 @@ bool cache_leader_serves(const Group *group)
     const json_t *leader = world_get(group->world, node_key(group, leader_of(group), "seen"));
     return strcmp(member_str(leader, "ha", ""), "leading") == 0 &&
            strcmp(member_str(cache_cluster_of(group), "phase", "leading"), "leading") == 0 &&
-           member_int(leader, "term", 0) == member_int(cache_cluster_of(group), "term", -1);
+           member_int(leader, "term", 0) == member_int(cache_cluster_of(group), "term", -1) &&
+           !host_is_lost(group->world, instance_node_host(group->world, leader_of(group)));
 }
 
 bool cache_change_is_asked(const Group *group)

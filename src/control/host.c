@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "control/control_priv.h"
+#include "ha/ha.h"
 
 #define NOTE_SIZE        256
 #define HOST_PATIENCE_MS 10000 /* a host that has been silent for less may well be back */
@@ -111,6 +112,15 @@ bool host_lives(const World *world, const char *host)
     return found != NULL && found->alive && !host_is_removed(world, host);
 }
 
+bool host_is_lost(World *world, const char *host)
+{
+    const ControlHost *found = host_find(world, host);
+    bool silent = found != NULL && !found->alive;
+    bool lost = silent && found->silent_ms >= HOST_PATIENCE_MS;
+    world->busy = world->busy || (silent && !lost); /* time alone will tell */
+    return lost;
+}
+
 bool host_is_removed(const World *world, const char *host)
 {
     return world_getf(world, "removed-host/%s", host) != NULL;
@@ -132,8 +142,8 @@ const char *host_orphan(World *world, const char *cluster, const char *resource)
     const json_t *record = world_getf(world, "cluster/%s", cluster);
     const char *leader = member_str(record, "leader", "");
     const char *host = instance_node_host(world, leader);
-    if (json_array_size(member_array(record, "set")) != 1 || host_lives(world, host) ||
-        member_str(record, "admitted", "")[0] != '\0') {
+    if (json_array_size(member_array(record, "set")) > 1 || !ha_record_has_begun(record) ||
+        host_lives(world, host) || member_str(record, "admitted", "")[0] != '\0') {
         return NULL;
     }
     return arena_printf(world->arena,

@@ -5,6 +5,7 @@
  * undrained, at any point. What is taken away is never the leader: it hands over first.
  */
 #include "control/instance_priv.h"
+#include "ha/ha.h"
 
 bool instance_serves(World *world, const char *dbi)
 {
@@ -172,7 +173,7 @@ static bool former_is_needed(const Instance *instance, const char *second)
 static void forget_first(Instance *instance, const char *first)
 {
     const json_t *record = world_getf(instance->world, "cluster/%s", instance->dbi);
-    instance->first_leaves = json_array_size(member_array(record, "set")) == 0;
+    instance->first_leaves = !ha_record_has_begun(record);
     if (!instance->first_leaves) {
         json_object_set_new(instance->next, "message",
                             json_sprintf("the data was on host %s, which was removed",

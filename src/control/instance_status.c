@@ -89,7 +89,8 @@ static bool leader_open(const Instance *instance)
 {
     const char *leader = instance_leader(instance->world, instance->dbi);
     return node_is(instance, leader, "running") &&
-           member_bool(instance_node_seen(instance->world, leader), "open", false);
+           member_bool(instance_node_seen(instance->world, leader), "open", false) &&
+           !host_is_lost(instance->world, instance_node_host(instance->world, leader));
 }
 
 static bool leader_ready(const Instance *instance)
@@ -192,6 +193,21 @@ static const char *standby_away(const Instance *instance)
                : "the standby is away: commits do not wait for it, and nobody could take over";
 }
 
+/* Nobody takes over while its host is silent: why, and what a user can do about it. */
+static const char *leader_away(const Instance *instance)
+{
+    World *world = instance->world;
+    const char *leader = instance_leader(world, instance->dbi);
+    const char *host = instance_node_host(world, leader);
+    if (instance->multi_az) {
+        return host_orphan(world, instance->dbi, instance->id);
+    }
+    return host_is_lost(world, host)
+               ? arena_printf(world->arena, "%s is on host %s, which is silent: bring it back",
+                              leader, host)
+               : NULL;
+}
+
 static void status_message(Instance *instance, const char *word)
 {
     static const int numbers[] = {1, 2};
@@ -218,9 +234,9 @@ static void status_message(Instance *instance, const char *word)
     if (strcmp(word, "available") == 0 && instance->multi_az && !standby_ready(instance)) {
         json_object_set_new(instance->next, "message", json_string(standby_away(instance)));
     }
-    const char *orphan = host_orphan(instance->world, instance->dbi, instance->id);
-    if (instance->multi_az && orphan != NULL) {
-        json_object_set_new(instance->next, "message", json_string(orphan));
+    const char *away = leader_away(instance);
+    if (away != NULL) {
+        json_object_set_new(instance->next, "message", json_string(away));
     }
     const json_t *plane = plane_seen(instance->world, instance_plane(instance));
     if (member_str(plane, "error", "")[0] != '\0') {

@@ -25,6 +25,11 @@ static HaDecision lead_empty(const HaView *view)
     if (view->record.phase != HA_PHASE_FREE && (ha_taker(view) != NULL || admitted)) {
         return make_room(view, "its data is gone");
     }
+    if (view->record.set.len == 0) {
+        return ha_stuck("by the copy of the store that the tier goes on from it had not begun, and "
+                        "what became of it is not known: where it was only being made, delete it "
+                        "and make it again; else see `weir failover --help`");
+    }
     return ha_stuck("its data is gone, and no other node is known to have all of it: restore a "
                     "backup, or see `weir failover --help`");
 }

@@ -269,6 +269,11 @@ static bool history_read(const json_t *json, HaRecord *record, Err *err)
     return true;
 }
 
+bool ha_record_has_begun(const json_t *json)
+{
+    return json_array_size(json_object_get(json, "set")) > 0 || member_bool(json, "unsure", false);
+}
+
 bool ha_record_parse(const json_t *json, HaRecord *ret_record, Err *err)
 {
     HaRecord record = {.term = member_int(json, "term", 1),

@@ -122,6 +122,10 @@ static void test_remove_leader(void **state)
     silent(harness, "{'h1': 60000}");
     step(harness, "weir:RemoveHost", "h1", "InvalidRequestException",
          "the leader of app (node db-a-1)");
+    harness_put(harness, "cluster/db-a",
+                "{'leader': 'db-a-1', 'set': [], 'unsure': true, 'term': 103}");
+    step(harness, "weir:RemoveHost", "h1", "InvalidRequestException",
+         "the leader of app (node db-a-1)");
     harness_put(harness, "spec/db-instance/app", "{'deleting': true}"); /* then it may be lost */
     step(harness, "weir:RemoveHost", "h1", NULL, NULL);
 }

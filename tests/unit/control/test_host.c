@@ -157,10 +157,16 @@ static void test_a_leader_of_a_removed_host(void **state)
     put(tier.store, "removed-host/h1", "{\"removed_ms\":1}");
     look(&tier);
     assert_node(tier.store, "db-app-1", "h1", "a");
+    /* Nor where the store is a copy of when it had nothing; one that never had anything is. */
+    put(tier.store, "cluster/db-app",
+        "{\"leader\":\"db-app-1\",\"set\":[],\"term\":1,\"unsure\":true}");
+    look(&tier);
+    look(&tier);
+    assert_node(tier.store, "db-app-1", "h1", "a");
     put(tier.store, "cluster/db-app", "{\"leader\":\"db-app-1\",\"set\":[],\"term\":1}");
     look(&tier);
     look(&tier);
-    assert_node(tier.store, "db-app-1", "h2", "b"); /* one that never had anything is */
+    assert_node(tier.store, "db-app-1", "h2", "b");
     store_close(tier.store);
 }
 

@@ -105,6 +105,7 @@ static void test_a_copy_of_the_beginning(void **state)
     ha_record_reset(&view.record);
     check(&view, HA_STEP_WAIT);
     assert_true(ha_decide(&view).stuck);
+    assert_non_null(strstr(ha_decide(&view).why, "it had not begun"));
     view.state = HA_STATE_DOWN; /* it may be other data */
     view.incarnation = ha_id("i1");
     check(&view, HA_STEP_WAIT);
