@@ -53,6 +53,9 @@ static void test_list(void **state)
          "'primary', 'State': 'running'}]}, {'HostName': 'h2', 'State': 'silent', 'Nodes': "
          "[{'NodeId': 'db-a-2', 'Note': 'it waits'}, {'NodeId': 'db-r-1', 'Role': 'replica'}]}, "
          "{'HostName': 'h3', 'StoreMember': 'learner', 'Nodes': []}]}"},
+        {"weir:ListNodes", NULL, NULL,
+         "{'Nodes': [{'NodeId': 'db-a-1', 'State': 'running'}, {'NodeId': 'db-a-2', 'State': "
+         "'silent'}, {'NodeId': 'db-r-1', 'State': 'silent'}]}"},
         {"weir:ListHosts", "{'HostName': 'h3'}", NULL, "{'Hosts': [{'HostName': 'h3'}]}"},
         {"weir:ListHosts", "{'HostName': 'h9'}", NULL, "{'Hosts': []}"},
     };

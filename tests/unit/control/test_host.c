@@ -126,6 +126,76 @@ static void test_no_host_takes_nodes(void **state)
     store_close(tier.store);
 }
 
+/* ---- silent hosts ------------------------------------------------------------------------------
+ */
+
+static void assert_message_has(const Tier *tier, const char *words)
+{
+    json_t *status = get(tier->store, "status/db-instance/app");
+    assert_non_null(strstr(member_str(status, "message", ""), words));
+    json_decref(status);
+}
+
+static void see_plane_everywhere(Tier *tier, const char *plane)
+{
+    CLEANUP(mem_free_ptr) char *goal = mem_printf("plane/%s/goal", plane);
+    CLEANUP(mem_free_ptr)
+    char *text = mem_printf("{\"state\":\"running\",\"applied\":%lld}",
+                            (long long)revision_of(tier->store, goal));
+    for (size_t i = 0; i < ARRAY_LEN(tier->hosts); i++) {
+        CLEANUP(mem_free_ptr)
+        char *key = mem_printf("plane/%s/seen/%s", plane, tier->hosts[i].name);
+        put(tier->store, key, text);
+    }
+}
+
+/* What its nodes said last counts for a while, and then for nothing. */
+static void test_a_leader_on_a_silent_host(void **state)
+{
+    (void)state;
+    Tier tier = tier_single();
+    look(&tier);
+    see_leader(&tier, "db-app-1", "a", "");
+    see_plane_everywhere(&tier, "relay-db-app");
+    look(&tier);
+    assert_member(tier.store, "status/db-instance/app", "DBInstanceStatus", "available");
+    tier.hosts[0].alive = false;
+    tier.hosts[0].silent_ms = 9000;
+    assert_true(round_of(tier.store, tier.hosts, 3)); /* it looks again */
+    assert_member(tier.store, "status/db-instance/app", "DBInstanceStatus", "available");
+    tier.hosts[0].silent_ms = 10000;
+    look(&tier);
+    assert_member(tier.store, "status/db-instance/app", "DBInstanceStatus", "starting");
+    assert_message_has(&tier, "db-app-1 is on host h1, which is silent");
+    tier.hosts[0].alive = true;
+    look(&tier);
+    assert_member(tier.store, "status/db-instance/app", "DBInstanceStatus", "available");
+    store_close(tier.store);
+}
+
+/* By a copy of the store from before anybody led it is not known that nobody did. */
+static void test_nobody_may_lead(void **state)
+{
+    (void)state;
+    static const char *const records[] = {
+        "{\"leader\":\"db-app-1\",\"set\":[\"a\"],\"term\":1}",
+        "{\"leader\":\"db-app-1\",\"set\":[],\"unsure\":true,\"term\":101}"};
+    for (size_t i = 0; i < ARRAY_LEN(records); i++) {
+        Tier tier = tier_multi_az();
+        tier.hosts[0].alive = false;
+        tier.hosts[0].silent_ms = 10000;
+        put(tier.store, "cluster/db-app", records[i]);
+        look(&tier);
+        assert_message_has(&tier, "`weir failover app --allow-data-loss`");
+        put(tier.store, "cluster/db-app", "{\"leader\":\"db-app-1\",\"set\":[],\"term\":1}");
+        look(&tier);
+        json_t *status = get(tier.store, "status/db-instance/app");
+        assert_null(strstr(member_str(status, "message", ""), "allow-data-loss"));
+        json_decref(status);
+        store_close(tier.store);
+    }
+}
+
 /* ---- removed hosts -----------------------------------------------------------------------------
  */
 
@@ -187,6 +257,8 @@ int main(void)
         cmocka_unit_test(test_a_late_beat_is_waited_for),
         cmocka_unit_test(test_a_late_beat_is_not_waited_for),
         cmocka_unit_test(test_no_host_takes_nodes),
+        cmocka_unit_test(test_a_leader_on_a_silent_host),
+        cmocka_unit_test(test_nobody_may_lead),
         cmocka_unit_test(test_nodes_of_a_removed_host),
         cmocka_unit_test(test_a_leader_of_a_removed_host),
         cmocka_unit_test(test_a_node_stays_on_an_unknown_host),
