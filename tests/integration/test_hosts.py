@@ -119,7 +119,7 @@ def test_a_primary_that_led_alone_is_lost(hosts):
     serves = other.command('failover', 'main', '--allow-data-loss', check=False)
     assert serves.returncode == CONFLICT and 'leads main, and serves' in serves.stderr
     lost.die()
-    standby.rise()
+    standby.up()  # while nobody leads it waits neither for that nor for the read replica
     wait_until(lambda: 'would lead main' in other.command('failover', 'main', '--allow-data-loss', check=False).stderr,
                'the standby could lead', 120)
     assert leads(hosts, other, lost)
@@ -151,7 +151,7 @@ def test_one_that_led_before_is_let_lead(hosts):
     wait_until(lambda: leads(hosts, other, second) and served(other, 'pool') == 'f|dbadmin', 'the standby serves')
     sql(other, 'pool', 'INSERT INTO before VALUES (2)')
     second.die()
-    first.rise()
+    first.up()
     wait_until(lambda: 'went another way' in other.command('failover', 'main', '--allow-data-loss', check=False).stderr,
                'the one before could lead', 120)
     done = other.json('failover', 'main', '--allow-data-loss', '--yes')

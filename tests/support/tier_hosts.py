@@ -14,7 +14,6 @@ from support.inside import Inside
 from support.tier import Tier, TierError
 from support.watch import wait_until
 
-RISES_S = 20  # longer than a host takes to serve
 standing = []  # every TierHosts that is up
 
 
@@ -42,12 +41,6 @@ class Host(Tier):
         for pid in pids:
             self.signal_one(pid, signum)
         return pids
-
-    def rise(self):
-        """Up, where nobody waits for what it runs: while nobody leads, a read replica does not start."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.command('up', '--detach', timeout_s=RISES_S)
-        self.learn_run_folders()
 
     def die(self):
         """Everything of it at once: none of them sees another's end."""
