@@ -189,8 +189,9 @@ static json_t *event_view(const RecordItem *item)
 {
     const json_t *event = item->value;
     const json_t *category = json_array_get(member_array(event, "categories"), 0);
-    return json_pack("{s:s, s:I, s:s, s:s, s:s, s:s}", "EventId", item->key + strlen("event/"),
-                     "Time", (json_int_t)member_int(event, "time_ms", 0), "SourceType",
+    return json_pack("{s:s, s:s*, s:I, s:s, s:s, s:s, s:s}", "EventId",
+                     item->key + strlen("event/"), "RdsEventId", event_number(event), "Time",
+                     (json_int_t)member_int(event, "time_ms", 0), "SourceType",
                      member_str(event, "type", ""), "SourceIdentifier", member_str(event, "id", ""),
                      "Category", json_is_string(category) ? json_string_value(category) : "",
                      "Message", member_str(event, "message", ""));

@@ -83,8 +83,10 @@ static void event_print(const json_t *event, size_t source_width, FILE *out)
 {
     char when[TIME_ISO_SIZE];
     time_format_iso(member_int(event, "Time", 0), when);
-    fprintf(out, "%.19sZ  %-*s  %s\n", when, (int)source_width,
-            member_str(event, "SourceIdentifier", ""), member_str(event, "Message", ""));
+    const char *number = member_str(event, "RdsEventId", "");
+    fprintf(out, "%.19sZ  %-*s  %s%s%s%s\n", when, (int)source_width,
+            member_str(event, "SourceIdentifier", ""), member_str(event, "Message", ""),
+            number[0] != '\0' ? " [" : "", number, number[0] != '\0' ? "]" : "");
 }
 
 static void source_width_grow(const json_t *events, size_t *width)

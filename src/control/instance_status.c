@@ -255,9 +255,24 @@ static bool engine_is_another(Instance *instance)
     return another;
 }
 
+/* It is available for the first time since it was stopped. */
+static bool is_started(Instance *instance, const char *before, const char *word)
+{
+    static const char member[] = "was_stopped";
+    if (strcmp(before, "stopped") == 0 && strcmp(word, "stopped") != 0) {
+        json_object_set_new(instance->next, member, json_true());
+    }
+    bool started = strcmp(word, "available") == 0 && member_bool(instance->next, member, false);
+    if (started) {
+        json_object_del(instance->next, member);
+    }
+    return started;
+}
+
 static void status_events(Instance *instance, const char *before, const char *word)
 {
     static const char restarted[] = "DB instance restarted";
+    bool started = is_started(instance, before, word);
     bool another = strcmp(word, "available") == 0 && engine_is_another(instance);
     const struct {
         const char *before;
@@ -272,11 +287,15 @@ static void status_events(Instance *instance, const char *before, const char *wo
         {"modifying", "available", "configuration change", "Finished applying the modification"},
     };
     for (size_t i = 0; i < ARRAY_LEN(moves); i++) {
-        bool happened = another || moves[i].message != restarted;
+        bool happened = moves[i].message != restarted || (another && !started);
         if (happened && strcmp(before, moves[i].before) == 0 && strcmp(word, moves[i].after) == 0) {
             world_event(instance->world, RESOURCE_DB_INSTANCE, instance->id, moves[i].category,
                         moves[i].message);
         }
+    }
+    if (started) {
+        world_event(instance->world, RESOURCE_DB_INSTANCE, instance->id, "notification",
+                    "DB instance started");
     }
 }
 

@@ -92,7 +92,7 @@ static void proxy_status(Proxy *proxy)
     replica_events(proxy, "addition", proxy->next, proxy->status);
     if (pool_status(&proxy->pool, proxy->status, proxy->next)) {
         world_event(proxy->pool.world, RESOURCE_DB_PROXY, proxy->id, "creation",
-                    "RDS Proxy created");
+                    arena_printf(proxy->pool.world->arena, "RDS created DB proxy %s.", proxy->id));
     }
 }
 
@@ -110,7 +110,8 @@ static void proxy_delete(Proxy *proxy)
     world_delete(world, arena_printf(world->arena, "spec/db-proxy/%s", proxy->id));
     json_decref(proxy->next);
     proxy->next = NULL;
-    world_event(world, RESOURCE_DB_PROXY, proxy->id, "deletion", "RDS Proxy deleted");
+    world_event(world, RESOURCE_DB_PROXY, proxy->id, "deletion",
+                arena_printf(world->arena, "RDS deleted DB proxy %s.", proxy->id));
 }
 
 static void proxy_serve(Proxy *proxy)

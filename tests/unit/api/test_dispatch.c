@@ -220,6 +220,9 @@ static void test_nodes_events_and_logs(void **state)
     harness_put(harness, "event/2-b",
                 "{'type': 'replication-group', 'id': 'r', 'message': 'm2', "
                 "'categories': [], 'time_ms': 1699999999500}");
+    harness_put(harness, "event/0-f",
+                "{'type': 'db-instance', 'id': 'app', 'message': 'Multi-AZ instance failover "
+                "completed: x serves.', 'categories': ['failover'], 'time_ms': 1600000000000}");
     harness_put(harness, "plane/proxy-pool/goal", "{'kind': 'proxy'}");
     harness_put(
         harness, "spec/db-instance/app",
@@ -239,7 +242,8 @@ static void test_nodes_events_and_logs(void **state)
          "'127.5.128.1'}]}"},
         {"weir:ListNodes", "{'ResourceId': 'other'}", NULL, "{'Nodes': []}"},
         {"weir:ListEvents", NULL, NULL,
-         "{'Events': [{'EventId': '1-a', 'Message': 'made', 'Category': 'creation'}, "
+         "{'Events': [{'EventId': '0-f', 'RdsEventId': 'RDS-EVENT-0049'}, "
+         "{'EventId': '1-a', 'Message': 'made', 'Category': 'creation'}, "
          "{'EventId': '2-b'}], 'Last': '2-b'}"},
         {"weir:ListEvents", "{'MaxResults': 1}", NULL, "{'Events': [{'EventId': '2-b'}]}"},
         {"weir:ListEvents", "{'After': '1-a'}", NULL, "{'Events': [{'EventId': '2-b'}]}"},

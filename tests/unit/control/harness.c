@@ -146,6 +146,22 @@ static int64_t store_revision(Store *store)
     return range.revision;
 }
 
+bool event_said(Store *store, const char *message)
+{
+    Arena *arena = arena_new();
+    StoreRange range;
+    bool said = false;
+    assert_true(store_range(store, SLICE("event/"), (Slice){0}, 1000, arena, &range, NULL));
+    for (size_t i = 0; i < range.len; i++) {
+        json_t *event;
+        assert_true(record_parse(range.items[i].value, &event, NULL));
+        said = said || strcmp(member_str(event, "message", ""), message) == 0;
+        json_decref(event);
+    }
+    arena_free(arena);
+    return said;
+}
+
 void assert_settled(Store *store)
 {
     int64_t before = store_revision(store);

@@ -29,6 +29,7 @@ void see_plane(Store *store, const char *plane);
 
 void assert_member(Store *store, const char *key, const char *member, const char *expected);
 void assert_node(Store *store, const char *node, const char *host, const char *zone);
+bool event_said(Store *store, const char *message);
 void assert_settled(Store *store); /* one more round writes nothing */
 
 /* With the instance "app" after the first round; and what its agents say once all is well. */

@@ -102,6 +102,35 @@ static void test_an_engine_that_ends_shows(void **state)
     store_close(store);
 }
 
+static void test_stopped_and_started(void **state)
+{
+    (void)state;
+    Store *store = store_with_instance();
+    make_available(store);
+    json_t *spec = get(store, "spec/db-instance/app");
+    json_object_set_new(spec, "desired_state", json_string("stopped"));
+    char *text = json_dumps(spec, 0);
+    put(store, "spec/db-instance/app", text);
+    round_once(store);
+    see_node_in(store, "db-app-1", "stopped", "");
+    see_node_in(store, "db-app-2", "stopped", "");
+    round_once(store);
+    assert_member(store, "status/db-instance/app", "DBInstanceStatus", "stopped");
+    assert_true(event_said(store, "DB instance stopped"));
+    put(store, "spec/db-instance/app", instance_spec);
+    round_once(store);
+    assert_member(store, "status/db-instance/app", "DBInstanceStatus", "starting");
+    assert_false(event_said(store, "DB instance started"));
+    make_available(store);
+    assert_member(store, "status/db-instance/app", "DBInstanceStatus", "available");
+    assert_true(event_said(store, "DB instance started"));
+    assert_false(event_said(store, "DB instance restarted"));
+    assert_settled(store);
+    free(text);
+    json_decref(spec);
+    store_close(store);
+}
+
 /* Clients are let in only when the standby has what they would see (RULES F7). */
 static void test_a_closed_leader_is_not_available(void **state)
 {
@@ -336,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_nothing_to_do_writes_nothing),
         cmocka_unit_test(test_a_message_is_written_once),
         cmocka_unit_test(test_an_engine_that_ends_shows),
+        cmocka_unit_test(test_stopped_and_started),
         cmocka_unit_test(test_a_closed_leader_is_not_available),
         cmocka_unit_test(test_a_replica_follows_the_leader),
         cmocka_unit_test(test_pending_reboot),

@@ -65,22 +65,6 @@ static int64_t connections_of(Store *store, const char *node)
     return most - 3;
 }
 
-static bool event_said(Store *store, const char *message)
-{
-    Arena *arena = arena_new();
-    StoreRange range;
-    bool said = false;
-    assert_true(store_range(store, SLICE("event/"), (Slice){0}, 1000, arena, &range, NULL));
-    for (size_t i = 0; i < range.len; i++) {
-        json_t *event;
-        assert_true(record_parse(range.items[i].value, &event, NULL));
-        said = said || strcmp(member_str(event, "message", ""), message) == 0;
-        json_decref(event);
-    }
-    arena_free(arena);
-    return said;
-}
-
 /* ---- proxies -----------------------------------------------------------------------------------
  */
 
