@@ -52,7 +52,7 @@ MUTANTS = [
     Mutant('F3', 'behind a copy of the store who shall leave leaves',
            ('decide.c', 'ha_may_have_begun(&view->record) &&', 'view->record.set.len > 0 &&')),
     Mutant('F3', 'no numbers of timelines are passed over',
-           ('record.c', 'return record->unsure ? known + HA_TIMELINES_UNSURE : 0;', 'return 0;')),
+           ('timeline.c', 'return record->unsure ? known + HA_TIMELINES_UNSURE : 0;', 'return 0;')),
     Mutant('F4', 'a new leader keeps the set', ('decide.c', '    record->set = (HaSet){.len = 0};\n', '')),
     Mutant('F4', 'data of a member is made anew', ('decide.c', 'HA_DATA_LED && !ha_in_set(view);', 'HA_DATA_LED;'),
            ('decide.c', 'if (ha_in_set(view)) { /* a data', 'if (false) { /* a data'),
@@ -91,7 +91,7 @@ MUTANTS = [
     Mutant('', 'strict waits for data that nobody has', ('lead.c', 'return peer == NULL && another_streams(view);',
                                                         'return peer == NULL && another_streams(view) && false;')),
     Mutant('', 'what the leader has not told yet is divergence',
-           ('record.c', 'return ha_record_timeline(record) != 0 && timeline > newest(record);',
+           ('timeline.c', 'return ha_record_timeline(record) != 0 && timeline > newest(record);',
             'return record->history_len > 0 && timeline > newest(record);')),
 ]
 
