@@ -90,11 +90,13 @@ def refused(hosts, lost):
 
 
 def deaths(asked, writer):
-    """Ends that nobody planned, as of an engine that gets no processor on a loaded machine: only those may be heard of."""
+    """Ends that nobody planned, as of an engine that gets no processor on a loaded machine: only those may be heard of;
+    and of a plane that got none for a second, when its engine had handed over."""
     name = {'pool': 'main', 'side': 'solo'}[writer.proxy]
     ends = sum(f'The primary of {name} ' in event for event in Inside(asked).events(name))
     late = sum('the primary may not answer any more' in error for error in writer.errors)
-    return ends + (late if is_sanitized(Inside(asked).serve()) else 0)  # a pulse that took a second
+    loaded = is_sanitized(Inside(asked).serve()) or os.getloadavg()[0] > 6 * os.cpu_count()
+    return ends + (late if loaded else 0)
 
 
 class Killer(threading.Thread):
