@@ -273,6 +273,8 @@ NODISCARD bool file_write(const char *path, Slice text, mode_t mode, Err *err);
  */
 NODISCARD bool file_write_as(const char *path, Slice text, mode_t mode, uid_t uid, gid_t gid,
                              Err *err);
+/* Gives a file or folder another name, for good: fsync of the folder that it comes to. */
+NODISCARD bool file_rename(const char *from, const char *to, Err *err);
 /* Keeps a log from growing for ever: above LOG_BYTES_MAX its text moves to "PATH.1". Whoever writes
  * it appends, and goes on; what is written in the very moment may be lost. */
 #define LOG_BYTES_MAX ((int64_t)64 << 20)

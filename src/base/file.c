@@ -120,6 +120,12 @@ bool file_write_as(const char *path, Slice text, mode_t mode, uid_t uid, gid_t g
     return dir_sync_of(path, err);
 }
 
+bool file_rename(const char *from, const char *to, Err *err)
+{
+    return (rename(from, to) == 0 || err_set_errno(err, errno, "cannot make %s of %s", to, from)) &&
+           dir_sync_of(to, err);
+}
+
 static bool copy_to(int from, const char *path, Err *err)
 {
     CLEANUP(mem_free_ptr) char *bytes = mem_alloc(COPY_STEP);

@@ -267,8 +267,7 @@ static bool restore(const Tier *tier, const char *from, const char *token, Err *
         folder_make(tier, "restored", &spec.account, err));
     bool ok = command_run(&spec, &result, err);
     command_result_done(&result);
-    return ok && (rename(made_data, data) == 0 || err_set_errno(err, errno, "%s", data)) &&
-           tree_remove(made, err);
+    return ok && file_rename(made_data, data, err) && tree_remove(made, err);
 }
 
 bool etcd_own_restore(const Tier *tier, const char *kept, Err *err)
@@ -278,9 +277,7 @@ bool etcd_own_restore(const Tier *tier, const char *kept, Err *err)
     CLEANUP(mem_free_ptr) char *file = mem_printf("%s/member/snap/db", from);
     CLEANUP(mem_free_ptr) char *token = mem_printf("%s-%s", tier->id, kept);
     TRY(etcd_own_stop(tier, err) && reap(tier, err));
-    if (!file_exists(from) && rename(data, from) != 0) {
-        return err_set_errno(err, errno, "this host's copy of the store, %s", data);
-    }
+    TRY(file_exists(from) || file_rename(data, from, err));
     if (!file_exists(file)) {
         return err_set(err, ERR_CONFLICT, "%s is no copy of the store", from);
     }
@@ -294,6 +291,5 @@ bool etcd_own_restore_undo(const Tier *tier, const char *kept, Err *err)
     if (!file_exists(from)) {
         return true;
     }
-    return etcd_own_data_remove(tier, err) &&
-           (rename(from, data) == 0 || err_set_errno(err, errno, "%s", from));
+    return etcd_own_data_remove(tier, err) && file_rename(from, data, err);
 }

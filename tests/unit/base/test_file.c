@@ -87,6 +87,21 @@ static void test_refusals(void **state)
     buf_done(&buf);
 }
 
+static void test_rename(void **state)
+{
+    const char *folder = *state;
+    Err err = {0};
+    CLEANUP(mem_free_ptr) char *from = mem_printf("%s/from", folder);
+    CLEANUP(mem_free_ptr) char *to = mem_printf("%s/to", folder);
+    CLEANUP(mem_free_ptr) char *nowhere = mem_printf("%s/none/to", folder);
+    assert_int_equal(mkdir(from, 0700), 0);
+    assert_false(file_rename(from, nowhere, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    assert_true(file_exists(from));
+    assert_true(file_rename(from, to, &err));
+    assert_true(file_exists(to) && !file_exists(from));
+}
+
 /* What a write leaves that is killed goes, and nothing else. */
 static void test_sweep(void **state)
 {
@@ -288,11 +303,17 @@ static void test_lock_holder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(test_write_and_read),   IN_FOLDER(test_read_limits),
-        IN_FOLDER(test_refusals),         IN_FOLDER(test_sweep),
-        cmocka_unit_test(test_full_disk), IN_FOLDER(test_dir_make),
-        IN_FOLDER(test_tree_remove),      IN_FOLDER(test_tree_depth),
-        IN_FOLDER(test_tree_chown),       IN_FOLDER(test_bound),
+        IN_FOLDER(test_write_and_read),
+        IN_FOLDER(test_read_limits),
+        IN_FOLDER(test_refusals),
+        IN_FOLDER(test_sweep),
+        cmocka_unit_test(test_full_disk),
+        IN_FOLDER(test_dir_make),
+        IN_FOLDER(test_rename),
+        IN_FOLDER(test_tree_remove),
+        IN_FOLDER(test_tree_depth),
+        IN_FOLDER(test_tree_chown),
+        IN_FOLDER(test_bound),
         IN_FOLDER(test_lock_holder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
