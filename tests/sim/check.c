@@ -40,6 +40,12 @@ static int64_t last_timeline(const HaRecord *record)
     return record->history_len > 0 ? record->history[record->history_len - 1].timeline : 0;
 }
 
+/* Of a copy of the store from when nobody had led: somebody may have since (F3). */
+static bool is_of_the_beginning(const HaRecord *record)
+{
+    return record->unsure && record->set.len == 0;
+}
+
 void check_record(World *w, const HaRecord *before, const HaRecord *after)
 {
     if (after->term < before->term || after->term > before->term + 1) {
@@ -52,6 +58,11 @@ void check_record(World *w, const HaRecord *before, const HaRecord *after)
     }
     if (after->term == before->term && !ha_id_eq(&after->leader, &before->leader)) {
         fail(w, "another leader in the same term");
+    }
+    if (is_of_the_beginning(before) && after->set.len > 0 &&
+        !ha_id_eq(&after->set.items[0], &before->admitted)) {
+        fail(w, "%s leads behind a copy of when nobody had led, by nobody's word",
+             after->leader.text);
     }
     for (size_t i = 0; i < after->set.len; i++) {
         check_member(w, &after->set.items[i]);
@@ -169,6 +180,13 @@ void check_change(World *w, const Node *node, const HaSet *known, const char *ho
         trace(w, "%s is %s, and %s has just been let into the set", node->id.text, how,
               incarnation->text);
         w->check.ghosts++;
+    }
+}
+
+void check_last(World *w, const Node *node, const HaRecord *known)
+{
+    if (is_of_the_beginning(known) && node->data.whole) {
+        fail(w, "%s is removed, and what it has may be all that is left", node->id.text);
     }
 }
 
@@ -311,6 +329,11 @@ bool check_settled(World *w)
         bool follows = sender != NULL && sender->streaming && sender->node == i;
         if (!ha_set_has(&record->set, incarnation) || (i != leader && !follows)) {
             return false;
+        }
+    }
+    for (int i = 0; i < w->proxies_len; i++) {
+        if (w->proxies[i].up && w->proxies[i].run == 0) {
+            return false; /* its clients wait until it tries again */
         }
     }
     return w->now - w->check.last_ack < 200 * MS;

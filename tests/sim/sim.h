@@ -673,6 +673,7 @@ void check_ack(World *w, uint32_t op);
 void check_read(World *w, uint32_t op);
 void check_change(World *w, const Node *node, const HaSet *known, const char *how);
 void check_need(World *w, const Node *node, const Node *source); /* who knows the term */
+void check_last(World *w, const Node *node, const HaRecord *known);
 void check_copy(World *w, const Node *node);
 void check_follow(World *w, const Node *standby, const Node *source, size_t from);
 bool check_settled(World *w);

@@ -161,6 +161,7 @@ static void removed(World *w, const Event *event)
 {
     Node *node = &w->nodes[event->a];
     check_change(w, node, &charge_of(w, node->index)->basis.set, "removed");
+    check_last(w, node, &charge_of(w, node->index)->basis);
     data_clear(&node->data);
     agent_step_end(w, node->index);
 }

@@ -287,15 +287,22 @@ static void watch(World *w, const Event *event)
     later_in(w, &node->engine.proc, 200 * MS, watch, event->a, event->b);
 }
 
+typedef struct Offer {
+    int source;
+    size_t from; /* what the standby had when it asked */
+} Offer;
+
+/* What was still on its way of an earlier connection may have come since it asked. */
 static void connected(World *w, const Event *event)
 {
     Node *node = &w->nodes[event->a];
     Receiver *receiver = &node->engine.receiver;
-    const int *source = event->data;
+    const Offer *offer = event->data;
     if (receiver->conn != 0 || node->engine.state != ENGINE_RECOVERY ||
-        receiver->source != *source) {
-        Node *other = &w->nodes[*source];
-        send_to(w, node->host, other->host, &other->engine.proc, left, *source, event->b, NULL);
+        receiver->source != offer->source || node->data.len != offer->from) {
+        Node *other = &w->nodes[offer->source];
+        send_to(w, node->host, other->host, &other->engine.proc, left, offer->source, event->b,
+                NULL);
         return;
     }
     receiver->conn = (uint64_t)event->b;
@@ -349,10 +356,10 @@ static void hello(World *w, const Event *event)
                            .sent = standby->data.len,
                            .list = engine->loaded,
                            .heard = w->now};
-        int *from = mem_alloc(sizeof(int));
-        *from = source->index;
+        Offer *offer = mem_alloc(sizeof(Offer));
+        *offer = (Offer){.source = source->index, .from = sender->sent};
         send_to(w, source->host, standby->host, &standby->engine.proc, connected, standby->index,
-                (int64_t)sender->conn, from);
+                (int64_t)sender->conn, offer);
         return;
     }
 }
