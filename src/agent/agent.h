@@ -54,6 +54,7 @@ typedef struct AgentHost {
     char net[HOST_NET_SIZE];
     char zone; /* 0: it stands for all of them */
     bool alive;
+    bool unheard; /* it is taken for alive, and has not been heard yet since this one listens */
     bool draining;
     bool seat;                       /* it could have a member of the store's etcd */
     char engines[HOST_ENGINES_SIZE]; /* majors that are installed there: "postgres 15, redis 7" */

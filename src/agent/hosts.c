@@ -337,6 +337,8 @@ size_t hosts_list(Hosts *hosts, AgentHost out[static HOSTS_MAX])
             int64_t listened_ms = hosts->items[i].missed * BEAT_MS;
             out[len].silent_ms = silent_ms < listened_ms ? silent_ms : listened_ms;
             out[len].alive = silent_ms < HA_WITNESS_MS;
+            out[len].unheard =
+                !hosts->items[i].beats && !is_own(hosts, slice_of(hosts->items[i].host.name));
             len++;
         }
     }

@@ -81,7 +81,6 @@ static void tell_fewer(PgNode *node, const HaRecord *next)
     }
 }
 
-/* What RDS says, too (RDS-EVENT-0013 and 0049). */
 static void tell(PgNode *node, const HaRecord *next, const char *why)
 {
     const HaRecord *before = &node->view.record;
@@ -100,7 +99,7 @@ static void tell(PgNode *node, const HaRecord *next, const char *why)
         run->work->lead.took = true;
         node_event(run, is_multi_az(node) ? "failover" : "maintenance",
                    arena_printf(run->arena, "%s: %s leads in the place of %s.",
-                                is_multi_az(node) ? "Multi-AZ instance failover started"
+                                is_multi_az(node) ? EVENT_FAILOVER_STARTED
                                                   : "The instance moves to another host",
                                 run->work->id, before->leader.text));
     } else if (next->set.len < before->set.len) {
@@ -335,11 +334,11 @@ static bool do_open(PgNode *node, Err *err)
     NodeRun *run = node->run;
     TRY(pg_gate_open(&node->spec.paths, node_readers(), err));
     if (run->work->lead.took) {
-        node_event(run, is_multi_az(node) ? "failover" : "maintenance",
-                   arena_printf(run->arena, "%s: %s serves.",
-                                is_multi_az(node) ? "Multi-AZ instance failover completed"
-                                                  : "The instance has moved",
-                                run->work->id));
+        node_event(
+            run, is_multi_az(node) ? "failover" : "maintenance",
+            arena_printf(run->arena, "%s: %s serves.",
+                         is_multi_az(node) ? EVENT_FAILOVER_COMPLETED : "The instance has moved",
+                         run->work->id));
         run->work->lead.took = false;
     }
     return true;

@@ -55,9 +55,12 @@ static bool check_nodes(ApiContext *ctx, const Force *force)
     }
     if (force->chosen.len == 0) {
         return refuse(ctx, "InvalidRequestException",
-                      "%s of %s is there that has its data: nobody could lead. `weir status` and "
-                      "`weir events --source %s` say what became of them.",
-                      nobody, force->id, force->id);
+                      "%s of %s is there that has its data%s. `weir status` and `weir events "
+                      "--source %s` say what became of them.",
+                      nobody, force->id,
+                      json_array_size(force->others) == 0 ? ": nobody could lead"
+                                                          : "; without NodeId, others could lead",
+                      force->id);
     }
     return !force->differ
                ? true

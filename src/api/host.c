@@ -105,13 +105,22 @@ static const char *node_role(ApiContext *ctx, const char *node, const json_t *go
                                                                              : "replica";
 }
 
+const char *node_state(ApiContext *ctx, const json_t *goal, const json_t *seen,
+                       int64_t *ret_silent_ms)
+{
+    bool heard = host_is_heard(ctx, member_str(goal, "host", ""), ret_silent_ms);
+    *ret_silent_ms = heard ? 0 : *ret_silent_ms;
+    return *ret_silent_ms > 0 ? "unknown" : member_str(seen, "state", "waiting");
+}
+
 static json_t *node_view(ApiContext *ctx, const char *node, const json_t *goal, const char *note)
 {
-    json_t *view = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "NodeId", node, "ResourceType",
-                             member_str(goal, "resource", ""), "ResourceId",
-                             member_str(goal, "identifier", ""), "Kind",
-                             member_str(goal, "kind", ""), "Role", node_role(ctx, node, goal),
-                             "State", member_str(node_seen(ctx, node), "state", "waiting"));
+    int64_t silent_ms;
+    const char *state = node_state(ctx, goal, node_seen(ctx, node), &silent_ms);
+    json_t *view = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s}", "NodeId", node, "ResourceType",
+        member_str(goal, "resource", ""), "ResourceId", member_str(goal, "identifier", ""), "Kind",
+        member_str(goal, "kind", ""), "Role", node_role(ctx, node, goal), "State", state);
     if (note != NULL) {
         json_object_set_new(view, "Note", json_string(note));
     }
@@ -286,7 +295,7 @@ static bool check_node(ApiContext *ctx, const char *host, const char *node)
     const char *resource = member_str(goal, "identifier", "");
     if (goal == NULL || is_deleted(ctx, goal) ||
         strcmp(member_str(goal, "role", ""), "replica") == 0 || /* which never leads */
-        !ha_record_has_begun(record)) {
+        !ha_record_may_have_begun(record)) {
         return true;
     }
     if (strcmp(member_str(record, "leader", ""), node) == 0) {

@@ -11,6 +11,9 @@ const char *node_id_of(ApiContext *ctx, const char *key);
 
 /* As this host hears of it: one that it does not know has just come. */
 bool host_is_heard(ApiContext *ctx, const char *name, int64_t *ret_silent_ms);
+/* What a node said last; "unknown" where its host is silent, since *ret_silent_ms (else 0). */
+const char *node_state(ApiContext *ctx, const json_t *goal, const json_t *seen,
+                       int64_t *ret_silent_ms);
 /* The leader of a cluster's record runs, in the term that it was given, on a host that is heard. */
 bool cluster_serves(ApiContext *ctx, const json_t *record);
 

@@ -137,7 +137,4 @@
 API_OPERATIONS(API_PROTOTYPE)
 #undef API_PROTOTYPE
 
-/* RDS's id of an event's record, "RDS-EVENT-0049"; NULL: it has no such event. */
-const char *event_number(const json_t *event);
-
 #endif

@@ -135,15 +135,19 @@ static json_t *node_view(ApiContext *ctx, const char *node_id, const json_t *goa
         {"zone", "Zone"},
     };
     static const Renamed of_seen[] = {
-        {"state", "State"},          {"pid", "Pid"},         {"incarnation", "Incarnation"},
-        {"started_ms", "StartedAt"}, {"error", "LastError"},
+        {"pid", "Pid"},
+        {"incarnation", "Incarnation"},
+        {"started_ms", "StartedAt"},
+        {"error", "LastError"},
     };
     json_t *view = json_pack("{s:s}", "NodeId", node_id);
     rename_members(goal, of_goal, ARRAY_LEN(of_goal), view);
     rename_members(seen, of_seen, ARRAY_LEN(of_seen), view);
     int64_t silent_ms;
-    if (!host_is_heard(ctx, member_str(goal, "host", ""), &silent_ms) && silent_ms > 0) {
-        json_object_set_new(view, "State", json_string("silent")); /* it said something else last */
+    const char *state = node_state(ctx, goal, seen, &silent_ms);
+    json_object_set_new(view, "State", json_string(state));
+    if (silent_ms > 0) {
+        json_object_set_new(view, "HostSilentSince", json_integer(ctx->now_ms - silent_ms));
     }
     if (strcmp(member_str(goal, "kind", ""), "redis") == 0) {
         json_object_set_new(view, "Role", json_string(group_role(ctx, node_id, goal)));
@@ -190,7 +194,7 @@ static json_t *event_view(const RecordItem *item)
     const json_t *event = item->value;
     const json_t *category = json_array_get(member_array(event, "categories"), 0);
     return json_pack("{s:s, s:s*, s:I, s:s, s:s, s:s, s:s}", "EventId",
-                     item->key + strlen("event/"), "RdsEventId", event_number(event), "Time",
+                     item->key + strlen("event/"), "RdsEventId", event_rds_id(event), "Time",
                      (json_int_t)member_int(event, "time_ms", 0), "SourceType",
                      member_str(event, "type", ""), "SourceIdentifier", member_str(event, "id", ""),
                      "Category", json_is_string(category) ? json_string_value(category) : "",

@@ -125,18 +125,17 @@ static char *nodes_text(Arena *arena, const json_t *nodes)
     return json_array_size(nodes) > 1 ? arena_printf(arena, "%s, whoever has most,", text) : text;
 }
 
-/* Of an instance: " x (host h2) has data, too: …"; "" where no other node has. */
+/* Of an instance: who could lead instead; "" where no other node has data. */
 static const char *others_text(Arena *arena, const json_t *others)
 {
     const char *text = "";
     size_t i;
     json_t *other;
     json_array_foreach (others, i, other) {
-        text =
-            arena_printf(arena, "%s %s (host %s) has data, too%s: `--node %s` says that it shall.",
-                         text, member_str(other, "NodeId", ""), member_str(other, "Host", ""),
-                         member_bool(other, "HasLed", false) ? ", but went another way" : "",
-                         member_str(other, "NodeId", ""));
+        const char *name = member_str(other, "NodeId", "");
+        text = arena_printf(arena, "%s. Or --node %s: that one (host %s) has data, too%s", text,
+                            name, member_str(other, "Host", ""),
+                            member_bool(other, "HasLed", false) ? ", but went another way" : "");
     }
     return text;
 }
@@ -162,7 +161,7 @@ static bool refuse_unsure(const Change *change, const json_t *plan, Err *err)
         return err_set(err, ERR_INVALID,
                        "%s would lead %s with other data than the store knows of: it goes on from "
                        "an old copy. What others have acknowledged since is lost, and no other "
-                       "node must run.%s Make sure of that, and add --yes",
+                       "node must run. Make sure of that, and add --yes%s",
                        leader, change->name, others);
     }
     const char *all = member_bool(first, "HasLed", false)
@@ -172,8 +171,8 @@ static bool refuse_unsure(const Change *change, const json_t *plan, Err *err)
         arena_printf(arena, "%s%s", member_str(plan, "LeaderHost", ""), silent_text(arena, plan));
     return err_set(err, ERR_INVALID,
                    "%s would lead %s with what it has. What %s (host %s) has acknowledged without "
-                   "it is lost%s; and %s must not run any more: else both would take writes.%s "
-                   "Make sure of that, and add --yes",
+                   "it is lost%s; and %s must not run any more: else both would take writes. "
+                   "Make sure of that, and add --yes%s",
                    nodes_text(arena, nodes), change->name, leader, host, all, leader, others);
 }
 

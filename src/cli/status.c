@@ -167,7 +167,8 @@ int events_main(int argc, char **argv)
     Looking looking = {0};
     const CliSpec spec = {
         .usage = "usage: weir events [--follow] [--source NAME] [--data DIR] [-o table|json]\n\n"
-                 "Shows what happened to the tier, the oldest first.\n"
+                 "Shows what happened to the tier, the oldest first, with RDS's id of an event\n"
+                 "where it has one.\n"
                  "  --follow       goes on with what happens from now on; as JSON each event is\n"
                  "                 a line\n"
                  "  --source NAME  only of this resource\n",

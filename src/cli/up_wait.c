@@ -8,13 +8,15 @@
 #include "cli/up_priv.h"
 #include "model/model.h"
 
-#define POLL_MS 200
-#define WAIT_MS (600 * MS_PER_S)
+#define POLL_MS   200
+#define WAIT_MS   (600 * MS_PER_S)
+#define SILENT_MS (10 * MS_PER_S) /* a host that has been silent for less may well be back */
 
 /* What was last told of a resource. */
 typedef struct Told {
     char *status;
     RemarkWatch remark;
+    bool held_up;
 } Told;
 
 static bool is_settled(const char *status)
@@ -23,27 +25,32 @@ static bool is_settled(const char *status)
            strcmp(status, "deleting") == 0;
 }
 
-static bool leader_is_silent(const json_t *view, ResourceType type, const char *name)
+/* Of the node that leads the resource, or is the read replica: its host, where that is silent. */
+static const char *silent_host(const json_t *view, ResourceType type, const char *name)
 {
     size_t i;
     json_t *node;
     json_array_foreach (member_array(view, "nodes"), i, node) {
-        if (strcmp(member_str(node, "ResourceType", ""), resource_type_name(type)) == 0 &&
-            strcmp(member_str(node, "ResourceId", ""), name) == 0 &&
-            strcmp(member_str(node, "Role", ""), "primary") == 0) {
-            return strcmp(member_str(node, "State", ""), "silent") == 0;
+        const char *role = member_str(node, "Role", "");
+        bool stands = strcmp(role, "primary") == 0 ||
+                      (type == RESOURCE_DB_INSTANCE && strcmp(role, "replica") == 0);
+        int64_t since_ms = member_int(node, "HostSilentSince", 0);
+        if (stands && since_ms != 0 && time_wall_ms() - since_ms >= SILENT_MS &&
+            strcmp(member_str(node, "ResourceType", ""), resource_type_name(type)) == 0 &&
+            strcmp(member_str(node, "ResourceId", ""), name) == 0) {
+            return member_str(node, "Host", "");
         }
     }
-    return false;
+    return NULL;
 }
 
-/* The host of its leader, or of its source's, is silent: when that will be back nobody knows. */
-static bool is_held_up(const json_t *view, ResourceType type, const json_t *resource,
-                       const char *name)
+/* The host that holds it up, its own or its source's: when that will be back nobody knows. */
+static const char *held_up_by(const json_t *view, ResourceType type, const json_t *resource,
+                              const char *name)
 {
-    return leader_is_silent(view, type, name) ||
-           leader_is_silent(view, type,
-                            member_str(resource, "ReadReplicaSourceDBInstanceIdentifier", ""));
+    const char *own = silent_host(view, type, name);
+    const char *source = member_str(resource, "ReadReplicaSourceDBInstanceIdentifier", "");
+    return own != NULL ? own : silent_host(view, type, source);
 }
 
 typedef struct Watch {
@@ -85,6 +92,16 @@ static void report(const Watch *watch, Told *told, const char *name, const char 
     }
 }
 
+static void report_held_up(const Watch *watch, Told *told, const char *name, const char *host)
+{
+    if (host != NULL && !told->held_up) {
+        CLEANUP(mem_free_ptr)
+        char *text = mem_printf("is not waited for: host %s is silent", host);
+        say(watch, name, text);
+    }
+    told->held_up = host != NULL;
+}
+
 static int longest_name(const json_t *view)
 {
     size_t longest = 0;
@@ -112,9 +129,11 @@ static bool look(Watch *watch, const json_t *view)
             const char *status = member_str(resource, view_kinds[k].status, "");
             const char *remark =
                 remark_of_state(json_object_get(view, "remarks"), view_kinds[k].type, name);
-            report(watch, told_of(watch->all, &view_kinds[k], name), name, status, remark);
-            settled = settled &&
-                      (is_settled(status) || is_held_up(view, view_kinds[k].type, resource, name));
+            Told *told = told_of(watch->all, &view_kinds[k], name);
+            report(watch, told, name, status, remark);
+            const char *host = held_up_by(view, view_kinds[k].type, resource, name);
+            report_held_up(watch, told, name, is_settled(status) ? NULL : host);
+            settled = settled && (is_settled(status) || host != NULL);
         }
     }
     return settled;

@@ -265,13 +265,17 @@ static void members_put(Group *group)
 static json_t *member_status(Group *group, const json_t *member, bool *all_settled)
 {
     const char *node = member_str(member, "CacheClusterId", "");
-    bool settled = instance_node_settled(group->world, node);
-    *all_settled = *all_settled && settled;
+    const char *host = instance_node_host(group->world, node);
+    bool lost = host_is_lost(group->world, host); /* nobody knows when it will be back */
+    *all_settled = *all_settled && (lost || instance_node_settled(group->world, node));
     const json_t *seen = world_get(group->world, node_key(group, node, "seen"));
-    bool runs = strcmp(member_str(seen, "state", ""), "running") == 0;
+    bool runs = !lost && strcmp(member_str(seen, "state", ""), "running") == 0;
     const char *error = member_str(seen, "error", "");
-    bool placed = instance_node_host(group->world, node)[0] != '\0'; /* else that was said */
-    if (error[0] != '\0' || (!runs && placed)) {
+    bool placed = host[0] != '\0'; /* else that was said */
+    if (lost) {
+        json_object_set_new(group->next, "message",
+                            json_sprintf("node %s is on host %s, which is silent", node, host));
+    } else if (error[0] != '\0' || (!runs && placed)) {
         json_object_set_new(
             group->next, "message",
             json_sprintf("node %s: %s", node, error[0] != '\0' ? error : "is on its way"));
@@ -292,8 +296,7 @@ bool cache_leader_serves(const Group *group)
     const json_t *leader = world_get(group->world, node_key(group, leader_of(group), "seen"));
     return strcmp(member_str(leader, "ha", ""), "leading") == 0 &&
            strcmp(member_str(cache_cluster_of(group), "phase", "leading"), "leading") == 0 &&
-           member_int(leader, "term", 0) == member_int(cache_cluster_of(group), "term", -1) &&
-           !host_is_lost(group->world, instance_node_host(group->world, leader_of(group)));
+           member_int(leader, "term", 0) == member_int(cache_cluster_of(group), "term", -1);
 }
 
 bool cache_change_is_asked(const Group *group)
@@ -329,11 +332,13 @@ static void group_status(Group *group)
         json_object_set_new(group->next, "message", json_string(orphan));
     }
     const char *before = member_str(group->status, "Status", "creating");
-    bool asked = cache_change_is_asked(group);
-    bool ready =
-        !asked && cache_leader_serves(group) && settled && plane_ready(group->world, group->plane);
+    bool available = strcmp(before, "available") == 0;
+    const char *host = instance_node_host(group->world, leader_of(group));
+    bool leads = !cache_change_is_asked(group) && cache_leader_serves(group) &&
+                 host_counts(group->world, host, available);
+    bool ready = leads && settled && plane_ready(group->world, group->plane);
     /* Nobody asked for anything, and clients are served: a replica is on its way back. */
-    bool serves = !asked && cache_leader_serves(group) && strcmp(before, "available") == 0;
+    bool serves = leads && available;
     const char *word = ready || serves                   ? "available"
                        : strcmp(before, "creating") == 0 ? "creating"
                                                          : "modifying";
@@ -343,7 +348,7 @@ static void group_status(Group *group)
     if (ready) {
         json_object_set_new(group->next, "auth_token_epoch",
                             json_integer(member_int(group->spec, "auth_token_epoch", 0)));
-    } else {
+    } else if (!host_is_lost(group->world, host)) {
         group->world->busy = true;
     }
     if (ready && strcmp(before, "creating") == 0) {

@@ -78,7 +78,9 @@ const char *host_for(World *world, const char *current, const HostWish *wish, js
 bool host_drains(const World *world, const char *host);
 bool host_lives(const World *world, const char *host);
 /* It has been silent for so long that what its nodes said last counts for nothing. */
-bool host_is_lost(World *world, const char *host);
+bool host_is_lost(const World *world, const char *host);
+/* What its nodes said last counts: as long as it did before, a word may be late. */
+bool host_counts(const World *world, const char *host, bool before);
 /* Nothing is there any more, and nothing will be: its name is used up. */
 bool host_is_removed(const World *world, const char *host);
 /* Some host but this one takes new nodes. */

@@ -59,13 +59,12 @@ const char *proxy_reader_plane(World *world, const char *proxy_id)
 /* ---- one endpoint ------------------------------------------------------------------------------
  */
 
-static void tell(const Endpoint *endpoint, const char *category, const char *verb)
+static void tell(const Endpoint *endpoint, const char *category, const char *what)
 {
     World *world = endpoint->pool.world;
     const char *proxy = endpoint->pool.proxy_id;
     world_event(world, RESOURCE_DB_PROXY, proxy, category,
-                arena_printf(world->arena, "RDS %s endpoint %s for DB proxy %s.", verb,
-                             endpoint->id, proxy));
+                arena_printf(world->arena, "%s%s for DB proxy %s.", what, endpoint->id, proxy));
 }
 
 static void endpoint_delete(Endpoint *endpoint)
@@ -80,7 +79,7 @@ static void endpoint_delete(Endpoint *endpoint)
     world_delete(world, arena_printf(world->arena, "%s%s", spec_prefix, endpoint->id));
     json_decref(endpoint->next);
     endpoint->next = NULL;
-    tell(endpoint, "deletion", "deleted");
+    tell(endpoint, "deletion", EVENT_ENDPOINT_DELETED);
 }
 
 static void endpoint_serve(Endpoint *endpoint)
@@ -93,7 +92,7 @@ static void endpoint_serve(Endpoint *endpoint)
         json_object_set_new(endpoint->next, "message", json_string(endpoint->pool.problem));
     }
     if (pool_status(&endpoint->pool, endpoint->status, endpoint->next)) {
-        tell(endpoint, "creation", "created");
+        tell(endpoint, "creation", EVENT_ENDPOINT_CREATED);
     }
 }
 

@@ -112,13 +112,16 @@ bool host_lives(const World *world, const char *host)
     return found != NULL && found->alive && !host_is_removed(world, host);
 }
 
-bool host_is_lost(World *world, const char *host)
+bool host_is_lost(const World *world, const char *host)
 {
     const ControlHost *found = host_find(world, host);
-    bool silent = found != NULL && !found->alive;
-    bool lost = silent && found->silent_ms >= HOST_PATIENCE_MS;
-    world->busy = world->busy || (silent && !lost); /* time alone will tell */
-    return lost;
+    return found != NULL && !found->alive && found->silent_ms >= HOST_PATIENCE_MS;
+}
+
+bool host_counts(const World *world, const char *host, bool before)
+{
+    const ControlHost *found = host_find(world, host);
+    return found == NULL || (before ? !host_is_lost(world, host) : found->alive && !found->unheard);
 }
 
 bool host_is_removed(const World *world, const char *host)
@@ -142,7 +145,7 @@ const char *host_orphan(World *world, const char *cluster, const char *resource)
     const json_t *record = world_getf(world, "cluster/%s", cluster);
     const char *leader = member_str(record, "leader", "");
     const char *host = instance_node_host(world, leader);
-    if (json_array_size(member_array(record, "set")) > 1 || !ha_record_has_begun(record) ||
+    if (json_array_size(member_array(record, "set")) > 1 || !ha_record_may_have_begun(record) ||
         host_lives(world, host) || member_str(record, "admitted", "")[0] != '\0') {
         return NULL;
     }

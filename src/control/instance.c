@@ -137,7 +137,7 @@ static void instance_delete(Instance *instance)
     world_delete(world, arena_printf(world->arena, "spec/db-instance/%s", instance->id));
     json_decref(instance->next);
     instance->next = NULL;
-    world_event(world, RESOURCE_DB_INSTANCE, instance->id, "deletion", "DB instance deleted");
+    world_event(world, RESOURCE_DB_INSTANCE, instance->id, "deletion", EVENT_INSTANCE_DELETED);
 }
 
 static void instance_control(World *world, const char *id)

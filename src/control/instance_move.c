@@ -173,7 +173,7 @@ static bool former_is_needed(const Instance *instance, const char *second)
 static void forget_first(Instance *instance, const char *first)
 {
     const json_t *record = world_getf(instance->world, "cluster/%s", instance->dbi);
-    instance->first_leaves = !ha_record_has_begun(record);
+    instance->first_leaves = !ha_record_may_have_begun(record);
     if (!instance->first_leaves) {
         json_object_set_new(instance->next, "message",
                             json_sprintf("the data was on host %s, which was removed",

@@ -84,13 +84,19 @@ static bool standby_ready(const Instance *instance)
            instance_standby_joined(instance);
 }
 
+static const char *leader_host(const Instance *instance)
+{
+    return instance_node_host(instance->world, instance_leader(instance->world, instance->dbi));
+}
+
 /* The leader runs, and clients may see what it has. */
 static bool leader_open(const Instance *instance)
 {
     const char *leader = instance_leader(instance->world, instance->dbi);
+    bool before = strcmp(member_str(instance->status, "DBInstanceStatus", ""), "available") == 0;
     return node_is(instance, leader, "running") &&
            member_bool(instance_node_seen(instance->world, leader), "open", false) &&
-           !host_is_lost(instance->world, instance_node_host(instance->world, leader));
+           host_counts(instance->world, leader_host(instance), before);
 }
 
 static bool leader_ready(const Instance *instance)
@@ -107,10 +113,18 @@ bool instance_change_is_over(const Instance *instance)
            member_int(instance->spec, "failover_epoch", 0) <= instance_handover(instance);
 }
 
+/* Nobody knows when one will be back whose host is lost. */
+static bool awaits_standby(const Instance *instance)
+{
+    World *world = instance->world;
+    return instance->multi_az &&
+           !host_is_lost(world, instance_node_host(world, instance_second(instance)));
+}
+
 static bool instance_ready(const Instance *instance)
 {
     return instance_change_is_over(instance) && leader_ready(instance) &&
-           (!instance->multi_az || standby_ready(instance)) &&
+           (!awaits_standby(instance) || standby_ready(instance)) &&
            plane_ready(instance->world, instance_plane(instance));
 }
 
@@ -179,7 +193,8 @@ static void status_replication(Instance *instance)
     }
     const json_t *seen =
         instance_node_seen(instance->world, instance_leader(instance->world, instance->dbi));
-    bool streams = member_bool(seen, "streaming", false);
+    bool streams = member_bool(seen, "streaming", false) &&
+                   !host_is_lost(instance->world, leader_host(instance));
     json_t *info = json_pack("[{s:s, s:b, s:s}]", "StatusType", "read replication", "Normal",
                              streams, "Status", streams ? "replicating" : "error");
     json_object_set_new(instance->next, "StatusInfos", info);
@@ -193,19 +208,24 @@ static const char *standby_away(const Instance *instance)
                : "the standby is away: commits do not wait for it, and nobody could take over";
 }
 
-/* Nobody takes over while its host is silent: why, and what a user can do about it. */
+/* The leader's host is silent: what a user can do about it. */
 static const char *leader_away(const Instance *instance)
 {
     World *world = instance->world;
-    const char *leader = instance_leader(world, instance->dbi);
-    const char *host = instance_node_host(world, leader);
-    if (instance->multi_az) {
-        return host_orphan(world, instance->dbi, instance->id);
+    const char *host = leader_host(instance);
+    const char *orphan =
+        instance->multi_az ? host_orphan(world, instance->dbi, instance->id) : NULL;
+    if (orphan != NULL || !host_is_lost(world, host)) {
+        return orphan;
     }
-    return host_is_lost(world, host)
-               ? arena_printf(world->arena, "%s is on host %s, which is silent: bring it back",
-                              leader, host)
-               : NULL;
+    const char *removed = instance->source[0] != '\0'
+                              ? arena_printf(world->arena,
+                                             "; or `weir host remove %s` has it made anew on "
+                                             "another one",
+                                             host)
+                              : "";
+    return arena_printf(world->arena, "%s is on host %s, which is silent: bring that back%s",
+                        instance_leader(world, instance->dbi), host, removed);
 }
 
 static void status_message(Instance *instance, const char *word)
@@ -227,7 +247,8 @@ static void status_message(Instance *instance, const char *word)
                                          member_str(leader, "foreign_settings", "")));
     }
     if (strcmp(member_str(leader, "state", ""), "running") == 0 && !leader_open(instance) &&
-        member_str(leader, "error", "")[0] == '\0') {
+        member_str(leader, "error", "")[0] == '\0' &&
+        host_lives(instance->world, leader_host(instance))) {
         json_object_set_new(instance->next, "message",
                             json_string("clients wait until the standby has what they would see"));
     }
@@ -271,7 +292,7 @@ static bool is_started(Instance *instance, const char *before, const char *word)
 
 static void status_events(Instance *instance, const char *before, const char *word)
 {
-    static const char restarted[] = "DB instance restarted";
+    static const char restarted[] = EVENT_INSTANCE_RESTARTED;
     bool started = is_started(instance, before, word);
     bool another = strcmp(word, "available") == 0 && engine_is_another(instance);
     const struct {
@@ -280,10 +301,10 @@ static void status_events(Instance *instance, const char *before, const char *wo
         const char *category;
         const char *message;
     } moves[] = {
-        {"creating", "available", "creation", "DB instance created"},
+        {"creating", "available", "creation", EVENT_INSTANCE_CREATED},
         {"rebooting", "available", "availability", restarted},
         {"starting", "available", "availability", restarted},
-        {"stopping", "stopped", "notification", "DB instance stopped"},
+        {"stopping", "stopped", "notification", EVENT_INSTANCE_STOPPED},
         {"modifying", "available", "configuration change", "Finished applying the modification"},
     };
     for (size_t i = 0; i < ARRAY_LEN(moves); i++) {
@@ -295,7 +316,7 @@ static void status_events(Instance *instance, const char *before, const char *wo
     }
     if (started) {
         world_event(instance->world, RESOURCE_DB_INSTANCE, instance->id, "notification",
-                    "DB instance started");
+                    EVENT_INSTANCE_STARTED);
     }
 }
 
@@ -328,7 +349,7 @@ void instance_status(Instance *instance)
                             json_integer(member_int(instance->spec, "failover_epoch", 0)));
         json_object_set_new(instance->next, "password_epoch",
                             json_integer(member_int(instance->spec, "password_epoch", 0)));
-    } else {
+    } else if (!host_is_lost(instance->world, leader_host(instance))) {
         instance->world->busy = true;
     }
     status_change(instance);

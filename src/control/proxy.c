@@ -26,28 +26,27 @@ static bool has_target(const json_t *status, const char *dbi)
     return false;
 }
 
-static void replica_event(const Proxy *proxy, const char *format_word, const json_t *target)
+static void replica_event(const Proxy *proxy, bool came, const json_t *target)
 {
     World *world = proxy->pool.world;
-    bool came = strcmp(format_word, "addition") == 0;
     world_event(world, RESOURCE_DB_PROXY, proxy->id, "configuration change",
                 arena_printf(world->arena,
-                             "RDS detected the %s of the DB instance %s and automatically %s the "
-                             "target group of the DB proxy %s.",
-                             format_word, member_str(target, "RdsResourceId", ""),
+                             "%sthe DB instance %s and automatically %s the target group of the "
+                             "DB proxy %s.",
+                             came ? EVENT_TARGET_ADDED : EVENT_TARGET_REMOVED,
+                             member_str(target, "RdsResourceId", ""),
                              came ? "added it to" : "removed it from", proxy->id));
 }
 
 /* What was there in `from` and is not in `to`. */
-static void replica_events(const Proxy *proxy, const char *word, const json_t *from,
-                           const json_t *to)
+static void replica_events(const Proxy *proxy, bool came, const json_t *from, const json_t *to)
 {
     size_t i;
     json_t *target;
     json_array_foreach (member_array(from, "targets"), i, target) {
         if (member_str(target, "role", NULL) != NULL &&
             !has_target(to, member_str(target, "dbi", ""))) {
-            replica_event(proxy, word, target);
+            replica_event(proxy, came, target);
         }
     }
 }
@@ -88,11 +87,11 @@ static void proxy_status(Proxy *proxy)
     }
     add_replicas(proxy, targets);
     json_object_set_new(proxy->next, "targets", targets);
-    replica_events(proxy, "deletion", proxy->status, proxy->next);
-    replica_events(proxy, "addition", proxy->next, proxy->status);
+    replica_events(proxy, false, proxy->status, proxy->next);
+    replica_events(proxy, true, proxy->next, proxy->status);
     if (pool_status(&proxy->pool, proxy->status, proxy->next)) {
         world_event(proxy->pool.world, RESOURCE_DB_PROXY, proxy->id, "creation",
-                    arena_printf(proxy->pool.world->arena, "RDS created DB proxy %s.", proxy->id));
+                    arena_printf(proxy->pool.world->arena, EVENT_PROXY_CREATED "%s.", proxy->id));
     }
 }
 
@@ -111,7 +110,7 @@ static void proxy_delete(Proxy *proxy)
     json_decref(proxy->next);
     proxy->next = NULL;
     world_event(world, RESOURCE_DB_PROXY, proxy->id, "deletion",
-                arena_printf(world->arena, "RDS deleted DB proxy %s.", proxy->id));
+                arena_printf(world->arena, EVENT_PROXY_DELETED "%s.", proxy->id));
 }
 
 static void proxy_serve(Proxy *proxy)

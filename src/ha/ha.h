@@ -111,9 +111,9 @@ bool ha_record_diverged(const HaRecord *record, int64_t timeline, uint64_t lsn);
  * its own, and nobody else (RULES F3). */
 void ha_record_reset(HaRecord *record);
 
-/* Of a record in JSON, an instance's or a group's: somebody has led; or nobody knows, for it is of
- * a copy from when nobody had. */
-bool ha_record_has_begun(const json_t *json);
+/* Of a record in JSON: somebody has led; or nobody knows, for it is of a copy from when nobody had
+ * (of an instance; that a group begins anew loses nothing that it promises). */
+bool ha_record_may_have_begun(const json_t *json);
 NODISCARD bool ha_record_parse(const json_t *json, HaRecord *ret_record, Err *err);
 /* What other records have as well. NULL is nobody. */
 NODISCARD bool ha_id_read(const json_t *value, HaId *ret_id, Err *err);

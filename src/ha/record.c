@@ -155,7 +155,7 @@ static bool history_read(const json_t *json, HaRecord *record, Err *err)
     return true;
 }
 
-bool ha_record_has_begun(const json_t *json)
+bool ha_record_may_have_begun(const json_t *json)
 {
     return json_array_size(json_object_get(json, "set")) > 0 || member_bool(json, "unsure", false);
 }

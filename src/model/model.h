@@ -371,4 +371,21 @@ void record_free_ptr(json_t **record); /* for CLEANUP */
 json_t *event_new(Arena *arena, int64_t now_ms, ResourceType type, const char *id,
                   const char *category, const char *message, const char **ret_key);
 
+/* What RDS says, too: whoever says it begins so, and event_rds_id knows it by that. */
+#define EVENT_INSTANCE_DELETED   "DB instance deleted"
+#define EVENT_INSTANCE_CREATED   "DB instance created"
+#define EVENT_INSTANCE_RESTARTED "DB instance restarted"
+#define EVENT_INSTANCE_STOPPED   "DB instance stopped"
+#define EVENT_INSTANCE_STARTED   "DB instance started"
+#define EVENT_FAILOVER_STARTED   "Multi-AZ instance failover started"
+#define EVENT_FAILOVER_COMPLETED "Multi-AZ instance failover completed"
+#define EVENT_PROXY_CREATED      "RDS created DB proxy "
+#define EVENT_PROXY_DELETED      "RDS deleted DB proxy "
+#define EVENT_ENDPOINT_CREATED   "RDS created endpoint "
+#define EVENT_ENDPOINT_DELETED   "RDS deleted endpoint "
+#define EVENT_TARGET_ADDED       "RDS detected the addition of "
+#define EVENT_TARGET_REMOVED     "RDS detected the deletion of "
+/* Its id of an event's record, "RDS-EVENT-0049"; NULL: it has no such event. */
+const char *event_rds_id(const json_t *event);
+
 #endif

@@ -35,20 +35,3 @@ void record_free_ptr(json_t **record)
     json_decref(*record);
     *record = NULL;
 }
-
-json_t *event_new(Arena *arena, int64_t now_ms, ResourceType type, const char *id,
-                  const char *category, const char *message, const char **ret_key)
-{
-    char suffix[7];
-    random_id(suffix, sizeof(suffix) - 1);
-    *ret_key = arena_printf(arena, "event/%013" PRId64 "-%s", now_ms, suffix);
-    json_t *text = json_string(message);
-    if (text == NULL) {
-        text = json_string("(a message that is not UTF-8)");
-    }
-    json_t *event =
-        json_pack("{s:s, s:s, s:o, s:[s], s:I}", "type", resource_type_name(type), "id", id,
-                  "message", text, "categories", category, "time_ms", (json_int_t)now_ms);
-    ASSERT(event != NULL);
-    return event;
-}

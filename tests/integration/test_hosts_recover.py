@@ -40,9 +40,9 @@ def recover(host, *words, **options):
 
 
 def places(asked, resource):
-    """{role: host} of its nodes, once all of them run."""
-    nodes = Inside(asked).nodes(resource)
-    return {node['Role']: node['Host'] for node in nodes} if all(node.get('State') == 'running' for node in nodes) else {}
+    """{role: host} of its nodes, but for those of silent hosts, once all of them run."""
+    nodes = [node for node in Inside(asked).nodes(resource) if node['State'] != 'unknown']
+    return {node['Role']: node['Host'] for node in nodes} if all(node['State'] == 'running' for node in nodes) else {}
 
 
 def lead(host, name):

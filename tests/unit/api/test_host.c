@@ -51,11 +51,12 @@ static void test_list(void **state)
          "'Draining': false, 'StoreMember': 'sole-voter', 'Nodes': [{'NodeId': 'db-a-1', "
          "'ResourceId': 'app', 'Role': "
          "'primary', 'State': 'running'}]}, {'HostName': 'h2', 'State': 'silent', 'Nodes': "
-         "[{'NodeId': 'db-a-2', 'Note': 'it waits'}, {'NodeId': 'db-r-1', 'Role': 'replica'}]}, "
+         "[{'NodeId': 'db-a-2', 'State': 'unknown', 'Note': 'it waits'}, {'NodeId': 'db-r-1', "
+         "'Role': 'replica'}]}, "
          "{'HostName': 'h3', 'StoreMember': 'learner', 'Nodes': []}]}"},
         {"weir:ListNodes", NULL, NULL,
          "{'Nodes': [{'NodeId': 'db-a-1', 'State': 'running'}, {'NodeId': 'db-a-2', 'State': "
-         "'silent'}, {'NodeId': 'db-r-1', 'State': 'silent'}]}"},
+         "'unknown'}, {'NodeId': 'db-r-1', 'State': 'unknown'}]}"},
         {"weir:ListHosts", "{'HostName': 'h3'}", NULL, "{'Hosts': [{'HostName': 'h3'}]}"},
         {"weir:ListHosts", "{'HostName': 'h9'}", NULL, "{'Hosts': []}"},
     };

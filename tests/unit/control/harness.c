@@ -180,8 +180,12 @@ Store *store_with_instance(void)
 
 void make_available(Store *store)
 {
-    see_node(store, "db-app-1", "a",
-             ",\"standbys\":[{\"name\":\"weir_b\",\"sync_state\":\"sync\"}]");
+    static int started_ms;
+    CLEANUP(mem_free_ptr)
+    char *more = mem_printf(",\"started_ms\":%d,\"standbys\":[{\"name\":\"weir_b\","
+                            "\"sync_state\":\"sync\"}]",
+                            ++started_ms);
+    see_node(store, "db-app-1", "a", more);
     see_node(store, "db-app-2", "b", "");
     see_plane(store, "relay-db-app");
     put(store, "cluster/db-app", "{\"leader\":\"db-app-1\",\"set\":[\"a\",\"b\"],\"term\":1}");

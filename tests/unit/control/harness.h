@@ -34,6 +34,6 @@ void assert_settled(Store *store); /* one more round writes nothing */
 
 /* With the instance "app" after the first round; and what its agents say once all is well. */
 Store *store_with_instance(void);
-void make_available(Store *store);
+void make_available(Store *store); /* each time by another run of the engines */
 
 #endif

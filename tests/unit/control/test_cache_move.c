@@ -155,6 +155,32 @@ static void test_a_group_of_one_waits(void **state)
     store_close(tier.store);
 }
 
+static void assert_group(const Tier *tier, const char *word)
+{
+    assert_member(tier->store, "status/replication-group/c", "Status", word);
+}
+
+/* What was said there last counts for nothing; a replica there is not waited for. */
+static void test_a_group_on_a_silent_host(void **state)
+{
+    (void)state;
+    Tier tier = tier_group();
+    see_plane_everywhere(&tier, "front-c");
+    look(&tier);
+    assert_group(&tier, "available");
+    tier.hosts[0].alive = false;
+    tier.hosts[0].silent_ms = 10000;
+    look(&tier);
+    assert_group(&tier, "modifying");
+    group_record(&tier, "c-002", "[\"b\"]", 0);
+    see_node(tier.store, "c-002", "b", ",\"ha\":\"leading\",\"term\":1");
+    look(&tier);
+    assert_group(&tier, "available");
+    assert_member(tier.store, "status/replication-group/c", "message",
+                  "node c-001 is on host h1, which is silent");
+    store_close(tier.store);
+}
+
 static void test_a_group_on_a_removed_host(void **state)
 {
     (void)state;
@@ -179,6 +205,7 @@ int main(void)
         cmocka_unit_test(test_a_group_primary_moves),
         cmocka_unit_test(test_a_group_waits_for_a_late_beat),
         cmocka_unit_test(test_a_group_of_one_waits),
+        cmocka_unit_test(test_a_group_on_a_silent_host),
         cmocka_unit_test(test_a_group_on_a_removed_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

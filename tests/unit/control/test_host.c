@@ -136,20 +136,12 @@ static void assert_message_has(const Tier *tier, const char *words)
     json_decref(status);
 }
 
-static void see_plane_everywhere(Tier *tier, const char *plane)
+static void assert_status(const Tier *tier, const char *word)
 {
-    CLEANUP(mem_free_ptr) char *goal = mem_printf("plane/%s/goal", plane);
-    CLEANUP(mem_free_ptr)
-    char *text = mem_printf("{\"state\":\"running\",\"applied\":%lld}",
-                            (long long)revision_of(tier->store, goal));
-    for (size_t i = 0; i < ARRAY_LEN(tier->hosts); i++) {
-        CLEANUP(mem_free_ptr)
-        char *key = mem_printf("plane/%s/seen/%s", plane, tier->hosts[i].name);
-        put(tier->store, key, text);
-    }
+    assert_member(tier->store, "status/db-instance/app", "DBInstanceStatus", word);
 }
 
-/* What its nodes said last counts for a while, and then for nothing. */
+/* What its nodes said last counts for a while, and then for nothing, until it is heard. */
 static void test_a_leader_on_a_silent_host(void **state)
 {
     (void)state;
@@ -158,18 +150,64 @@ static void test_a_leader_on_a_silent_host(void **state)
     see_leader(&tier, "db-app-1", "a", "");
     see_plane_everywhere(&tier, "relay-db-app");
     look(&tier);
-    assert_member(tier.store, "status/db-instance/app", "DBInstanceStatus", "available");
+    assert_status(&tier, "available");
     tier.hosts[0].alive = false;
     tier.hosts[0].silent_ms = 9000;
-    assert_true(round_of(tier.store, tier.hosts, 3)); /* it looks again */
-    assert_member(tier.store, "status/db-instance/app", "DBInstanceStatus", "available");
+    look(&tier);
+    assert_status(&tier, "available");
     tier.hosts[0].silent_ms = 10000;
     look(&tier);
-    assert_member(tier.store, "status/db-instance/app", "DBInstanceStatus", "starting");
+    assert_status(&tier, "starting");
     assert_message_has(&tier, "db-app-1 is on host h1, which is silent");
-    tier.hosts[0].alive = true;
     look(&tier);
-    assert_member(tier.store, "status/db-instance/app", "DBInstanceStatus", "available");
+    assert_false(round_of(tier.store, tier.hosts, 3));  /* there is nothing to hurry for */
+    tier.hosts[0].alive = tier.hosts[0].unheard = true; /* control has begun on another host */
+    tier.hosts[0].silent_ms = 0;
+    look(&tier);
+    assert_status(&tier, "starting");
+    tier.hosts[0].unheard = false;
+    look(&tier);
+    assert_status(&tier, "available");
+    store_close(tier.store);
+}
+
+/* Somebody has let another node lead, or it took over late: a standby that may never be back is
+ * not waited for. */
+static void test_another_leads_in_its_place(void **state)
+{
+    (void)state;
+    Tier tier = tier_multi_az();
+    look(&tier);
+    see_leader(&tier, "db-app-1", "a", "b");
+    see_node(tier.store, "db-app-2", "b", "");
+    see_plane_everywhere(&tier, "relay-db-app");
+    look(&tier);
+    assert_status(&tier, "available");
+    tier.hosts[0].alive = false;
+    tier.hosts[0].silent_ms = 20000;
+    look(&tier);
+    assert_status(&tier, "starting");
+    put(tier.store, "cluster/db-app", "{\"leader\":\"db-app-2\",\"set\":[\"b\"],\"term\":2}");
+    look(&tier);
+    see_leader(&tier, "db-app-2", "b", "");
+    see_plane_everywhere(&tier, "relay-db-app");
+    look(&tier);
+    assert_status(&tier, "available");
+    assert_message_has(&tier, "the standby is away");
+    store_close(tier.store);
+}
+
+/* Both of them: nobody waits for a standby then. */
+static void test_a_pair_on_silent_hosts(void **state)
+{
+    (void)state;
+    Tier tier = tier_multi_az();
+    for (int i = 0; i < 2; i++) {
+        tier.hosts[i].alive = false;
+        tier.hosts[i].silent_ms = 10000;
+    }
+    look(&tier);
+    assert_message_has(&tier, "db-app-1 is on host h1, which is silent");
     store_close(tier.store);
 }
 
@@ -258,6 +296,8 @@ int main(void)
         cmocka_unit_test(test_a_late_beat_is_not_waited_for),
         cmocka_unit_test(test_no_host_takes_nodes),
         cmocka_unit_test(test_a_leader_on_a_silent_host),
+        cmocka_unit_test(test_another_leads_in_its_place),
+        cmocka_unit_test(test_a_pair_on_silent_hosts),
         cmocka_unit_test(test_nobody_may_lead),
         cmocka_unit_test(test_nodes_of_a_removed_host),
         cmocka_unit_test(test_a_leader_of_a_removed_host),

@@ -77,6 +77,20 @@ static inline void see_leader(Tier *tier, const char *node, const char *incarnat
     mem_free(more);
 }
 
+/* Its process runs on each host. */
+static inline void see_plane_everywhere(Tier *tier, const char *plane)
+{
+    CLEANUP(mem_free_ptr) char *goal = mem_printf("plane/%s/goal", plane);
+    CLEANUP(mem_free_ptr)
+    char *text = mem_printf("{\"state\":\"running\",\"applied\":%lld}",
+                            (long long)revision_of(tier->store, goal));
+    for (size_t i = 0; i < ARRAY_LEN(tier->hosts); i++) {
+        CLEANUP(mem_free_ptr)
+        char *key = mem_printf("plane/%s/seen/%s", plane, tier->hosts[i].name);
+        put(tier->store, key, text);
+    }
+}
+
 static inline Tier tier_single(void)
 {
     Tier tier = tier_with("spec/db-instance/app", single);
