@@ -101,14 +101,22 @@ static const Node *better(World *w, const Node *node, uint32_t write)
     return NULL;
 }
 
+/* How the node that lacks a write has come to lead. */
+typedef enum Opening { OPENING_AGAIN, OPENING_PLANNED, OPENING_PROMOTED } Opening;
+
+static Opening promotion(const World *w)
+{
+    return w->group->planned ? OPENING_PLANNED : OPENING_PROMOTED;
+}
+
 /* Why a plain group may not have lost it; NULL: it may. */
-static const char *plain_reason(World *w, const Node *node, uint32_t write, bool promoted)
+static const char *plain_reason(World *w, const Node *node, uint32_t write, Opening how)
 {
     bool prompt = w->one_host && w->profile != PROFILE_STORM;
-    if (!promoted) {
+    if (how == OPENING_AGAIN) {
         return "it was in its log";
     }
-    if (w->group->planned) {
+    if (how == OPENING_PLANNED) {
         return "the change was planned";
     }
     bool at_once = w->now - w->group->freed_at < GROUP_BID_MS * MS; /* so it has read to the end */
@@ -118,11 +126,11 @@ static const char *plain_reason(World *w, const Node *node, uint32_t write, bool
     return prompt && better(w, node, write) != NULL ? "another one has it" : NULL;
 }
 
-static void lose(World *w, const Node *node, uint32_t write, bool promoted)
+static void lose(World *w, const Node *node, uint32_t write, Opening how)
 {
     const GroupWrite *what = &w->group->writes.items[write];
     const char *reason = w->group->durable ? (w->strict ? "the group is strict" : "it is durable")
-                                           : plain_reason(w, node, write, promoted);
+                                           : plain_reason(w, node, write, how);
     bool alone = w->profile != PROFILE_STORM && !w->one_host; /* one fault takes nothing */
     bool excused = what->fragile || what->outside || w->group->blind;
     if (reason == NULL || (excused && !(alone && w->group->durable))) {
@@ -147,7 +155,7 @@ static void check_lost(World *w, const Node *node, bool promoted)
         if (data_has(&node->data, write)) {
             group->acked.items[len++] = write;
         } else {
-            lose(w, node, write, promoted);
+            lose(w, node, write, promoted ? promotion(w) : OPENING_AGAIN);
         }
     }
     group->acked.len = len;
@@ -233,7 +241,10 @@ void group_check_ack(World *w, uint32_t number)
     check_acting(w, op);
     const Node *leader = &w->nodes[group->open_node];
     if (group->open_term > write->term && !data_has(&leader->data, op->write)) {
-        lose(w, leader, op->write, true); /* it was on its way when the other one opened */
+        /* It was on its way when the other one opened; where that was not the first behind it, the
+         * write may have been lost before the last change. */
+        bool next = group->open_term == write->term + 1;
+        lose(w, leader, op->write, next ? promotion(w) : OPENING_PROMOTED);
         return;
     }
     vec_push(&group->acked, op->write);
