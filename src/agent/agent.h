@@ -54,13 +54,13 @@ typedef struct AgentHost {
     char net[HOST_NET_SIZE];
     char zone; /* 0: it stands for all of them */
     bool alive;
-    bool unheard; /* it is taken for alive, and has not been heard yet since this one listens */
     bool draining;
     bool seat;                       /* it could have a member of the store's etcd */
     char engines[HOST_ENGINES_SIZE]; /* majors that are installed there: "postgres 15, redis 7" */
     int64_t joined_ms;
-    int64_t silent_ms;    /* since its last word was seen, while this one listened */
-    int64_t memory_bytes; /* 0: not known */
+    char agent[AGENT_ID_SIZE]; /* that beats there; "": since this one listens none has */
+    int64_t silent_ms;         /* since its last word was seen, while this one listened */
+    int64_t memory_bytes;      /* 0: not known */
 } AgentHost;
 
 /* Thread-safe. By no order; returns how many there are: none where this one was removed. */

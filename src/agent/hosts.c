@@ -326,6 +326,15 @@ bool hosts_agent_lives(Hosts *hosts, const char *agent)
     return lives;
 }
 
+static void entry_agent(const Hosts *hosts, const HostEntry *entry, char out[AGENT_ID_SIZE])
+{
+    bool own = is_own(hosts, slice_of(entry->host.name));
+    snprintf(out, AGENT_ID_SIZE, "%s",
+             own            ? hosts->options->agent_id
+             : entry->beats ? entry->agent
+                            : "");
+}
+
 size_t hosts_list(Hosts *hosts, AgentHost out[static HOSTS_MAX])
 {
     pthread_mutex_lock(&hosts->mutex);
@@ -337,8 +346,7 @@ size_t hosts_list(Hosts *hosts, AgentHost out[static HOSTS_MAX])
             int64_t listened_ms = hosts->items[i].missed * BEAT_MS;
             out[len].silent_ms = silent_ms < listened_ms ? silent_ms : listened_ms;
             out[len].alive = silent_ms < HA_WITNESS_MS;
-            out[len].unheard =
-                !hosts->items[i].beats && !is_own(hosts, slice_of(hosts->items[i].host.name));
+            entry_agent(hosts, &hosts->items[i], out[len].agent);
             len++;
         }
     }

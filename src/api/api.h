@@ -34,6 +34,12 @@ typedef enum HostStoreMember {
 } HostStoreMember;
 
 /* Everything is borrowed and must outlive the Api. */
+typedef struct HostWord {
+    bool alive;
+    bool unheard; /* it is taken for alive: nobody has listened for long enough yet */
+    int64_t silent_ms;
+} HostWord;
+
 typedef struct ApiOptions {
     Loop *loop;      /* NULL: no HTTP, only api_answer */
     Jobs *jobs;      /* where requests are carried out */
@@ -57,7 +63,7 @@ typedef struct ApiOptions {
                    Err *err);
     /* Whether a host of the tier is alive, and for how long no word of it was heard, on a job
      * thread. False: it is not known here. NULL: there is this host only. */
-    bool (*host_heard)(void *context, const char *host, bool *ret_alive, int64_t *ret_silent_ms);
+    bool (*host_heard)(void *context, const char *host, HostWord *ret_word);
     /* What the host is to the store. Any thread. NULL: no host is anything. */
     HostStoreMember (*store_member)(void *context, const char *host);
     /* How a host that joins reaches the store: the members Store… of JoinHost's answer, the

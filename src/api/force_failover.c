@@ -58,8 +58,9 @@ static bool check_nodes(ApiContext *ctx, const Force *force)
                       "%s of %s is there that has its data%s. `weir status` and `weir events "
                       "--source %s` say what became of them.",
                       nobody, force->id,
-                      json_array_size(force->others) == 0 ? ": nobody could lead"
-                                                          : "; without NodeId, others could lead",
+                      force->wanted == NULL                ? ": nobody could lead"
+                      : json_array_size(force->others) > 0 ? "; others have"
+                                                           : "",
                       force->id);
     }
     return !force->differ

@@ -33,16 +33,21 @@ static json_t *host_named(ApiContext *ctx, const json_t *input, const char **ret
     return spec;
 }
 
-bool host_is_heard(ApiContext *ctx, const char *name, int64_t *ret_silent_ms)
+static HostWord host_word(ApiContext *ctx, const char *name)
 {
     const ApiOptions *options = &ctx->api->options;
-    bool alive = true;
-    *ret_silent_ms = 0;
-    if (options->host_heard != NULL &&
-        !options->host_heard(options->context, name, &alive, ret_silent_ms)) {
-        alive = false;
+    HostWord word = {.alive = true};
+    if (options->host_heard != NULL && !options->host_heard(options->context, name, &word)) {
+        return (HostWord){.unheard = true};
     }
-    return alive;
+    return word;
+}
+
+bool host_is_heard(ApiContext *ctx, const char *name, int64_t *ret_silent_ms)
+{
+    HostWord word = host_word(ctx, name);
+    *ret_silent_ms = word.silent_ms;
+    return word.alive;
 }
 
 /* "host/NAME/spec": the name; NULL for another key. */
@@ -108,9 +113,9 @@ static const char *node_role(ApiContext *ctx, const char *node, const json_t *go
 const char *node_state(ApiContext *ctx, const json_t *goal, const json_t *seen,
                        int64_t *ret_silent_ms)
 {
-    bool heard = host_is_heard(ctx, member_str(goal, "host", ""), ret_silent_ms);
-    *ret_silent_ms = heard ? 0 : *ret_silent_ms;
-    return *ret_silent_ms > 0 ? "unknown" : member_str(seen, "state", "waiting");
+    HostWord word = host_word(ctx, member_str(goal, "host", ""));
+    *ret_silent_ms = word.alive ? 0 : word.silent_ms;
+    return word.alive && !word.unheard ? member_str(seen, "state", "waiting") : "unknown";
 }
 
 static json_t *node_view(ApiContext *ctx, const char *node, const json_t *goal, const char *note)

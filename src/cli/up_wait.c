@@ -25,32 +25,49 @@ static bool is_settled(const char *status)
            strcmp(status, "deleting") == 0;
 }
 
-/* Of the node that leads the resource, or is the read replica: its host, where that is silent. */
-static const char *silent_host(const json_t *view, ResourceType type, const char *name)
+/* The node that leads the resource, or is the read replica; where none of a group leads, one whose
+ * host is silent. NULL: there is none. */
+static const json_t *standing_node(const json_t *view, ResourceType type, const char *name)
 {
+    const json_t *found = NULL;
     size_t i;
     json_t *node;
     json_array_foreach (member_array(view, "nodes"), i, node) {
         const char *role = member_str(node, "Role", "");
-        bool stands = strcmp(role, "primary") == 0 ||
-                      (type == RESOURCE_DB_INSTANCE && strcmp(role, "replica") == 0);
-        int64_t since_ms = member_int(node, "HostSilentSince", 0);
-        if (stands && since_ms != 0 && time_wall_ms() - since_ms >= SILENT_MS &&
+        bool leads = strcmp(role, "primary") == 0;
+        bool may =
+            leads ||
+            (strcmp(role, "replica") == 0 &&
+             (type == RESOURCE_DB_INSTANCE || json_object_get(node, "HostSilentSince") != NULL));
+        if (may && (leads || found == NULL) &&
             strcmp(member_str(node, "ResourceType", ""), resource_type_name(type)) == 0 &&
             strcmp(member_str(node, "ResourceId", ""), name) == 0) {
-            return member_str(node, "Host", "");
+            found = node;
         }
     }
-    return NULL;
+    return found;
+}
+
+static const char *silent_host(const json_t *node)
+{
+    int64_t since_ms = member_int(node, "HostSilentSince", 0);
+    return since_ms != 0 && time_wall_ms() - since_ms >= SILENT_MS ? member_str(node, "Host", "")
+                                                                   : NULL;
 }
 
 /* The host that holds it up, its own or its source's: when that will be back nobody knows. */
 static const char *held_up_by(const json_t *view, ResourceType type, const json_t *resource,
                               const char *name)
 {
-    const char *own = silent_host(view, type, name);
+    const char *own = silent_host(standing_node(view, type, name));
     const char *source = member_str(resource, "ReadReplicaSourceDBInstanceIdentifier", "");
-    return own != NULL ? own : silent_host(view, type, source);
+    return own != NULL ? own : silent_host(standing_node(view, type, source));
+}
+
+/* Its host may yet be heard: what its status says is of before. */
+static bool is_unknown(const json_t *view, ResourceType type, const char *name)
+{
+    return strcmp(member_str(standing_node(view, type, name), "State", ""), "unknown") == 0;
 }
 
 typedef struct Watch {
@@ -132,8 +149,9 @@ static bool look(Watch *watch, const json_t *view)
             Told *told = told_of(watch->all, &view_kinds[k], name);
             report(watch, told, name, status, remark);
             const char *host = held_up_by(view, view_kinds[k].type, resource, name);
-            report_held_up(watch, told, name, is_settled(status) ? NULL : host);
-            settled = settled && (is_settled(status) || host != NULL);
+            bool is = is_settled(status) && !is_unknown(view, view_kinds[k].type, name);
+            report_held_up(watch, told, name, is ? NULL : host);
+            settled = settled && (is || host != NULL);
         }
     }
     return settled;

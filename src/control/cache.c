@@ -262,6 +262,13 @@ static void members_put(Group *group)
 /* ---- status ------------------------------------------------------------------------------------
  */
 
+static void tell_silent(Group *group, const char *node)
+{
+    json_object_set_new(group->next, "message",
+                        json_sprintf("node %s is on host %s, which is silent: bring that back",
+                                     node, instance_node_host(group->world, node)));
+}
+
 static json_t *member_status(Group *group, const json_t *member, bool *all_settled)
 {
     const char *node = member_str(member, "CacheClusterId", "");
@@ -273,8 +280,7 @@ static json_t *member_status(Group *group, const json_t *member, bool *all_settl
     const char *error = member_str(seen, "error", "");
     bool placed = host[0] != '\0'; /* else that was said */
     if (lost) {
-        json_object_set_new(group->next, "message",
-                            json_sprintf("node %s is on host %s, which is silent", node, host));
+        tell_silent(group, node);
     } else if (error[0] != '\0' || (!runs && placed)) {
         json_object_set_new(
             group->next, "message",
@@ -330,12 +336,14 @@ static void group_status(Group *group)
     const char *orphan = host_orphan(group->world, cache_cluster_name(group), group->id);
     if (json_array_size(members) > 1 && orphan != NULL) {
         json_object_set_new(group->next, "message", json_string(orphan));
+    } else if (host_is_lost(group->world, instance_node_host(group->world, leader_of(group)))) {
+        tell_silent(group, leader_of(group)); /* rather than what follows from that */
     }
     const char *before = member_str(group->status, "Status", "creating");
     bool available = strcmp(before, "available") == 0;
     const char *host = instance_node_host(group->world, leader_of(group));
     bool leads = !cache_change_is_asked(group) && cache_leader_serves(group) &&
-                 host_counts(group->world, host, available);
+                 host_node_counts(group->world, leader_of(group), available);
     bool ready = leads && settled && plane_ready(group->world, group->plane);
     /* Nobody asked for anything, and clients are served: a replica is on its way back. */
     bool serves = leads && available;

@@ -15,9 +15,9 @@ typedef struct ControlHost {
     const char *name;
     char zone; /* 0: it stands for all of them */
     bool alive;
-    bool unheard; /* alive as far as is known: nobody has listened for long enough */
     bool draining;
     const char *engines; /* what is installed there, as a text; NULL: not known */
+    const char *agent;   /* that beats there; "": none was heard yet; NULL: any word counts */
     int64_t silent_ms;   /* of one that is not: for how long, as far as this host has listened */
     int64_t memory_bytes;
 } ControlHost;

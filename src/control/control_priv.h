@@ -79,8 +79,9 @@ bool host_drains(const World *world, const char *host);
 bool host_lives(const World *world, const char *host);
 /* It has been silent for so long that what its nodes said last counts for nothing. */
 bool host_is_lost(const World *world, const char *host);
-/* What its nodes said last counts: as long as it did before, a word may be late. */
-bool host_counts(const World *world, const char *host, bool before);
+/* What the node said last counts: of the agent that beats there; as long as it did `before`, a beat
+ * may be late. */
+bool host_node_counts(World *world, const char *node, bool before);
 /* Nothing is there any more, and nothing will be: its name is used up. */
 bool host_is_removed(const World *world, const char *host);
 /* Some host but this one takes new nodes. */

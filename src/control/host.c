@@ -118,10 +118,16 @@ bool host_is_lost(const World *world, const char *host)
     return found != NULL && !found->alive && found->silent_ms >= HOST_PATIENCE_MS;
 }
 
-bool host_counts(const World *world, const char *host, bool before)
+bool host_node_counts(World *world, const char *node, bool before)
 {
+    const char *host = instance_node_host(world, node);
     const ControlHost *found = host_find(world, host);
-    return found == NULL || (before ? !host_is_lost(world, host) : found->alive && !found->unheard);
+    if (found == NULL || before) {
+        return !host_is_lost(world, host);
+    }
+    const char *agent = member_str(world_getf(world, "node/%s/seen", node), "agent", "");
+    return found->alive &&
+           (found->agent == NULL || (found->agent[0] != '\0' && strcmp(found->agent, agent) == 0));
 }
 
 bool host_is_removed(const World *world, const char *host)

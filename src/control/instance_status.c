@@ -89,14 +89,20 @@ static const char *leader_host(const Instance *instance)
     return instance_node_host(instance->world, instance_leader(instance->world, instance->dbi));
 }
 
+static bool leader_counts(const Instance *instance)
+{
+    bool before = strcmp(member_str(instance->status, "DBInstanceStatus", ""), "available") == 0;
+    return host_node_counts(instance->world, instance_leader(instance->world, instance->dbi),
+                            before);
+}
+
 /* The leader runs, and clients may see what it has. */
 static bool leader_open(const Instance *instance)
 {
     const char *leader = instance_leader(instance->world, instance->dbi);
-    bool before = strcmp(member_str(instance->status, "DBInstanceStatus", ""), "available") == 0;
     return node_is(instance, leader, "running") &&
            member_bool(instance_node_seen(instance->world, leader), "open", false) &&
-           host_counts(instance->world, leader_host(instance), before);
+           leader_counts(instance);
 }
 
 static bool leader_ready(const Instance *instance)
@@ -131,7 +137,7 @@ static bool instance_ready(const Instance *instance)
 static bool instance_stopped(const Instance *instance)
 {
     return node_is(instance, instance_leader(instance->world, instance->dbi), "stopped") &&
-           (!instance->multi_az || node_is(instance, instance_second(instance), "stopped"));
+           (!awaits_standby(instance) || node_is(instance, instance_second(instance), "stopped"));
 }
 
 /* ---- the status word ---------------------------------------------------------------------------
@@ -193,8 +199,7 @@ static void status_replication(Instance *instance)
     }
     const json_t *seen =
         instance_node_seen(instance->world, instance_leader(instance->world, instance->dbi));
-    bool streams = member_bool(seen, "streaming", false) &&
-                   !host_is_lost(instance->world, leader_host(instance));
+    bool streams = member_bool(seen, "streaming", false) && leader_counts(instance);
     json_t *info = json_pack("[{s:s, s:b, s:s}]", "StatusType", "read replication", "Normal",
                              streams, "Status", streams ? "replicating" : "error");
     json_object_set_new(instance->next, "StatusInfos", info);
@@ -209,14 +214,18 @@ static const char *standby_away(const Instance *instance)
 }
 
 /* The leader's host is silent: what a user can do about it. */
-static const char *leader_away(const Instance *instance)
+static const char *leader_away(const Instance *instance, const char *word)
 {
     World *world = instance->world;
     const char *host = leader_host(instance);
     const char *orphan =
         instance->multi_az ? host_orphan(world, instance->dbi, instance->id) : NULL;
-    if (orphan != NULL || !host_is_lost(world, host)) {
+    if (orphan != NULL || !host_is_lost(world, host) || strcmp(word, "stopped") == 0) {
         return orphan;
+    }
+    const json_t *record = world_getf(world, "cluster/%s", instance->dbi);
+    if (member_str(record, "admitted", "")[0] != '\0') {
+        return "another node may lead by somebody's word, and is on its way";
     }
     const char *removed = instance->source[0] != '\0'
                               ? arena_printf(world->arena,
@@ -247,15 +256,14 @@ static void status_message(Instance *instance, const char *word)
                                          member_str(leader, "foreign_settings", "")));
     }
     if (strcmp(member_str(leader, "state", ""), "running") == 0 && !leader_open(instance) &&
-        member_str(leader, "error", "")[0] == '\0' &&
-        host_lives(instance->world, leader_host(instance))) {
+        member_str(leader, "error", "")[0] == '\0' && leader_counts(instance)) {
         json_object_set_new(instance->next, "message",
                             json_string("clients wait until the standby has what they would see"));
     }
     if (strcmp(word, "available") == 0 && instance->multi_az && !standby_ready(instance)) {
         json_object_set_new(instance->next, "message", json_string(standby_away(instance)));
     }
-    const char *away = leader_away(instance);
+    const char *away = leader_away(instance, word);
     if (away != NULL) {
         json_object_set_new(instance->next, "message", json_string(away));
     }

@@ -115,15 +115,16 @@ static bool inject(void *context, const char *fault, const char *node_id, size_t
     return chaos_inject(runner->tier, fault, node_id, ret_processes, err);
 }
 
-static bool host_heard(void *context, const char *host, bool *ret_alive, int64_t *ret_silent_ms)
+static bool host_heard(void *context, const char *host, HostWord *ret_word)
 {
     const ApiRunner *runner = context;
     AgentHost hosts[HOSTS_MAX];
     size_t len = agent_hosts(runner->agent, hosts);
     for (size_t i = 0; i < len; i++) {
         if (strcmp(hosts[i].name, host) == 0) {
-            *ret_alive = hosts[i].alive;
-            *ret_silent_ms = hosts[i].silent_ms;
+            *ret_word = (HostWord){.alive = hosts[i].alive,
+                                   .unheard = hosts[i].agent[0] == '\0',
+                                   .silent_ms = hosts[i].silent_ms};
             return true;
         }
     }

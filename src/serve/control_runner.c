@@ -95,7 +95,7 @@ static void round_run(void *arg, const Job *job)
         hosts[i] = (ControlHost){.name = seen[i].name,
                                  .zone = seen[i].zone,
                                  .alive = seen[i].alive,
-                                 .unheard = seen[i].unheard,
+                                 .agent = seen[i].agent,
                                  .draining = seen[i].draining,
                                  .engines = seen[i].engines,
                                  .silent_ms = seen[i].silent_ms,

@@ -49,6 +49,7 @@ static void end(World *w)
     vec_done(&group->ops);
     vec_done(&group->acked);
     vec_done(&group->acting);
+    vec_done(&group->planned_terms);
     mem_free(group);
 }
 

@@ -104,9 +104,20 @@ static const Node *better(World *w, const Node *node, uint32_t write)
 /* How the node that lacks a write has come to lead. */
 typedef enum Opening { OPENING_AGAIN, OPENING_PLANNED, OPENING_PROMOTED } Opening;
 
-static Opening promotion(const World *w)
+/* Of a term that has opened: whether nothing may be lost by it. */
+static Opening opening_of(const World *w, int64_t term)
 {
-    return w->group->planned ? OPENING_PLANNED : OPENING_PROMOTED;
+    bool planned =
+        term < (int64_t)w->group->planned_terms.len && w->group->planned_terms.items[term];
+    return planned ? OPENING_PLANNED : OPENING_PROMOTED;
+}
+
+static void opens(World *w, int64_t term)
+{
+    while ((int64_t)w->group->planned_terms.len <= term) {
+        vec_push(&w->group->planned_terms, false);
+    }
+    w->group->planned_terms.items[term] = w->group->planned;
 }
 
 /* Why a plain group may not have lost it; NULL: it may. */
@@ -155,7 +166,7 @@ static void check_lost(World *w, const Node *node, bool promoted)
         if (data_has(&node->data, write)) {
             group->acked.items[len++] = write;
         } else {
-            lose(w, node, write, promoted ? promotion(w) : OPENING_AGAIN);
+            lose(w, node, write, promoted ? opening_of(w, group->open_term) : OPENING_AGAIN);
         }
     }
     group->acked.len = len;
@@ -172,6 +183,9 @@ void group_check_open(World *w, const Node *node, bool promoted)
         return;
     }
     bool first = group->open_term < term; /* it may have ended before it was promoted */
+    if (first) {
+        opens(w, term);
+    }
     group->open_term = term;
     group->open_node = node->index;
     group->opened_at = w->now;
@@ -241,10 +255,8 @@ void group_check_ack(World *w, uint32_t number)
     check_acting(w, op);
     const Node *leader = &w->nodes[group->open_node];
     if (group->open_term > write->term && !data_has(&leader->data, op->write)) {
-        /* It was on its way when the other one opened; where that was not the first behind it, the
-         * write may have been lost before the last change. */
-        bool next = group->open_term == write->term + 1;
-        lose(w, leader, op->write, next ? promotion(w) : OPENING_PROMOTED);
+        /* It was on its way when the next one opened. */
+        lose(w, leader, op->write, opening_of(w, write->term + 1));
         return;
     }
     vec_push(&group->acked, op->write);

@@ -349,6 +349,7 @@ struct GroupSim {
     VEC(GroupWrite) writes;
     VEC(GroupOp) ops;
     VEC(uint32_t) acked;
+    VEC(bool) planned_terms; /* by term that has opened: the change to it was planned */
     VEC(int) acting; /* by term: who has carried out what was acknowledged in it; -1: nobody */
     bool blind;      /* of the present term: its leader was chosen by having data, of any history */
     bool planned; /* of the present term, or of the one that is free: nothing may be lost by it */

@@ -97,6 +97,7 @@ static void test_beats_without_a_spec_count_for_nothing(void **state)
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(list[i].draining, strcmp(list[i].name, "h2") == 0);
         assert_true(list[i].alive);
+        assert_string_equal(list[i].agent, strcmp(list[i].name, "h2") == 0 ? "" : "me");
     }
     assert_false(hosts_agent_lives(here.hosts, "two")); /* it may have been there long ago */
     drop(&here, "host/h2/beat");
@@ -106,6 +107,10 @@ static void test_beats_without_a_spec_count_for_nothing(void **state)
         turn(&here, 20);
     }
     assert_true(hosts_agent_lives(here.hosts, "two"));
+    assert_int_equal(hosts_list(here.hosts, list), 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_string_equal(list[i].agent, strcmp(list[i].name, "h2") == 0 ? "two" : "me");
+    }
     assert_false(hosts_agent_lives(here.hosts, "nine"));
     drop(&here, "host/h2/spec"); /* it was removed, too */
     for (int64_t end = time_mono_ms() + PATIENCE_MS; known(&here) > 1 && time_mono_ms() < end;) {

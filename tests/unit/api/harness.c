@@ -26,10 +26,12 @@ static void harness_stop(void *context)
     ((Harness *)context)->stops++;
 }
 
-static bool host_heard(void *context, const char *host, bool *ret_alive, int64_t *ret_silent_ms)
+/* Below 0: it was not heard yet. */
+static bool host_heard(void *context, const char *host, HostWord *ret_word)
 {
-    *ret_silent_ms = member_int(((Harness *)context)->silent, host, 0);
-    *ret_alive = *ret_silent_ms == 0;
+    int64_t silent_ms = member_int(((Harness *)context)->silent, host, 0);
+    *ret_word = (HostWord){.alive = silent_ms <= 0,
+                           .unheard = silent_ms<0, .silent_ms = silent_ms> 0 ? silent_ms : 0};
     return true;
 }
 

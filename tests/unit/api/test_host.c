@@ -44,7 +44,7 @@ static void test_list(void **state)
 {
     Harness *harness = *state;
     harness_put(harness, "status/host/h2", "{'nodes': {'db-a-2': 'it waits'}}");
-    silent(harness, "{'h2': 4000}");
+    silent(harness, "{'h2': 4000, 'h3': -1}");
     const Step steps[] = {
         {"weir:ListHosts", NULL, NULL,
          "{'Hosts': [{'HostName': 'h1', 'Zone': 'a', 'Network': '10.1.0.0/16', 'State': 'alive', "
@@ -66,6 +66,16 @@ static void test_list(void **state)
     assert_true(harness_call(harness, "weir:ListHosts", "{'HostName': 'h2'}", &output, &fault));
     assert_int_equal(member_int(json_at(output, "Hosts.0"), "SilentSince", 0),
                      harness->now_ms - 4000);
+    json_decref(output);
+    assert_true(harness_call(harness, "weir:ListNodes", NULL, &output, &fault));
+    assert_null(json_object_get(json_at(output, "Nodes.0"), "HostSilentSince"));
+    assert_int_equal(member_int(json_at(output, "Nodes.1"), "HostSilentSince", 0),
+                     harness->now_ms - 4000);
+    json_decref(output);
+    silent(harness, "{'h1': -1}"); /* it may be alive; what it said is of before */
+    assert_true(harness_call(harness, "weir:ListNodes", NULL, &output, &fault));
+    assert_string_equal(member_str(json_at(output, "Nodes.0"), "State", ""), "unknown");
+    assert_null(json_object_get(json_at(output, "Nodes.0"), "HostSilentSince"));
     json_decref(output);
 }
 

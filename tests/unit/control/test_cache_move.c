@@ -170,14 +170,17 @@ static void test_a_group_on_a_silent_host(void **state)
     assert_group(&tier, "available");
     tier.hosts[0].alive = false;
     tier.hosts[0].silent_ms = 10000;
+    see_node_in(tier.store, "c-002", "starting", ",\"ha\":\"following\",\"term\":1");
     look(&tier);
     assert_group(&tier, "modifying");
+    assert_member(tier.store, "status/replication-group/c", "message",
+                  "node c-001 is on host h1, which is silent: bring that back");
     group_record(&tier, "c-002", "[\"b\"]", 0);
     see_node(tier.store, "c-002", "b", ",\"ha\":\"leading\",\"term\":1");
     look(&tier);
     assert_group(&tier, "available");
     assert_member(tier.store, "status/replication-group/c", "message",
-                  "node c-001 is on host h1, which is silent");
+                  "node c-001 is on host h1, which is silent: bring that back");
     store_close(tier.store);
 }
 

@@ -136,6 +136,13 @@ static void assert_message_has(const Tier *tier, const char *words)
     json_decref(status);
 }
 
+static void assert_no_message(const Tier *tier)
+{
+    json_t *status = get(tier->store, "status/db-instance/app");
+    assert_null(json_object_get(status, "message"));
+    json_decref(status);
+}
+
 static void assert_status(const Tier *tier, const char *word)
 {
     assert_member(tier->store, "status/db-instance/app", "DBInstanceStatus", word);
@@ -160,12 +167,16 @@ static void test_a_leader_on_a_silent_host(void **state)
     assert_status(&tier, "starting");
     assert_message_has(&tier, "db-app-1 is on host h1, which is silent");
     look(&tier);
-    assert_false(round_of(tier.store, tier.hosts, 3));  /* there is nothing to hurry for */
-    tier.hosts[0].alive = tier.hosts[0].unheard = true; /* control has begun on another host */
-    tier.hosts[0].silent_ms = 0;
+    assert_false(round_of(tier.store, tier.hosts, 3)); /* there is nothing to hurry for */
+    tier.hosts[0] = (ControlHost){.name = "h1", .zone = 'a', .alive = true, .agent = ""};
+    look(&tier); /* control has begun on another host, and has not heard it yet */
+    assert_status(&tier, "starting");
+    assert_no_message(&tier);
+    tier.hosts[0].agent = "y"; /* it beats, and has said nothing of its nodes yet */
+    see_leader(&tier, "db-app-1", "a", "");
     look(&tier);
     assert_status(&tier, "starting");
-    tier.hosts[0].unheard = false;
+    see_node(tier.store, "db-app-1", "a", ",\"agent\":\"y\"");
     look(&tier);
     assert_status(&tier, "available");
     store_close(tier.store);
@@ -197,7 +208,6 @@ static void test_another_leads_in_its_place(void **state)
     store_close(tier.store);
 }
 
-/* Both of them: nobody waits for a standby then. */
 static void test_a_pair_on_silent_hosts(void **state)
 {
     (void)state;
@@ -208,6 +218,33 @@ static void test_a_pair_on_silent_hosts(void **state)
     }
     look(&tier);
     assert_message_has(&tier, "db-app-1 is on host h1, which is silent");
+    put(tier.store, "cluster/db-app",
+        "{\"leader\":\"db-app-1\",\"set\":[\"a\"],\"admitted\":\"b\",\"term\":1}");
+    look(&tier);
+    assert_message_has(&tier, "another node may lead by somebody's word");
+    store_close(tier.store);
+}
+
+/* It does not wait for a standby of which nobody knows when it will be back. */
+static void test_a_stop_without_the_standby_s_host(void **state)
+{
+    (void)state;
+    Tier tier = tier_multi_az();
+    look(&tier);
+    json_t *spec = get(tier.store, "spec/db-instance/app");
+    json_object_set_new(spec, "desired_state", json_string("stopped"));
+    char *text = json_dumps(spec, 0);
+    put(tier.store, "spec/db-instance/app", text);
+    look(&tier);
+    see_node_in(tier.store, "db-app-1", "stopped", "");
+    look(&tier);
+    assert_status(&tier, "stopping");
+    tier.hosts[1].alive = false;
+    tier.hosts[1].silent_ms = 10000;
+    look(&tier);
+    assert_status(&tier, "stopped");
+    free(text);
+    json_decref(spec);
     store_close(tier.store);
 }
 
@@ -298,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_a_leader_on_a_silent_host),
         cmocka_unit_test(test_another_leads_in_its_place),
         cmocka_unit_test(test_a_pair_on_silent_hosts),
+        cmocka_unit_test(test_a_stop_without_the_standby_s_host),
         cmocka_unit_test(test_nobody_may_lead),
         cmocka_unit_test(test_nodes_of_a_removed_host),
         cmocka_unit_test(test_a_leader_of_a_removed_host),
