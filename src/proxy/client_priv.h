@@ -46,7 +46,8 @@ struct ProxyClient {
     bool pinned_counted;
     bool wants_room;      /* paused until the server has answered something */
     bool alone;           /* what it sends goes by no line */
-    bool guest;           /* another host's process, which asks by the relay's link for itself */
+    bool by_link;         /* another host's process, by the relay's link */
+    bool guest;           /* and it asks for itself */
     bool anew;            /* the next server parses its statements again */
     bool resent;          /* and what it gets is a read that was with one that is lost */
     ClientResend *resend; /* NULL: nothing */

@@ -134,6 +134,7 @@ bool proxy_relay_start(ProxyClient *client, Slice start_params)
         put_hello(server, start_params, client->login->replication);
     }
     server->proven = probes || worker->config->relay_trusts;
+    client->by_link = client->login->link;
     client->server = server;
     client->framer = (PgFramer){0};
     client->state = CLIENT_RELAY_LOGIN;

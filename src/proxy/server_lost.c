@@ -86,8 +86,10 @@ void proxy_server_lost(ProxyServer *server, const char *why)
         client->wants_room = false;
         proxy_client_resume(client);
         proxy_client_drain(client);
-    } else if (told || halved) {
-        proxy_client_close(client); /* behind PostgreSQL's own words, or half of an answer */
+    } else if (told || halved || client->by_link) {
+        /* Behind PostgreSQL's own words, or half of an answer. And another host's process finds the
+         * words for its client itself, or sends again what that has asked. */
+        proxy_client_close(client);
     } else if (linked) {
         PgError error = session_loss_error(loss, true, why);
         proxy_client_refuse(client, &error);

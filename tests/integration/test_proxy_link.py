@@ -1,7 +1,10 @@
 """A relay's link: how processes of other hosts reach an instance that stands on this one."""
+import os
+import signal
 import socket
 import ssl
 import threading
+import time
 
 import psycopg
 import pytest
@@ -115,6 +118,31 @@ def test_a_pool_of_another_host(linked):
     with connect(far) as connection:
         assert connection.execute('SELECT current_user, inet_server_addr() IS NULL').fetchone() == ('ann', True)
     check_cancels(far)
+
+
+def test_what_is_lost_behind_a_link(linked, server):
+    """As if PostgreSQL itself were lost: who is in a transaction hears so and stays, and a read is sent again."""
+    far = linked.make('far', {'kind': 'pool', 'pool': {
+        'target': {**linked.target(), 'max_connections': 5}, 'users': [{'user': 'ann', 'password': PASSWORD}],
+        'connection_borrow_timeout_s': 30, 'resend_reads': True}}).start()
+    with connect(far) as connection:
+        def lose_soon():
+            backend, = connection.execute('SELECT pg_backend_pid()').fetchone()
+            threading.Timer(0.3, os.kill, (backend, signal.SIGKILL)).start()
+
+        def recovered():  # PostgreSQL ends all others, too
+            time.sleep(0.5)
+            wait_until(lambda: psycopg.connect(**server.settings()).close() is None, 'PostgreSQL has recovered')
+
+        connection.execute('BEGIN')
+        lose_soon()
+        with pytest.raises(psycopg.errors.SerializationFailure, match='was not committed'):
+            connection.execute('SELECT pg_sleep(60)')
+        assert not connection.closed
+        recovered()
+        lose_soon()
+        assert connection.execute('SELECT count(*) FROM generate_series(1, 10000000)').fetchone() == (10000000,)
+    recovered()
 
 
 PULSE = {'synchronous': True, 'probe_user': 'pulse', 'right_to_answer': 'enforced'}
