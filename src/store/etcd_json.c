@@ -131,8 +131,8 @@ typedef struct Saying {
     const char *advice;
 } Saying;
 
-/* What etcd says before it has done anything, or in the place of doing it. Anything else that is
- * not a success leaves open what was done. */
+/* What etcd says before it has done anything, or in the place of doing it, and what it means where
+ * that is open. Anything else that is not a success leaves open what was done. */
 static const Saying sayings[] = {
     {"etcdserver: no leader", ETCD_ELSEWHERE, ERR_UNAVAILABLE,
      "more than half of its members must run and reach each other"},
@@ -142,7 +142,9 @@ static const Saying sayings[] = {
     {"etcdserver: rpc not supported for learner", ETCD_ELSEWHERE, ERR_UNAVAILABLE,
      "this member does not vote yet"},
     {"etcdserver: not capable", ETCD_ELSEWHERE, ERR_UNAVAILABLE, "it is still starting"},
-    {"etcdserver: mvcc: database space exceeded", ETCD_FAILED, ERR_LIMIT,
+    /* The change that fills it is made, and is told no other thing than those behind it that are
+     * not (etcd's quotaApplierV3). */
+    {"etcdserver: mvcc: database space exceeded", ETCD_UNKNOWN, ERR_LIMIT,
      "compact and defragment it, or raise its --quota-backend-bytes, and then disarm the alarm"},
     {"etcdserver: request is too large", ETCD_FAILED, ERR_LIMIT,
      "start it with --max-request-bytes 1572864 or more"},

@@ -109,7 +109,7 @@ static void test_verdicts(void **state)
         {503, "etcdserver: no leader", ETCD_ELSEWHERE, ERR_UNAVAILABLE, "more than half"},
         {500, "raft proposal dropped", ETCD_ELSEWHERE, ERR_UNAVAILABLE, "no leader"},
         {429, "etcdserver: too many requests", ETCD_ELSEWHERE, ERR_UNAVAILABLE, "disk"},
-        {429, "etcdserver: mvcc: database space exceeded", ETCD_FAILED, ERR_LIMIT, "disarm"},
+        {429, "etcdserver: mvcc: database space exceeded", ETCD_UNKNOWN, ERR_LIMIT, "disarm"},
         {400, "etcdserver: request is too large", ETCD_FAILED, ERR_LIMIT, "--max-request-bytes"},
         {400, "etcdserver: too many operations in txn request", ETCD_FAILED, ERR_LIMIT,
          "--max-txn-ops"},
