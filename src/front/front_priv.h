@@ -470,6 +470,8 @@ void front_held_drop(FrontClient *client);
 bool front_link_need(FrontClient *client);
 /* Without a link: waits for a node, for as long as a command may be held. */
 void front_link_later(FrontClient *client);
+/* It is to be sent again, and not now: its primary hands over. */
+bool front_client_waits_again(const FrontClient *client);
 void front_client_unhold(FrontClient *client); /* the primary is not about to change any more */
 /* Its node is not the right one any more. True: it stays for what that one may still say, and is
  * looked at again. */

@@ -126,6 +126,11 @@ void front_link_later(FrontClient *client)
     client_hold(client);
 }
 
+bool front_client_waits_again(const FrontClient *client)
+{
+    return client->again && client_is_held(client);
+}
+
 void front_client_link_ready(FrontClient *client)
 {
     loop_timer_stop(&client->hold);

@@ -118,6 +118,10 @@ static bool link_greet(FrontClient *client, Slice *rest)
 
 void front_link_gated(FrontClient *client)
 {
+    if (front_client_waits_again(client)) { /* its primary has begun to hand over meanwhile */
+        front_link_elsewhere(client);
+        return;
+    }
     client->link = LINK_READY;
     front_client_link_ready(client);
 }
@@ -242,7 +246,7 @@ void front_link_begin(FrontClient *client)
     };
     Front *front = client->front;
     FrontNode *node = front_pick(front, client->reader);
-    if (node == NULL) {
+    if (node == NULL || front_client_waits_again(client)) {
         client->link = LINK_WAITING;
         front_wait(front, client);
         return;
