@@ -205,7 +205,6 @@ typedef struct HaView {
     HaId joining;       /* who among them is not in the set yet */
     bool names_set;     /* false: not known, after a start of the agent */
     bool open;          /* clients reach it */
-    bool child_died;    /* LEADING: one of its processes has ended by itself within HA_DEGRADE_MS */
     int64_t disk_ms;    /* LEADING: since its disk last took a write */
     int64_t cut_off_ms; /* LEADING: how long before it did its receiver had heard the last; 0: not
                            known */

@@ -219,7 +219,7 @@ static bool may_degrade(const HaView *view, const HaPeer *peer)
         return peer == NULL && another_streams(view);
     }
     bool gone = peer == NULL || peer->gone_ms >= HA_DEGRADE_MS || (peer->ended && !peer->streaming);
-    return gone && !view->child_died && view->disk_ms <= HA_DISK_MS;
+    return gone && view->disk_ms <= HA_DISK_MS;
 }
 
 static bool keeps(const HaView *view, const HaId *incarnation)

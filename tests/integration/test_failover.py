@@ -72,6 +72,12 @@ def kill_node(live, node):
             os.kill(pid, signal.SIGKILL)
 
 
+def kill_walsender(live, node):
+    """PostgreSQL ends with it as a whole, and lets nobody of its set go before (F7, F10)."""
+    sender = live.value(node, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender'")
+    os.kill(sender, signal.SIGKILL)
+
+
 def stop_node(live, node):
     for pid in [live.guard(node), *live.engine_processes(node)]:
         with contextlib.suppress(ProcessLookupError):
@@ -94,7 +100,7 @@ def check_everywhere(live, ledger):
         ledger.check(rows(live, node))
 
 
-@pytest.mark.parametrize('fault', [kill_postmaster, kill_guard, kill_node, stop_node])
+@pytest.mark.parametrize('fault', [kill_postmaster, kill_walsender, kill_guard, kill_node, stop_node])
 def test_the_leader_is_lost(live, fault, record_property):
     live.wait_settled('main')
     old = leader(live)

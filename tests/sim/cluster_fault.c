@@ -35,7 +35,6 @@ static void drop_senders(World *w, Node *node)
     for (size_t i = 0; i < SIM_SENDERS; i++) {
         stream_drop(w, node, &node->engine.senders[i]);
     }
-    node->engine.child_died = w->now;
 }
 
 /* All its processes, one after the other: the walsenders first. */

@@ -126,7 +126,6 @@ void engine_kill_postmaster(World *w, Node *node)
     }
     trace(w, "%s: its postmaster is dead", node->id.text);
     engine->postmaster = false;
-    engine->child_died = w->now;
     later(w, roll_late(w, LATE_OTHER, 20 * MS, 400 * MS), guard_kills, node->index,
           (int64_t)engine->life);
     if (without(w, WITHOUT_REAPING)) {
@@ -235,7 +234,6 @@ void engine_start(World *w, Node *node, bool primary, int64_t term)
                        .loaded = file,
                        .receiver.source = source};
     engine->life = ++w->lives;
-    engine->child_died = -10 * S;
     node->data.signal = !primary;
     trace(w, "%s: its engine starts, %s", node->id.text, primary ? "as a primary" : "to recover");
     int64_t us = primary ? roll(w, 300 * MS, 3 * S) : roll(w, 80 * MS, 500 * MS);
@@ -370,7 +368,6 @@ void engine_kill_backend(World *w, Node *node)
         return;
     }
     trace(w, "%s: a backend is dead", node->id.text);
-    engine->child_died = w->now;
     if (without(w, WITHOUT_EXIT)) { /* everybody else again, under the same postmaster */
         processes_end(w, node, false);
         engine->state = ENGINE_STARTING;

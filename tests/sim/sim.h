@@ -239,7 +239,6 @@ typedef struct Engine {
     int64_t asked_at;              /* when a client began something last */
     uint32_t waiters[SIM_WAITERS]; /* requests in SyncRep */
     size_t waiters_len;
-    int64_t child_died; /* when one of its processes ended by itself */
     int64_t fence;      /* the guard's deadline; 0: none */
 } Engine;
 

@@ -90,7 +90,6 @@ static void view_engine(World *w, Node *node, HaView *view)
     view->busy = engine_busy(engine);
     view->heard = engine->asked_at > 0 && w->now - engine->asked_at < HA_QUIET_MS * MS;
     view->open = engine->open;
-    view->child_died = w->now - engine->child_died < HA_DEGRADE_MS * MS;
 }
 
 HaView agent_view(World *w, int index)

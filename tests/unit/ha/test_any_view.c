@@ -64,7 +64,6 @@ static HaView any_view(uint64_t *seed)
                    .names = set_of(seed),
                    .names_set = coin(seed),
                    .open = coin(seed),
-                   .child_died = coin(seed),
                    .disk_ms = time_of(seed),
                    .cut_off_ms = time_of(seed),
                    .link_up = coin(seed),

@@ -10,9 +10,6 @@ static void test_degrades_late(void **state)
     view.peers[0].gone_ms = HA_DEGRADE_MS - 1;
     check(&view, HA_STEP_WAIT);
     view.peers[0].gone_ms = HA_DEGRADE_MS;
-    view.child_died = true;
-    check(&view, HA_STEP_WAIT);
-    view.child_died = false;
     view.disk_ms = HA_DISK_MS + 1;
     check(&view, HA_STEP_WAIT);
     view.disk_ms = 0;
