@@ -121,14 +121,14 @@ def module_of(path):
 def check_include(allowed, module, name):
     """What is wrong with `module` including "name", or None."""
     parts = name.split('/')
-    if len(parts) != 2:
-        return f'write "module/header.h" instead of "{name}"'
-    other, header = parts
+    if len(parts) not in (2, 3):
+        return f'write "module/header.h", or "module/room/header.h", instead of "{name}"'
+    other, header = parts[0], parts[-1]
     if other == module:
         return None
     if other not in allowed.get(module, set()):
         return f'{module} may not include {other} (docs/architecture.md)'
-    if header != f'{other}.h':
+    if len(parts) == 3 or header != f'{other}.h':
         return f'"{name}" is private to {other}; its public header is {other}/{other}.h'
     return None
 
@@ -253,7 +253,7 @@ def lint_forgotten(tree):
     for path in tree.paths:
         if path.suffix != '.c':
             continue
-        if path.match('src/*/*.c'):
+        if path.match('src/*/*.c') or path.match('src/*/*/*.c'):
             if path.name not in quoted_words(tree, path.parent / 'meson.build'):
                 yield Offence(path, 1, f'is not in {path.parent}/meson.build')
         elif unit in path.parents and path.name.startswith('test_'):

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "proxy/explain_priv.h"
+#include "proxy/admin/explain_priv.h"
 #include "proxy/proxy.h"
 #include "proxy/worker_priv.h"
 

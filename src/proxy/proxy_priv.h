@@ -29,13 +29,13 @@
 
 #include "loop/loop.h"
 #include "plane/plane.h"
-#include "proxy/catalog_priv.h"
-#include "proxy/config_priv.h"
-#include "proxy/peers_priv.h"
-#include "proxy/pulse_priv.h"
-#include "proxy/quota_priv.h"
-#include "proxy/target_priv.h"
-#include "proxy/welcome_priv.h"
+#include "proxy/config/config_priv.h"
+#include "proxy/pool/quota_priv.h"
+#include "proxy/pulse/pulse_priv.h"
+#include "proxy/server/catalog_priv.h"
+#include "proxy/server/welcome_priv.h"
+#include "proxy/target/target_priv.h"
+#include "proxy/upgrade/peers_priv.h"
 
 #define PROXY_PENDING_MAX ((size_t)64 << 20) /* to one peer; a stream is paused long before */
 

@@ -1,7 +1,7 @@
 /* What the process reports each second: some sums of the workers' counters, and the target's
  * health. All that is measured stands in metrics.c. */
-#include "proxy/metrics_priv.h"
-#include "proxy/pulse_priv.h"
+#include "proxy/meter/metrics_priv.h"
+#include "proxy/pulse/pulse_priv.h"
 
 static const struct {
     const char *name;

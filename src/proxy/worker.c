@@ -2,12 +2,12 @@
  * A worker: a thread with a loop, listeners on the shared sockets, and everything that came in by
  * them. The main thread speaks to it by posts only.
  */
-#include "proxy/client_priv.h"
-#include "proxy/hub_priv.h"
-#include "proxy/line_priv.h"
-#include "proxy/pulse_priv.h"
-#include "proxy/server_priv.h"
-#include "proxy/watch_priv.h"
+#include "proxy/client/client_priv.h"
+#include "proxy/line/line_priv.h"
+#include "proxy/listen/hub_priv.h"
+#include "proxy/pulse/pulse_priv.h"
+#include "proxy/server/server_priv.h"
+#include "proxy/target/watch_priv.h"
 
 #define SERVER_SLOTS_MAX (2 * PROXY_CLIENTS_MAX + PROXY_TARGETS_MAX * (PROXY_SERVERS_MAX + 1))
 #define TICK_MS          1000

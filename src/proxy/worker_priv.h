@@ -6,9 +6,9 @@
 #ifndef WEIR_PROXY_WORKER_PRIV_H
 #define WEIR_PROXY_WORKER_PRIV_H
 
-#include "proxy/meter_priv.h"
-#include "proxy/sides_priv.h"
-#include "proxy/throttle_priv.h"
+#include "proxy/client/throttle_priv.h"
+#include "proxy/meter/meter_priv.h"
+#include "proxy/target/sides_priv.h"
 
 #define PROXY_DRAIN_MS 3000 /* the agent kills after 5 s */
 
@@ -76,7 +76,7 @@ void proxy_worker_remember(ProxyWorker *worker, PoolHandle client);
 void proxy_worker_client_gone(ProxyWorker *worker); /* one client less */
 void proxy_worker_server_gone(ProxyWorker *worker); /* one server connection less */
 
-/* admin_request.c */
+/* admin/request.c */
 void proxy_admin_requests_done(ProxyWorker *worker); /* all threads have ended */
 
 #endif

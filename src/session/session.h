@@ -1,6 +1,6 @@
 /*
  * session: what happens to each message between a client and its server connection. Pure: pieces
- * of messages in, a step out; the shell (client_read.c, server_read.c) sends, borrows and closes.
+ * of messages in, a step out; the shell (client/read.c, server/read.c) sends, borrows and closes.
  *
  * A Session is a client's and lives as long as it; an Exchange is a server connection's and is
  * begun anew each time a client gets it. In relay mode a client keeps one server connection, and

@@ -239,7 +239,7 @@ typedef struct Engine {
     int64_t asked_at;              /* when a client began something last */
     uint32_t waiters[SIM_WAITERS]; /* requests in SyncRep */
     size_t waiters_len;
-    int64_t fence;      /* the guard's deadline; 0: none */
+    int64_t fence; /* the guard's deadline; 0: none */
 } Engine;
 
 typedef struct Node {

@@ -4,7 +4,7 @@
 
 #include "../unit.h"
 
-#include "proxy/config_priv.h"
+#include "proxy/config/config_priv.h"
 
 static const char pool_text[] =
     "{\"kind\":\"pool\",\"listeners\":[{\"address\":\"127.0.0.1\",\"port\":5432,\"cert_pem\":\"c\","

@@ -1,7 +1,7 @@
 /* The admin database's pure parts: commands, and rows in both formats. */
 #include "../unit.h"
 
-#include "proxy/admin_priv.h"
+#include "proxy/admin/admin_priv.h"
 
 static AdminCommand parse(const char *text)
 {

@@ -1,7 +1,7 @@
 /* What is known of a database: rows, who learns, and what is known in the meantime. */
 #include "../unit.h"
 
-#include "proxy/catalog_priv.h"
+#include "proxy/server/catalog_priv.h"
 
 static void add(CatalogNames *names, const char *kind, const char *name)
 {

@@ -1,7 +1,7 @@
 /* Which replica, and how far behind it is. */
 #include "../unit.h"
 
-#include "proxy/choice_priv.h"
+#include "proxy/split/choice_priv.h"
 
 static void test_classes(void **state)
 {

@@ -1,7 +1,7 @@
 /* Statements of a text: where each begins, and what is said of it. */
 #include "../unit.h"
 
-#include "proxy/explain_priv.h"
+#include "proxy/admin/explain_priv.h"
 
 /* "LINE TEXT[ !REASON][ …]|…": "…" where it has no end. */
 static void explain_format(const char *text, SqlDialect dialect, Buf *out)

@@ -1,7 +1,7 @@
 /* Histograms: every value in its bucket, the error's bound, percentiles. */
 #include "../unit.h"
 
-#include "proxy/histogram_priv.h"
+#include "proxy/meter/histogram_priv.h"
 
 static void test_buckets_tile_the_range(void **state)
 {

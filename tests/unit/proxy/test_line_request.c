@@ -1,7 +1,7 @@
 /* Which requests may share a line, however much of them is there. */
 #include "../session/talk.h"
 
-#include "proxy/line_priv.h"
+#include "proxy/line/line_priv.h"
 
 typedef struct Step {
     char type;

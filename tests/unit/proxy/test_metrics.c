@@ -1,7 +1,7 @@
 /* Meters and the table of metrics: names, sums over workers, periods, limits. */
 #include "../unit.h"
 
-#include "proxy/metrics_priv.h"
+#include "proxy/meter/metrics_priv.h"
 #include "proxy/worker_priv.h"
 
 /* CloudWatch's metrics of RDS Proxy ("Monitoring RDS Proxy metrics with Amazon CloudWatch"). */

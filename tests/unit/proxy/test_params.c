@@ -1,7 +1,7 @@
 /* What a start packet asks for, as a list of settings, and how that changes. */
 #include "../unit.h"
 
-#include "proxy/params_priv.h"
+#include "proxy/server/params_priv.h"
 
 #define PACKET(text) ((Slice){(text), sizeof(text) - 1})
 

@@ -3,7 +3,7 @@
 
 #include "../unit.h"
 
-#include "proxy/quota_priv.h"
+#include "proxy/pool/quota_priv.h"
 
 #define THREADS 4
 #define TURNS   20000

@@ -1,8 +1,8 @@
 /* What may go to a replica, and which of its answers are not the last word. */
 #include "../session/talk.h"
 
-#include "proxy/last_word_priv.h"
-#include "proxy/split_priv.h"
+#include "proxy/split/last_word_priv.h"
+#include "proxy/split/split_priv.h"
 
 static const SqlDialect dialect = {.wants_reads = true};
 

@@ -1,8 +1,8 @@
 /* How answers to failed logins are held back, and which of two passwords a server is tried with. */
 #include "../unit.h"
 
-#include "proxy/throttle_priv.h"
-#include "proxy/trial_priv.h"
+#include "proxy/client/throttle_priv.h"
+#include "proxy/server/trial_priv.h"
 
 #define START_MS 1000000
 
