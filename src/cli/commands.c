@@ -1,5 +1,5 @@
 /* The table of commands. */
-#include "cli/apply_priv.h"
+#include "cli/apply/apply_priv.h"
 
 static const CliCommand commands[] = {
     {"up", up_main, "start the tier and apply the files",

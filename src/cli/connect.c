@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "cli/login_priv.h"
-#include "cli/plan_priv.h"
+#include "cli/plan/plan_priv.h"
 
 /* Replaces us by the program; returns only when that failed. */
 static bool program_run(const char *program, const char *const *fixed, char **more, Err *err)

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "cli/up_priv.h"
+#include "cli/up/up_priv.h"
 #include "model/model.h"
 
 #define WAIT_MS (600 * MS_PER_S)

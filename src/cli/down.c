@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "cli/up_priv.h"
+#include "cli/up/up_priv.h"
 
 #define HOSTS_TIMEOUT_MS 2000
 

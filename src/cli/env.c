@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "cli/login_priv.h"
-#include "cli/plan_priv.h"
+#include "cli/plan/plan_priv.h"
 
 typedef struct Env {
     Cli *cli;

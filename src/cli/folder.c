@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "cli/up_priv.h"
+#include "cli/up/up_priv.h"
 
 /* A folder with files of others in it, one that is a disk of its own, and one in a folder where we
  * may not remove anything. */

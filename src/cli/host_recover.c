@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli/up_priv.h"
+#include "cli/up/up_priv.h"
 
 /* ---- whether it is so --------------------------------------------------------------------------
  */

@@ -4,7 +4,7 @@
  */
 #include <stdio.h>
 
-#include "cli/up_priv.h"
+#include "cli/up/up_priv.h"
 #include "model/model.h"
 
 void live_init(Live *live)

@@ -7,7 +7,7 @@
 #define WEIR_CLI_LOGIN_PRIV_H
 
 #include "cli/cli_priv.h"
-#include "cli/resources_priv.h"
+#include "cli/resource/resources_priv.h"
 
 /* In the arena of its list. */
 typedef struct Login {

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "cli/up_priv.h"
+#include "cli/up/up_priv.h"
 #include "model/model.h"
 
 #define FOLLOW_MS     500

@@ -7,7 +7,7 @@
 
 #include "../api/harness.h"
 
-#include "cli/apply_priv.h"
+#include "cli/apply/apply_priv.h"
 
 typedef struct Fixture {
     Harness *harness;

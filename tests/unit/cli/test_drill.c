@@ -2,7 +2,7 @@
 #include <inttypes.h>
 
 #include "../unit.h"
-#include "cli/drill_priv.h"
+#include "cli/drill/drill_priv.h"
 
 typedef struct Said {
     const char *text;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "../unit.h"
-#include "cli/run_priv.h"
+#include "cli/run/run_priv.h"
 
 static const char *const names[] = {"rds.eu-west-1.amazonaws.com", "sts.amazonaws.com", NULL};
 
@@ -129,7 +129,7 @@ static void test_preload_is_embedded(void **state)
 {
     (void)state;
     CLEANUP(mem_free_ptr)
-    char *path = mem_printf("%s/src/cli/node_preload.cjs", getenv("WEIR_SOURCE_ROOT"));
+    char *path = mem_printf("%s/src/cli/run/node_preload.cjs", getenv("WEIR_SOURCE_ROOT"));
     Buf text;
     buf_init(&text, BUF_MAX_DEFAULT);
     assert_true(file_read(path, &text, NULL));
