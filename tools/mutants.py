@@ -90,7 +90,7 @@ MUTANTS = {
     'a token stays for strangers': ('session/settings_ask.c', "', '', false)\"", "', 'w1-', false)\"", *CAUSAL),
     'Redis may not load its transactions': ('engine/redis_conf.c', 'off resetpass ~* &* +@all', 'off resetpass ~* &* -@all',
                                             IN_PLACE),
-    'who ends soon cannot load its data': ('agent/redis_view.c', 'node->seen.loading ? part->vain_starts : 0', 'part->vain_starts',
+    'who ends soon cannot load its data': ('agent/redis/view.c', 'node->seen.loading ? part->vain_starts : 0', 'part->vain_starts',
                                            IN_PLACE),
 }
 

@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "agent/fence_priv.h"
-#include "agent/hosts_priv.h"
+#include "agent/hosts/hosts_priv.h"
 #include "agent/mirror_priv.h"
-#include "agent/planes_priv.h"
+#include "agent/plane/planes_priv.h"
 
 #define GOALS_MAX            1000 /* per range; more are read in steps */
 #define STOP_POLL_MS         100

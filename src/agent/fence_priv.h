@@ -10,7 +10,7 @@
 #ifndef WEIR_AGENT_FENCE_PRIV_H
 #define WEIR_AGENT_FENCE_PRIV_H
 
-#include "agent/hosts_priv.h"
+#include "agent/hosts/hosts_priv.h"
 
 /* Who of other hosts could take the place of a Redis. */
 typedef struct FenceRivals {

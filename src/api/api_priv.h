@@ -13,7 +13,7 @@
 #include <pthread.h>
 
 #include "api/api.h"
-#include "api/http_priv.h"
+#include "api/http/http_priv.h"
 
 typedef struct ReplayCache ReplayCache;
 

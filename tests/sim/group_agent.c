@@ -1,6 +1,6 @@
 /*
  * The agents of a group: each look reads the record, takes the snapshot, asks group_decide, and has
- * the step carried out, as src/agent/redis_node.c does. group_decide is the real one.
+ * the step carried out, as src/agent/redis/node.c does. group_decide is the real one.
  */
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /*
- * The snapshot that a group's agent decides on, by the rules of src/agent/redis_view.c: what
+ * The snapshot that a group's agent decides on, by the rules of src/agent/redis/view.c: what
  * control wants, what the record says, what the engine answers, and what the neighbours' agents
  * have said.
  */

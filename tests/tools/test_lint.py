@@ -73,7 +73,7 @@ def test_include_refused(tree, path, included, message):
 
 
 @pytest.mark.parametrize('path, included', [
-    ('src/agent/a.c', '"agent/node_priv.h"'),
+    ('src/agent/a.c', '"agent/node/node_priv.h"'),
     ('src/agent/a.c', '"loop/loop.h"'),       # by way of store
     ('src/crypto/a.c', '<openssl/evp.h>'),
     ('src/main.c', '"agent/agent.h"'),

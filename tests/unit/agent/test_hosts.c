@@ -3,7 +3,7 @@
 
 #include "../unit.h"
 
-#include "agent/hosts_priv.h"
+#include "agent/hosts/hosts_priv.h"
 
 #define PATIENCE_MS 5000
 

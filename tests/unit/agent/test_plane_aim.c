@@ -1,9 +1,9 @@
 /* What a plane's process is told, and that it is told anew when what stands behind it changes. */
 #include "../unit.h"
 
-#include "agent/hosts_priv.h"
+#include "agent/hosts/hosts_priv.h"
 #include "agent/mirror_priv.h"
-#include "agent/planes_priv.h"
+#include "agent/plane/planes_priv.h"
 
 typedef struct Here {
     Loop *loop;

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "../loop/stream_fixture.h"
-#include "api/http_priv.h"
+#include "api/http/http_priv.h"
 
 typedef struct Fixture {
     Loop *loop;
