@@ -62,7 +62,7 @@ Loop *stream_loop(const Stream *stream)
 
 size_t stream_pending(const Stream *stream)
 {
-    size_t early = stream->beginning != NULL ? stream->beginning->early.len : 0;
+    size_t early = stream->edge != NULL ? stream->edge->early.len : 0;
     return stream->queued + early + (stream->out.len - stream->out_sent);
 }
 
@@ -108,7 +108,7 @@ bool stream_peer_cred(const Stream *stream, PeerCred *ret_cred, Err *err)
 void stream_name(const Stream *stream, char out[static NET_ADDR_TEXT_SIZE])
 {
     NetAddr addr;
-    const char *target = stream->beginning != NULL ? stream->beginning->target : NULL;
+    const char *target = stream->edge != NULL ? stream->edge->target : NULL;
     if (target != NULL) {
         size_t len = strnlen(target, NET_ADDR_TEXT_SIZE - 1);
         memcpy(out, target, len);
@@ -207,7 +207,6 @@ void stream_out_release(Stream *stream)
 static void stream_drop(Stream *stream)
 {
     Loop *loop = stream->watch.loop;
-    loop_timer_stop(&stream->timer);
     watch_done(&stream->watch);
     fd_close(&stream->watch.fd);
     list_drop(&loop->touched, &stream->touched);
@@ -216,10 +215,11 @@ static void stream_drop(Stream *stream)
     stream->queued = 0;
     stream_out_release(stream);
     buf_drop(stream, &stream->kept);
-    if (stream->beginning != NULL) {
-        buf_drop(stream, &stream->beginning->early);
-        tls_context_free(stream->beginning->tls);
-        stream->beginning->tls = NULL;
+    if (stream->edge != NULL) {
+        loop_timer_stop(&stream->edge->timer);
+        buf_drop(stream, &stream->edge->early);
+        tls_context_free(stream->edge->tls);
+        stream->edge->tls = NULL;
     }
 }
 
@@ -234,8 +234,8 @@ void stream_kill(Stream *stream)
     list_remove(&loop->streams, &stream->node);
     tls_session_free(stream->tls);
     stream->tls = NULL;
-    stream_beginning_free(stream->beginning);
-    stream->beginning = NULL;
+    stream_edge_free(stream->edge);
+    stream->edge = NULL;
     mem_free(stream->failure);
     stream->handlers = NULL;
     stream->state = STREAM_DEAD;
@@ -282,7 +282,7 @@ static void stream_close_late(void *user)
 void stream_closing_progress(Stream *stream)
 {
     ASSERT(stream->state == STREAM_CLOSING);
-    loop_timer_start(stream->watch.loop, &stream->timer,
+    loop_timer_start(stream->watch.loop, &stream_edge(stream)->timer,
                      stream->end_sent ? STREAM_LINGER_MS : stream->timeout_ms, 0, stream_close_late,
                      stream);
 }

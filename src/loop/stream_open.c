@@ -1,26 +1,44 @@
 /* How streams begin: a socket is adopted or connected, shakes hands where TLS is wanted, and is
- * open; or fails within timeout_ms. What most streams need for that moment only hangs from
- * `beginning`. */
+ * open; or fails within timeout_ms. What is needed for that moment only hangs from `edge`. */
 #include <errno.h>
 #include <sys/socket.h>
 
 #include "loop/uring_priv.h"
 
-StreamBeginning *stream_beginning(Stream *stream)
+StreamEdge *stream_edge(Stream *stream)
 {
-    if (stream->beginning == NULL) {
-        stream->beginning = mem_alloc(sizeof(StreamBeginning));
-        buf_init(&stream->beginning->early, UNLIMITED);
+    if (stream->edge == NULL) {
+        stream->edge = mem_alloc(sizeof(StreamEdge));
+        buf_init(&stream->edge->early, UNLIMITED);
     }
-    return stream->beginning;
+    return stream->edge;
 }
 
-void stream_beginning_free(StreamBeginning *beginning)
+void stream_edge_free(StreamEdge *edge)
 {
-    if (beginning != NULL) {
-        mem_free(beginning->tls_host);
-        mem_free(beginning->target);
-        mem_free(beginning);
+    if (edge != NULL) {
+        ASSERT(!loop_timer_armed(&edge->timer) && edge->tls == NULL && edge->early.data == NULL);
+        mem_free(edge->tls_host);
+        mem_free(edge->target);
+        mem_free(edge);
+    }
+}
+
+/* It has begun. */
+static void edge_leave(Stream *stream)
+{
+    StreamEdge *edge = stream->edge;
+    if (edge == NULL) {
+        return;
+    }
+    loop_timer_stop(&edge->timer);
+    stream_queue_early(stream);
+    if (edge->target == NULL) {
+        stream_edge_free(edge);
+        stream->edge = NULL;
+    } else {
+        mem_free(edge->tls_host);
+        edge->tls_host = NULL;
     }
 }
 
@@ -54,8 +72,7 @@ static Stream *stream_make(Loop *loop, int fd, const StreamOptions *options)
 void stream_opened(Stream *stream)
 {
     stream->state = STREAM_OPEN;
-    loop_timer_stop(&stream->timer);
-    stream_queue_early(stream);
+    edge_leave(stream);
     stream_notify(stream, NOTICE_OPEN);
     stream_touch(stream);
 }
@@ -78,8 +95,8 @@ void stream_start_session(Stream *stream, TlsContext *tls, const char *host)
     ASSERT(stream->tls == NULL);
     stream->state = STREAM_HANDSHAKE;
     stream->held = false;
-    loop_timer_start(stream->watch.loop, &stream->timer, stream->timeout_ms, 0, stream_open_late,
-                     stream);
+    loop_timer_start(stream->watch.loop, &stream_edge(stream)->timer, stream->timeout_ms, 0,
+                     stream_open_late, stream);
     if (!tls_session_new(tls, host, &stream->tls, &err)) {
         stream_fail(stream, &err);
     } else if (!tls_context_is_server(tls)) {
@@ -99,10 +116,10 @@ void stream_start_tls(Stream *stream, TlsContext *tls, const char *host)
         return;
     }
     if (host != NULL) {
-        StreamBeginning *beginning = stream_beginning(stream);
-        mem_free(beginning->tls_host);
-        beginning->tls_host = mem_strdup(host);
-        host = beginning->tls_host;
+        StreamEdge *edge = stream_edge(stream);
+        mem_free(edge->tls_host);
+        edge->tls_host = mem_strdup(host);
+        host = edge->tls_host;
     }
     stream_start_session(stream, tls, host);
     if (!stream->in_read && stream->kept.len > 0 && stream_is_live(stream)) {
@@ -121,23 +138,23 @@ static void stream_begin(Stream *stream)
     if (stream->watch.loop->uring != NULL) {
         uring_prepare(stream);
     }
-    StreamBeginning *beginning = stream->beginning;
-    if (beginning == NULL || beginning->tls == NULL) {
+    StreamEdge *edge = stream->edge;
+    if (edge == NULL || edge->tls == NULL) {
         stream_opened(stream);
         return;
     }
-    TlsContext *tls = beginning->tls;
-    beginning->tls = NULL;
-    stream_start_session(stream, tls, beginning->tls_host);
+    TlsContext *tls = edge->tls;
+    edge->tls = NULL;
+    stream_start_session(stream, tls, edge->tls_host);
     tls_context_free(tls);
 }
 
 static void stream_want_tls(Stream *stream, const StreamOptions *options)
 {
     if (options->tls != NULL) {
-        StreamBeginning *beginning = stream_beginning(stream);
-        beginning->tls = tls_context_ref(options->tls);
-        beginning->tls_host = mem_strdup(options->tls_host);
+        StreamEdge *edge = stream_edge(stream);
+        edge->tls = tls_context_ref(options->tls);
+        edge->tls_host = mem_strdup(options->tls_host);
     }
 }
 
@@ -152,7 +169,7 @@ Stream *stream_adopt(Loop *loop, int fd, const StreamOptions *options)
 static void stream_connect_failed(Stream *stream, int os_errno)
 {
     Err err;
-    err_set_errno(&err, os_errno, "connecting to %s", stream->beginning->target);
+    err_set_errno(&err, os_errno, "connecting to %s", stream->edge->target);
     if (err.code != ERR_DENIED && err.code != ERR_TIMEOUT) {
         err.code = ERR_UNAVAILABLE;
     }
@@ -167,10 +184,10 @@ Stream *stream_connect(Loop *loop, const NetAddr *to, const StreamOptions *optio
     int fd = socket(to->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int os_errno = errno;
     Stream *stream = stream_make(loop, fd, options);
-    stream_beginning(stream)->target = mem_strdup(name);
+    stream_edge(stream)->target = mem_strdup(name);
     stream->state = STREAM_CONNECTING;
     stream_want_tls(stream, options);
-    loop_timer_start(loop, &stream->timer, stream->timeout_ms, 0, stream_open_late, stream);
+    loop_timer_start(loop, &stream->edge->timer, stream->timeout_ms, 0, stream_open_late, stream);
     if (fd < 0) {
         stream_connect_failed(stream, os_errno);
         return stream;

@@ -19,7 +19,7 @@
  *                             on_closed    v             v
  *        stream_abort ------------------> DEAD <------ CLOSING
  *
- * CONNECTING  the kernel connects; writes are kept in `early` of the beginning.
+ * CONNECTING  the kernel connects; writes are kept in `early` of the edge.
  * HANDSHAKE   TLS shakes hands; `out` holds its bytes; writes are kept in `early`.
  * OPEN        data flows.
  * CLOSING     the owner has left (handlers is NULL): pending bytes go out, our side is ended, input
@@ -44,13 +44,15 @@ enum {
     NOTICE_CLOSED = 8,
 };
 
-/* What most streams need for a moment only, if at all. */
-typedef struct StreamBeginning {
+/* What a stream needs at its beginning and at its end. One that was adopted, and is open, has none:
+ * there are many of those, and idle. One that was connected keeps its name here. */
+typedef struct StreamEdge {
+    LoopTimer timer; /* connect, handshake, closing */
     TlsContext *tls; /* while connecting: what to do then; a reference of our own */
     char *tls_host;
     char *target; /* of stream_connect, in text form */
     Buf early;    /* plain text written before the stream was open */
-} StreamBeginning;
+} StreamEdge;
 
 struct Stream {
     LoopFd watch;
@@ -62,14 +64,13 @@ struct Stream {
     const StreamHandlers *handlers;
     void *user;
     TlsSession *tls;
-    StreamBeginning *beginning; /* NULL: nothing of it */
+    StreamEdge *edge; /* NULL: nothing of it */
     uint32_t keep_max;
     uint32_t pending_max;
     int32_t timeout_ms;
     uint32_t silence_s; /* 0: there is no host that may vanish */
     ListNode awaited;   /* in loop->awaited */
     int64_t asked_ms;   /* since when something was seen to be acknowledged; 0: nothing was */
-    LoopTimer timer;    /* connect, handshake, closing */
     Buf kept;           /* plain text that on_read left */
     Buf out;            /* wire bytes that the kernel did not take; `out_sent` of them are gone */
     size_t out_sent;
@@ -87,9 +88,10 @@ struct Stream {
     bool end_sent;   /* our side has ended */
     bool receiving;  /* by io_uring (uring_priv.h): its memory must stay */
     bool receive_cancelled;
-    int receive_errno; /* what ended the receive, to be told behind `kept`; 0: nothing */
-    bool send_failed;  /* nothing can be sent any more; what the peer sent before may be readable */
-    Err *failure;      /* for on_closed; NULL: good order */
+    bool send_failed; /* nothing can be sent any more; what the peer sent before may be readable */
+    int16_t receive_errno; /* what ended the receive, to be told behind `kept`; 0: nothing. Short
+                            * for the size of the struct */
+    Err *failure;          /* for on_closed; NULL: good order */
 };
 
 /* stream.c */
@@ -105,8 +107,8 @@ void stream_out_release(Stream *stream);        /* frees `out` */
 void stream_name(const Stream *stream, char out[static NET_ADDR_TEXT_SIZE]); /* its peer */
 
 /* stream_open.c */
-StreamBeginning *stream_beginning(Stream *stream);      /* makes it where there is none */
-void stream_beginning_free(StreamBeginning *beginning); /* NULL is fine */
+StreamEdge *stream_edge(Stream *stream); /* makes it where there is none */
+void stream_edge_free(StreamEdge *edge); /* NULL is fine; its timer must be stopped */
 void stream_start_session(Stream *stream, TlsContext *tls, const char *host);
 void stream_opened(Stream *stream);    /* the handshake, if any, is done */
 void stream_connected(Stream *stream); /* or not: the kernel is asked what came of it */

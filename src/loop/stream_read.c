@@ -253,7 +253,7 @@ void stream_received(Stream *stream, Slice data, int os_errno)
         stream_touch(stream);
     }
     if (os_errno != 0 && stream->state == STREAM_OPEN && !stream_can_give(stream)) {
-        stream->receive_errno = os_errno; /* what came before it is to be told first */
+        stream->receive_errno = (int16_t)os_errno; /* what came before it is to be told first */
     } else if (os_errno != 0) {
         stream_receive_failed(stream, os_errno);
     } else if (data.len == 0) {

@@ -90,9 +90,11 @@ static void segments_copy(Stream *stream, Buf *to)
 
 void stream_queue_early(Stream *stream)
 {
-    Buf *early = stream->beginning != NULL ? &stream->beginning->early : NULL;
+    Buf *early = stream->edge != NULL ? &stream->edge->early : NULL;
     if (early != NULL && early->len > 0) {
-        ASSERT(stream->segment_first == 0);
+        if (stream->segment_first != 0) {
+            segments_copy(stream, early); /* written in this turn, behind it */
+        }
         segment_add(stream, buf_slice(early));
         turn_free_later(stream->watch.loop, early->data);
         buf_init(early, UNLIMITED);
@@ -102,7 +104,7 @@ void stream_queue_early(Stream *stream)
 static void queue_before_open(Stream *stream)
 {
     if (stream->segment_first != 0) {
-        segments_copy(stream, &stream_beginning(stream)->early);
+        segments_copy(stream, &stream_edge(stream)->early);
     }
 }
 

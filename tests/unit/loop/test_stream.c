@@ -68,7 +68,7 @@ static void say(Fixture *fixture, const char *text)
 static void assert_holds_nothing(const Stream *stream)
 {
     assert_null(stream->kept.data);
-    assert_null(stream->beginning);
+    assert_null(stream->edge);
     assert_null(stream->out.data);
     assert_int_equal(stream_pending(stream), 0);
 }

@@ -108,6 +108,8 @@ static void test_echo(void **state)
     assert_null(fixture->client.stream->out.data);
     assert_null(fixture->server.stream->out.data);
     assert_null(fixture->server.stream->kept.data);
+    assert_null(fixture->server.stream->edge); /* of the handshake nothing is left */
+    assert_null(fixture->client.stream->edge);
     stream_close(fixture->client.stream);
     fixture->client.stream = NULL;
     TURN_UNTIL(fixture->loop, loop_stream_count(fixture->loop) == 0);
@@ -339,6 +341,23 @@ static void test_upgrade(void **state)
     assert_slice(buf_slice(&fixture->server.got), "under TLS");
     assert_int_equal(fixture->client.opened, 2);
     assert_int_equal(fixture->server.opened, 2);
+    assert_null(fixture->server.stream->edge);
+    assert_null(fixture->client.stream->edge);
+}
+
+/* What was written before it is open comes in order, also what is in the turn in which it opens. */
+static void test_early_and_late(void **state)
+{
+    Fixture *fixture = *state;
+    both(fixture, server_options(fixture), client_options(fixture));
+    Stream *client = fixture->client.stream;
+    stream_write(client, SLICE("early, "));
+    loop_turn(fixture->loop, 0);
+    assert_slice(buf_slice(&client->edge->early), "early, ");
+    stream_write(client, SLICE("late"));
+    stream_queue_early(client); /* as when it opens */
+    TURN_UNTIL(fixture->loop, fixture->server.got.len == 11);
+    assert_slice(buf_slice(&fixture->server.got), "early, late");
 }
 
 /* A client that does not wait for the answer: what is behind the request belongs to TLS. */
@@ -510,6 +529,7 @@ int main(void)
         TEST(test_end_before_open),
         TEST(test_close_says_the_last_words),
         TEST(test_upgrade),
+        TEST(test_early_and_late),
         TEST(test_upgrade_without_waiting),
         TEST(test_injected_plain_text_is_refused),
         TEST(test_first_byte_tells),
