@@ -15,7 +15,8 @@ Measure = namedtuple('Measure', 'name title unit server via_socket tls how argum
                      'shared', defaults=(None, False, False, None, {}, 'pgbouncer', None, '', False, False))
 
 LOGIN_CLIENTS = 16
-IDLE_CLIENTS = 1000
+IDLE_FIRST = 100
+IDLE_CLIENTS = 2000
 REPLY_S = 60
 
 
@@ -98,13 +99,18 @@ def pgbench_tps(gauge, measure):
 # ---- memory -------------------------------------------------------------------------------------
 
 def idle_kib(gauge, measure):
-    """Of a process that has just been started: what an idle client adds to it."""
-    time.sleep(0.5)
-    before = gauge.process.pss_kib()
-    clients = converse([gauge.tools / 'idle', '-d', gauge.conninfo(measure.tls), '-n', IDLE_CLIENTS])
-    time.sleep(0.5)
-    used = gauge.process.pss_kib() - before
-    clients.communicate(timeout=REPLY_S)
+    """Of a process that has just been started, and has a few clients: what each further one adds to it."""
+    def idle(count):
+        clients = converse([gauge.tools / 'idle', '-d', gauge.conninfo(measure.tls), '-n', count])
+        time.sleep(0.5)
+        return clients
+
+    first = idle(IDLE_FIRST)
+    before = gauge.process.anon_kib()
+    more = idle(IDLE_CLIENTS)
+    used = gauge.process.anon_kib() - before
+    for clients in (first, more):
+        clients.communicate(timeout=REPLY_S)
     return used / IDLE_CLIENTS
 
 

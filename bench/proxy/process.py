@@ -54,9 +54,9 @@ def process_cpu_s(pid):
     return running + reaped
 
 
-def process_pss_kib(pid):
+def process_anon_kib(pid):
     for line in Path(f'/proc/{pid}/smaps_rollup').read_text().splitlines():
-        if line.startswith('Pss:'):
+        if line.startswith('Pss_Anon:'):
             return int(line.split()[1])
     return 0
 
@@ -113,8 +113,8 @@ class Process:
     def cpu_s(self):
         return sum_over_tree(self.pid, process_cpu_s)
 
-    def pss_kib(self):
-        return sum_over_tree(self.pid, process_pss_kib)
+    def anon_kib(self):
+        return sum_over_tree(self.pid, process_anon_kib)
 
     def stop(self):
         family = tree_of(self.pid) if self.popen.poll() is None else []
