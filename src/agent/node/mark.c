@@ -86,7 +86,7 @@ bool node_may_begin_anew(NodeRun *run, const char *cluster, Err *err)
     }
     TRY(record_parse(item.value, &record, err));
     bool leads = strcmp(member_str(record, "leader", ""), run->work->id) == 0;
-    if (leads && json_array_size(json_object_get(record, "set")) > 0) {
+    if (leads && ha_record_may_have_begun(record)) {
         return err_set(
             err, ERR_DENIED,
             "the data directory of node %s is not in %s, and its cluster counts on it: is a "
