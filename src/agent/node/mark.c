@@ -89,8 +89,9 @@ bool node_may_begin_anew(NodeRun *run, const char *cluster, Err *err)
     if (leads && ha_record_may_have_begun(record)) {
         return err_set(
             err, ERR_DENIED,
-            "the data directory of node %s is not in %s, and its cluster counts on it: is a "
-            "volume not mounted?",
+            "the data directory of node %s is not in %s, and its cluster counts on it, or may "
+            "have before the copy of the store that the tier goes on from: is a volume not "
+            "mounted?",
             run->work->id, run->paths.root);
     }
     return true;

@@ -26,7 +26,16 @@ json_t *node_neighbour(NodeRun *run, const char *node, const char *record)
 {
     Err err;
     json_t *value = NULL;
-    return node_neighbour_read(run, node, record, &value, &err) ? value : NULL;
+    if (node[0] == '\0' || node_neighbour_read(run, node, record, &value, &err)) {
+        return value;
+    }
+    run->unread = arena_printf(run->arena, "%s of node %s: %s", record, node, err.message);
+    return NULL;
+}
+
+bool node_neighbours_known(const NodeRun *run, Err *err)
+{
+    return run->unread == NULL || err_set(err, ERR_UNAVAILABLE, "%s", run->unread);
 }
 
 /* The node whose "seen" of `range` has this data directory; NULL. */
@@ -47,7 +56,11 @@ static const char *owner_in(NodeRun *run, const StoreRange *range, const char *i
 
 static bool node_follows_us(NodeRun *run, const char *node)
 {
-    CLEANUP(record_free_ptr) json_t *goal = node_neighbour(run, node, "goal");
+    Err err;
+    CLEANUP(record_free_ptr) json_t *goal = NULL;
+    if (!node_neighbour_read(run, node, "goal", &goal, &err)) {
+        return true; /* unknown is yes */
+    }
     return strcmp(member_str(goal, "cluster", ""), member_str(run->goal, "cluster", "")) == 0 &&
            !member_bool(goal, "gone", false);
 }

@@ -1,5 +1,5 @@
 /*
- * One run of a node's job: what both engines have in common (node.c and node_*.c), and what that
+ * One run of a node's job: what both engines have in common (this room), and what that
  * gives to pg/node.c and redis/node.c.
  */
 #ifndef WEIR_AGENT_NODE_PRIV_H
@@ -13,6 +13,7 @@ typedef struct NodeRun {
     Arena *arena;
     json_t *goal;
     json_t *seen; /* what will be written when the step ends */
+    char *unread; /* why a neighbour's record could not be had; NULL: all could */
     EnginePaths paths;
     const char *role; /* for people */
     bool was_running; /* it served when this step began */
@@ -76,11 +77,14 @@ int64_t node_backoff_ms(int failures);
 /* ---- neighbours.c ------------------------------------------------------------------------------
  */
 
-/* "goal" or "seen" of another node, the caller's; NULL when it cannot be had. */
-json_t *node_neighbour(NodeRun *run, const char *node, const char *record);
-/* The same, where the store answers: *ret_record is NULL where there is none. */
+/* "goal" or "seen" of another node, the caller's: *ret_record is NULL where there is none. */
 NODISCARD bool node_neighbour_read(NodeRun *run, const char *node, const char *record,
                                    json_t **ret_record, Err *err);
+/* The same for whoever makes a view; NULL also where the store does not answer. */
+json_t *node_neighbour(NodeRun *run, const char *node, const char *record);
+/* Whether the store has answered all of those since run->unread was NULL. A view without one of
+ * them decides nothing: a standby that could not be read of is not one that is gone (F10). */
+NODISCARD bool node_neighbours_known(const NodeRun *run, Err *err);
 /* Whether a node with this data directory follows this one, or may do so. */
 bool node_is_follower(NodeRun *run, const char *incarnation);
 
@@ -106,8 +110,9 @@ NODISCARD bool node_mark_read(NodeRun *run, Err *err);
 NODISCARD bool node_mark_prepared(NodeRun *run, const char *incarnation, HaData data, Err *err);
 /* And from here on it does not. */
 NODISCARD bool node_mark_drop(NodeRun *run, Err *err);
-/* Whether an empty data directory may be made where there is none (F4): not when the cluster's set
- * counts on one. ERR_DENIED says what may be wrong. */
+/* Whether an empty data directory may be made where there is none (F4): not when the cluster counts
+ * on one, or may have. ha_decide has said so of the record that it saw; this looks once more.
+ * ERR_DENIED says what may be wrong. */
 NODISCARD bool node_may_begin_anew(NodeRun *run, const char *cluster, Err *err);
 
 /* ---- guard.c -----------------------------------------------------------------------------------

@@ -125,6 +125,9 @@ static void view_engine(PgNode *node, int64_t now_ms)
         lead->state = view->state;
         lead->state_ms = now_ms;
     }
+    if (view->state != HA_STATE_LEADING) {
+        lead->links_len = 0; /* what is gone is gone since the engine answers again */
+    }
     bool silent = view->state == HA_STATE_SILENT;
     view->state_ms = now_ms - (silent ? lead->answered_ms : lead->state_ms);
     view->halted = silent && pg_is_halted(&node->spec.paths);
@@ -349,9 +352,10 @@ static void note_rival(PgNode *node)
     snprintf(work->zone, sizeof(work->zone), "%.1s", member_str(node->run->goal, "zone", "a"));
     leads = leads && hosts_are_several(work->options->hosts);
     for (size_t i = 0; i < view->peers_len && leads; i++) {
-        CLEANUP(record_free_ptr)
-        json_t *goal = node_neighbour(node->run, view->peers[i].node.text, "goal");
-        const char *host = member_str(goal, "host", work->options->host);
+        CLEANUP(record_free_ptr) json_t *goal = NULL;
+        Err err;
+        bool known = node_neighbour_read(node->run, view->peers[i].node.text, "goal", &goal, &err);
+        const char *host = known ? member_str(goal, "host", work->options->host) : "";
         bool counts =
             view->peers[i].wanted || ha_set_has(&view->record.set, &view->peers[i].incarnation);
         work->has_rival = work->has_rival || (counts && strcmp(host, work->options->host) != 0);
@@ -369,6 +373,7 @@ bool pg_view_make(PgNode *node, Err *err)
     node->view = (HaView){0};
     node->seen = (PgSeen){0};
     node->answers = false;
+    node->run->unread = NULL;
     view_goal(node, now_ms);
     TRY(view_record(node, now_ms, err));
     view_engine(node, now_ms);
@@ -376,6 +381,7 @@ bool pg_view_make(PgNode *node, Err *err)
     view_leader(node);
     view_had(node); /* by the duty */
     view_peers(node, now_ms);
+    TRY(node_neighbours_known(node->run, err));
     note_rival(node);
     return view_clients(node, err) && pg_lead_prove(node, err);
 }

@@ -430,6 +430,7 @@ bool redis_view_make(RedisNode *node, Err *err)
     node->view = (GroupView){0};
     node->seen = (RedisSeen){0};
     node->answers = false;
+    node->run->unread = NULL;
     view_goal(node, now_ms);
     TRY(view_record(node, now_ms, err));
     view_leader(node);
@@ -438,6 +439,7 @@ bool redis_view_make(RedisNode *node, Err *err)
     view_peers(node, now_ms);
     view_strangers(node);
     view_leaving(node);
+    TRY(node_neighbours_known(node->run, err));
     redis_note_rivals(node);
     return true;
 }
