@@ -118,14 +118,16 @@ def module_of(path):
     return path.parts[1]
 
 
-def check_include(allowed, module, name):
-    """What is wrong with `module` including "name", or None."""
+def check_include(allowed, path, name):
+    """What is wrong with the file including "name", or None."""
+    module = module_of(path)
     parts = name.split('/')
     if len(parts) not in (2, 3):
         return f'write "module/header.h", or "module/room/header.h", instead of "{name}"'
     other, header = parts[0], parts[-1]
     if other == module:
-        return None
+        elsewhere = len(parts) == 3 and path.parent != Path('src', *parts[:-1])
+        return f'"{name}" is private to its room' if elsewhere and header.endswith('_parts_priv.h') else None
     if other not in allowed.get(module, set()):
         return f'{module} may not include {other} (docs/architecture.md)'
     if len(parts) == 3 or header != f'{other}.h':
@@ -152,10 +154,11 @@ def lint_layers(tree):
         if module not in allowed:
             yield Offence(path, 1, f'{module} has no row in docs/architecture.md')
             continue
-        if path.suffix == '.h' and path.name != f'{module}.h' and not path.stem.endswith('_priv'):
+        public = Path('src', module, f'{module}.h')
+        if path.suffix == '.h' and path != public and not path.stem.endswith('_priv'):
             yield Offence(path, 1, f'a private header is called {path.stem}_priv.h')
         for line, name, quoted in includes_of(tree.text(path)):
-            wrong = check_include(allowed, module, name) if quoted else check_door(module, name)
+            wrong = check_include(allowed, path, name) if quoted else check_door(module, name)
             if wrong:
                 yield Offence(path, line, wrong)
 

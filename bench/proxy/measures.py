@@ -105,13 +105,15 @@ def idle_kib(gauge, measure):
         time.sleep(0.5)
         return clients
 
-    first = idle(IDLE_FIRST)
-    before = gauge.process.anon_kib()
-    more = idle(IDLE_CLIENTS)
-    used = gauge.process.anon_kib() - before
-    for clients in (first, more):
-        clients.communicate(timeout=REPLY_S)
-    return used / IDLE_CLIENTS
+    crowd = []
+    try:
+        crowd.append(idle(IDLE_FIRST))
+        before = gauge.process.anon_kib()
+        crowd.append(idle(IDLE_CLIENTS))
+        return (gauge.process.anon_kib() - before) / IDLE_CLIENTS
+    finally:
+        for clients in crowd:
+            clients.communicate(timeout=REPLY_S)
 
 
 # ---- the list -----------------------------------------------------------------------------------

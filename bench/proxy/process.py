@@ -58,7 +58,7 @@ def process_anon_kib(pid):
     for line in Path(f'/proc/{pid}/smaps_rollup').read_text().splitlines():
         if line.startswith('Pss_Anon:'):
             return int(line.split()[1])
-    return 0
+    raise Failure('this kernel does not say what memory is anonymous')
 
 
 def sum_over_tree(pid, look):

@@ -59,7 +59,7 @@ typedef struct ApiContext {
     const AwsOperation *operation;
     const char *access_key; /* or a token's id, see joins */
     bool tls;               /* it came so */
-    bool joins;             /* signed with a token (join.c), over TLS */
+    bool joins;             /* signed with a token (weir/join.c), over TLS */
     int64_t now_ms;
     AwsFault *fault;
     Err broken; /* code != ERR_NONE: the store failed */
@@ -103,7 +103,7 @@ void spec_change(ApiContext *ctx, ResourceType type, const char *id, json_t *spe
  * they touch different keys. */
 void references_hold(ApiContext *ctx);
 
-/* join.c: tokens sign as access keys do, and only JoinHost. Whether a key is a token's id; its
+/* weir/join.c: tokens sign as access keys do, and only JoinHost. Whether a key is a token's id; its
  * secret, as long as it counts. */
 bool join_is_token(Slice access_key);
 NODISCARD bool join_secret(Api *api, Slice id, int64_t now_ms, Secret *ret_secret, Err *err);
@@ -226,7 +226,7 @@ extern const ApiOperation api_operations[];
 extern const size_t api_operations_len;
 const ApiOperation *api_operation_find(const char *service, const char *operation);
 
-/* listen.c */
+/* http/listen.c */
 NODISCARD bool api_http_start(Api *api, Err *err);
 
 /* replay.c */

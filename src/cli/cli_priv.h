@@ -202,4 +202,17 @@ NODISCARD bool chaos_ask(Cli *cli, const char *fault, const char *node, int64_t 
  * logins (NULL: not wanted) live in the arena. NULL: it failed. */
 json_t *env_load(Cli *cli, Arena *arena, LoginList *ret_logins, Err *err);
 
+/* ---- events (status.c) --------------------------------------------------------------------------
+ */
+
+/* What happens, as it happens. Zero is one from the beginning. */
+typedef struct EventFeed {
+    char *after;         /* the last one that was seen */
+    size_t source_width; /* of the column of names, as far as it has grown */
+} EventFeed;
+
+/* Events since the last call; the first one gives all there are. `out` may be NULL. */
+NODISCARD bool events_new(Cli *cli, EventFeed *feed, FILE *out, Err *err);
+void event_feed_done(EventFeed *feed);
+
 #endif

@@ -88,7 +88,7 @@ struct Proxy {
     bool (*reload)(Proxy *proxy, Err *err);
 };
 
-/* succeed.c: handing over */
+/* upgrade/succeed.c: handing over */
 extern const SuccessionHandlers proxy_succession_handlers;
 int proxy_socket_inherit(Proxy *proxy, const ProxyListener *listener); /* -1: there is none */
 void proxy_reopen(Proxy *proxy);                                       /* all workers accept */
@@ -98,8 +98,8 @@ NODISCARD bool proxy_begin_service(Proxy *proxy, Err *err);
 /* notify.c */
 void proxy_notify(const char *text);
 
-/* prepare.c: main thread. What is NULL or false for want of files, names and keys, and the sockets.
- * What has not changed since `old` (NULL: there is none) is taken from there. */
+/* config/prepare.c: main thread. What is NULL or false for want of files, names and keys, and the
+ * sockets. What has not changed since `old` (NULL: there is none) is taken from there. */
 NODISCARD bool proxy_config_load(ProxyConfig *config, const ProxyConfig *old, Err *err);
 NODISCARD bool proxy_config_bind(Proxy *proxy, ProxyConfig *config, Err *err);
 /* ERR_INVALID, with the command that helps: everybody on this machine may read the file. */

@@ -1,5 +1,5 @@
 /* What the process reports each second: some sums of the workers' counters, and the target's
- * health. All that is measured stands in metrics.c. */
+ * health. All that is measured stands in meter/metrics.c. */
 #include "proxy/meter/metrics_priv.h"
 #include "proxy/pulse/pulse_priv.h"
 

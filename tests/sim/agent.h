@@ -83,6 +83,7 @@ void agent_step(World *w, int node, const HaDecision *decision);
 void agent_step_end(World *w, int node);
 void proof_begin(World *w, int node, bool again);
 void proof_look(World *w, int node);
+void agent_probed(World *w, const Event *event);
 void fence_renew(World *w, int node, int64_t since);
 
 #endif

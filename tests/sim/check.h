@@ -3,7 +3,6 @@
 #define WEIR_SIM_CHECK_H
 
 #include "engine.h"
-#include "store_model.h"
 
 typedef struct Check {
     int64_t leader_term; /* of the last leader that opened */

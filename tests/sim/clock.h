@@ -56,6 +56,8 @@ typedef enum Switch {
     SWITCHES,
 } Switch;
 
+const char *switch_name(Switch what);
+
 /* What kind of run it is. */
 typedef enum Profile { PROFILE_CALM, PROFILE_SINGLE, PROFILE_STORM, PROFILES } Profile;
 

@@ -1,4 +1,5 @@
-/* Proxies (proxy.c) and their clients (client.c). */
+/* Proxies (proxy.c), their clients (client.c), and what is under way between them and an engine
+ * (session.c). */
 #ifndef WEIR_SIM_PROXY_H
 #define WEIR_SIM_PROXY_H
 
@@ -78,7 +79,6 @@ void proxy_answer(World *w, const Event *event);
 void request_send(World *w, uint32_t request); /* to the engine */
 void request_release(World *w, Node *node, uint32_t request, bool notice);
 void request_done(World *w, Node *node, uint32_t request);
-void agent_probed(World *w, const Event *event);
 uint32_t request_new(World *w, const Request *request);
 void client_begin(World *w);
 /* known: success. Not known: nobody can tell. refused: it surely did not happen. */

@@ -2,8 +2,9 @@
  * sim: the decisions of src/ha and src/group on virtual time, with a model of everything around
  * them: the store, PostgreSQL or Redis, agents, hosts, links, disks, proxies or fronts, and
  * clients. docs/failover.md ("Simulation") says what the model claims. One World is one run, of a
- * cluster or of a replication group (SimKind; group_sim.h has what only groups have): a seed and
- * the switches decide all of it.
+ * cluster or of a replication group (SimKind; group_sim.h has what only groups have, but for what
+ * they write to the store): a seed and the switches decide all of it. This header is the one door;
+ * each part of the model has its own.
  */
 #ifndef WEIR_SIM_H
 #define WEIR_SIM_H
@@ -13,9 +14,16 @@
 #include "clock.h"
 #include "engine.h"
 #include "fault.h"
+#include "kind.h"
 #include "proxy.h"
 #include "store_model.h"
 #include "wal.h"
+
+typedef struct Host {
+    bool up;
+    int64_t clock; /* what its clock shows more than the world's */
+    int64_t paused_until;
+} Host;
 
 /* All hosts but one are lost, and the store is what that one has a copy of. */
 typedef struct Lost {
@@ -88,6 +96,7 @@ void world_begin(World *w, const Setup *setup);
 void world_end(World *w);
 bool without(const World *w, Switch what);
 bool is_cut(const World *w, int from, int to);
+int64_t host_now(const World *w, int host);
 HaId incarnation_new(World *w);
 int node_by_id(const World *w, const HaId *id); /* -1: none */
 int node_by_incarnation(const World *w, const HaId *incarnation);

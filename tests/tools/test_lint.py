@@ -64,6 +64,9 @@ def test_clean_tree(tree):
     ('src/engine/pg.c', '"store/store.h"', 'engine may not include store'),
     ('src/agent/a.c', '"store/sqlite_priv.h"', 'private to store'),
     ('src/agent/a.c', '"agent.h"', 'write "module/header.h"'),
+    ('src/agent/a.c', '"agent/node/deep/a_priv.h"', 'write "module/header.h"'),
+    ('src/agent/a.c', '"store/etcd/etcd_priv.h"', 'private to store'),
+    ('src/agent/a.c', '"agent/node/node_parts_priv.h"', 'private to its room'),
     ('src/loop/tls.c', '<openssl/ssl.h>', 'belongs to crypto alone'),
     ('src/unknown/a.c', '"base/base.h"', 'no row'),
 ])
@@ -74,6 +77,7 @@ def test_include_refused(tree, path, included, message):
 
 @pytest.mark.parametrize('path, included', [
     ('src/agent/a.c', '"agent/node/node_priv.h"'),
+    ('src/agent/node/a.c', '"agent/node/node_parts_priv.h"'),
     ('src/agent/a.c', '"loop/loop.h"'),       # by way of store
     ('src/crypto/a.c', '<openssl/evp.h>'),
     ('src/main.c', '"agent/agent.h"'),
@@ -94,6 +98,7 @@ def test_map_that_is_gone(tree):
 
 def test_header_name(tree):
     assert 'is called node_priv.h' in tree({'src/agent/node.h': '/* A header. */\n'})
+    assert 'is called agent_priv.h' in tree({'src/agent/node/agent.h': '/* A header. */\n'})
 
 
 @pytest.mark.parametrize('body, wrong', [
@@ -147,6 +152,7 @@ def test_help(tree):
 def test_forgotten(tree):
     out = tree({
         'src/agent/a.c': '/* A file. */\n',
+        'src/agent/node/b.c': '/* A file. */\n',
         'tests/unit/meson.build': "unit_tests = ['base/test_mem']\n",
         'tests/unit/base/test_mem.c': '/* A test. */\n',
         'tests/unit/base/test_file.c': '/* A test. */\n',
@@ -156,6 +162,7 @@ def test_forgotten(tree):
         'tests/fuzz/corpus/scram/one': 'x',
     })
     assert 'src/agent/a.c:1: is not in src/agent/meson.build' in out
+    assert 'src/agent/node/b.c:1: is not in src/agent/node/meson.build' in out
     assert 'test_file.c:1: is not in tests/unit/meson.build' in out
     assert 'test_mem' not in out
     assert 'resp.c:1: has no corpus' in out

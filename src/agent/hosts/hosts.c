@@ -8,7 +8,7 @@
  */
 #include <stdio.h>
 
-#include "agent/hosts/parts_priv.h"
+#include "agent/hosts/hosts_parts_priv.h"
 
 #define RANGE_MAX 100
 

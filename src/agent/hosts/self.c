@@ -4,7 +4,7 @@
  */
 #include <unistd.h>
 
-#include "agent/hosts/parts_priv.h"
+#include "agent/hosts/hosts_parts_priv.h"
 
 /* ---- its record --------------------------------------------------------------------------------
  */

@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "agent/pg/node_priv.h"
+#include "agent/pg/pg_node_priv.h"
 #include "wire/wire.h"
 
 #define DISK_LOOK_MS 1000

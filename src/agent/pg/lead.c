@@ -6,7 +6,7 @@
  */
 #include <stdlib.h>
 
-#include "agent/pg/node_priv.h"
+#include "agent/pg/pg_node_priv.h"
 
 void pg_lead_reset(PgLead *lead)
 {

@@ -5,7 +5,7 @@
 #include <pwd.h>
 #include <unistd.h>
 
-#include "agent/pg/node_priv.h"
+#include "agent/pg/pg_node_priv.h"
 
 #define SOON_MS     100 /* while something is on its way */
 #define PROMOTED_MS 20

@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "agent/pg/node_priv.h"
+#include "agent/pg/pg_node_priv.h"
 
 #define INITDB_TIMEOUT_MS (120 * MS_PER_S)
 #define CLONE_TIMEOUT_MS  (24 * 3600 * MS_PER_S)

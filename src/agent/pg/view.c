@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "agent/pg/node_priv.h"
+#include "agent/pg/pg_node_priv.h"
 
 #define LOOK_MS  500  /* an engine that takes longer to say how it is, is silent */
 #define HEARS_MS 1200 /* a source that is idle says a word each second */

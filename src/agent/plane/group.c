@@ -3,7 +3,7 @@
  * whether commands are to be held because the leader is about to hand over. By the group's record
  * and what the members' agents saw.
  */
-#include "agent/plane/parts_priv.h"
+#include "agent/plane/plane_parts_priv.h"
 
 static json_t *seen_of(const AgentOptions *options, const char *node)
 {

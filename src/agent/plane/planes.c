@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "agent/plane/parts_priv.h"
+#include "agent/plane/plane_parts_priv.h"
 
 #define LOOK_MS            200
 #define SPAWN_AGAIN_MAX_MS 10000

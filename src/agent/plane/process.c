@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <sys/pidfd.h>
 
-#include "agent/plane/parts_priv.h"
+#include "agent/plane/plane_parts_priv.h"
 
 #define SEAT_FREE_MS 2000 /* that a leaving process has to take its seat again */
 

@@ -2,7 +2,7 @@
  * What a plane's process is seen to do: the report that its messages add up to, which a job writes
  * to plane/ID/seen/HOST, one at a time per plane; and the events that people read of it.
  */
-#include "agent/plane/parts_priv.h"
+#include "agent/plane/plane_parts_priv.h"
 
 #define SEEN_INTERVAL_MS 1000
 

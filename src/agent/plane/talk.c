@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "agent/plane/parts_priv.h"
+#include "agent/plane/plane_parts_priv.h"
 
 #define CONFIG_AGAIN_MS 5000
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 
-#include "agent/plane/parts_priv.h"
+#include "agent/plane/plane_parts_priv.h"
 
 #define UPGRADE_MS           40000 /* from the heir's start to its place */
 #define UPGRADE_AGAIN_MS     10000

@@ -3,7 +3,7 @@
  * one of another host by that one's net, and PostgreSQL there behind the link of its relay
  * (docs/hosts.md).
  */
-#include "agent/plane/parts_priv.h"
+#include "agent/plane/plane_parts_priv.h"
 
 static json_t *goal_of(const AgentOptions *options, const char *node)
 {

@@ -4,7 +4,7 @@
  * goal are applied while it runs; what only a start can change restarts it when the goal's
  * reboot_epoch moves.
  */
-#include "agent/redis/node_priv.h"
+#include "agent/redis/redis_node_priv.h"
 
 static void redis_node_done(RedisNode *node)
 {

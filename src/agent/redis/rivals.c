@@ -6,7 +6,7 @@
  */
 #include <stdio.h>
 
-#include "agent/redis/node_priv.h"
+#include "agent/redis/redis_node_priv.h"
 
 /* One of the set that is on this host is nobody's rival: it goes with its leader's agent. */
 static void rivals_add(const RedisNode *node, const HaSet *set, FenceRivals *rivals)

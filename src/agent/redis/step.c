@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "agent/redis/node_priv.h"
+#include "agent/redis/redis_node_priv.h"
 
 /* What held for the run of the engine that has ended; who streamed from it still matters. */
 static void part_reset(RedisPart *part)

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "agent/redis/node_priv.h"
+#include "agent/redis/redis_node_priv.h"
 
 #define LOOK_MS     200 /* an engine that takes longer to say how it is, is silent */
 #define HEARS_MS    (GROUP_SILENT_MS - 100) /* a primary says a word each second */

@@ -2,7 +2,7 @@
 #ifndef WEIR_API_CACHE_PRIV_H
 #define WEIR_API_CACHE_PRIV_H
 
-#include "api/rds/rds_priv.h"
+#include "api/check_priv.h"
 
 #define CACHE_NODES_MAX  6
 #define CACHE_NODE_GROUP "0001"
@@ -21,5 +21,7 @@ NODISCARD bool cache_members_add(ApiContext *ctx, json_t *spec, size_t count, co
 /* Seals a new token. `keep` says whether the one before stays valid beside it. */
 NODISCARD bool cache_token_set(ApiContext *ctx, json_t *spec, const char *token, bool keep);
 NODISCARD bool cache_check(ApiContext *ctx, const json_t *spec);
+
+#define REPLICATION_GROUPS_MAX 40
 
 #endif

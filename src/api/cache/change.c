@@ -18,7 +18,7 @@ static bool version_change(ApiContext *ctx, json_t *input)
     if (requested == NULL) {
         return true;
     }
-    TRY(instance_version(ctx, "redis", requested, resolved));
+    TRY(version_check(ctx, "redis", requested, resolved));
     json_object_set(input, "EngineVersion", json_object_get(resolved, "EngineVersion"));
     return true;
 }

@@ -245,7 +245,7 @@ bool cache_create_group(ApiContext *ctx, json_t *input, json_t **ret_output)
         quota_check(ctx, RESOURCE_REPLICATION_GROUP, REPLICATION_GROUPS_MAX,
                     "NodeQuotaForCustomerExceeded") &&
         fields_create(ctx, RESOURCE_REPLICATION_GROUP, input, handled, spec) &&
-        instance_version(ctx, "redis", input_str(input, "EngineVersion"), spec) &&
+        version_check(ctx, "redis", input_str(input, "EngineVersion"), spec) &&
         references_set(ctx, input, spec) &&
         cache_members_add(ctx, spec, count, json_object_get(input, "PreferredCacheClusterAZs")) &&
         (token == NULL || cache_token_set(ctx, spec, token, false)) && cache_check(ctx, spec) &&

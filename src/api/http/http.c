@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "api/http/relay_priv.h"
+#include "api/http/http_relay_priv.h"
 
 #define CONTENT_LENGTH_HEADER "Content-Length"
 

@@ -4,7 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "api/http/relay_priv.h"
+#include "api/http/http_relay_priv.h"
 
 static const char plain_refused[] = "HTTP/1.1 400 Bad Request\r\n"
                                     "Content-Type: text/plain\r\n"

@@ -32,7 +32,7 @@ static bool version_change(ApiContext *ctx, json_t *input, const json_t *spec)
     char have[MODEL_VERSION_SIZE];
     char want[MODEL_VERSION_SIZE];
     json_t *resolved = context_own(ctx, json_object());
-    TRY(instance_version(ctx, "postgres", requested, resolved));
+    TRY(version_check(ctx, "postgres", requested, resolved));
     engine_major(member_str(spec, "EngineVersion", ""), have);
     engine_major(member_str(resolved, "EngineVersion", ""), want);
     if (strcmp(have, want) != 0) {

@@ -98,7 +98,7 @@ bool rds_create_instance(ApiContext *ctx, json_t *input, json_t **ret_output)
     json_t *spec = context_own(ctx, json_object());
     instance_identify(ctx, spec, id);
     return fields_create(ctx, RESOURCE_DB_INSTANCE, input, handled, spec) &&
-           instance_version(ctx, "postgres", input_str(input, "EngineVersion"), spec) &&
+           version_check(ctx, "postgres", input_str(input, "EngineVersion"), spec) &&
            references_set(ctx, input, MODEL_DEFAULT_SUBNET_GROUP, NULL, spec) &&
            credentials_set(ctx, input, spec) && finish_create(ctx, input, spec, ret_output);
 }

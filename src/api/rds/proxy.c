@@ -1,6 +1,6 @@
 /* Proxies: made, changed, deleted, shown. The default target group lives in the proxy's own spec.
  */
-#include "api/rds/proxy_priv.h"
+#include "api/rds/rds_proxy_priv.h"
 
 const char *proxy_name(const json_t *spec)
 {

@@ -3,7 +3,7 @@
  * groups and a role of its own; credentials, limits and targets are its proxy's. A proxy's own
  * endpoint is not among them: it is a member of the proxy (DescribeDBProxies, "Endpoint").
  */
-#include "api/rds/proxy_priv.h"
+#include "api/rds/rds_proxy_priv.h"
 
 #define OWN_ENDPOINT "default" /* what RDS Proxy calls a proxy's own one */
 

@@ -2,7 +2,7 @@
 #ifndef WEIR_API_RDS_PRIV_H
 #define WEIR_API_RDS_PRIV_H
 
-#include "api/operations_priv.h"
+#include "api/check_priv.h"
 
 /* The DBInstance of an output. */
 json_t *instance_view(ApiContext *ctx, const json_t *spec);
@@ -12,10 +12,6 @@ const char *instance_id(const json_t *spec);
 
 /* Checks that instances of every origin share; members of the spec, after the field table. */
 NODISCARD bool instance_check(ApiContext *ctx, const json_t *spec);
-/* "14.5" or NULL to the installed version, under the operator's map. */
-NODISCARD bool instance_version(ApiContext *ctx, const char *engine, const char *requested,
-                                json_t *spec);
-NODISCARD bool class_check(ApiContext *ctx, const char *name, const char *prefix);
 /* Seals the password into the spec and raises password_epoch. */
 NODISCARD bool password_set(ApiContext *ctx, json_t *spec, const char *password);
 /* Members that only api writes: identity, epochs, the state that is wanted. */
@@ -24,14 +20,12 @@ void instance_identify(ApiContext *ctx, json_t *spec, const char *id);
 json_t *replicas_of(ApiContext *ctx, const json_t *spec);
 /* Refuses while the instance is being deleted. */
 NODISCARD bool instance_alive(ApiContext *ctx, const json_t *spec);
-NODISCARD bool quota_check(ApiContext *ctx, ResourceType type, size_t max, const char *code);
 /* Whether a parameter group suits a Multi-AZ instance. */
 NODISCARD bool multi_az_check(ApiContext *ctx, const json_t *spec);
 
-#define INSTANCES_MAX          40
-#define REPLICAS_MAX           15
-#define PROXIES_MAX            20
-#define PROXY_ENDPOINTS_MAX    20 /* of one proxy, besides its own */
-#define REPLICATION_GROUPS_MAX 40
+#define INSTANCES_MAX       40
+#define REPLICAS_MAX        15
+#define PROXIES_MAX         20
+#define PROXY_ENDPOINTS_MAX 20 /* of one proxy, besides its own */
 
 #endif

@@ -3,7 +3,7 @@
  * registered, for clients compare that text, and by the instance's DbiResourceId, for identifiers
  * come and go.
  */
-#include "api/rds/proxy_priv.h"
+#include "api/rds/rds_proxy_priv.h"
 
 #define DEFAULT_GROUP "default"
 

@@ -1,5 +1,5 @@
 /* What a job does next, from what came of its last step. Runs on the deciding thread only. */
-#include "cli/apply/run_priv.h"
+#include "cli/apply/apply_run_priv.h"
 
 #define PAUSE_FIRST_MS  100
 #define PAUSE_MOST_MS   1000

@@ -3,7 +3,7 @@
  * refers to is there. What is destroyed goes by rank; groups and secrets go last, when the blocks
  * that used them no longer do.
  */
-#include "cli/apply/run_priv.h"
+#include "cli/apply/apply_run_priv.h"
 
 #define TICK_MS        100
 #define RANK_OF_SHARED 4 /* from here on: what others may still use */

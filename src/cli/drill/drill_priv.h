@@ -1,7 +1,7 @@
 /*
  * `weir drill`: a load that knows what it was told, and one fault under it.
  *
- *   drill.c          the command: whose primary, the fault, waiting
+ *   drill.c    the command: whose primary, the fault, waiting
  *   report.c   when what happened, and what became of what was acknowledged
  *   load.c     the writers, whatever the engine
  *   program.c  their programs: children with pipes

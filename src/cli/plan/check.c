@@ -2,7 +2,7 @@
  * each at the place where the attribute is written. Pure. */
 #include <stdio.h>
 
-#include "cli/plan/check_priv.h"
+#include "cli/plan/plan_check_priv.h"
 
 void check_error(const Check *check, const char *path, const char *hint, const char *format, ...)
 {

@@ -1,5 +1,5 @@
 /* What must hold for instances and proxies. */
-#include "cli/plan/check_priv.h"
+#include "cli/plan/plan_check_priv.h"
 
 /* ---- versions ---------------------------------------------------------------------------------
  */

@@ -1,5 +1,5 @@
 /* What must hold for parameter groups, security groups and secrets. */
-#include "cli/plan/check_priv.h"
+#include "cli/plan/plan_check_priv.h"
 
 /* ---- parameter groups --------------------------------------------------------------------------
  */

@@ -3,7 +3,7 @@
  * or the plan is refused before anything is made. And what only two blocks together tell: the
  * parameter group of a Multi-AZ instance.
  */
-#include "cli/plan/check_priv.h"
+#include "cli/plan/plan_check_priv.h"
 
 /* Which attribute names which kind; a list of ids where it is a security group. */
 typedef struct NameRule {

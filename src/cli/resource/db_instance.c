@@ -2,7 +2,7 @@
  * aws_db_instance: primaries, and with replicate_source_db read replicas. A replica is made with
  * what its create call takes; what it does not take is set by a modification once it is there.
  */
-#include "cli/resource/tables_priv.h"
+#include "cli/resource/resource_tables_priv.h"
 
 #define NO_RESTORE   "restoring is not offered yet"
 #define NO_DIRECTORY "directory services are not offered"

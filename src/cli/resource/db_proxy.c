@@ -1,5 +1,5 @@
 /* aws_db_proxy. The block `auth` becomes the list Auth; a modification always sends all of it. */
-#include "cli/resource/tables_priv.h"
+#include "cli/resource/resource_tables_priv.h"
 
 #define BUILT_IN_ROLE "arn:aws:iam::" MODEL_ACCOUNT_ID ":role/weir-proxy"
 

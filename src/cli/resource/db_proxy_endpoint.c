@@ -1,6 +1,6 @@
 /* aws_db_proxy_endpoint: a further endpoint of a proxy. Its name is unique among those of all
  * proxies. */
-#include "cli/resource/tables_priv.h"
+#include "cli/resource/resource_tables_priv.h"
 
 static const KindAttribute attributes[] = {
     REQUIRED("db_proxy_endpoint_name", STRING, RULE_KEY | RULE_LOWER, "DBProxyEndpointName"),

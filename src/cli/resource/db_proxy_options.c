@@ -1,6 +1,6 @@
 /* weir_db_proxy_options: what AWS has no word for in a proxy. It goes with its proxy; without one
  * the proxy has the defaults. */
-#include "cli/resource/tables_priv.h"
+#include "cli/resource/resource_tables_priv.h"
 
 static const KindAttribute attributes[] = {
     REQUIRED("db_proxy_name", STRING, RULE_KEY | RULE_LOWER, "DBProxyName"),

@@ -2,7 +2,7 @@
  * aws_db_proxy_default_target_group and aws_db_proxy_target. The group comes and goes with its
  * proxy; a target is registered there, and the address of its block is a tag of the proxy.
  */
-#include "cli/resource/tables_priv.h"
+#include "cli/resource/resource_tables_priv.h"
 
 /* ---- the default target group -----------------------------------------------------------------
  */

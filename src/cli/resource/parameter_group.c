@@ -2,7 +2,7 @@
  * aws_db_parameter_group and aws_elasticache_parameter_group. The parameters are blocks; a call
  * takes at most 20 of them.
  */
-#include "cli/resource/tables_priv.h"
+#include "cli/resource/resource_tables_priv.h"
 
 #define CALL_PARAMETERS_MAX 20
 #define MANAGED_BY          "Managed by Terraform"

@@ -3,7 +3,7 @@
  * member. A change of the token and of the number of nodes are calls of their own: first more
  * nodes, then what concerns all of them, then fewer.
  */
-#include "cli/resource/tables_priv.h"
+#include "cli/resource/resource_tables_priv.h"
 
 #define NO_SHARDS    "cluster mode is not offered yet: write num_cache_clusters"
 #define NO_SNAPSHOTS "snapshots are not made yet"

@@ -2,7 +2,7 @@
  * aws_secretsmanager_secret and aws_secretsmanager_secret_version. A secret that was removed stays
  * in its recovery window; a block that comes back finds it there and restores it.
  */
-#include "cli/resource/tables_priv.h"
+#include "cli/resource/resource_tables_priv.h"
 
 #define POLICY_REFUSED "policies of secrets are not applied: every signed caller may read them"
 

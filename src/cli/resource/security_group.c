@@ -6,7 +6,7 @@
  */
 #include <stdio.h>
 
-#include "cli/resource/tables_priv.h"
+#include "cli/resource/resource_tables_priv.h"
 
 static const KindAttribute attributes[] = {
     REQUIRED("name", STRING, RULE_KEY, "GroupName"),

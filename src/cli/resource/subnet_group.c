@@ -1,5 +1,5 @@
 /* aws_db_subnet_group and aws_elasticache_subnet_group: the same in two dialects. */
-#include "cli/resource/tables_priv.h"
+#include "cli/resource/resource_tables_priv.h"
 
 typedef struct Dialect {
     const ResourceKind *kind;

@@ -80,16 +80,6 @@ NODISCARD bool up_folder_remove(const char *data_dir, Err *err);
  * with one for what already was so where all of it is to be told. Gives up when a signal waits. */
 NODISCARD bool up_wait_available(Cli *cli, bool tell_all, Err *err);
 
-/* What happens, as it happens. Zero is one from the beginning. */
-typedef struct EventFeed {
-    char *after;         /* the last one that was seen */
-    size_t source_width; /* of the column of names, as far as it has grown */
-} EventFeed;
-
-/* Events since the last call; the first one gives all there are. `out` may be NULL. */
-NODISCARD bool events_new(Cli *cli, EventFeed *feed, FILE *out, Err *err);
-void event_feed_done(EventFeed *feed);
-
 /* ---- the view in front (live.c) ----------------------------------------------------------------
  */
 

@@ -3,14 +3,14 @@
  * are not given a server connection: their SHOW commands are answered here, in the shapes that
  * PgBouncer's console made known.
  *
- *   admin.c          sessions: who may, the stream, commands and their answers
- *   extended.c the extended protocol
- *   command.c  texts to commands
- *   rows.c     values to rows
- *   show.c     tables that the meters and the configuration hold: any thread can read them
- *   stats.c    the same, of statistics
- *   gather.c   tables of what only a worker's own thread can see
- *   request.c  how they visit one worker after the other
+ *   admin.c     sessions: who may, the stream, commands and their answers
+ *   extended.c  the extended protocol
+ *   command.c   texts to commands
+ *   rows.c      values to rows
+ *   show.c      tables that the meters and the configuration hold: any thread can read them
+ *   stats.c     the same, of statistics
+ *   gather.c    tables of what only a worker's own thread can see
+ *   request.c   how they visit one worker after the other
  *
  * A request for the last kind visits one worker after the other by posts, and so has one owner at a
  * time; no worker waits. It comes back to the worker that the client is on, which keeps a list of

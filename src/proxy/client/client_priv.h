@@ -29,7 +29,7 @@ typedef enum ClientState {
     CLIENT_SHARED,      /* waits for the answer of a `line`; its stream is paused */
     CLIENT_PARKED,      /* waits to learn whether a replica has what it wrote; paused */
     CLIENT_CANCEL,      /* waits until its cancel request has been delivered */
-    CLIENT_ADMIN,       /* in session with the proxy itself (admin.c) */
+    CLIENT_ADMIN,       /* in session with the proxy itself (admin) */
 } ClientState;
 
 /* What comes before the bytes in a client's stream. */
@@ -113,7 +113,7 @@ void proxy_auth_entered(ProxyWorker *worker, const LeavingAsk *ask);
 /* relay.c: false: there is no target, and the client is gone. */
 bool proxy_relay_start(ProxyClient *client, Slice start_params);
 
-/* admin.c: in session with the database that the proxy itself is. */
+/* admin/admin.c: in session with the database that the proxy itself is. */
 /* The client has proven who it is, and asked for it. False: it may not, and is gone. */
 bool proxy_admin_start(ProxyClient *client, const char *user);
 void proxy_admin_end(ProxyClient *client); /* not in there is fine */

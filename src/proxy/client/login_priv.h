@@ -1,7 +1,6 @@
 /*
- * A client between its connect and its session: what login.c (connection, TLS, start
- * packet), auth.c and iam.c (who it is), deny.c and enter.c (what
- * follows from that) share.
+ * A client between its connect and its session: what login.c (connection, TLS, start packet),
+ * auth.c and iam.c (who it is), deny.c and enter.c (what follows from that) share.
  */
 #ifndef WEIR_PROXY_LOGIN_PRIV_H
 #define WEIR_PROXY_LOGIN_PRIV_H

@@ -3,7 +3,7 @@
  * is asked again elsewhere, and what took too long or was too much stays away for a while.
  */
 #include "proxy/client/client_priv.h"
-#include "proxy/line/parts_priv.h"
+#include "proxy/line/line_parts_priv.h"
 #include "proxy/meter/traffic_priv.h"
 #include "proxy/split/last_word_priv.h"
 #include "proxy/split/split_priv.h"

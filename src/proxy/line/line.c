@@ -4,7 +4,7 @@
  * nothing of it is any client's own. What comes back is answer.c's.
  */
 #include "proxy/client/client_priv.h"
-#include "proxy/line/parts_priv.h"
+#include "proxy/line/line_parts_priv.h"
 
 /* A write that was not recognized fails before it happens, and nothing stands in the way for long.
  * When the line is over, these are led back as any client's. */

@@ -9,7 +9,7 @@
  */
 #include "proxy/client/client_priv.h"
 #include "proxy/line/line_priv.h"
-#include "proxy/pool/parts_priv.h"
+#include "proxy/pool/pool_parts_priv.h"
 #include "proxy/pulse/hold_priv.h"
 #include "proxy/server/server_priv.h"
 

@@ -3,7 +3,7 @@
  * borrow timeout.
  */
 #include "proxy/client/client_priv.h"
-#include "proxy/pool/parts_priv.h"
+#include "proxy/pool/pool_parts_priv.h"
 #include "proxy/split/route_priv.h"
 
 static void wait_tick(void *user);

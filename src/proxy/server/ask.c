@@ -1,5 +1,5 @@
-/* Sessions of the proxy's own, which only ask (watch_ask.c, pulse.c): what comes in is cut into
- * pieces, of which each is small enough to be whole. */
+/* Sessions of the proxy's own, which only ask (target/watch_ask.c, pulse/pulse.c): what comes in is
+ * cut into pieces, of which each is small enough to be whole. */
 #include "proxy/server/server_priv.h"
 
 size_t proxy_ask_read(ProxyServer *server, Slice data, ProxyAskTake *take)

@@ -2,7 +2,7 @@
  * How a login proves to PostgreSQL who it is: SCRAM, md5, clear text or nothing, whatever it asks
  * for. The secret is the role's password, or what the pool has of a client's own login.
  */
-#include "proxy/server/login_priv.h"
+#include "proxy/server/server_login_priv.h"
 #include "proxy/target/watch_priv.h"
 
 static void scram_begin(ProxyServer *server)

@@ -3,7 +3,7 @@
  * where that is due, before it serves the next client.
  */
 #include "proxy/client/client_priv.h"
-#include "proxy/server/parts_priv.h"
+#include "proxy/server/server_parts_priv.h"
 
 #define BEHIND_MAX_MS ((int64_t)3600 * 1000) /* of a replica, where there is no bound */
 

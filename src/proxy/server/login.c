@@ -5,7 +5,7 @@
  */
 #include "proxy/meter/traffic_priv.h"
 #include "proxy/pulse/pulse_priv.h"
-#include "proxy/server/login_priv.h"
+#include "proxy/server/server_login_priv.h"
 #include "proxy/target/watch_priv.h"
 
 void proxy_server_probe_done(ProxyServer *server)

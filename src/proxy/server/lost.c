@@ -5,7 +5,7 @@
  */
 #include "proxy/client/client_priv.h"
 #include "proxy/listen/hub_priv.h"
-#include "proxy/server/parts_priv.h"
+#include "proxy/server/server_parts_priv.h"
 #include "proxy/split/split_priv.h"
 #include "proxy/target/watch_priv.h"
 

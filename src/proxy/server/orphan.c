@@ -3,7 +3,7 @@
  * and the connection serves the next one. Where it cannot be, the connection ends.
  */
 #include "proxy/client/client_priv.h"
-#include "proxy/server/parts_priv.h"
+#include "proxy/server/server_parts_priv.h"
 
 /* One of ours, in front of whatever comes. */
 static void send_own(ProxyServer *server, char type, Slice bytes)

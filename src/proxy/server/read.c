@@ -8,7 +8,7 @@
 #include "proxy/listen/hub_priv.h"
 #include "proxy/meter/traffic_priv.h"
 #include "proxy/pulse/hold_priv.h"
-#include "proxy/server/parts_priv.h"
+#include "proxy/server/server_parts_priv.h"
 #include "proxy/split/causal_priv.h"
 #include "proxy/split/split_priv.h"
 

@@ -4,7 +4,7 @@
  * the waiters are told); or the role's other password is tried.
  */
 #include "proxy/pulse/pulse_priv.h"
-#include "proxy/server/login_priv.h"
+#include "proxy/server/server_login_priv.h"
 #include "proxy/split/route_priv.h"
 #include "proxy/target/watch_priv.h"
 

@@ -123,8 +123,7 @@ void proxy_server_retire(ProxyServer *server); /* says goodbye; do not touch it 
 /* read.c: in use */
 extern const StreamHandlers proxy_server_handlers;
 
-/* orphan.c: the client has left. Back to the pool if nothing is left behind, closed
- * otherwise. */
+/* orphan.c: the client has left. Back to the pool if nothing is left behind, closed otherwise. */
 void proxy_server_abandon(ProxyServer *server);
 
 /* link.c: from one client to the next */
@@ -171,7 +170,7 @@ void proxy_server_available(ProxyServer *server); /* free: to the next in turn, 
 extern const StreamHandlers proxy_server_login_handlers;
 void proxy_server_login_late(void *server); /* its timer */
 
-/* relay.c */
+/* client/relay.c */
 extern const StreamHandlers proxy_relay_server_handlers;
 
 /* ask.c: of a session that only asks, each piece of what it says; false: PostgreSQL breaks the

@@ -3,7 +3,7 @@
  * replica that is used, and where reads are split to the primary, too, for all workers: one backend
  * more per target, whatever the number of workers. It asks each WATCH_MS, and at once when somebody
  * wants to know; what it learns is in the target's ProxyStanding and ProxyHealth, and nobody else
- * writes there: a worker that could not log in asks, and backs off by itself (route.c).
+ * writes there: a worker that could not log in asks, and backs off by itself (split/route.c).
  *
  *   (nothing) -- each second --> CONNECTING -> LOGIN -> WATCH -- lost, late --> (nothing)
  *

@@ -1,7 +1,7 @@
 /* What a replica must have before it counts in a durable group. */
 #include "../unit.h"
 
-#include "agent/redis/node_priv.h"
+#include "agent/redis/redis_node_priv.h"
 
 static void test_what_was_there_when_its_leader_was_bound(void **state)
 {

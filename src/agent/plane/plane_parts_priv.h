@@ -1,7 +1,7 @@
 /*
- * Inside the agent's planes: planes.c (goals, and who is started and stopped by them),
- * process.c (the processes), talk.c (the conversation with them), seen.c (what is
- * written of them) and upgrade.c (a new binary takes the place of an old process).
+ * Inside the agent's planes: planes.c (goals, and who is started and stopped by them), process.c
+ * (the processes), talk.c (the conversation with them), seen.c (what is written of them) and
+ * upgrade.c (a new binary takes the place of an old process).
  */
 #ifndef WEIR_AGENT_PLANE_PARTS_PRIV_H
 #define WEIR_AGENT_PLANE_PARTS_PRIV_H

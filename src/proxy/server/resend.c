@@ -4,7 +4,7 @@
  * request, outside of a transaction, that only reads by the rule of shared connections
  * (src/sql/reads.c), and is kept from when it is sent until its answer comes; so it is copied, and
  * nothing else is. One that its client has cancelled is not; nor is what a replica does not answer,
- * which has rules of its own (split.c).
+ * which has rules of its own (split/split.c).
  */
 #include "proxy/client/client_priv.h"
 #include "proxy/server/server_priv.h"

@@ -1,7 +1,5 @@
-/*
- * What the files of server connections have of each other: server.c, read.c,
- * orphan.c, lost.c, learn.c.
- */
+/* What the files of server connections have of each other: server.c, read.c, orphan.c, lost.c,
+ * learn.c. */
 #ifndef WEIR_PROXY_SERVER_PARTS_PRIV_H
 #define WEIR_PROXY_SERVER_PARTS_PRIV_H
 

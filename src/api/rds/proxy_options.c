@@ -3,7 +3,7 @@
  * record of its own beside the proxy's, which goes with the proxy; none means the defaults.
  */
 #include "api/operations_priv.h"
-#include "api/rds/proxy_priv.h"
+#include "api/rds/rds_proxy_priv.h"
 
 static json_t *options_view(ApiContext *ctx, const char *proxy, const json_t *spec)
 {
